@@ -1,0 +1,63 @@
+# Needs python3 (3.11 or later), git and make; the rest sets itself up in .venv.
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+READY := .venv/.ready
+ENGINE := {{cookiecutter.project_slug}}
+
+# Libraries import three times faster when compiled once, here.
+export UV_COMPILE_BYTECODE = 1
+# Caches stay out of the tree that is generated from.
+export MYPY_CACHE_DIR = $(CURDIR)/.mypy_cache
+export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
+export PATH := $(abspath $(BIN)):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-generation lint lock bench clean
+
+help: ## Show this list
+	@echo "make setup   install the locked environment into .venv"
+	@echo "make demo    generate a repository into demo/ and play its life"
+	@echo "make test    lint, types and every test"
+	@echo "make lint    lint and types only"
+	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
+	@echo "make bench   measure what the README quotes"
+	@echo "make clean   remove what these commands made"
+
+setup: $(READY)
+
+# uv itself is in the lock: pip installs it by its hashes, uv installs the rest by theirs.
+$(READY): requirements-dev.txt
+	@test -d .venv || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
+	@test -d .venv || { echo "Setting up .venv (once, a minute or two)"; $(PYTHON) -m venv .venv; }
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt > .venv/uv.txt
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r .venv/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	@touch $@
+
+demo: $(READY)
+	@python tests/rehearsal/demo.py
+
+lint: $(READY)
+	@ruff check . && ruff format --check .
+	@cd "$(ENGINE)" && mypy
+
+test: lint
+	@python -m pytest $(PYTEST_ARGS)
+
+# What other systems check: their shells, paths and git.
+test-generation: $(READY)
+	@python -m pytest $(PYTEST_ARGS) -m "not slow" tests/generation
+
+lock: $(READY)
+	@python scripts/lock.py $(if $(UPGRADE),--upgrade)
+
+bench: $(READY)
+	@python benchmarks/run.py
+
+clean:
+	rm -rf .venv demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,176 @@
+"""Refuse answers that could not give a working repository, all of them at once.
+
+Runs before anything is written. Standard library only, on Linux, macOS and Windows.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import sys
+import unicodedata
+
+# `tojson` leaves ASCII on one line, and JSON never has three quotes in a row: whatever the
+# answers are, they cannot end this literal.
+ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
+
+PYTHONS = ("3.11", "3.12", "3.13")
+LICENSES = ("MIT", "Apache-2.0", "BSD-3-Clause", "Proprietary")
+
+# Windows has devices where other systems have files.
+DEVICES = {"con", "prn", "aux", "nul"} | {
+    f"{port}{n}" for port in ("com", "lpt") for n in range(10)
+}
+OURS = {"mlops", "models", "tests"}
+# `journal` is the branch of the run records, `all` means every model on the command line.
+RESERVED_MODELS = DEVICES | OURS | {"journal", "all"}
+
+# They reorder what a reviewer sees without being seen, or are no characters at all.
+INVISIBLE = {0xFEFF, 0xFFFE, 0xFFFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+JINJA = ("{" * 2, "{" + "%", "{" + "#")  # in parts, since this file is rendered too
+
+HANDLE = r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}"
+DOMAIN_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+EMAIL = r"[A-Za-z0-9.!#$%&*+/=?^_~-]+@" + DOMAIN_PART + r"(?:\." + DOMAIN_PART + ")+"
+
+
+def text_problem(value: str, longest: int) -> str | None:
+    """Say what keeps a free text from being written into TOML, YAML and Markdown."""
+    if not value.strip():
+        return "it is empty"
+    if len(value) > longest:
+        return f"it has {len(value)} characters"
+    for character in value:
+        if (
+            unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+            or ord(character) in INVISIBLE
+        ):
+            return f"it holds {character!a}, a control character"
+    for opening in JINJA:
+        if opening in value:
+            return f"it holds {opening}, which the template would read as its own"
+    return None
+
+
+def name_problem(value: str, pattern: str, reserved: set[str]) -> str | None:
+    """Say what keeps a name from being a folder's, a package's and a tag's name."""
+    if not re.fullmatch(pattern, value):
+        return "it is not such a name"
+    if value in reserved:
+        return "that name is taken by the repository itself or by Windows"
+    if keyword.iskeyword(value):
+        return "it is a word of the Python language"
+    return None
+
+
+def pattern_problem(value: str, pattern: str, longest: int, what: str) -> str | None:
+    """Say that a value is not what it should be."""
+    return None if len(value) <= longest and re.fullmatch(pattern, value) else f"it is no {what}"
+
+
+def choice_problem(value: str, offered: tuple[str, ...]) -> str | None:
+    """Say that a value is not among those offered."""
+    return None if value in offered else "it is not offered"
+
+
+def free_text(longest: int) -> str:
+    """Say what a free text may be."""
+    return f"up to {longest} characters on one line, no control characters, none of " + " ".join(
+        JINJA
+    )
+
+
+def problems(answers: dict[str, str]) -> list[str]:
+    """Describe every bad answer: which, what was found, what is allowed, what to do."""
+    checks = [
+        (
+            "project_name",
+            text_problem(answers["project_name"], 100),
+            free_text(100),
+            "Shorten it or take the odd characters out.",
+        ),
+        (
+            "project_slug",
+            name_problem(
+                answers["project_slug"], r"[a-z](?:[a-z0-9_-]{0,58}[a-z0-9])?", DEVICES | OURS
+            ),
+            "up to 60 lowercase letters, digits, - and _, a letter first, a letter or digit last; "
+            "not mlops, models, tests or a Windows device such as con",
+            "Take a name such as churn-models.",
+        ),
+        (
+            "description",
+            text_problem(answers["description"], 350),
+            free_text(350),
+            "Write one sentence; the README has room for more.",
+        ),
+        (
+            "github_owner",
+            pattern_problem(
+                answers["github_owner"], HANDLE + r"(?:/[A-Za-z0-9_-]{1,100})?", 140, "GitHub name"
+            ),
+            "a user or organisation (up to 39 letters, digits and single hyphens), "
+            "or organisation/team",
+            "Write it as in the address of its GitHub page, without @.",
+        ),
+        (
+            "author_email",
+            pattern_problem(answers["author_email"], EMAIL, 254, "e-mail address"),
+            "an address such as ada@example.com",
+            "Write the address alone, without a name or < >.",
+        ),
+        (
+            "model_name",
+            name_problem(answers["model_name"], r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?", RESERVED_MODELS),
+            "up to 40 lowercase letters, digits and _, a letter first; no word of the Python "
+            "language; not all, journal, mlops, models, tests or a Windows device such as con",
+            "Take a name such as churn or house_prices.",
+        ),
+        (
+            "python_version",
+            choice_problem(answers["python_version"], PYTHONS),
+            ", ".join(PYTHONS),
+            "Choose one of them.",
+        ),
+        (
+            "license",
+            choice_problem(answers["license"], LICENSES),
+            ", ".join(LICENSES),
+            "Choose one of them.",
+        ),
+    ]
+    return [
+        f"- {question}: {problem}.\n"
+        f"    found:   {shortened(answers[question])}\n"
+        f"    allowed: {allowed}\n"
+        f"    do:      {advice}"
+        for question, problem, allowed, advice in checks
+        if problem
+    ]
+
+
+def shortened(value: str) -> str:
+    """Show a value on one line of any terminal."""
+    return ascii(value if len(value) <= 60 else value[:57] + "...")
+
+
+def main() -> int:
+    """Print what is wrong, if anything is."""
+    answers = {question: str(answer) for question, answer in ANSWERS.items()}
+    # The folder is made before this hook runs. So that a slug such as a/b or one of 300
+    # characters makes none that stays or fails, cookiecutter.json puts it aside first.
+    if answers["project_slug"] == "Refused-slug":
+        answers["project_slug"] = answers["__refused_slug"]
+    found = problems(answers)
+    if not found:
+        return 0
+    count = "One answer" if len(found) == 1 else f"{len(found)} answers"
+    print(f"{count} cannot be used; nothing was written.\n", file=sys.stderr)
+    print("\n".join(found), file=sys.stderr)
+    print("\nRun the same command again with other answers.", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

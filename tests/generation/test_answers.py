@@ -1,0 +1,228 @@
+"""Answers: hostile ones give a working repository or a refusal that says what to do."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from cookiecutter.exceptions import CookiecutterException
+
+from generation.baking import Bake
+
+QUOTES = 'It\'s "quoted" and `ticked` \'\'\'thrice\'\'\' """thrice"""'
+FREE_TEXTS = {
+    "quotes": QUOTES,
+    "backslashes": "C:\\new\\table \\\\ \\u0041 \\",
+    "quote at both ends": '"a"',
+    "braces": "{a} }} %} #} ${b}",
+    "markup": "<!-- <script>alert(1)</script> & <b>",
+    "yaml": "- a: b # c | > & * ! % @",
+    "emoji": "Kündigung 🙂👩‍🔬 é",
+    "right to left": "توقع الطلب עברית",
+    "shell": "$(touch pwned) `touch pwned`; rm -rf . && x | y",
+    "surrounded by spaces": "  spaced  ",
+}
+REFUSED_TEXTS = {
+    "newline": "one\ntwo",
+    "carriage return": "one\rtwo",
+    "null": "a\0b",
+    "escape": "a\x1b[31mb",
+    "next line": "a\x85b",
+    "line separator": "a\u2028b",
+    "bidirectional override": "a\u202eb",
+    "byte order mark": "\ufeffa",
+    "empty": "",
+    "blank": "   ",
+}
+GOOD = {
+    "project_slug": ["a", "churn", "churn-models_2", "x" * 60],
+    "model_name": ["a", "house_prices", "x" * 40, "m2"],
+    "github_owner": ["a", "Acme-Corp", "acme/ml-team", "x" * 39],
+    "author_email": ["ada@example.com", "a.b+c@sub.example.org"],
+}
+BAD = {
+    "project_slug": [
+        "Churn",
+        "2churn",
+        "-a",
+        "a-",
+        "a b",
+        "mlops",
+        "models",
+        "tests",
+        "con",
+        "lpt1",
+        "añb",
+        "x" * 61,
+        "a\nb",
+        "a'b",
+        'a"b',
+        "a/b",
+        "../../up",
+        "/tmp/a",
+        "a\\b",
+        "x" * 300,
+        "",
+        ".",
+        "a\0b",
+        "🙂",
+        "class",
+    ],
+    "model_name": [
+        "",
+        "Churn",
+        "2x",
+        "a-b",
+        "a b",
+        "_a",
+        "x" * 41,
+        "class",
+        "lambda",
+        "journal",
+        "all",
+        "mlops",
+        "models",
+        "tests",
+        "nul",
+        "com1",
+        "../x",
+        "a\n",
+        "a'b",
+        "é",
+        "🙂",
+    ],
+    "github_owner": [
+        "",
+        "@acme",
+        "a--b",
+        "-a",
+        "a-",
+        "a b",
+        "x" * 40,
+        "a/b/c",
+        "a/",
+        'a"b',
+        "a\nb",
+        "a_b",
+    ],
+    "author_email": [
+        "",
+        "ada",
+        "ada@",
+        "@example.com",
+        "ada@example",
+        "Ada <ada@example.com>",
+        "a b@example.com",
+        "a@b..c",
+        'a"@example.com',
+        "a@example.com\n",
+        "a@-b.com",
+    ],
+}
+
+
+def pairs(table: dict[str, list[str]]) -> list[tuple[str, str]]:
+    return [(question, value) for question, values in table.items() for value in values]
+
+
+def read_back(repository: Path) -> dict[str, object]:
+    """Parse everything that carries an answer."""
+    project = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    settings = (repository / "project.yaml").read_text(encoding="utf-8")
+    container = (repository / ".devcontainer/devcontainer.json").read_text(encoding="utf-8")
+    return {
+        "toml": tomllib.loads(project)["project"],
+        "yaml": yaml.safe_load(settings),
+        "json": json.loads(container),
+    }
+
+
+def refusal(bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, **answers: str) -> str:
+    """Bake what must be refused, check that nothing is left, and return what was said."""
+    with pytest.raises(CookiecutterException):
+        bake(**answers)
+    assert not list(output.iterdir())
+    return capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", FREE_TEXTS.values(), ids=FREE_TEXTS)
+def test_free_text_arrives_as_given(bake: Bake, text: str) -> None:
+    # The slug is made of the name; one that has no Latin letter first is asked for.
+    repository = bake(project_name=text, project_slug="safe", description=text)
+    parsed = read_back(repository)
+    assert parsed["toml"]["description"] == text
+    assert parsed["yaml"]["description"] == text
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    assert readme.startswith("# " + text.strip().replace("<", "&lt;") + "\n")
+    assert not list(repository.rglob("pwned"))
+
+
+def test_three_hundred_characters(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path
+) -> None:
+    said = refusal(bake, capfd, output, project_name="x" * 300)
+    assert "project_name: it has 300 characters" in said
+    assert "project_slug" not in said
+    assert read_back(bake(description="x" * 300))["toml"]["description"] == "x" * 300
+
+
+@pytest.mark.parametrize("question", ["project_name", "description"])
+@pytest.mark.parametrize("text", REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
+def test_control_characters_are_refused(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, question: str, text: str
+) -> None:
+    said = refusal(bake, capfd, output, **{"project_slug": "safe", question: text})
+    assert f"- {question}: " in said
+    assert said.isascii()
+
+
+@pytest.mark.parametrize("text", ["{{ 'a' }", "{% if %}", "{{ nothing }}", "{# "])
+def test_jinja_in_an_answer(bake: Bake, output: Path, text: str) -> None:
+    # Given on the command line, cookiecutter itself reads the answer as a template first.
+    with pytest.raises(Exception, match=r"(?i)template|render|unexpected|comment|expected|hook"):
+        bake(project_name=text, project_slug="safe")
+    assert not list(output.iterdir())
+
+
+@pytest.mark.parametrize(("question", "value"), pairs(GOOD))
+def test_good_names(bake: Bake, question: str, value: str) -> None:
+    assert read_back(bake(**{question: value}))
+
+
+@pytest.mark.parametrize(("question", "value"), pairs(BAD))
+def test_bad_names(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, question: str, value: str
+) -> None:
+    said = refusal(bake, capfd, output, **{question: value})
+    assert f"- {question}: " in said
+    for part in ("found:", "allowed:", "do:"):
+        assert said.count(part) == 1
+    assert said.isascii()
+
+
+def test_all_problems_at_once(bake: Bake, capfd: pytest.CaptureFixture[str], output: Path) -> None:
+    answers = {
+        "project_name": "a\nb",
+        "project_slug": "Con",
+        "description": " ",
+        "github_owner": "@me",
+        "author_email": "me",
+        "model_name": "journal",
+    }
+    said = refusal(bake, capfd, output, **answers)
+    assert said.startswith("6 answers cannot be used; nothing was written.")
+    assert [question for question in answers if f"- {question}: " not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("Churn Models", "churn-models"),
+        ("Ünïcode & Co.", "unicode-co"),
+        ("🙂", "my-ml-project"),
+        ("A " * 50, ("a-" * 30).strip("-")),
+    ],
+)
+def test_slug_is_made_of_the_name(bake: Bake, name: str, slug: str) -> None:
+    assert bake(project_name=name).name == slug

@@ -1,0 +1,35 @@
+"""A generated repository sets itself up and passes its own checks."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from generation.baking import Bake
+
+# Downloaded packages are shared between test runs: the cache is no part of the test. Read
+# here, before the sandbox gives the test another home.
+HOME = Path.home()
+
+
+@pytest.mark.slow
+def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = bake(project_name="Kündigung 🙂", model_name="churn")
+    # Those of the `make test` around us.
+    for variable in (
+        *("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"),
+        *("MYPY_CACHE_DIR", "RUFF_CACHE_DIR"),
+    ):
+        monkeypatch.delenv(variable, raising=False)
+    for target in ("setup", "check", "setup"):
+        done = subprocess.run(
+            ["make", target],
+            cwd=repository,
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+            env={**os.environ, "HOME": str(HOME)},
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "" or "Nothing to be done" in done.stdout, "a second setup does nothing"
