@@ -1,0 +1,217 @@
+"""A small repository to test the engine in: git, project.yaml and one quick model."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from mlops.data.dataset import Dataset, build
+from mlops.project import Project
+from mlops.results import Training, Validation
+from mlops.spec import ModelSpec
+from mlops.training.model import Model
+from mlops.training.train import train
+
+PROJECT = """\
+name: acme
+owner: "@acme"
+stages:
+  - name: staging
+  - name: production
+    after: staging
+"""
+
+FEATURES = """\
+import pandas as pd
+
+
+def features(raw: pd.DataFrame) -> pd.DataFrame:
+    return raw.assign(long=(raw["tenure"] > 24).astype("float64"))
+"""
+
+ESTIMATOR = """\
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+def build(params):
+    learners = {
+        "logistic": LogisticRegression(C=params.get("C", 1.0), max_iter=500),
+        "boosting": HistGradientBoostingClassifier(max_iter=30, random_state=0),
+        "ridge": Ridge(),
+        "boosting_regressor": HistGradientBoostingRegressor(max_iter=30, random_state=0),
+    }
+    columns = make_column_transformer(
+        (
+            make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+            make_column_selector(dtype_include="number"),
+        ),
+        (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+    return make_pipeline(columns, learners[params["learner"]])
+"""
+
+CONTRACT = """\
+def expectations(gxe):
+    return [
+        gxe.ExpectColumnValuesToNotBeNull(column="tenure"),
+        gxe.ExpectColumnValuesToBeBetween(column="tenure", min_value=0, max_value=100),
+        gxe.ExpectColumnValuesToBeInSet(column="plan", value_set=["basic", "plus", "pro"]),
+    ]
+"""
+
+OWN_TEST = """\
+def test_scores_are_probabilities(predict, test_set):
+    out = predict(test_set)
+    assert len(out) == len(test_set)
+"""
+
+
+def spec_of(task: str = "binary", **changes: Any) -> dict[str, Any]:
+    """Return the specification of the quick model as plain data; `changes` replace top-level keys."""
+    metric = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}[task]
+    data: dict[str, Any] = {"source": "data/*.csv", "id": "customer", "target": "churn"}
+    if task == "binary":
+        data["positive"] = "yes"
+    spec = {
+        "description": "Will this customer leave?",
+        "task": task,
+        "owner": "@acme",
+        "intended_use": "Tests of the engine.",
+        "data": data,
+        "features": {"tenure": "number", "spend": "number", "plan": "category"},
+        "sensitive": ["sex"],
+        "split": {"by": "random", "test": 0.3, "seed": 1},
+        "train": {"params": {"learner": "ridge" if task == "regression" else "logistic"}},
+        "metrics": {"primary": metric},
+    }
+    return {**spec, **changes}
+
+
+def rows_of(task: str = "binary", n: int = 600, seed: int = 0) -> pd.DataFrame:
+    """Return synthetic customers whose target depends on tenure, spend and plan."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "customer": [f"c{seed}-{i:06d}" for i in range(n)],
+            "tenure": rng.integers(0, 72, n),
+            "spend": rng.normal(50, 20, n).round(2),
+            "plan": rng.choice(["basic", "plus", "pro"], n),
+            "sex": rng.choice(["female", "male"], n),
+        }
+    )
+    latent = (30 - frame["tenure"]) / 12 + (frame["plan"] == "basic") + rng.normal(0, 1, n)
+    if task == "binary":
+        frame["churn"] = np.where(latent > 0, "yes", "no")
+    elif task == "multiclass":
+        frame["churn"] = pd.cut(latent, [-np.inf, -1, 1, np.inf], labels=["stay", "maybe", "go"])
+    else:
+        frame["churn"] = latent.round(4)
+    frame.loc[rng.random(n) < 0.02, "spend"] = np.nan
+    return frame
+
+
+ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+
+
+def git(root: Path, *arguments: str) -> str:
+    """Run git with an identity of its own, whatever this machine's configuration says."""
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
+    return subprocess.run(
+        ["git", *identity, "-c", "commit.gpgsign=false", *arguments],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+
+
+@pytest.fixture(autouse=True)
+def _clean_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test depend on this machine's git configuration or write to it."""
+    config = tmp_path / ".gitconfig-for-tests"
+    config.write_text(
+        "[user]\nname = Test\nemail = test@example.com\n[init]\ndefaultBranch = main\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Callable[..., Project]:
+    """Return a function that makes a committed repository with the model `churn`."""
+
+    def make(
+        task: str = "binary",
+        n: int = 600,
+        frame: pd.DataFrame | None = None,
+        root: Path | None = None,
+        **changes: Any,
+    ) -> Project:
+        root = root or tmp_path / "acme"
+        folder = root / "models" / "churn"
+        (folder / "data").mkdir(parents=True)
+        (folder / "tests").mkdir()
+        (root / "project.yaml").write_text(PROJECT)
+        (root / "requirements.txt").write_text("scikit-learn==1.0\n")
+        (root / ".gitignore").write_text("build/\n.mlops/\n__pycache__/\n")
+        yaml = YAML(typ="safe", pure=True)
+        yaml.default_flow_style = False
+        with (folder / "model.yaml").open("w") as file:
+            yaml.dump(spec_of(task, **changes), file)
+        (folder / "features.py").write_text(FEATURES)
+        (folder / "estimator.py").write_text(ESTIMATOR)
+        (folder / "contract.py").write_text(CONTRACT)
+        (folder / "tests" / "test_churn.py").write_text(OWN_TEST)
+        rows = frame if frame is not None else rows_of(task, n)
+        rows.to_csv(folder / "data" / "rows.csv", index=False)
+        git(root, "init", "-q", "-b", "main")
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", "First commit")
+        return Project(root)
+
+    return make
+
+
+class Trained(NamedTuple):
+    """A project whose model has been trained."""
+
+    project: Project
+    spec: ModelSpec
+    dataset: Dataset
+    model: Model
+    training: Training
+
+
+def train_in(project: Project, name: str = "churn") -> Trained:
+    """Read, snapshot and train a model through the Python API."""
+    spec = project.model(name)
+    dataset, structure = build(spec, project.folder(name))
+    assert dataset is not None
+    dataset.save(project.build(name))
+    Validation(ok=True, snapshot=dataset.snapshot, expectations=structure).save(project.build(name))
+    model, training = train(project, name, spec, dataset)
+    return Trained(project, spec, dataset, model, training)
+
+
+@pytest.fixture
+def trained(make_project: Callable[..., Project]) -> Trained:
+    """Return the binary example after validate and train."""
+    return train_in(make_project())

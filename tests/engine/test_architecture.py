@@ -1,0 +1,66 @@
+"""The arrows between the rooms, the size of modules, and files that are derived from others."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENGINE = ROOT / "{{cookiecutter.project_slug}}" / "mlops"
+ROOMS = ("data", "training", "evaluation", "registry", "serving", "monitoring")
+SPINE = ("errors", "files", "git", "spec", "project", "results", "usercode")
+MODULES = sorted(ENGINE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Return the first part after `mlops.` of everything that a module imports, anywhere in it."""
+    out = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.startswith("mlops."):
+                out.add(name.split(".")[1])
+    return out - {"__version__"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ENGINE).as_posix())
+def test_arrows_go_one_way(path: Path) -> None:
+    room = path.relative_to(ENGINE).parts[0].removesuffix(".py")
+    used = imports(path)
+    if room in ("cli", "__main__", "__init__"):
+        return
+    if room in ROOMS:
+        allowed = set(SPINE) | set(ROOMS[: ROOMS.index(room) + 1])
+    elif room in SPINE:
+        allowed = set(SPINE)
+    else:  # reporting, scaffold, github: used by the command line alone
+        allowed = set(SPINE) | set(ROOMS) | {room}
+    assert used <= allowed, f"{path.name} imports {sorted(used - allowed)}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ENGINE).as_posix())
+def test_a_module_is_short_and_says_why_it_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), "the first line says the reason to exist"
+    assert len(text.splitlines()) <= 400
+
+
+def test_the_engine_stays_small() -> None:
+    total = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES)
+    assert total <= 6000
+
+
+def test_the_json_schema_is_that_of_the_classes() -> None:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    try:
+        from schema import TARGET, schema
+    finally:
+        sys.path.pop(0)
+    assert TARGET.read_text(encoding="utf-8") == schema(), "run `make schema`"

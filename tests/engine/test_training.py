@@ -1,0 +1,209 @@
+"""Snapshot, split, training and the canonical model file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops.data.dataset import Dataset, build
+from mlops.errors import Refused, UsageError
+from mlops.project import Project
+from mlops.training import modelfile
+from mlops.training.model import Model
+
+from .conftest import Trained, rows_of, spec_of, train_in
+
+ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+
+
+def test_trained_model_reads_back_and_predicts_the_same(trained: Trained) -> None:
+    again = Model.load(trained.project.build("churn"), "churn")
+    rows = trained.dataset.part("test")
+    pd.testing.assert_frame_equal(again.predict(rows), trained.model.predict(rows))
+    assert set(again.predict(rows)["prediction"]) == {"no", "yes"}
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_other_tasks(make_project: Callable[..., Project], task: str) -> None:
+    done = train_in(make_project(task))
+    out = done.model.predict(done.dataset.part("test"))
+    if task == "multiclass":
+        assert list(out) == ["prediction", "p_go", "p_maybe", "p_stay"]
+        np.testing.assert_allclose(out.filter(like="p_").sum(axis=1), 1)
+    else:
+        assert out["prediction"].dtype == "float64"
+
+
+@pytest.mark.parametrize("learner", ["logistic", "boosting"])
+def test_same_bytes_in_other_processes_with_other_threads(
+    make_project: Callable[..., Project], learner: str
+) -> None:
+    project = make_project(train={"params": {"learner": learner}})
+    code = (
+        "from pathlib import Path; from mlops.project import Project;"
+        "from mlops.data.dataset import build; from mlops.training.train import train;"
+        f"p=Project(Path({str(project.root)!r})); s=p.model('churn');"
+        "d,_=build(s,p.folder('churn')); print(train(p,'churn',s,d)[1].model_sha256)"
+    )
+    digests = set()
+    for threads in ("1", "2"):
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ENGINE),
+            "OMP_NUM_THREADS": threads,
+            "OPENBLAS_NUM_THREADS": threads,
+            "PYTHONHASHSEED": threads,
+        }
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_a_changed_model_file_is_refused(trained: Trained) -> None:
+    path = trained.project.build("churn") / "model.skops"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(Refused, match="not the one that training wrote"):
+        Model.load(trained.project.build("churn"), "churn")
+
+
+def test_a_foreign_type_is_refused_and_names_it() -> None:
+    from sklearn.preprocessing import FunctionTransformer
+
+    content = modelfile.dump(FunctionTransformer(os.path.join))
+    with pytest.raises(Refused, match="posixpath.join|ntpath.join"):
+        modelfile.load(content)
+
+
+def test_a_compressed_archive_is_refused(trained: Trained, tmp_path: Path) -> None:
+    import zipfile
+
+    path = tmp_path / "bomb.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", "{}" + " " * 10_000_000)
+    with pytest.raises(Refused, match="compressed"):
+        modelfile.load(path.read_bytes())
+
+
+def test_injected_duplicates_are_removed_and_counted(make_project: Callable[..., Project]) -> None:
+    rows = rows_of()
+    project = make_project(frame=pd.concat([rows, rows.iloc[:7], rows.iloc[[3]]]))
+    dataset, _ = build(project.model("churn"), project.folder("churn"))
+    assert dataset is not None
+    assert (dataset.snapshot.rows_read, dataset.snapshot.duplicates_removed) == (608, 8)
+    clean = make_project(root=project.root.parent / "clean")
+    other, _ = build(clean.model("churn"), clean.folder("churn"))
+    assert other is not None
+    assert other.snapshot.digest == dataset.snapshot.digest
+
+
+def test_digest_is_of_content_not_of_the_file(make_project: Callable[..., Project]) -> None:
+    csv = make_project()
+    parquet = make_project(
+        root=csv.root.parent / "parquet", data={**spec_of()["data"], "source": "data/*.parquet"}
+    )
+    rows_of().to_parquet(parquet.folder("churn") / "data" / "rows.parquet")
+    digests = [build(p.model("churn"), p.folder("churn"))[0] for p in (csv, parquet)]
+    assert digests[0] is not None and digests[1] is not None
+    assert digests[0].snapshot.digest == digests[1].snapshot.digest
+
+
+def test_one_changed_value_changes_the_digest(make_project: Callable[..., Project]) -> None:
+    rows = rows_of()
+    first = make_project(frame=rows)
+    rows.loc[599, "spend"] = 1.25
+    second = make_project(frame=rows, root=first.root.parent / "second")
+    digests = {
+        d.snapshot.digest
+        for p in (first, second)
+        if (d := build(p.model("churn"), p.folder("churn"))[0])
+    }
+    assert len(digests) == 2
+
+
+def test_rows_keep_their_part_when_data_arrives(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    before, _ = build(project.model("churn"), project.folder("churn"))
+    rows_of(n=400, seed=5).to_csv(project.folder("churn") / "data" / "a-later.csv", index=False)
+    after, _ = build(project.model("churn"), project.folder("churn"))
+    assert before is not None and after is not None
+    first = dict(zip(before.frame["customer"], before.test, strict=True))
+    later = dict(zip(after.frame["customer"], after.test, strict=True))
+    assert len(later) == 1000
+    assert all(later[key] == part for key, part in first.items())
+    assert 0.2 < after.test.mean() < 0.4
+
+
+def test_groups_never_leak(make_project: Callable[..., Project]) -> None:
+    rows = rows_of()
+    rows["house"] = np.arange(600) // 4
+    project = make_project(frame=rows, split={"by": "group", "column": "house", "test": 0.25})
+    dataset, _ = build(project.model("churn"), project.folder("churn"))
+    assert dataset is not None
+    houses = [set(dataset.part(part)["house"]) for part in ("train", "test")]  # type: ignore[arg-type]
+    assert not houses[0] & houses[1] and all(houses)
+
+
+def test_time_split_keeps_equal_times_together(make_project: Callable[..., Project]) -> None:
+    rows = rows_of()
+    rows["year"] = 2000 + np.arange(600) // 60
+    project = make_project(
+        frame=rows, data={**spec_of()["data"], "time": "year"}, split={"by": "time", "test": 0.25}
+    )
+    dataset, _ = build(project.model("churn"), project.folder("churn"))
+    assert dataset is not None
+    assert dataset.part("train")["year"].max() < dataset.part("test")["year"].min()
+    assert dataset.snapshot.period == ("2000", "2009")
+
+
+def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:
+    rows = rows_of()
+    project = make_project(
+        frame=rows.drop(columns="churn"), data={**spec_of()["data"], "labels": "labels/*.csv"}
+    )
+    labels = project.folder("churn") / "labels"
+    labels.mkdir()
+    rows.loc[:499, ["customer", "churn"]].to_csv(labels / "a.csv", index=False)
+    dataset, structure = build(project.model("churn"), project.folder("churn"))
+    assert dataset is not None and all(e.ok for e in structure)
+    assert dataset.snapshot.unlabelled == 100
+    assert len(dataset.part("train")) + len(dataset.part("test")) == 500
+    pd.DataFrame({"customer": ["c0-000001"], "churn": ["maybe"]}).to_csv(
+        labels / "b.csv", index=False
+    )
+    with pytest.raises(UsageError, match="binary target has two values"):
+        build(project.model("churn"), project.folder("churn"))
+
+
+def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Trained) -> None:
+    from mlops.errors import WorldError
+
+    folder = trained.project.build("churn")
+    again = Dataset.load(folder, trained.spec)
+    pd.testing.assert_frame_equal(again.frame, trained.dataset.frame)
+    meta = json.loads((folder / "snapshot.json").read_text())
+    meta["digest"] = "0" * 64
+    (folder / "snapshot.json").write_text(json.dumps(meta))
+    with pytest.raises(WorldError, match="digest"):
+        Dataset.load(folder, trained.spec)
+
+
+def test_a_user_error_names_file_and_line(make_project: Callable[..., Project]) -> None:
+    project = make_project()
+    path = project.folder("churn") / "features.py"
+    path.write_text("def features(raw):\n    return raw['nothing']\n")
+    with pytest.raises(UsageError, match=r"features\.py: line 2: KeyError"):
+        train_in(project)
+    path.write_text("import socket\n\n\ndef features(raw):\n    return raw\n")
+    with pytest.raises(UsageError, match="import is not allowed"):
+        train_in(project)

@@ -1,0 +1,53 @@
+"""`mlops validate`: the snapshot is made and its data contract asked."""
+
+from __future__ import annotations
+
+import time
+
+from mlops.data.contract import check
+from mlops.data.dataset import Dataset, build
+from mlops.project import Project
+from mlops.results import Validation
+from mlops.spec import ModelSpec
+
+
+def validate(project: Project, name: str, spec: ModelSpec) -> tuple[Dataset | None, Validation]:
+    """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
+
+    Parameters
+    ----------
+    project : Project
+        The repository.
+    name : str
+        The model.
+    spec : ModelSpec
+        Its specification.
+
+    Returns
+    -------
+    dataset : Dataset or None
+        None where declared columns are missing; the contract is not asked then.
+    validation : Validation
+        What model.yaml demands of the columns first, then the contract in its own order.
+
+    Raises
+    ------
+    UsageError
+        When the data cannot be read or learnt from, or the contract is no contract.
+    WorldError
+        When the build folder cannot be written.
+    """
+    started = time.perf_counter()
+    folder, out = project.folder(name), project.build(name)
+    dataset, expectations = build(spec, folder)
+    if dataset is not None:
+        expectations += check(spec, folder / "contract.py", dataset.frame)
+        dataset.save(out)
+    validation = Validation(
+        ok=all(expectation.ok for expectation in expectations),
+        snapshot=dataset.snapshot if dataset else None,
+        expectations=expectations,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    validation.save(out)
+    return dataset, validation

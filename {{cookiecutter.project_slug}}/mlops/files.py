@@ -1,0 +1,121 @@
+"""Files: atomic writes, digests and canonical JSON."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlops.errors import Problem, WorldError
+
+_ADVICE = {
+    errno.ENOSPC: "free some disk space and run the command again; nothing was half written",
+    errno.EACCES: "make the folder writable for you, or run in a copy that you own",
+    errno.EPERM: "make the folder writable for you, or run in a copy that you own",
+    errno.EROFS: "the file system is mounted read-only: run in a writable copy",
+}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its place only when the block succeeds.
+
+    Raises
+    ------
+    WorldError
+        When the disk is full, the folder is read-only or not ours; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise cannot("write", path, error) from error
+    finally:
+        try:
+            temporary.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot("write", path, error) from error
+
+
+def cannot(verb: str, path: Path, error: OSError) -> WorldError:
+    """Return the error for an operation that the operating system refused."""
+    return WorldError(
+        Problem(
+            f"cannot {verb} this file: {(error.strerror or str(error)).lower()}",
+            file=str(path),
+            do=_ADVICE.get(error.errno or 0, "look at the path and its permissions"),
+        )
+    )
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically, with the line ends of Unix on every system."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, sorted and indented so that it can be read and compared."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    WorldError
+        When it is missing or is not JSON (cut short by another program, say).
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise cannot("read", path, error) from error
+    except ValueError as error:
+        raise WorldError(
+            Problem(f"this file is not JSON: {error}", file=str(path), do="delete it and run again")
+        ) from error
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one byte string that stands for a JSON value, for digests."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8")
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of bytes in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal, read in pieces of 1 MiB."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise cannot("read", path, error) from error
+    return digest.hexdigest()
+
+
+def digest_of(paths: Iterable[Path], root: Path) -> str:
+    """Return one digest over the names (relative to `root`) and contents of some files."""
+    names = sorted((path.relative_to(root).as_posix(), sha256_file(path)) for path in paths)
+    return sha256(canonical_json(names))

@@ -1,0 +1,100 @@
+"""git as a subprocess: the one place that starts it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from mlops.errors import Problem, UsageError, WorldError
+
+
+class GitError(WorldError):
+    """A git command failed; `stderr` holds what it said."""
+
+    def __init__(self, arguments: tuple[str, ...], stderr: str) -> None:
+        self.stderr = stderr.strip()
+        last = self.stderr.splitlines()[-1] if self.stderr else "no message"
+        super().__init__(Problem(f"`git {' '.join(arguments[:3])}` failed: {last}"))
+
+
+def git_bytes(
+    root: Path, *arguments: str, stdin: bytes | None = None, env: dict[str, str] | None = None
+) -> bytes:
+    """Run a git command in `root` and return exactly what it wrote.
+
+    Raises
+    ------
+    GitError
+        When the command fails.
+    WorldError
+        When git is not installed.
+    """
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise WorldError(Problem("git is not installed", do="install git and try again")) from error
+    if done.returncode:
+        raise GitError(arguments, done.stderr.decode("utf-8", "replace"))
+    return done.stdout
+
+
+def git(
+    root: Path, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None
+) -> str:
+    """Run a git command in `root` and return its output as text, without the last newline."""
+    content = stdin.encode() if stdin is not None else None
+    out = git_bytes(root, *arguments, stdin=content, env=env)
+    return out.decode("utf-8", "replace").removesuffix("\n")
+
+
+def is_repository(root: Path) -> bool:
+    """Return whether `root` lies in a git work tree."""
+    try:
+        return git(root, "rev-parse", "--is-inside-work-tree") == "true"
+    except GitError:
+        return False
+
+
+def require_repository(root: Path) -> None:
+    """Raise UsageError unless `root` is in a git repository with at least one commit."""
+    if not is_repository(root):
+        raise UsageError(
+            Problem(
+                "this folder is not a git repository; the registry lives in git",
+                file=str(root),
+                do="`git init -b main && git add -A && git commit -m 'First commit'`",
+            )
+        )
+    if head(root) is None:
+        raise UsageError(
+            Problem("this git repository has no commit yet", file=str(root), do="commit your files")
+        )
+
+
+def head(root: Path) -> str | None:
+    """Return the commit that is checked out, or None where there is none."""
+    try:
+        return git(root, "rev-parse", "--verify", "-q", "HEAD")
+    except GitError:
+        return None
+
+
+def changed_files(root: Path) -> list[str]:
+    """Return the paths that differ from HEAD or are untracked, sorted; not the ignored ones."""
+    out = git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+    return sorted(entry[3:] for entry in out.split("\0") if entry)
+
+
+def has_remote(root: Path, name: str = "origin") -> bool:
+    """Return whether the repository has that remote."""
+    return name in git(root, "remote").split()

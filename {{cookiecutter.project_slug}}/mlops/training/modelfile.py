@@ -1,0 +1,141 @@
+"""The model file: a skops archive in one canonical form, and the only way to load one.
+
+Two dumps of one fitted model by skops differ: ids and member names are memory addresses, members
+carry the time. Here ids are numbered and members named in order of appearance, times are fixed,
+JSON is sorted and nothing is compressed, so that equal models are equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mlops.errors import Problem, Refused, listed
+
+# Types outside skops' own list of safe ones that a model file may contain. This list is part of the
+# repository: it is never read from the file that is being loaded.
+TRUSTED = (
+    "numpy.dtype",
+    "sklearn.compose._column_transformer._RemainderColsList",
+    "sklearn.compose._column_transformer.make_column_selector",
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+)
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def dump(estimator: Any) -> bytes:
+    """Return a fitted scikit-learn estimator as a canonical skops archive.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted estimator made of types that skops can write.
+
+    Returns
+    -------
+    bytes
+        The same for equal models, in every process and with every number of threads.
+    """
+    import skops.io
+
+    with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        members = {name: archive.read(name) for name in archive.namelist()}
+    for node in _nodes(schema):
+        if node.get("__class__") == "_BinMapper":
+            # The number of threads of the machine that trained; no part of the model.
+            node["content"]["content"]["n_threads"]["content"] = "1"
+    ids: dict[object, int] = {}
+    names: dict[str, str] = {}
+    for node in _nodes(schema):
+        if "__id__" in node:
+            # Whether two equal plain values are one object in memory is chance: go by the value.
+            plain = node["__loader__"] == "JsonNode"
+            key = f"{node['__class__']} {node['content']}" if plain else node["__id__"]
+            node["__id__"] = ids.setdefault(key, len(ids))
+        if isinstance(node.get("file"), str):
+            suffix = node["file"].rpartition(".")[2]
+            node["file"] = names.setdefault(node["file"], f"{len(names):05d}.{suffix}")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        text = json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        _write(archive, "schema.json", text.encode())
+        for old, new in sorted(names.items(), key=lambda pair: pair[1]):
+            _write(archive, new, members[old])
+    return out.getvalue()
+
+
+def load(content: bytes, extra_trusted: Iterable[str] = ()) -> Any:
+    """Return the estimator in a canonical archive.
+
+    Parameters
+    ----------
+    content : bytes
+        Bytes whose digest the caller has verified.
+    extra_trusted : iterable of str
+        Types of `trusted_types` in project.yaml.
+
+    Raises
+    ------
+    Refused
+        When the archive is not canonical (compressed members, names that escape), is damaged, or
+        holds a type that is not allowed. Nothing is unpickled.
+    """
+    import skops.io
+
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED or "/" in member.filename:
+                    raise _refused(f"member {member.filename!r} is compressed or not in place")
+        return skops.io.loads(content, trusted=allowed_types(content, extra_trusted))
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _refused(f"{type(error).__name__}: {error}") from error
+
+
+def allowed_types(content: bytes, extra_trusted: Iterable[str] = ()) -> list[str]:
+    """Return the types in a model file that skops does not know to be safe, all of them allowed.
+
+    Raises
+    ------
+    Refused
+        When one is not; training asks too, so that nobody trains what cannot be loaded.
+    """
+    import skops.io
+
+    unknown: list[str] = skops.io.get_untrusted_types(data=content)
+    foreign = sorted(set(unknown) - set(TRUSTED) - set(extra_trusted))
+    if foreign:
+        raise Refused(
+            Problem(
+                "the model file holds types that are not allowed",
+                found=listed(foreign),
+                allowed="scikit-learn's and numpy's own, and `trusted_types` in project.yaml",
+                do="if you know the type and trust its code, add it to `trusted_types`",
+            )
+        )
+    return unknown
+
+
+def _refused(why: str) -> Refused:
+    return Refused(
+        Problem(f"not a model file of this engine: {why[:200]}", do="train or fetch it again")
+    )
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of a JSON document, parents first, in order."""
+    if isinstance(value, dict):
+        yield value
+        for child in value.values():
+            yield from _nodes(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _nodes(child)
+
+
+def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, _TIME), content)
