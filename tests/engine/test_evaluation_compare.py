@@ -1,0 +1,146 @@
+"""Error rates and power of the comparison, by simulation and by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from engine.evaluation_worlds import pair
+from mlops.evaluation.compare import compare
+from mlops.evaluation.gate import judge
+from mlops.evaluation.metrics import estimate
+from mlops.evaluation.outcome import Outcome
+from mlops.spec import METRICS
+
+PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]
+WORLDS = 800
+
+
+def _decisions(task: str, per: int, noise: tuple[float, float], metrics: list[str], **how: object):
+    """Return how often each decision was taken over many worlds, by metric."""
+    counts = {m: dict.fromkeys(("promote", "reject", "inconclusive"), 0) for m in metrics}
+    rule, margin = how.get("rule", "superiority"), how.get("margin", {})
+    confidence = 0.95 if rule == "superiority" else 0.9
+    for i in range(WORLDS):
+        old, new = pair(np.random.default_rng([4, i]), task, 300, per, noise)
+        for m in metrics:
+            c = compare(m, old, new, confidence)
+            counts[m][judge(c, rule, margin.get(m, 0.0), "300 rows")[0]] += 1
+    return {m: {d: n / WORLDS for d, n in count.items()} for m, count in counts.items()}
+
+
+@pytest.mark.parametrize("per", [1, 5])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_useless_change_is_promoted_with_half_of_alpha(task: str, per: int) -> None:
+    """800 worlds without a difference: 2.5 %, and 4.1 % is exceeded in 1 of 500 tests."""
+    metrics = [name for t, name in PAIRS if t == task]
+    seen = _decisions(task, per, (0.7, 0.7), metrics)
+    assert {m: s for m, s in seen.items() if max(s["promote"], s["reject"]) > 0.041} == {}
+
+
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_real_improvement_is_found_and_its_loss_too(task: str) -> None:
+    metric = ["roc_auc", "log_loss"] if task == "binary" else ["rmse"]
+    for m, s in _decisions(task, 1, (1.4, 0.5), metric).items():
+        assert s["promote"] > 0.8, m
+        assert s["reject"] == 0, m
+    for m, s in _decisions(task, 1, (0.5, 1.4), metric).items():
+        assert s["reject"] > 0.8, m
+
+
+@pytest.mark.parametrize("per", [1, 5])
+def test_a_loss_as_large_as_the_margin_passes_with_alpha(per: int) -> None:
+    """800 worlds at the margin: 5 %, and 7.3 % is exceeded in 1 of 500 tests."""
+    metrics, noise = ["roc_auc", "accuracy", "log_loss"], (0.6, 0.9)
+    old, new = pair(np.random.default_rng(0), rows=2_000_000, per=per, noise=noise)
+    lost = {m: abs(estimate(m, new).value - estimate(m, old).value) for m in metrics}
+    seen = _decisions("binary", per, noise, metrics, rule="non-inferiority", margin=lost)
+    assert {m: s for m, s in seen.items() if s["promote"] > 0.073} == {}
+
+
+def test_the_smallest_detectable_difference_is_found_in_80_of_100_worlds() -> None:
+    noise = (1.3, 0.7)
+    old, new = pair(np.random.default_rng(0), rows=2_000_000, noise=noise)
+    truth = estimate("roc_auc", new).value - estimate("roc_auc", old).value
+    ratio, found = [], []
+    for rows in (300, 550, 1000):
+        comparisons = [
+            compare("roc_auc", *pair(np.random.default_rng([6, i]), rows=rows, noise=noise))
+            for i in range(300)
+        ]
+        ratio.append(truth / np.mean([c.smallest_detectable for c in comparisons]))
+        found.append(np.mean([c.low > 0 for c in comparisons]))
+    power = float(np.interp(1.0, ratio, found))
+    assert ratio[0] < 1 < ratio[-1]  # the question lies inside of what was tried
+    assert 0.72 < power < 0.88
+
+
+@pytest.mark.parametrize(("task", "name"), PAIRS)
+@pytest.mark.parametrize("per", [1, 4])
+def test_turning_the_question_round_turns_the_answer_round(task: str, name: str, per: int) -> None:
+    old, new = pair(np.random.default_rng(8), task, 120, per, (0.7, 1.0))
+    there, back = compare(name, old, new), compare(name, new, old)
+    assert there.difference == pytest.approx(-back.difference)
+    assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
+    assert there.p_value == pytest.approx(back.p_value)
+    assert there.low <= there.difference <= there.high
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(PAIRS))
+def test_the_order_of_rows_does_not_matter(seed: int, which: tuple[str, str]) -> None:
+    task, name = which
+    old, new = pair(np.random.default_rng(seed), task, 60, 2)
+    order = np.random.default_rng(seed).permutation(60)
+    a, b = compare(name, old, new), compare(name, old.take(order), new.take(order))
+    assert (a.low, a.high, a.p_value) == pytest.approx(
+        (b.low, b.high, b.p_value), rel=1e-6, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize(("task", "name"), PAIRS)
+def test_a_better_model_has_a_positive_difference_whatever_the_metric(task: str, name: str) -> None:
+    old, new = pair(np.random.default_rng(1), task, 20_000, 1, (3.0, 0.1))
+    assert compare(name, old, new).low > 0
+
+
+@pytest.mark.parametrize(("task", "name"), PAIRS)
+@pytest.mark.parametrize("rows", [4, 60])
+def test_identical_predictions_differ_by_nothing(task: str, name: str, rows: int) -> None:
+    old, _ = pair(np.random.default_rng(20), task, rows)
+    c = compare(name, old, old.take(np.arange(rows)))
+    assert (c.difference, c.low, c.high, c.p_value) == (0, 0, 0, 1)
+    assert np.isfinite(c.smallest_detectable)
+    assert judge(c, "superiority", 0, "4 rows")[0] == "inconclusive"
+    assert judge(c, "non-inferiority", 0.01, "4 rows")[0] == "promote"
+
+
+def _binary(right_old: list[int], right_new: list[int]) -> tuple[Outcome, Outcome]:
+    truth = np.ones(len(right_old), int)
+    truth[0] = 0
+    said = [np.where(np.array(r) == 1, truth, 1 - truth) for r in (right_old, right_new)]
+    return tuple(Outcome("binary", truth, s, s.astype(float), ("n", "y")) for s in said)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60))
+def test_accuracy_has_the_exact_p_of_mcnemar_and_an_interval_that_agrees(rows: list) -> None:
+    old, new = _binary([a for a, _ in rows], [b for _, b in rows])
+    won, lost = sum(b > a for a, b in rows), sum(a > b for a, b in rows)
+    c = compare("accuracy", old, new)
+    expected = binomtest(won, won + lost).pvalue if won + lost else 1.0
+    assert c.p_value == pytest.approx(expected)
+    if c.p_value > 0.05:
+        assert c.low <= 0 <= c.high
+    assert np.isfinite([c.low, c.high, c.smallest_detectable]).all()
+
+
+def test_the_same_ranking_is_no_proof_in_a_few_rows() -> None:
+    """Another scale of the scores: the AUC cannot differ here; few rows prove little."""
+    old, _ = pair(np.random.default_rng(2), rows=30)
+    new = Outcome("binary", old.truth, old.decision, old.score**2, old.classes)
+    c = compare("roc_auc", old, new)
+    assert (c.difference, c.p_value) == (0, 1)
+    assert c.low < -0.1
+    assert c.high > 0.1

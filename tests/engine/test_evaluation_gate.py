@@ -1,0 +1,241 @@
+"""Promote, reject or inconclusive, and the sentences that say why."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.conftest import Trained
+from mlops.evaluation.bench import Bench
+from mlops.evaluation.gate import decide, figure, judge, which_rule
+from mlops.results import (
+    Check,
+    Comparison,
+    Evaluation,
+    FairnessResult,
+    Feature,
+    Metric,
+    Slice,
+    Verdict,
+)
+from mlops.spec import ModelSpec
+from mlops.training.model import Model
+
+
+class Scored(Model):
+    """A model whose scores are mixed with noise: `share` of it."""
+
+    def __init__(self, model: Model, share: float, seed: int = 0) -> None:
+        super().__init__(model.name, model.signature, model.pipeline, model.features_source)
+        self.share, self.seed = share, seed
+
+    def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
+        out = super().predict(raw)
+        noise = np.random.default_rng(self.seed).random(len(raw))
+        score = (1 - self.share) * out["score"].to_numpy() + self.share * noise
+        label = np.where(score >= 0.5, "yes", "no")
+        return pd.DataFrame({"prediction": label, "score": score}, index=raw.index)
+
+
+def _evaluation(**changes: Any) -> Evaluation:
+    metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
+    fine = {"ok": True, "rows": 172, "metrics": (metric,), "checks": (Check(name="a", ok=True),)}
+    return Evaluation(**{**fine, **changes})
+
+
+def _decide(t: Trained, challenger: Model, champion: Model | None, **how: Any) -> Verdict:
+    gate = {"rule": how.pop("rule", "auto"), "margin": how.pop("margin", 0.01)}
+    spec = ModelSpec.model_validate({**t.spec.model_dump(), "gate": gate})
+    evaluation = how.pop("evaluation", _evaluation())
+    version = "v1.0.0" if champion else None
+    return decide(
+        t.project, "churn", spec, t.dataset, challenger, champion, version, evaluation, **how
+    )
+
+
+def test_the_first_version_is_promoted_when_all_conditions_hold(trained: Trained) -> None:
+    verdict = _decide(trained, trained.model, None)
+    assert (verdict.decision, verdict.rule) == ("promote", "first version")
+    assert verdict.comparison is None
+    assert "no version in production" in verdict.reasons[0]
+    assert Verdict.load(trained.project.build("churn")) == verdict
+
+
+def test_better_is_promoted_and_worse_rejected(trained: Trained) -> None:
+    weak = Scored(trained.model, 0.9)
+    up, down = _decide(trained, trained.model, weak), _decide(trained, weak, trained.model)
+    assert (up.decision, up.rule, up.champion) == ("promote", "superiority", "v1.0.0")
+    assert up.comparison is not None
+    assert up.comparison.low > 0
+    assert "95% interval" in up.comparison.method
+    assert down.decision == "reject"
+    assert down.reasons[-1].startswith("The new version is worse than the one in production")
+
+
+def test_what_cannot_be_told_is_inconclusive_and_says_how_much_could_be(trained: Trained) -> None:
+    verdict = _decide(trained, Scored(trained.model, 0.02, 1), Scored(trained.model, 0.02, 2))
+    assert verdict.decision == "inconclusive"
+    assert verdict.comparison is not None
+    rows = trained.dataset.snapshot.test_rows
+    shown = figure(verdict.comparison.smallest_detectable)
+    assert f"The test set of {rows} rows could show a difference of {shown}" in verdict.reasons[0]
+    assert "was seen" in verdict.reasons[0]
+
+
+def test_fresh_data_alone_has_only_to_be_no_worse(trained: Trained) -> None:
+    near = Scored(trained.model, 0.02)
+    verdict = _decide(trained, near, trained.model, code_changed=False, margin=0.1)
+    assert (verdict.decision, verdict.rule) == ("promote", "non-inferiority")
+    assert verdict.comparison is not None
+    assert "90% interval" in verdict.comparison.method
+    far = _decide(trained, Scored(trained.model, 0.9), trained.model, code_changed=False)
+    assert far.decision == "reject"
+    assert "more than 0.010 worse" in far.reasons[-1]
+
+
+def test_identical_predictions(trained: Trained) -> None:
+    same = Scored(trained.model, 0.0)
+    verdict = _decide(trained, same, trained.model, code_changed=True)
+    assert verdict.decision == "inconclusive"
+    assert verdict.reasons[0].startswith("Nothing changed")
+    assert _decide(trained, same, trained.model, code_changed=False).decision == "promote"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"checks": (Check(name="latency", ok=False, message="too slow"),)}, "latency (too slow)"),
+        ({"slices": (Slice(column="plan", value="pro", rows=9, ok=False),)}, "plan = pro"),
+        (
+            {
+                "fairness": (
+                    FairnessResult(
+                        column="sex", metric="accuracy", difference=0.3, limit=0.1, ok=False
+                    ),
+                )
+            },
+            "accuracy by sex (0.300, limit 0.1)",
+        ),
+    ],
+)
+def test_a_failed_condition_rejects_and_is_named(
+    trained: Trained, changes: dict[str, Any], words: str
+) -> None:
+    evaluation = _evaluation(ok=False, **changes)
+    first = _decide(trained, trained.model, None, evaluation=evaluation)
+    assert first.decision == "reject"
+    assert words in first.reasons[0]
+    better = _decide(trained, trained.model, Scored(trained.model, 0.9), evaluation=evaluation)
+    assert better.decision == "reject"
+    assert words in better.reasons[0]
+    assert better.comparison is not None  # shown all the same
+    assert [c.ok for c in better.conditions].count(False) == 1
+
+
+def test_an_evaluation_that_is_not_ok_never_passes(trained: Trained) -> None:
+    """Whatever made it fail, even what no condition knows of."""
+    verdict = _decide(trained, trained.model, None, evaluation=_evaluation(ok=False))
+    assert verdict.decision == "reject"
+    assert verdict.reasons
+
+
+def _with_features(model: Model, **changes: Any) -> Model:
+    signature = model.signature.model_copy(update=changes)
+    return Model(model.name, signature, model.pipeline, model.features_source)
+
+
+def test_a_champion_that_needs_a_lost_column_cannot_be_compared(trained: Trained) -> None:
+    extra = Feature(name="income", kind="number", missing=False)
+    old = _with_features(trained.model, features=(*trained.model.signature.features, extra))
+    verdict = _decide(trained, trained.model, old)
+    assert verdict.decision == "inconclusive"
+    assert "v1.0.0 needs income, which the data no longer has" in verdict.reasons[0]
+    assert [c.name for c in verdict.conditions if not c.ok] == ["same rows"]
+
+
+def test_a_champion_of_another_target_cannot_be_compared(trained: Trained) -> None:
+    verdict = _decide(trained, trained.model, _with_features(trained.model, positive="no"))
+    assert verdict.decision == "inconclusive"
+    assert "predicts something else" in verdict.reasons[0]
+
+
+def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(trained: Trained) -> None:
+    broken = _with_features(trained.model)
+    broken.pipeline = None
+    verdict = _decide(trained, trained.model, broken)
+    assert verdict.decision == "inconclusive"
+    assert "v1.0.0 cannot predict these rows" in verdict.reasons[0]
+
+
+def test_other_metrics_inform(trained: Trained) -> None:
+    metrics = {"primary": "roc_auc", "others": ["accuracy", "log_loss"]}
+    spec = ModelSpec.model_validate({**trained.spec.model_dump(), "metrics": metrics})
+    world = Trained(trained.project, spec, trained.dataset, trained.model, trained.training)
+    verdict = _decide(world, trained.model, Scored(trained.model, 0.9))
+    assert [c.metric for c in verdict.others] == ["accuracy", "log_loss"]
+    assert all(c.difference > 0 for c in verdict.others)
+
+
+def test_a_bench_saves_the_second_prediction(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(trained.spec, trained.dataset)
+    bench.outcome(trained.model)
+    monkeypatch.setattr(trained.model, "predict", None)
+    weak = Scored(Model.load(trained.project.build("churn"), "churn"), 0.9)
+    assert _decide(trained, trained.model, weak, bench=bench).decision == "promote"
+
+
+@pytest.mark.parametrize(
+    ("rule", "changed", "expected"),
+    [
+        ("auto", True, "superiority"),
+        ("auto", False, "non-inferiority"),
+        ("superiority", False, "superiority"),
+        ("non-inferiority", True, "non-inferiority"),
+    ],
+)
+def test_the_rule(trained: Trained, rule: str, changed: bool, expected: str) -> None:
+    spec = ModelSpec.model_validate({**trained.spec.model_dump(), "gate": {"rule": rule}})
+    assert which_rule(spec, changed) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "superiority", "non_inferiority"),
+    [
+        (0.001, 0.02, "promote", "promote"),
+        (0.0, 0.02, "inconclusive", "promote"),
+        (-0.005, 0.02, "inconclusive", "promote"),
+        (-0.01, 0.02, "inconclusive", "inconclusive"),
+        (-0.03, -0.001, "reject", "inconclusive"),
+        (-0.03, -0.02, "reject", "reject"),
+    ],
+)
+def test_the_bounds(low: float, high: float, superiority: str, non_inferiority: str) -> None:
+    c = Comparison(
+        metric="f1", champion=0.5, challenger=0.5, difference=(low + high) / 2, low=low, high=high,
+        smallest_detectable=0.02, method="x",
+    )  # fmt: skip
+    assert judge(c, "superiority", 0.01, "9 rows")[0] == superiority
+    assert judge(c, "non-inferiority", 0.01, "9 rows")[0] == non_inferiority
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [(0, "0.000"), (0.0031, "0.00310"), (0.8612, "0.861"), (12.345, "12.35"), (54321.9, "54,322")],
+)
+def test_figures_have_as_many_digits_as_people_read(x: float, text: str) -> None:
+    assert figure(x) == text
+
+
+def test_households_are_counted_in_the_reason(trained: Trained) -> None:
+    split = {"by": "group", "column": "plan", "test": 0.3}
+    spec = ModelSpec.model_validate({**trained.spec.model_dump(), "split": split})
+    dataset = dataclasses.replace(trained.dataset, spec=spec)
+    world = Trained(trained.project, spec, dataset, trained.model, trained.training)
+    verdict = _decide(world, trained.model, Scored(trained.model, 0.01))
+    assert " rows in 3 groups" in verdict.reasons[0]

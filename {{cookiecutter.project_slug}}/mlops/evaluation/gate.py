@@ -1,0 +1,197 @@
+"""The verb `gate`: promote, reject or inconclusive, with reasons that a manager understands."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+from mlops.data.dataset import Dataset
+from mlops.errors import UsageError, listed
+from mlops.evaluation.bench import Bench
+from mlops.evaluation.compare import compare
+from mlops.evaluation.intervals import independent
+from mlops.evaluation.metrics import undefined
+from mlops.project import Project
+from mlops.results import Comparison, Condition, Evaluation, Verdict
+from mlops.spec import ModelSpec
+from mlops.training.model import Model
+
+Decision = Literal["promote", "reject", "inconclusive"]
+Rule = Literal["superiority", "non-inferiority"]
+
+
+def decide(
+    project: Project,
+    name: str,
+    spec: ModelSpec,
+    dataset: Dataset,
+    challenger: Model,
+    champion: Model | None,
+    champion_version: str | None,
+    evaluation: Evaluation,
+    code_changed: bool = True,
+    bench: Bench | None = None,
+) -> Verdict:
+    """Decide whether the challenger may replace the champion, and write ``verdict.json``.
+
+    Superiority: the interval has confidence ``1 - alpha``; a change that does nothing is promoted
+    with a chance of alpha / 2 at the most. Non-inferiority: ``1 - 2 alpha``; a model that is worse
+    by the margin passes with a chance of alpha at the most. A condition that fails rejects in
+    either case.
+
+    `evaluation` is the challenger's; `code_changed` is what `gate.rule: auto` depends on: False
+    where only the data is new.
+    """
+    started = time.perf_counter()
+    conditions = _conditions(evaluation)
+    failed = [c for c in conditions if not c.ok]
+    reasons = [c.message for c in failed]
+    rule: Literal["first version", "superiority", "non-inferiority"] = "first version"
+    decision: Decision = "promote"
+    comparison: Comparison | None = None
+    others: list[Comparison] = []
+    if champion is None:
+        reasons = reasons or ["There is no version in production yet, and every condition holds."]
+    else:
+        rule = which_rule(spec, code_changed)
+        bench = bench or Bench(spec, dataset)
+        version = champion_version or "the champion"
+        obstacle = _obstacle(bench, challenger, champion, version)
+        if obstacle:
+            conditions.append(Condition(name="same rows", ok=False, message=obstacle))
+            decision, reason = "inconclusive", obstacle
+        else:
+            comparison, *others = _compare_all(bench, challenger, champion, rule)
+            decision, reason = judge(comparison, rule, spec.gate.margin, _size(bench, challenger))
+        reasons = [*reasons, reason]
+    verdict = Verdict(
+        decision="reject" if failed else decision,
+        rule=rule,
+        champion=champion_version,
+        comparison=comparison,
+        others=tuple(others),
+        conditions=tuple(conditions),
+        reasons=tuple(reasons),
+        rows=evaluation.rows,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    verdict.save(project.build(name))
+    return verdict
+
+
+def which_rule(spec: ModelSpec, code_changed: bool) -> Rule:
+    """Return the rule that `gate.rule` asks for."""
+    if spec.gate.rule == "auto":
+        return "superiority" if code_changed else "non-inferiority"
+    return spec.gate.rule
+
+
+def judge(c: Comparison, rule: Rule, margin: float, size: str) -> tuple[Decision, str]:
+    """Return the decision that a comparison stands for, and the reason in words.
+
+    `margin` is the largest loss that non-inferiority accepts, superiority asks for more than 0;
+    `size` says what the test set consists of, such as ``1,950 rows``.
+    """
+    line = 0.0 if rule == "superiority" else -margin
+    seen = f"{c.metric} {figure(c.champion)} before, {figure(c.challenger)} now"
+    span = f"the true difference lies between {figure(c.low, True)} and {figure(c.high, True)}"
+    if c.method.startswith("identical"):
+        if rule == "superiority":
+            return "inconclusive", (
+                f"Nothing changed: on {size} both versions predict exactly the same."
+            )
+        return "promote", f"On {size} both versions predict exactly the same: nothing is lost."
+    better = "better than" if rule == "superiority" else f"at most {figure(margin)} worse than"
+    if c.low > line:
+        return "promote", f"The new version is {better} the one in production ({seen}; {span})."
+    if c.high < line:
+        how = "worse than" if rule == "superiority" else f"more than {figure(margin)} worse than"
+        return "reject", f"The new version is {how} the one in production ({seen}; {span})."
+    could = f"The test set of {size} could show a difference of {figure(c.smallest_detectable)}"
+    return "inconclusive", (
+        f"{could}; {figure(c.difference, True)} was seen ({seen}; {span}). "
+        + (
+            "Whether the new version is better cannot be told; more test data would tell."
+            if rule == "superiority"
+            else f"A loss of more than {figure(margin)} cannot be excluded; more test data would."
+        )
+    )
+
+
+def figure(x: float, signed: bool = False) -> str:
+    """Return a number with as many digits as people read."""
+    size = abs(x)
+    digits = 0 if size >= 100 else 2 if size >= 10 else 3 if size >= 0.01 or not x else 5
+    return f"{x:{'+' if signed else ''},.{digits}f}"
+
+
+def _conditions(evaluation: Evaluation) -> list[Condition]:
+    """Return what must hold beside the comparison; each message is a sentence."""
+    apart = ("slices[", "fairness[")
+    failed = [
+        c for c in evaluation.checks if not c.ok and not (c.standard and c.name.startswith(apart))
+    ]
+    named = listed((f"{c.name} ({c.message})" if c.message else c.name for c in failed), 5)
+    weak = [f"{s.column} = {s.value}" for s in evaluation.slices if not s.ok]
+    unfair = [
+        f"{f.metric} by {f.column} ({f.difference:.3f}, limit {f.limit:g})"
+        for f in evaluation.fairness
+        if not f.ok
+    ]
+    accepted = sum(bool(f.exception) and f.difference > f.limit for f in evaluation.fairness)
+    passed = sum(c.ok and not c.skipped for c in evaluation.checks)
+    exceptions = f", {accepted} by a written exception" if accepted else ""
+    return [
+        Condition(
+            name="checks",
+            ok=evaluation.ok or (not failed and bool(weak or unfair)),
+            message=f"{len(failed)} of the model's checks failed: {named}."
+            if failed or not (evaluation.ok or weak or unfair)
+            else f"{passed} checks passed.",
+        ),
+        Condition(
+            name="slices",
+            ok=not weak,
+            message=f"Quality is too low on {listed(weak)}."
+            if weak
+            else f"Quality holds on all {len(evaluation.slices)} groups of rows.",
+        ),
+        Condition(
+            name="fairness",
+            ok=not unfair,
+            message=f"Groups of people are treated too differently: {listed(unfair)}."
+            if unfair
+            else f"{len(evaluation.fairness)} limits between groups are kept{exceptions}.",
+        ),
+    ]
+
+
+def _obstacle(bench: Bench, challenger: Model, champion: Model, version: str) -> str:
+    """Return why the champion cannot be asked about these rows, or an empty string."""
+    old, new = champion.signature, challenger.signature
+    lacking = [f.name for f in old.features if f.name not in bench.test.columns]
+    end = "so the two cannot be compared on the same rows and a person has to decide."
+    if lacking:
+        return f"{version} needs {listed(lacking)}, which the data no longer has, {end}"
+    if (old.task, old.target, old.positive) != (new.task, new.target, new.positive):
+        return f"{version} predicts something else ({old.task}: {old.target}), {end}"
+    try:
+        bench.outcome(champion)
+    except UsageError as error:
+        return f"{version} cannot predict these rows ({error.problems[0].what}), {end}"
+    return ""
+
+
+def _compare_all(bench: Bench, challenger: Model, champion: Model, rule: Rule) -> list[Comparison]:
+    """Compare by the primary metric, to decide, and by all others, to inform."""
+    alpha = bench.spec.gate.alpha
+    confidence = 1 - alpha if rule == "superiority" else 1 - 2 * alpha
+    old, new = bench.outcome(champion), bench.outcome(challenger)
+    first, *rest = (n for n in bench.spec.metric_names if not undefined(n, new))
+    return [compare(first, old, new, confidence), *(compare(n, old, new) for n in rest)]
+
+
+def _size(bench: Bench, challenger: Model) -> str:
+    unit, rows = bench.outcome(challenger).unit, len(bench.test)
+    groups = f" in {independent(unit, rows):,} groups" if unit is not None else ""
+    return f"{rows:,} rows{groups}"

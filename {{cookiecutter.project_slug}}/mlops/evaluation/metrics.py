@@ -1,0 +1,210 @@
+"""The metrics of the specification, each with an interval.
+
+Every metric is written as a value and one influence value per row (see `intervals`); for the AUC
+these are the placements of DeLong et al. (1988). Nothing here costs more than one sort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mlops.errors import Problem, UsageError
+from mlops.evaluation.intervals import Bound, Estimate, independent, interval
+from mlops.evaluation.outcome import Floats, Outcome
+from mlops.results import Metric
+from mlops.spec import METRICS, Value
+
+_EPS = float(np.finfo(np.float64).eps)
+_BOTH = {"roc_auc", "average_precision", "balanced_accuracy", "f1", "recall"}
+
+
+def _mean(values: Floats, bound: Bound = "share", scale: float = 1.0) -> Estimate:
+    value = float(values.mean())
+    return Estimate(value, values - value, len(values), bound, scale)
+
+
+def _ratio(above: Floats, below: Floats) -> Estimate:
+    """Return sum(above) / sum(below) by the delta method; 0 where nothing is below."""
+    total = float(below.sum())
+    if not total:
+        return Estimate(0.0, np.zeros(len(below)), 0)
+    value = float(above.sum()) / total
+    scarce = int(np.count_nonzero(below))
+    return Estimate(value, (above - value * below) * (len(below) / total), scarce)
+
+
+def _roc_auc(o: Outcome) -> Estimate:
+    assert o.score is not None
+    positive = o.truth == 1
+    high, low = o.score[positive], o.score[~positive]
+    m, n = len(high), len(low)
+    above, below = _placements(high, low), 1 - _placements(low, high)
+    value = float(above.mean())
+    influence = np.empty(m + n)
+    # sqrt(m / (m - 1)): the unbiased variances of DeLong rather than those of the plain jackknife.
+    influence[positive] = (above - value) * (m + n) / m * np.sqrt(m / max(m - 1, 1))
+    influence[~positive] = (below - value) * (m + n) / n * np.sqrt(n / max(n - 1, 1))
+    return Estimate(value, influence, min(m, n))
+
+
+def _placements(these: Floats, among: Floats) -> Floats:
+    """Return for each of `these` the share of `among` below it, ties by half."""
+    ordered = np.sort(among)
+    order = np.argsort(these)  # searching in order is several times faster than at random
+    out = np.empty(len(these))
+    sides = [np.searchsorted(ordered, these[order], side=s) for s in ("left", "right")]
+    out[order] = (sides[0] + sides[1]) / (2 * len(among))
+    return out
+
+
+def _average_precision(o: Outcome) -> Estimate:
+    """Average precision; the influence is the derivative of its weighted form by each weight.
+
+    The sample's average precision is a little too high in few rows (simulated: 0.012 at 100 rows,
+    0.003 at 400), which no interval around it mends: a 95 % one holds the truth in 93 to 94 % of
+    samples of 100 rows, in 95 % of those of 400.
+    """
+    assert o.score is not None
+    order = np.argsort(-o.score, kind="stable")
+    hit = (o.truth[order] == 1).astype(np.float64)
+    score, n, p = o.score[order], len(order), float(hit.sum())
+    last = np.r_[np.flatnonzero(np.diff(score)), n - 1]  # last row of each run of equal scores
+    run = np.repeat(np.arange(len(last)), np.diff(np.r_[-1, last]))
+    found, asked = np.cumsum(hit)[last], last + 1.0
+    hits = np.diff(np.r_[0.0, found])
+    precision = found / asked
+    value = float((hits * precision).sum() / p)
+    below = np.cumsum((hits / asked)[::-1])[::-1]
+    cost = np.cumsum((hits * found / asked**2)[::-1])[::-1]
+    influence = np.empty(n)
+    influence[order] = (hit * (precision - value + below)[run] - cost[run]) * (n / p)
+    return Estimate(value, influence, int(p))
+
+
+def _balanced_accuracy(o: Outcome) -> Estimate:
+    right = (o.truth == o.decision).astype(np.float64)
+    rows = np.bincount(o.truth, minlength=len(o.classes)).astype(np.float64)
+    present = rows > 0
+    recall = np.bincount(o.truth, right, len(o.classes)) / np.maximum(rows, 1)
+    weight = len(right) / (present.sum() * rows[o.truth])
+    influence = (right - recall[o.truth]) * weight
+    return Estimate(float(recall[present].mean()), influence, int(rows[present].min()))
+
+
+def _macro_f1(o: Outcome) -> Estimate:
+    k = len(o.classes)
+    right = o.truth == o.decision
+    weight = np.bincount(o.truth, minlength=k) + np.bincount(o.decision, minlength=k)
+    seen = weight > 0
+    f1 = 2 * np.bincount(o.truth[right], minlength=k) / np.maximum(weight, 1)
+    part = f1 / np.maximum(weight, 1)
+    influence = 2 * right / weight[o.truth] - part[o.truth] - part[o.decision]
+    scarce = int(np.bincount(o.truth, minlength=k)[np.unique(o.truth)].min())
+    return Estimate(float(f1[seen].mean()), influence * len(right) / seen.sum(), scarce)
+
+
+def _log_loss(o: Outcome) -> Estimate:
+    assert o.score is not None
+    if o.task == "binary":
+        chance = np.where(o.truth == 1, o.score, 1 - o.score)
+    else:
+        chance = o.score[np.arange(len(o)), o.truth]
+    return _mean(-np.log(np.clip(chance, _EPS, 1 - _EPS)), "positive", -float(np.log(_EPS)))
+
+
+def _brier(o: Outcome) -> Estimate:
+    assert o.score is not None
+    if o.task == "binary":
+        return _mean((o.score - o.truth) ** 2)
+    error = o.score.copy()
+    error[np.arange(len(o)), o.truth] -= 1
+    return _mean((error**2).sum(axis=1), "positive", 2.0)
+
+
+def _value(o: Outcome) -> Estimate:
+    a = o.amounts or Value()
+    table = np.array(
+        [[a.true_negative, a.false_positive], [a.false_negative, a.true_positive]], dtype=np.float64
+    )
+    return _mean(table[o.truth, o.decision], "real", float(np.ptp(table)))
+
+
+def _spread_of_target(o: Outcome) -> float:
+    return float(np.ptp(o.truth)) or 1.0
+
+
+def _rmse(o: Outcome) -> Estimate:
+    squares = (o.decision - o.truth) ** 2
+    value = float(np.sqrt(squares.mean()))
+    influence = (squares - value**2) / (2 * value) if value else np.zeros(len(o))
+    return Estimate(value, influence, len(o), "positive", _spread_of_target(o))
+
+
+def _r2(o: Outcome) -> Estimate:
+    ratio = _ratio((o.decision - o.truth) ** 2, (o.truth - o.truth.mean()) ** 2)
+    return Estimate(1 - ratio.value, -ratio.influence, len(o), "below one")
+
+
+def _flags(o: Outcome) -> tuple[Floats, Floats, Floats]:
+    yes, said = (o.truth == 1).astype(np.float64), (o.decision == 1).astype(np.float64)
+    return yes * said, yes, said
+
+
+_COMPUTE: dict[str, Callable[[Outcome], Estimate]] = {
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "accuracy": lambda o: _mean((o.truth == o.decision).astype(np.float64)),
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": lambda o: _ratio(2 * _flags(o)[0], _flags(o)[1] + _flags(o)[2]),
+    "precision": lambda o: _ratio(_flags(o)[0], _flags(o)[2]),
+    "recall": lambda o: _ratio(_flags(o)[0], _flags(o)[1]),
+    "macro_f1": _macro_f1,
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "mae": lambda o: _mean(np.abs(o.decision - o.truth), "positive", _spread_of_target(o)),
+    "rmse": _rmse,
+    "r2": _r2,
+    "value": _value,
+}
+
+
+def undefined(name: str, o: Outcome) -> str:
+    """Return why a metric cannot be computed on these rows, or an empty string."""
+    if independent(o.unit, len(o)) < 2:
+        return "fewer than two independent rows or groups"
+    if o.task == "regression":
+        return "the target is constant" if name == "r2" and not np.ptp(o.truth) else ""
+    if name in _BOTH and len(np.unique(o.truth)) < 2:
+        return "all rows are of one class"
+    return ""
+
+
+def estimate(name: str, o: Outcome) -> Estimate:
+    """Compute a metric of `spec.METRICS` and its influence values; see `undefined` for when."""
+    return _COMPUTE[name](o)
+
+
+def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
+    """Return a metric with its interval.
+
+    Raises
+    ------
+    UsageError
+        When these rows cannot answer; says why.
+    """
+    if why := undefined(name, o):
+        raise UsageError(
+            Problem(f"`{name}` cannot be computed: {why}", found=f"{len(o)} rows", do="add rows")
+        )
+    e = estimate(name, o)
+    low, high = interval(e, o.unit, confidence)
+    return Metric(
+        name=name,
+        value=e.value,
+        low=low,
+        high=high,
+        confidence=confidence,
+        higher_is_better=METRICS[name][1],
+    )
