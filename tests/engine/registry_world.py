@@ -1,0 +1,282 @@
+"""A small world for the tests of the registry: a repository whose model costs nothing to build."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops.errors import Problem, WorldError
+from mlops.files import sha256, sha256_file, write_json
+from mlops.project import Project
+from mlops.registry import assets, objects, publish, stages
+from mlops.registry.publish import Registered
+from mlops.registry.stages import Assigned
+from mlops.registry.store import FolderStore
+from mlops.results import (
+    Evaluation,
+    Feature,
+    Metric,
+    Signature,
+    Snapshot,
+    SourceFile,
+    Training,
+    Verdict,
+)
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+MODEL = "churn"
+PROJECT = """\
+name: acme
+owner: "@ana"
+stages:
+  - name: staging
+  - name: production
+    after: staging
+"""
+AGE = Feature(name="age", kind="number", missing=False)
+PLAN = Feature(name="plan", kind="category", missing=True)
+
+
+def git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def signature(*features: Feature, **changes: Any) -> Signature:
+    facts = {"task": "binary", "target": "churn", "classes": ("no", "yes"), "positive": "yes"}
+    return Signature(features=features or (AGE, PLAN), **{**facts, **changes})
+
+
+def training(**changes: Any) -> Training:
+    facts: dict[str, Any] = {
+        "signature": signature(),
+        "params": {"C": 1.0},
+        "seed": 0,
+        "rows": 100,
+        "snapshot": "d" * 64,
+        "code": "c" * 64,
+        "lock": "e" * 64,
+        "model_sha256": "a" * 64,
+        "model_bytes": 5,
+        "features_sha256": "f" * 64,
+        "estimator": "LogisticRegression",
+    }
+    return Training(**{**facts, **changes})
+
+
+class World:
+    """One clone and what is done in it; time goes on by a minute with every act."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.now = NOW
+
+    @property
+    def project(self) -> Project:
+        return Project(self.root)
+
+    @property
+    def store(self) -> FolderStore:
+        return FolderStore(self.project.store)
+
+    def create(self, project_yaml: str = PROJECT) -> World:
+        folder = self.root / "models" / MODEL
+        (folder / "data").mkdir(parents=True)
+        (self.root / "project.yaml").write_text(project_yaml)
+        (self.root / "requirements.txt").write_text("scikit-learn==1.9\n")
+        (self.root / ".gitignore").write_text("build/\n.mlops/\n")
+        (folder / "model.yaml").write_text(SPEC)
+        (folder / "features.py").write_text("def features(raw):\n    return raw\n")
+        (folder / "data" / "rows.csv").write_text("age,plan,churn\n1,basic,no\n")
+        git(self.root, "init", "-q", "-b", "main")
+        self.commit("First commit")
+        return self
+
+    def commit(self, message: str) -> str:
+        git(self.root, "add", "-A")
+        git(self.root, "commit", "-qm", message)
+        return git(self.root, "rev-parse", "HEAD")
+
+    def clone(self, root: Path) -> World:
+        git(self.root.parent, "clone", "-q", str(self.root), str(root))
+        return World(root)
+
+    def build(self, model: str = "model 1", **changes: Any) -> None:
+        """Leave in the build folder what the stages would, for what is in the tree."""
+        project, build = self.project, self.project.build(MODEL)
+        build.mkdir(parents=True, exist_ok=True)
+        source = self.root / "models" / MODEL
+        (build / "model.skops").write_text(model)
+        (build / "features.py").write_bytes((source / "features.py").read_bytes())
+        (build / "report.md").write_text(f"# Report of {model}\n")
+        data = source / "data" / "rows.csv"
+        snapshot = Snapshot(
+            digest=sha256(data.read_bytes()),
+            rows=1,
+            rows_read=1,
+            duplicates_removed=0,
+            unlabelled=0,
+            train_rows=1,
+            test_rows=0,
+            files=(
+                SourceFile(path=f"models/{MODEL}/data/rows.csv", sha256=sha256_file(data), rows=1),
+            ),
+        )
+        facts = {
+            "snapshot": snapshot.digest,
+            "code": project.code_digest(MODEL),
+            "lock": sha256_file(project.lock),
+            "model_sha256": sha256(model.encode()),
+            "features_sha256": sha256_file(build / "features.py"),
+        }
+        decision = changes.pop("decision", "promote")
+        snapshot.save(build)
+        training(**{**facts, **changes}).save(build)
+        metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
+        Evaluation(ok=True, rows=50, metrics=(metric,)).save(build)
+        reasons = ("the first version",) if decision == "promote" else ("no better, p = 0.4",)
+        Verdict(decision=decision, rule="first version", reasons=reasons).save(build)
+
+    def change_code(self, text: str) -> None:
+        path = self.root / "models" / MODEL / "features.py"
+        path.write_text(path.read_text() + f"# {text}\n")
+        self.commit(text)
+
+    def change_data(self, text: str) -> None:
+        path = self.root / "models" / MODEL / "data" / "rows.csv"
+        path.write_text(path.read_text() + f"2,{text},yes\n")
+        self.commit(text)
+
+    def register(self, **changes: Any) -> Registered:
+        self.now += timedelta(minutes=1)
+        facts = {"actor": "@ana", "run": "run-1", "now": self.now}
+        return publish.register(self.project, MODEL, **{**facts, **changes})
+
+    def release(self, name: str) -> str:
+        """Change the code, build, register; return the number."""
+        self.change_code(name)
+        self.build(name)
+        return self.register().version.number
+
+    def promote(self, number: str, stage: str, **changes: Any) -> Assigned:
+        self.now += timedelta(minutes=1)
+        facts = {"actor": "@ana", "reason": "it is better", "now": self.now}
+        return stages.promote(self.project, f"{MODEL}@{number}", stage, **{**facts, **changes})
+
+    def rollback(self, stage: str, **changes: Any) -> Assigned:
+        self.now += timedelta(minutes=1)
+        facts = {"actor": "@ana", "reason": "complaints", "now": self.now}
+        return stages.rollback(self.project, MODEL, stage, **{**facts, **changes})
+
+
+SPEC = """\
+task: binary
+owner: "@ana"
+intended_use: Tests of the registry.
+data: {source: data/*.csv, target: churn, positive: "yes"}
+features: {age: number, plan: category}
+metrics: {primary: roc_auc}
+"""
+
+
+def fake_gather(project: Project, name: str, spec: object) -> dict[str, Path]:
+    """Stand in for the samples, which need a real model."""
+    build = project.build(name)
+    (build / assets.REFERENCE).write_text("reference")
+    write_json(build / assets.EXAMPLES, [])
+    names = (*assets.REQUIRED, assets.REFERENCE, assets.EXAMPLES, "report.md")
+    return {asset: build / asset for asset in names}
+
+
+@pytest.fixture(name="world")
+def world_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(assets, "gather", fake_gather)
+    return World(tmp_path / "acme").create()
+
+
+class Killed(BaseException):
+    """The process ends here; nothing in it may catch this."""
+
+
+# Everything in a registration that changes something outside the process.
+EFFECTS: tuple[tuple[Any, str], ...] = (
+    (FolderStore, "draft"),
+    (FolderStore, "upload"),
+    (FolderStore, "publish"),
+    (FolderStore, "discard"),
+    (objects, "sync"),
+    (objects, "commit"),
+    (objects, "tag_object"),
+    (objects, "claim"),
+)
+
+
+@contextmanager
+def dying(at: int, after: bool, end: Any) -> Iterator[list[str]]:
+    """Let `end` be called before or after the side effect number `at`; yields the effects seen."""
+    seen: list[str] = []
+    originals = [(owner, name, getattr(owner, name)) for owner, name in EFFECTS]
+
+    def wrap(name: str, original: Any) -> Any:
+        def effect(*args: Any, **kwargs: Any) -> Any:
+            seen.append(name)
+            mine = len(seen) - 1
+            if mine == at and not after:
+                end()
+            out = original(*args, **kwargs)
+            if mine == at and after:
+                end()
+            return out
+
+        return effect
+
+    for owner, name, original in originals:
+        setattr(owner, name, wrap(name, original))
+    try:
+        yield seen
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+def killed() -> None:
+    raise Killed
+
+
+def failed() -> None:
+    raise WorldError(Problem("the network is gone"))
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a Python process that knows the engine and this module."""
+    here = Path(__file__).resolve()
+    engine = here.parents[2] / "{{cookiecutter.project_slug}}"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(engine), str(here.parents[1])))}
+    prelude = (
+        "import os, sys, signal\n"
+        "from pathlib import Path\n"
+        "from engine.registry_world import *\n"
+        "from engine.registry_world import World\n"
+        "assets.gather = fake_gather\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", prelude + code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out.strip()

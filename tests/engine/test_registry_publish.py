@@ -1,0 +1,495 @@
+"""Registering: what is refused, what is written, and what is left when it is killed anywhere."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops.errors import MlopsError, Refused, UsageError, WorldError
+from mlops.files import sha256
+from mlops.registry import assets, tags
+from mlops.registry.manifest import Manifest, change, next_number
+from mlops.registry.publish import register
+from mlops.registry.store import FolderStore
+from mlops.registry.verify import fetch, manifest_of
+from mlops.results import Feature
+
+from .registry_world import (
+    AGE,
+    MODEL,
+    NOW,
+    PLAN,
+    Killed,
+    World,
+    dying,
+    failed,
+    fake_gather,
+    finished,
+    git,
+    killed,
+    python,
+    signature,
+    training,
+    world_fixture,  # noqa: F401
+)
+
+
+def complete(world: World, *numbers: str) -> None:
+    """Assert that exactly these versions exist, each whole, and nothing else lies about."""
+    state = tags.read(world.root)
+    assert list(state.models[MODEL].versions) == list(numbers)
+    assert not state.warnings
+    assert world.store.list(MODEL) == sorted(numbers)
+    for number in numbers:
+        bundle = fetch(world.project, f"{MODEL}@{number}")
+        assert set(os.listdir(world.project.store / MODEL / number)) == {
+            *bundle.manifest.assets,
+            "manifest.json",
+        }
+    assert git(world.root, "status", "--porcelain") == ""
+
+
+def test_a_version_is_a_commit_with_manifest_and_tag(world: World) -> None:
+    head = git(world.root, "rev-parse", "HEAD")
+    index = (world.root / ".git" / "index").read_bytes()
+    world.build()
+    answer = world.register(run="https://example.com/run/1")
+    version = answer.version
+    assert (version.number, answer.created, answer.notes) == ("v1.0.0", True, ())
+    assert git(world.root, "rev-parse", f"{version.commit}^") == head
+    assert git(world.root, "rev-parse", "HEAD") == head
+    assert (world.root / ".git" / "index").read_bytes() == index
+    added = git(world.root, "diff", "--name-status", head, version.commit).split("\n")
+    assert added == [f"A\tmodels/{MODEL}/data.lock.json", f"A\tmodels/{MODEL}/manifest.json"]
+    manifest, content = manifest_of(world.root, version)
+    assert (manifest.code.commit, manifest.actor, manifest.previous) == (head, "@ana", None)
+    assert manifest.metrics[0].name == "roc_auc" and manifest.verdict.decision == "promote"
+    assert sha256(content) == version.manifest_sha256
+    assert version.event.trailers == {
+        "Actor": "@ana",
+        "Reason": "first version",
+        "Run": "https://example.com/run/1",
+        "Manifest-SHA256": sha256(content),
+        "At": "2026-11-23T12:01:00+00:00",
+    }
+    assert git(world.root, "branch", "--contains", version.commit) == ""
+    complete(world, "v1.0.0")
+    git(world.root, "fsck", "--strict")
+
+
+def test_the_same_model_again_is_the_same_version(world: World) -> None:
+    world.build()
+    first = world.register()
+    again = world.register(run="run-2", actor="@ben")
+    assert (again.version.number, again.created) == ("v1.0.0", False)
+    assert again.version.event == first.version.event
+    complete(world, "v1.0.0")
+
+
+def test_numbers_say_what_changed(world: World) -> None:
+    world.build()
+    world.register()
+    world.change_data("plus")
+    world.build("model 2")
+    assert world.register().version.event.trailers["Reason"] == "patch: only the data changed"
+    assert world.release("model 3") == "v1.1.0"
+    world.build("model 4", signature=signature(AGE))
+    answer = world.register()
+    assert answer.version.number == "v2.0.0"
+    assert answer.version.event.trailers["Reason"] == "major: feature plan was removed"
+    manifest, _ = manifest_of(world.root, answer.version)
+    assert manifest.previous == "v1.1.0"
+    complete(world, "v1.0.0", "v1.0.1", "v1.1.0", "v2.0.0")
+
+
+def previous(**changes: Any) -> Manifest:
+    old = training(**changes)
+    return Manifest.model_construct(
+        signature=old.signature,
+        params=old.params,
+        seed=old.seed,
+        code=type("C", (), {"digest": old.code}),
+        environment=type("E", (), {"lock_sha256": old.lock}),
+        data=type("D", (), {"digest": old.snapshot}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "level", "word"),
+    [
+        ({"snapshot": "1" * 64}, "patch", "data"),
+        ({"model_sha256": "1" * 64}, "patch", "again"),
+        ({"code": "1" * 64}, "minor", "code"),
+        ({"params": {"C": 2.0}}, "minor", "parameters"),
+        ({"seed": 1}, "minor", "seed"),
+        ({"lock": "1" * 64, "snapshot": "1" * 64}, "minor", "environment"),
+        ({"signature": signature(AGE)}, "major", "plan was removed"),
+        (
+            {"signature": signature(AGE, PLAN.model_copy(update={"kind": "number"}))},
+            "major",
+            "plan",
+        ),
+        ({"signature": signature(target="left")}, "major", "target"),
+        ({"signature": signature(classes=("no", "perhaps", "yes"))}, "major", "perhaps"),
+        ({"signature": signature(positive="no")}, "major", "positive"),
+        ({"signature": signature(task="multiclass")}, "major", "task"),
+        (
+            {"signature": signature(AGE, PLAN, Feature(name="x", kind="date", missing=False))},
+            "major",
+            "x is new and required",
+        ),
+        (
+            {
+                "signature": signature(AGE, PLAN, Feature(name="x", kind="date", missing=True)),
+                "code": "1" * 64,
+            },
+            "minor",
+            "code",
+        ),
+    ],
+)
+def test_change_levels(now: dict[str, Any], level: str, word: str) -> None:
+    assert change(previous(), training(**now))[0] == level
+    assert word in change(previous(), training(**now))[1]
+
+
+def test_a_number_is_never_used_again() -> None:
+    taken = ["v1.9.0", "v1.10.0", "v1.2.0"]
+    assert next_number(taken, previous(), training(code="1" * 64))[0] == "v1.11.0"
+    assert next_number(["v3.0.0"], None, training())[0] == "v4.0.0"
+    assert next_number([], None, training()) == ("v1.0.0", "first version")
+
+
+# -- refusals ---------------------------------------------------------------------------------
+
+
+def refused(world: World, kind: type[MlopsError], *words: str) -> MlopsError:
+    with pytest.raises(kind) as caught:
+        world.register()
+    assert type(caught.value) is kind
+    for word in words:
+        assert word in str(caught.value)
+    assert not world.store.list(MODEL)
+    return caught.value
+
+
+def test_a_dirty_tree_is_refused_by_name(world: World) -> None:
+    world.build()
+    (world.root / "models" / MODEL / "note.txt").write_text("?")
+    (world.root / "requirements.txt").write_text("scikit-learn==2\n")
+    refused(world, Refused, f"models/{MODEL}/note.txt", "requirements.txt", "commit")
+
+
+def test_outside_git(tmp_path: Path) -> None:
+    plain = World(tmp_path / "plain").create()
+    plain.build()
+    shutil.rmtree(plain.root / ".git")
+    refused(plain, UsageError, "not a git repository")
+    git(plain.root, "init", "-q")
+    refused(plain, UsageError, "no commit")
+
+
+def test_nothing_built(world: World) -> None:
+    refused(world, UsageError, "snapshot.json", "model.skops", "mlops run churn")
+
+
+def test_all_mismatches_at_once(world: World) -> None:
+    world.build()
+    world.change_code("other")
+    world.change_data("other")
+    (world.root / "requirements.txt").write_text("other\n")
+    (world.root / "build" / MODEL / "model.skops").write_text("other")
+    world.commit("Other")
+    error = refused(world, Refused, "this code", "requirements.txt", "rows.csv has changed")
+    assert len(error.problems) == 4
+
+
+@pytest.mark.parametrize("decision", ["reject", "inconclusive"])
+def test_a_verdict_that_says_no(world: World, decision: str) -> None:
+    world.build(decision=decision)
+    error = refused(world, Refused, decision, "no better, p = 0.4")
+    assert error.exit_code == 1
+
+
+def test_unknown_model(world: World) -> None:
+    with pytest.raises(UsageError, match="did you mean `churn`"):
+        register(world.project, "chrun", actor="a", run="r", now=NOW)
+
+
+def test_a_release_without_a_tag_is_not_overwritten(world: World) -> None:
+    world.build()
+    world.register()
+    git(world.root, "tag", "-d", "churn@v1.0.0")
+    world.build("another")
+    with pytest.raises(Refused, match="no tag names it"):
+        world.register()
+    assert fetch_bytes(world, "v1.0.0", "model.skops") == b"model 1"
+
+
+def fetch_bytes(world: World, release: str, asset: str) -> bytes:
+    with world.store.open(MODEL, release, asset) as file:
+        return file.read()
+
+
+# -- where git has little to offer --------------------------------------------------------------
+
+
+def test_detached_head_is_fine_and_said(world: World) -> None:
+    world.build()
+    git(world.root, "checkout", "-q", "--detach")
+    assert "no branch" in world.register().notes[0]
+    complete(world, "v1.0.0")
+
+
+def test_without_an_identity_the_actor_is_used(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.build()
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("HOME", "")
+    event = world.register(actor="@ana <evil>\nApprover: @eve").version.event
+    assert event.tagger == "@ana evil Approver: @eve"
+    assert event.actor == "@ana <evil> Approver: @eve" and "Approver" not in event.trailers
+    assert git(world.root, "log", "-1", "--format=%ae", event.commit).endswith("@localhost")
+
+
+def test_a_project_below_the_top_of_the_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "gather", fake_gather)
+    inner = World(tmp_path / "mono" / "acme").create()
+    shutil.move(inner.root / ".git", tmp_path / "mono" / ".git")
+    inner.commit("Move")
+    inner.build()
+    number = inner.register().version.number
+    files = git(inner.root, "ls-tree", "-r", "--name-only", "--full-tree", f"{MODEL}@{number}")
+    assert "acme/models/churn/manifest.json" in files.split("\n")
+    complete(inner, "v1.0.0")
+
+
+GPG = """\
+#!/bin/sh
+cat > /dev/null
+echo "[GNUPG:] SIG_CREATED D 1 8 00 1 FPR" >&2
+printf -- "-----BEGIN PGP SIGNATURE-----\\n\\nAAAA\\n-----END PGP SIGNATURE-----\\n"
+"""
+
+
+def test_signed_where_git_is_told_to(world: World, tmp_path: Path) -> None:
+    program = tmp_path / "gpg"
+    program.write_text(GPG)
+    program.chmod(0o755)
+    git(world.root, "config", "tag.gpgSign", "true")
+    git(world.root, "config", "gpg.program", str(program))
+    world.build()
+    event = world.register().version.event
+    assert "BEGIN PGP SIGNATURE" in git(world.root, "cat-file", "tag", event.tag)
+    assert event.trailers["Actor"] == "@ana" and "At" in event.trailers
+    complete(world, "v1.0.0")
+
+
+# -- killed anywhere ----------------------------------------------------------------------------
+
+
+def effects(world: World) -> list[str]:
+    with dying(-1, False, killed) as seen:
+        world.register()
+    return seen
+
+
+def rehearse(tmp_path: Path, origin: bool) -> tuple[World, list[str]]:
+    """Return a template to copy and the effects of one registration in it."""
+    template = World(tmp_path / "template").create()
+    template.build("first")
+    if origin:
+        git(tmp_path, "init", "-q", "--bare", "origin.git")
+        git(template.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    template.register()
+    template.change_code("second")
+    template.build("second")
+    trial = copy(template, tmp_path / "trial", origin)
+    return template, effects(trial)
+
+
+def copy(template: World, root: Path, origin: bool) -> World:
+    shutil.copytree(template.root, root)
+    if origin:
+        remote = root.with_suffix(".git")
+        shutil.copytree(template.root.parent / "origin.git", remote)
+        git(root, "remote", "set-url", "origin", str(remote))
+    return World(root)
+
+
+@pytest.mark.parametrize("origin", [False, True], ids=["alone", "origin"])
+@pytest.mark.parametrize("end", [killed, failed], ids=["killed", "failed"])
+def test_killed_before_and_after_every_side_effect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: bool, end: Any
+) -> None:
+    monkeypatch.setattr(assets, "gather", fake_gather)
+    template, seen = rehearse(tmp_path, origin)
+    assert seen.count("upload") == 7 and {"draft", "claim", "publish"} <= set(seen)
+    uploads = [at for at, effect in enumerate(seen) if effect == "upload"]
+    for at in sorted(set(range(len(seen))) - set(uploads[2:-1])):
+        for after in (False, True):
+            here = copy(template, tmp_path / f"{at}-{after}", origin)
+            with pytest.raises((Killed, WorldError)), dying(at, after, end):
+                here.register()
+            here.register()
+            complete(here, "v1.0.0", "v1.1.0")
+            if origin:
+                there = git(here.root, "ls-remote", "--tags", "origin", "churn@*")
+                assert there == git(here.root, "ls-remote", "--tags", ".", "churn@*")
+
+
+@pytest.mark.parametrize("at", [3, 9, 10, 11])
+def test_killed_for_real(world: World, at: int) -> None:
+    world.build()
+    code = (
+        "end = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"with dying({at}, True, end):\n    World(Path(sys.argv[1])).register()\n"
+    )
+    process = python(code, str(world.root))
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    world.register()
+    complete(world, "v1.0.0")
+
+
+def test_a_retry_goes_on_with_its_own_draft(world: World) -> None:
+    world.build()
+    with pytest.raises(Killed), dying(6, True, killed):
+        world.register()
+    (draft,) = world.store.list(MODEL)
+    world.register()
+    manifest = fetch(world.project, f"{MODEL}@latest").manifest_bytes
+    assert draft == f"draft-{sha256(manifest)}"
+
+
+def test_a_draft_of_another_build_is_left_for_a_day(world: World) -> None:
+    world.build("given up")
+    with pytest.raises(Killed), dying(6, True, killed):
+        world.register()
+    world.build("other")
+    world.register()
+    assert len(world.store.list(MODEL)) == 2
+    world.now += timedelta(days=1, minutes=1)
+    world.register()
+    complete(world, "v1.0.0")
+
+
+# -- disks and other people -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
+def test_a_full_disk_leaves_nothing_half_written(
+    world: World, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    world.build()
+    copyfileobj, calls = shutil.copyfileobj, [0]
+
+    def full(*args: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 4:
+            raise OSError(code, os.strerror(code))
+        copyfileobj(*args)
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    refused(world, WorldError, str(world.project.store), os.strerror(code).lower())
+    assert list((world.project.store / MODEL).iterdir()) == []
+    world.register()
+    complete(world, "v1.0.0")
+
+
+def test_a_read_only_store(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.build()
+    mkdir = Path.mkdir
+
+    def read_only(self: Path, *args: Any, **kwargs: Any) -> None:
+        if world.project.store in self.parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mkdir(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    refused(world, WorldError, "permission denied", "writable")
+
+
+def test_a_store_that_is_a_file(world: World) -> None:
+    world.build()
+    world.project.store.parent.mkdir()
+    world.project.store.write_text("not a folder")
+    with pytest.raises(WorldError, match="releases"):
+        world.register()
+    assert not tags.read(world.root).models
+
+
+def test_a_disk_that_lies_is_caught_by_reading_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.build()
+    upload = FolderStore.upload
+
+    def lossy(self: FolderStore, model: str, digest: str, asset: str, source: Path) -> None:
+        upload(self, model, digest, asset, source)
+        if asset == "model.skops":
+            path = self.root / model / f"draft-{digest}" / asset
+            path.write_bytes(path.read_bytes()[:-1] + b"!")
+
+    monkeypatch.setattr(FolderStore, "upload", lossy)
+    refused(world, Refused, "read back", "model.skops")
+
+
+def test_eight_clones_at_once(world: World, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git"))
+    clones = []
+    for at in range(8):
+        git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), f"clone{at}")
+        clone = World(tmp_path / f"clone{at}")
+        clone.build(f"model {at}")
+        clones.append(clone)
+    code = "print(World(Path(sys.argv[1])).register().version.number)"
+    numbers = [finished(p) for p in [python(code, str(clone.root)) for clone in clones]]
+    assert sorted(numbers, key=tags.version_key) == ["v1.0.0", *(f"v1.0.{i}" for i in range(1, 8))]
+    for clone, number in zip(clones, numbers, strict=True):
+        assert clone.store.list(MODEL) == [number]
+        assert fetch(clone.project, f"{MODEL}@{number}").read("report.md")
+    git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    git(world.root, "fetch", "-q", "--tags", "origin")
+    assert len(tags.read(world.root).models[MODEL].versions) == 8
+
+
+def test_the_same_model_from_four_clones_is_one_version(world: World, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git"))
+    roots = [tmp_path / f"clone{at}" for at in range(4)]
+    for root in roots:
+        git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), str(root))
+        World(root).build("one model")
+    code = "print(World(Path(sys.argv[1])).register(run=sys.argv[1]).created)"
+    answers = [finished(p) for p in [python(code, str(root)) for root in roots]]
+    assert sorted(answers) == ["False", "False", "False", "True"]
+    assert git(tmp_path / "origin.git", "tag") == "churn@v1.0.0"
+
+
+def test_origin_out_of_reach(world: World, tmp_path: Path) -> None:
+    world.build()
+    git(world.root, "remote", "add", "origin", str(tmp_path / "nowhere.git"))
+    refused(world, WorldError, "origin cannot be reached")
+    assert not tags.read(world.root).models
+
+
+def test_origin_that_rewrote_a_tag_raises_the_alarm(world: World, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "origin.git")
+    git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    world.build()
+    world.register()
+    git(tmp_path / "origin.git", "tag", "-f", "-am", "moved", "churn@v1.0.0", "churn@v1.0.0~1")
+    world.change_code("next")
+    world.build("next")
+    with pytest.raises(Refused, match="rewritten"):
+        world.register()
