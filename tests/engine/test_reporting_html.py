@@ -1,0 +1,212 @@
+"""The HTML report: one file that asks for nothing, the same bytes, and readable by everybody."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mlops.reporting.charts import charts
+from mlops.reporting.facts import Everything, Rows
+from mlops.reporting.html import LIMIT, html
+
+from . import reporting_facts as known
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+TASKS = ("binary", "multiclass", "regression")
+
+
+class Page(HTMLParser):
+    """Every element of a page, and whether all were closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements of one kind."""
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_page_is_whole_and_asks_for_nothing(task: str) -> None:
+    text = html(known.everything(task))
+    page = Page(text)
+    assert len(text.encode()) < 200_000
+    assert not {"script", "iframe", "img", "object", "embed", "form"} & {
+        t for t, _ in page.elements
+    }
+    for _, attributes in page.elements:
+        for name in ("src", "href", "action", "data", "poster", "srcset"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+        assert not any(name.startswith("on") for name in attributes)
+    assert not re.search(r"url\((?!#)|@import|https?:", text)
+    policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_reference_has_its_one_target(task: str) -> None:
+    page = Page(html(known.everything(task)))
+    ids = [a["id"] for _, a in page.elements if a.get("id")]
+    assert len(ids) == len(set(ids))
+    text = html(known.everything(task))
+    wanted = set(re.findall(r'(?:href="#|url\(#|aria-labelledby=")([\w-]+)', text))
+    assert wanted <= set(ids)
+    pictures = page.all("svg")
+    assert pictures
+    assert all(p["role"] == "img" and p["aria-labelledby"] in ids for p in pictures)
+
+
+def test_tables_have_headers_and_captions() -> None:
+    page = Page(html(known.everything()))
+    tables = len(page.all("table"))
+    assert tables == len(page.all("caption")) > 8
+    assert all(th.get("scope") in ("col", "row") for th in page.all("th"))
+
+
+@pytest.mark.parametrize(
+    ("task", "titles"),
+    [
+        ("binary", ["ROC curve", "Precision and recall", "Calibration", "Scores by outcome"]),
+        ("multiclass", ["Which class is taken for which", "Calibration of the chosen class"]),
+        ("regression", ["Predicted and actual", "Errors"]),
+    ],
+)
+def test_each_task_has_its_charts(task: str, titles: list[str]) -> None:
+    drawn = [chart.title for chart, _ in charts(known.everything(task))]
+    fairness = drawn[2 : -len(titles)]
+    assert drawn[:2] == ["Difference to the model in production", "Quality by slice"]
+    assert len(fairness) == 2
+    assert drawn[-len(titles) :] == titles
+
+
+def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:
+    here = html(known.everything())
+    assert html(known.everything()) == here
+    code = (
+        "import sys; from engine.reporting_facts import everything as facts; "
+        "from mlops.reporting.html import html; sys.stdout.buffer.write(html(facts()).encode())"
+    )
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "42"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.stdout.decode() == here, done.stderr.decode()
+
+
+def test_colours_are_those_of_the_page_in_light_and_dark() -> None:
+    text = html(known.everything(decision="reject"))
+    assert "#00000" not in text
+    for name in ("ink", "muted", "line", "new", "old", "bad"):
+        assert f"var(--{name})" in text
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_text_can_be_read_on_every_ground(scheme: int) -> None:
+    blocks = re.findall(r":root \{(.*?)\}", html(known.everything()), re.DOTALL)
+    colours = dict(re.findall(r"--(\w+): (#\w{6});", blocks[scheme]))
+    for ground in ("page", "card", "tint"):
+        for text in ("ink", "muted", "new", "old", "good", "bad", "unsure"):
+            pair = sorted((_luminance(colours[ground]), _luminance(colours[text])))
+            assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 4.5, (ground, text)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_hostile_facts_add_no_element(task: str) -> None:
+    page, plain = Page(html(known.hostile(task))), Page(html(known.everything(task)))
+    assert {t for t, _ in page.elements} <= {t for t, _ in plain.elements}
+    assert not {a for _, x in page.elements for a in x} - {a for _, x in plain.elements for a in x}
+    assert "<script>alert(1)</script>" in page.text
+    assert "{{ 7*7 }}" in page.text
+    assert not re.search(r"[\x00-\x08\x1b\u202e\u2066\u200b]", page.text)
+
+
+def test_values_of_sensitive_columns_are_not_shown() -> None:
+    assert "SECRET" not in html(known.everything(validation=known.validation(ok=False)))
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_five_thousand_tests_fit(ok: bool) -> None:
+    many = known.evaluation(checks=5000)
+    checks = tuple(c.model_copy(update={"ok": ok, "message": "<&>" * 100}) for c in many.checks)
+    text = html(known.everything(evaluation=many.model_copy(update={"checks": checks})))
+    assert len(text.encode()) < LIMIT
+    assert "more are not shown" in Page(text).text
+
+
+@pytest.mark.parametrize("gone", range(1, 5))
+def test_a_run_that_stopped_has_a_page(gone: int) -> None:
+    stages = ("verdict", "evaluation", "training", "validation")
+    facts = known.everything(rows=None, **dict.fromkeys(stages[:gone]))
+    page = Page(html(facts))
+    assert "How to reproduce" in page.text
+    assert not page.all("svg") or gone == 1
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_few_rows_make_no_trouble(task: str, n: int) -> None:
+    Page(html(known.everything(task, n=n)))
+
+
+def test_one_class_only_or_numbers_that_are_none_are_drawn_as_far_as_they_go() -> None:
+    same = Rows(np.array(["yes"] * 9), np.array(["yes"] * 9), np.linspace(0, 1, 9))
+    titles = [c.title for c, _ in charts(known.everything(rows=same))]
+    assert "ROC curve" not in titles
+    values = np.array([1.0, np.nan, 3.0, np.inf, 5.0])
+    titles = [c.title for c, _ in charts(known.everything("regression", rows=Rows(values, values)))]
+    assert "Errors" in titles
+
+
+def test_curves_have_few_points_whatever_the_rows() -> None:
+    small, large = (_roc(known.everything(n=n)) for n in (3_000, 60_000))
+    assert len(large) < 1.3 * len(small)
+    assert max(line.count("L ") + line.count("\nL") for line in large.split("<path")) <= 205
+
+
+def _roc(facts: Everything) -> str:
+    return next(svg for chart, svg in charts(facts) if chart.title == "ROC curve")
+
+
+def test_what_a_chart_says_agrees_with_the_rows() -> None:
+    score = np.array([0.9, 0.8, 0.7, 0.2, 0.6, 0.1, 0.3, 0.4])
+    actual = np.array(["yes"] * 4 + ["no"] * 4)
+    rows = Rows(actual, np.where(score >= 0.5, "yes", "no"), score)
+    said: dict[str, Any] = {c.title: c.alt for c, _ in charts(known.everything(rows=rows))}
+    assert said["ROC curve"].startswith("Of 8 test rows, at the threshold 0.5: 75% of the positive")
+    assert "25% of the negative are called positive" in said["ROC curve"]
+    assert said["Scores by outcome"].startswith("The median is 0.750 for positive and 0.350")
+    assert "precision is 100%; 50% of all rows" in said["Precision and recall"]

@@ -1,0 +1,72 @@
+"""The report as markdown for pull requests and step summaries; text from data cannot act in it."""
+
+from __future__ import annotations
+
+import re
+
+from mlops.reporting.facts import Everything, summary
+from mlops.reporting.sections import Section, Table, sections
+from mlops.reporting.words import clean
+
+LIMIT = 60_000  # GitHub refuses a comment of more than 65,536 characters
+MARKS = {"good": "✅ ", "bad": "❌ ", "unsure": "⚠️ ", "": ""}
+_SYNTAX = re.compile(r"[&<>`*~\[\]\\|$]|(?<![^\W_])_|_(?![^\W_])|^[-+=](?!\d)")
+_ORDERED = re.compile(r"^(\d+)([.)])(?!\d)")
+# What GitHub links or draws after markdown is rendered, so that an entity does not stop it:
+# mentions and addresses, issues, web addresses, emoji. A zero-width space does.
+_LINKED = re.compile(r"@|#|www(?=\.)|\bgh-(?=\d)|:(?=//|[\w+-]+:)", re.IGNORECASE)
+
+
+def escape(text: object, most: int = 300) -> str:
+    """Return text of any origin as markdown that shows it and does nothing else.
+
+    One line, without control characters; no HTML, link, mention, emphasis, code, table cell,
+    heading or list can come out of it, wherever in a line or a table it is put.
+    """
+    line = _LINKED.sub(lambda m: m[0] + "\u200b", clean(text, most))
+    line = _SYNTAX.sub(lambda m: f"&#{ord(m[0])};", line)
+    line = _ORDERED.sub(lambda m: f"{m[1]}&#{ord(m[2])};", line)
+    return line.replace("\u200b", "&#8203;")
+
+
+def markdown(facts: Everything) -> str:
+    """Return the report: the verdict first, then its evidence; always shorter than 60,000."""
+    parts = sections(facts)
+    text = ""
+    for most in (200, 60, 20, 6, 2, 0):
+        text = "\n\n".join([headline(facts), *(render(part, most) for part in parts)]) + "\n"
+        if len(text) < LIMIT:
+            break
+    return text
+
+
+def headline(facts: Everything) -> str:
+    """Return the answer as a heading and its sentences."""
+    said = summary(facts)
+    title = f"## {MARKS[said.tone]}{escape(facts.model)}: {escape(said.title)}"
+    return "\n\n".join([title, *(escape(line, 700) for line in said.lines)])
+
+
+def render(section: Section, most: int, level: str = "###") -> str:
+    """Return one section with no more than `most` rows per table."""
+    parts = [f"{level} {section.title}", *(escape(t, 600) for t in section.text[: most + 1])]
+    parts += [_table(table, most) for table in section.tables if table.rows]
+    if section.commands:
+        parts.append(
+            "\n".join(["```sh", *(clean(c).replace("`", "") for c in section.commands), "```"])
+        )
+    return "\n\n".join(parts)
+
+
+def _table(table: Table, most: int) -> str:
+    marks = "|".join("---:" if a == "r" else "---" for a in table.align)
+    lines = [f"| {' | '.join(escape(c) for c in table.columns)} |", f"|{marks}|"]
+    for tone, cells in table.rows[:most]:
+        lines.append(f"| {MARKS[tone]}{' | '.join(escape(c, 200) or ' ' for c in cells)} |")
+    left = len(table.rows) - most
+    if left > 0:
+        lines.append(f"\n{left:,} more in the full report.")
+    text = "\n".join(lines)
+    if table.folded:
+        text = f"<details><summary>{escape(table.title)}</summary>\n\n{text}\n\n</details>"
+    return text
