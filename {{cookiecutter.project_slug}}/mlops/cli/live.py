@@ -1,0 +1,94 @@
+"""The verbs of a model in use: predict, serve, monitor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops.cli import app
+from mlops.cli.releases import Ref
+from mlops.cli.say import Json, emit, leave, progress
+
+Followed = Annotated[str, typer.Argument(metavar="MODEL@STAGE", help="Such as churn@production.")]
+
+
+@app.command(rich_help_panel="Use")
+def predict(
+    ref: Ref,
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet file with the features.")],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV file to write; default: the screen.")
+    ] = None,
+    log: Annotated[bool, typer.Option(help="Log the predictions, for monitoring.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Predict the rows of a file with a released version, verified.
+
+    Example: `mlops predict employment@production people.csv --out answers.csv`
+    """
+    from mlops.cli.context import Context
+    from mlops.project import Project
+    from mlops.serving.batch import predict_file
+
+    project = Project.find()
+    now = Context.here(project.root).now
+    answers, version = predict_file(project, ref, data, now(), log)
+    if out is not None:
+        from mlops.files import write_text
+
+        write_text(out, answers.to_csv(index=False, lineterminator="\n"))
+        text = f"{len(answers):,} rows predicted by {version}: {out}"
+    else:
+        text = answers.head(20).to_string(index=False)
+    rows = answers.to_dict("records") if out is None else []
+    emit({"version": version, "rows": len(answers), "predictions": rows}, text, as_json)
+
+
+@app.command(rich_help_panel="Use")
+def serve(
+    ref: Followed,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
+    interval: Annotated[float, typer.Option(help="Seconds between looks at the stage.")] = 10.0,
+) -> None:
+    """Serve a stage over HTTP, and follow it: a promotion or rollback is taken up by itself.
+
+    Example: `mlops serve employment@production --port 8000`
+    """
+    from mlops.errors import Problem, UsageError
+    from mlops.project import Project
+    from mlops.serving.run import serve as run
+
+    project = Project.find()
+    name, _, stage = ref.partition("@")
+    if not stage:
+        raise UsageError(
+            Problem("a service follows a stage", found=ref, do=f"`mlops serve {name}@production`")
+        )
+    run(project, name, project.stage(stage).name, host, port, interval)
+
+
+@app.command(rich_help_panel="Use")
+def monitor(
+    ref: Followed,
+    since: Annotated[str, typer.Option(help="How far back: 12h, 30d, 2w")] = "7d",
+    as_json: Json = False,
+) -> None:
+    """Compare what was served lately with what the version was tested on; 1 is an alarm.
+
+    Example: `mlops monitor employment@production --since 7d`
+    """
+    from mlops.cli.context import Context
+    from mlops.monitoring.monitor import monitor as check
+    from mlops.project import Project
+    from mlops.registry.journal import ago
+
+    project = Project.find()
+    now = Context.here(project.root).now()
+    name, _, stage = ref.partition("@")
+    progress()("reading the window, comparing, drawing the report …")
+    done = check(project, name, stage or "production", ago(since, now), now, now)
+    emit(done.model_dump(mode="json"), done.text(), as_json)
+    leave(not done.alarm)

@@ -1,0 +1,183 @@
+"""The verbs that make a model: new, validate, train, test, gate, report, run; and doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlops.cli import app
+from mlops.cli.say import Json, emit, leave, progress
+
+Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models; none: all of them.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Run also what is done already.")]
+
+# Which tables of the report a verb shows.
+_SHOWN = {
+    "validate": ("data",),
+    "train": (),
+    "test": ("quality", "tests", "slices", "fairness"),
+    "gate": ("quality",),
+    "report": ("quality",),
+    "run": ("quality", "cost"),
+}
+
+
+def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> None:
+    """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
+    from mlops.cli.context import Context
+    from mlops.cli.run import Run
+    from mlops.errors import Problem, UsageError
+    from mlops.project import Project
+    from mlops.reporting.terminal import outcome
+
+    project = Project.find()
+    chosen = list(names or project.models())
+    if not chosen:
+        raise UsageError(
+            Problem("there is no model yet", file="models/", do="`mlops new` makes one")
+        )
+    answers, good = {}, True
+    for name in chosen:
+        say = progress(f"{name}: " if len(chosen) > 1 else "")
+        run = Run(project, name, Context.here(project.root), say, force)
+        yes = run.until("report" if verb == "run" else verb)
+        good = good and yes
+        if verb == "run" and run.fresh:
+            from mlops.registry.journal import append
+
+            for warning in append(project, run.record()):
+                say(warning)
+        answers[name] = {
+            "ok": yes,
+            "stages": run.states,
+            **{s: r.model_dump(mode="json") for s in run.results() if (r := run.result(s))},
+        }
+        if not as_json:
+            broken = run.states["validate"] == "failed"
+            print(outcome(run.facts(), *(("data",) if broken else _SHOWN[verb])))
+            if verb in {"report", "run"}:
+                for file in ("report.md", "report.html", "card.md"):
+                    print(f"  {(run.folder / file).relative_to(project.root)}")
+    emit(answers, "", as_json)
+    leave(good)
+
+
+@app.command(rich_help_panel="Make a model")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the model: a-z, 0-9 and _.")],
+    data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
+    target: Annotated[str, typer.Option(help="Column to predict.")],
+    as_json: Json = False,
+) -> None:
+    """Write the folder of a new model for your own data.
+
+    Example: `mlops new churn --data churn.csv --target Churn`
+    """
+    from mlops.project import Project
+    from mlops.reporting.terminal import table
+    from mlops.scaffold.infer import infer
+    from mlops.scaffold.write import write
+
+    project = Project.find()
+    found = infer(data, target)
+    paths = [str(p.relative_to(project.root)) for p in write(project, name, found)]
+    text = [table(found.summary, ("column", "is", "why")), ""]
+    text += [f"check: {note}" for note in found.notes]
+    text += ["", *(f"  {path}" for path in paths), "", f"Next: mlops run {name}"]
+    emit({"files": paths, **found.as_dict()}, "\n".join(text), as_json)
+
+
+@app.command(rich_help_panel="Make a model")
+def validate(
+    names: Names = None,
+    force: Force = False,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only models whose files git sees as changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the data against the contract, and take the snapshot.
+
+    Example: `mlops validate employment`
+    """
+    if changed:
+        from mlops import git
+        from mlops.project import Project
+
+        project = Project.find()
+        touched = {f.split("/")[1] for f in git.changed_files(project.root) if f[:7] == "models/"}
+        names = [name for name in project.models() if name in touched]
+        if not names:
+            emit({}, "No model's files have changed.", as_json)
+            return
+    _go("validate", names, force, as_json)
+
+
+@app.command(rich_help_panel="Make a model")
+def train(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+    """Fit the model: the same data, code and lock give the same bytes.
+
+    Example: `mlops train employment`
+    """
+    _go("train", names, force, as_json)
+
+
+@app.command(rich_help_panel="Make a model")
+def test(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+    """Check how the model behaves: the standard checks and the model's own tests.
+
+    Example: `mlops test employment`
+    """
+    _go("test", names, force, as_json)
+
+
+@app.command(rich_help_panel="Make a model")
+def gate(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+    """Compare with the version in production: promote, reject or inconclusive.
+
+    Example: `mlops gate employment --json`
+    """
+    _go("gate", names, force, as_json)
+
+
+@app.command(rich_help_panel="Make a model")
+def report(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+    """Write the report, as markdown and as one HTML page, and the model card.
+
+    Example: `mlops report employment`
+    """
+    _go("report", names, force, as_json)
+
+
+@app.command(rich_help_panel="Make a model")
+def run(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+    """Validate, train, test, gate and report; what is done already is not done again.
+
+    Example: `mlops run employment`
+    """
+    _go("run", names, force, as_json)
+
+
+@app.command(rich_help_panel="Look")
+def doctor(as_json: Json = False) -> None:
+    """Say what is missing on this machine or wrong here, and how to mend it.
+
+    Example: `mlops doctor`
+    """
+    from mlops.cli.doctor import examine
+    from mlops.project import Project
+    from mlops.reporting.terminal import paint
+
+    rows = examine(Project.find())
+    lines = []
+    for row in rows:
+        mark = paint("ok  ", "good") if row["ok"] else paint("mend", "bad")
+        lines.append(f"{mark}  {row['looks_at']}")
+        lines += [f"      {line}" for line in str(row["found"]).splitlines()]
+    emit(rows, "\n".join(lines), as_json)
+    leave(all(bool(row["ok"]) for row in rows))

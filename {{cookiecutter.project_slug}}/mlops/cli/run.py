@@ -1,0 +1,301 @@
+"""One run of one model: validate, train, test, gate, report, each only where it is needed."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlops import __version__, git
+from mlops.cli.context import Context
+from mlops.cli.stages import STAGES, Ledger
+from mlops.files import write_text
+from mlops.project import Project
+from mlops.results import Evaluation, Record, Result, Training, Validation, Verdict
+from mlops.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from mlops.data.dataset import Dataset
+    from mlops.evaluation.bench import Bench
+    from mlops.registry.verify import Bundle
+    from mlops.reporting.facts import Everything, Rows
+    from mlops.training.model import Model
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Run:
+    """The state of one run; what was read or trained once is kept for the stages that follow.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        The model.
+    context : Context
+        Who runs this and where.
+    say : callable
+        Takes one line of progress.
+    force : bool
+        Run stages again that are done.
+    """
+
+    project: Project
+    name: str
+    context: Context
+    say: Say
+    force: bool = False
+    states: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        self.spec = self.project.model(self.name)
+        self.ledger = Ledger(self.project, self.name, self.spec)
+        self.folder = self.project.build(self.name)
+        self.started = self.context.now()
+
+    def until(self, last: str) -> bool:
+        """Run the stages up to `last` and return whether each of them said yes.
+
+        The report is written whatever the answers are: it says them.
+        """
+        if STAGES.index(last) >= STAGES.index("test"):
+            git.require_repository(self.project.root)
+        for stage in STAGES[: STAGES.index(last) + 1]:
+            # Without valid data there is nothing to train; failed tests still get a verdict.
+            if self.states.get("validate") == "failed" and stage != "report":
+                self.states[stage] = "not reached"
+                continue
+            self._stage(stage)
+        return "failed" not in self.states.values()
+
+    def stale(self) -> list[str]:
+        """Return the stages before the report that would run now: their results are of the past."""
+        stages = STAGES[:-1]
+        return [s for s in stages if not self.ledger.is_done(s, self._inputs(s))]
+
+    def _inputs(self, stage: str) -> str:
+        context = str(self.champion_version) if stage in {"test", "gate", "report"} else ""
+        if stage == "report":
+            context += f" {self.commit} {self.dirty}"
+        return self.ledger.inputs(stage, context)
+
+    def _stage(self, stage: str) -> None:
+        inputs = self._inputs(stage)
+        if not self.force and self.ledger.is_done(stage, inputs):
+            entry = self.ledger.done[stage]
+            ok, self.seconds[stage] = entry.ok, entry.seconds
+            self.states[stage] = "skipped" if ok else "failed"
+            self.say(f"{stage:<9} {'unchanged' if ok else 'unchanged: the answer is still no'}")
+            return
+        self.fresh = True
+        self.say(f"{stage:<9} …")
+        begun = time.perf_counter()
+        ok = getattr(self, f"_{stage}")()
+        self.seconds[stage] = time.perf_counter() - begun
+        self.ledger.finish(stage, inputs, ok, self.seconds[stage])
+        self.states[stage] = "ran" if ok else "failed"
+        self.say(f"{stage:<9} {'done' if ok else 'the answer is no'} ({self.seconds[stage]:.1f} s)")
+
+    # -- the stages --------------------------------------------------------------------------
+
+    def _validate(self) -> bool:
+        from mlops.data.validate import validate
+
+        dataset, validation = validate(self.project, self.name, self.spec)
+        if dataset is not None:
+            self.dataset = dataset
+        return validation.ok
+
+    def _train(self) -> bool:
+        from mlops.training.train import train
+
+        self.model, _ = train(self.project, self.name, self.spec, self.dataset)
+        return True
+
+    def _test(self) -> bool:
+        from mlops.evaluation.checks import evaluate
+
+        return evaluate(*self._asked, self.champion, self.bench).ok
+
+    def _gate(self) -> bool:
+        from mlops.evaluation.gate import decide
+
+        verdict = decide(
+            *self._asked,
+            self.champion,
+            self.champion_version,
+            Evaluation.load(self.folder),
+            self.code_changed,
+            self.bench,
+        )
+        return verdict.decision == "promote"
+
+    def _report(self) -> bool:
+        from mlops.reporting.card import card
+        from mlops.reporting.html import html
+        from mlops.reporting.markdown import markdown
+
+        facts = self.facts(rows=True)
+        info = {"Commit": self.commit or "", "Made": f"{self.started:%Y-%m-%d %H:%M} UTC"}
+        write_text(self.folder / "report.md", markdown(facts))
+        write_text(self.folder / "report.html", html(facts))
+        write_text(self.folder / "card.md", card(facts, info))
+        return True
+
+    # -- what stages share ---------------------------------------------------------------------
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The snapshot, read back where validation was skipped."""
+        from mlops.data.dataset import Dataset
+
+        return Dataset.load(self.folder, self.spec)
+
+    @cached_property
+    def model(self) -> Model:
+        """The challenger, read back where training was skipped."""
+        from mlops.training.model import Model
+
+        return Model.load(self.folder, self.name, self.project.spec.trusted_types)
+
+    @cached_property
+    def bench(self) -> Bench:
+        """The test rows with each model's predictions, made once."""
+        from mlops.evaluation.bench import Bench
+
+        return Bench(self.spec, self.dataset)
+
+    @property
+    def _asked(self) -> tuple[Project, str, ModelSpec, Dataset, Model]:
+        return self.project, self.name, self.spec, self.dataset, self.model
+
+    @cached_property
+    def _champion(self) -> Bundle | None:
+        """The release in the last stage of project.yaml, its chain verified."""
+        from mlops.registry.verify import fetch
+
+        stage = self.project.spec.stages[-1].name
+        return fetch(self.project, f"{self.name}@{stage}") if self.champion_version else None
+
+    @cached_property
+    def champion_version(self) -> str | None:
+        """The version in the last stage, by its tag."""
+        from mlops.registry.tags import read
+
+        stage = self.project.spec.stages[-1].name
+        version = read(self.project.root).model(self.name).stages.get(stage)
+        return version.number if version else None
+
+    @cached_property
+    def champion(self) -> Model | None:
+        """The model in production, or None."""
+        return self._champion.model() if self._champion else None
+
+    @property
+    def code_changed(self) -> bool:
+        """Whether more than the data differs from the version in production."""
+        from mlops.registry.manifest import change
+
+        if self._champion is None:
+            return True
+        return change(self._champion.manifest, Training.load(self.folder))[0] != "patch"
+
+    @cached_property
+    def commit(self) -> str | None:
+        """The commit that is checked out, None outside a repository."""
+        return git.head(self.project.root) if git.is_repository(self.project.root) else None
+
+    @cached_property
+    def dirty(self) -> bool:
+        """Whether files differ from the commit."""
+        return bool(self.commit and git.changed_files(self.project.root))
+
+    # -- what comes of it ------------------------------------------------------------------------
+
+    def result(self, stage: str) -> Any:
+        """Return what a stage answered in this run, None where the run did not come to it."""
+        kinds: dict[str, type[Result]]
+        kinds = {"validate": Validation, "train": Training, "test": Evaluation, "gate": Verdict}
+        if self.states.get(stage, "not reached") == "not reached":
+            return None
+        return kinds[stage].load(self.folder)
+
+    def results(self) -> tuple[str, ...]:
+        """Return the stages whose answers are data."""
+        return STAGES[:-1]
+
+    def facts(self, rows: bool = False) -> Everything:
+        """Return all that is known, for reports; with `rows` also what charts are drawn from."""
+        from mlops.reporting import facts
+
+        ran = {s: t for s, t in self.seconds.items() if self.states.get(s) != "skipped"}
+        price = self.project.spec.cost
+        compared = "test" in self.seconds and self._champion is not None
+        champion = self._champion.manifest.metrics if compared and self._champion else ()
+        return facts.Everything(
+            model=self.name,
+            spec=self.spec,
+            validation=self.result("validate"),
+            training=self.result("train"),
+            evaluation=self.result("test"),
+            verdict=self.result("gate"),
+            run=facts.Run(commit=self.commit, dirty=self.dirty, seconds=ran, price=price),
+            rows=self._rows() if rows and "test" in self.seconds else None,
+            champion=tuple(champion),
+        )
+
+    def _rows(self) -> Rows:
+        """Return the test rows' targets and predictions as arrays."""
+        from mlops.reporting.facts import Rows
+
+        predicted = self.bench.predicted(self.model)
+        score = predicted["score"].to_numpy() if "score" in predicted else None
+        if self.spec.task == "multiclass":
+            score = predicted.filter(like="p_").to_numpy(dtype=float).max(axis=1)
+        old = self.bench.predicted(self.champion) if self.champion else None
+        return Rows(
+            actual=self.bench.test[self.spec.data.target].to_numpy(),
+            predicted=predicted["prediction"].to_numpy(),
+            score=score,
+            champion=old["score"].to_numpy() if old is not None and "score" in old else None,
+        )
+
+    def record(self) -> Record:
+        """Return this run as the journal keeps it, and write it into the build folder."""
+        verdict: Verdict | None = self.result("gate")
+        failed = next((s for s, state in self.states.items() if state == "failed"), "")
+        evaluation, training = self.result("test"), self.result("train")
+        validation = self.result("validate")
+        price = self.project.spec.cost
+        seconds = sum(t for s, t in self.seconds.items() if self.states[s] != "skipped")
+        record = Record(
+            id=f"{self.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+            model=self.name,
+            started=self.started.isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            stages=self.states,
+            outcome=verdict.decision if verdict else failed or "trained",
+            commit=self.commit,
+            dirty=self.dirty,
+            actor=self.context.actor,
+            pull_request=self.context.pull_request,
+            run_url=self.context.run_url,
+            engine=__version__,
+            python=platform.python_version(),
+            platform=f"{platform.system()} {platform.machine()}",
+            cost=round(seconds / 3600 * price.per_hour, 6),
+            currency=price.currency,
+            data=validation.snapshot if validation else None,
+            training=training,
+            metrics=evaluation.metrics if evaluation else (),
+            verdict=verdict,
+        )
+        record.save(self.folder)
+        return record
