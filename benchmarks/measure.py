@@ -1,0 +1,81 @@
+"""Time and peak memory of commands, fairly: run in turn, the median of several."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENGINE = ROOT / "{{cookiecutter.project_slug}}"
+REPEATS = int(os.environ.get("BENCH_REPEATS", "5"))
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something to time: `before` runs untimed, each time."""
+
+    arguments: Sequence[str]
+    folder: Path
+    before: Callable[[], object] = lambda: None
+    expect: int = 0
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Median wall seconds, and the largest resident memory in MB."""
+
+    seconds: float
+    memory: float
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for `python -m mlops`, with compiled bytecode allowed."""
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    return {**env, "PYTHONPATH": str(ENGINE), "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def once(command: Command) -> Cost:
+    """Run a command once and return what it took."""
+    command.before()
+    with tempfile.TemporaryFile() as output:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            command.arguments,
+            cwd=command.folder,
+            env=environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != command.expect:
+            output.seek(0)
+            sys.exit(f"{' '.join(command.arguments)} failed:\n{output.read().decode()}")
+    return Cost(seconds, usage.ru_maxrss / 1024)
+
+
+def compare(commands: Mapping[str, Command], repeats: int = REPEATS) -> dict[str, Cost]:
+    """Run all commands in turn, `repeats` times, and return the medians."""
+    costs: dict[str, list[Cost]] = {name: [] for name in commands}
+    for _ in range(repeats):
+        for name, command in commands.items():
+            costs[name].append(once(command))
+    return {
+        name: Cost(
+            statistics.median(c.seconds for c in taken), statistics.median(c.memory for c in taken)
+        )
+        for name, taken in costs.items()
+    }
+
+
+def mlops(*arguments: str) -> list[str]:
+    """Return the command line of a verb."""
+    return [sys.executable, "-m", "mlops", *arguments]
