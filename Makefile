@@ -17,7 +17,7 @@ export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-generation lint lock bench clean
+.PHONY: help setup demo test test-generation lint lock schema bench clean
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
@@ -25,6 +25,7 @@ help: ## Show this list
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
+	@echo "make schema  write the JSON Schema of model.yaml"
 	@echo "make bench   measure what the README quotes"
 	@echo "make clean   remove what these commands made"
 
@@ -61,3 +62,6 @@ bench: $(READY)
 
 clean:
 	rm -rf .venv demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+schema: $(READY)
+	@python scripts/schema.py

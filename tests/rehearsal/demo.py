@@ -21,8 +21,8 @@ NAME = "employment"
 
 def generate(where: Path) -> Path:
     """Generate a repository from this template, with defaults for every question."""
-    shutil.rmtree(where, ignore_errors=True)
-    where.mkdir(parents=True)
+    shutil.rmtree(where / "census-models", ignore_errors=True)
+    where.mkdir(parents=True, exist_ok=True)
     answers = {"project_name": "Census models", "project_slug": "census-models"}
     made = cookiecutter(str(ROOT), no_input=True, extra_context=answers, output_dir=str(where))
     return Path(made)
@@ -160,14 +160,19 @@ def look_back(story: Story) -> None:
     story.run(f"mlops reproduce {NAME}@v1.0.0", contains="the same bytes")
 
 
+def shown(path: Path) -> Path:
+    """Return a path as it is printed."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def main() -> int:
     """Play the story; 0 only if every step did what it said."""
-    where = ROOT / "demo"
+    where = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "demo"
     print("A repository is generated from this template, and lives three years on this machine.")
     try:
         root = generate(where)
         story = Story(root)
-        story.tell("Set up", f"The repository is {root.relative_to(ROOT)}; `make setup` once.")
+        story.tell("Set up", f"The repository is {shown(root)}; `make setup` once.")
         story.run(f'make setup PYTHON="{sys.executable}"')
         story.environment = environment(root)
         first_version(story)
@@ -185,7 +190,7 @@ def main() -> int:
     except StoryError as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         return 1
-    build = root.relative_to(ROOT) / "build" / NAME
+    build = shown(root / "build" / NAME)
     story.tell("Done. Look at")
     for file in ("report.html", "report.md", "card.md", "monitor.html"):
         story.say(f"   {build / file}")

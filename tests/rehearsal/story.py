@@ -1,4 +1,4 @@
-"""Telling what a repository lives through: commands with their output, and what must come of them."""
+"""Telling what a repository lives through: commands, their output, what must come of them."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from mlops.errors import Problem, UsageError, did_you_mean
 from mlops.files import canonical_json, digest_of, sha256
-from mlops.spec import ModelSpec, Strict, load_spec, load_yaml, parse
+from mlops.spec import ModelSpec, Strict
+from mlops.specfile import load_spec, load_yaml, parse
 
 MODEL_NAME = re.compile(r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?")
 

@@ -6,10 +6,10 @@ A mistake is reported with file, key, what was found and what is allowed, all mi
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mlops.errors import Problem, UsageError, did_you_mean, listed
 
@@ -17,7 +17,6 @@ Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["number", "category", "boolean", "date"]
 Scalar = bool | int | float | str | None
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-T = TypeVar("T", bound=BaseModel)
 
 # name -> (tasks, is a higher value better). The one list of metrics; evaluation computes them.
 METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
@@ -232,65 +231,35 @@ class ModelSpec(Strict):
         return self
 
 
-def _contradictions(spec: ModelSpec) -> list[Problem]:
-    """Return what is well-formed and yet makes no sense together."""
-    out: list[Problem] = []
-    data, features = spec.data, spec.features
-    if data.target in features:
-        out.append(
-            Problem(
-                "the target is also a feature: the model would see the answer",
+def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield what is well-formed and yet makes no sense together."""
+    data, metrics, split = spec.data, spec.metrics, spec.split
+    for column, role in ((data.target, "the target"), (data.id, "data.id")):
+        if column in spec.features:
+            yield Problem(
+                f"{role} is also a feature: the model would see the answer"
+                if column == data.target
+                else f"{role} is also a feature: an identifier teaches nothing",
                 key="features",
-                found=data.target,
-                do=f"remove `{data.target}` from features",
+                found=str(column),
+                do=f"remove `{column}` from features",
             )
-        )
-    for role, column in (("data.id", data.id),):
-        if column and column in features:
-            out.append(
-                Problem(
-                    f"`{column}` is {role} and also a feature",
-                    key="features",
-                    found=column,
-                    do=f"remove `{column}` from features: an identifier teaches nothing",
-                )
+    needs = (
+        (spec.task == "binary", data.positive, "data.positive", "a binary model"),
+        ("value" in (metrics.primary, *metrics.others), metrics.value, "metrics.value", "`value`"),
+        (split.by == "group", split.column, "split.column", "a split by group"),
+        (split.by == "time", data.time, "data.time", "a split by time"),
+        (data.labels, data.id, "data.id", "joining labels that arrive apart"),
+    )
+    for asked, given, key, what in needs:
+        if asked and given is None:
+            yield Problem(f"{what} needs this key", key=key, found="nothing", do=f"add `{key}`")
+    for name in (*spec.metric_names, *spec.checks.floor):
+        allowed = [m for m, (tasks, _) in METRICS.items() if spec.task in tasks]
+        if name not in allowed:
+            yield _unknown(
+                f"no metric of this name for a {spec.task} model", "metrics", name, allowed
             )
-    if spec.task == "binary" and data.positive is None:
-        out.append(
-            Problem(
-                "a binary model must say which value of the target is positive",
-                key="data.positive",
-                found="nothing",
-                allowed="one of the two values of the target",
-            )
-        )
-    for name in spec.metric_names + tuple(spec.checks.floor):
-        if name not in METRICS or spec.task not in METRICS[name][0]:
-            allowed = [m for m, (tasks, _) in METRICS.items() if spec.task in tasks]
-            out.append(
-                Problem(
-                    f"no metric of this name for a {spec.task} model",
-                    key="metrics",
-                    found=name,
-                    allowed=", ".join(allowed),
-                    do=did_you_mean(name, allowed),
-                )
-            )
-    if "value" in (spec.metrics.primary, *spec.metrics.others) and not spec.metrics.value:
-        out.append(
-            Problem("the metric `value` needs its amounts", key="metrics.value", found="nothing")
-        )
-    if spec.split.by == "group" and not spec.split.column:
-        out.append(
-            Problem("a split by group needs its column", key="split.column", found="nothing")
-        )
-    if spec.split.by == "time" and not data.time:
-        out.append(Problem("a split by time needs a time column", key="data.time", found="nothing"))
-    if data.labels and not data.id:
-        out.append(
-            Problem("labels that arrive apart are joined by an id", key="data.id", found="nothing")
-        )
-    known = set(spec.columns)
     used = {
         "slices.columns": spec.slices.columns,
         "fairness.column": tuple(f.column for f in spec.fairness),
@@ -298,114 +267,13 @@ def _contradictions(spec: ModelSpec) -> list[Problem]:
         "checks.directional": tuple(d.column for d in spec.checks.directional),
     }
     for key, columns in used.items():
-        pool = set(features) if key.startswith("checks") else known
+        pool = spec.features if key.startswith("checks") else spec.columns
         for column in columns:
             if column not in pool:
-                out.append(
-                    Problem(
-                        "no such column" if key[0] != "c" else "not a feature",
-                        key=key,
-                        found=column,
-                        allowed=listed(sorted(pool), 20),
-                        do=did_you_mean(column, pool),
-                    )
-                )
-    return out
+                yield _unknown("no such column", key, column, sorted(pool))
 
 
-def load_yaml(path: Path) -> Any:
-    """Read a YAML 1.2 file; a key that stands twice is an error.
-
-    Raises
-    ------
-    UsageError
-        When the file is missing, is not UTF-8, or is not YAML; with the line.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError(Problem("there is no such file", file=str(path))) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            Problem(f"cannot be read: {error}", file=str(path), do="save it as UTF-8")
-        ) from error
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        text = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(Problem(f"not valid YAML: {text}", file=str(path), key=place)) from error
-
-
-def parse(cls: type[T], raw: Any, file: str) -> T:
-    """Return `raw` as an instance of `cls`.
-
-    Raises
-    ------
-    UsageError
-        With one Problem for every mistake.
-    """
-    if not isinstance(raw, dict):
-        raise UsageError(
-            Problem("this file must hold keys and values", file=file, found=type(raw).__name__)
-        )
-    try:
-        return cls.model_validate(raw)
-    except ValidationError as error:
-        raise UsageError(*(_problem(cls, item, file) for item in error.errors())) from error
-    except UsageError as error:
-        raise UsageError(*(Problem(**{**vars(p), "file": file}) for p in error.problems)) from error
-
-
-def _problem(cls: type[BaseModel], item: Any, file: str) -> Problem:
-    """Return one pydantic error in our words."""
-    location = [str(part) for part in item["loc"]]
-    key = ".".join(location)
-    found = item["input"]
-    if item["type"] == "extra_forbidden":
-        allowed = sorted(_fields_at(cls, location[:-1]))
-        return Problem(
-            "unknown key",
-            file=file,
-            key=key,
-            found=location[-1],
-            allowed=", ".join(allowed),
-            do=did_you_mean(location[-1], allowed),
-        )
-    if item["type"] == "missing":
-        return Problem("this key is missing", file=file, key=key, do=f"add `{location[-1]}`")
-    expected = str(item.get("ctx", {}).get("expected", ""))
-    return Problem(
-        item["msg"][0].lower() + item["msg"][1:],
-        file=file,
-        key=key,
-        found=repr(found)[:80],
-        allowed=expected,
-    )
-
-
-def _fields_at(cls: type[BaseModel], location: list[str]) -> list[str]:
-    """Return the keys that are allowed at a place of the document."""
-    schema = cls.model_json_schema()
-    node: dict[str, Any] = schema
-    for part in location:
-        node = _resolve(schema, node)
-        node = node.get("properties", {}).get(part) or node.get("items") or {}
-    return list(_resolve(schema, node).get("properties", {}))
-
-
-def _resolve(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """Follow `$ref` and the first object of `anyOf`."""
-    for option in node.get("anyOf", []):
-        if "$ref" in option:
-            node = option
-    while "$ref" in node:
-        node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    return node
-
-
-def load_spec(path: Path, shown: str | None = None) -> ModelSpec:
-    """Read `model.yaml`; `shown` is the path that errors name."""
-    return parse(ModelSpec, load_yaml(path), shown or str(path))
+def _unknown(what: str, key: str, found: str, allowed: list[str]) -> Problem:
+    """Return the problem of a name that is not one of those allowed."""
+    hint = did_you_mean(found, allowed)
+    return Problem(what, key=key, found=found, allowed=listed(allowed, 20), do=hint)

@@ -36,7 +36,7 @@ def test_there_is_a_model() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_specification_loads(model: str) -> None:
-    assert PROJECT.spec(model)
+    assert PROJECT.model(model)
 
 
 @pytest.mark.parametrize("declared", declared_requirements())

@@ -1,4 +1,4 @@
-"""The verbs that make a model: new, validate, train, test, gate, report, run; and doctor."""
+"""The verbs that make a model: new, validate, train, test, gate, report, run."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 
 from mlops.cli import app
 from mlops.cli.say import Json, emit, leave, progress
+from mlops.cli.stages import STAGES
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models; none: all of them.")
@@ -30,6 +31,7 @@ _SHOWN = {
 def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> None:
     """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
     from mlops.cli.context import Context
+    from mlops.cli.record import facts, record
     from mlops.cli.run import Run
     from mlops.errors import Problem, UsageError
     from mlops.project import Project
@@ -50,16 +52,22 @@ def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> N
         if verb == "run" and run.fresh:
             from mlops.registry.journal import append
 
-            for warning in append(project, run.record()):
+            for warning in append(project, record(run)):
                 say(warning)
+        known = facts(run)
+        parts = (known.validation, known.training, known.evaluation, known.verdict)
         answers[name] = {
             "ok": yes,
             "stages": run.states,
-            **{s: r.model_dump(mode="json") for s in run.results() if (r := run.result(s))},
+            **{
+                stage: part.model_dump(mode="json")
+                for stage, part in zip(STAGES, parts, strict=False)
+                if part
+            },
         }
         if not as_json:
             broken = run.states["validate"] == "failed"
-            print(outcome(run.facts(), *(("data",) if broken else _SHOWN[verb])))
+            print(outcome(known, *(("data",) if broken else _SHOWN[verb])))
             if verb in {"report", "run"}:
                 for file in ("report.md", "report.html", "card.md"):
                     print(f"  {(run.folder / file).relative_to(project.root)}")
@@ -161,23 +169,3 @@ def run(names: Names = None, force: Force = False, as_json: Json = False) -> Non
     Example: `mlops run employment`
     """
     _go("run", names, force, as_json)
-
-
-@app.command(rich_help_panel="Look")
-def doctor(as_json: Json = False) -> None:
-    """Say what is missing on this machine or wrong here, and how to mend it.
-
-    Example: `mlops doctor`
-    """
-    from mlops.cli.doctor import examine
-    from mlops.project import Project
-    from mlops.reporting.terminal import paint
-
-    rows = examine(Project.find())
-    lines = []
-    for row in rows:
-        mark = paint("ok  ", "good") if row["ok"] else paint("mend", "bad")
-        lines.append(f"{mark}  {row['looks_at']}")
-        lines += [f"      {line}" for line in str(row["found"]).splitlines()]
-    emit(rows, "\n".join(lines), as_json)
-    leave(all(bool(row["ok"]) for row in rows))

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import platform
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from mlops import __version__, git
+from mlops import git
 from mlops.cli.context import Context
 from mlops.cli.stages import STAGES, Ledger
 from mlops.files import write_text
 from mlops.project import Project
-from mlops.results import Evaluation, Record, Result, Training, Validation, Verdict
+from mlops.results import Evaluation, Result, Training
 from mlops.spec import ModelSpec
 
 if TYPE_CHECKING:
     from mlops.data.dataset import Dataset
     from mlops.evaluation.bench import Bench
     from mlops.registry.verify import Bundle
-    from mlops.reporting.facts import Everything, Rows
     from mlops.training.model import Model
 
 Say = Callable[[str], None]
+Answer = TypeVar("Answer", bound=Result)
 
 
 @dataclass
@@ -95,7 +93,7 @@ class Run:
             self.say(f"{stage:<9} {'unchanged' if ok else 'unchanged: the answer is still no'}")
             return
         self.fresh = True
-        self.say(f"{stage:<9} …")
+        self.say(f"{stage} …")
         begun = time.perf_counter()
         ok = getattr(self, f"_{stage}")()
         self.seconds[stage] = time.perf_counter() - begun
@@ -138,15 +136,16 @@ class Run:
         return verdict.decision == "promote"
 
     def _report(self) -> bool:
+        from mlops.cli.record import facts
         from mlops.reporting.card import card
         from mlops.reporting.html import html
         from mlops.reporting.markdown import markdown
 
-        facts = self.facts(rows=True)
+        known = facts(self, rows=True)
         info = {"Commit": self.commit or "", "Made": f"{self.started:%Y-%m-%d %H:%M} UTC"}
-        write_text(self.folder / "report.md", markdown(facts))
-        write_text(self.folder / "report.html", html(facts))
-        write_text(self.folder / "card.md", card(facts, info))
+        write_text(self.folder / "report.md", markdown(known))
+        write_text(self.folder / "report.html", html(known))
+        write_text(self.folder / "card.md", card(known, info))
         return True
 
     # -- what stages share ---------------------------------------------------------------------
@@ -177,16 +176,8 @@ class Run:
         return self.project, self.name, self.spec, self.dataset, self.model
 
     @cached_property
-    def _champion(self) -> Bundle | None:
-        """The release in the last stage of project.yaml, its chain verified."""
-        from mlops.registry.verify import fetch
-
-        stage = self.project.spec.stages[-1].name
-        return fetch(self.project, f"{self.name}@{stage}") if self.champion_version else None
-
-    @cached_property
     def champion_version(self) -> str | None:
-        """The version in the last stage, by its tag."""
+        """The version in the last stage of project.yaml, by its tag."""
         from mlops.registry.tags import read
 
         stage = self.project.spec.stages[-1].name
@@ -194,18 +185,26 @@ class Run:
         return version.number if version else None
 
     @cached_property
+    def champion_release(self) -> Bundle | None:
+        """The release of that version, its chain verified."""
+        from mlops.registry.verify import fetch
+
+        version = self.champion_version
+        return fetch(self.project, f"{self.name}@{version}") if version else None
+
+    @cached_property
     def champion(self) -> Model | None:
         """The model in production, or None."""
-        return self._champion.model() if self._champion else None
+        return self.champion_release.model() if self.champion_release else None
 
     @property
     def code_changed(self) -> bool:
         """Whether more than the data differs from the version in production."""
         from mlops.registry.manifest import change
 
-        if self._champion is None:
+        if self.champion_release is None:
             return True
-        return change(self._champion.manifest, Training.load(self.folder))[0] != "patch"
+        return change(self.champion_release.manifest, Training.load(self.folder))[0] != "patch"
 
     @cached_property
     def commit(self) -> str | None:
@@ -217,85 +216,7 @@ class Run:
         """Whether files differ from the commit."""
         return bool(self.commit and git.changed_files(self.project.root))
 
-    # -- what comes of it ------------------------------------------------------------------------
-
-    def result(self, stage: str) -> Any:
+    def result(self, stage: str, kind: type[Answer]) -> Answer | None:
         """Return what a stage answered in this run, None where the run did not come to it."""
-        kinds: dict[str, type[Result]]
-        kinds = {"validate": Validation, "train": Training, "test": Evaluation, "gate": Verdict}
-        if self.states.get(stage, "not reached") == "not reached":
-            return None
-        return kinds[stage].load(self.folder)
-
-    def results(self) -> tuple[str, ...]:
-        """Return the stages whose answers are data."""
-        return STAGES[:-1]
-
-    def facts(self, rows: bool = False) -> Everything:
-        """Return all that is known, for reports; with `rows` also what charts are drawn from."""
-        from mlops.reporting import facts
-
-        ran = {s: t for s, t in self.seconds.items() if self.states.get(s) != "skipped"}
-        price = self.project.spec.cost
-        compared = "test" in self.seconds and self._champion is not None
-        champion = self._champion.manifest.metrics if compared and self._champion else ()
-        return facts.Everything(
-            model=self.name,
-            spec=self.spec,
-            validation=self.result("validate"),
-            training=self.result("train"),
-            evaluation=self.result("test"),
-            verdict=self.result("gate"),
-            run=facts.Run(commit=self.commit, dirty=self.dirty, seconds=ran, price=price),
-            rows=self._rows() if rows and "test" in self.seconds else None,
-            champion=tuple(champion),
-        )
-
-    def _rows(self) -> Rows:
-        """Return the test rows' targets and predictions as arrays."""
-        from mlops.reporting.facts import Rows
-
-        predicted = self.bench.predicted(self.model)
-        score = predicted["score"].to_numpy() if "score" in predicted else None
-        if self.spec.task == "multiclass":
-            score = predicted.filter(like="p_").to_numpy(dtype=float).max(axis=1)
-        old = self.bench.predicted(self.champion) if self.champion else None
-        return Rows(
-            actual=self.bench.test[self.spec.data.target].to_numpy(),
-            predicted=predicted["prediction"].to_numpy(),
-            score=score,
-            champion=old["score"].to_numpy() if old is not None and "score" in old else None,
-        )
-
-    def record(self) -> Record:
-        """Return this run as the journal keeps it, and write it into the build folder."""
-        verdict: Verdict | None = self.result("gate")
-        failed = next((s for s, state in self.states.items() if state == "failed"), "")
-        evaluation, training = self.result("test"), self.result("train")
-        validation = self.result("validate")
-        price = self.project.spec.cost
-        seconds = sum(t for s, t in self.seconds.items() if self.states[s] != "skipped")
-        record = Record(
-            id=f"{self.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-            model=self.name,
-            started=self.started.isoformat(timespec="seconds"),
-            seconds=round(seconds, 3),
-            stages=self.states,
-            outcome=verdict.decision if verdict else failed or "trained",
-            commit=self.commit,
-            dirty=self.dirty,
-            actor=self.context.actor,
-            pull_request=self.context.pull_request,
-            run_url=self.context.run_url,
-            engine=__version__,
-            python=platform.python_version(),
-            platform=f"{platform.system()} {platform.machine()}",
-            cost=round(seconds / 3600 * price.per_hour, 6),
-            currency=price.currency,
-            data=validation.snapshot if validation else None,
-            training=training,
-            metrics=evaluation.metrics if evaluation else (),
-            verdict=verdict,
-        )
-        record.save(self.folder)
-        return record
+        reached = self.states.get(stage, "not reached") != "not reached"
+        return kind.load(self.folder) if reached else None

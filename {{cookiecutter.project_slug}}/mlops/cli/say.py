@@ -13,10 +13,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
 
 
 def progress(prefix: str = "") -> Callable[[str], None]:
-    """Return a function that prints one line of progress to standard error."""
+    """Return a function that prints one line of progress to standard error.
+
+    A line that ends in `…` says what is under way: the next one takes its place on a terminal.
+    """
 
     def say(line: str) -> None:
-        print(f"{prefix}{line}", file=sys.stderr, flush=True)
+        under_way = line.endswith("…")
+        if not under_way or sys.stderr.isatty():
+            print(
+                f"{prefix}{line:<30}", end="\r" if under_way else "\n", file=sys.stderr, flush=True
+            )
 
     return say
 

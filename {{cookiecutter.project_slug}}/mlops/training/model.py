@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,13 @@ class Model:
         self._shown = f"models/{name}/features.py"
         self._kinds = {f.name: f.kind for f in signature.features}
         self._features = load_function(features_source, self._shown, "features", FEATURE_IMPORTS)
+
+    @cached_property
+    def _threads(self) -> Any:
+        """The thread pools of this process; finding them takes longer than predicting a row."""
+        from threadpoolctl import ThreadpoolController
+
+        return ThreadpoolController()
 
     @classmethod
     def load(cls, folder: Path, name: str, extra_trusted: tuple[str, ...] = ()) -> Model:
@@ -107,11 +115,13 @@ class Model:
             the probability of the positive class; multiclass: also ``p_CLASS`` for each class.
         """
         import pandas as pd
-        from threadpoolctl import threadpool_limits
 
         inputs = self.features(raw)
         # One BLAS thread: the order of additions, and so the last bit, must not depend on cores.
-        with threadpool_limits(1, "blas"), blaming(f"models/{self.name}/estimator.py"):
+        with (
+            self._threads.limit(limits=1, user_api="blas"),
+            blaming(f"models/{self.name}/estimator.py"),
+        ):
             if self.signature.task == "regression":
                 values = self.pipeline.predict(inputs).astype("float64")
                 return pd.DataFrame({"prediction": values}, index=raw.index)

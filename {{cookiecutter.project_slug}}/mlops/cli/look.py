@@ -1,0 +1,228 @@
+"""The verbs that look: registry list, show, history; runs list, show, compare; doctor."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from mlops.cli import app
+from mlops.cli.releases import Model, Ref, here
+from mlops.cli.say import Json, emit, leave
+
+registry = typer.Typer(no_args_is_help=True, help="Versions and stages.")
+runs = typer.Typer(no_args_is_help=True, help="What was tried: the journal.")
+app.add_typer(registry, name="registry", rich_help_panel="Look")
+app.add_typer(runs, name="runs", rich_help_panel="Look")
+
+
+@registry.command("list")
+def registry_list(
+    name: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None, as_json: Json = False
+) -> None:
+    """List versions, newest first, with the stages they are in.
+
+    Example: `mlops registry list employment`
+    """
+    from mlops.registry.api import versions
+    from mlops.reporting.terminal import listing
+
+    project, _, _ = here()
+    rows = [
+        {
+            "version": version.ref,
+            "stages": ", ".join(version.stages),
+            "registered": _when(version.event.time),
+            "by": version.event.actor,
+            "reason": version.event.trailers.get("Reason"),
+        }
+        for version in versions(project, name)
+    ]
+    columns = tuple(rows[0]) if rows else ()
+    emit(rows, listing(rows, columns, "Nothing is registered yet: `mlops register MODEL`"), as_json)
+
+
+def _when(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+@registry.command()
+def show(ref: Ref, as_json: Json = False) -> None:
+    """Show one version: metrics, data, code, verdict, assets.
+
+    Example: `mlops registry show employment@production`
+    """
+    from mlops.registry.api import show as do
+    from mlops.reporting.terminal import pairs
+
+    project, _, _ = here()
+    version, manifest = do(project, ref)
+    facts = {
+        "version": version.ref,
+        "stages": ", ".join(version.stages),
+        "registered": f"{_when(version.event.time)} UTC by {version.event.actor}",
+        "previous": manifest.previous,
+        "change": manifest.change,
+        "verdict": f"{manifest.verdict.decision}: {' '.join(manifest.verdict.reasons)}",
+        **{m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in manifest.metrics},
+        "data": f"{manifest.data.digest[:12]}, {manifest.data.rows:,} rows",
+        "period": " to ".join(manifest.data.period or ()),
+        "code": manifest.code.commit[:12],
+        "params": ", ".join(f"{k}={v}" for k, v in manifest.params.items()),
+        "run": manifest.run,
+        "assets": ", ".join(manifest.assets),
+    }
+    emit(manifest.model_dump(mode="json"), pairs(facts), as_json)
+
+
+@registry.command()
+def history(name: Model, as_json: Json = False) -> None:
+    """Show who did what, when and why.
+
+    Example: `mlops registry history employment`
+    """
+    from mlops.registry.api import history as events
+    from mlops.reporting.terminal import listing
+
+    project, _, _ = here()
+    rows = [
+        {
+            "at": _when(event.time),
+            "event": _EVENTS[event.kind].format(version=event.version, stage=event.stage),
+            "actor": event.actor,
+            "approver": event.trailers.get("Approver"),
+            "reason": event.trailers.get("Reason"),
+            "tag": event.tag,
+        }
+        for event in events(project, name)
+    ]
+    emit(rows, listing(rows, tuple(rows[0]) if rows else (), "Nothing has happened."), as_json)
+
+
+_EVENTS = {
+    "register": "registered {version}",
+    "deregister": "withdrew {version}",
+    "assign": "put {version} into {stage}",
+    "unassign": "took {version} out of {stage}",
+    "deprecate": "retired the model",
+}
+
+
+@runs.command("list")
+def runs_list(
+    name: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    where: Annotated[
+        str | None, typer.Option(help="Conditions: 'metrics.roc_auc>0.8 and outcome=promote'.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="12h, 30d, 2w")] = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, oldest first.
+
+    Example: `mlops runs list employment --where 'metrics.roc_auc>0.8' --since 30d`
+    """
+    from mlops.registry.journal import ago, records
+    from mlops.reporting.terminal import listing
+
+    project, _, now = here()
+    found = records(project, name, where, ago(since, now) if since else None)
+    rows = [
+        {
+            "id": r.id,
+            "model": r.model,
+            "outcome": r.outcome,
+            "metric": f"{r.metrics[0].name} {r.metrics[0].value:.4f}" if r.metrics else None,
+            "estimator": r.training.estimator if r.training else None,
+            "seconds": round(r.seconds, 1),
+            "actor": r.actor,
+        }
+        for r in found
+    ]
+    text = listing(rows, tuple(rows[0]) if rows else (), "No run is recorded: `mlops run MODEL`")
+    emit([r.model_dump(mode="json") for r in found], text, as_json)
+
+
+def _find(ids: list[str]) -> list[Any]:
+    """Return the records whose ids begin with the given ones."""
+    from mlops.errors import Problem, UsageError, did_you_mean
+    from mlops.registry.journal import records
+
+    project, _, _ = here()
+    every = {record.id: record for record in records(project)}
+    found = []
+    for wanted in ids:
+        match = [record for key, record in every.items() if key.startswith(wanted)]
+        if len(match) != 1:
+            what = "several runs begin like this" if match else "there is no run of this id"
+            raise UsageError(
+                Problem(
+                    what, found=wanted, do=did_you_mean(wanted, every) or "see `mlops runs list`"
+                )
+            )
+        found.append(match[0])
+    return found
+
+
+def _flat(record: Any) -> dict[str, object]:
+    """Return a run's facts in one level, for people."""
+    training, data = record.training, record.data
+    return {
+        "model": record.model,
+        "started": record.started,
+        "outcome": record.outcome,
+        "commit": f"{(record.commit or '')[:12]}{' and changes' if record.dirty else ''}",
+        "actor": record.actor,
+        "seconds": round(record.seconds, 1),
+        "data": f"{data.digest[:12]} ({data.rows:,} rows)" if data else None,
+        "estimator": training.estimator if training else None,
+        **({f"params.{k}": v for k, v in training.params.items()} if training else {}),
+        **{m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in record.metrics},
+        "reasons": "; ".join(record.verdict.reasons) if record.verdict else None,
+    }
+
+
+@runs.command("show")
+def runs_show(run: Annotated[str, typer.Argument(metavar="RUN")], as_json: Json = False) -> None:
+    """Show one run; the first letters of its id are enough.
+
+    Example: `mlops runs show 20261123-10`
+    """
+    from mlops.reporting.terminal import pairs
+
+    record = _find([run])[0]
+    emit(record.model_dump(mode="json"), pairs({"id": record.id, **_flat(record)}), as_json)
+
+
+@runs.command("compare")
+def runs_compare(
+    chosen: Annotated[list[str], typer.Argument(metavar="RUN RUN...")], as_json: Json = False
+) -> None:
+    """Show runs side by side, only where they differ.
+
+    Example: `mlops runs compare 20261123-101500 20261123-113000`
+    """
+    from mlops.reporting.terminal import compare
+
+    records = {record.id: _flat(record) for record in _find(chosen)}
+    emit(records, compare(records), as_json)
+
+
+@app.command(rich_help_panel="Look")
+def doctor(as_json: Json = False) -> None:
+    """Say what is missing on this machine or wrong here, and how to mend it.
+
+    Example: `mlops doctor`
+    """
+    from mlops.cli.doctor import examine
+    from mlops.project import Project
+    from mlops.reporting.terminal import paint
+
+    rows = examine(Project.find())
+    lines = []
+    for row in rows:
+        mark = paint("ok  ", "good") if row["ok"] else paint("mend", "bad")
+        lines.append(f"{mark}  {row['looks_at']}")
+        lines += [f"      {line}" for line in str(row["found"]).splitlines()]
+    emit(rows, "\n".join(lines), as_json)
+    leave(all(bool(row["ok"]) for row in rows))
