@@ -39,7 +39,7 @@ def pair(
     seen = [latent + draw(size)[:, 0] for size in noise]
     if task == "regression":
         target = latent + rng.normal(size=len(latent))
-        return tuple(Outcome(task, target, guess, unit=unit) for guess in seen)
+        return tuple(Outcome(task, target, guess, guess, unit=unit) for guess in seen)
     truth = (rng.random(len(latent)) < 1 / (1 + np.exp(0.6 - 1.5 * latent))).astype(int)
     scores = [1 / (1 + np.exp(0.6 - 1.2 * x)) for x in seen]
     return tuple(

@@ -72,6 +72,7 @@ def test_better_is_promoted_and_worse_rejected(trained: Trained) -> None:
     assert up.comparison is not None
     assert up.comparison.low > 0
     assert "95% interval" in up.comparison.method
+    assert up.comparison.confidence == 0.95
     assert down.decision == "reject"
     assert down.reasons[-1].startswith("The new version is worse than the one in production")
 
@@ -92,6 +93,7 @@ def test_fresh_data_alone_has_only_to_be_no_worse(trained: Trained) -> None:
     assert (verdict.decision, verdict.rule) == ("promote", "non-inferiority")
     assert verdict.comparison is not None
     assert "90% interval" in verdict.comparison.method
+    assert verdict.comparison.confidence == 0.9
     far = _decide(trained, Scored(trained.model, 0.9), trained.model, code_changed=False)
     assert far.decision == "reject"
     assert "more than 0.010 worse" in far.reasons[-1]

@@ -9,7 +9,6 @@ from mlops.data.dataset import Dataset
 from mlops.errors import UsageError, listed
 from mlops.evaluation.bench import Bench
 from mlops.evaluation.compare import compare
-from mlops.evaluation.intervals import independent
 from mlops.evaluation.metrics import undefined
 from mlops.project import Project
 from mlops.results import Comparison, Condition, Evaluation, Verdict
@@ -43,33 +42,32 @@ def decide(
     where only the data is new.
     """
     started = time.perf_counter()
+    bench = bench or Bench(spec, dataset)
     conditions = _conditions(evaluation)
-    failed = [c for c in conditions if not c.ok]
-    reasons = [c.message for c in failed]
+    failed = [c.message for c in conditions if not c.ok]
     rule: Literal["first version", "superiority", "non-inferiority"] = "first version"
     decision: Decision = "promote"
-    comparison: Comparison | None = None
-    others: list[Comparison] = []
-    if champion is None:
-        reasons = reasons or ["There is no version in production yet, and every condition holds."]
-    else:
+    reasons = failed or ["There is no version in production yet, and every condition holds."]
+    comparisons: list[Comparison] = []
+    if champion is not None:
         rule = which_rule(spec, code_changed)
-        bench = bench or Bench(spec, dataset)
-        version = champion_version or "the champion"
-        obstacle = _obstacle(bench, challenger, champion, version)
+        obstacle = _obstacle(bench, challenger, champion, champion_version or "the champion")
         if obstacle:
             conditions.append(Condition(name="same rows", ok=False, message=obstacle))
             decision, reason = "inconclusive", obstacle
         else:
-            comparison, *others = _compare_all(bench, challenger, champion, rule)
-            decision, reason = judge(comparison, rule, spec.gate.margin, _size(bench, challenger))
-        reasons = [*reasons, reason]
+            comparisons = _compare_all(bench, challenger, champion, rule)
+            o = bench.outcome(challenger)
+            groups = "" if o.unit is None else f" in {o.units:,} groups"
+            size = f"{len(o):,} rows{groups}"
+            decision, reason = judge(comparisons[0], rule, spec.gate.margin, size)
+        reasons = [*failed, reason]
     verdict = Verdict(
         decision="reject" if failed else decision,
         rule=rule,
         champion=champion_version,
-        comparison=comparison,
-        others=tuple(others),
+        comparison=comparisons[0] if comparisons else None,
+        others=tuple(comparisons[1:]),
         conditions=tuple(conditions),
         reasons=tuple(reasons),
         rows=evaluation.rows,
@@ -92,30 +90,26 @@ def judge(c: Comparison, rule: Rule, margin: float, size: str) -> tuple[Decision
     `margin` is the largest loss that non-inferiority accepts, superiority asks for more than 0;
     `size` says what the test set consists of, such as ``1,950 rows``.
     """
-    line = 0.0 if rule == "superiority" else -margin
-    seen = f"{c.metric} {figure(c.champion)} before, {figure(c.challenger)} now"
-    span = f"the true difference lies between {figure(c.low, True)} and {figure(c.high, True)}"
+    superior = rule == "superiority"
+    line, lost = (0.0, "") if superior else (-margin, figure(margin))
     if c.method.startswith("identical"):
-        if rule == "superiority":
-            return "inconclusive", (
-                f"Nothing changed: on {size} both versions predict exactly the same."
-            )
-        return "promote", f"On {size} both versions predict exactly the same: nothing is lost."
-    better = "better than" if rule == "superiority" else f"at most {figure(margin)} worse than"
+        same = f"on {size} both versions predict exactly the same"
+        if superior:
+            return "inconclusive", f"Nothing changed: {same}."
+        return "promote", f"{same[0].upper()}{same[1:]}: nothing is lost."
+    seen = f"{c.metric} {figure(c.champion)} before, {figure(c.challenger)} now"
+    seen += f"; the true difference lies between {figure(c.low, True)} and {figure(c.high, True)}"
     if c.low > line:
-        return "promote", f"The new version is {better} the one in production ({seen}; {span})."
+        better = "better than" if superior else f"at most {lost} worse than"
+        return "promote", f"The new version is {better} the one in production ({seen})."
     if c.high < line:
-        how = "worse than" if rule == "superiority" else f"more than {figure(margin)} worse than"
-        return "reject", f"The new version is {how} the one in production ({seen}; {span})."
+        worse = "worse than" if superior else f"more than {lost} worse than"
+        return "reject", f"The new version is {worse} the one in production ({seen})."
+    why = "Whether the new version is better cannot be told; more test data would tell."
+    if not superior:
+        why = f"A loss of more than {lost} cannot be excluded; more test data would."
     could = f"The test set of {size} could show a difference of {figure(c.smallest_detectable)}"
-    return "inconclusive", (
-        f"{could}; {figure(c.difference, True)} was seen ({seen}; {span}). "
-        + (
-            "Whether the new version is better cannot be told; more test data would tell."
-            if rule == "superiority"
-            else f"A loss of more than {figure(margin)} cannot be excluded; more test data would."
-        )
-    )
+    return "inconclusive", f"{could}; {figure(c.difference, True)} was seen ({seen}). {why}"
 
 
 def figure(x: float, signed: bool = False) -> str:
@@ -127,43 +121,36 @@ def figure(x: float, signed: bool = False) -> str:
 
 def _conditions(evaluation: Evaluation) -> list[Condition]:
     """Return what must hold beside the comparison; each message is a sentence."""
-    apart = ("slices[", "fairness[")
-    failed = [
-        c for c in evaluation.checks if not c.ok and not (c.standard and c.name.startswith(apart))
-    ]
-    named = listed((f"{c.name} ({c.message})" if c.message else c.name for c in failed), 5)
     weak = [f"{s.column} = {s.value}" for s in evaluation.slices if not s.ok]
     unfair = [
         f"{f.metric} by {f.column} ({f.difference:.3f}, limit {f.limit:g})"
         for f in evaluation.fairness
         if not f.ok
     ]
-    accepted = sum(bool(f.exception) and f.difference > f.limit for f in evaluation.fairness)
-    passed = sum(c.ok and not c.skipped for c in evaluation.checks)
-    exceptions = f", {accepted} by a written exception" if accepted else ""
-    return [
-        Condition(
-            name="checks",
-            ok=evaluation.ok or (not failed and bool(weak or unfair)),
-            message=f"{len(failed)} of the model's checks failed: {named}."
-            if failed or not (evaluation.ok or weak or unfair)
-            else f"{passed} checks passed.",
-        ),
-        Condition(
-            name="slices",
-            ok=not weak,
-            message=f"Quality is too low on {listed(weak)}."
-            if weak
-            else f"Quality holds on all {len(evaluation.slices)} groups of rows.",
-        ),
-        Condition(
-            name="fairness",
-            ok=not unfair,
-            message=f"Groups of people are treated too differently: {listed(unfair)}."
-            if unfair
-            else f"{len(evaluation.fairness)} limits between groups are kept{exceptions}.",
-        ),
+    failed = [
+        f"{c.name} ({c.message})" if c.message else c.name
+        for c in evaluation.checks
+        # Slices and fairness are conditions of their own.
+        if not c.ok and not (c.standard and c.name.startswith(("slices[", "fairness[")))
     ]
+    if not (evaluation.ok or weak or unfair or failed):
+        failed = ["the evaluation is not ok"]
+    passed = sum(c.ok and not c.skipped for c in evaluation.checks)
+    accepted = sum(bool(f.exception) and f.difference > f.limit for f in evaluation.fairness)
+    kept = f"{len(evaluation.fairness)} limits between groups are kept"
+    kept += f", {accepted} by a written exception" if accepted else ""
+    groups = f"Quality holds on all {len(evaluation.slices)} groups of rows"
+    checks = f"{len(failed)} of the model's checks failed"
+    return [
+        _condition("checks", failed, checks, f"{passed} checks passed"),
+        _condition("slices", weak, "Quality is too low", groups),
+        _condition("fairness", unfair, "Groups of people are treated too differently", kept),
+    ]
+
+
+def _condition(name: str, bad: list[str], problem: str, fine: str) -> Condition:
+    message = f"{problem}: {listed(bad, 5)}." if bad else f"{fine}."
+    return Condition(name=name, ok=not bad, message=message)
 
 
 def _obstacle(bench: Bench, challenger: Model, champion: Model, version: str) -> str:
@@ -189,9 +176,3 @@ def _compare_all(bench: Bench, challenger: Model, champion: Model, rule: Rule) -
     old, new = bench.outcome(champion), bench.outcome(challenger)
     first, *rest = (n for n in bench.spec.metric_names if not undefined(n, new))
     return [compare(first, old, new, confidence), *(compare(n, old, new) for n in rest)]
-
-
-def _size(bench: Bench, challenger: Model) -> str:
-    unit, rows = bench.outcome(challenger).unit, len(bench.test)
-    groups = f" in {independent(unit, rows):,} groups" if unit is not None else ""
-    return f"{rows:,} rows{groups}"

@@ -8,12 +8,12 @@ between two models on the same rows is that of the difference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from mlops.evaluation.outcome import Codes, Floats
+from mlops.evaluation.outcome import Codes, Floats, Outcome
 
 Bound = Literal["share", "positive", "below one", "real"]
 
@@ -41,19 +41,13 @@ class Estimate:
     scale: float = 1.0
 
 
-def independent(unit: Codes | None, rows: int) -> int:
-    """Return the number of independent units among some rows."""
-    return rows if unit is None else int(np.count_nonzero(np.bincount(unit)))
-
-
 def standard_error(
     influence: Floats, unit: Codes | None, scale: float = 1.0
 ) -> tuple[float, float]:
     """Return the standard error of a metric and its degrees of freedom.
 
-    Influence values are summed over independent units. The degrees of freedom are Satterthwaite's
-    with the kurtosis seen, so that an error that rests on a few large units is not trusted as if
-    it rested on all.
+    The degrees of freedom are Satterthwaite's with the kurtosis seen, so that an error that rests
+    on a few large units is not trusted as if it rested on all.
     """
     sums = influence if unit is None else np.bincount(unit, influence)[np.bincount(unit) > 0]
     c, squares = len(sums), sums**2
@@ -66,11 +60,11 @@ def standard_error(
     return float(error), float(min(max(freedom, 1.0), c - 1))
 
 
-def quantile(confidence: float, freedom: float) -> float:
-    """Return the two-sided quantile of Student's t."""
+def quantile(confidence: float, freedom: float = np.inf) -> float:
+    """Return the two-sided quantile of Student's t, by default of the normal distribution."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, (1 + confidence) / 2))
+    return float(stdtrit(min(freedom, 1e9), (1 + confidence) / 2))
 
 
 def unseen_share(confidence: float, units: int) -> float:
@@ -82,39 +76,36 @@ def unseen_share(confidence: float, units: int) -> float:
     return float(1 - (1 - confidence) ** (1 / max(units, 1)))
 
 
-def interval(e: Estimate, unit: Codes | None, confidence: float) -> tuple[float, float]:
-    """Return the interval of a metric, inside the metric's own bounds.
+def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
+    """Return the interval of a metric of these rows, inside the metric's own bounds.
 
     Shares: Wilson's with the effective number of rows that the standard error stands for (Korn
     and Graubard 1998; Franco et al. 2019). Positive errors: on the logarithm. R2: on log(1 - R2).
     """
-    error, freedom = standard_error(e.influence, unit, e.scale)
-    value, reach = e.value, quantile(confidence, freedom) * error
-    few = min(e.scarce, independent(unit, len(e.influence)))
+    if e.bound == "below one":
+        loss = replace(e, value=1 - e.value, influence=-e.influence, bound="positive")
+        low, high = interval(loss, o, confidence)
+        return 1 - high, 1 - low
+    error, freedom = standard_error(e.influence, o.unit, e.scale)
+    few, q = min(e.scarce, o.units), quantile(confidence, freedom)
     if e.bound == "share":
         if e.scarce == 0:
             return 0.0, 1.0
-        flat = not error or not 0 < value < 1 or few < 2
-        q = quantile(confidence, 1e9 if flat else freedom)
-        n = max(few, 1) if flat else value * (1 - value) / error**2
-        centre = (value + q**2 / (2 * n)) / (1 + q**2 / n)
-        half = q / (1 + q**2 / n) * np.sqrt(value * (1 - value) / n + q**2 / (4 * n**2))
-        return max(min(float(centre - half), value), 0.0), min(
-            max(float(centre + half), value), 1.0
-        )
+        if not error or not 0 < e.value < 1 or few < 2:
+            return _wilson(e.value, max(few, 1), quantile(confidence))
+        return _wilson(e.value, e.value * (1 - e.value) / error**2, q)
     if not error:
         half = e.scale * unseen_share(confidence, few)
-        low = max(value - half, 0.0) if e.bound == "positive" else value - half
-        return low, min(value + half, 1.0) if e.bound == "below one" else value + half
+        low = e.value - half
+        return max(low, 0.0) if e.bound == "positive" else low, e.value + half
     if e.bound == "real":
-        return value - reach, value + reach
-    loss = value if e.bound == "positive" else 1 - value
-    factor = float(np.exp(reach / loss))
-    return (
-        (loss / factor, loss * factor)
-        if e.bound == "positive"
-        else (
-            1 - loss * factor,
-            1 - loss / factor,
-        )
-    )
+        return e.value - q * error, e.value + q * error
+    factor = float(np.exp(q * error / e.value))
+    return e.value / factor, e.value * factor
+
+
+def _wilson(value: float, n: float, q: float) -> tuple[float, float]:
+    centre = (value + q**2 / (2 * n)) / (1 + q**2 / n)
+    half = q / (1 + q**2 / n) * np.sqrt(value * (1 - value) / n + q**2 / (4 * n**2))
+    low, high = min(float(centre - half), value), max(float(centre + half), value)
+    return max(low, 0.0), min(high, 1.0)

@@ -7,12 +7,15 @@ these are the placements of DeLong et al. (1988). Nothing here costs more than o
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops.errors import Problem, UsageError
-from mlops.evaluation.intervals import Bound, Estimate, independent, interval
-from mlops.evaluation.outcome import Floats, Outcome
+from mlops.evaluation.intervals import Bound, Estimate, interval
+from mlops.evaluation.outcome import Outcome
 from mlops.results import Metric
 from mlops.spec import METRICS, Value
 
@@ -20,12 +23,12 @@ _EPS = float(np.finfo(np.float64).eps)
 _BOTH = {"roc_auc", "average_precision", "balanced_accuracy", "f1", "recall"}
 
 
-def _mean(values: Floats, bound: Bound = "share", scale: float = 1.0) -> Estimate:
+def _mean(values: NDArray[Any], bound: Bound = "share", scale: float = 1.0) -> Estimate:
     value = float(values.mean())
     return Estimate(value, values - value, len(values), bound, scale)
 
 
-def _ratio(above: Floats, below: Floats) -> Estimate:
+def _ratio(above: NDArray[Any], below: NDArray[Any]) -> Estimate:
     """Return sum(above) / sum(below) by the delta method; 0 where nothing is below."""
     total = float(below.sum())
     if not total:
@@ -36,27 +39,20 @@ def _ratio(above: Floats, below: Floats) -> Estimate:
 
 
 def _roc_auc(o: Outcome) -> Estimate:
-    assert o.score is not None
-    positive = o.truth == 1
-    high, low = o.score[positive], o.score[~positive]
-    m, n = len(high), len(low)
-    above, below = _placements(high, low), 1 - _placements(low, high)
+    from scipy.stats import rankdata
+
+    yes = o.truth == 1
+    m, n = int(yes.sum()), int((~yes).sum())
+    ranks = rankdata(o.score)
+    # Placements: for each row the share of the other class that the model puts on its right side.
+    above = (ranks[yes] - rankdata(o.score[yes])) / n
+    below = 1 - (ranks[~yes] - rankdata(o.score[~yes])) / m
     value = float(above.mean())
     influence = np.empty(m + n)
     # sqrt(m / (m - 1)): the unbiased variances of DeLong rather than those of the plain jackknife.
-    influence[positive] = (above - value) * (m + n) / m * np.sqrt(m / max(m - 1, 1))
-    influence[~positive] = (below - value) * (m + n) / n * np.sqrt(n / max(n - 1, 1))
+    influence[yes] = (above - value) * (m + n) / m * np.sqrt(m / max(m - 1, 1))
+    influence[~yes] = (below - value) * (m + n) / n * np.sqrt(n / max(n - 1, 1))
     return Estimate(value, influence, min(m, n))
-
-
-def _placements(these: Floats, among: Floats) -> Floats:
-    """Return for each of `these` the share of `among` below it, ties by half."""
-    ordered = np.sort(among)
-    order = np.argsort(these)  # searching in order is several times faster than at random
-    out = np.empty(len(these))
-    sides = [np.searchsorted(ordered, these[order], side=s) for s in ("left", "right")]
-    out[order] = (sides[0] + sides[1]) / (2 * len(among))
-    return out
 
 
 def _average_precision(o: Outcome) -> Estimate:
@@ -66,7 +62,6 @@ def _average_precision(o: Outcome) -> Estimate:
     0.003 at 400), which no interval around it mends: a 95 % one holds the truth in 93 to 94 % of
     samples of 100 rows, in 95 % of those of 400.
     """
-    assert o.score is not None
     order = np.argsort(-o.score, kind="stable")
     hit = (o.truth[order] == 1).astype(np.float64)
     score, n, p = o.score[order], len(order), float(hit.sum())
@@ -84,8 +79,8 @@ def _average_precision(o: Outcome) -> Estimate:
 
 
 def _balanced_accuracy(o: Outcome) -> Estimate:
-    right = (o.truth == o.decision).astype(np.float64)
-    rows = np.bincount(o.truth, minlength=len(o.classes)).astype(np.float64)
+    right = o.truth == o.decision
+    rows = np.bincount(o.truth, minlength=len(o.classes))
     present = rows > 0
     recall = np.bincount(o.truth, right, len(o.classes)) / np.maximum(rows, 1)
     weight = len(right) / (present.sum() * rows[o.truth])
@@ -106,7 +101,6 @@ def _macro_f1(o: Outcome) -> Estimate:
 
 
 def _log_loss(o: Outcome) -> Estimate:
-    assert o.score is not None
     if o.task == "binary":
         chance = np.where(o.truth == 1, o.score, 1 - o.score)
     else:
@@ -115,7 +109,6 @@ def _log_loss(o: Outcome) -> Estimate:
 
 
 def _brier(o: Outcome) -> Estimate:
-    assert o.score is not None
     if o.task == "binary":
         return _mean((o.score - o.truth) ** 2)
     error = o.score.copy()
@@ -131,15 +124,15 @@ def _value(o: Outcome) -> Estimate:
     return _mean(table[o.truth, o.decision], "real", float(np.ptp(table)))
 
 
-def _spread_of_target(o: Outcome) -> float:
-    return float(np.ptp(o.truth)) or 1.0
+def _mae(o: Outcome) -> Estimate:
+    return _mean(np.abs(o.decision - o.truth), "positive", float(np.ptp(o.truth)) or 1.0)
 
 
 def _rmse(o: Outcome) -> Estimate:
-    squares = (o.decision - o.truth) ** 2
-    value = float(np.sqrt(squares.mean()))
-    influence = (squares - value**2) / (2 * value) if value else np.zeros(len(o))
-    return Estimate(value, influence, len(o), "positive", _spread_of_target(o))
+    """Return the root of the mean, by the delta method."""
+    e = _mean((o.decision - o.truth) ** 2, "positive", float(np.ptp(o.truth)) or 1.0)
+    value = float(np.sqrt(e.value))
+    return replace(e, value=value, influence=e.influence / (2 * value or 1.0))
 
 
 def _r2(o: Outcome) -> Estimate:
@@ -147,23 +140,18 @@ def _r2(o: Outcome) -> Estimate:
     return Estimate(1 - ratio.value, -ratio.influence, len(o), "below one")
 
 
-def _flags(o: Outcome) -> tuple[Floats, Floats, Floats]:
-    yes, said = (o.truth == 1).astype(np.float64), (o.decision == 1).astype(np.float64)
-    return yes * said, yes, said
-
-
 _COMPUTE: dict[str, Callable[[Outcome], Estimate]] = {
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
-    "accuracy": lambda o: _mean((o.truth == o.decision).astype(np.float64)),
+    "accuracy": lambda o: _mean(o.truth == o.decision),
     "balanced_accuracy": _balanced_accuracy,
-    "f1": lambda o: _ratio(2 * _flags(o)[0], _flags(o)[1] + _flags(o)[2]),
-    "precision": lambda o: _ratio(_flags(o)[0], _flags(o)[2]),
-    "recall": lambda o: _ratio(_flags(o)[0], _flags(o)[1]),
+    "f1": lambda o: _ratio(2 * o.truth * o.decision, o.truth + o.decision),
+    "precision": lambda o: _ratio(o.truth * o.decision, o.decision),
+    "recall": lambda o: _ratio(o.truth * o.decision, o.truth),
     "macro_f1": _macro_f1,
     "log_loss": _log_loss,
     "brier": _brier,
-    "mae": lambda o: _mean(np.abs(o.decision - o.truth), "positive", _spread_of_target(o)),
+    "mae": _mae,
     "rmse": _rmse,
     "r2": _r2,
     "value": _value,
@@ -172,7 +160,7 @@ _COMPUTE: dict[str, Callable[[Outcome], Estimate]] = {
 
 def undefined(name: str, o: Outcome) -> str:
     """Return why a metric cannot be computed on these rows, or an empty string."""
-    if independent(o.unit, len(o)) < 2:
+    if o.units < 2:
         return "fewer than two independent rows or groups"
     if o.task == "regression":
         return "the target is constant" if name == "r2" and not np.ptp(o.truth) else ""
@@ -199,12 +187,8 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
             Problem(f"`{name}` cannot be computed: {why}", found=f"{len(o)} rows", do="add rows")
         )
     e = estimate(name, o)
-    low, high = interval(e, o.unit, confidence)
+    low, high = interval(e, o, confidence)
+    better = METRICS[name][1]
     return Metric(
-        name=name,
-        value=e.value,
-        low=low,
-        high=high,
-        confidence=confidence,
-        higher_is_better=METRICS[name][1],
+        name=name, value=e.value, low=low, high=high, confidence=confidence, higher_is_better=better
     )

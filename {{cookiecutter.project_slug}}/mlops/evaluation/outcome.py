@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,15 +22,15 @@ Codes = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What happened and what one model said, for the same rows, as numbers.
+    """The same rows seen twice.
 
     Parameters
     ----------
     task : {"binary", "multiclass", "regression"}
     truth, decision : ndarray, shape (n_rows,)
         Positions in `classes` (binary: 1 is the positive class); for regression the target's unit.
-    score : ndarray of float, shape (n_rows,) or (n_rows, n_classes), or None
-        Probabilities; None for regression.
+    score : ndarray of float, shape (n_rows,) or (n_rows, n_classes)
+        Probabilities; for regression the decision again.
     classes : tuple of str
     unit : ndarray of int, shape (n_rows,), or None
         Which rows belong together; None where every row stands for itself.
@@ -40,7 +41,7 @@ class Outcome:
     task: str
     truth: NDArray[Any]
     decision: NDArray[Any]
-    score: Floats | None = None
+    score: Floats
     classes: tuple[str, ...] = ()
     unit: Codes | None = None
     amounts: Value | None = None
@@ -48,20 +49,16 @@ class Outcome:
     def __len__(self) -> int:
         return len(self.truth)
 
+    @cached_property
+    def units(self) -> int:
+        """Number of independent units: rows, or groups of rows."""
+        return len(self) if self.unit is None else int(np.count_nonzero(np.bincount(self.unit)))
+
     def take(self, rows: NDArray[Any]) -> Outcome:
         """Return the outcome of some rows (positions or a mask)."""
-        score = None if self.score is None else self.score[rows]
         unit = None if self.unit is None else self.unit[rows]
-        return replace(
-            self, truth=self.truth[rows], decision=self.decision[rows], score=score, unit=unit
-        )
-
-    def same_predictions(self, other: Outcome) -> bool:
-        """Return whether the other model said exactly the same about every row."""
-        return np.array_equal(self.decision, other.decision) and (
-            self.score is None
-            or (other.score is not None and np.array_equal(self.score, other.score))
-        )
+        truth, decision, score = self.truth[rows], self.decision[rows], self.score[rows]
+        return replace(self, truth=truth, decision=decision, score=score, unit=unit)
 
 
 def outcome(
@@ -73,44 +70,33 @@ def outcome(
 ) -> Outcome:
     """Put target and predictions side by side as numbers.
 
-    Parameters
-    ----------
-    signature : Signature
-        Of the model that predicted.
-    target : Series of str (regression: float), shape (n_rows,)
-        What happened.
-    predicted : DataFrame, shape (n_rows, n_outputs)
-        What `Model.predict` returns for these rows.
-    clusters : Series, optional
-        The group of each row; a row without one stands for itself.
-    amounts : Value, optional
-        For the metric `value`.
+    `target` and `predicted` (what `Model.predict` returns) are of the same rows; `clusters` is the
+    group of each row, and a row without one stands for itself; `amounts` are for `value`.
 
     Raises
     ------
     UsageError
         When a prediction is no finite number.
     """
-    unit = None if clusters is None else _codes(clusters)
+    unit = None if clusters is None else _units(clusters)
     if signature.task == "regression":
-        guess = predicted["prediction"].to_numpy(dtype=np.float64)
-        _finite(guess)
-        return Outcome("regression", target.to_numpy(dtype=np.float64), guess, unit=unit)
+        guess = _finite(predicted["prediction"])
+        return Outcome("regression", target.to_numpy(dtype=np.float64), guess, guess, unit=unit)
     if signature.task == "binary":
-        score = predicted["score"].to_numpy(dtype=np.float64)
         positive = str(signature.positive)
-        negative = next((c for c in signature.classes if c != positive), f"not {positive}")
-        truth = (target == positive).to_numpy(dtype=np.int64)
-        decision = (predicted["prediction"] == positive).to_numpy(dtype=np.int64)
-        classes: tuple[str, ...] = (negative, positive)
+        classes: tuple[str, ...] = (f"not {positive}", positive)
+        score = _finite(predicted["score"])
+        truth, decision = (
+            (labels == positive).to_numpy(dtype=np.int64)
+            for labels in (target, predicted["prediction"])
+        )
     else:
         # A class that training never saw has no probability column: its probability is zero.
         unseen = sorted(set(target.unique()) - set(signature.classes))
         classes = (*signature.classes, *unseen)
-        columns = predicted[[f"p_{c}" for c in signature.classes]].to_numpy(dtype=np.float64)
-        score = np.hstack([columns, np.zeros((len(columns), len(unseen)))])
-        truth, decision = _positions(target, classes), _positions(predicted["prediction"], classes)
-    _finite(score)
+        chances = _finite(predicted[[f"p_{c}" for c in signature.classes]])
+        score = np.hstack([chances, np.zeros((len(chances), len(unseen)))])
+        truth, decision = (_positions(x, classes) for x in (target, predicted["prediction"]))
     return Outcome(signature.task, truth, decision, score, classes, unit, amounts)
 
 
@@ -120,7 +106,7 @@ def _positions(labels: pd.Series, classes: tuple[str, ...]) -> Codes:
     return np.asarray(pd.Categorical(labels, categories=list(classes)).codes, dtype=np.int64)
 
 
-def _codes(clusters: pd.Series) -> Codes:
+def _units(clusters: pd.Series) -> Codes:
     import pandas as pd
 
     codes, names = pd.factorize(clusters)
@@ -129,7 +115,9 @@ def _codes(clusters: pd.Series) -> Codes:
     return np.asarray(codes, dtype=np.int64)
 
 
-def _finite(values: Floats) -> None:
+def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
+    """Return predictions as numbers, or raise UsageError."""
+    values: Floats = predicted.to_numpy(dtype=np.float64)
     bad = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
     if bad:
         raise UsageError(
@@ -139,3 +127,4 @@ def _finite(values: Floats) -> None:
                 do="look for infinite or missing values in features.py and estimator.py",
             )
         )
+    return values

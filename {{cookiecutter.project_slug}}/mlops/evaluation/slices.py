@@ -5,12 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mlops.errors import Problem, UsageError
 from mlops.evaluation.bench import Bench
 from mlops.evaluation.metrics import measure, undefined
-from mlops.evaluation.outcome import Codes, Floats, Outcome
+from mlops.evaluation.outcome import Outcome
 from mlops.results import FairnessResult, Group, Slice
 from mlops.spec import METRICS, Fairness
 from mlops.training.model import Model
@@ -19,13 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST = 50  # groups of one column that are listed by name
-_TASKS = {
-    "selection_rate": ("binary",),
-    "true_positive_rate": ("binary",),
-    "false_positive_rate": ("binary",),
-    "accuracy": ("binary", "multiclass"),
-    "mae": ("regression",),
-}
 
 
 def slices(bench: Bench, model: Model) -> tuple[Slice, ...]:
@@ -39,24 +30,21 @@ def slices(bench: Bench, model: Model) -> tuple[Slice, ...]:
     everything, out = bench.outcome(model), []
     overall = measure(metric, everything).value
     for column in spec.columns:
-        codes, names = group(bench.test[column])
-        for code, rows in _by_size(codes):
-            part = everything.take(rows)
-            told = len(rows) >= spec.min_rows and not undefined(metric, part)
+        labels = group(bench.test[column])
+        for value, rows in labels.value_counts().items():
+            part = everything.take((labels == value).to_numpy())
+            told = rows >= spec.min_rows and not undefined(metric, part)
             figure = measure(metric, part) if told else None
-            ok = True
-            if figure and METRICS[metric][1]:
-                ok = figure.high >= overall - spec.max_drop
-            elif figure:
-                ok = figure.low <= overall + spec.max_drop
-            out.append(
-                Slice(column=column, value=names[code], rows=len(rows), metric=figure, ok=ok)
-            )
+            drop = 0.0
+            if figure:
+                drop = overall - figure.high if METRICS[metric][1] else figure.low - overall
+            ok = drop <= spec.max_drop
+            out.append(Slice(column=column, value=value, rows=rows, metric=figure, ok=ok))
     return tuple(out)
 
 
-def group(column: pd.Series) -> tuple[Codes, tuple[str, ...]]:
-    """Return the group of each row and the groups' names.
+def group(column: pd.Series) -> pd.Series:
+    """Return the name of each row's group, as a categorical.
 
     Numbers and dates of more than ten values are cut at their quartiles; of text, the 50 most
     frequent values keep their names.
@@ -76,15 +64,7 @@ def group(column: pd.Series) -> tuple[Codes, tuple[str, ...]]:
     if len(counts) > _MOST:
         rest = f"({len(counts) - _MOST:,} other values)"
         labels = labels.where(labels.isin(counts.index[:_MOST]), rest)
-    codes, names = pd.factorize(labels, sort=True)
-    return np.asarray(codes, dtype=np.int64), tuple(str(name) for name in names)
-
-
-def _by_size(codes: Codes) -> list[tuple[int, Codes]]:
-    """Return each group and its row positions, the largest first."""
-    order = np.argsort(codes, kind="stable")
-    parts = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    return sorted(enumerate(parts), key=lambda part: (-len(part[1]), part[0]))
+    return labels.astype("category")
 
 
 def fairness(bench: Bench, model: Model) -> tuple[FairnessResult, ...]:
@@ -103,24 +83,21 @@ def fairness(bench: Bench, model: Model) -> tuple[FairnessResult, ...]:
 
 
 def _limit(bench: Bench, o: Outcome, limit: Fairness) -> FairnessResult:
-    if o.task not in _TASKS[limit.metric]:
+    tasks = METRICS[limit.metric][0] if limit.metric in METRICS else ("binary",)
+    if o.task not in tasks:
         raise UsageError(
             Problem(
                 f"this rate does not exist for a {o.task} model",
                 file="model.yaml",
                 key="fairness.metric",
                 found=limit.metric,
-                allowed=", ".join(m for m, tasks in _TASKS.items() if o.task in tasks),
+                allowed="mae" if o.task == "regression" else "accuracy",
             )
         )
-    codes, names = group(bench.test[limit.column])
-    values, rows = _rates(limit.metric, o, codes, len(names))
-    large = rows >= bench.spec.slices.min_rows
-    difference = float(np.ptp(values[large])) if large.sum() > 1 else 0.0
-    groups = [
-        Group(name=name, rows=int(n), value=float(value) if n else None)
-        for name, value, n in zip(names, values, rows, strict=True)
-    ]
+    groups = _rates(limit.metric, o, group(bench.test[limit.column]))
+    fewest = bench.spec.slices.min_rows
+    large = [g.value for g in groups if g.value is not None and g.rows >= fewest]
+    difference = max(large) - min(large) if large else 0.0
     return FairnessResult(
         column=limit.column,
         metric=limit.metric,
@@ -128,47 +105,38 @@ def _limit(bench: Bench, o: Outcome, limit: Fairness) -> FairnessResult:
         limit=limit.max_difference,
         ok=difference <= limit.max_difference or bool(limit.exception),
         exception=limit.exception,
-        groups=tuple(groups),
+        groups=groups,
     )
 
 
-def _rates(metric: str, o: Outcome, codes: Codes, groups: int) -> tuple[Floats, Codes]:
+def _rates(metric: str, o: Outcome, labels: pd.Series) -> tuple[Group, ...]:
     """Return a rate for each group, and how many rows it rests on (0: it has no meaning).
 
-    fairlearn is handed each kind of row once with its number as a weight: the figures are the
-    same, at a hundredth of the time.
+    fairlearn is handed each kind of row once with its number as a weight (for errors: each
+    group's mean once): the figures are the same, at a hundredth of the time.
     """
+    import pandas as pd
     from fairlearn import metrics as fair
     from sklearn.metrics import accuracy_score, mean_absolute_error
 
-    functions = {
-        "selection_rate": fair.selection_rate,
-        "true_positive_rate": fair.true_positive_rate,
-        "false_positive_rate": fair.false_positive_rate,
-        "accuracy": accuracy_score,
-        "mae": mean_absolute_error,
-    }
-    counted = np.ones(len(o), dtype=bool)
-    if metric.endswith("positive_rate"):
-        counted = o.truth == int(metric == "true_positive_rate")
-    codes, truth, said = codes[counted], o.truth[counted], o.decision[counted]
-    rows = np.bincount(codes, minlength=groups)
+    rows = pd.DataFrame({"group": labels, "truth": o.truth, "said": o.decision})
     if metric == "mae":
-        kinds = np.flatnonzero(rows)
-        weight, truth = rows[kinds], np.zeros(len(kinds))
-        said = np.bincount(codes, np.abs(o.decision - o.truth), groups)[kinds] / weight
-    else:
-        k = max(len(o.classes), 1)
-        keys, weight = np.unique((codes * k + truth) * k + said, return_counts=True)
-        kinds, truth, said = keys // k**2, keys // k % k, keys % k
-    values = np.zeros(groups)
-    if len(kinds):
-        by_group = fair.MetricFrame(
-            metrics=functions[metric],
-            y_true=truth,
-            y_pred=said,
-            sensitive_features=kinds,
-            sample_params={"sample_weight": weight},
-        ).by_group
-        values[by_group.index.to_numpy(dtype=np.int64)] = by_group.to_numpy(dtype=np.float64)
-    return values, rows
+        error = (rows["said"] - rows["truth"]).abs()
+        said = error.groupby(rows["group"], observed=True).transform("mean")
+        rows = rows.assign(truth=0.0, said=said)
+    elif metric.endswith("positive_rate"):
+        rows = rows[rows["truth"] == int(metric == "true_positive_rate")]
+    kinds = rows.value_counts().reset_index(name="rows").query("rows > 0")
+    others = {"accuracy": accuracy_score, "mae": mean_absolute_error}
+    values = fair.MetricFrame(
+        metrics=others.get(metric) or getattr(fair, metric),
+        y_true=kinds["truth"],
+        y_pred=kinds["said"],
+        sensitive_features=kinds["group"].astype("str"),
+        sample_params={"sample_weight": kinds["rows"]},
+    ).by_group
+    counts = rows["group"].value_counts()
+    return tuple(
+        Group(name=name, rows=counts[name], value=values[name] if counts[name] else None)
+        for name in labels.cat.categories
+    )
