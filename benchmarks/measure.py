@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,25 +41,31 @@ def environment() -> dict[str, str]:
     return {**env, "PYTHONPATH": str(ENGINE), "GIT_CONFIG_GLOBAL": os.devnull}
 
 
+# The child's peak counts from its fork, so a small process has to start it, not this one.
+_TIMER = """
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=open(sys.argv[1], "w"))
+_, status, usage = os.wait4(process.pid, 0)
+print(json.dumps([time.perf_counter() - begun, usage.ru_maxrss / 1024, status]))
+"""
+
+
 def once(command: Command) -> Cost:
     """Run a command once and return what it took."""
     command.before()
-    with tempfile.TemporaryFile() as output:
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            command.arguments,
+    with tempfile.NamedTemporaryFile() as errors:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _TIMER, errors.name, *command.arguments],
             cwd=command.folder,
             env=environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            check=True,
         )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != command.expect:
-            output.seek(0)
-            sys.exit(f"{' '.join(command.arguments)} failed:\n{output.read().decode()}")
-    return Cost(seconds, usage.ru_maxrss / 1024)
+        seconds, memory, status = json.loads(done.stdout)
+        if os.waitstatus_to_exitcode(status) != command.expect:
+            sys.exit(f"{' '.join(command.arguments)} failed:\n{errors.read().decode()}")
+    return Cost(seconds, memory)
 
 
 def compare(commands: Mapping[str, Command], repeats: int = REPEATS) -> dict[str, Cost]:

@@ -95,6 +95,7 @@ class World:
         (self.root / ".gitignore").write_text("build/\n.mlops/\n")
         (folder / "model.yaml").write_text(SPEC)
         (folder / "features.py").write_text("def features(raw):\n    return raw\n")
+        (folder / "estimator.py").write_text("def build(params):\n    return None\n")
         (folder / "data" / "rows.csv").write_text("age,plan,churn\n1,basic,no\n")
         git(self.root, "init", "-q", "-b", "main")
         self.commit("First commit")

@@ -260,6 +260,12 @@ def test_api(world: World) -> None:
     kinds = [(e.kind, e.stage, e.actor) for e in api.history(world.project, MODEL)]
     assert kinds == [("register", None, "@ana"), ("assign", "staging", "@ana")]
     assert api.problems(world.project) == []
+    world.release("two")
+    shutil.rmtree(folder.with_name("v1.1.0"))
+    (problem,) = api.problems(world.project)
+    assert problem == "churn@v1.1.0: the release store does not hold it"
+    shutil.copytree(folder, folder.with_name("v1.1.0"))
+    assert api.problems(world.project) == []
     shutil.rmtree(folder)
     git(world.root, "tag", "churn@v3.0.0")
     assert [p.split(":")[0] for p in api.problems(world.project)] == [

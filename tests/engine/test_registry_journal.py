@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -181,11 +182,15 @@ def test_reading_a_thousand_records_is_two_git_calls(
 ) -> None:
     append(world.project, record("first"))
     content = git(world.root, "show", "journal:runs/churn/2026/11/first.json")
-    files: dict[str, bytes | str] = {
-        f"runs/churn/2026/11/n{at}.json": content.replace('"id":"first"', f'"id":"n{at}"').encode()
-        for at in range(1000)
-    }
-    assert journal._commit(world.root, "many", files, None, "@ana", int(NOW.timestamp()))
+    parent = git(world.root, "rev-parse", "journal")
+    who = "committer T <t@t> 1700000000 +0000"
+    stream = f"commit refs/heads/journal\n{who}\ndata 4\nmany\nfrom {parent}\n"
+    for at in range(1000):
+        text = content.replace('"id":"first"', f'"id":"n{at}"')
+        size = len(text.encode())
+        stream += f"M 100644 inline runs/churn/2026/11/n{at}.json\ndata {size}\n{text}\n"
+    command = ["git", "fast-import", "--quiet"]
+    subprocess.run(command, cwd=world.root, input=stream, text=True, check=True)
     calls = []
     run = journal.git
     monkeypatch.setattr(journal, "git", lambda *a, **k: calls.append(a) or run(*a, **k))

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import signal
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +206,9 @@ def test_all_mismatches_at_once(world: World) -> None:
     (world.root / "requirements.txt").write_text("other\n")
     (world.root / "build" / MODEL / "model.skops").write_text("other")
     world.commit("Other")
-    error = refused(world, Refused, "this code", "requirements.txt", "rows.csv has changed")
+    error = refused(
+        world, Refused, "code or specification", "requirements.txt", "rows.csv", "model.skops"
+    )
     assert len(error.problems) == 4
 
 
@@ -372,16 +373,47 @@ def test_a_retry_goes_on_with_its_own_draft(world: World) -> None:
     assert draft == f"draft-{sha256(manifest)}"
 
 
-def test_a_draft_of_another_build_is_left_for_a_day(world: World) -> None:
+def test_a_draft_goes_when_another_build_takes_its_number(world: World) -> None:
     world.build("given up")
     with pytest.raises(Killed), dying(6, True, killed):
         world.register()
     world.build("other")
     world.register()
-    assert len(world.store.list(MODEL)) == 2
-    world.now += timedelta(days=1, minutes=1)
+    complete(world, "v1.0.0")
+
+
+def test_a_draft_of_somebody_at_work_stays(world: World) -> None:
+    world.release("one")
+    world.build("broken", signature=signature(AGE))
+    with pytest.raises(Killed), dying(6, True, killed):
+        world.register()  # would be v2.0.0
+    (draft,) = (name for name in world.store.list(MODEL) if name.startswith("draft-"))
+    assert world.release("two") == "v1.1.0"
+    assert draft in world.store.list(MODEL)
+    world.build("broken", signature=signature(AGE))
+    assert world.register().version.number == "v2.0.0"
+    complete(world, "v1.0.0", "v1.1.0", "v2.0.0")
+
+
+def test_a_second_process_that_fills_a_draft_after_it_was_published(world: World) -> None:
+    world.build()
+    digest = world.register().version.manifest_sha256
+    assert digest
+    world.store.draft(MODEL, digest)
+    world.store.upload(MODEL, digest, "report.md", world.project.build(MODEL) / "report.md")
     world.register()
     complete(world, "v1.0.0")
+
+
+def test_a_store_that_was_lost_is_filled_again(world: World) -> None:
+    world.build()
+    world.register()
+    shutil.rmtree(world.project.store)
+    assert not world.register().created
+    complete(world, "v1.0.0")
+    shutil.rmtree(world.project.store)
+    (world.project.build(MODEL) / "report.md").write_text("another")
+    assert "does not hold it" in world.register().notes[0]
 
 
 # -- disks and other people -----------------------------------------------------------------------

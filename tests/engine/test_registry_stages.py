@@ -1,4 +1,4 @@
-"""Promotion, approval, rollback, withdrawal."""
+"""Promotion, approval, rollback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from mlops.errors import Refused, UsageError
 from mlops.registry import tags
-from mlops.registry.stages import promote, same_person, withdraw
+from mlops.registry.stages import promote, same_person
 
 from .registry_world import (  # noqa: F401
     MODEL,
@@ -181,35 +181,23 @@ def test_a_broken_chain_is_not_promoted(world: World) -> None:
     assert holder(world, "production") == "v1.0.0"
 
 
-def test_withdrawal(world: World) -> None:
+def test_a_version_withdrawn_by_hand(world: World) -> None:
     two(world)
-    facts: dict[str, Any] = {"actor": "@ana", "reason": "wrong labels", "now": world.now}
-    with pytest.raises(Refused, match="serves in staging"):
-        withdraw(world.project, MODEL, "v1.1.0", **facts)
     world.promote("v1.0.0", "staging")
-    assert withdraw(world.project, MODEL, "v1.1.0", **facts) == "churn@v1.1.0!"
-    assert withdraw(world.project, MODEL, "v1.1.0", **facts) is None
+    git(world.root, "tag", "-am", "wrong labels", "churn@v1.1.0!", "churn@v1.1.0^{commit}")
     with pytest.raises(Refused, match="withdrawn"):
         world.promote("v1.1.0", "staging")
-    with pytest.raises(Refused, match="serves in"):
-        withdraw(world.project, MODEL, None, **facts)
-    with pytest.raises(UsageError, match=r"v1\.0\.0"):
-        withdraw(world.project, MODEL, "v1.0.9", **facts)
     world.build("two again", seed=5)
     assert world.register().version.number == "v1.2.0"
 
 
-def test_a_retired_model(world: World) -> None:
+def test_a_model_retired_by_hand(world: World) -> None:
     world.release("one")
-    facts: dict[str, Any] = {"actor": "@ana", "reason": "no more", "now": world.now}
-    assert withdraw(world.project, MODEL, None, **facts) == "churn@deprecated"
-    assert withdraw(world.project, MODEL, None, **facts) is None
+    git(world.root, "tag", "-am", "no more", "churn@deprecated", "churn@v1.0.0^{commit}")
     with pytest.raises(Refused, match="retired"):
         world.promote("v1.0.0", "staging")
     world.release("two")
     world.promote("v1.1.0", "staging")
-    git(world.root, "tag", "-d", "churn#staging#1")
-    assert withdraw(world.project, MODEL, None, **facts) == "churn@deprecated#1"
 
 
 @pytest.mark.parametrize("after", [False, True])

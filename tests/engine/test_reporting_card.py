@@ -80,6 +80,14 @@ def test_figures_that_are_none_stay_out_of_the_metadata() -> None:
     assert "roc_auc" not in data["metrics"]
 
 
+def test_text_is_escaped_once() -> None:
+    tests = known.evaluation()
+    weak = [s.model_copy(update={"value": "*a*"}) if not s.ok else s for s in tests.slices]
+    facts = known.everything(evaluation=tests.model_copy(update={"slices": tuple(weak)}))
+    line = "- It is clearly worse than on average for: marital_status = &#42;a&#42;."
+    assert line in card(facts, {})
+
+
 def test_hostile_text_breaks_neither_metadata_nor_markdown() -> None:
     attack = " ".join(known.HOSTILE) + "\n---\nlibrary_name: evil"
     data, body = split(card(known.hostile(), {attack: attack}))

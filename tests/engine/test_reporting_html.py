@@ -15,7 +15,7 @@ import pytest
 
 from mlops.reporting.charts import charts
 from mlops.reporting.facts import Everything, Rows
-from mlops.reporting.html import LIMIT, html
+from mlops.reporting.html import html
 
 from . import reporting_facts as known
 
@@ -96,16 +96,13 @@ def test_tables_have_headers_and_captions() -> None:
     ("task", "titles"),
     [
         ("binary", ["ROC curve", "Precision and recall", "Calibration", "Scores by outcome"]),
-        ("multiclass", ["Which class is taken for which", "Calibration of the chosen class"]),
-        ("regression", ["Predicted and actual", "Errors"]),
+        ("multiclass", []),
+        ("regression", ["Predicted and actual"]),
     ],
 )
 def test_each_task_has_its_charts(task: str, titles: list[str]) -> None:
-    drawn = [chart.title for chart, _ in charts(known.everything(task))]
-    fairness = drawn[2 : -len(titles)]
-    assert drawn[:2] == ["Difference to the model in production", "Quality by slice"]
-    assert len(fairness) == 2
-    assert drawn[-len(titles) :] == titles
+    drawn = [chart.title for chart in charts(known.everything(task))]
+    assert drawn == ["Difference to the model in production", "Quality by slice", *titles]
 
 
 def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:
@@ -163,7 +160,7 @@ def test_five_thousand_tests_fit(ok: bool) -> None:
     many = known.evaluation(checks=5000)
     checks = tuple(c.model_copy(update={"ok": ok, "message": "<&>" * 100}) for c in many.checks)
     text = html(known.everything(evaluation=many.model_copy(update={"checks": checks})))
-    assert len(text.encode()) < LIMIT
+    assert len(text.encode()) < 500_000
     assert "more are not shown" in Page(text).text
 
 
@@ -184,11 +181,11 @@ def test_few_rows_make_no_trouble(task: str, n: int) -> None:
 
 def test_one_class_only_or_numbers_that_are_none_are_drawn_as_far_as_they_go() -> None:
     same = Rows(np.array(["yes"] * 9), np.array(["yes"] * 9), np.linspace(0, 1, 9))
-    titles = [c.title for c, _ in charts(known.everything(rows=same))]
+    titles = [c.title for c in charts(known.everything(rows=same))]
     assert "ROC curve" not in titles
     values = np.array([1.0, np.nan, 3.0, np.inf, 5.0])
-    titles = [c.title for c, _ in charts(known.everything("regression", rows=Rows(values, values)))]
-    assert "Errors" in titles
+    titles = [c.title for c in charts(known.everything("regression", rows=Rows(values, values)))]
+    assert "Predicted and actual" in titles
 
 
 def test_curves_have_few_points_whatever_the_rows() -> None:
@@ -198,14 +195,14 @@ def test_curves_have_few_points_whatever_the_rows() -> None:
 
 
 def _roc(facts: Everything) -> str:
-    return next(svg for chart, svg in charts(facts) if chart.title == "ROC curve")
+    return next(chart.svg for chart in charts(facts) if chart.title == "ROC curve")
 
 
 def test_what_a_chart_says_agrees_with_the_rows() -> None:
     score = np.array([0.9, 0.8, 0.7, 0.2, 0.6, 0.1, 0.3, 0.4])
     actual = np.array(["yes"] * 4 + ["no"] * 4)
     rows = Rows(actual, np.where(score >= 0.5, "yes", "no"), score)
-    said: dict[str, Any] = {c.title: c.alt for c, _ in charts(known.everything(rows=rows))}
+    said: dict[str, Any] = {c.title: c.alt for c in charts(known.everything(rows=rows))}
     assert said["ROC curve"].startswith("Of 8 test rows, at the threshold 0.5: 75% of the positive")
     assert "25% of the negative are called positive" in said["ROC curve"]
     assert said["Scores by outcome"].startswith("The median is 0.750 for positive and 0.350")

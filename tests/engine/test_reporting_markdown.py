@@ -71,7 +71,7 @@ def test_a_manager_reads_the_comparison_in_one_sentence() -> None:
     said = summary(known.everything())
     assert said.lines[0] == (
         "ROC AUC on the same 3,745 rows: 0.860 against 0.839, better by 0.022 "
-        "(the true difference is likely +0.012 to +0.032)."
+        "(95% interval +0.012 to +0.032)."
     )
     assert said.lines[1] == "Every condition is met: checks, slices, fairness."
     unsure = summary(known.everything(decision="inconclusive")).lines[0]
@@ -81,6 +81,18 @@ def test_a_manager_reads_the_comparison_in_one_sentence() -> None:
     worse = summary(known.everything(decision="reject")).lines
     assert "worse by 0.022" in worse[0]
     assert worse[1] == "1 of 3 conditions not met: Quality is too low on marital_status = Widowed."
+
+
+def test_an_interval_says_its_confidence() -> None:
+    verdict = known.verdict()
+    assert verdict.comparison
+    wide = verdict.comparison.model_copy(update={"confidence": 0.9})
+    facts = known.everything(verdict=verdict.model_copy(update={"comparison": wide}))
+    assert "better by 0.022 (90% interval +0.012 to +0.032)." in summary(facts).lines[0]
+    text = markdown(facts)
+    assert "| In production | Better by | Its 95% interval |" in text
+    assert "| +0.022 | 90%: +0.012 to +0.032 |" in text
+    assert "| +0.024 | +0.013 to +0.035 |" in text
 
 
 def test_two_versions_that_predict_the_same_are_said_to() -> None:
@@ -148,14 +160,14 @@ def test_groups_that_are_too_small_to_count_are_not_shown() -> None:
     limit = tests.fairness[0].model_copy(update={"groups": (*tests.fairness[0].groups, tiny)})
     facts = known.everything(evaluation=tests.model_copy(update={"fairness": (limit,)}))
     assert "Female 0.569, Male 0.651, other (too few rows)" in markdown(facts)
-    assert "0.333" not in markdown(facts) + html(facts)
+    assert not re.search(r"(?<![\d.])0\.333(?!\d)", markdown(facts) + html(facts))
 
 
 def test_cost_is_time_money_and_energy() -> None:
     run = Run(seconds={"train": 3600, "test": 1800}, price=Cost(per_hour=0.48, watts=20))
     text = markdown(known.everything(run=run))
     assert "| train | 60 min 0 s | 0.48 USD | 20 Wh |" in text
-    assert "| together | 90 min 0 s | 0.72 USD | 30 Wh |" in text
+    assert "It took 90 min 0 s, 0.72 USD, about 30 Wh." in text
 
 
 def test_an_uncommitted_change_is_said() -> None:

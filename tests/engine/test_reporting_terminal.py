@@ -93,6 +93,15 @@ def test_an_outcome_is_the_answer_and_its_tables() -> None:
     assert "SECRET" not in broken
 
 
+def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
+    facts = known.everything(decision="inconclusive")
+    lines = terminal.outcome(facts, "cost").splitlines()
+    assert max(map(len, lines)) <= 100
+    assert " ".join(lines[1:4]).startswith("ROC AUC on the same 3,745 rows")
+    assert lines[-2:] == ["", "It took 12 s, under 0.01 USD, about 0.066 Wh."]
+    assert not any("STAGE" in line for line in lines)
+
+
 def test_pairs_leave_out_what_is_not_known() -> None:
     assert terminal.pairs({"version": "v1", "actor": None, "at": "now"}) == (
         "version  v1\nat       now"

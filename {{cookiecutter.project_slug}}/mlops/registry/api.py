@@ -10,15 +10,15 @@ from mlops.registry.tags import Event, Version, read, resolve
 
 if TYPE_CHECKING:
     from mlops.registry.manifest import Manifest
+    from mlops.registry.store import ReleaseStore
 
 
 def versions(project: Project, name: str | None = None) -> list[Version]:
     """Return the active versions of one model or of all, newest first within a model."""
     state = read(project.root)
-    models = (
-        [state.models[resolve(state, f"{name}@latest").model]] if name else state.models.values()
-    )
-    return [v for m in models for v in reversed(m.versions.values()) if v.active]
+    names = [resolve(state, f"{name}@latest").model] if name else list(state.models)
+    found = [v for model in names for v in reversed(state.model(model).versions.values())]
+    return [version for version in found if version.active]
 
 
 def show(project: Project, ref: str) -> tuple[Version, Manifest]:
@@ -32,20 +32,28 @@ def show(project: Project, ref: str) -> tuple[Version, Manifest]:
 def history(project: Project, name: str) -> list[Event]:
     """Return all that happened to a model, oldest first: the audit log."""
     state = read(project.root)
-    return state.models[resolve(state, f"{name}@latest").model].events
+    return state.model(resolve(state, f"{name}@latest").model).events
 
 
-def problems(project: Project) -> list[str]:
-    """Return what is odd about the tags, and each active version whose chain does not hold."""
-    from mlops.registry.verify import verified
+def problems(project: Project, store: ReleaseStore | None = None) -> list[str]:
+    """Return what is odd about tags and releases.
+
+    The chain of digests is followed for the versions that are in a stage; of the others, which may
+    be thousands, it is only asked whether the store has them.
+    """
+    from mlops.registry.store import FolderStore
+    from mlops.registry.verify import fetch
 
     state = read(project.root)
     found = list(state.warnings)
     for model in state.models.values():
+        there = set((store or FolderStore(project.store)).list(model.name))
         for version in model.versions.values():
-            if version.active:
+            if version.stages:
                 try:
-                    verified(project, model, version)
+                    fetch(project, version.ref, store)
                 except MlopsError as error:
                     found.append(f"{version.ref}: {error.problems[0].what}")
+            elif version.active and version.number not in there:
+                found.append(f"{version.ref}: the release store does not hold it")
     return found

@@ -1,15 +1,18 @@
-"""The files of a release: the model, what its run wrote, and two samples drawn here."""
+"""What a release is made of: the results of one run, of this commit, and two samples drawn here."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.data.dataset import Dataset
-from mlops.errors import Problem, UsageError
+from mlops.errors import Problem, Refused, UsageError, listed
 from mlops.files import replacing, sha256_file, write_json
+from mlops.git import changed_files, git, require_repository
 from mlops.project import Project
 from mlops.registry.manifest import Asset
+from mlops.results import Evaluation, Snapshot, Training, Verdict
 from mlops.spec import ModelSpec
 from mlops.training.model import Model
 
@@ -19,7 +22,70 @@ if TYPE_CHECKING:
 REFERENCE, EXAMPLES = "reference.parquet", "examples.json"
 REQUIRED = ("model.skops", "features.py", "training.json")
 OPTIONAL = ("report.md", "report.html", "card.md")
+_RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
 _REFERENCE_ROWS, _EXAMPLE_ROWS = 5000, 10
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the stages left in the build folder, known to belong to the commit."""
+
+    commit: str
+    snapshot: Snapshot
+    training: Training
+    evaluation: Evaluation
+    verdict: Verdict
+
+
+def ready(project: Project, name: str) -> Built:
+    """Return the results in the build folder, if they belong to what is committed.
+
+    If not, the error names all mismatches at once.
+    """
+    project.folder(name)
+    require_repository(project.root)
+    build, again = project.build(name), f"run `mlops run {name}`"
+    if missing := [file for file in (*_RESULTS, *REQUIRED) if not (build / file).is_file()]:
+        what = "there is nothing to register yet"
+        raise UsageError(Problem(what, str(build), found=f"no {listed(missing)}", do=again))
+    if dirty := changed_files(project.root):
+        what = "there are changes that no commit holds, so nobody could reproduce this version"
+        do = "commit or stash them, and run the pipeline again"
+        raise Refused(Problem(what, found=listed(dirty), do=do))
+    built = Built(
+        git(project.root, "rev-parse", "HEAD"),
+        Snapshot.load(build),
+        Training.load(build),
+        Evaluation.load(build),
+        Verdict.load(build),
+    )
+    if stale := _stale(project, name, built):
+        what = "the results are not of what is committed"
+        raise Refused(*(Problem(f"{what}: {part}", str(build), do=again) for part in stale))
+    if built.verdict.decision != "promote":
+        what = f"the verdict is {built.verdict.decision}"
+        raise Refused(Problem(what, f"models/{name}", found="; ".join(built.verdict.reasons)))
+    return built
+
+
+def _stale(project: Project, name: str, built: Built) -> list[str]:
+    """Return in which respects the results do not belong to the commit that is checked out."""
+    build, training = project.build(name), built.training
+    pairs = {
+        "code or specification": (training.code, project.code_digest(name)),
+        "requirements.txt": (training.lock, _digest(project.lock)),
+        "data of the training": (training.snapshot, built.snapshot.digest),
+        "model.skops": (training.model_sha256, _digest(build / "model.skops")),
+        "features.py": (training.features_sha256, _digest(build / "features.py")),
+    }
+    for file in built.snapshot.files:
+        if "://" not in file.path:
+            pairs[file.path] = (file.sha256, _digest(project.root / file.path))
+    return [what for what, (recorded, present) in pairs.items() if recorded != present]
+
+
+def _digest(path: Path) -> str:
+    return sha256_file(path) if path.is_file() else ""
 
 
 def gather(project: Project, name: str, spec: ModelSpec) -> dict[str, Path]:
@@ -38,7 +104,7 @@ def describe(files: dict[str, Path]) -> dict[str, Asset]:
     """Return digest and size of files."""
     return {
         asset: Asset(sha256=sha256_file(path), size=path.stat().st_size)
-        for asset, path in files.items()
+        for asset, path in sorted(files.items())
     }
 
 
@@ -53,23 +119,15 @@ def reference(spec: ModelSpec, model: Model, test: pd.DataFrame) -> pd.DataFrame
     """
     import pandas as pd
 
-    rows = _sample(test, _REFERENCE_ROWS, spec.train.seed)
-    hidden = _hidden(spec)
+    rows, hidden = _sample(test, _REFERENCE_ROWS, spec), _hidden(spec)
     shown = [column for column in spec.features if column not in hidden]
-    target = [] if spec.data.target in hidden else [spec.data.target]
-    out = pd.concat([rows[shown], model.predict(rows), rows[target]], axis=1)
-    twice = sorted(set(out.columns[out.columns.duplicated()]))
-    if twice:
-        raise UsageError(
-            Problem(
-                "a column has the name of something that the model returns",
-                file=f"models/{model.name}/model.yaml",
-                key="features",
-                found=", ".join(twice),
-                do="rename the column",
-            )
-        )
-    return out
+    target = [column for column in [spec.data.target] if column not in hidden]
+    predicted = model.predict(rows)
+    if twice := sorted({*shown, *target} & set(predicted)):
+        what, file = "this column is named like an answer of the model", f"{model.name}/model.yaml"
+        do = "rename the column"
+        raise UsageError(Problem(what, f"models/{file}", "features", found=listed(twice), do=do))
+    return pd.concat([rows[shown], predicted, rows[target]], axis=1)
 
 
 def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str, Any]]:
@@ -77,40 +135,28 @@ def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str
 
     Hidden columns that are features are left empty, and the prediction is for the row as shown.
     """
+    rows = _sample(test, _EXAMPLE_ROWS, spec)[list(spec.features)]
+    rows = rows.assign(**{column: None for column in rows if column in _hidden(spec)})
+    pairs = zip(_plain(rows), _plain(model.predict(rows)), strict=True)
+    return [{"features": row, "expected": answer} for row, answer in pairs]
+
+
+def _hidden(spec: ModelSpec) -> set[str | None]:
+    return {spec.data.id, spec.split.column, *spec.sensitive}
+
+
+def _sample(frame: pd.DataFrame, most: int, spec: ModelSpec) -> pd.DataFrame:
+    """Return at most so many rows, drawn with the seed of the training, in their order."""
+    rows = frame.sample(min(most, len(frame)), random_state=spec.train.seed)
+    return rows.sort_index().reset_index(drop=True)
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON values: missing as null, dates as ISO 8601."""
     import pandas as pd
 
-    rows = _sample(test, _EXAMPLE_ROWS, spec.train.seed)[list(spec.features)].copy()
-    for column in _hidden(spec) & set(rows.columns):
-        rows[column] = pd.Series(index=rows.index, dtype=rows[column].dtype)
-    expected = model.predict(rows)
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return [
-        {"features": _plain(row), "expected": _plain(answer)}
-        for row, answer in zip(rows.to_dict("records"), expected.to_dict("records"), strict=True)
+        {str(k): v.isoformat() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
+        for row in rows
     ]
-
-
-def _hidden(spec: ModelSpec) -> set[str]:
-    return {c for c in (spec.data.id, spec.split.column, *spec.sensitive) if c}
-
-
-def _sample(frame: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """Return at most so many rows, drawn with a seed, in their order."""
-    import numpy as np
-
-    size = min(most, len(frame))
-    chosen = np.random.default_rng(seed).choice(len(frame), size, replace=False)
-    return frame.iloc[np.sort(chosen)].reset_index(drop=True)
-
-
-def _plain(row: dict[Any, Any]) -> dict[str, Any]:
-    """Return a row as JSON values: missing as null, dates as ISO 8601."""
-    import pandas as pd
-
-    out = {}
-    for name, value in row.items():
-        if pd.isna(value):
-            value = None
-        elif isinstance(value, pd.Timestamp):
-            value = value.isoformat()
-        out[str(name)] = value
-    return out

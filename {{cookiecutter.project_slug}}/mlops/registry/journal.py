@@ -1,8 +1,7 @@
 """The journal: one JSON file per run on the orphan branch `journal`, by many writers at once.
 
-A writer appends a commit with `git fast-import`, which moves the branch only if the new commit
-holds the old one. Where origin has moved on, the two are merged: files are written once and never
-changed, so the union is the merge and nothing is ever lost.
+The branch moves by compare-and-swap. Where origin has moved on, the two are merged: files are
+written once and never changed, so the union is the merge and nothing is ever lost.
 """
 
 from __future__ import annotations
@@ -10,50 +9,87 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import Problem, UsageError, did_you_mean
+from mlops.errors import Problem, UsageError, WorldError, did_you_mean
 from mlops.files import canonical_json
-from mlops.git import GitError, git, git_bytes, has_remote, require_repository
+from mlops.git import GitError, git, has_remote, require_repository
 from mlops.project import Project
-from mlops.registry.objects import attempts, contended, contents, identity, one_line, value
+from mlops.registry import objects
 from mlops.results import Record
 
 LOCAL, REMOTE = "refs/heads/journal", "refs/remotes/origin/journal"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_CONTENDED = re.compile(r"\[rejected\]|lock ref|failed to update ref|incorrect old value")
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    "==": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+_CONDITION = re.compile(rf"\s*([\w.-]+)\s*({'|'.join(_COMPARE)})\s*(.+?)\s*")
 
 
 def append(project: Project, record: Record) -> tuple[str, ...]:
-    """Write a run record; return warnings (the record is safe here, origin did not take it).
-
-    Raises
-    ------
-    UsageError
-        Outside a repository, or for an id that is no file name.
-    WorldError
-        When git cannot write.
-    """
-    root = project.root
+    """Write a run record; return warnings (the record is safe here, origin did not take it)."""
+    root, when = project.root, datetime.fromisoformat(record.started)
     require_repository(root)
-    when = datetime.fromisoformat(record.started)
     if not _ID.fullmatch(record.id):
         raise UsageError(Problem("not an id that a run may have", found=repr(record.id)[:120]))
     path = f"runs/{record.model}/{when:%Y/%m}/{record.id}.json"
-    content = canonical_json(record.model_dump(mode="json")) + b"\n"
+    files = {path: canonical_json(record.model_dump(mode="json")) + b"\n"}
+    title = objects.one_line(f"{record.model} {record.id}: {record.outcome}")
+    env = objects.identity(root, record.actor, int(when.timestamp()))
     remote = has_remote(root)
-    fetched = remote and _fetch(root)
-    title = one_line(f"{record.model} {record.id}: {record.outcome}")
-    seconds = int(when.timestamp())
-    if not any(
-        _commit(root, title, {path: content}, None, record.actor, seconds) for _ in attempts()
-    ):
-        raise contended()
-    if not remote or (fetched and any(_push(root, record.actor, seconds) for _ in attempts())):
-        return ()
-    return ("the journal was not pushed to origin; the next run tries again",)
+    online = remote and _fetch(root)
+    objects.retry(lambda: _advance(root, files, title, env) or None)
+    try:
+        if online:
+            objects.retry(lambda: _push(root, env))
+    except WorldError:
+        online = False
+    if remote and not online:
+        return ("the journal was not pushed to origin; the next run tries again",)
+    return ()
+
+
+def _advance(root: Path, files: objects.Files, title: str, env: objects.Env) -> bool:
+    """Let the local journal hold origin's and some files more; False where others were faster."""
+    local = objects.value(root, LOCAL)
+    tips = [tip for ref in (LOCAL, REMOTE) if (tip := objects.value(root, ref))]
+    parents = git(root, "merge-base", "--independent", *tips).split() if tips else []
+    parents.sort(key=lambda tip: tip != local)
+    if files or len(parents) > 1:
+        parents = [objects.commit(root, parents, files, title, env)]
+    return parents == [local] or objects.move(root, LOCAL, parents[0], local or "")
+
+
+def _push(root: Path, env: objects.Env) -> bool | None:
+    """Push the journal; where origin has moved on, merge and say so by None."""
+    try:
+        git(root, "push", "--quiet", "origin", f"{LOCAL}:{LOCAL}")
+        return True
+    except GitError as error:
+        if not _CONTENDED.search(error.stderr):
+            raise
+    _fetch(root)
+    _advance(root, {}, "Merge origin's journal", env)
+    return None
+
+
+def _fetch(root: Path) -> bool:
+    """Fetch origin's journal; True also where origin has none yet."""
+    try:
+        git(root, "fetch", "--quiet", "--no-tags", "origin", f"+{LOCAL}:{REMOTE}")
+    except GitError as error:
+        return "couldn't find remote ref" in error.stderr
+    return True
 
 
 def records(
@@ -70,105 +106,19 @@ def records(
         Conditions such as ``metrics.roc_auc>0.9 and outcome=promote``.
     since : datetime, optional
         With a time zone.
-
-    Raises
-    ------
-    UsageError
-        For conditions that cannot be understood.
     """
     test = condition(where) if where else lambda record: True
-    paths: dict[str, str] = {}
+    blobs: dict[str, str] = {}
     for ref in (LOCAL, REMOTE):
-        paths |= _files(project.root, ref, f"runs/{model}/" if model else "runs/")
-    if since:
-        month = since.astimezone(UTC).strftime("%Y/%m")
-        paths = {p: oid for p, oid in paths.items() if "/".join(p.split("/")[2:4]) >= month}
-    found = [json.loads(content) for content in contents(project.root, paths.values()) if content]
-    chosen = [
-        Record.model_validate(raw)
-        for raw in found
-        if test(raw) and (since is None or datetime.fromisoformat(raw["started"]) >= since)
-    ]
-    return sorted(chosen, key=lambda r: (datetime.fromisoformat(r.started), r.id))
+        blobs |= _files(project.root, ref, f"runs/{model}/" if model else "runs/")
+    found = [json.loads(raw) for raw in objects.contents(project.root, blobs.values()) if raw]
+    chosen = [Record.model_validate(raw) for raw in found if test(raw)]
 
+    def begun(record: Record) -> datetime:
+        return datetime.fromisoformat(record.started)
 
-def ago(text: str, now: datetime) -> datetime:
-    """Return the moment that ``30d``, ``12h`` or ``2w`` before now is."""
-    match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
-    if not match:
-        raise UsageError(
-            Problem("not a stretch of time", key="--since", found=text, allowed="12h, 30d, 2w")
-        )
-    hours = {"h": 1, "d": 24, "w": 168}[match[2]] * int(match[1])
-    return now - timedelta(hours=hours)
-
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "!=": operator.ne,
-    ">": operator.gt,
-    "<": operator.lt,
-    "=": operator.eq,
-}
-_CONDITION = re.compile(r"\s*([\w.-]+)\s*(>=|<=|!=|>|<|==?)\s*(.+?)\s*")
-_SHORT = {"params": "training.params", "seed": "training.seed", "decision": "verdict.decision"}
-
-
-def condition(text: str) -> Callable[[dict[str, Any]], bool]:
-    """Return a test of records for conditions joined by ``and``: ``PATH OPERATOR VALUE``.
-
-    A path names keys (``training.seed``, ``params.C``) or things by name (``metrics.roc_auc``).
-    What is not there fulfils no condition.
-    """
-    tests = []
-    for part in re.split(r"\s+and\s+", text):
-        match = _CONDITION.fullmatch(part)
-        first = match[1].split(".")[0] if match else ""
-        known = [*Record.model_fields, *_SHORT]
-        if not match or first not in known:
-            raise UsageError(
-                Problem(
-                    "not a condition on runs",
-                    key="--where",
-                    found=part,
-                    allowed="PATH, one of > >= < <= = !=, VALUE; such as metrics.roc_auc>0.9",
-                    do=did_you_mean(first, known),
-                )
-            )
-        path = _SHORT.get(first, first) + match[1][len(first) :]
-        tests.append((path.split("."), _COMPARE[match[2].replace("==", "=")], _value(match[3])))
-    return lambda record: all(_holds(record, *test) for test in tests)
-
-
-def _value(text: str) -> Any:
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
-        return text[1:-1]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _holds(
-    record: dict[str, Any], path: list[str], compare: Callable[[Any, Any], bool], wanted: Any
-) -> bool:
-    found: Any = record
-    for place, step in enumerate(path):
-        if isinstance(found, list):
-            found = next((x for x in found if isinstance(x, dict) and x.get("name") == step), None)
-        elif isinstance(found, dict):
-            rest = ".".join(path[place:])
-            if rest in found:  # a parameter such as model.depth
-                found = found[rest]
-                break
-            found = found.get(step)
-    if isinstance(found, dict):
-        found = found.get("value", found.get("decision"))
-    try:
-        return found is not None and compare(found, wanted)
-    except TypeError:
-        return False
+    chosen = [record for record in chosen if since is None or begun(record) >= since]
+    return sorted(chosen, key=lambda record: (begun(record), record.id))
 
 
 def _files(root: Path, ref: str, under: str) -> dict[str, str]:
@@ -181,61 +131,60 @@ def _files(root: Path, ref: str, under: str) -> dict[str, str]:
     return {path: facts.split(" ")[2] for facts, path in rows}
 
 
-def _commit(
-    root: Path,
-    title: str,
-    files: dict[str, bytes | str],
-    merge: str | None,
-    actor: str,
-    seconds: int,
-) -> bool:
-    """Append a commit to the local journal; a file is content, or the id of a blob."""
-    env = identity(root, actor, seconds)
-    committer = git(root, "var", "GIT_COMMITTER_IDENT", env=env)
-    parent = next((p for ref in (LOCAL, REMOTE) if (p := value(root, ref))), None)
-    stream = f"commit {LOCAL}\ncommitter {committer}\n".encode() + _data(title.encode())
-    stream += f"from {parent}\n".encode() if parent else b""
-    stream += f"merge {merge}\n".encode() if merge else b""
-    for path, content in files.items():
-        if isinstance(content, str):
-            stream += f"M 100644 {content} {path}\n".encode()
-        else:
-            stream += f"M 100644 inline {path}\n".encode() + _data(content)
+def ago(text: str, now: datetime) -> datetime:
+    """Return the moment that ``30d``, ``12h`` or ``2w`` before now is."""
+    match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
+    if not match:
+        allowed = "12h, 30d, 2w"
+        raise UsageError(Problem("not a stretch of time", "", "--since", text, allowed))
+    unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
+    return now - timedelta(**{unit: int(match[1])})
+
+
+def condition(text: str) -> Callable[[dict[str, Any]], bool]:
+    """Return a test of records for conditions joined by ``and``: ``PATH OPERATOR VALUE``.
+
+    A path names keys (``training.seed``, ``params.C``) or things by name (``metrics.roc_auc``).
+    What is not there fulfils no condition.
+    """
+    tests = []
+    for part in re.split(r"\s+and\s+", text):
+        match = _CONDITION.fullmatch(part)
+        first = match[1].split(".")[0] if match else ""
+        known = [*Record.model_fields, "params", "seed", "decision"]
+        if not match or first not in known:
+            allowed = "PATH, one of > >= < <= = !=, VALUE; such as metrics.roc_auc>0.9"
+            near = did_you_mean(first, known)
+            raise UsageError(Problem("not a condition on runs", "", "--where", part, allowed, near))
+        try:
+            wanted = json.loads(match[3])
+        except ValueError:
+            wanted = match[3].strip("\"'")
+        tests.append((match[1], _COMPARE[match[2]], wanted))
+
+    def holds(record: dict[str, Any]) -> bool:
+        facts = dict(_flat(record))
+        return all(_true(compare, facts.get(path), wanted) for path, compare, wanted in tests)
+
+    return holds
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a record holds by its path, and by the short one where there is one."""
+    if isinstance(value, list):
+        value = {x["name"]: x for x in value if isinstance(x, dict) and "name" in x}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else key)
+        value = value.get("value", value.get("decision"))
+    yield path, value
+    for long in ("training.", "verdict."):
+        if path.startswith(long):
+            yield path.removeprefix(long), value
+
+
+def _true(compare: Callable[[Any, Any], bool], found: Any, wanted: Any) -> bool:
     try:
-        git_bytes(root, "fast-import", "--quiet", "--done", stdin=stream + b"done\n")
-    except GitError:
-        if value(root, LOCAL) == parent:
-            raise
+        return found is not None and compare(found, wanted)
+    except TypeError:  # a number is not above a word
         return False
-    return True
-
-
-def _push(root: Path, actor: str, seconds: int) -> bool:
-    """Push the journal; where origin has moved on, fetch, merge and say so by False."""
-    try:
-        git(root, "push", "--quiet", "origin", f"{LOCAL}:{LOCAL}")
-        return True
-    except GitError:
-        before = value(root, REMOTE)
-        _fetch(root)
-        theirs = value(root, REMOTE)
-        if theirs is None:
-            return False
-    mine = _files(root, LOCAL, "runs/")
-    missing = {p: oid for p, oid in _files(root, REMOTE, "runs/").items() if p not in mine}
-    if missing or theirs != before:
-        _commit(root, "Merge origin's journal", dict(missing), theirs, actor, seconds)
-    return False
-
-
-def _fetch(root: Path) -> bool:
-    """Fetch origin's journal; True also where origin has none yet."""
-    try:
-        git(root, "fetch", "--quiet", "--no-tags", "origin", f"+{LOCAL}:{REMOTE}")
-    except GitError as error:
-        return "couldn't find remote ref" in error.stderr
-    return True
-
-
-def _data(content: bytes) -> bytes:
-    return b"data %d\n%s\n" % (len(content), content)

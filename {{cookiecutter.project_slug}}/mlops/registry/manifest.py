@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterable
 from typing import Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field, ValidationError
 from mlops.errors import Problem, Refused
 from mlops.files import canonical_json
 from mlops.registry.tags import version_key
-from mlops.results import Metric, Result, Signature, SourceFile, Training
+from mlops.results import Metric, Result, Signature, Snapshot, Training, Verdict
 from mlops.spec import Scalar
 
 SCHEMA = 1
@@ -21,21 +22,6 @@ class Asset(Result):
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(ge=0, description="Bytes.")
-
-
-class DataLock(Result):
-    """Which data: written beside the manifest too, as `data.lock.json`."""
-
-    digest: str
-    rows: int
-    train_rows: int
-    test_rows: int
-    period: tuple[str, str] | None = None
-    files: tuple[SourceFile, ...] = ()
-
-    def dump(self) -> bytes:
-        """Return the content of the file."""
-        return canonical_json(self.model_dump(mode="json")) + b"\n"
 
 
 class Code(Result):
@@ -52,27 +38,28 @@ class Environment(Result):
     python: str
     platform: str
 
-
-class Decision(Result):
-    """Why it was allowed."""
-
-    decision: str
-    rule: str
-    champion: str | None = None
-    reasons: tuple[str, ...] = ()
+    @classmethod
+    def here(cls, lock_sha256: str) -> Environment:
+        """Return that of this process."""
+        system = f"{platform.system()}-{platform.machine()}"
+        return cls(lock_sha256=lock_sha256, python=platform.python_version(), platform=system)
 
 
 class Manifest(Result):
-    """Everything about one version; keys that a newer engine adds are ignored by an older one."""
+    """Everything about one version; keys that a newer engine adds are ignored by an older one.
 
-    schema_number: int = Field(default=SCHEMA, alias="schema")
+    No clock is in it: registering the same build again comes to the same bytes, so a registration
+    that was killed goes on with its own draft. When it was, the tag says.
+    """
+
+    schema_number: int = Field(default=SCHEMA, alias="schema", le=SCHEMA)
     model: str
     version: str
     previous: str | None = None
     change: str = Field(description="Why this number: what changed against the previous version.")
     signature: Signature
     metrics: tuple[Metric, ...]
-    data: DataLock
+    data: Snapshot = Field(description="Without the columns' statistics.")
     data_lock_sha256: str = Field(description="Of `data.lock.json`, which stands beside this.")
     code: Code
     environment: Environment
@@ -80,41 +67,32 @@ class Manifest(Result):
     params: dict[str, Scalar]
     seed: int
     train_seconds: float
-    verdict: Decision
+    verdict: Verdict
     assets: dict[str, Asset]
     run: str
     actor: str
-    created: str = Field(description="ISO 8601, UTC.")
-
-    def dump(self) -> bytes:
-        """Return the one byte string whose SHA-256 the tag names."""
-        return canonical_json(self.model_dump(mode="json", by_alias=True)) + b"\n"
 
     @classmethod
     def parse(cls, content: bytes, shown: str) -> Manifest:
-        """Read a manifest.
-
-        Raises
-        ------
-        Refused
-            When it is none, or is of a later generation of engines; `shown` says where it is.
-        """
+        """Read a manifest; Refused where it is none, or of a later generation of engines."""
         try:
-            manifest = cls.model_validate_json(content)
-            what, key = "this manifest is of a newer kind", "schema"
+            return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
-            manifest, key = None, ".".join(str(part) for part in first["loc"])
-            what = f"not a manifest that this engine can read: {first['msg']}"
-        if manifest is None or manifest.schema_number > SCHEMA:
-            raise Refused(Problem(what, shown, key, do="update the engine if a newer one wrote it"))
-        return manifest
+            what, key = f"not a manifest: {first['msg']}", ".".join(map(str, first["loc"]))
+            do = "update the engine if a newer one wrote it"
+            raise Refused(Problem(what, shown, key, do=do)) from error
 
     def same_model(self, training: Training) -> bool:
         """Return whether a training led to the very model, features and data of this version."""
-        files = [a.sha256 for n in ("model.skops", "features.py") if (a := self.assets.get(n))]
-        wanted = [training.model_sha256, training.features_sha256, training.snapshot]
-        return [*files, self.data.digest] == wanted
+        files = (self.assets["model.skops"].sha256, self.assets["features.py"].sha256)
+        wanted = (training.model_sha256, training.features_sha256, training.snapshot)
+        return (*files, self.data.digest) == wanted
+
+
+def dump(result: Manifest | Snapshot) -> bytes:
+    """Return the one byte string that stands for a manifest or a data lock."""
+    return canonical_json(result.model_dump(mode="json", by_alias=True)) + b"\n"
 
 
 def next_number(
@@ -135,11 +113,11 @@ def next_number(
     level, reason = change(previous, training)
     major, minor, patch = version_key(highest)
     number = {
-        "major": (major + 1, 0, 0),
-        "minor": (major, minor + 1, 0),
-        "patch": (major, minor, patch + 1),
+        "major": f"v{major + 1}.0.0",
+        "minor": f"v{major}.{minor + 1}.0",
+        "patch": f"v{major}.{minor}.{patch + 1}",
     }[level]
-    return "v" + ".".join(map(str, number)), f"{level}: {reason}"
+    return number, f"{level}: {reason}"
 
 
 def change(
@@ -148,8 +126,7 @@ def change(
     """Return what kind of change a training is against a version, and what exactly changed."""
     if previous is None:
         return "major", "the version before has no manifest to compare with"
-    broken = _broken(previous.signature, training.signature)
-    if broken:
+    if broken := _broken(previous.signature, training.signature):
         return "major", "; ".join(broken)
     pairs = {
         "code": (previous.code.digest, training.code),
@@ -166,14 +143,9 @@ def change(
 def _broken(old: Signature, new: Signature) -> list[str]:
     """Return what would break a caller of the old signature."""
     out = [
-        f"{what} is now {after or 'none'} (was {before or 'none'})"
-        for what, before, after in (
-            ("the task", old.task, new.task),
-            ("the target", old.target, new.target),
-            ("the positive class", old.positive, new.positive),
-            ("the set of classes", ", ".join(old.classes), ", ".join(new.classes)),
-        )
-        if before != after
+        f"{key} is now {getattr(new, key)} (was {getattr(old, key)})"
+        for key in ("task", "target", "positive", "classes")
+        if getattr(old, key) != getattr(new, key)
     ]
     before, after = ({f.name: f for f in s.features} for s in (old, new))
     for name in sorted(before | after):

@@ -5,32 +5,65 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 from mlops.errors import Problem, Refused, WorldError, listed
 from mlops.git import GitError, git, git_bytes, has_remote
 from mlops.registry.tags import Event, parse
 
+T = TypeVar("T")
+Env = dict[str, str]
+Files = dict[str, bytes]
+Trailers = dict[str, str | None]
+
+
+def retry(attempt: Callable[[], T | None]) -> T:
+    """Return what an attempt gives; while that is None, others were faster: try again."""
+    for number in range(1, 81):
+        if (answer := attempt()) is not None:
+            return answer
+        time.sleep(random.uniform(0, min(0.03 * number, 1)))
+    raise WorldError(Problem("others were faster, again and again", do="run it again"))
+
 
 def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
     """Return objects by name (``COMMIT:./path``, say) in one call; None for those not there."""
     asked = list(names)
-    stdin = "".join(f"{name}\n" for name in asked).encode()
-    out = git_bytes(root, "cat-file", "--batch", stdin=stdin)
+    out = git_bytes(root, "cat-file", "--batch", stdin="".join(f"{n}\n" for n in asked).encode())
     found: list[bytes | None] = []
     at = 0
     for _ in asked:
-        end = out.index(b"\n", at)
-        head, at = out[at:end], end + 1
+        head, at = out[at : out.index(b"\n", at)], out.index(b"\n", at) + 1
         if head.endswith((b" missing", b" ambiguous")):
             found.append(None)
-            continue
-        size = int(head.rsplit(b" ", 1)[1])
-        found.append(out[at : at + size])
-        at += size + 1
+        else:
+            size = int(head.rsplit(b" ", 1)[1])
+            found.append(out[at : at + size])
+            at += size + 1
     return found
+
+
+def value(root: Path, ref: str) -> str | None:
+    """Return what a ref points to, None where there is no such ref."""
+    try:
+        return git(root, "rev-parse", "--verify", "-q", ref)
+    except GitError:
+        return None
+
+
+def move(root: Path, ref: str, oid: str, old: str = "") -> bool:
+    """Let a ref that is at `old` (empty: is not there) point to an object; False where it moved."""
+    try:
+        git(root, "update-ref", ref, oid, old)
+    except GitError as error:
+        if value(root, ref) == (old or None) and "File exists" not in error.stderr:  # no lock
+            raise
+        return False
+    return True
 
 
 def one_line(text: str) -> str:
@@ -38,16 +71,21 @@ def one_line(text: str) -> str:
     return " ".join(re.sub(r"[\x00-\x1f\x7f\u2028\u2029]", " ", text).split())
 
 
-def identity(root: Path, actor: str, seconds: int) -> dict[str, str]:
+def next_second(now: datetime, events: list[Event]) -> int:
+    """Return the time for a new tag: now, or a second after the model's last one.
+
+    So two in one second, or clocks that differ, cannot change the order in which things happened.
+    """
+    return max(int(now.timestamp()), max((e.time for e in events), default=0) + 1)
+
+
+def identity(root: Path, actor: str, seconds: int) -> Env:
     """Return the environment that says who commits and when.
 
     git's own configuration where there is one, else the actor: runners have none.
     """
     env = {f"GIT_{role}_DATE": f"{seconds} +0000" for role in ("AUTHOR", "COMMITTER")}
-    try:
-        git(root, "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT", env=env)
-        git(root, "-c", "user.useConfigOnly=true", "var", "GIT_AUTHOR_IDENT", env=env)
-    except GitError:
+    if not git(root, "config", "--default=", "--get", "user.email"):
         name = re.sub("[<>]", "", one_line(actor)).strip() or "mlops"
         mail = (re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.") or "mlops") + "@localhost"
         for role in ("AUTHOR", "COMMITTER"):
@@ -55,58 +93,36 @@ def identity(root: Path, actor: str, seconds: int) -> dict[str, str]:
     return env
 
 
-def commit(
-    root: Path, parent: str, files: Mapping[str, bytes], message: str, env: dict[str, str]
-) -> str:
-    """Return a commit, on no branch, that adds files to what its parent holds.
+def commit(root: Path, parents: list[str], files: Files, title: str, env: Env) -> str:
+    """Return a commit, on no branch, of all that its parents hold and some files more.
 
-    Parameters
-    ----------
-    files : mapping of str to bytes
-        Paths relative to `root`, which may lie below the top of the work tree.
+    The tree of the first parent is taken whole, the files of the others are added to it; paths are
+    from the top of the work tree.
     """
-    prefix = git(root, "rev-parse", "--show-prefix")
-    blobs = {
-        prefix + path: git(root, "hash-object", "-w", "--stdin", stdin=content.decode())
-        for path, content in files.items()
-    }
-    tree = _tree(root, f"{parent}^{{tree}}", blobs)
-    return git(root, "commit-tree", tree, "-p", parent, "-m", message, env=env)
+    rows = [git(root, "ls-tree", "-r", "-z", "--full-tree", parent) for parent in parents[1:]]
+    for path, content in files.items():
+        blob = git(root, "hash-object", "-w", "--stdin", stdin=content.decode())
+        rows.append(f"100644 blob {blob}\t{path}\0")
+    with TemporaryDirectory() as folder:
+        index = {**env, "GIT_INDEX_FILE": str(Path(folder) / "index")}
+        git(root, "read-tree", parents[0] if parents else "--empty", env=index)
+        git(root, "update-index", "-z", "--index-info", stdin="".join(rows), env=index)
+        tree = git(root, "write-tree", "--missing-ok", env=index)
+    options = [option for parent in parents for option in ("-p", parent)]
+    return git(root, "commit-tree", tree, *options, "-m", title, env=env)
 
 
-def _tree(root: Path, base: str | None, blobs: Mapping[str, str]) -> str:
-    """Return a tree like `base` with some paths replaced."""
-    listing = git(root, "ls-tree", "-z", "--full-tree", base) if base else ""
-    rows = (line.split("\t", 1) for line in listing.split("\0") if line)
-    entries = {name: entry for entry, name in rows}
-    below: dict[str, dict[str, str]] = {}
-    for path, blob in blobs.items():
-        first, _, rest = path.partition("/")
-        if rest:
-            below.setdefault(first, {})[rest] = blob
-        else:
-            entries[first] = f"100644 blob {blob}"
-    for name, inner in below.items():
-        _, kind, oid = entries.get(name, "- - -").split(" ")
-        child = _tree(root, oid if kind == "tree" else None, inner)
-        entries[name] = f"040000 tree {child}"
-    lines = "".join(f"{entry}\t{name}\0" for name, entry in entries.items())
-    return git(root, "mktree", "-z", stdin=lines)
+def tag(root: Path, name: str, target: str, title: str, trailers: Trailers, env: Env) -> bool:
+    """Write an annotated tag with trailers; False where another has that name already."""
+    lines = [f"{key}: {one_line(text)}" for key, text in trailers.items() if text]
+    message = f"{one_line(title)}\n\n" + "\n".join(lines) + "\n"
+    return claim(root, name, tag_object(root, name, target, message, env))
 
 
-def tag_message(title: str, **trailers: str | None) -> str:
-    """Return a tag's message: a title, then trailers (`Run_id` becomes ``Run-id``)."""
-    lines = [f"{k.replace('_', '-')}: {one_line(v)}" for k, v in trailers.items() if v]
-    return f"{one_line(title)}\n\n" + "\n".join(lines) + "\n"
-
-
-def tag_object(root: Path, name: str, target: str, message: str, env: dict[str, str]) -> str:
+def tag_object(root: Path, name: str, target: str, message: str, env: Env) -> str:
     """Return an annotated tag object that no ref names yet; signed where git is told to sign."""
-    try:
-        sign = git(root, "config", "--type=bool", "--get", "tag.gpgSign") == "true"
-    except GitError:
-        sign = False
-    if sign:  # git signs only while it creates the ref
+    sign = git(root, "config", "--type=bool", "--default=false", "--get", "tag.gpgSign")
+    if sign == "true":  # git signs only while it creates the ref
         git(root, "tag", "-s", "-F", "-", name, target, stdin=message, env=env)
         oid = value(root, f"refs/tags/{name}") or ""
         git(root, "update-ref", "-d", f"refs/tags/{name}", oid)
@@ -119,47 +135,29 @@ def tag_object(root: Path, name: str, target: str, message: str, env: dict[str, 
 def claim(root: Path, name: str, oid: str) -> bool:
     """Create the tag `name`; return False where another one has that name already.
 
-    With a remote called origin its answer decides, and the local tag follows.
-
-    Raises
-    ------
-    WorldError
-        When origin cannot be reached or does not let us push.
+    With a remote called origin its answer decides, and the local tag follows; WorldError where it
+    cannot be reached or does not let us push.
     """
     ref = f"refs/tags/{name}"
     if has_remote(root):
         try:
             git(root, "push", "--quiet", "origin", f"{oid}:{ref}")
         except GitError as error:
-            there = _remote_value(root, ref)
-            if there is None:
-                raise WorldError(
-                    Problem(
-                        f"origin did not take the tag {name}",
-                        found=listed(error.stderr.splitlines()[-3:]),
-                        do="check the network and your right to push, then run it again",
-                    )
-                ) from error
+            there = git(root, "ls-remote", "origin", ref).split("\t")[0]
+            if not there:
+                what = f"origin did not take the tag {name}"
+                said = listed(error.stderr.splitlines()[-3:])
+                do = "check your right to push, then run it again"
+                raise WorldError(Problem(what, found=said, do=do)) from error
             if there != oid:
                 return False
-    try:
-        git(root, "update-ref", ref, oid, "")
-    except GitError:
-        if (here := value(root, ref)) is None:
-            raise
-        return here == oid
-    return True
+    return move(root, ref, oid) or value(root, ref) == oid
 
 
 def sync(root: Path) -> None:
     """Fetch origin's tags, where there is an origin.
 
-    Raises
-    ------
-    WorldError
-        When origin cannot be reached.
-    Refused
-        When origin holds another tag under a name that we know: somebody moved it.
+    Refused where it holds another tag under a name that we know: somebody moved it.
     """
     if not has_remote(root):
         return
@@ -167,58 +165,12 @@ def sync(root: Path) -> None:
         git(root, "fetch", "--no-tags", "origin", "refs/tags/*:refs/tags/*")
     except GitError as error:
         moved = re.findall(r"! \[rejected\]\s+(\S+)\s+->", error.stderr)
-        ours = [tag for tag in moved if parse(tag)]
-        if ours:
-            raise Refused(
-                Problem(
-                    "origin has other tags under these names: one of the two was rewritten",
-                    found=listed(ours),
-                    do="find out who moved them; `git ls-remote --tags origin` and "
-                    "`git show-ref --tags` show both sides",
-                )
-            ) from error
+        if ours := [tag for tag in moved if parse(tag)]:
+            what = "origin has other tags under these names: one of the two was rewritten"
+            do = "compare `git ls-remote --tags origin` and `git show-ref --tags`: who moved them?"
+            raise Refused(Problem(what, found=listed(ours), do=do)) from error
         if not moved:
-            raise WorldError(
-                Problem(
-                    "origin cannot be reached, and without it nobody knows what is taken",
-                    found=listed(error.stderr.splitlines()[-2:]),
-                    do="check the network and try again; nothing was changed",
-                )
-            ) from error
-
-
-def next_second(now: datetime, events: list[Event]) -> int:
-    """Return the time for a new tag: now, or a second after the model's last one.
-
-    Events are ordered by time, in seconds; so two in one second, or clocks that differ, cannot
-    change the order in which things happened.
-    """
-    return max(int(now.timestamp()), max((e.time for e in events), default=0) + 1)
-
-
-def attempts() -> Iterator[None]:
-    """Yield for each attempt of something that others may do first, and wait a little between."""
-    for attempt in range(80):
-        yield
-        time.sleep(random.uniform(0, min(0.03 * (attempt + 1), 1)))
-
-
-def contended() -> WorldError:
-    """Return the error for when all attempts were in vain."""
-    return WorldError(Problem("others were faster, again and again", do="run it again"))
-
-
-def value(root: Path, ref: str) -> str | None:
-    """Return what a ref points to, None where there is no such ref."""
-    try:
-        return git(root, "rev-parse", "--verify", "-q", ref)
-    except GitError:
-        return None
-
-
-def _remote_value(root: Path, ref: str) -> str | None:
-    try:
-        lines = git(root, "ls-remote", "origin", ref).splitlines()
-    except GitError:
-        return None
-    return next((line.split("\t")[0] for line in lines if line.endswith(f"\t{ref}")), None)
+            what = "origin cannot be reached, and without it nobody knows what is taken"
+            said = listed(error.stderr.splitlines()[-2:])
+            do = "check the network and try again; nothing was changed"
+            raise WorldError(Problem(what, found=said, do=do)) from error

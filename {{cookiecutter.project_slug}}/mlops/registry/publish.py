@@ -1,38 +1,29 @@
 """Registering a version: draft, upload, read back, tag (the commit point), publish.
 
-Killed anywhere, the next call finishes what has a tag and removes what has none. Two calls at once
-get two versions, or the same one where they bring the same model.
+Killed anywhere, the next call finishes what has a tag and goes on with its own draft, whose name is
+the digest of its manifest. Two calls at once get two versions, or the same one where they bring the
+same model.
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlops.errors import MlopsError, Problem, Refused
 from mlops.files import sha256
-from mlops.git import GitError, git
+from mlops.git import git
 from mlops.project import Project
 from mlops.registry import assets, objects, tags
-from mlops.registry.manifest import (
-    SCHEMA,
-    Asset,
-    Code,
-    DataLock,
-    Decision,
-    Environment,
-    Manifest,
-    next_number,
-)
-from mlops.registry.ready import Built, ready
-from mlops.registry.store import FolderStore, ReleaseStore, draft_name
+from mlops.registry.manifest import SCHEMA, Code, Environment, Manifest, dump, next_number
+from mlops.registry.store import FolderStore, ReleaseStore
 from mlops.registry.verify import DATA_LOCK, MANIFEST, check, manifest_of
 
-_ABANDONED = timedelta(days=1)
+Files = dict[str, Path]
 
 
 @dataclass(frozen=True)
@@ -68,208 +59,154 @@ def register(
 
     Raises
     ------
-    UsageError
-        Outside a repository, or where there are no results.
-    Refused
-        For uncommitted changes, results of other code or data, or a verdict that says no.
+    UsageError, Refused
+        Where nothing was built, not of what is committed, or the verdict says no.
     WorldError
         When disk or network fail; the next call goes on.
     """
-    built = ready(project, name)
+    root, built = project.root, assets.ready(project, name)
     releases = store or FolderStore(project.store)
-    notes = _detached(project.root, built.commit)
-    files: dict[str, Path] = {}
-    for _ in objects.attempts():
-        objects.sync(project.root)
-        model = tags.read(project.root).model(name)
+    files = cache(lambda: assets.gather(project, name, project.model(name)))
+
+    def attempt() -> Registered | None:
+        objects.sync(root)
+        model = tags.read(root).model(name)
         last = model.latest
-        known = manifest_of(project.root, last) if last and last.manifest_sha256 else None
-        if last and known and known[0].same_model(built.training):
-            _sweep(releases, model, built, None, now)
-            objects.claim(project.root, last.event.tag, last.event.oid)
-            if last.number not in releases.list(name):
-                files = files or assets.gather(project, name, project.model(name))
-                if not _publish(releases, *known, files):
-                    notes += ("the release store here does not hold it",)
-            return Registered(last, False, notes)
-        files = files or assets.gather(project, name, project.model(name))
-        previous = known[0] if known else None
-        number = next_number(model.versions, previous, built.training)
-        manifest = _manifest(name, number, last, built, files, run, actor, now)
-        manifest = _sweep(releases, model, built, manifest, now) or manifest
-        if version := _attempt(project, releases, model, manifest, files, now):
-            return Registered(version, True, notes)
-    raise objects.contended()
+        known = manifest_of(root, last) if last and last.manifest_sha256 else None
+        created = not (last and known and known[0].same_model(built.training))
+        if last and known and not created:
+            draft = _Draft(releases, known[0], known[1], files)
+            objects.claim(root, last.event.tag, last.event.oid)
+        else:
+            manifest = _manifest(model, known[0] if known else None, built, files(), run, actor)
+            draft = _Draft(releases, manifest, dump(manifest), files)
+            if not _tagged(root, draft, model, now):
+                return None
+        model = tags.read(root).model(name)
+        _tidy(releases, model)
+        notes = [] if git(root, "branch", "--show-current") else ["HEAD is on no branch"]
+        number = draft.manifest.version
+        if number not in releases.list(name):
+            if assets.describe(files()) == draft.manifest.assets:
+                draft.fill()
+                releases.publish(name, draft.digest, number)
+            else:
+                notes.append("the release store here does not hold it")
+        return Registered(model.versions[number], created, tuple(notes))
+
+    return objects.retry(attempt)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A release on its way into a store; its name is the digest of its manifest."""
+
+    store: ReleaseStore
+    manifest: Manifest
+    content: bytes
+    files: Callable[[], Files]
+
+    @property
+    def digest(self) -> str:
+        """What the tag names."""
+        return sha256(self.content)
+
+    def fill(self) -> None:
+        """Upload everything and read it back."""
+        name, digest, files = self.manifest.model, self.digest, self.files()
+        self.store.draft(name, digest)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / MANIFEST
+            path.write_bytes(self.content)
+            expected = {**assets.describe({MANIFEST: path}), **self.manifest.assets}
+            for asset, facts in expected.items():
+                self.store.upload(name, digest, asset, {**files, MANIFEST: path}[asset])
+                with self.store.open(name, f"draft-{digest}", asset) as file:
+                    check(file, facts, "upload → read back", f"{asset} of the draft")
 
 
 def _manifest(
-    name: str,
-    number: tuple[str, str],
-    last: tags.Version | None,
-    built: Built,
-    files: dict[str, Path],
+    model: tags.ModelState,
+    previous: Manifest | None,
+    built: assets.Built,
+    files: Files,
     run: str,
     actor: str,
-    now: datetime,
 ) -> Manifest:
-    training = built.training
-    lock = DataLock.model_validate(built.snapshot.model_dump())
+    training, data = built.training, built.snapshot.model_copy(update={"columns": ()})
+    number, change = next_number(model.versions, previous, training)
     return Manifest(
         schema=SCHEMA,
-        model=name,
-        version=number[0],
-        change=number[1],
-        previous=last.number if last else None,
+        model=model.name,
+        version=number,
+        change=change,
+        previous=model.latest.number if model.latest else None,
         signature=training.signature,
         metrics=built.evaluation.metrics,
-        data=lock,
-        data_lock_sha256=sha256(lock.dump()),
+        data=data,
+        data_lock_sha256=sha256(dump(data)),
         code=Code(commit=built.commit, digest=training.code),
-        environment=Environment(
-            lock_sha256=training.lock,
-            python=platform.python_version(),
-            platform=f"{platform.system()}-{platform.machine()}",
-        ),
+        environment=Environment.here(training.lock),
         estimator=training.estimator,
         params=training.params,
         seed=training.seed,
         train_seconds=training.seconds,
-        verdict=Decision.model_validate(built.verdict.model_dump()),
-        assets=dict(sorted(assets.describe(files).items())),
+        verdict=built.verdict,
+        assets=assets.describe(files),
         run=run,
         actor=actor,
-        created=now.astimezone(UTC).isoformat(timespec="seconds"),
     )
 
 
-def _attempt(
-    project: Project,
-    store: ReleaseStore,
-    model: tags.ModelState,
-    manifest: Manifest,
-    files: Mapping[str, Path],
-    now: datetime,
-) -> tags.Version | None:
-    """Try to register under the manifest's number; None where somebody else took it."""
-    name, root = manifest.model, project.root
-    content = manifest.dump()
-    digest = sha256(content)
-    if manifest.version in store.list(name):
-        raise Refused(
-            Problem(
-                "the release store holds this version and no tag names it: its tag was deleted",
-                file=str(store),
-                found=f"{name}@{manifest.version}",
-                do="bring the tag back (`git fetch --tags`), or remove that release yourself",
-            )
-        )
+def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) -> bool:
+    """Upload a version and give it its tag; False where somebody else took the number."""
+    store, manifest, name = draft.store, draft.manifest, model.name
+    number = manifest.version
+    if number in store.list(name):
+        what = "the release store holds this version and no tag names it: its tag was deleted"
+        do = "bring the tag back (`git fetch --tags`), or remove that release yourself"
+        raise Refused(Problem(what, str(store), found=f"{name}@{number}", do=do))
     try:
-        _fill(store, manifest, content, files)
+        draft.fill()
     except MlopsError:
-        store.discard(name, digest)
-        raise
-    seconds = objects.next_second(now, model.events)
-    env = objects.identity(root, manifest.actor, seconds)
-    inside = {
-        f"models/{name}/{MANIFEST}": content,
-        f"models/{name}/{DATA_LOCK}": manifest.data.dump(),
-    }
-    title = f"Register {name} {manifest.version}"
-    commit = objects.commit(root, manifest.code.commit, inside, title, env)
-    tag = tags.tag_name("register", name, version=manifest.version)
-    message = objects.tag_message(
-        title,
-        Actor=manifest.actor,
-        Reason=manifest.change,
-        Run=manifest.run,
-        Manifest_SHA256=digest,
-        At=manifest.created,
-    )
-    oid = objects.tag_object(root, tag, commit, message, env)
-    if not objects.claim(root, tag, oid):
-        store.discard(name, digest)
-        return None
-    _publish(store, manifest, content, files)
-    return tags.read(root).model(name).versions[manifest.version]
-
-
-def _fill(
-    store: ReleaseStore, manifest: Manifest, content: bytes, files: Mapping[str, Path]
-) -> None:
-    """Upload what the draft does not hold yet, and read everything back."""
-    name, digest = manifest.model, sha256(content)
-    release = draft_name(digest)
-    expected = {MANIFEST: Asset(sha256=digest, size=len(content)), **manifest.assets}
-    store.draft(name, digest)
-    with TemporaryDirectory() as folder:
-        (Path(folder) / MANIFEST).write_bytes(content)
-        for asset, facts in expected.items():
-            source = files[asset] if asset in manifest.assets else Path(folder) / MANIFEST
-            store.upload(name, digest, asset, source)
-            with store.open(name, release, asset) as file:
-                check(file, facts, f"{asset} of the draft", link="upload → read back")
-
-
-def _publish(
-    store: ReleaseStore, manifest: Manifest, content: bytes, files: Mapping[str, Path]
-) -> bool:
-    """Publish a version that has its tag; fill the draft again where another process removed it.
-
-    Returns
-    -------
-    bool
-        False where the local files are not (any more) those of the version.
-    """
-    digest = sha256(content)
-    if draft_name(digest) not in store.list(manifest.model):
-        if assets.describe(dict(files)) != manifest.assets:
+        store.discard(name, draft.digest)
+        if number in tags.read(root).model(name).versions:  # who took it may have tidied our draft
             return False
-        _fill(store, manifest, content, files)
-    store.publish(manifest.model, digest, manifest.version)
-    return True
+        raise
+    env = objects.identity(root, manifest.actor, objects.next_second(now, model.events))
+    folder = git(root, "rev-parse", "--show-prefix") + f"models/{name}"
+    inside = {f"{folder}/{MANIFEST}": draft.content, f"{folder}/{DATA_LOCK}": dump(manifest.data)}
+    title = f"Register {name} {number}"
+    commit = objects.commit(root, [manifest.code.commit], inside, title, env)
+    trailers: objects.Trailers = {
+        "Actor": manifest.actor,
+        "Reason": manifest.change,
+        "Run": manifest.run,
+        "Manifest-SHA256": draft.digest,
+        "At": now.astimezone(UTC).isoformat(timespec="seconds"),
+    }
+    tag = tags.tag_name("register", model=name, version=number)
+    done = objects.tag(root, tag, commit, title, trailers, env)
+    if not done:
+        store.discard(name, draft.digest)
+    return done
 
 
-def _sweep(
-    store: ReleaseStore,
-    model: tags.ModelState,
-    built: Built,
-    wanted: Manifest | None,
-    now: datetime,
-) -> Manifest | None:
-    """Publish drafts that have a tag; remove those of this build, and those left for a day.
-
-    Returns
-    -------
-    Manifest or None
-        The manifest of a draft that differs from the wanted one only in its time: go on with it.
-    """
+def _tidy(store: ReleaseStore, model: tags.ModelState) -> None:
+    """Publish the drafts that have a tag, and remove those whose number another one took."""
     tagged = {v.manifest_sha256: v.number for v in model.versions.values()}
-    resumed = None
     for release in store.list(model.name):
         digest = release.removeprefix("draft-")
-        if digest == release:
-            continue
         if digest in tagged:
             store.publish(model.name, digest, tagged[digest])
-            continue
-        try:
-            with store.open(model.name, release, MANIFEST) as file:
-                draft = Manifest.parse(file.read(), release)
-        except Refused:  # died before its manifest was there
+        elif digest != release and _number(store, model.name, release) in (None, *model.versions):
             store.discard(model.name, digest)
-            continue
-        if wanted and draft == wanted.model_copy(update={"created": draft.created}):
-            resumed = draft
-        elif draft.same_model(built.training) or (
-            now - datetime.fromisoformat(draft.created) > _ABANDONED
-        ):
-            store.discard(model.name, digest)
-    return resumed
 
 
-def _detached(root: Path, commit: str) -> tuple[str, ...]:
+def _number(store: ReleaseStore, name: str, release: str) -> str | None:
+    """Return the version that a draft wants to be; None where it died before it had a manifest."""
     try:
-        git(root, "symbolic-ref", "-q", "HEAD")
-    except GitError:
-        return (f"HEAD is on no branch; the version is of commit {commit[:12]}",)
-    return ()
+        with store.open(name, release, MANIFEST) as file:
+            return Manifest.parse(file.read(), release).version
+    except Refused:
+        return None

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from mlops.errors import Problem, Refused, WorldError
+from mlops.errors import Problem, Refused
 from mlops.files import cannot, replacing
 
-_MODEL = re.compile(r"[a-z][a-z0-9_]{0,39}")
-_RELEASE = re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}")
-_ASSET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_PIECE = 1 << 20
+_NAMES = (
+    re.compile(r"[a-z][a-z0-9_]{0,39}"),
+    re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}"),
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
+)
 
 
 class ReleaseStore(Protocol):
@@ -28,125 +31,94 @@ class ReleaseStore(Protocol):
         """Begin a draft, or go on with one that is there."""
 
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
-        """Put a file into a draft, in place of one of the same name."""
+        """Put a file into a draft, in place of one of the same name; whole or not at all."""
 
     def publish(self, model: str, digest: str, version: str) -> None:
-        """Turn a draft into the release of a version."""
+        """Turn a draft into the release of a version, in one step."""
 
     def discard(self, model: str, digest: str) -> None:
-        """Remove a draft."""
+        """Remove a draft and all that is in it."""
 
     def open(self, model: str, release: str, asset: str) -> BinaryIO:
-        """Open an asset for reading.
-
-        Raises
-        ------
-        Refused
-            When the store does not hold it.
-        """
+        """Open an asset for reading; Refused where the store does not hold it."""
 
     def list(self, model: str) -> list[str]:
         """Return all releases of a model: versions, and drafts as ``draft-DIGEST``, sorted."""
 
 
-def draft_name(digest: str) -> str:
-    """Return the name of the release that is not published yet."""
-    return f"draft-{digest}"
-
-
-class FolderStore:
-    """``ROOT/MODEL/RELEASE/ASSET``: embedded, offline, works on any file system.
-
-    Parameters
-    ----------
-    root : Path
-        Made when first written to.
-    """
+class FolderStore(ReleaseStore):
+    """``ROOT/MODEL/RELEASE/ASSET``: embedded, offline, works on any file system."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def draft(self, model: str, digest: str) -> None:
-        """Begin a draft, or go on with one that is there."""
-        path = self._path(model, draft_name(digest))
-        try:
+        """Make the folder of a draft."""
+        path = self._path(model, f"draft-{digest}")
+        with _saying("write", path):
             path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot("write", path, error) from error
 
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
-        """Put a file into a draft; it appears whole or not at all."""
-        path = self._path(model, draft_name(digest), asset)
+        """Copy a file; it appears whole or not at all."""
+        path = self._path(model, f"draft-{digest}", asset)
         with replacing(path) as temporary, source.open("rb") as file, temporary.open("wb") as out:
-            shutil.copyfileobj(file, out, _PIECE)
+            shutil.copyfileobj(file, out, 1 << 20)
             out.flush()
             os.fsync(out.fileno())
 
     def publish(self, model: str, digest: str, version: str) -> None:
-        """Rename the draft to its version, in one step."""
-        draft, release = self._path(model, draft_name(digest)), self._path(model, version)
-        try:
-            os.rename(draft, release)
-        except OSError as error:
-            if release.is_dir() and not draft.is_dir():
-                return
-            raise cannot("publish", release, error) from error
+        """Rename the draft to its version."""
+        draft, release = self._path(model, f"draft-{digest}"), self._path(model, version)
+        with _saying("publish", release):
+            try:
+                os.rename(draft, release)
+            except OSError:
+                if not release.is_dir():
+                    raise
+                self.discard(model, digest)  # somebody published it before us
 
     def discard(self, model: str, digest: str) -> None:
-        """Remove a draft and all that is in it."""
-        path = self._path(model, draft_name(digest))
-        try:
+        """Remove the folder of a draft."""
+        path = self._path(model, f"draft-{digest}")
+        with _saying("remove", path), suppress(FileNotFoundError):
             shutil.rmtree(path)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise cannot("remove", path, error) from error
 
     def open(self, model: str, release: str, asset: str) -> BinaryIO:
         """Open an asset for reading."""
         path = self._path(model, release, asset)
-        try:
-            return path.open("rb")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise Refused(
-                Problem(
-                    "the release store does not hold this file",
-                    file=str(path),
-                    do="copy the store from where the version was registered, or register it again",
-                )
-            ) from error
-        except OSError as error:
-            raise cannot("read", path, error) from error
+        with _saying("read", path):
+            if path.is_file():
+                return path.open("rb")
+        what = "the release store does not hold this file"
+        do = "copy the store from where the version was registered, or register it again"
+        raise Refused(Problem(what, file=str(path), do=do))
 
     def list(self, model: str) -> list[str]:
         """Return all releases of a model."""
         folder = self._path(model)
-        try:
-            return sorted(p.name for p in folder.iterdir() if _RELEASE.fullmatch(p.name))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise cannot("read", folder, error) from error
+        with _saying("read", folder):
+            names = os.listdir(folder) if folder.is_dir() else []
+        return sorted(name for name in names if _NAMES[1].fullmatch(name))
 
-    def _path(self, model: str, release: str | None = None, asset: str | None = None) -> Path:
-        """Return the place of something, which is never outside the store."""
-        path = self.root
-        for part, pattern in ((model, _MODEL), (release, _RELEASE), (asset, _ASSET)):
-            if part is None:
-                continue
+    def _path(self, *parts: str) -> Path:
+        """Return the place of a model, release or asset, which is never outside the store."""
+        for part, pattern in zip(parts, _NAMES, strict=False):
             if not pattern.fullmatch(part):
-                raise Refused(
-                    Problem("not a name that a release store may hold", found=repr(part)[:120])
-                )
-            path /= part
-        try:
+                what = "not a name that a release store may hold"
+                raise Refused(Problem(what, found=repr(part)[:120]))
+        path = self.root.joinpath(*parts)
+        with _saying("resolve", path):
             resolved = path.resolve()
-        except (OSError, RuntimeError) as error:
-            raise WorldError(Problem(f"cannot be resolved: {error}", file=str(path))) from error
         if not resolved.is_relative_to(self.root.resolve()):
-            raise Refused(
-                Problem(
-                    "a link leads out of the release store", file=str(path), found=str(resolved)
-                )
-            )
+            what = "a link leads out of the release store"
+            raise Refused(Problem(what, file=str(path), found=str(resolved)))
         return path
+
+
+@contextmanager
+def _saying(verb: str, path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into an error that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot(verb, path, error) from error

@@ -1,7 +1,6 @@
 """The grammar of tags (GTO's) and the registry as a replay of them; nothing else is stored.
 
-Reading needs the standard library and one `git for-each-ref`, so that ten thousand versions are
-listed in a fraction of a second.
+One `git for-each-ref`, no heavy import: ten thousand versions in a fraction of a second.
 """
 
 from __future__ import annotations
@@ -17,26 +16,28 @@ from mlops.git import git
 
 Kind = Literal["register", "deregister", "assign", "unassign", "deprecate"]
 
-# The whole grammar. Each form may end in #N; for assignments N is always there and counts up over
-# all stages of a model, for the others it only tells a repetition from the first.
+# Each may end in #N: always for assignments, where N counts up over all stages of a model.
 FORMS: dict[Kind, str] = {
+    "deprecate": "{model}@deprecated",
     "register": "{model}@{version}",
     "assign": "{model}#{stage}",
     "deregister": "{model}@{version}!",
     "unassign": "{model}#{stage}!",
-    "deprecate": "{model}@deprecated",
 }
 _PARTS = {
     "model": "(?P<model>[a-z](?:[a-z0-9_]*[a-z0-9])?)",
     "version": r"(?P<version>v(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*))",
     "stage": "(?P<stage>[A-Za-z0-9](?:[A-Za-z0-9/_-]*[A-Za-z0-9])?)",
 }
-_GRAMMAR = [
-    (kind, re.compile(form.format(**_PARTS) + r"(?:#(?P<counter>\d{1,9}))?", re.ASCII))
+_GRAMMAR = {
+    kind: re.compile(form.format(**_PARTS) + r"(?:#(?P<counter>\d{1,9}))?", re.ASCII)
     for kind, form in FORMS.items()
-]
-_ORDER = {kind: place for place, kind in enumerate(("deprecate", "register", *FORMS))}
+}
 _TRAILER = re.compile(r"([A-Z][A-Za-z0-9-]*): (.*)")
+_FIELDS = (
+    "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(*objecttype)%00"
+    "%(taggername)%00%(taggerdate:unix)%00%(contents:subject)%00%(contents:body)%00"
+)
 
 
 class Event(NamedTuple):
@@ -98,13 +99,18 @@ class Version:
 
 @dataclass(slots=True)
 class ModelState:
-    """All that the tags say of one model; versions by number, events by time."""
+    """All that the tags say of one model: versions by number, events by time.
+
+    `trails` holds what was assigned to each stage and not taken back; the last active one is in it.
+    A rollback shortens the trail, so that a second one goes further back, not forward again.
+    """
 
     name: str
     versions: dict[str, Version] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     stages: dict[str, Version] = field(default_factory=dict)
     trails: dict[str, list[str]] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
     deprecated: bool = False
 
     @property
@@ -117,20 +123,41 @@ class ModelState:
         """The highest counter in use."""
         return max((e.counter or 0 for e in self.events), default=0)
 
+    def apply(self, event: Event) -> str | None:
+        """Let one event happen; return why not where it makes no sense."""
+        number = event.version or self.commits.get(event.commit, "")
+        if event.kind == "register":
+            self.versions.setdefault(number, Version(self.name, number, event))
+        version = self.versions.get(number)
+        if event.kind == "deprecate":
+            pass
+        elif version is None or version.commit != event.commit:
+            return "no such version of this model at this commit"
+        elif event.stage is None:
+            version.active = event.kind == "register"
+            self.commits.setdefault(event.commit, number)
+        else:
+            trail = self.trails.setdefault(event.stage, [])
+            event = event._replace(version=number)
+            if event.kind == "unassign":
+                trail[:] = [held for held in trail if held != number]
+            elif "\nRollback: " in event.text and number in trail:
+                while trail[-1] != number:
+                    trail.pop()
+            else:
+                trail.append(number)
+        self.deprecated = event.kind == "deprecate"
+        self.events.append(event)
+        return None
+
     def was_in(self, stage: str, version: str) -> bool:
         """Return whether a version is or was in a stage."""
-        return any(
-            e.kind == "assign" and e.stage == stage and e.version == version for e in self.events
-        )
+        return any((e.kind, e.stage, e.version) == ("assign", stage, version) for e in self.events)
 
     def before(self, stage: str) -> Version | None:
         """Return the version that was in a stage before the present one, repeats skipped."""
-        now = self.stages.get(stage)
-        for number in reversed(self.trails.get(stage, [])):
-            version = self.versions[number]
-            if version.active and version is not now:
-                return version
-        return None
+        trail = [self.versions[number] for number in reversed(self.trails.get(stage, []))]
+        return next((v for v in trail if v.active and v is not self.stages.get(stage)), None)
 
 
 @dataclass(slots=True)
@@ -145,27 +172,19 @@ class State:
         return self.models.get(name) or ModelState(name)
 
 
-def tag_name(
-    kind: Kind,
-    model: str,
-    version: str | None = None,
-    stage: str | None = None,
-    counter: int | None = None,
-) -> str:
-    """Return the tag for an event."""
-    name = FORMS[kind].format(model=model, version=version, stage=stage)
-    return name if counter is None else f"{name}#{counter}"
+def tag_name(kind: Kind, counter: int | None = None, **parts: str) -> str:
+    """Return the tag for an event; `parts` are model, version and stage."""
+    return FORMS[kind].format(**parts) + ("" if counter is None else f"#{counter}")
 
 
 def parse(tag: str) -> Event | None:
     """Return what a tag's name says, or None where it is not in the grammar."""
-    for kind, pattern in _GRAMMAR:
+    for kind, pattern in _GRAMMAR.items():
         if match := pattern.fullmatch(tag):
-            parts = match.groupdict()
-            counter = int(parts["counter"]) if parts["counter"] else None
-            return Event(
-                kind, parts["model"], parts.get("version"), parts.get("stage"), counter, tag
-            )
+            found = match.groupdict()
+            counter = int(found["counter"]) if found["counter"] else None
+            version, stage = found.get("version"), found.get("stage")
+            return Event(kind, match["model"], version, stage, counter, tag)
     return None
 
 
@@ -174,169 +193,57 @@ def version_key(number: str) -> tuple[int, ...]:
     return tuple(int(part) for part in number[1:].split("."))
 
 
-_FORMAT = "%00".join(
-    f"%({name})"
-    for name in (
-        "refname:strip=2",
-        "objectname",
-        "*objectname",
-        "*objecttype",
-        "taggername",
-        "taggerdate:unix",
-        "contents:subject",
-        "contents:body",
-    )
-)
-
-
 def read(root: Path) -> State:
-    """Read the registry of a repository from its tags.
-
-    Raises
-    ------
-    WorldError
-        When git fails.
-    """
-    fields = git(root, "for-each-ref", f"--format={_FORMAT}%00", "refs/tags").split("\0")
+    """Read the registry of a repository from its tags."""
+    cells = git(root, "for-each-ref", f"--format={_FIELDS}", "refs/tags").split("\0")
     events, foreign = [], []
-    for at in range(0, len(fields) - 8, 8):
-        tag, oid, commit, kind, tagger, time, subject, body = fields[at : at + 8]
-        tag = tag.lstrip("\n")
+    for at in range(0, len(cells) - 8, 8):
+        tag, oid, commit, kind, tagger, seconds, subject, body = cells[at : at + 8]
+        tag, text = tag.lstrip("\n"), f"{subject}\n\n{body}"
         event = parse(tag)
-        if event is None or kind != "commit" or not time:
-            reason = "is not in the grammar" if event is None else "is no annotated tag of a commit"
-            foreign.append((tag, reason))
+        if event is None or kind != "commit" or not seconds:
+            foreign.append((tag, "is not in the grammar" if event is None else "is not annotated"))
             continue
-        text = f"{subject}\n\n{body}"
-        events.append(
-            event._replace(oid=oid, commit=commit, time=int(time), tagger=tagger, text=text)
-        )
+        event = event._replace(oid=oid, commit=commit, time=int(seconds), tagger=tagger, text=text)
+        events.append(event)
     return replay(events, foreign)
 
 
 def replay(events: Iterable[Event], foreign: Iterable[tuple[str, str]] = ()) -> State:
-    """Return the state that a set of events leads to, whatever order they are given in.
-
-    Parameters
-    ----------
-    events : iterable of Event
-    foreign : iterable of (tag, reason)
-        Tags that are no events; those that look as if they meant one of the models are reported.
-    """
-    ordered = sorted(events, key=lambda e: (e.time, e.counter or 0, _ORDER[e.kind], e.tag))
+    """Return the state that events lead to, and report `foreign` tags that mean a known model."""
     models: dict[str, ModelState] = {}
-    warnings: list[str] = []
-    by_commit: dict[tuple[str, str], Version] = {}
-    for event in ordered:
+    warnings = []
+    order = list(FORMS)
+    for event in sorted(events, key=lambda e: (e.time, e.counter or 0, order.index(e.kind), e.tag)):
         if event.kind == "register":
-            model = models.setdefault(event.model, ModelState(event.model))
-            number = str(event.version)
-            known = model.versions.setdefault(number, Version(model.name, number, event))
-            if known.commit == event.commit:
-                by_commit.setdefault((model.name, event.commit), known)
-            else:
-                warnings.append(f"{event.tag}: {known.ref} is already another commit; ignored")
-    holders: dict[tuple[str, str], dict[str, None]] = {}
-    for event in ordered:
-        warning = _apply(event, models, by_commit, holders)
-        if warning:
-            warnings.append(f"{event.tag}: {warning}; ignored")
+            models.setdefault(event.model, ModelState(event.model))
+        model = models.get(event.model)
+        odd = model.apply(event) if model else "no version of this model is registered"
+        if odd:
+            warnings.append(f"{event.tag}: {odd}; ignored")
     for model in models.values():
         model.versions = dict(sorted(model.versions.items(), key=lambda v: version_key(v[0])))
-        for (name, stage), numbers in holders.items():
-            if name == model.name:
-                active = [n for n in numbers if model.versions[n].active]
-                if active:
-                    model.stages[stage] = version = model.versions[active[-1]]
-                    version.stages = (*version.stages, stage)
+        for stage, trail in model.trails.items():
+            if held := [v for number in trail if (v := model.versions[number]).active]:
+                model.stages[stage] = held[-1]
+                held[-1].stages += (stage,)
     for tag, reason in foreign:
-        if re.split("[@#]", tag)[0] in models and re.search("[@#]", tag):
+        if re.search("[@#]", tag) and re.split("[@#]", tag)[0] in models:
             warnings.append(f"{tag}: {reason}; ignored")
     return State(dict(sorted(models.items())), tuple(warnings))
 
 
-def _apply(
-    event: Event,
-    models: dict[str, ModelState],
-    by_commit: dict[tuple[str, str], Version],
-    holders: dict[tuple[str, str], dict[str, None]],
-) -> str | None:
-    """Let one event happen; return why not where it makes no sense.
-
-    `holders` keeps, for each model and stage, the versions assigned and not unassigned since, in
-    order. As in GTO the last one holds the stage, and taking it away gives it back to the one
-    before.
-    """
-    model = models.get(event.model)
-    if model is None:
-        return "no version of this model is registered"
-    if event.kind in ("register", "deregister"):
-        known = model.versions.get(str(event.version))
-        if known is None or known.commit != event.commit:
-            return None if event.kind == "register" else "no such version at this commit"
-        known.active = event.kind == "register"
-    elif event.kind != "deprecate":
-        version = by_commit.get((event.model, event.commit))
-        if version is None:
-            return "no version of this model is registered at its commit"
-        event = event._replace(version=version.number)
-        held = holders.setdefault((model.name, str(event.stage)), {})
-        trail = model.trails.setdefault(str(event.stage), [])
-        held.pop(version.number, None)
-        if event.kind == "assign":
-            held[version.number] = None
-            _follow(trail, version.number, "\nRollback: " in event.text)
-        elif trail and trail[-1] == version.number:
-            trail.pop()
-    model.deprecated = event.kind == "deprecate"
-    model.events.append(event)
-    return None
-
-
-def _follow(trail: list[str], number: str, back: bool) -> None:
-    """Add an assignment to the trail of a stage; a rollback shortens it instead.
-
-    So that a second rollback goes one further back, and not forward to what was just withdrawn.
-    """
-    if back and number in trail:
-        while trail[-1] != number:
-            trail.pop()
-    elif not trail or trail[-1] != number:
-        trail.append(number)
-
-
 def resolve(state: State, ref: str) -> Version:
-    """Return the version that ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest`` stands for.
-
-    Raises
-    ------
-    UsageError
-        When there is none; says what there is.
-    """
-    name, mark, which = ref.replace("#", "@", 1).partition("@")
-    model = state.models.get(name)
-    if model is None or not mark:
-        raise UsageError(
-            Problem(
-                "a version is named MODEL@VERSION, MODEL@STAGE or MODEL@latest"
-                if not mark
-                else "no version of this model is registered",
-                found=ref,
-                allowed=listed(state.models) or "nothing is registered yet",
-                do=did_you_mean(name, state.models) if model is None else f"try `{name}@latest`",
-            )
-        )
-    found = model.stages.get(which) or model.versions.get(which)
-    if which == "latest":
-        found = model.latest
-    if found is None:
+    """Return the version that ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest`` stands for."""
+    name, _, which = ref.replace("#", "@", 1).partition("@")
+    if model := state.models.get(name):
+        found = model.latest if which == "latest" else None
+        if found := found or model.stages.get(which) or model.versions.get(which):
+            return found
+        what, part = f"`{name}` has no such version, and no stage of that name", which
         allowed = ["latest", *model.stages, *reversed(model.versions)]
-        raise UsageError(
-            Problem(
-                f"`{name}` has no such version, and no version is in a stage of that name",
-                found=which,
-                allowed=listed(allowed),
-                do=did_you_mean(which, allowed),
-            )
-        )
-    return found
+    else:
+        what, part, allowed = "no version of this model is registered", name, list(state.models)
+    do = did_you_mean(part, allowed) or "name MODEL@VERSION, MODEL@STAGE or MODEL@latest"
+    shown = listed(allowed) or "nothing is registered yet"
+    raise UsageError(Problem(what, found=ref, allowed=shown, do=do))

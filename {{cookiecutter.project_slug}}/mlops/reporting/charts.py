@@ -1,125 +1,211 @@
-"""The charts of a report: against production, by slice, by group, and those of the test rows."""
+"""The charts of a report, as SVG in the page's own colours; they show aggregates, never a row."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
-from mlops.reporting.canvas import (
-    BAD,
-    GOOD,
-    INK,
-    MUTED,
-    NEW,
-    Chart,
-    axes,
-    forest,
-    named_rows,
-    room,
-    svg,
-)
-from mlops.reporting.curves import curves
-from mlops.reporting.facts import Everything
-from mlops.reporting.words import capital, clean, count, label, number, signed
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
-_OWN_UNIT = ("mae", "rmse", "value", "log_loss", "r2")  # metrics that share no axis with others
+from mlops.reporting.facts import Everything, Rows, interval
+from mlops.reporting.words import clean, count, label, number, share, signed
+from mlops.results import Evaluation, Verdict
+
+# Placeholders, replaced by the CSS variables of these names: one drawing is for light, dark, paper.
+_VARIABLES = ("ink", "muted", "line", "new", "old", "good", "bad")
+INK, MUTED, LINE, NEW, OLD, GOOD, BAD = _COLOURS = [f"#00000{i}" for i in range(1, 8)]
+_DROP = r'<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->| id="[\w.]*[a-z]_\d+"|xlink:|\n\s+'
+_LINES: dict[str, Any] = {NEW: "-", OLD: "--"}
+_THIN: dict[str, Any] = {"color": MUTED, "linewidth": 1, "linestyle": ":"}
 
 
-def charts(facts: Everything) -> list[tuple[Chart, str]]:
-    """Return the charts that these facts allow, each with its SVG; some 50 ms each."""
-    import matplotlib
+@dataclass(frozen=True)
+class Chart:
+    """An SVG element, the section it belongs to, its title, and what it shows in a sentence."""
 
+    id: str
+    section: str
+    title: str
+    alt: str
+    svg: str
+
+
+def charts(facts: Everything) -> list[Chart]:
+    """Return the charts that these facts allow; some 50 ms each."""
+    rows, task = facts.rows, facts.spec.task
     with matplotlib.rc_context(fname=Path(__file__).with_name("report.mplstyle")):
-        found = [*_differences(facts), *_slices(facts), *_fairness(facts), *curves(facts)]
-        return [(chart, svg(chart, index)) for index, chart in enumerate(found)]
+        drawn = [*_differences(facts.verdict, facts.spec.gate.margin), *_slices(facts.evaluation)]
+        if rows is not None and task == "binary":
+            drawn += _binary(facts, rows)
+        elif rows is not None and task == "regression":
+            drawn += _regression(rows)
+    return drawn
 
 
-def _differences(facts: Everything) -> Iterator[Chart]:
-    """Draw challenger minus champion by metric."""
-    verdict = facts.verdict
+def _axes(height: float = 3.9, **labels: Any) -> Axes:
+    """Return the axes of an empty figure 6.4 inches wide."""
+    panel = Figure(figsize=(6.4, height)).subplots()
+    panel.set(**labels)
+    return panel
+
+
+def _chart(section: str, title: str, panel: Axes, alt: str) -> Chart:
+    """Return a drawing as an element without metadata and unused ids, described by its caption."""
+    if panel.get_legend_handles_labels()[0]:  # above the drawing, where it covers nothing
+        panel.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, ncols=3)
+    own, file, figure = title.lower().replace(" ", "-"), io.StringIO(), cast(Figure, panel.figure)
+    # The salt makes the ids inside the drawing the same each time, and those of this chart alone.
+    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": title}):
+        warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts draw it, not ours
+        figure.savefig(file, format="svg", transparent=True)
+    text = re.sub(_DROP, "", file.getvalue(), flags=re.DOTALL)
+    root = rf'<svg \1 role="img" aria-labelledby="{own}">'
+    text = re.sub(r'^.*?<svg[^>]*?(viewBox="[^"]+")[^>]*>', root, text, count=1, flags=re.DOTALL)
+    for colour, variable in zip(_COLOURS, _VARIABLES, strict=True):
+        text = text.replace(colour, f"var(--{variable})")
+    return Chart(own, section, title, alt, text)
+
+
+def _forest(rows: Sequence[tuple[str, float, float, float, str]], line: float) -> Axes:
+    """Draw an interval per row, the first on top: name, low, value, high, colour."""
+    panel = _axes(0.8 + 0.33 * len(rows), ylim=(len(rows) - 0.5, -0.5))
+    panel.axvline(line, color=INK, linewidth=1)
+    for y, (_, low, value, high, colour) in enumerate(rows):
+        panel.plot([low, high], [y, y], color=colour, solid_capstyle="butt")
+        panel.plot([value], [y], "s" if colour == BAD else "o", color=colour, markersize=6.5)
+    panel.set_yticks(range(len(rows)), [clean(row[0], 30) for row in rows])
+    panel.tick_params(axis="y", length=0, labelcolor=INK)
+    panel.grid(axis="y", visible=False)
+    return panel
+
+
+def _differences(verdict: Verdict | None, margin: float) -> Iterator[Chart]:
+    """Draw challenger minus champion by metric, each on its own scale: units differ."""
     if not verdict or not verdict.comparison:
         return
     everyone = (verdict.comparison, *verdict.others)
-    shared = [c for c in everyone if c.metric not in _OWN_UNIT]
-    panels = [p for p in (shared, *([c] for c in everyone if c.metric in _OWN_UNIT)) if p]
-    heights = [len(p) + 1.0 for p in panels]
-    names = [label(c.metric) for c in everyone]
-    ratios = {"nrows": len(panels), "gridspec_kw": {"height_ratios": heights, "hspace": 0.75}}
-    height = 0.7 + 0.36 * sum(heights)
-    figure, grid = axes(height, room(names), 0.12, squeeze=False, **ratios)
-    for panel, part in zip(grid[:, 0], panels, strict=True):
-        rows = []
-        for c in part:
-            colour = GOOD if c.low > 0 else BAD if c.high < 0 else MUTED
-            rows.append((capital(label(c.metric)), c.low, c.difference, c.high, colour))
-        panel.axvline(0, color=INK, linewidth=1)
-        forest(panel, rows)
-        reach = [abs(x) for c in part for x in (c.low, c.high)]
-        if verdict.comparison in part and verdict.rule == "non-inferiority":
-            y, margin = part.index(verdict.comparison), facts.spec.gate.margin
-            panel.plot([-margin] * 2, [y - 0.45, y + 0.45], color=BAD, linestyle=":")
-            reach.append(margin)
-        limit = max(reach) * 1.15 or 1
-        panel.set_xlim(-limit, limit)
-    below = {
-        "xycoords": "axes fraction",
-        "textcoords": "offset points",
-        "va": "top",
-        "color": MUTED,
-    }
-    grid[-1, 0].annotate("\u2190 production is better", (0, 0), (0, -22), ha="left", **below)
-    grid[-1, 0].annotate("this model is better \u2192", (1, 0), (0, -22), ha="right", **below)
-    likely = [
-        f"{label(c.metric)} {signed(c.difference)} ({signed(c.low)} to {signed(c.high)})"
-        for c in everyone
-    ]
-    alt = f"{capital('; '.join(likely))}."
-    yield Chart("quality", "Difference to the model in production", figure, alt)
+    margin = margin if verdict.rule == "non-inferiority" else 0.0
+    reach = [max(abs(c.low), abs(c.high)) or 1 for c in everyone]
+    reach[0] = max(reach[0], margin)
+    rows = []
+    for c, most in zip(everyone, reach, strict=True):
+        colour = GOOD if c.low > 0 else BAD if c.high < 0 else MUTED
+        rows.append((label(c.metric), c.low / most, c.difference / most, c.high / most, colour))
+    panel = _forest(rows, 0)
+    panel.set(xlim=(-1.12, 1.12), xticks=[])
+    panel.set_xlabel("\u2190 production is better\u2003\u2003this model is better \u2192")
+    for y, c in enumerate(everyone):
+        text = f"{signed(c.difference)} ({interval(c)})"
+        panel.text(1.18, y, text, va="center", color=MUTED, fontsize=11)
+    alt = "Each metric on a scale of its own, with its interval; right of the line is better."
+    if margin:
+        panel.vlines(-margin / reach[0], -0.45, 0.45, color=BAD, linestyle=":")
+        alt += f" Dotted: the loss of {number(margin)} that is accepted."
+    yield _chart("quality", "Difference to the model in production", panel, alt)
 
 
-def _slices(facts: Everything) -> Iterator[Chart]:
+def _slices(result: Evaluation | None) -> Iterator[Chart]:
     """Draw the primary metric by slice against that of all rows, those that fall off first."""
-    result = facts.evaluation
     known = [(s, s.metric) for s in (result.slices if result else ()) if s.metric]
-    known = sorted(known, key=lambda pair: pair[0].ok)[:30]
     if not result or not known:
         return
-    names = [f"{s.column} = {s.value}" for s, _ in known]
-    figure, panel = axes(0.75 + 0.29 * len(known), room(names), 0.12)
-    panel.axvline(result.primary.value, color=INK, linewidth=1)
-    colours = [NEW if s.ok else BAD for s, _ in known]
-    bars = [
-        (n, m.low, m.value, m.high, k) for n, (_, m), k in zip(names, known, colours, strict=True)
+    known = sorted(known, key=lambda pair: pair[0].ok)[:30]
+    rows = [
+        (f"{s.column} = {s.value}", m.low, m.value, m.high, NEW if s.ok else BAD) for s, m in known
     ]
-    forest(panel, bars)
-    name, values = capital(label(result.primary.name)), [m.value for _, m in known]
-    panel.set_xlabel(f"{name}; the line is that of all test rows")
+    panel = _forest(rows, result.primary.value)
+    panel.set_xlabel(f"{label(result.primary.name)}; the line is that of all test rows")
     failed = sum(not s.ok for s, _ in known)
-    span = f"{number(min(values))} to {number(max(values))}"
-    alt = f"{name} of {count(len(known), 'slice')}: {span}; on all test rows "
-    alt += f"{number(result.primary.value)}; {failed or 'none'} of them below what is allowed."
-    yield Chart("slices", "Quality by slice", figure, alt)
+    alt = f"{failed or 'None'} of {count(len(known), 'slice')} below what is allowed."
+    yield _chart("slices", "Quality by slice", panel, alt)
 
 
-def _fairness(facts: Everything) -> Iterator[Chart]:
-    """Draw bars of the groups that are large enough to count, a chart per limit."""
-    for f in facts.evaluation.fairness[:8] if facts.evaluation else ():
-        large = [g for g in f.groups if g.rows >= facts.spec.slices.min_rows]
-        known = [(g.value, g.name) for g in large if g.value is not None]
-        groups = sorted(known, key=lambda g: (-g[0], g[1]))[:12]
-        if not groups:
-            continue
-        names = [name for _, name in groups]
-        figure, panel = axes(0.75 + 0.34 * len(groups), room(names), 0.12)
-        colour = NEW if f.difference <= f.limit else BAD
-        panel.barh(range(len(groups)), [g[0] for g in groups], height=0.62, color=colour)
-        for y, (value, _) in enumerate(groups):
-            place = {"textcoords": "offset points", "va": "center"}
-            panel.annotate(number(value), (value, y), (4, 0), **place)
-        named_rows(panel, names)
-        panel.set_xlim(0, groups[0][0] * 1.18 or 1)
-        title = f"{capital(label(f.metric))} by {clean(f.column, 30)}"
-        gap = f"largest gap {number(f.difference)}, allowed {number(f.limit)}"
-        panel.set_xlabel(capital(gap))
-        values = ", ".join(f"{clean(name, 30)} {number(value)}" for value, name in groups)
-        yield Chart("fairness", title, figure, f"{values}; {gap}.")
+def _binary(facts: Everything, rows: Rows) -> Iterator[Chart]:
+    """Draw ROC, precision against recall, calibration, and scores by outcome."""
+    signature, threshold = facts.training and facts.training.signature, facts.spec.metrics.threshold
+    yes = rows.actual.astype(str) == (signature.positive if signature else facts.spec.data.positive)
+    if rows.score is None or not 0 < yes.sum() < len(yes):
+        return
+    score = np.asarray(rows.score, dtype=float)
+    yield from _ranking(yes, score, rows.champion, threshold)
+
+    rate, promised = calibration_curve(yes, score, n_bins=10, strategy="quantile")
+    panel = _axes(xlabel="Predicted probability", ylabel="Happened")
+    panel.plot([0, 1], [0, 1], **_THIN)
+    panel.plot(promised, rate, "o-", color=NEW, markersize=5)
+    worst = np.argmax(np.abs(promised - rate))
+    alt = f"In tenths of the rows, by score: furthest off where {share(promised[worst])} was "
+    alt += f"predicted and {share(rate[worst])} happened."
+    yield _chart("quality", "Calibration", panel, alt)
+
+    panel = _axes(xlabel="Score", ylabel="Share of the rows", xlim=(0, 1))
+    for part, colour, name in ((score[~yes], OLD, "negative"), (score[yes], NEW, "positive")):
+        heights, edges = np.histogram(part, 40, (0, 1))
+        style: dict[str, Any] = {"edgecolor": colour, "linestyle": _LINES[colour], "label": name}
+        style |= {"facecolor": (colour, 0.22), "linewidth": 1.6}
+        panel.stairs(heights / len(part), edges, fill=True, **style)
+    panel.axvline(threshold, color=INK, linewidth=1, label="threshold")
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    low, high = (number(float(np.median(part))) for part in (score[~yes], score[yes]))
+    alt = f"The median is {high} for positive and {low} for negative rows."
+    yield _chart("quality", "Scores by outcome", panel, alt)
+
+
+def _ranking(
+    yes: NDArray[Any], score: NDArray[Any], champion: NDArray[Any] | None, threshold: float
+) -> Iterator[Chart]:
+    roc = _axes(xlabel="Negative rows called positive", ylabel="Positive rows found")
+    curve = _axes(xlabel="Recall: positive rows found", ylabel="Precision", ylim=(0, 1.03))
+    for values, colour, name in ((champion, OLD, "in production"), (score, NEW, "this model")):
+        if values is not None:
+            wrong, found, _ = roc_curve(yes, values)
+            roc.plot(*_few(wrong, found), _LINES[colour], color=colour, label=name)
+            precision, recall, _ = precision_recall_curve(yes, values)
+            curve.plot(*_few(recall[:-1], precision[:-1]), _LINES[colour], color=colour, label=name)
+    called, rate = score >= threshold, float(yes.mean())
+    hit, false = float(called[yes].mean()), float(called[~yes].mean())
+    roc.plot([0, 1], [0, 1], **_THIN)
+    roc.plot([false], [hit], "o", color=NEW, label=f"threshold {threshold:g}", markersize=8)
+    alt = f"Of {count(len(yes), 'test row')}, at the threshold {threshold:g}: {share(hit)} of the "
+    alt += f"positive are found, {share(false)} of the negative are called positive by mistake."
+    yield _chart("quality", "ROC curve", roc, alt)
+    curve.axhline(rate, **_THIN)
+    half = share(precision[recall >= 0.5][-1])
+    alt = f"Where half of the positive are found, precision is {half}; "
+    alt += f"{share(rate)} of all rows are positive (dotted)."
+    yield _chart("quality", "Precision and recall", curve, alt)
+
+
+def _few(*axes: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return 200 points of a curve, both ends among them."""
+    return [x[np.linspace(0, len(x) - 1, 200).astype(int)] for x in axes]
+
+
+def _regression(rows: Rows) -> Iterator[Chart]:
+    """Draw what happened by twentieths of the prediction."""
+    both = np.column_stack([rows.predicted, rows.actual]).astype(float)
+    both = both[np.isfinite(both).all(axis=1)]
+    if len(both) < 2:
+        return
+    parts = np.array_split(both[np.argsort(both[:, 0], kind="stable")], min(20, len(both)))
+    x = [part[:, 0].mean() for part in parts]
+    low, middle, high = np.transpose([np.quantile(p[:, 1], [0.1, 0.5, 0.9]) for p in parts])
+    panel = _axes(xlabel="Predicted", ylabel="Actual")
+    panel.plot(x, x, **_THIN, label="as predicted")
+    panel.fill_between(x, low, high, color=NEW, alpha=0.2, linewidth=0, label="middle 80%")
+    panel.plot(x, middle, "o-", color=NEW, markersize=4, label="median")
+    span, off = np.median(high - low), np.median(both[:, 0] - both[:, 1])
+    alt = f"In twentieths of the prediction: the middle 80% of the rows span {number(span)}. "
+    alt += f"The median of predicted minus actual is {signed(off)}."
+    yield _chart("quality", "Predicted and actual", panel, alt)

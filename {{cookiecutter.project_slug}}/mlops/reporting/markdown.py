@@ -9,7 +9,7 @@ from mlops.reporting.sections import Section, Table, sections
 from mlops.reporting.words import clean
 
 LIMIT = 60_000  # GitHub refuses a comment of more than 65,536 characters
-MARKS = {"good": "✅ ", "bad": "❌ ", "unsure": "⚠️ ", "": ""}
+_MARKS = {"good": "✅ ", "bad": "❌ ", "unsure": "⚠️ ", "": ""}
 _SYNTAX = re.compile(r"[&<>`*~\[\]\\|$]|(?<![^\W_])_|_(?![^\W_])|^[-+=](?!\d)")
 _ORDERED = re.compile(r"^(\d+)([.)])(?!\d)")
 # What GitHub links or draws after markdown is rendered, so that an entity does not stop it:
@@ -31,42 +31,36 @@ def escape(text: object, most: int = 300) -> str:
 
 def markdown(facts: Everything) -> str:
     """Return the report: the verdict first, then its evidence; always shorter than 60,000."""
-    parts = sections(facts)
+    said, parts = summary(facts), sections(facts)
+    head = [f"## {_MARKS[said.tone]}{escape(facts.model)}: {escape(said.title)}"]
+    head += [escape(line, 700) for line in said.lines]
     text = ""
     for most in (200, 60, 20, 6, 2, 0):
-        text = "\n\n".join([headline(facts), *(render(part, most) for part in parts)]) + "\n"
+        text = "\n\n".join([*head, *(render(part, most) for part in parts)]) + "\n"
         if len(text) < LIMIT:
             break
     return text
 
 
-def headline(facts: Everything) -> str:
-    """Return the answer as a heading and its sentences."""
-    said = summary(facts)
-    title = f"## {MARKS[said.tone]}{escape(facts.model)}: {escape(said.title)}"
-    return "\n\n".join([title, *(escape(line, 700) for line in said.lines)])
-
-
 def render(section: Section, most: int, level: str = "###") -> str:
     """Return one section with no more than `most` rows per table."""
     parts = [f"{level} {section.title}", *(escape(t, 600) for t in section.text[: most + 1])]
-    parts += [_table(table, most) for table in section.tables if table.rows]
+    parts += [table(t, most) for t in section.tables if t.rows]
     if section.commands:
-        parts.append(
-            "\n".join(["```sh", *(clean(c).replace("`", "") for c in section.commands), "```"])
-        )
+        commands = "\n".join(clean(c).replace("`", "") for c in section.commands)
+        parts.append(f"```sh\n{commands}\n```")
     return "\n\n".join(parts)
 
 
-def _table(table: Table, most: int) -> str:
-    marks = "|".join("---:" if a == "r" else "---" for a in table.align)
-    lines = [f"| {' | '.join(escape(c) for c in table.columns)} |", f"|{marks}|"]
-    for tone, cells in table.rows[:most]:
-        lines.append(f"| {MARKS[tone]}{' | '.join(escape(c, 200) or ' ' for c in cells)} |")
-    left = len(table.rows) - most
-    if left > 0:
-        lines.append(f"\n{left:,} more in the full report.")
+def table(t: Table, most: int) -> str:
+    """Return at most `most` rows of a table, folded where it says so."""
+    marks = "|".join("---:" if a == "r" else "---" for a in t.align)
+    lines = [f"| {' | '.join(escape(c) for c in t.columns)} |", f"|{marks}|"]
+    for tone, cells in t.rows[:most]:
+        lines.append(f"| {_MARKS[tone]}{' | '.join(escape(c, 200) or ' ' for c in cells)} |")
+    if len(t.rows) > most:
+        lines.append(f"\n{len(t.rows) - most:,} more in the full report.")
     text = "\n".join(lines)
-    if table.folded:
-        text = f"<details><summary>{escape(table.title)}</summary>\n\n{text}\n\n</details>"
+    if t.folded:
+        text = f"<details><summary>{escape(t.title)}</summary>\n\n{text}\n\n</details>"
     return text

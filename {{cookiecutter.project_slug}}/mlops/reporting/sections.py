@@ -5,10 +5,13 @@ Nothing is escaped here. Values of sensitive columns do not get past this module
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlops.reporting import words as w
-from mlops.reporting.facts import Everything, Tone
+from mlops.reporting.facts import Everything, Run, Tone, interval
+from mlops.results import Evaluation, Snapshot, Validation
+from mlops.spec import ModelSpec
 
 Row = tuple[Tone, tuple[str, ...]]
 
@@ -18,9 +21,9 @@ class Table:
     """Rows, each with a tone; `align` has one letter per column, l or r."""
 
     title: str
-    columns: tuple[str, ...]
+    columns: Sequence[str]
     align: str
-    rows: tuple[Row, ...]
+    rows: Sequence[Row]
     folded: bool = False
 
 
@@ -30,191 +33,168 @@ class Section:
 
     key: str
     title: str
-    text: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    commands: tuple[str, ...] = ()
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    commands: Sequence[str] = ()
 
 
 def sections(facts: Everything) -> list[Section]:
     """Return all parts of the report that have something to say, in their order."""
-    makers = (_quality, _data, _tests, _slices, _fairness, _cost, _reproduce)
-    found = [make(facts) for make in makers]
+    spec, data, tests = facts.spec, facts.validation, facts.evaluation
+    found = [_quality(facts, tests)] if tests and tests.metrics else []
+    found += [_data(data, spec.sensitive)] if data else []
+    found += [_tests(tests), _slices(tests, spec), _fairness(tests, spec)] if tests else []
+    found += [_cost(facts.run), _reproduce(facts)]
     return [s for s in found if s.text or s.commands or any(t.rows for t in s.tables)]
 
 
-def _quality(facts: Everything) -> Section:
-    verdict, result = facts.verdict, facts.evaluation
-    if not result or not result.metrics:
-        return Section("quality", "How good it is")
+def _quality(facts: Everything, result: Evaluation) -> Section:
+    verdict = facts.verdict
     everyone = (verdict.comparison, *verdict.others) if verdict else ()
     against = {c.metric: c for c in everyone if c}
     champion = {m.name: m.value for m in facts.champion}
-    columns = ["Metric", "This model", f"{result.primary.confidence:.0%} interval"]
+    level = result.primary.confidence
+    columns = ["Metric", "This model", f"{w.share(level)} interval"]
     if against or champion:
-        columns += ["In production", "Better by", "Likely"]
+        columns += ["In production", "Better by", f"Its {w.share(level)} interval"]
     rows: list[Row] = []
     for m in result.metrics:
         c = against.get(m.name)
-        cells = [w.capital(w.label(m.name)) + ("" if m.higher_is_better else " (lower is better)")]
-        cells += [w.number(m.value), f"{w.number(m.low)} to {w.number(m.high)}"]
-        cells += [w.number(c.champion if c else champion.get(m.name))]
-        cells += (
-            [w.signed(c.difference), f"{w.signed(c.low)} to {w.signed(c.high)}"]
-            if c
-            else [w.NONE, w.NONE]
-        )
-        tone: Tone = "good" if c and c.low > 0 else "bad" if c and c.high < 0 else ""
+        tone: Tone = ""
+        name = w.label(m.name) + ("" if m.higher_is_better else " (lower is better)")
+        cells = [name, w.number(m.value), interval(m)]
+        if c:
+            tone = "good" if c.low > 0 else "bad" if c.high < 0 else ""
+            other = "" if c.confidence == level else f"{w.share(c.confidence)}: "
+            cells += [w.number(c.champion), w.signed(c.difference), other + interval(c)]
+        else:
+            cells += [w.number(champion.get(m.name)), w.NONE, w.NONE]
         rows.append((tone, tuple(cells[: len(columns)])))
+    text = list(verdict.reasons) if verdict else []
     known = {"dummy": "guessing without looking", "simple": "a simple model"}
     scale = [f"{known.get(k, k)} {w.number(v)}" for k, v in sorted(result.baselines.items())]
-    text = [w.capital(reason).rstrip(".") + "." for reason in verdict.reasons] if verdict else []
-    text += [f"For scale, {w.label(result.primary.name)} of {', '.join(scale)}."] if scale else []
+    text += [f"{w.label(result.primary.name)}, for scale: {', '.join(scale)}."] if scale else []
     conditions: list[Row] = [
-        ("good" if c.ok else "bad", (c.name, "met" if c.ok else "not met", c.message or w.NONE))
+        ("good" if c.ok else "bad", (c.name, "met" if c.ok else "not met", c.message))
         for c in sorted(verdict.conditions if verdict else (), key=lambda c: c.ok)
     ]
-    return Section(
-        "quality",
-        "Against the model in production" if against else "How good it is",
-        tuple(text),
-        (
-            Table("Metrics", tuple(columns), "l" + "r" * (len(columns) - 1), tuple(rows)),
-            Table(
-                "Conditions", ("Condition", "Result", "What was found"), "lll", tuple(conditions)
-            ),
-        ),
-    )
+    title = "Against the model in production" if against else "How good it is"
+    metrics = Table("Metrics", columns, "l" + "r" * (len(columns) - 1), rows)
+    met = Table("Conditions", ("Condition", "Result", "What was found"), "lll", conditions)
+    return Section("quality", title, text, (metrics, met))
 
 
-def _data(facts: Everything) -> Section:
-    result, sensitive = facts.validation, facts.spec.sensitive
-    if not result:
-        return Section("data", "Data")
-    pairs: list[Row] = []
-    values: list[Row] = []
-    if s := result.snapshot:
-        figures = {"Rows read": s.rows_read, "Duplicates removed": s.duplicates_removed}
-        figures |= {"Rows without a label": s.unlabelled}
-        figures |= {"Rows for training": s.train_rows, "Rows for the test": s.test_rows}
-        pairs = [("", (name, f"{n:,}")) for name, n in figures.items()]
-        pairs += [("", ("Period", " to ".join(s.period)))] if s.period else []
-        pairs += [("", ("File", f"{f.path} ({w.count(f.rows, 'row')})")) for f in s.files]
-        for c in s.columns:
-            top = sorted(c.top.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
-            text = ", ".join(f"{w.clean(k, 30)} ({n:,})" for k, n in top)
-            if c.low is not None:  # no commas: it may be a year
-                text = f"{c.low:.6g} to {c.high:.6g}, mean {c.mean:.6g}"
-            shown = "(sensitive)" if c.name in sensitive else text or w.NONE
-            values.append(("", (c.name, c.kind, f"{c.missing:,}", f"{c.unique:,}", shown)))
+def _data(result: Validation, sensitive: Sequence[str]) -> Section:
     failed: list[Row] = []
-    kept: list[Row] = []
-    for e in result.expectations:
-        examples = ", ".join(w.clean(x, 40) for x in e.examples[:5]) or w.NONE
-        examples = "(sensitive)" if e.column in sensitive else examples
-        share = (
-            w.NONE if e.failed_rows is None else f"{e.failed_rows:,} ({w.share(e.failed_share)})"
-        )
-        message = e.message or e.name
-        if e.ok:
-            kept.append(("good", (e.column or "all", message)))
-        else:
-            failed.append(("bad", (e.column or "all", message, share, examples)))
+    for e in (e for e in result.expectations if not e.ok):
+        broken = w.NONE if e.failed_rows is None else f"{e.failed_rows:,}"
+        broken += "" if e.failed_share is None else f" ({w.share(e.failed_share)})"
+        found = ", ".join(w.clean(x, 40) for x in e.examples[:5]) or w.NONE
+        found = "(sensitive)" if e.column in sensitive else found
+        failed.append(("bad", (e.column or "all", e.message or e.name, broken, found)))
     total = w.count(len(result.expectations), "expectation")
     said = f"{len(failed)} of {total} failed." if failed else f"All {total} of the contract hold."
+    counts, columns = _snapshot(result.snapshot, sensitive)
     differs = ("Column", "What is different", "Rows", "Examples")
     summed = ("Column", "Kind", "Missing", "Distinct", "Values")
-    return Section(
-        "data",
-        "Data",
-        (said,) if result.expectations else (),
-        (
-            Table("Differences from the contract", differs, "llrl", tuple(failed)),
-            Table("Rows", ("What", "How many"), "lr", tuple(pairs)),
-            Table("Expectations that hold", ("Column", "Found"), "ll", tuple(kept), folded=True),
-            Table("Columns", summed, "llrrl", tuple(values), folded=True),
-        ),
+    tables = (
+        Table("Differences from the contract", differs, "llrl", failed),
+        Table("Rows", ("What", "How many"), "lr", counts),
+        Table("Columns", summed, "llrrl", columns, folded=True),
     )
+    return Section("data", "Data", (said,) if result.expectations else (), tables)
 
 
-def _tests(facts: Everything) -> Section:
-    checks = facts.evaluation.checks if facts.evaluation else ()
-    states: dict[str, list[Row]] = {"failed": [], "skipped": [], "passed": []}
-    for c in checks:
-        state = "skipped" if c.skipped else "passed" if c.ok else "failed"
-        tone: Tone = "unsure" if c.skipped else "good" if c.ok else "bad"
-        own = "every model" if c.standard else "this model"
-        states[state].append((tone, (c.name, own, c.message or state)))
-    text = ", ".join(f"{len(rows):,} {state}" for state, rows in states.items() if rows)
-    columns = ("Test", "Asked of", "What was found")
-    tables = tuple(
-        Table(f"{len(rows):,} {state}", columns, "lll", tuple(rows), folded=state == "passed")
-        for state, rows in states.items()
-    )
-    return Section("tests", "Tests", (w.capital(text) + ".",) if text else (), tables)
+def _snapshot(s: Snapshot | None, sensitive: Sequence[str]) -> tuple[list[Row], list[Row]]:
+    """Return what was counted, and what is in each column."""
+    if not s:
+        return [], []
+    counts = {"Rows read": s.rows_read, "Duplicates removed": s.duplicates_removed}
+    counts |= {"Rows without a label": s.unlabelled}
+    counts |= {"Rows for training": s.train_rows, "Rows for the test": s.test_rows}
+    pairs = [(name, f"{n:,}") for name, n in counts.items()]
+    pairs += [("Period", " to ".join(s.period))] if s.period else []
+    pairs += [(f.path, w.count(f.rows, "row")) for f in s.files]
+    columns: list[Row] = []
+    for c in s.columns:
+        top = sorted(c.top.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
+        text = ", ".join(f"{w.clean(k, 30)} ({n:,})" for k, n in top) or w.NONE
+        if c.low is not None:  # no commas: it may be a year
+            text = f"{c.low:.6g} to {c.high:.6g}, mean {c.mean:.6g}"
+        text = "(sensitive)" if c.name in sensitive else text
+        columns.append(("", (c.name, c.kind, f"{c.missing:,}", f"{c.unique:,}", text)))
+    return [("", pair) for pair in pairs], columns
 
 
-def _slices(facts: Everything) -> Section:
-    result = facts.evaluation
+def _tests(result: Evaluation) -> Section:
+    tables, columns = [], ("Test", "Asked of", "What was found")
+    tones: dict[str, Tone] = {"failed": "bad", "skipped": "unsure", "passed": "good"}
+    for state, tone in tones.items():
+        rows: list[Row] = []
+        for c in result.checks:
+            if state == ("skipped" if c.skipped else "passed" if c.ok else "failed"):
+                own = "every model" if c.standard else "this model"
+                rows.append((tone, (c.name, own, c.message or state)))
+        if rows:
+            folded = state == "passed"
+            tables.append(Table(f"{len(rows):,} {state}", columns, "lll", rows, folded))
+    text = [", ".join(t.title for t in tables) + "."] if tables else []
+    return Section("tests", "Tests", text, tables)
+
+
+def _slices(result: Evaluation, spec: ModelSpec) -> Section:
     rows: list[Row] = []
-    for s in sorted(result.slices if result else (), key=lambda s: s.ok):
-        m, said = s.metric, "holds" if s.ok else "falls off"
-        cells = (w.number(m.value), f"{w.number(m.low)} to {w.number(m.high)}", said) if m else ()
-        tone: Tone = "bad" if not s.ok else "good" if m else ""
-        shown = cells or (w.NONE, w.NONE, "too few rows")
-        rows.append((tone, (f"{s.column} = {s.value}", f"{s.rows:,}", *shown)))
-    name = w.capital(w.label(facts.spec.metrics.primary))
-    table = Table("Slices", ("Slice", "Rows", name, "Interval", "Result"), "lrrrl", tuple(rows))
-    return Section("slices", "Slices", (), (table,))
+    for s in sorted(result.slices, key=lambda s: s.ok):
+        tone: Tone = "good" if s.metric else ""
+        cells = (w.NONE, w.NONE, "too few rows")
+        if s.metric:
+            said = "holds" if s.ok else "falls off"
+            cells = (w.number(s.metric.value), interval(s.metric), said)
+        shown = (f"{s.column} = {s.value}", f"{s.rows:,}", *cells)
+        rows.append((tone if s.ok else "bad", shown))
+    columns = ("Slice", "Rows", w.label(spec.metrics.primary), "Interval", "Result")
+    return Section("slices", "Slices", (), (Table("Slices", columns, "lrrrl", rows),))
 
 
-def _fairness(facts: Everything) -> Section:
+def _fairness(result: Evaluation, spec: ModelSpec) -> Section:
     """Groups that are too small to count are too small to show: they may be one person."""
     rows: list[Row] = []
-    least = facts.spec.slices.min_rows
-    for f in sorted(facts.evaluation.fairness if facts.evaluation else (), key=lambda f: f.ok):
-        excused = f.exception and f.difference > f.limit
-        tone: Tone = "unsure" if excused else "good" if f.ok else "bad"
-        said = f"accepted: {f.exception}" if excused else "holds" if f.ok else "breached"
-        known = [
-            f"{w.clean(g.name, 40)} {w.number(g.value) if g.rows >= least else '(too few rows)'}"
-            for g in f.groups[:12]
-        ]
-        known += [f"and {len(f.groups) - 12} more"] if len(f.groups) > 12 else []
-        name = f"{w.capital(w.label(f.metric))} by {f.column}"
+    least = spec.slices.min_rows
+    for f in sorted(result.fairness, key=lambda f: f.ok):
+        tone: Tone = "good" if f.ok else "bad"
+        said = "holds" if f.ok else "breached"
+        if f.exception and f.difference > f.limit:
+            tone, said = "unsure", f"accepted: {f.exception}"
+        values = [w.number(g.value) if g.rows >= least else "(too few rows)" for g in f.groups]
+        groups = ", ".join(f"{g.name} {v}" for g, v in zip(f.groups, values, strict=True))
         gap = (w.number(f.difference), w.number(f.limit))
-        rows.append((tone, (name, *gap, said, ", ".join(known))))
+        rows.append((tone, (f"{w.label(f.metric)} by {f.column}", *gap, said, groups)))
     columns = ("Between groups", "Largest gap", "Allowed", "Result", "Groups")
-    return Section("fairness", "Fairness", (), (Table("Gaps", columns, "lrrll", tuple(rows)),))
+    return Section("fairness", "Fairness", (), (Table("Gaps", columns, "lrrll", rows),))
 
 
-def _cost(facts: Everything) -> Section:
-    stages, price = dict(facts.run.seconds), facts.run.price
-    stages |= {"together": sum(stages.values())} if stages else {}
-    rows: list[Row] = []
-    for stage, seconds in stages.items():
-        hours = seconds / 3600
-        amount = w.money(hours * price.per_hour, price.currency)
-        energy = hours * price.watts
-        used = f"{w.number(energy)} Wh" if energy >= 0.001 else "under 0.001 Wh"
-        rows.append(("", (stage, w.duration(seconds), amount, used)))
+def _cost(run: Run) -> Section:
+    """Energy is an estimate: time by the watts of project.yaml."""
+    price, stages = run.price, run.seconds
+
+    def cost(seconds: float) -> tuple[str, str, str]:
+        amount = w.money(seconds / 3600 * price.per_hour, price.currency)
+        return w.duration(seconds), amount, f"{w.number(seconds / 3600 * price.watts)} Wh"
+
+    rows: list[Row] = [("", (stage, *cost(seconds))) for stage, seconds in stages.items()]
+    text = ["It took {}, {}, about {}.".format(*cost(sum(stages.values())))] if stages else []
     columns = ("Stage", "Time", "Cost", "Energy, estimated")
-    return Section("cost", "Cost", (), (Table("Cost", columns, "lrrr", tuple(rows)),))
+    return Section("cost", "Cost", text, (Table("By stage", columns, "lrrr", rows, folded=True),))
 
 
 def _reproduce(facts: Everything) -> Section:
     run, t = facts.run, facts.training
-    known = {"Commit": run.commit}
+    known = {"Commit": run.commit} if run.commit else {}
     if t:
         known |= {"Data": t.snapshot, "Code": t.code, "Lock": t.lock, "Model file": t.model_sha256}
-    elif facts.validation and facts.validation.snapshot:
-        known |= {"Data": facts.validation.snapshot.digest}
-    rows: list[Row] = [("", (name, digest)) for name, digest in known.items() if digest]
+    digests = Table("Digests", ("What", "Digest"), "ll", [("", x) for x in known.items()], True)
     note = "Files were changed and not committed: the commit alone does not give this run again."
-    checkout = (f"git checkout {run.commit}",) if run.commit else ()
-    return Section(
-        "reproduce",
-        "How to reproduce",
-        (note,) if run.dirty else (),
-        (Table("Digests", ("What", "Digest"), "ll", tuple(rows), folded=True),),
-        (*checkout, "make setup", f"mlops run {facts.model} --force"),
-    )
+    commands = [f"git checkout {run.commit}"] if run.commit else []
+    commands += ["make setup", f"mlops run {facts.model} --force"]
+    text = [note] if run.dirty else []
+    return Section("reproduce", "How to reproduce", text, [digests], commands)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,11 +15,11 @@ from mlops.reporting.words import MINUS, NONE, clean
 if TYPE_CHECKING:
     from mlops.reporting.facts import Everything
 
-_CODES = {"good": "32", "bad": "31", "unsure": "33", "bold": "1", "muted": "2"}
+_CODES = {"good": "32", "bad": "31", "unsure": "33", "muted": "2"}
 _TONES = {
     **dict.fromkeys(("promote", "passed", "met", "holds", "ok", "production", "ran"), "good"),
     **dict.fromkeys(("reject", "failed", "not met", "falls off", "breached", "drift"), "bad"),
-    **dict.fromkeys(("inconclusive", "skipped", "deprecated", "unknown", "few rows"), "unsure"),
+    **dict.fromkeys(("inconclusive", "skipped", "deprecated", "unknown"), "unsure"),
 }
 
 
@@ -30,39 +31,23 @@ def paint(text: str, style: str) -> str:
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
-def wide(text: str) -> int:
-    """Return how many cells of a terminal a text takes."""
-    if text.isascii():
-        return len(text)
-    double = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
-    return len(text) + double - sum(unicodedata.combining(c) > 0 for c in text)
-
-
 def table(
     rows: Iterable[Mapping[str, object] | Sequence[object]], columns: Sequence[str], align: str = ""
 ) -> str:
     """Return rows under their columns, aligned, cut to the terminal's width where there is one.
 
-    Parameters
-    ----------
-    rows : iterable of mapping or sequence
-        A mapping is read by the names of the columns; what is absent or None is shown as ``-``.
-    columns : sequence of str
-        Headers.
-    align : str, optional
-        One letter per column, l or r; where absent, a column of numbers alone stands right.
+    A mapping is read by the names of the columns. `align` has one letter per column, l or r;
+    without it a column of numbers alone stands right.
     """
     read = [
-        [row.get(name) for name in columns] if isinstance(row, Mapping) else list(row)
-        for row in rows
+        [row.get(name) for name in columns] if isinstance(row, Mapping) else row for row in rows
     ]
-    texts = [["-" if v is None else _plain(v) or "-" for v in row] for row in read]
-    right = [
-        align[i] == "r" if align else all(isinstance(row[i], int | float | None) for row in read)
-        for i in range(len(columns))
-    ]
-    lines = [[name.upper() for name in columns], *texts]
-    widths = [max(wide(line[i]) for line in lines) for i in range(len(columns))]
+    if not align:
+        values = zip(*read, strict=True)
+        numbers = (all(isinstance(v, int | float | None) for v in column) for column in values)
+        align = "".join("r" if found else "l" for found in numbers) or "l" * len(columns)
+    lines = [[name.upper() for name in columns], *([_plain(v) for v in row] for row in read)]
+    widths = [max(map(_wide, column)) for column in zip(*lines, strict=True)]
     if sys.stdout.isatty():
         room = shutil.get_terminal_size().columns - 2 * (len(columns) - 1)
         while sum(widths) > room and max(widths) > 8:
@@ -70,31 +55,33 @@ def table(
     out = []
     for n, line in enumerate(lines):
         cells = []
-        for text, width, to_right in zip(line, widths, right, strict=True):
-            shown = text if wide(text) <= width else _cut(text, width)
-            space = " " * (width - wide(shown))
-            style = "muted" if n == 0 else _TONES.get(text, "")
-            cells.append(space + paint(shown, style) if to_right else paint(shown, style) + space)
+        for text, width, side in zip(line, widths, align, strict=True):
+            shown = text if _wide(text) <= width else clean(text, width)
+            space = " " * (width - _wide(shown))
+            shown = paint(shown, "muted" if n == 0 else _TONES.get(text, ""))
+            cells.append(space + shown if side == "r" else shown + space)
         out.append("  ".join(cells).rstrip())
     return "\n".join(out)
 
 
+def _wide(text: str) -> int:
+    """Return how many cells of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    double = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + double - sum(unicodedata.combining(c) > 0 for c in text)
+
+
 def _plain(value: object) -> str:
-    """Return a cell's text; with dashes that every terminal has."""
-    text = f"{value:.3f}" if isinstance(value, float) else clean(value)
-    return text if text.isascii() else text.replace(MINUS, "-").replace(NONE, "-")
-
-
-def _cut(text: str, width: int) -> str:
-    while text and wide(text) > width - 1:
-        text = text[:-1]
-    return text + "…"
+    """Return a cell's text, with dashes that every terminal has."""
+    text = "" if value is None else f"{value:.3f}" if isinstance(value, float) else clean(value)
+    return text.replace(MINUS, "-").replace(NONE, "-") or "-"
 
 
 def pairs(items: Mapping[str, object]) -> str:
     """Return one aligned line per key; what is None or empty is left out."""
     known = {k: _plain(v) for k, v in items.items() if v is not None and v != ""}
-    width = max((wide(k) for k in known), default=0)
+    width = max(map(_wide, known), default=0)
     return "\n".join(f"{paint(k.ljust(width), 'muted')}  {v}" for k, v in known.items())
 
 
@@ -104,25 +91,26 @@ def listing(rows: Sequence[Mapping[str, object]], columns: Sequence[str], empty:
 
 
 def outcome(facts: Everything, *keys: str) -> str:
-    """Return the answer and the tables of some sections, what is folded in a report left out.
+    """Return the answer, and of the sections with these keys what is not folded in a report.
 
-    Parameters
-    ----------
-    facts : Everything
-        validate, train, test and gate fill it as far as they came.
-    *keys : str
-        ``quality``, ``data``, ``tests``, ``slices``, ``fairness``, ``cost``, ``reproduce``.
+    A section whose tables are all folded is given in its sentences.
     """
     from mlops.reporting.facts import summary
     from mlops.reporting.sections import sections
 
     said = summary(facts)
-    parts = [paint(clean(said.title), said.tone), *(_plain(line) for line in said.lines)]
+    parts = [paint(_prose(said.title), said.tone), *map(_prose, said.lines)]
     for section in sections(facts):
         if section.key in keys:
-            shown = [t for t in section.tables if t.rows and not t.folded]
-            parts += ["\n" + table([row for _, row in t.rows], t.columns, t.align) for t in shown]
+            open_ = [t for t in section.tables if t.rows and not t.folded]
+            tables = [table([row for _, row in t.rows], t.columns, t.align) for t in open_]
+            parts += [f"\n{part}" for part in tables or map(_prose, section.text)]
     return "\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    """Return sentences as lines of at most 100 columns."""
+    return textwrap.fill(clean(text, 1000).replace(MINUS, "-"), 100, break_on_hyphens=False)
 
 
 def compare(runs: Mapping[str, Mapping[str, object]]) -> str:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 
 # What a metric is called, and what it means to somebody who does not program.
 METRICS = {
     "roc_auc": ("ROC AUC", "how often a positive row is scored above a negative one"),
-    "average_precision": ("average precision", "precision, averaged over all recalls"),
-    "accuracy": ("accuracy", "share of right answers"),
-    "balanced_accuracy": ("balanced accuracy", "share of right answers, each class counting alike"),
+    "average_precision": ("Average precision", "precision, averaged over all recalls"),
+    "accuracy": ("Accuracy", "share of right answers"),
+    "balanced_accuracy": ("Balanced accuracy", "share of right answers, each class counting alike"),
     "f1": ("F1", "balance of precision and recall"),
-    "precision": ("precision", "share of those called positive that are"),
-    "recall": ("recall", "share of the positive that are found"),
-    "macro_f1": ("macro F1", "balance of precision and recall, each class counting alike"),
-    "log_loss": ("log loss", "penalty for probabilities that were wrong"),
+    "precision": ("Precision", "share of those called positive that are"),
+    "recall": ("Recall", "share of the positive that are found"),
+    "macro_f1": ("Macro F1", "balance of precision and recall, each class counting alike"),
+    "log_loss": ("Log loss", "penalty for probabilities that were wrong"),
     "brier": ("Brier score", "mean squared error of the probabilities"),
-    "mae": ("mean absolute error", "how far off a prediction is on average"),
-    "rmse": ("root mean squared error", "how far off, large errors counting more"),
+    "mae": ("Mean absolute error", "how far off a prediction is on average"),
+    "rmse": ("Root mean squared error", "how far off, large errors counting more"),
     "r2": ("R²", "share of the variation that is explained"),
-    "value": ("value per row", "what the decisions are worth, by the amounts in model.yaml"),
+    "value": ("Value per row", "what the decisions are worth, by the amounts in model.yaml"),
 }
 NONE, MINUS = "\u2013", "\u2212"
-_BREAKS = "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85\u2028\u2029"
-_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}  # control, format (bidi, zero width), surrogate, private
 
 
 def clean(text: object, most: int = 300) -> str:
@@ -32,22 +29,15 @@ def clean(text: object, most: int = 300) -> str:
 
     Line breaks become spaces; what controls a terminal or the direction of text is dropped.
     """
-    line = str(text)[: 4 * most]
-    if not (line.isascii() and line.isprintable()):
-        kept = (" " if c in _BREAKS else c for c in line)
-        line = "".join(c for c in kept if unicodedata.category(c) not in _HIDDEN)
-    line = " ".join(line.split())
+    line = " ".join(str(text)[: 4 * most].split())
+    if not line.isprintable():
+        line = " ".join("".join(c for c in line if c.isprintable()).split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def label(metric: str) -> str:
-    """Return what a metric is called."""
-    return METRICS[metric][0] if metric in METRICS else metric.replace("_", " ")
-
-
-def capital(text: str) -> str:
-    """Return text with a capital first letter, the rest as it is."""
-    return text[:1].upper() + text[1:]
+    """Return what a metric is called, with a capital first letter."""
+    return METRICS[metric][0] if metric in METRICS else metric.replace("_", " ").capitalize()
 
 
 def number(value: float | None) -> str:
@@ -67,10 +57,8 @@ def signed(value: float | None) -> str:
     return ("+" if value is not None and 0 < value < math.inf else "") + number(value)
 
 
-def share(value: float | None) -> str:
+def share(value: float) -> str:
     """Return a share as a percentage; never 0% or 100% for what is only near it."""
-    if value is None or not math.isfinite(value):
-        return NONE
     near = "<0.1%" if 0 < value < 0.001 else ">99.9%" if 0.999 < value < 1 else ""
     return near or f"{value:.1%}".replace(".0%", "%")
 
