@@ -82,7 +82,7 @@ def test_scores_are_probabilities(predict, test_set):
 
 
 def spec_of(task: str = "binary", **changes: Any) -> dict[str, Any]:
-    """Return the specification of the quick model as plain data; `changes` replace top-level keys."""
+    """Return the specification of the quick model; `changes` replace top-level keys."""
     metric = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}[task]
     data: dict[str, Any] = {"source": "data/*.csv", "id": "customer", "target": "churn"}
     if task == "binary":

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 from mlops.data.contract import check
 from mlops.data.validate import validate
 from mlops.errors import UsageError
 from mlops.results import Expectation, Snapshot, Validation
-from mlops.spec import ModelSpec, parse
+from mlops.spec import ModelSpec
+from mlops.specfile import parse
 
 from .conftest import rows_of, spec_of
 
@@ -180,7 +182,8 @@ def test_nothing_is_printed_and_nothing_heavy_is_imported(tmp_path: Path) -> Non
 import sys, pandas as pd
 from pathlib import Path
 from mlops.data.contract import check
-from mlops.spec import ModelSpec, parse
+from mlops.spec import ModelSpec
+from mlops.specfile import parse
 assert "great_expectations" not in sys.modules
 spec = parse(ModelSpec, {spec_of()!r}, "x")
 assert check(spec, Path({str(tmp_path / "contract.py")!r}), pd.DataFrame({{"a": ["x", "y"]}}))

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_TRUE = {"true", "t", "yes", "y", "1", "1.0"}
-_FALSE = {"false", "f", "no", "n", "0", "0.0"}
+_TRUE = ("true", "t", "yes", "y", "1", "1.0")
+_FALSE = ("false", "f", "no", "n", "0", "0.0")
 
 
 def as_text(column: pd.Series) -> pd.Series:
@@ -24,7 +24,7 @@ def as_text(column: pd.Series) -> pd.Series:
     if pd.api.types.is_float_dtype(column.dtype):
         known = column.dropna()
         if (known == known.round()).all() and (known.abs() < 2**53).all():
-            return column.astype("Int64").astype("string").astype("str")
+            column = column.astype("Int64")
     return column.astype("string").astype("str")
 
 
@@ -59,14 +59,10 @@ def as_date(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
 def cast_all(
     frame: pd.DataFrame, kinds: Mapping[str, str]
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Give columns their declared types.
+    """Return the columns of `kinds`, in that order and with those types.
 
-    Returns
-    -------
-    frame : DataFrame
-        The columns of `kinds`, in that order; a value that does not fit becomes missing.
-    bad : dict of str to ndarray of bool, shape (n_rows,)
-        The rows that did not fit, for the columns that have any.
+    A value that does not fit becomes missing. Beside the frame stand the rows (ndarray of bool,
+    shape (n_rows,)) that did not fit, for the columns that have any.
     """
     import pandas as pd
 
@@ -83,28 +79,17 @@ def cast_all(
 
 
 def cast(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Give columns their declared types; anything that does not fit is an error.
-
-    Raises
-    ------
-    UsageError
-        Naming each column, how many values do not fit, and the first row.
-    """
+    """Give columns their declared types; UsageError names whatever does not fit."""
     missing = [name for name in kinds if name not in frame.columns]
+    do = "add the column"
     if missing:
-        raise UsageError(
-            *(Problem("this column is missing", key=name, do="add the column") for name in missing)
-        )
+        raise UsageError(*(Problem("this column is missing", key=c, do=do) for c in missing))
     out, bad = cast_all(frame, kinds)
-    if bad:
-        raise UsageError(
-            *(
-                Problem(
-                    f"{int(wrong.sum())} values are no {kinds[name]} (first: row {wrong.argmax()})",
-                    key=name,
-                    allowed=f"a finite {kinds[name]}" if kinds[name] == "number" else kinds[name],
-                )
-                for name, wrong in bad.items()
-            )
-        )
+    problems = []
+    for name, wrong in bad.items():
+        kind = "finite number" if kinds[name] == "number" else kinds[name]
+        what = f"{int(wrong.sum())} values are no {kind} (first: row {wrong.argmax()})"
+        problems.append(Problem(what, key=name, allowed=f"a {kind}"))
+    if problems:
+        raise UsageError(*problems)
     return out

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from mlops.data.cast import as_date, as_number, as_text, cast_all
+from mlops.data.cast import as_date, as_number, cast_all
 from mlops.data.read import Source, read, read_labels
-from mlops.data.rows import column_hashes, content_digest, duplicated, in_test
-from mlops.data.summary import require_usable, summarise
-from mlops.errors import Problem, WorldError, did_you_mean
+from mlops.data.summary import columns_match, misfit, summarise, unusable
+from mlops.errors import Problem, UsageError, WorldError
 from mlops.files import read_json, replacing, write_json
-from mlops.results import Expectation, Snapshot
+from mlops.results import Expectation, Snapshot, SourceFile
 from mlops.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -49,154 +49,183 @@ class Dataset:
 
     def save(self, folder: Path) -> None:
         """Write the snapshot to `folder` (Parquet and JSON), atomically."""
-        table = self.frame.assign(__test__=self.test)
         with replacing(folder / _FILE) as temporary:
+            table = self.frame.assign(__test__=self.test)
             table.to_parquet(temporary, compression="lz4", index=False)
         write_json(folder / _META, self.snapshot.model_dump(mode="json"))
 
     @classmethod
     def load(cls, folder: Path, spec: ModelSpec) -> Dataset:
-        """Read what `save` wrote and check its digest.
-
-        Raises
-        ------
-        WorldError
-            When it is missing or was changed.
-        """
+        """Read what `save` wrote; WorldError when it is missing or was changed."""
         import pandas as pd
 
         snapshot = Snapshot.model_validate(read_json(folder / _META))
+        what = "the snapshot does not have the digest that was written beside it"
         try:
             table = pd.read_parquet(folder / _FILE)
+            frame = table.drop(columns="__test__")
+            if _digest(frame, _hashes(frame)) == snapshot.digest:
+                return cls(spec, frame, table["__test__"].to_numpy(dtype=bool), snapshot)
         except (OSError, ValueError) as error:
-            raise WorldError(
-                Problem(f"cannot be read: {error}", file=str(folder / _FILE), do="validate again")
-            ) from error
-        frame = table.drop(columns="__test__")
-        if content_digest(frame, column_hashes(frame)) != snapshot.digest:
-            raise WorldError(
-                Problem(
-                    "the snapshot does not have the digest that was written beside it",
-                    file=str(folder / _FILE),
-                    do="run `mlops validate` again",
-                )
-            )
-        return cls(spec, frame, table["__test__"].to_numpy(dtype=bool), snapshot)
+            what = f"cannot be read: {error}"
+        do = "run `mlops validate` again"
+        raise WorldError(Problem(what, file=str(folder / _FILE), do=do))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are clean and in order, and not split yet."""
+
+    frame: pd.DataFrame  # as in `Dataset`
+    hashes: dict[str, np.ndarray]  # of every value, by column; the same on every machine
+    read: int  # more than there are where duplicates were removed
+    files: tuple[SourceFile, ...]
 
 
 def build(spec: ModelSpec, folder: Path) -> tuple[Dataset | None, tuple[Expectation, ...]]:
-    """Read, join labels, cast, remove duplicates, split.
+    """Read, clean and split the data of a model; None where declared columns are missing.
 
-    Returns
-    -------
-    dataset : Dataset or None
-        None where declared columns are missing.
-    structure : tuple of Expectation
-        Whether columns and types are as declared; the part of the data contract that has to hold
-        before any other can be asked.
-
-    Raises
-    ------
-    UsageError
-        When the files cannot be read or no model can be learnt from them (a constant target, say).
+    Beside it stands whether columns and types are as declared: the part of the data contract that
+    has to hold before any other can be asked. UsageError when the files cannot be read or no model
+    can be learnt from them (a constant target, say).
     """
+    rows, structure = clean(spec, folder)
+    return split(spec, rows) if rows else None, structure
+
+
+def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation, ...]]:
+    """Read, join labels, cast, remove duplicates; None and why where columns are missing."""
     source = read(spec, folder)
-    structure = [_columns_match(spec, source)]
+    structure = [columns_match(source.missing, source.extra)]
     if source.missing:
         return None, tuple(structure)
     frame, files = source.frame, source.files
     if spec.data.labels:
-        frame, labels, conflict = _join_labels(spec, frame, read_labels(spec, folder))
-        files = (*files, *labels)
+        labels = read_labels(spec, folder)
+        frame, conflict = _join(spec, frame, labels)
+        files += labels.files
         structure.append(conflict)
-    frame, types = _cast(spec, frame)
-    structure += types
-    hashes = column_hashes(frame)
-    rows_read = len(frame)
+    frame, misfits = _cast(spec, frame)
+    hashes, read_rows = _hashes(frame), len(frame)
     if spec.data.drop_duplicates:
-        keep = ~duplicated(frame, hashes, spec.data.id)
+        keep = ~_duplicated(frame, hashes[spec.data.id] if spec.data.id else _mixed(hashes))
         if not keep.all():
             frame = frame[keep].reset_index(drop=True)
             hashes = {name: column[keep] for name, column in hashes.items()}
-    test = in_test(spec, frame, hashes)
-    snapshot = summarise(spec, frame, test, hashes, rows_read, files)
-    require_usable(spec, frame, test, snapshot)
-    return Dataset(spec, frame, test, snapshot), tuple(structure)
+    return Rows(frame, hashes, read_rows, files), (*structure, *misfits)
 
 
-def _columns_match(spec: ModelSpec, source: Source) -> Expectation:
-    """Return whether the files have the declared columns and no others."""
-    parts = []
-    for name in source.missing:
-        hint = did_you_mean(name, source.extra)
-        parts.append(f"`{name}` is missing" + (f" ({hint})" if hint else ""))
-    for name in source.extra:
-        parts.append(f"`{name}` is not declared (add it to features, or to data.ignore)")
-    found = "; ".join(parts) or "they are"
-    return Expectation(
-        name="expect_table_columns_to_match_model_yaml",
-        ok=not parts,
-        message=f"The columns should be those that model.yaml declares; {found}.",
-    )
+def split(spec: ModelSpec, rows: Rows) -> Dataset:
+    """Split rows and sum them up; UsageError where nothing can be learnt or tested."""
+    test = in_test(spec, rows)
+    snapshot = summarise(spec, rows, test, _digest(rows.frame, rows.hashes))
+    for problem in unusable(spec, rows.frame[spec.data.target], test, snapshot):
+        raise UsageError(problem)
+    return Dataset(spec, rows.frame, test, snapshot)
 
 
-def _join_labels(
-    spec: ModelSpec, frame: pd.DataFrame, labels: Source
-) -> tuple[pd.DataFrame, tuple[Any, ...], Expectation]:
+def _join(spec: ModelSpec, frame: pd.DataFrame, labels: Source) -> tuple[pd.DataFrame, Expectation]:
     """Add the target by id; a row whose label has not arrived has none."""
-    key, target = spec.data.id, spec.data.target
-    assert key
+    key, target = str(spec.data.id), spec.data.target
     unique = labels.frame.drop_duplicates()
     twice = unique[key].duplicated(keep="last")
-    values = unique[~twice].set_index(key)[target]
-    out = frame.assign(**{target: frame[key].map(values)})
-    if target not in spec.features and spec.task != "regression":
+    out = frame.assign(**{target: frame[key].map(unique[~twice].set_index(key)[target])})
+    if spec.task != "regression":
         out[target] = out[target].astype("str")
-    examples = () if key in spec.sensitive else tuple(map(str, unique.loc[twice, key][:3]))
-    conflict = Expectation(
+    return out, Expectation(
         name="expect_one_label_per_id",
         column=key,
         ok=not twice.any(),
         failed_rows=int(twice.sum()),
-        examples=examples,
+        examples=() if key in spec.sensitive else tuple(map(str, unique.loc[twice, key][:3])),
         message=f"An id should have one label; {int(twice.sum())} have two that differ.",
     )
-    return out, labels.files, conflict
-
-
-def _kinds(spec: ModelSpec) -> dict[str, str]:
-    """Return the kind of every column of the snapshot but the time column."""
-    kinds: dict[str, str] = dict.fromkeys((*spec.columns, spec.data.target), "category")
-    kinds |= spec.features
-    kinds[spec.data.target] = "number" if spec.task == "regression" else "category"
-    return kinds
 
 
 def _cast(spec: ModelSpec, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Expectation]]:
     """Give every column its type; what does not fit becomes missing and fails an expectation."""
-    kinds, time = _kinds(spec), spec.data.time
+    target, time = spec.data.target, spec.data.time
+    kinds: dict[str, str] = dict.fromkeys((*spec.columns, target), "category") | spec.features
+    kinds[target] = "number" if spec.task == "regression" else "category"
     out, bad = cast_all(frame, kinds)
     if time and time not in spec.features:
         column = frame[time]
         out[time], wrong = as_number(column) if column.dtype.kind in "iuf" else as_date(column)
         if wrong.any():
-            bad[time] = wrong
-    results = []
-    for name, wrong in bad.items():
-        kind = kinds.get(name, "date") if name != time else "date or number"
-        shown = as_text(frame.loc[wrong, name]).unique()[:3]
-        results.append(
-            Expectation(
-                name="expect_column_values_to_be_of_declared_type",
-                column=name,
-                ok=False,
-                failed_rows=int(wrong.sum()),
-                failed_share=float(wrong.mean()),
-                examples=() if name in spec.sensitive else tuple(str(v)[:80] for v in shown),
-                message=f"Values of `{name}` should each be a finite {kind}"
-                f"; {int(wrong.sum())} of {len(wrong)} are not."
-                if kind == "number"
-                else f"Values of `{name}` should each be a {kind}; {int(wrong.sum())} are not.",
-            )
-        )
-    return out, results
+            bad[time], kinds[time] = wrong, "date or number"
+    secret = spec.sensitive
+    return out, [misfit(kinds[c], frame[c], wrong, c in secret) for c, wrong in bad.items()]
+
+
+# -- rows as hashes: the digest, duplicates, and the part of the split that a row belongs to ------
+
+
+def _hashes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    import numpy as np
+    from pandas.util import hash_array
+
+    out = {}
+    for name, column in frame.items():
+        if column.dtype.kind in "fM":
+            out[str(name)] = hash_array(column.to_numpy(), categorize=False)
+        else:
+            codes, words = column.factorize()
+            hashes = hash_array(words.to_numpy(dtype=object), categorize=False)
+            # The code of a missing value is -1, the last place.
+            out[str(name)] = np.append(hashes, np.uint64(2**64 - 1))[codes]
+    return out
+
+
+def _digest(frame: pd.DataFrame, hashes: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 over names, types and values, in row order."""
+    digest = hashlib.sha256()
+    for name, values in hashes.items():
+        digest.update(f"{name}\0{frame[name].dtype}\0{len(values)}\0".encode())
+        digest.update(values.astype("<u8").tobytes())
+    return digest.hexdigest()
+
+
+def _mixed(hashes: dict[str, np.ndarray]) -> np.ndarray:
+    """Mix the hashes of a row's values into one (multiply and add, modulo 2**64)."""
+    import numpy as np
+
+    total = np.zeros(len(next(iter(hashes.values()))), dtype=np.uint64)
+    for values in hashes.values():
+        total = total * np.uint64(0x9E3779B97F4A7C15) + values
+        total ^= total >> np.uint64(29)
+    return total
+
+
+def _duplicated(frame: pd.DataFrame, quick: np.ndarray) -> np.ndarray:
+    """Return which rows repeat an earlier one: hashes find the candidates, the values decide."""
+    import numpy as np
+    import pandas as pd
+
+    candidates = frame[pd.Series(quick).duplicated(keep=False).to_numpy()]
+    return np.asarray(frame.index.isin(candidates.index[candidates.duplicated()]))
+
+
+def in_test(spec: ModelSpec, rows: Rows) -> np.ndarray:
+    """Return which rows belong to the test part.
+
+    By group or at random a row's part is decided by a hash of its group or id alone, so it never
+    changes when rows are added; by time the latest rows are the test, equal times together.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if spec.split.by == "time":
+        column = rows.frame[spec.data.time]
+        known = int(column.notna().sum())
+        cut = min(max(known - 1, 0), round(known * (1 - spec.split.test)))
+        return np.asarray(column >= column.sort_values().iloc[cut])
+    key = spec.split.column if spec.split.by == "group" else spec.data.id
+    values = rows.hashes[key] if key else _mixed(rows.hashes)
+    if not key and not spec.data.drop_duplicates:
+        # Equal rows that are kept are rows of their own: the first, the second, ...
+        values = values + pd.Series(values).groupby(values).cumcount().to_numpy(np.uint64)
+    values = values ^ np.uint64((spec.split.seed * 0x9E3779B97F4A7C15) % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    values ^= values >> np.uint64(31)
+    return np.asarray(values < np.uint64(int(spec.split.test * 2.0**64)))

@@ -15,6 +15,7 @@ from mlops.spec import Data, ModelSpec
 if TYPE_CHECKING:
     import pandas as pd
 
+PARQUET = {".parquet", ".pq"}
 DELIMITERS = ",;\t|"
 # What stands for a missing value in a text file (pandas' list).
 MISSING = (
@@ -25,85 +26,52 @@ MISSING = (
 
 @dataclass(frozen=True)
 class Source:
-    """Rows as they were read.
+    """Rows as they were read."""
 
-    Parameters
-    ----------
-    frame : DataFrame
-        Declared columns that are there; text columns as pandas ``str``.
-    files : tuple of SourceFile
-    missing, extra : tuple of str
-        Declared columns that no file has; columns that nobody declared.
-    """
-
-    frame: pd.DataFrame
+    frame: pd.DataFrame  # declared columns that are there; text columns as pandas `str`
     files: tuple[SourceFile, ...]
-    missing: tuple[str, ...]
-    extra: tuple[str, ...]
+    missing: tuple[str, ...]  # declared columns that a file lacks
+    extra: tuple[str, ...]  # columns that nobody declared
 
 
 def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[Path]:
-    """Return the files that a path or glob names, sorted.
-
-    Raises
-    ------
-    UsageError
-        When there is none.
-    """
+    """Return the files that a path or glob names, sorted; UsageError when there is none."""
     path = Path(pattern)
     base = Path(path.anchor) if path.is_absolute() else folder
     relative = path.relative_to(path.anchor) if path.is_absolute() else path
     found = sorted(p for p in base.glob(relative.as_posix()) if p.is_file())
     if not found:
-        raise UsageError(
-            Problem(
-                "no file matches",
-                file=f"models/{folder.name}/model.yaml",
-                key=key,
-                found=pattern,
-                do=f"put the data there, or mend {key} (relative to models/{folder.name}/)",
-            )
-        )
+        place = f"models/{folder.name}"
+        do = f"put the data there, or mend {key} (relative to {place}/)"
+        raise UsageError(Problem("no file matches", f"{place}/model.yaml", key, pattern, do=do))
     return found
 
 
 def read(spec: ModelSpec, folder: Path) -> Source:
-    """Read all files of `data.source`, in the order of their names.
-
-    Raises
-    ------
-    UsageError
-        When a file is missing, empty, not in its encoding or not a table.
-    """
+    """Read all files of `data.source`, in the order of their names."""
     text = {c for c, kind in spec.features.items() if kind != "number"} | set(spec.sensitive)
     text |= {c for c in (spec.data.id, spec.split.column) if c} - {spec.data.time}
     if spec.task != "regression":
         text.add(spec.data.target)
-    return read_files(
-        source_files(spec.data.source, folder), spec.columns, text, spec.data, folder.parent.parent
-    )
+    paths = source_files(spec.data.source, folder)
+    return _read_files(paths, spec.columns, text, spec.data, folder.parent.parent)
 
 
 def read_labels(spec: ModelSpec, folder: Path) -> Source:
     """Read `data.labels`: the id and the target, where labels arrive apart from the features."""
     assert spec.data.labels and spec.data.id
     columns = (spec.data.id, spec.data.target)
-    text = {spec.data.id} | ({spec.data.target} if spec.task != "regression" else set())
+    text = set(columns[:1] if spec.task == "regression" else columns)
     paths = source_files(spec.data.labels, folder, "data.labels")
-    source = read_files(paths, columns, text, spec.data, folder.parent.parent)
+    source = _read_files(paths, columns, text, spec.data, folder.parent.parent)
     if source.missing:
-        raise UsageError(
-            Problem(
-                "the label files must have the id and the target",
-                file=listed(f.path for f in source.files),
-                found=listed(source.extra),
-                allowed=" and ".join(columns),
-            )
-        )
+        what, files = "label files must have id and target", listed(f.path for f in source.files)
+        found, allowed = listed(source.extra), " and ".join(columns)
+        raise UsageError(Problem(what, files, found=found, allowed=allowed))
     return source
 
 
-def read_files(
+def _read_files(
     paths: list[Path], columns: tuple[str, ...], text: set[str], data: Data, root: Path
 ) -> Source:
     """Read `columns` of some files into one frame; those in `text` are kept as written."""
@@ -111,19 +79,16 @@ def read_files(
 
     frames, files, headers = [], [], []
     for path in paths:
-        shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+        shown = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
         frame, header = read_table(path, shown, columns, text, data.delimiter, data.encoding)
         if frame.empty:
-            raise UsageError(
-                Problem("this file has a header and no rows", file=shown, do="add the rows")
-            )
+            raise UsageError(Problem("this file has a header and no rows", shown, do="add rows"))
         frames.append(frame)
         headers.append(header)
         files.append(SourceFile(path=shown, sha256=sha256_file(path), rows=len(frame)))
-    union = list(dict.fromkeys(name for header in headers for name in header))
-    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    union = dict.fromkeys(name for header in headers for name in header)
     return Source(
-        frame=frame,
+        frame=frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True),
         files=tuple(files),
         missing=tuple(c for c in columns if any(c not in header for header in headers)),
         extra=tuple(c for c in union if c not in columns and c not in data.ignore),
@@ -140,11 +105,16 @@ def read_table(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return some columns (None: all) of one CSV or Parquet file, and all names in its header."""
     import pyarrow as pa
-    from pyarrow import csv as arrow_csv
+    import pyarrow.csv as arrow_csv
+    import pyarrow.parquet as pq
 
     try:
-        if path.suffix in {".parquet", ".pq"}:
-            return _read_parquet(path, shown, columns)
+        if path.suffix in PARQUET:
+            with pq.ParquetFile(path) as file:
+                header = list(file.schema_arrow.names)
+                wanted = [c for c in header if columns is None or c in columns]
+                # Without pandas' own metadata, by which a column would become the index.
+                return file.read(columns=wanted).to_pandas(ignore_metadata=True), header
         header, delimiter = read_header(path, shown, delimiter, encoding)
         wanted = [c for c in header if columns is None or c in columns]
         table = arrow_csv.read_csv(
@@ -159,49 +129,18 @@ def read_table(
             ),
         )
         return table.to_pandas(), header
-    except UnicodeDecodeError as error:
-        raise _not_encoded(shown, encoding, error) from error
-    except LookupError as error:
-        raise UsageError(Problem(str(error), file=shown, key="data.encoding")) from error
+    except (UnicodeDecodeError, LookupError, pa.ArrowException) as error:
+        what, said = "not a table", str(error).splitlines()[0][:200]
+        do = "quote values that hold the delimiter, or set data.delimiter in model.yaml"
+        if path.suffix in PARQUET:
+            what, do = "not a Parquet file", "write it again, or let its name end in .csv"
+        elif not isinstance(error, pa.ArrowException) or "invalid UTF8" in said:
+            what, do = f"not {encoding}", "save it as UTF-8, or set data.encoding (cp1252, say)"
+        elif delimiter:
+            said += f" (delimiter {delimiter!r})"
+        raise UsageError(Problem(f"{what}: {said}", file=shown, do=do)) from error
     except OSError as error:
         raise cannot("read", path, error) from error
-    except pa.ArrowInvalid as error:
-        raise UsageError(
-            Problem(
-                f"not a table: {str(error).splitlines()[0][:200]}",
-                file=shown,
-                found=f"delimiter {delimiter!r}",
-                do="quote values that hold the delimiter, or set data.delimiter in model.yaml",
-            )
-        ) from error
-
-
-def _not_encoded(shown: str, encoding: str, error: UnicodeDecodeError) -> UsageError:
-    return UsageError(
-        Problem(
-            f"not {encoding}: byte 0x{error.object[error.start]:02x} cannot be read",
-            file=shown,
-            key="data.encoding",
-            found=encoding,
-            do="save the file as UTF-8, or set data.encoding in model.yaml (cp1252, say)",
-        )
-    )
-
-
-def _read_parquet(
-    path: Path, shown: str, columns: tuple[str, ...] | None
-) -> tuple[pd.DataFrame, list[str]]:
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        header = list(pq.read_schema(path).names)
-        wanted = [c for c in header if columns is None or c in columns]
-        return pd.read_parquet(path, columns=wanted), header
-    except pa.ArrowException as error:
-        first = str(error).splitlines()[0][:200]
-        raise UsageError(Problem(f"not a Parquet file: {first}", file=shown)) from error
 
 
 def read_header(
@@ -209,34 +148,32 @@ def read_header(
 ) -> tuple[list[str], str]:
     """Return the column names of a CSV file and the delimiter that parts them.
 
-    Raises
-    ------
-    UsageError
-        For an empty or binary file, and for a name that stands twice or is empty.
+    UsageError for an empty or binary file, and for a name that stands twice or is empty.
     """
     with path.open(encoding=encoding, newline="") as file:
         lines = [line for _, line in zip(range(20), file, strict=False)]
-    if not "".join(lines).strip():
+    start = "".join(lines)
+    if not start.strip():
         raise UsageError(Problem("this file is empty", file=shown, do="put a header and rows in"))
-    if "\0" in "".join(lines):
+    if "\0" in start:
+        do = "save the sheet of an Excel workbook as CSV; unpack what is compressed (gzip, zip)"
+        allowed = "CSV (text), or Parquet with a name that ends in .parquet"
+        raise UsageError(Problem("this is a binary file", shown, allowed=allowed, do=do))
+    if delimiter and len(delimiter.encode()) != 1:
+        allowed = "one character of ASCII: , ; | or a tab"
         raise UsageError(
-            Problem("this is a binary file", file=shown, allowed="CSV (text) or .parquet")
+            Problem("this cannot part columns", shown, found=delimiter, allowed=allowed)
         )
+    lines[0] = lines[0].removeprefix("\ufeff")
     delimiter = delimiter or guess_delimiter(lines)
-    header = [name.removeprefix("\ufeff") for name in next(csv.reader(lines, delimiter=delimiter))]
+    header = next(csv.reader(lines, delimiter=delimiter))
     twice = sorted({name for name in header if header.count(name) > 1})
     if header[0] == "":  # the index that pandas writes
         header = header[1:]
     if twice or "" in header:
-        raise UsageError(
-            Problem(
-                "column names must be there and differ",
-                file=shown,
-                key="header",
-                found=f"{listed(twice)} twice" if twice else "a column without a name",
-                do="rename the columns in the file",
-            )
-        )
+        what, do = "column names must be there and differ", "rename the columns in the file"
+        found = f"{listed(twice)} twice" if twice else "a column without a name"
+        raise UsageError(Problem(what, shown, "header", found, do=do))
     return header, delimiter
 
 

@@ -1,31 +1,56 @@
-"""What a snapshot holds, and whether anything can be learnt from it."""
+"""What a snapshot holds, whether it is what model.yaml says, and whether it can be learnt from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.rows import content_digest
-from mlops.errors import Problem, UsageError, listed
-from mlops.results import ColumnSummary, Snapshot, SourceFile
+from mlops.data.cast import as_text
+from mlops.errors import Problem, did_you_mean, listed
+from mlops.results import ColumnSummary, Expectation, Snapshot
 from mlops.spec import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from mlops.data.dataset import Rows
 
-def summarise(
-    spec: ModelSpec,
-    frame: pd.DataFrame,
-    test: np.ndarray,
-    hashes: dict[str, np.ndarray],
-    rows_read: int,
-    files: tuple[SourceFile, ...],
-) -> Snapshot:
+
+def columns_match(missing: tuple[str, ...], extra: tuple[str, ...]) -> Expectation:
+    """Return whether the files have the declared columns and no others."""
+    parts = []
+    for name in missing:
+        hint = did_you_mean(name, extra)
+        parts.append(f"`{name}` is missing" + (f" ({hint})" if hint else ""))
+    for name in extra:
+        parts.append(f"`{name}` is not declared (add it to features, or to data.ignore)")
+    found = "; ".join(parts) or "they are"
+    return Expectation(
+        name="expect_table_columns_to_match_model_yaml",
+        ok=not parts,
+        message=f"The columns should be those that model.yaml declares; {found}.",
+    )
+
+
+def misfit(kind: str, column: pd.Series, wrong: np.ndarray, secret: bool) -> Expectation:
+    """Return that some values of a column are not of its kind."""
+    kind = "finite number" if kind == "number" else kind
+    found = f"{wrong.sum()} of {len(wrong)} are not"
+    return Expectation(
+        name="expect_column_values_to_be_of_declared_type",
+        column=str(column.name),
+        ok=False,
+        failed_rows=int(wrong.sum()),
+        failed_share=float(wrong.mean()),
+        examples=() if secret else tuple(v[:80] for v in as_text(column[wrong]).unique()[:3]),
+        message=f"Values of `{column.name}` should each be a {kind}; {found}.",
+    )
+
+
+def summarise(spec: ModelSpec, rows: Rows, test: np.ndarray, digest: str) -> Snapshot:
     """Return the facts of a snapshot."""
-    import numpy as np
-
+    frame = rows.frame
     labelled = frame[spec.data.target].notna().to_numpy()
     period = None
     if spec.data.time and frame[spec.data.time].notna().any():
@@ -33,118 +58,69 @@ def summarise(
         first, last = (f"{t:g}" if isinstance(t, float) else t.isoformat() for t in times)
         period = (first, last)
     return Snapshot(
-        digest=content_digest(frame, hashes),
+        digest=digest,
         rows=len(frame),
-        rows_read=rows_read,
-        duplicates_removed=rows_read - len(frame),
-        unlabelled=int(np.sum(~labelled)),
-        train_rows=int(np.sum(labelled & ~test)),
-        test_rows=int(np.sum(labelled & test)),
+        rows_read=rows.read,
+        duplicates_removed=rows.read - len(frame),
+        unlabelled=int((~labelled).sum()),
+        train_rows=int((labelled & ~test).sum()),
+        test_rows=int((labelled & test).sum()),
         period=period,
-        files=files,
-        columns=tuple(
-            _summary(frame[name], str(name), str(name) in spec.sensitive, hashes[str(name)])
-            for name in frame.columns
-        ),
+        files=rows.files,
+        columns=tuple(_column(frame[c], h, c in spec.sensitive) for c, h in rows.hashes.items()),
     )
 
 
-def _summary(column: pd.Series, name: str, sensitive: bool, hashes: np.ndarray) -> ColumnSummary:
+def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSummary:
     """Return what is in one column; the values themselves only where they may be shown."""
     import pandas as pd
 
-    missing = int(column.isna().sum())
-    facts: dict[str, Any] = {}
-    if column.dtype.kind == "f" and missing < len(column):
-        facts = {"low": column.min(), "mean": column.mean(), "high": column.max()}
-    counts = pd.Series(hashes).value_counts()
-    if column.dtype.kind not in "fM" and not sensitive and len(counts) <= 50:
-        top = column.value_counts().head(10)
-        facts["top"] = {str(value)[:80]: int(count) for value, count in top.items()}
+    missing, unique = int(column.isna().sum()), int(pd.Series(hashes).nunique())
     kind = {"f": "number", "M": "date"}.get(column.dtype.kind, "text")
-    unique = len(counts) - (missing > 0)
-    return ColumnSummary(name=name, kind=kind, missing=missing, unique=unique, **facts)
+    facts: dict[str, Any] = {}
+    if kind == "number" and missing < len(column):
+        facts = {"low": column.min(), "mean": column.mean(), "high": column.max()}
+    if kind == "text" and not sensitive and unique <= 50:
+        top = column.value_counts().head(10)
+        facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}
+    unique -= missing > 0
+    return ColumnSummary(name=str(column.name), kind=kind, missing=missing, unique=unique, **facts)
 
 
-def require_usable(
-    spec: ModelSpec, frame: pd.DataFrame, test: np.ndarray, snapshot: Snapshot
-) -> None:
-    """Raise UsageError where nothing can be learnt or tested."""
-    target, files = spec.data.target, listed(f.path for f in snapshot.files)
-    values = frame[target].dropna()
-    problems: list[Problem] = []
-    if values.empty:
-        problems.append(Problem("no row has a target", files, target, do="add labels"))
-    elif values.nunique() == 1:
-        only = "one value" if target in spec.sensitive else repr(values.iloc[0])
-        problems.append(
-            Problem("the target is constant: there is nothing to learn", files, target, only)
-        )
-    elif spec.task == "binary":
-        problems += _binary(spec, frame[target], test, files)
-    counts = snapshot
-    if not problems and min(counts.train_rows, counts.test_rows) < 2:
-        problems.append(
-            Problem(
-                "too few rows to train on some and test on others",
-                files,
-                "split",
-                found=f"{counts.train_rows} to train, {counts.test_rows} to test",
-                allowed="at least 2 in each part",
-                do="add rows, or change split.test or split.seed",
-            )
-        )
-    if problems:
-        raise UsageError(*problems)
-
-
-def _binary(spec: ModelSpec, column: pd.Series, test: np.ndarray, files: str) -> list[Problem]:
-    """Return what keeps a two-class target from being learnt and tested."""
-    target = spec.data.target
-    classes = sorted(column.dropna().unique())
-    positive = positive_label(spec, classes)
-    if len(classes) != 2:
-        return [
-            Problem(
-                f"a binary target has two values, this one has {len(classes)}",
-                files,
-                target,
-                found=listed(classes),
-                do="set task: multiclass, or clean the target",
-            )
-        ]
-    if positive not in classes:
-        return [
-            Problem(
-                "the positive value is not in the data",
-                f"{files}, model.yaml",
-                "data.positive",
-                found=positive,
-                allowed=listed(classes),
-            )
-        ]
-    out = []
-    for name, mask in (("train", ~test), ("test", test)):
-        have = set(column[mask].dropna().unique())
-        absent = [c for c in classes if c not in have]
-        if have and absent:
-            out.append(
-                Problem(
-                    f"the {name} part has no row of one class, so it cannot serve",
-                    files,
-                    target,
-                    found=f"no {listed(absent)} among {name} rows",
-                    do="add rows, or change split.test or split.seed",
-                )
-            )
-    return out
+def unusable(
+    spec: ModelSpec, target: pd.Series, test: np.ndarray, snapshot: Snapshot
+) -> Iterator[Problem]:
+    """Yield why nothing can be learnt or tested, the cause before what follows from it."""
+    files, name = listed(f.path for f in snapshot.files), str(target.name)
+    move = "add rows, or change split.test or split.seed"
+    values = sorted(target.dropna().unique())
+    if not values:
+        yield Problem("no row has a target", files, name, do="add labels")
+    if len(values) == 1:
+        found = "one value" if name in spec.sensitive else repr(values[0])
+        yield Problem("the target is constant: there is nothing to learn", files, name, found)
+    if spec.task == "binary":
+        if len(values) != 2:
+            what = f"a binary target has two values, this one has {len(values)}"
+            do = "set task: multiclass, or clean the target"
+            yield Problem(what, files, name, found=listed(values), do=do)
+        positive = positive_label(spec, values)
+        if positive not in values:
+            what, where = "the positive value is not in the data", f"{files}, model.yaml"
+            yield Problem(what, where, "data.positive", positive, allowed=listed(values))
+        for part, mask in (("train", ~test), ("test", test)):
+            absent = sorted(set(values) - set(target[mask].unique()))
+            if len(absent) == 1:
+                what = f"the {part} part has no row of one class, so it cannot serve"
+                yield Problem(what, files, name, f"no {absent[0]} among {part} rows", do=move)
+    if min(snapshot.train_rows, snapshot.test_rows) < 2:
+        what = "too few rows to train on some and test on others"
+        found = f"{snapshot.train_rows} to train, {snapshot.test_rows} to test"
+        yield Problem(what, files, "split", found, allowed="at least 2 in each part", do=move)
 
 
 def positive_label(spec: ModelSpec, classes: Iterable[str]) -> str:
     """Return `data.positive` as the data writes it (true may be ``True``, 1 may be ``1``)."""
-    value = spec.data.positive
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value)
+    text = str(spec.data.positive)
     same = [c for c in classes if c.lower() == text.lower()]
-    return same[0] if isinstance(value, bool) and same else text
+    return same[0] if isinstance(spec.data.positive, bool) and same else text

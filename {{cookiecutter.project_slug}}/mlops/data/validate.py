@@ -14,28 +14,8 @@ from mlops.spec import ModelSpec
 def validate(project: Project, name: str, spec: ModelSpec) -> tuple[Dataset | None, Validation]:
     """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
 
-    Parameters
-    ----------
-    project : Project
-        The repository.
-    name : str
-        The model.
-    spec : ModelSpec
-        Its specification.
-
-    Returns
-    -------
-    dataset : Dataset or None
-        None where declared columns are missing; the contract is not asked then.
-    validation : Validation
-        What model.yaml demands of the columns first, then the contract in its own order.
-
-    Raises
-    ------
-    UsageError
-        When the data cannot be read or learnt from, or the contract is no contract.
-    WorldError
-        When the build folder cannot be written.
+    No dataset where declared columns are missing; the contract is not asked then. UsageError when
+    the data cannot be read or learnt from, or the contract is no contract.
     """
     started = time.perf_counter()
     folder, out = project.folder(name), project.build(name)
