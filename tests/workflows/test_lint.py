@@ -1,6 +1,7 @@
 """Every file under .github, ours and the generated one's, without a single finding."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -43,10 +44,11 @@ def test_schema(folder: Path, schema: str) -> None:
         run("check-jsonschema", "--builtin-schema", schema, *files, folder=folder)
 
 
-def test_actionlint_and_shellcheck(folder: Path) -> None:
-    workflows = sorted(folder.glob("workflows/*.yml"))
-    if workflows:
-        run("actionlint", "-no-color", "-shellcheck", "shellcheck", *workflows, folder=TEMPLATE)
+def test_actionlint_and_shellcheck(folder: Path, tmp_path: Path) -> None:
+    # As a repository of its own: `uses: ./...` starts at its top.
+    shutil.copytree(folder, tmp_path / ".github")
+    run("git", "init", "-q", folder=tmp_path)
+    run("actionlint", "-no-color", "-shellcheck", "shellcheck", folder=tmp_path)
 
 
 def test_zizmor(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -134,8 +135,8 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """The folder for what outlives a run: releases, prediction logs, caches."""
-        return self.root / ".mlops"
+        """The folder for what outlives a run: releases, prediction logs; MLOPS_STATE moves it."""
+        return self.root / (os.environ.get("MLOPS_STATE") or ".mlops")
 
     @property
     def store(self) -> Path:

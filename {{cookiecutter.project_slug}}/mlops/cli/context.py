@@ -1,4 +1,4 @@
-"""The edge of the process: who runs this, where, and what time it is."""
+"""The edge of the process: who runs this, where, what time it is, and where releases lie."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlops import git
+
+if TYPE_CHECKING:
+    from mlops.project import Project
+    from mlops.registry.store import ReleaseStore
 
 
 def utc_now() -> datetime:
@@ -56,3 +61,20 @@ def git_user(root: Path) -> str:
         return git.git(root, "config", "user.name")
     except git.GitError:
         return os.environ.get("USER") or os.environ.get("USERNAME") or "unknown"
+
+
+def in_actions() -> bool:
+    """Return whether this is a job of GitHub Actions."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def release_store(project: Project) -> ReleaseStore:
+    """Return where releases lie: on GitHub where GITHUB_REPOSITORY is set, else in a folder."""
+    if os.environ.get("GITHUB_REPOSITORY"):
+        from mlops.github.client import repository
+        from mlops.github.store import GitHubStore
+
+        return GitHubStore(repository())
+    from mlops.registry.store import FolderStore
+
+    return FolderStore(project.store)

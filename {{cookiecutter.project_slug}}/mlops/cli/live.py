@@ -9,7 +9,7 @@ import typer
 
 from mlops.cli import app
 from mlops.cli.releases import Ref
-from mlops.cli.say import Json, emit, leave, progress
+from mlops.cli.say import Json, as_markdown, emit, leave, progress, summary
 
 Followed = Annotated[str, typer.Argument(metavar="MODEL@STAGE", help="Such as churn@production.")]
 
@@ -28,13 +28,13 @@ def predict(
 
     Example: `mlops predict employment@production people.csv --out answers.csv`
     """
-    from mlops.cli.context import Context
+    from mlops.cli.context import Context, release_store
     from mlops.project import Project
-    from mlops.serving.batch import predict_file
+    from mlops.serving.run import predict_file
 
     project = Project.find()
     now = Context.here(project.root).now
-    answers, version = predict_file(project, ref, data, now(), log)
+    answers, version = predict_file(project, ref, data, now(), log, release_store(project))
     if out is not None:
         from mlops.files import write_text
 
@@ -57,6 +57,7 @@ def serve(
 
     Example: `mlops serve employment@production --port 8000`
     """
+    from mlops.cli.context import release_store
     from mlops.errors import Problem, UsageError
     from mlops.project import Project
     from mlops.serving.run import serve as run
@@ -67,20 +68,21 @@ def serve(
         raise UsageError(
             Problem("a service follows a stage", found=ref, do=f"`mlops serve {name}@production`")
         )
-    run(project, name, project.stage(stage).name, host, port, interval)
+    run(project, name, project.stage(stage).name, host, port, interval, release_store(project))
 
 
 @app.command(rich_help_panel="Use")
 def monitor(
     ref: Followed,
     since: Annotated[str, typer.Option(help="How far back: 12h, 30d, 2w")] = "7d",
+    go_on: Annotated[bool, typer.Option("--go-on", help="Leave with 0 on an alarm too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare what was served lately with what the version was tested on; 1 is an alarm.
 
     Example: `mlops monitor employment@production --since 7d`
     """
-    from mlops.cli.context import Context
+    from mlops.cli.context import Context, release_store
     from mlops.monitoring.monitor import monitor as check
     from mlops.project import Project
     from mlops.registry.journal import ago
@@ -89,6 +91,8 @@ def monitor(
     now = Context.here(project.root).now()
     name, _, stage = ref.partition("@")
     progress()("reading the window, comparing, drawing the report …")
-    done = check(project, name, stage or "production", ago(since, now), now, now)
+    store = release_store(project)
+    done = check(project, name, stage or "production", ago(since, now), now, store=store)
     emit(done.model_dump(mode="json"), done.text(), as_json)
-    leave(not done.alarm)
+    summary(as_markdown(*done.text().splitlines()))
+    leave(go_on or not done.alarm)

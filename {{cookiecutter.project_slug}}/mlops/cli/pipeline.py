@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.say import Json, emit, leave, progress
+from mlops.cli.say import Json, emit, leave, progress, summary
 from mlops.cli.stages import STAGES
 
 Names = Annotated[
@@ -30,7 +30,7 @@ _SHOWN = {
 
 def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> None:
     """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
-    from mlops.cli.context import Context
+    from mlops.cli.context import Context, in_actions
     from mlops.cli.record import facts, record
     from mlops.cli.run import Run
     from mlops.errors import Problem, UsageError
@@ -50,10 +50,12 @@ def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> N
         yes = run.until("report" if verb == "run" else verb)
         good = good and yes
         if verb == "run" and run.fresh:
-            from mlops.registry.journal import append
+            made = record(run)
+            if not in_actions():  # there a job that may push takes it to the journal
+                from mlops.registry.journal import append
 
-            for warning in append(project, record(run)):
-                say(warning)
+                for warning in append(project, made):
+                    say(warning)
         known = facts(run)
         parts = (known.validation, known.training, known.evaluation, known.verdict)
         answers[name] = {
@@ -71,6 +73,7 @@ def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> N
             if verb in {"report", "run"}:
                 for file in ("report.md", "report.html", "card.md"):
                     print(f"  {(run.folder / file).relative_to(project.root)}")
+                summary((run.folder / "report.md").read_text(encoding="utf-8"))
     emit(answers, "", as_json)
     leave(good)
 
@@ -80,6 +83,13 @@ def new(
     name: Annotated[str, typer.Argument(help="Name of the model: a-z, 0-9 and _.")],
     data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
+    task: Annotated[
+        Literal["binary", "multiclass", "regression"] | None,
+        typer.Option(help="What to learn; found out where not given."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="What parts the columns of the CSV; `tab` for a tab.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write the folder of a new model for your own data.
@@ -89,15 +99,16 @@ def new(
     from mlops.project import Project
     from mlops.reporting.terminal import table
     from mlops.scaffold.infer import infer
-    from mlops.scaffold.write import write
+    from mlops.scaffold.write import check_name, write
 
     project = Project.find()
-    found = infer(data, target)
+    check_name(project, name)
+    found = infer(data, target, task, {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter))
     paths = [str(p.relative_to(project.root)) for p in write(project, name, found)]
     text = [table(found.summary, ("column", "is", "why")), ""]
     text += [f"check: {note}" for note in found.notes]
     text += ["", *(f"  {path}" for path in paths), "", f"Next: mlops run {name}"]
-    emit({"files": paths, **found.as_dict()}, "\n".join(text), as_json)
+    emit({"files": paths, **found.model_dump(mode="json")}, "\n".join(text), as_json)
 
 
 @app.command(rich_help_panel="Make a model")

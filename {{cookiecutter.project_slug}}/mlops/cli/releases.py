@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.say import Json, emit, leave, progress
+from mlops.cli.say import Json, as_markdown, emit, leave, outputs, progress, summary
 
 Ref = Annotated[
     str, typer.Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest.")
@@ -31,28 +32,59 @@ def here(actor: str | None = None) -> tuple[Any, str, Any]:
 
 
 @app.command(rich_help_panel="Release")
-def register(name: Model, actor: Actor = None, as_json: Json = False) -> None:
+def register(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="None: all that were built and may be promoted."),
+    ] = None,
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
     """Make a version of what was run: a commit, a git tag and a release.
 
     Example: `mlops register employment`
     """
+    from mlops.results import Verdict
+
+    project, who, now = here(actor)
+    built = [n for n in project.models() if (project.build(n) / "verdict.json").is_file()]
+    good = [n for n in built if Verdict.load(project.build(n)).decision == "promote"]
+    answers = [_register(project, n, who, now) for n in ([name] if name else good)]
+    texts = [
+        f"{a['ref']} {'is registered' if a['created'] else 'was registered already'}"
+        for a in answers
+    ]
+    outputs(models=[answer["ref"].split("@")[0] for answer in answers])
+    summary(as_markdown("", *texts, *(note for answer in answers for note in answer["notes"])))
+    emit(answers[0] if name else answers, "\n".join(texts) or "nothing to register", as_json)
+
+
+def _register(project: Any, name: str, who: str, now: Any) -> dict[str, Any]:
+    from mlops.cli.context import in_actions, release_store
     from mlops.registry.publish import register as do
     from mlops.results import Record
 
-    project, who, now = here(actor)
     _require_fresh(project, name)
-    record = project.build(name) / "record.json"
-    run = Record.load(record.parent).id if record.is_file() else ""
-    done = do(project, name, actor=who, run=run, now=now)
-    say = progress()
-    for note in done.notes:
-        say(f"note: {note}")
-    text = f"{done.version.ref} {'is registered' if done.created else 'was registered already'}"
-    emit(
-        {"version": done.version.number, "ref": done.version.ref, "created": done.created},
-        text,
-        as_json,
-    )
+    build = project.build(name)
+    record = Record.load(build) if (build / "record.json").is_file() else None
+    run, store = record.id if record else "", release_store(project)
+    done = do(project, name, actor=who, run=run, now=now, store=store)
+    notes = list(done.notes)
+    if record and in_actions():  # the job that ran it may not push
+        from mlops.registry.journal import append
+
+        notes += append(project, record)
+    if os.environ.get("ATTESTED") == "false":
+        notes.append("not attested, for which this plan has no right; the chain of digests holds")
+    for note in notes:
+        progress()(f"note: {note}")
+    version = done.version
+    return {
+        "version": version.number,
+        "ref": version.ref,
+        "created": done.created,
+        "notes": notes,
+    }
 
 
 def _require_fresh(project: Any, name: str) -> None:
@@ -83,16 +115,29 @@ def promote(
     reason: Reason = "",
     approver: Approver = None,
     actor: Actor = None,
+    ask: Annotated[
+        bool, typer.Option("--ask", help="Where nobody has approved: say who may, and go on.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Put a version into a stage, where the services that follow the stage take it up.
 
     Example: `mlops promote employment@v1.1.0 production -m "better on the new census"`
     """
+    from mlops.cli.context import release_store
     from mlops.registry.stages import promote as do
 
     project, who, now = here(actor)
-    done = do(project, ref, stage, actor=who, approver=approver, reason=reason, now=now)
+    approver = approver or _reviewer(project, stage)
+    if ask and not approver and (able := project.stage(stage).approvers):
+        text = f"{ref} waits: {', '.join(able)} may put it into {stage}, by the workflow promote"
+        summary(text)
+        emit({"version": ref, "stage": stage, "created": False}, text, as_json)
+        return
+    store = release_store(project)
+    done = do(
+        project, ref, stage, actor=who, approver=approver, reason=reason, now=now, store=store
+    )
     _assigned(done, as_json)
 
 
@@ -109,16 +154,32 @@ def rollback(
 
     Example: `mlops rollback employment production -m "complaints since Monday"`
     """
+    from mlops.cli.context import release_store
     from mlops.registry.stages import rollback as do
 
     project, who, now = here(actor)
-    done = do(project, name, stage, actor=who, approver=approver, reason=reason, now=now)
+    approver, store = approver or _reviewer(project, stage), release_store(project)
+    done = do(
+        project, name, stage, actor=who, approver=approver, reason=reason, now=now, store=store
+    )
     _assigned(done, as_json)
+
+
+def _reviewer(project: Any, stage: str) -> str | None:
+    """Return who approved this job's deployment, where GitHub Actions runs it and asked anybody."""
+    from mlops.cli.context import in_actions
+
+    if not in_actions() or not project.stage(stage).approvers:
+        return None
+    from mlops.github.client import approved_by, repository
+
+    return approved_by(repository(), stage)
 
 
 def _assigned(done: Any, as_json: bool) -> None:
     before = f" (before: {done.replaced.number})" if done.replaced else ""
     text = f"{done.version.ref} {'is now' if done.created else 'is already'} in {done.stage}"
+    summary(text)
     replaced = done.replaced.number if done.replaced else None
     emit(
         {
@@ -144,10 +205,11 @@ def pull(
 
     Example: `mlops pull employment@production --out ./model`
     """
+    from mlops.cli.context import release_store
     from mlops.registry.verify import fetch
 
     project, _, _ = here()
-    bundle = fetch(project, ref)
+    bundle = fetch(project, ref, release_store(project))
     name = f"{bundle.version.model}-{bundle.version.number}"
     folder = out if out != Path() else project.root / "build" / "pulled" / name
     paths = [str(path) for path in bundle.save(folder)]
@@ -160,12 +222,15 @@ def reproduce(ref: Ref, as_json: Json = False) -> None:
 
     Example: `mlops reproduce employment@v1.0.0`
     """
+    from mlops.cli.context import release_store
     from mlops.registry.reproduce import reproduce as again
 
     project, _, _ = here()
     progress()(f"training {ref} again in a worktree of its own …")
-    done = again(project, ref)
+    done = again(project, ref, release_store(project))
     word = "the same bytes" if done.same else "OTHER BYTES"
     text = [f"{done.version}: {word}", f"  then  {done.expected}", f"  now   {done.found}"]
-    emit(vars(done), "\n".join([*text, *(f"  {d}" for d in done.differences)]), as_json)
+    text += [f"  {difference}" for difference in done.differences]
+    summary("\n".join(text))
+    emit(vars(done), "\n".join(text), as_json)
     leave(done.same)

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops import git
-from mlops.cli.context import Context
+from mlops.cli.context import Context, release_store
 from mlops.cli.stages import STAGES, Ledger
-from mlops.files import write_text
+from mlops.files import write_json, write_text
 from mlops.project import Project
 from mlops.results import Evaluation, Result, Training
 from mlops.spec import ModelSpec
@@ -143,6 +143,7 @@ class Run:
 
         known = facts(self, rows=True)
         info = {"Commit": self.commit or "", "Made": f"{self.started:%Y-%m-%d %H:%M} UTC"}
+        write_json(self.folder / "spec.json", self.spec.model_dump(mode="json"))
         write_text(self.folder / "report.md", markdown(known))
         write_text(self.folder / "report.html", html(known))
         write_text(self.folder / "card.md", card(known, info))
@@ -190,7 +191,8 @@ class Run:
         from mlops.registry.verify import fetch
 
         version = self.champion_version
-        return fetch(self.project, f"{self.name}@{version}") if version else None
+        ref = f"{self.name}@{version}"
+        return fetch(self.project, ref, release_store(self.project)) if version else None
 
     @cached_property
     def champion(self) -> Model | None:

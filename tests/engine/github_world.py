@@ -1,0 +1,197 @@
+"""A small GitHub for the tests of the engine's room: the few requests it makes, and faults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlparse
+
+import pytest
+
+REPOSITORY = "acme/demo"
+Thing = dict[str, Any]
+
+
+class GitHub:
+    """What the repository holds; `faults` maps "METHOD path-pattern" to answers still to give."""
+
+    def __init__(self) -> None:
+        self.releases: dict[int, Thing] = {}
+        self.assets: dict[int, Thing] = {}
+        self.issues: dict[int, Thing] = {}
+        self.comments: dict[int, Thing] = {}
+        self.pulls: list[Thing] = []
+        self.approvals: list[Thing] = []
+        self.dispatches: list[Thing] = []
+        self.requests: list[str] = []
+        self.faults: list[tuple[str, int | str, dict[str, str], bool]] = []
+        self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
+        self._last = 100
+
+    def fail(
+        self, pattern: str, answer: int | str, obeyed: bool = False, times: int = 1, **headers: str
+    ) -> None:
+        """Let requests get an error, or no answer ("lost"), though they may have been obeyed."""
+        named = {key.replace("_", "-"): value for key, value in headers.items()}
+        self.faults += [(pattern, answer, named, obeyed)] * times
+
+    def new(self, where: dict[int, Thing], path: str, **facts: Any) -> Thing:
+        self._last += 1
+        url = f"{self.url}/repos/{REPOSITORY}/{path}/{self._last}"
+        where[self._last] = {"id": self._last, "url": url, "html_url": f"html:{url}", **facts}
+        return where[self._last]
+
+    def user(self) -> Thing:
+        return {"login": self.login, "type": self.kind, "url": f"{self.url}/users/x"}
+
+    def issue(self, number: int) -> Thing:
+        facts = self.issues.get(number)
+        return facts or {"number": number, "url": f"{self.url}/repos/{REPOSITORY}/issues/{number}"}
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
+        """Do what a request asks; None is 404."""
+        given = json.loads(body) if body[:1] == b"{" and "/assets" not in path else {}
+        parts = path.split("/")
+        match method, parts:
+            case "GET", ["releases"]:
+                return [self._release(r) for r in self.releases.values()]
+            case "POST", ["releases"]:
+                made = self.new(self.releases, "releases", **given)
+                made["upload_url"] = f"{made['url']}/assets{{?name,label}}"
+                return self._release(made)
+            case "GET", ["releases", "tags", tag]:
+                named = [r for r in self.releases.values() if r["tag_name"] == unquote(tag)]
+                return next((self._release(r) for r in named if not r["draft"]), None)
+            case "GET", ["releases", "assets", key]:
+                return self.assets[int(key)]["content"] if int(key) in self.assets else None
+            case "DELETE", ["releases", "assets", key]:
+                return self.assets.pop(int(key), None) and ""
+            case "PATCH", ["releases", key]:
+                self.releases[int(key)].update(given)
+                return self._release(self.releases[int(key)])
+            case "DELETE", ["releases", key]:
+                return self.releases.pop(int(key), None) and ""
+            case "GET", ["releases", key, "assets"]:
+                return [a for a in self._assets(int(key))]
+            case "POST", ["releases", key, "assets"]:
+                if any(a["name"] == query["name"] for a in self._assets(int(key))):
+                    return 422
+                made = self.new(self.assets, "releases/assets", name=query["name"], of=int(key))
+                digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+                made |= {"state": "uploaded", "digest": digest, "content": body}
+                return self._shown(made)
+            case "GET", ["issues"]:
+                found = [i for i in self.issues.values() if i["state"] == query["state"]]
+                return [i for i in found if query["labels"] in [x["name"] for x in i["labels"]]]
+            case "POST", ["issues"]:
+                made = self.new(self.issues, "issues", state="open", user=self.user(), **given)
+                made |= {"number": made["id"], "labels": [{"name": x} for x in given["labels"]]}
+                return made
+            case "PATCH", ["issues", key]:
+                return self.issues[int(key)].update(given) or self.issues[int(key)]
+            case "GET", ["issues", key]:
+                return self.issue(int(key))
+            case "GET", ["issues", key, "comments"]:
+                return [c for c in self.comments.values() if c["on"] == int(key)]
+            case "POST", ["issues", key, "comments"]:
+                return self.new(
+                    self.comments, "issues/comments", on=int(key), user=self.user(), **given
+                )
+            case "PATCH", ["issues", "comments", key]:
+                return self.comments[int(key)].update(given) or self.comments[int(key)]
+            case "GET", ["pulls"]:
+                return [p for p in self.pulls if p["head"]["label"] == query["head"]]
+            case "POST", ["dispatches"]:
+                self.dispatches.append(given)
+                return ""
+            case "POST", ["attestations"]:
+                return {"id": 1}
+            case "GET", ["actions", "runs", _, "approvals"]:
+                return self.approvals
+        return None
+
+    def _assets(self, release: int) -> list[Thing]:
+        return [self._shown(a) for a in self.assets.values() if a["of"] == release]
+
+    def _shown(self, asset: Thing) -> Thing:
+        return {key: value for key, value in asset.items() if key != "content"}
+
+    def _release(self, release: Thing) -> Thing:
+        return {**release, "assets": self._assets(release["id"])}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    world: GitHub
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _serve(self) -> None:
+        parsed = urlparse(self.path)
+        path = re.sub(rf"^/(repos/)?{REPOSITORY}/|^/repos/{REPOSITORY}/", "", parsed.path)
+        query = {key: values[0] for key, values in parse_qs(parsed.query).items()}
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        line = f"{self.command} {path}"
+        world = self.world
+        world.requests.append(line)
+        fault = next((f for f in world.faults if re.fullmatch(f[0], line)), None)
+        if fault:
+            world.faults.remove(fault)
+            if fault[3]:
+                world.answer(self.command, path, query, body)
+            if fault[1] == "lost":
+                self.connection.close()
+                return
+            self._send(int(fault[1]), {"message": "a fault of the test"}, fault[2])
+            return
+        answer = world.answer(self.command, path, query, body)
+        if answer is None or isinstance(answer, int):
+            self._send(answer or 404, {"message": "Not Found"})
+        else:
+            self._send(204 if answer == "" else 200, answer)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = _serve
+
+    def _send(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
+        raw = b"" if status == 204 else raw
+        self.send_response(status)
+        kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
+        for key, value in {"Content-Type": kind, **(headers or {})}.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+
+@contextmanager
+def running() -> Iterator[GitHub]:
+    world = GitHub()
+    handler = type("Handler", (_Handler,), {"world": world})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    world.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True)
+    thread.start()
+    try:
+        yield world
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(name="github")
+def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    with running() as world:
+        monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
+        monkeypatch.setenv("GITHUB_API_URL", world.url)
+        monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
+        monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
+        for name in ("GITHUB_ACTIONS", "GITHUB_EVENT_PATH", "GITHUB_OUTPUT"):
+            monkeypatch.delenv(name, raising=False)
+        yield world

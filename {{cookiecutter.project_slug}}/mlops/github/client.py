@@ -1,0 +1,97 @@
+"""The one client of GitHub's API: where it is, who we are, and when to try again."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlops.errors import Problem, UsageError, WorldError
+
+if TYPE_CHECKING:
+    from github.Repository import Repository
+
+Answer = TypeVar("Answer")
+BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
+TIMEOUT = int(os.environ.get("MLOPS_HTTP_TIMEOUT") or 30)  # seconds without an answer
+_ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
+_ADVICE = {
+    401: "set GITHUB_TOKEN to a token that is valid",
+    403: "give this job's `permissions:` what the request needs",
+    404: "look at GITHUB_REPOSITORY; a token that may not see something gets this answer too",
+}
+
+
+def repository() -> Repository:
+    """Return the repository that GITHUB_REPOSITORY names, without asking for anything yet."""
+    from github import Auth, Github
+
+    name, token = os.environ.get("GITHUB_REPOSITORY", ""), os.environ.get("GITHUB_TOKEN")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise UsageError(Problem("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name))
+    return Github(
+        base_url=os.environ.get("GITHUB_API_URL") or "https://api.github.com",
+        auth=Auth.Token(token) if token else None,
+        timeout=TIMEOUT,
+        retry=None,  # `ask` does it
+        seconds_between_requests=None,
+        seconds_between_writes=None,
+        per_page=100,
+        lazy=True,
+    ).get_repo(name)
+
+
+def ask(what: str, action: Callable[[], Answer]) -> Answer:
+    """Do an action, and again where GitHub fails, is too busy or does not answer; else WorldError.
+
+    An answer that got lost may have been a yes. So an action that creates something looks first
+    whether it is there, and is repeated as a whole.
+    """
+    from github import GithubException
+    from requests import RequestException
+
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return action()
+        except (GithubException, RequestException) as error:
+            answer: Any = error if isinstance(error, GithubException) else error.response
+            status = int(getattr(answer, "status", 0) or getattr(answer, "status_code", 0))
+            headers = {k.lower(): v for k, v in (getattr(answer, "headers", None) or {}).items()}
+            wait = _wait(status, headers, attempt)
+            if attempt < _ATTEMPTS and wait is not None and wait <= _PATIENCE:
+                time.sleep(wait)
+                continue
+            said = f"answered {status}" if status else "did not answer"
+            raise WorldError(
+                Problem(
+                    f"GitHub {said} when asked to {what}",
+                    found=" ".join(str(error).split())[:300],
+                    do=_ADVICE.get(status, "run it again: what is done is not done twice"),
+                )
+            ) from error
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _wait(status: int, headers: dict[str, str], attempt: int) -> float | None:
+    """Return how many seconds to wait before another attempt; None where it would be in vain."""
+    pause = float(os.environ.get("MLOPS_RETRY_SECONDS") or 1) * 2.0 ** (attempt - 1)
+    if status in (403, 429):
+        if "retry-after" in headers:
+            return float(headers["retry-after"])
+        if headers.get("x-ratelimit-remaining") == "0":
+            return max(float(headers.get("x-ratelimit-reset", 0)) - time.time() + 1, pause)
+    return pause if status in (0, 429) or status >= 500 else None
+
+
+def approved_by(repository: Repository, environment: str) -> str | None:
+    """Return who approved this run's deployment to an environment, None where nobody was asked."""
+    url = f"{repository.url}/actions/runs/{os.environ.get('GITHUB_RUN_ID', '0')}/approvals"
+    get = repository.requester.requestJsonAndCheck
+    _, reviews = ask("say who approved this run", lambda: get("GET", url))
+    for review in reviews or []:
+        named = {place["name"] for place in review["environments"]}
+        if review["state"] == "approved" and environment in named:
+            return f"@{review['user']['login']}"
+    return None
