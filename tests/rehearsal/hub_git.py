@@ -1,0 +1,204 @@
+"""The hub's git side: bare repositories, what GitHub would refuse to take, git over HTTP."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ZERO = "0" * 40
+# What is refused is decided in the hub, but for what only the pushed objects can show.
+_HOOK = """#!/bin/sh
+if [ -n "$HUB_REFUSED" ]; then echo "$HUB_REFUSED" >&2; exit 1; fi
+[ "$HUB_WORKFLOWS" = no ] || exit 0
+while read -r old new ref; do
+  case "$new" in *[!0]*) ;; *) continue ;; esac
+  file=$(git log --format= --name-only "$new" --not --all -- .github/workflows | head -n 1)
+  [ -z "$file" ] && continue
+  echo "refusing to allow a GitHub App to create or update workflow \\`$file\\`" \\
+    "without \\`workflows\\` permission" >&2
+  exit 1
+done
+"""
+
+
+class GitError(Exception):
+    """Git refused."""
+
+
+@dataclass(frozen=True)
+class Update:
+    """A ref that moved; ``ZERO`` for one that was or is not there."""
+
+    ref: str
+    old: str
+    new: str
+
+
+class Bare:
+    """A bare repository.
+
+    Parameters
+    ----------
+    path : Path
+        Made with an empty branch ``main`` when nothing is there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            path.mkdir(parents=True)
+            self.run("init", "--quiet", "--bare", "--initial-branch=main")
+        self.run("config", "http.receivepack", "true")
+        self.run("config", "uploadpack.allowAnySHA1InWant", "true")
+        hook = path / "hooks" / "pre-receive"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(_HOOK, encoding="utf-8")
+        hook.chmod(0o755)
+
+    def run(self, *arguments: str, given: str | None = None, actor: str = "GitHub") -> str:
+        """Return what a git command says.
+
+        Raises
+        ------
+        GitError
+            When it fails.
+        """
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            env=_environment(actor),
+            input=given,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+        if done.returncode:
+            raise GitError(done.stderr.strip() or done.stdout.strip())
+        return done.stdout.rstrip("\n")
+
+    def raw(self, *arguments: str) -> bytes:
+        """Return the bytes that a git command writes."""
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            env=_environment("GitHub"),
+            capture_output=True,
+            check=True,
+        ).stdout
+
+    def refs(self) -> dict[str, str]:
+        """Return every ref and the object that it points to."""
+        rows = self.run("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        return dict(row.rsplit(" ", 1) for row in rows)
+
+    def resolve(self, name: str, kind: str = "commit") -> str | None:
+        """Return the object of that kind that a name stands for."""
+        try:
+            return self.run(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{{kind}}}"
+            )
+        except GitError:
+            return None
+
+    def update(self, ref: str, new: str, old: str | None = None) -> None:
+        """Move, make or (to ``ZERO``) remove a ref, if it still is ``old``."""
+        self.run("update-ref", ref, new, *([] if old is None else [old]))
+
+    def changed(self, old: str, new: str, options: str = "--name-only") -> list[str]:
+        """Return the files in which two commits differ; all of ``new`` when ``old`` is nothing."""
+        base = self.run("hash-object", "-t", "tree", "-w", "/dev/null") if old == ZERO else old
+        found = self.run(
+            "-c", "core.quotePath=false", "diff", "--no-renames", "-z", options, base, new
+        )
+        return [part for part in found.split("\0") if part]
+
+    def common(self, one: str, other: str) -> str:
+        """Return the commit at which two histories part; ``ZERO`` for two that share nothing."""
+        try:
+            return self.run("merge-base", one, other)
+        except GitError:
+            return ZERO
+
+    def merge(
+        self, base: str, head: str, message: str, actor: str, squash: bool = False
+    ) -> str | None:
+        """Return the commit that merges two; None when they conflict."""
+        try:
+            tree = self.run("merge-tree", "--write-tree", base, head).splitlines()[0]
+        except GitError:
+            return None
+        parents = ["-p", base] if squash else ["-p", base, "-p", head]
+        return self.run("commit-tree", tree, *parents, given=message, actor=actor)
+
+
+def _environment(actor: str) -> dict[str, str]:
+    """Return variables under which the machine's own git settings have no say."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nonexistent",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        **{f"GIT_{who}_NAME": actor for who in ("AUTHOR", "COMMITTER")},
+        **{
+            f"GIT_{who}_EMAIL": f"{actor}@users.noreply.github.com"
+            for who in ("AUTHOR", "COMMITTER")
+        },
+    }
+
+
+def commands(body: bytes) -> list[Update]:
+    """Return what a push asks for, from the first lines of its request."""
+    found = []
+    at = 0
+    while length := int(body[at : at + 4] or b"0", 16):
+        line = body[at + 4 : at + length].split(b"\0")[0].decode(errors="replace").strip()
+        at += length
+        if line.startswith(("shallow ", "push-cert")):
+            continue
+        old, new, ref = line.split(" ", 2)
+        found.append(Update(ref, old, new))
+    return found
+
+
+def http_backend(
+    bare: Bare,
+    method: str,
+    tail: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    variables: Mapping[str, str],
+) -> tuple[int, list[tuple[str, str]], bytes]:
+    """Return git's own answer to a request of git's protocol: status, headers, body.
+
+    Parameters
+    ----------
+    tail : str
+        The path below the repository, such as ``/info/refs``.
+    variables : mapping
+        For the hook.
+    """
+    environment = {
+        **_environment("GitHub"),
+        **variables,
+        "GIT_PROJECT_ROOT": str(bare.path.parent),
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "PATH_INFO": f"/{bare.path.name}{tail}",
+        "REQUEST_METHOD": method,
+        "QUERY_STRING": query,
+        "CONTENT_TYPE": headers.get("Content-Type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_CONTENT_ENCODING": headers.get("Content-Encoding", ""),
+        "GIT_PROTOCOL": headers.get("Git-Protocol", ""),
+        "REMOTE_ADDR": "127.0.0.1",
+    }
+    done = subprocess.run(
+        ["git", "http-backend"], env=environment, input=body, capture_output=True, check=False
+    )
+    head, _, content = done.stdout.partition(b"\r\n\r\n")
+    pairs = [line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line]
+    status = next((int(v.split()[0]) for k, v in pairs if k == "Status"), 200)
+    return status, [(k, v) for k, v in pairs if k != "Status"], content
