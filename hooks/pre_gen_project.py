@@ -122,7 +122,9 @@ def problems(answers: dict[str, str]) -> list[str]:
         ),
         (
             "model_name",
-            name_problem(answers["model_name"], r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?", RESERVED_MODELS),
+            name_problem(
+                answers["model_name"], r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?", RESERVED_MODELS
+            ),
             "up to 40 lowercase letters, digits and _, a letter first; no word of the Python "
             "language; not all, journal, mlops, models, tests or a Windows device such as con",
             "Take a name such as churn or house_prices.",

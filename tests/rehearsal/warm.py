@@ -1,0 +1,95 @@
+"""A warm environment: what `make setup` would install is there already, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+# Not for jobs: the interpreter is linked anew, the engine is the one that was checked out.
+_LEFT_OUT = re.compile(r"(python|pip)[\d.]*|[Aa]ctivate.*|mlops|act")
+
+_RESTORE = """# Give the checkout the environment that `make setup` would install: the libraries
+# from the folder of one that is installed, its own engine as `pip install -e` would.
+set -euo pipefail
+cd "$GITHUB_WORKSPACE"
+[ -f requirements.txt ] && [ ! -e .venv ] || exit 0
+cp -RP "{warm}/venv" .venv
+echo "$GITHUB_WORKSPACE" >> .venv/{site}/rehearsal.pth
+touch .venv/.ready
+echo "rehearsal: a warm .venv stands for what make setup would install from requirements.txt"
+"""
+# act gives every step a terminal; GitHub gives it none, and nothing to read.
+_SHELL = """#!{bash}
+[ -t 0 ] || exec {shell} "$@"
+{shell} "$@" < /dev/null 2>&1 | cat
+exit "${{PIPESTATUS[0]}}"
+"""
+_WRAPPER = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" {what} "$@"\n'
+
+
+def warm(root: Path) -> tuple[Path, Path]:
+    """Prepare the programs of a runner's image and the environment that set-up restores.
+
+    Parameters
+    ----------
+    root : Path
+        Of the rehearsal.
+
+    Returns
+    -------
+    Path
+        A folder for PATH with Python, uv and shells, and none of the libraries.
+    Path
+        A folder with `restore.sh`.
+    """
+    base = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
+    tools = root / "bin"
+    tools.mkdir(parents=True)
+    for name in ("python", "python3"):
+        (tools / name).symlink_to(base)
+    installed = Path(sysconfig.get_path("scripts"))
+    for name in ("bash", "sh"):
+        text = _SHELL.format(shell=shutil.which(name), bash=shutil.which("bash"))
+        (tools / name).write_text(text, encoding="utf-8")
+        (tools / name).chmod(0o755)
+    if (installed / "uv").is_file():
+        (tools / "uv").symlink_to(installed / "uv")
+
+    folder = root / "warm"
+    scripts = folder / "venv" / "bin"
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = Path("lib", version, "site-packages")
+    scripts.mkdir(parents=True)
+    (folder / "venv" / site).mkdir(parents=True)
+    for name in ("python", "python3", version):
+        (scripts / name).symlink_to(base)
+    for program in sorted(installed.iterdir()):
+        if program.is_file() and not _LEFT_OUT.fullmatch(program.name):
+            _link(program, scripts / program.name)
+    _script(scripts / "mlops", "-P -m mlops")
+    libraries = f"{sysconfig.get_path('purelib')}\n"
+    (folder / "venv" / site / "rehearsal.pth").write_text(libraries, encoding="utf-8")
+    lines = [f"home = {base.parent}", "include-system-site-packages = false"]
+    (folder / "venv" / "pyvenv.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    restore = _RESTORE.format(warm=folder, site=site.as_posix())
+    (folder / "restore.sh").write_text(restore, encoding="utf-8")
+    return tools, folder
+
+
+def _link(program: Path, to: Path) -> None:
+    """Link a program; one in Python runs under the new environment's interpreter."""
+    with program.open("rb") as file:
+        first = file.readline()
+    if first.startswith(b"#!") and b"python" in first and os.access(program, os.X_OK):
+        _script(to, f"'{program}'")
+    else:
+        to.symlink_to(program)
+
+
+def _script(path: Path, what: str) -> None:
+    path.write_text(_WRAPPER.format(what=what), encoding="utf-8")
+    path.chmod(0o755)
