@@ -20,11 +20,10 @@ def progress(prefix: str = "") -> Callable[[str], None]:
     """
 
     def say(line: str) -> None:
-        under_way = line.endswith("…")
-        if not under_way or sys.stderr.isatty():
-            print(
-                f"{prefix}{line:<30}", end="\r" if under_way else "\n", file=sys.stderr, flush=True
-            )
+        terminal, under_way = sys.stderr.isatty(), line.endswith("…")
+        text = f"{prefix}{line:<30}" if terminal else f"{prefix}{line}"
+        if terminal or not under_way:
+            print(text, end="\r" if under_way else "\n", file=sys.stderr, flush=True)
 
     return say
 
