@@ -441,6 +441,8 @@ def test_ctrl_c_in_training_leaves_nothing_half_written(make_project: Make) -> N
         env={**os.environ, "PYTHONPATH": str(ENGINE)},
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever starts the tests in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60
     while not (project.root / "fitting").exists():
