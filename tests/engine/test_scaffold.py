@@ -373,7 +373,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256))
         ("t.csv", b"a,b,y\n", "no rows"),
         ("t.csv", PNG, "binary"),
         ("t.xlsx", archive("xl/workbook.xml"), "Excel"),
-        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n"), "gzip"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0), "gzip"),
         ("t.csv", pd.DataFrame({"a": [1], "y": [2]}).to_parquet(), "ends in .parquet"),
         ("t.parquet", b"a,b\n1,2\n", "not a Parquet file"),
         ("t.parquet", b"PAR1" + b"\0" * 20, "not a Parquet file"),
