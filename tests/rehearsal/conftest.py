@@ -9,6 +9,9 @@ import pytest
 
 from rehearsal.hub import Hub
 from rehearsal.hub_desk import Desk, started
+from rehearsal.stories import released, story
+
+__all__ = ["alice", "hub", "released", "story"]
 
 
 @pytest.fixture

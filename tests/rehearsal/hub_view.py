@@ -226,6 +226,7 @@ class View:
             "head_repository": self.repository(record["head_owner"]),
             "head_commit": {"id": record["head_sha"]},
             "previous_attempt_url": None,
+            "run_started_at": record["created_at"],
             "html_url": f"{self.html}/actions/runs/{record['id']}",
         }
         return self.of("workflow-run", over, _30433642=record["id"])
