@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.data.contract import check
-from mlops.data.validate import validate
+from mlops.data.contract import check, validate
 from mlops.errors import UsageError
 from mlops.results import Expectation, Snapshot, Validation
 from mlops.spec import ModelSpec

@@ -17,9 +17,9 @@ from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score
 
 from engine.conftest import Trained, rows_of, train_in
 from mlops.errors import UsageError
-from mlops.evaluation.bench import Bench
 from mlops.evaluation.checks import evaluate
 from mlops.evaluation.compare import _pipelines
+from mlops.evaluation.outcome import Bench
 from mlops.evaluation.slices import fairness, group, slices
 from mlops.project import Project
 from mlops.results import Check, Evaluation

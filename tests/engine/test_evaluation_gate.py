@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from engine.conftest import Trained
-from mlops.evaluation.bench import Bench
 from mlops.evaluation.gate import decide, figure, judge, which_rule
+from mlops.evaluation.outcome import Bench
 from mlops.results import (
     Check,
     Comparison,

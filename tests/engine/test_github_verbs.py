@@ -102,7 +102,7 @@ def test_nothing_to_register(job: Job) -> None:
 
 
 def test_a_service_that_answers_otherwise(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlops.cli import smoke
+    from mlops.cli import live as smoke
 
     job("run", "churn")
     job("register")

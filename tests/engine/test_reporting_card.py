@@ -9,7 +9,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from mlops.reporting.card import card
+from mlops.reporting.render import card
 
 from . import reporting_facts as known
 

@@ -15,7 +15,7 @@ import pytest
 
 from mlops.reporting.charts import charts
 from mlops.reporting.facts import Everything, Rows
-from mlops.reporting.html import html
+from mlops.reporting.render import html
 
 from . import reporting_facts as known
 
@@ -110,7 +110,7 @@ def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:
     assert html(known.everything()) == here
     code = (
         "import sys; from engine.reporting_facts import everything as facts; "
-        "from mlops.reporting.html import html; sys.stdout.buffer.write(html(facts()).encode())"
+        "from mlops.reporting.render import html; sys.stdout.buffer.write(html(facts()).encode())"
     )
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "42"}

@@ -13,8 +13,7 @@ from markdown_it.token import Token
 
 from mlops.project import Cost
 from mlops.reporting.facts import Run, summary
-from mlops.reporting.html import html
-from mlops.reporting.markdown import LIMIT, escape, markdown
+from mlops.reporting.render import LIMIT, escape, html, markdown
 from mlops.reporting.words import clean
 from mlops.results import Group
 

@@ -20,8 +20,8 @@ from mlops.errors import Problem, Refused, WorldError
 from mlops.results import Feature, Signature
 from mlops.serving import app as service
 from mlops.serving.app import create_app
-from mlops.serving.follower import Follower, Served
 from mlops.serving.log import PredictionLog
+from mlops.serving.run import Follower, Served
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIGNATURE = Signature(

@@ -46,12 +46,16 @@ class MlopsError(Exception):
     ----------
     *problems : Problem or str
         All problems at once, so that one attempt shows everything there is to mend.
+    **about : str
+        The other parts of the one problem that a text stands for: file, key, found, allowed, do.
     """
 
     exit_code = 2
 
-    def __init__(self, *problems: Problem | str) -> None:
-        self.problems = tuple(p if isinstance(p, Problem) else Problem(p) for p in problems)
+    def __init__(self, *problems: Problem | str, **about: str) -> None:
+        self.problems = tuple(
+            p if isinstance(p, Problem) else Problem(p, **about) for p in problems
+        )
         super().__init__("\n".join(str(p) for p in self.problems))
 
 

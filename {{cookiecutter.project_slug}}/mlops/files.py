@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import Problem, WorldError
+from mlops.errors import WorldError
 
 _ADVICE = {
     errno.ENOSPC: "free some disk space and run the command again; nothing was half written",
@@ -48,11 +48,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def cannot(verb: str, path: Path, error: OSError) -> WorldError:
     """Return the error for an operation that the operating system refused."""
     return WorldError(
-        Problem(
-            f"cannot {verb} this file: {(error.strerror or str(error)).lower()}",
-            file=str(path),
-            do=_ADVICE.get(error.errno or 0, "look at the path and its permissions"),
-        )
+        f"cannot {verb} this file: {(error.strerror or str(error)).lower()}",
+        file=str(path),
+        do=_ADVICE.get(error.errno or 0, "look at the path and its permissions"),
     )
 
 
@@ -88,7 +86,7 @@ def read_json(path: Path) -> Any:
         raise cannot("read", path, error) from error
     except ValueError as error:
         raise WorldError(
-            Problem(f"this file is not JSON: {error}", file=str(path), do="delete it and run again")
+            f"this file is not JSON: {error}", file=str(path), do="delete it and run again"
         ) from error
 
 

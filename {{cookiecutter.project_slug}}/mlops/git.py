@@ -42,7 +42,7 @@ def git_bytes(
             check=False,
         )
     except FileNotFoundError as error:
-        raise WorldError(Problem("git is not installed", do="install git and try again")) from error
+        raise WorldError("git is not installed", do="install git and try again") from error
     if done.returncode:
         raise GitError(arguments, done.stderr.decode("utf-8", "replace"))
     return done.stdout
@@ -69,15 +69,13 @@ def require_repository(root: Path) -> None:
     """Raise UsageError unless `root` is in a git repository with at least one commit."""
     if not is_repository(root):
         raise UsageError(
-            Problem(
-                "this folder is not a git repository; the registry lives in git",
-                file=str(root),
-                do="`git init -b main && git add -A && git commit -m 'First commit'`",
-            )
+            "this folder is not a git repository; the registry lives in git",
+            file=str(root),
+            do="`git init -b main && git add -A && git commit -m 'First commit'`",
         )
     if head(root) is None:
         raise UsageError(
-            Problem("this git repository has no commit yet", file=str(root), do="commit your files")
+            "this git repository has no commit yet", file=str(root), do="commit your files"
         )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mlops.errors import Problem, UsageError, did_you_mean
+from mlops.errors import UsageError, did_you_mean
 from mlops.files import canonical_json, digest_of, sha256
 from mlops.spec import ModelSpec, Strict
 from mlops.specfile import load_spec, load_yaml, parse
@@ -87,11 +87,9 @@ class Project:
             if (folder / "project.yaml").is_file():
                 return cls(folder)
         raise UsageError(
-            Problem(
-                "no project.yaml here or above: this is not a repository of this template",
-                file=str(here),
-                do="cd into your repository",
-            )
+            "no project.yaml here or above: this is not a repository of this template",
+            file=str(here),
+            do="cd into your repository",
         )
 
     @cached_property
@@ -115,14 +113,12 @@ class Project:
         if MODEL_NAME.fullmatch(name) and (folder / "model.yaml").is_file():
             return folder
         raise UsageError(
-            Problem(
-                "there is no model of this name",
-                file="models/",
-                found=name,
-                allowed=", ".join(self.models()) or "none yet",
-                do=did_you_mean(name, self.models())
-                or "`mlops new NAME --data FILE --target COLUMN` makes one",
-            )
+            "there is no model of this name",
+            file="models/",
+            found=name,
+            allowed=", ".join(self.models()) or "none yet",
+            do=did_you_mean(name, self.models())
+            or "`mlops new NAME --data FILE --target COLUMN` makes one",
         )
 
     def model(self, name: str) -> ModelSpec:
@@ -169,12 +165,10 @@ class Project:
             if stage.name == name:
                 return stage
         raise UsageError(
-            Problem(
-                "there is no stage of this name",
-                file="project.yaml",
-                key="stages",
-                found=name,
-                allowed=", ".join(names),
-                do=did_you_mean(name, names),
-            )
+            "there is no stage of this name",
+            file="project.yaml",
+            key="stages",
+            found=name,
+            allowed=", ".join(names),
+            do=did_you_mean(name, names),
         )

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mlops.errors import Problem, WorldError
+from mlops.errors import WorldError
 from mlops.files import read_json, write_json
 from mlops.spec import Kind, Scalar, Task
 
@@ -35,7 +35,7 @@ class Result(BaseModel):
             return cls.model_validate(read_json(path))
         except ValidationError as error:
             raise WorldError(
-                Problem("this file is not what the engine wrote", file=str(path), do="delete it")
+                "this file is not what the engine wrote", file=str(path), do="delete it"
             ) from error
 
 

@@ -27,16 +27,16 @@ def load_yaml(path: Path) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UsageError(Problem("there is no such file", file=str(path))) from error
+        raise UsageError("there is no such file", file=str(path)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            Problem(f"cannot be read: {error}", file=str(path), do="save it as UTF-8")
+            f"cannot be read: {error}", file=str(path), do="save it as UTF-8"
         ) from error
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         text = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(Problem(f"not valid YAML: {text}", file=str(path), key=place)) from error
+        raise UsageError(f"not valid YAML: {text}", file=str(path), key=place) from error
 
 
 def parse(cls: type[T], raw: Any, file: str) -> T:
@@ -48,9 +48,7 @@ def parse(cls: type[T], raw: Any, file: str) -> T:
         With one Problem for every mistake.
     """
     if not isinstance(raw, dict):
-        raise UsageError(
-            Problem("this file must hold keys and values", file=file, found=type(raw).__name__)
-        )
+        raise UsageError("this file must hold keys and values", file=file, found=type(raw).__name__)
     try:
         return cls.model_validate(raw)
     except ValidationError as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlops.errors import MlopsError, Problem, UsageError
+from mlops.errors import MlopsError, UsageError
 
 
 def load_function(
@@ -38,7 +38,7 @@ def load_function(
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise UsageError(
-            Problem(f"not valid Python: {error}", file=shown, key=f"line {line}" if line else "")
+            f"not valid Python: {error}", file=shown, key=f"line {line}" if line else ""
         ) from error
     if imports is not None:
         _check_imports(tree, shown, imports)
@@ -49,7 +49,7 @@ def load_function(
     function = getattr(module, name, None)
     if not callable(function):
         raise UsageError(
-            Problem(f"this file must define `def {name}(...)`", file=shown, do=f"write `{name}`")
+            f"this file must define `def {name}(...)`", file=shown, do=f"write `{name}`"
         )
     return function  # type: ignore[no-any-return]
 
@@ -65,13 +65,11 @@ def _check_imports(tree: ast.Module, shown: str, allowed: frozenset[str]) -> Non
         for name in names:
             if name.split(".")[0] not in allowed:
                 raise UsageError(
-                    Problem(
-                        "this import is not allowed here: the file travels with the model",
-                        file=shown,
-                        key=f"line {node.lineno}",
-                        found=name,
-                        allowed=", ".join(sorted(allowed)),
-                    )
+                    "this import is not allowed here: the file travels with the model",
+                    file=shown,
+                    key=f"line {node.lineno}",
+                    found=name,
+                    allowed=", ".join(sorted(allowed)),
                 )
 
 
@@ -90,10 +88,8 @@ def blaming(shown: str) -> Iterator[None]:
             frame = frame.tb_next
         text = str(error).strip().splitlines()
         raise UsageError(
-            Problem(
-                f"{type(error).__name__}: {text[0][:300] if text else 'no message'}",
-                file=shown,
-                key=f"line {line}" if line else "",
-                do="mend the file and run again",
-            )
+            f"{type(error).__name__}: {text[0][:300] if text else 'no message'}",
+            file=shown,
+            key=f"line {line}" if line else "",
+            do="mend the file and run again",
         ) from error

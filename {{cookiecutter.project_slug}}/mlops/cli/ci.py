@@ -1,4 +1,4 @@
-"""The verbs that workflows need beside the others: plan, smoke, comment, alarm."""
+"""The verbs that workflows need beside the others: plan, comment, alarm."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import app
+from mlops.cli.context import Json, as_markdown, emit, outputs, summary
 from mlops.cli.releases import here
-from mlops.cli.say import Json, as_markdown, emit, leave, outputs, summary
 
 
 def _event() -> dict[str, Any]:
@@ -72,30 +72,6 @@ def plan(
 
 
 @app.command(rich_help_panel="Workflows")
-def smoke(
-    ref: Annotated[str, typer.Argument(metavar="MODEL@STAGE")], as_json: Json = False
-) -> None:
-    """Start the service of a stage, ask it the release's examples, compare, stop it.
-
-    Example: `mlops smoke employment@staging`
-    """
-    from mlops.cli.context import release_store
-    from mlops.cli.smoke import ask_examples
-    from mlops.registry.verify import fetch
-
-    project, _, _ = here()
-    bundle = fetch(project, ref, release_store(project))
-    examples = json.loads(bundle.read("examples.json"))
-    wrong = ask_examples(project, ref, bundle.version.number, examples)
-    text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
-    if wrong:
-        text = "\n".join([f"{bundle.version.ref} in service answers otherwise:", *wrong])
-    summary(text)
-    emit({"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}, text, as_json)
-    leave(not wrong)
-
-
-@app.command(rich_help_panel="Workflows")
 def comment(
     report: Annotated[Path, typer.Option(help="Folder of the run's artifacts, unpacked.")],
     number: Annotated[
@@ -113,7 +89,7 @@ def comment(
     from mlops.github.comment import LIMIT, attributed, post, pull_request, uploaded
     from mlops.registry.journal import append
     from mlops.reporting.facts import Everything, Run
-    from mlops.reporting.markdown import escape, markdown
+    from mlops.reporting.render import escape, markdown
 
     project, _, _ = here()
     hub, run = repository(), _event().get("workflow_run") or {}

@@ -1,15 +1,23 @@
-"""The verbs of a model in use: predict, serve, monitor."""
+"""The verbs of a model in use: predict, serve, smoke, monitor."""
 
 from __future__ import annotations
 
+import json
+import math
+import subprocess
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.releases import Ref
-from mlops.cli.say import Json, as_markdown, emit, leave, progress, summary
+from mlops.cli.context import Json, as_markdown, emit, leave, progress, summary
+from mlops.cli.releases import Ref, here
+from mlops.errors import UsageError, WorldError
+
+if TYPE_CHECKING:
+    from mlops.project import Project
 
 Followed = Annotated[str, typer.Argument(metavar="MODEL@STAGE", help="Such as churn@production.")]
 
@@ -58,7 +66,6 @@ def serve(
     Example: `mlops serve employment@production --port 8000`
     """
     from mlops.cli.context import release_store
-    from mlops.errors import Problem, UsageError
     from mlops.project import Project
     from mlops.serving.run import serve as run
 
@@ -66,7 +73,7 @@ def serve(
     name, _, stage = ref.partition("@")
     if not stage:
         raise UsageError(
-            Problem("a service follows a stage", found=ref, do=f"`mlops serve {name}@production`")
+            "a service follows a stage", found=ref, do=f"`mlops serve {name}@production`"
         )
     run(project, name, project.stage(stage).name, host, port, interval, release_store(project))
 
@@ -96,3 +103,67 @@ def monitor(
     emit(done.model_dump(mode="json"), done.text(), as_json)
     summary(as_markdown(*done.text().splitlines()))
     leave(go_on or not done.alarm)
+
+
+@app.command(rich_help_panel="Workflows")
+def smoke(
+    ref: Annotated[str, typer.Argument(metavar="MODEL@STAGE")], as_json: Json = False
+) -> None:
+    """Start the service of a stage, ask it the release's examples, compare, stop it.
+
+    Example: `mlops smoke employment@staging`
+    """
+    from mlops.cli.context import release_store
+    from mlops.registry.verify import fetch
+
+    project, _, _ = here()
+    bundle = fetch(project, ref, release_store(project))
+    examples = json.loads(bundle.read("examples.json"))
+    wrong = ask_examples(project, ref, bundle.version.number, examples)
+    text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
+    if wrong:
+        text = "\n".join([f"{bundle.version.ref} in service answers otherwise:", *wrong])
+    summary(text)
+    emit({"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}, text, as_json)
+    leave(not wrong)
+
+
+def ask_examples(
+    project: Project, ref: str, version: str, examples: list[dict[str, Any]]
+) -> list[str]:
+    """Return what the running service of `ref` answers otherwise than `version` was trained to.
+
+    Raises
+    ------
+    WorldError
+        When it does not start or does not answer.
+    """
+    from urllib.error import URLError
+    from urllib.request import Request, urlopen
+
+    command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            line = service.stdout.readline() if service.stdout else ""
+            address = next((word for word in line.split() if word.startswith("http://")), None)
+            if address is None:
+                raise WorldError("the service did not start", found=ref)
+            body = json.dumps({"rows": [example["features"] for example in examples]}).encode()
+            asked = Request(f"{address}/predict", body, {"Content-Type": "application/json"})
+            with urlopen(asked, timeout=60) as answer:
+                said = json.load(answer)
+        except (URLError, TimeoutError) as error:
+            raise WorldError(f"the service does not answer: {error}", found=ref) from error
+        finally:
+            service.terminate()
+    wrong = [f"version {said['version']} serves"] if said["version"] != version else []
+    for at, (example, got) in enumerate(zip(examples, said["predictions"], strict=True), 1):
+        for name, value in example["expected"].items():
+            if not _same(got.get(name), value):
+                wrong.append(f"example {at}: {name} is {got.get(name)}, expected {value}")
+    return wrong
+
+
+def _same(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return math.isclose(one, other, rel_tol=1e-9) if numbers else bool(one == other)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import app
+from mlops.cli.context import Json, emit, leave
 from mlops.cli.releases import Model, Ref, here
-from mlops.cli.say import Json, emit, leave
 
 registry = typer.Typer(no_args_is_help=True, help="Versions and stages.")
 runs = typer.Typer(no_args_is_help=True, help="What was tried: the journal.")
@@ -145,7 +145,7 @@ def runs_list(
 
 def _find(ids: list[str]) -> list[Any]:
     """Return the records whose ids begin with the given ones."""
-    from mlops.errors import Problem, UsageError, did_you_mean
+    from mlops.errors import UsageError, did_you_mean
     from mlops.registry.journal import records
 
     project, _, _ = here()
@@ -156,9 +156,7 @@ def _find(ids: list[str]) -> list[Any]:
         if len(match) != 1:
             what = "several runs begin like this" if match else "there is no run of this id"
             raise UsageError(
-                Problem(
-                    what, found=wanted, do=did_you_mean(wanted, every) or "see `mlops runs list`"
-                )
+                what, found=wanted, do=did_you_mean(wanted, every) or "see `mlops runs list`"
             )
         found.append(match[0])
     return found

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from mlops.cli import app
-from mlops.cli.say import Json, emit, leave, progress, summary
+from mlops.cli.context import Json, emit, leave, progress, summary
 from mlops.cli.stages import STAGES
 
 Names = Annotated[
@@ -31,18 +31,15 @@ _SHOWN = {
 def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> None:
     """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
     from mlops.cli.context import Context, in_actions
-    from mlops.cli.record import facts, record
-    from mlops.cli.run import Run
-    from mlops.errors import Problem, UsageError
+    from mlops.cli.run import Run, facts, record
+    from mlops.errors import UsageError
     from mlops.project import Project
     from mlops.reporting.terminal import outcome
 
     project = Project.find()
     chosen = list(names or project.models())
     if not chosen:
-        raise UsageError(
-            Problem("there is no model yet", file="models/", do="`mlops new` makes one")
-        )
+        raise UsageError("there is no model yet", file="models/", do="`mlops new` makes one")
     answers, good = {}, True
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import app
-from mlops.cli.say import Json, as_markdown, emit, leave, outputs, progress, summary
+from mlops.cli.context import Json, as_markdown, emit, leave, outputs, progress, summary
 
 Ref = Annotated[
     str, typer.Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest.")
@@ -92,19 +92,17 @@ def _require_fresh(project: Any, name: str) -> None:
     from mlops import git
     from mlops.cli.context import Context
     from mlops.cli.run import Run
-    from mlops.errors import Problem, Refused
+    from mlops.errors import Refused
 
     build = project.build(name)
     git.require_repository(project.root)
     stale = Run(project, name, Context.here(project.root), progress()).stale()
     if stale and (build / "verdict.json").is_file():
         raise Refused(
-            Problem(
-                "the results are not of what is checked out, or production has moved on since",
-                file=str(build),
-                found=f"out of date: {', '.join(stale)}",
-                do=f"run `mlops run {name}`",
-            )
+            "the results are not of what is checked out, or production has moved on since",
+            file=str(build),
+            found=f"out of date: {', '.join(stale)}",
+            do=f"run `mlops run {name}`",
         )
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import platform
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from mlops import git
+from mlops import __version__, git
 from mlops.cli.context import Context, release_store
 from mlops.cli.stages import STAGES, Ledger
 from mlops.files import write_json, write_text
 from mlops.project import Project
-from mlops.results import Evaluation, Result, Training
+from mlops.reporting.facts import Everything, Rows
+from mlops.reporting.facts import Run as Made
+from mlops.results import Evaluation, Record, Result, Training, Validation, Verdict
 from mlops.spec import ModelSpec
 
 if TYPE_CHECKING:
     from mlops.data.dataset import Dataset
-    from mlops.evaluation.bench import Bench
+    from mlops.evaluation.outcome import Bench
     from mlops.registry.verify import Bundle
     from mlops.training.model import Model
 
@@ -104,7 +108,7 @@ class Run:
     # -- the stages --------------------------------------------------------------------------
 
     def _validate(self) -> bool:
-        from mlops.data.validate import validate
+        from mlops.data.contract import validate
 
         dataset, validation = validate(self.project, self.name, self.spec)
         if dataset is not None:
@@ -136,10 +140,8 @@ class Run:
         return verdict.decision == "promote"
 
     def _report(self) -> bool:
-        from mlops.cli.record import facts
-        from mlops.reporting.card import card
-        from mlops.reporting.html import html
-        from mlops.reporting.markdown import markdown
+        from mlops.cli.run import facts
+        from mlops.reporting.render import card, html, markdown
 
         known = facts(self, rows=True)
         info = {"Commit": self.commit or "", "Made": f"{self.started:%Y-%m-%d %H:%M} UTC"}
@@ -168,7 +170,7 @@ class Run:
     @cached_property
     def bench(self) -> Bench:
         """The test rows with each model's predictions, made once."""
-        from mlops.evaluation.bench import Bench
+        from mlops.evaluation.outcome import Bench
 
         return Bench(self.spec, self.dataset)
 
@@ -222,3 +224,66 @@ class Run:
         """Return what a stage answered in this run, None where the run did not come to it."""
         reached = self.states.get(stage, "not reached") != "not reached"
         return kind.load(self.folder) if reached else None
+
+
+def facts(run: Run, rows: bool = False) -> Everything:
+    """Return all that is known of a run; with `rows` also what charts are drawn from."""
+    ran = {s: t for s, t in run.seconds.items() if run.states.get(s) != "skipped"}
+    champion = run.champion_release if "test" in run.seconds else None
+    return Everything(
+        model=run.name,
+        spec=run.spec,
+        validation=run.result("validate", Validation),
+        training=run.result("train", Training),
+        evaluation=run.result("test", Evaluation),
+        verdict=run.result("gate", Verdict),
+        run=Made(run.commit, run.dirty, ran, run.project.spec.cost),
+        rows=_rows(run) if rows and "test" in run.seconds else None,
+        champion=champion.manifest.metrics if champion else (),
+    )
+
+
+def _rows(run: Run) -> Rows:
+    """Return the test rows' targets and predictions as arrays."""
+    predicted = run.bench.predicted(run.model)
+    score = predicted["score"].to_numpy() if "score" in predicted else None
+    if run.spec.task == "multiclass":
+        score = predicted.filter(like="p_").to_numpy(dtype=float).max(axis=1)
+    old = run.bench.predicted(run.champion) if run.champion else None
+    return Rows(
+        actual=run.bench.test[run.spec.data.target].to_numpy(),
+        predicted=predicted["prediction"].to_numpy(),
+        score=score,
+        champion=old["score"].to_numpy() if old is not None and "score" in old else None,
+    )
+
+
+def record(run: Run) -> Record:
+    """Return a run as the journal keeps it, and write it into the build folder."""
+    known = facts(run)
+    failed = next((s for s, state in run.states.items() if state == "failed"), "")
+    seconds, price = sum(known.run.seconds.values()), run.project.spec.cost
+    made = Record(
+        id=f"{run.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        model=run.name,
+        started=run.started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        stages=run.states,
+        outcome=known.verdict.decision if known.verdict else failed or "trained",
+        commit=run.commit,
+        dirty=run.dirty,
+        actor=run.context.actor,
+        pull_request=run.context.pull_request,
+        run_url=run.context.run_url,
+        engine=__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()}-{platform.machine()}",
+        cost=round(seconds / 3600 * price.per_hour, 6),
+        currency=price.currency,
+        data=known.validation.snapshot if known.validation else None,
+        training=known.training,
+        metrics=known.evaluation.metrics if known.evaluation else (),
+        verdict=known.verdict,
+    )
+    made.save(run.folder)
+    return made

@@ -1,4 +1,4 @@
-"""The data contract: the expectations of `contract.py`, asked by Great Expectations in one pass.
+"""`mlops validate`: the data contract of `contract.py`, asked by Great Expectations in one pass.
 
 Great Expectations computes; the words are ours, from the plain values of its results, so that
 what a person reads is one sentence and no value of a sensitive column is in it.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.errors import Problem, UsageError, did_you_mean, listed
+from mlops.data.dataset import Dataset, build
+from mlops.errors import UsageError, did_you_mean, listed
 from mlops.files import cannot
-from mlops.results import Expectation
+from mlops.project import Project
+from mlops.results import Expectation, Validation
 from mlops.spec import ModelSpec
 from mlops.usercode import blaming, load_function
 
@@ -83,7 +86,7 @@ def _load(path: Path) -> list[Any]:
         source = path.read_bytes()
     except FileNotFoundError as error:
         do = "write it: def expectations(gxe): return [...]"
-        raise UsageError(Problem("there is no data contract", shown, do=do)) from error
+        raise UsageError("there is no data contract", file=shown, do=do) from error
     except OSError as error:
         raise cannot("read", path, error) from error
     function = load_function(source, shown, "expectations")
@@ -96,7 +99,7 @@ def _load(path: Path) -> list[Any]:
     if wrong:
         what = "expectations(gxe) must return a list of expectations"
         allowed = "[gxe.ExpectColumnValuesToNotBeNull(column=...), ...]"
-        raise UsageError(Problem(what, shown, found=_line(repr(wrong[0])), allowed=allowed))
+        raise UsageError(what, file=shown, found=_line(repr(wrong[0])), allowed=allowed)
     return list(asked)
 
 
@@ -218,3 +221,25 @@ def _shown(value: Any) -> str:
 
 def _line(value: Any) -> str:
     return " ".join(str(value).split())[:80]
+
+
+def validate(project: Project, name: str, spec: ModelSpec) -> tuple[Dataset | None, Validation]:
+    """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
+
+    No dataset where declared columns are missing; the contract is not asked then. UsageError when
+    the data cannot be read or learnt from, or the contract is no contract.
+    """
+    started = time.perf_counter()
+    folder, out = project.folder(name), project.build(name)
+    dataset, expectations = build(spec, folder)
+    if dataset is not None:
+        expectations += check(spec, folder / "contract.py", dataset.frame)
+        dataset.save(out)
+    validation = Validation(
+        ok=all(expectation.ok for expectation in expectations),
+        snapshot=dataset.snapshot if dataset else None,
+        expectations=expectations,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    validation.save(out)
+    return dataset, validation

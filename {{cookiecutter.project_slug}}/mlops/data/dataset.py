@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from mlops.data.cast import as_date, as_number, cast_all
+from mlops.data.columns import (
+    as_date,
+    as_number,
+    cast_all,
+    columns_match,
+    misfit,
+    summarise,
+    unusable,
+)
 from mlops.data.read import Source, read, read_labels
-from mlops.data.summary import columns_match, misfit, summarise, unusable
-from mlops.errors import Problem, UsageError, WorldError
+from mlops.errors import UsageError, WorldError
 from mlops.files import read_json, replacing, write_json
 from mlops.results import Expectation, Snapshot, SourceFile
 from mlops.spec import ModelSpec
@@ -69,7 +76,7 @@ class Dataset:
         except (OSError, ValueError) as error:
             what = f"cannot be read: {error}"
         do = "run `mlops validate` again"
-        raise WorldError(Problem(what, file=str(folder / _FILE), do=do))
+        raise WorldError(what, file=str(folder / _FILE), do=do)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.errors import Problem, UsageError, listed
+from mlops.errors import UsageError, listed
 from mlops.files import cannot, sha256_file
 from mlops.results import SourceFile
 from mlops.spec import Data, ModelSpec
@@ -43,7 +43,9 @@ def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[P
     if not found:
         place = f"models/{folder.name}"
         do = f"put the data there, or mend {key} (relative to {place}/)"
-        raise UsageError(Problem("no file matches", f"{place}/model.yaml", key, pattern, do=do))
+        raise UsageError(
+            "no file matches", file=f"{place}/model.yaml", key=key, found=pattern, do=do
+        )
     return found
 
 
@@ -67,7 +69,7 @@ def read_labels(spec: ModelSpec, folder: Path) -> Source:
     if source.missing:
         what, files = "label files must have id and target", listed(f.path for f in source.files)
         found, allowed = listed(source.extra), " and ".join(columns)
-        raise UsageError(Problem(what, files, found=found, allowed=allowed))
+        raise UsageError(what, file=files, found=found, allowed=allowed)
     return source
 
 
@@ -82,7 +84,7 @@ def _read_files(
         shown = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
         frame, header = read_table(path, shown, columns, text, data.delimiter, data.encoding)
         if frame.empty:
-            raise UsageError(Problem("this file has a header and no rows", shown, do="add rows"))
+            raise UsageError("this file has a header and no rows", file=shown, do="add rows")
         frames.append(frame)
         headers.append(header)
         files.append(SourceFile(path=shown, sha256=sha256_file(path), rows=len(frame)))
@@ -138,7 +140,7 @@ def read_table(
             what, do = f"not {encoding}", "save it as UTF-8, or set data.encoding (cp1252, say)"
         elif delimiter:
             said += f" (delimiter {delimiter!r})"
-        raise UsageError(Problem(f"{what}: {said}", file=shown, do=do)) from error
+        raise UsageError(f"{what}: {said}", file=shown, do=do) from error
     except OSError as error:
         raise cannot("read", path, error) from error
 
@@ -154,16 +156,14 @@ def read_header(
         lines = [line for _, line in zip(range(20), file, strict=False)]
     start = "".join(lines)
     if not start.strip():
-        raise UsageError(Problem("this file is empty", file=shown, do="put a header and rows in"))
+        raise UsageError("this file is empty", file=shown, do="put a header and rows in")
     if "\0" in start:
         do = "save the sheet of an Excel workbook as CSV; unpack what is compressed (gzip, zip)"
         allowed = "CSV (text), or Parquet with a name that ends in .parquet"
-        raise UsageError(Problem("this is a binary file", shown, allowed=allowed, do=do))
+        raise UsageError("this is a binary file", file=shown, allowed=allowed, do=do)
     if delimiter and len(delimiter.encode()) != 1:
         allowed = "one character of ASCII: , ; | or a tab"
-        raise UsageError(
-            Problem("this cannot part columns", shown, found=delimiter, allowed=allowed)
-        )
+        raise UsageError("this cannot part columns", file=shown, found=delimiter, allowed=allowed)
     lines[0] = lines[0].removeprefix("\ufeff")
     delimiter = delimiter or guess_delimiter(lines)
     header = next(csv.reader(lines, delimiter=delimiter))
@@ -173,7 +173,7 @@ def read_header(
     if twice or "" in header:
         what, do = "column names must be there and differ", "rename the columns in the file"
         found = f"{listed(twice)} twice" if twice else "a column without a name"
-        raise UsageError(Problem(what, shown, "header", found, do=do))
+        raise UsageError(what, file=shown, key="header", found=found, do=do)
     return header, delimiter
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mlops.data.dataset import Dataset
-from mlops.evaluation.bench import Bench
 from mlops.evaluation.compare import baselines
 from mlops.evaluation.metrics import measure
+from mlops.evaluation.outcome import Bench
 from mlops.evaluation.slices import fairness, slices
 from mlops.evaluation.standard_checks import Subject, standard_checks
 from mlops.project import Project

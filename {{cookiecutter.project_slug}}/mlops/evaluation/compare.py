@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlops.evaluation.bench import Bench, sample
 from mlops.evaluation.intervals import quantile, standard_error, unseen_share
 from mlops.evaluation.metrics import estimate, undefined
-from mlops.evaluation.outcome import Outcome
+from mlops.evaluation.outcome import Bench, Outcome, sample
 from mlops.results import Comparison
 from mlops.spec import METRICS
 from mlops.training.model import Model

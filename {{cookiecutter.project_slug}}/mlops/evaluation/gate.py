@@ -7,9 +7,9 @@ from typing import Literal
 
 from mlops.data.dataset import Dataset
 from mlops.errors import UsageError, listed
-from mlops.evaluation.bench import Bench
 from mlops.evaluation.compare import compare
 from mlops.evaluation.metrics import undefined
+from mlops.evaluation.outcome import Bench
 from mlops.project import Project
 from mlops.results import Comparison, Condition, Evaluation, Verdict
 from mlops.spec import ModelSpec

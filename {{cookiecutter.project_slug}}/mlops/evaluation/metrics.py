@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops.errors import Problem, UsageError
+from mlops.errors import UsageError
 from mlops.evaluation.intervals import Bound, Estimate, interval
 from mlops.evaluation.outcome import Outcome
 from mlops.results import Metric
@@ -184,7 +184,7 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
     """
     if why := undefined(name, o):
         raise UsageError(
-            Problem(f"`{name}` cannot be computed: {why}", found=f"{len(o)} rows", do="add rows")
+            f"`{name}` cannot be computed: {why}", found=f"{len(o)} rows", do="add rows"
         )
     e = estimate(name, o)
     low, high = interval(e, o, confidence)

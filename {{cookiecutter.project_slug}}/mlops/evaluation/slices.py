@@ -5,10 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from mlops.errors import Problem, UsageError
-from mlops.evaluation.bench import Bench
+from mlops.errors import UsageError
 from mlops.evaluation.metrics import measure, undefined
-from mlops.evaluation.outcome import Outcome
+from mlops.evaluation.outcome import Bench, Outcome
 from mlops.results import FairnessResult, Group, Slice
 from mlops.spec import METRICS, Fairness
 from mlops.training.model import Model
@@ -86,13 +85,11 @@ def _limit(bench: Bench, o: Outcome, limit: Fairness) -> FairnessResult:
     tasks = METRICS[limit.metric][0] if limit.metric in METRICS else ("binary",)
     if o.task not in tasks:
         raise UsageError(
-            Problem(
-                f"this rate does not exist for a {o.task} model",
-                file="model.yaml",
-                key="fairness.metric",
-                found=limit.metric,
-                allowed="mae" if o.task == "regression" else "accuracy",
-            )
+            f"this rate does not exist for a {o.task} model",
+            file="model.yaml",
+            key="fairness.metric",
+            found=limit.metric,
+            allowed="mae" if o.task == "regression" else "accuracy",
         )
     groups = _rates(limit.metric, o, group(bench.test[limit.column]))
     fewest = bench.spec.slices.min_rows

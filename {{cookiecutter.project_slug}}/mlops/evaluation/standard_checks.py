@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlops.errors import listed
-from mlops.evaluation.bench import Bench, sample
+from mlops.evaluation.outcome import Bench, sample
 from mlops.results import Check, Comparison, Evaluation
 from mlops.spec import ModelSpec
 from mlops.training.model import Model

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from mlops.errors import Problem, UsageError, WorldError
+from mlops.errors import UsageError, WorldError
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -30,7 +30,7 @@ def repository() -> Repository:
 
     name, token = os.environ.get("GITHUB_REPOSITORY", ""), os.environ.get("GITHUB_TOKEN")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise UsageError(Problem("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name))
+        raise UsageError("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name)
     return Github(
         base_url=os.environ.get("GITHUB_API_URL") or "https://api.github.com",
         auth=Auth.Token(token) if token else None,
@@ -65,11 +65,9 @@ def ask(what: str, action: Callable[[], Answer]) -> Answer:
                 continue
             said = f"answered {status}" if status else "did not answer"
             raise WorldError(
-                Problem(
-                    f"GitHub {said} when asked to {what}",
-                    found=" ".join(str(error).split())[:300],
-                    do=_ADVICE.get(status, "run it again: what is done is not done twice"),
-                )
+                f"GitHub {said} when asked to {what}",
+                found=" ".join(str(error).split())[:300],
+                do=_ADVICE.get(status, "run it again: what is done is not done twice"),
             ) from error
     raise AssertionError("the last attempt returns or raises")
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from mlops.errors import Problem, Refused
+from mlops.errors import Refused
 from mlops.github.client import BOT, ask
 from mlops.project import MODEL_NAME
 from mlops.results import Evaluation, Record, Training, Validation, Verdict
@@ -45,7 +45,7 @@ def uploaded(folder: Path) -> tuple[dict[str, Results], list[str]]:
     for build in builds[:MOST_MODELS]:
         try:
             if build.is_symlink() or not MODEL_NAME.fullmatch(build.name):
-                raise Refused(Problem("not the folder of a model", file=build.name))
+                raise Refused("not the folder of a model", file=build.name)
             found[build.name] = {name: _read(build, name) for name in KINDS}
         except Refused as error:
             wrong += [f"{problem.file}: {problem.what}" for problem in error.problems]
@@ -60,14 +60,14 @@ def _read(build: Path, name: str) -> BaseModel | None:
     try:
         facts = path.lstat()
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > MOST_BYTES:
-            raise Refused(Problem(f"not a file of at most {MOST_BYTES:,} bytes", file=file))
+            raise Refused(f"not a file of at most {MOST_BYTES:,} bytes", file=file)
         return KINDS[name].model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         if name == "spec":
-            raise Refused(Problem("there is no specification", file=file)) from error
+            raise Refused("there is no specification", file=file) from error
         return None
     except ValidationError as error:
-        raise Refused(Problem(f"{error.error_count()} values are not valid", file=file)) from error
+        raise Refused(f"{error.error_count()} values are not valid", file=file) from error
 
 
 def attributed(record: Record, model: str, number: int, run: Mapping[str, Any]) -> Record:

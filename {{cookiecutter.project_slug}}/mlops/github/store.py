@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from mlops.errors import Problem, Refused
+from mlops.errors import Refused
 from mlops.files import sha256_file
 from mlops.github.client import TIMEOUT, ask
 from mlops.registry.store import ReleaseStore
@@ -120,7 +120,7 @@ class GitHubStore(ReleaseStore):
     def _missing(self, tag: str, asset: str) -> Refused:
         what = "the release store does not hold this file"
         do = "look at the releases on GitHub; register the version again where it is gone"
-        return Refused(Problem(what, str(self), found=f"{tag} {asset}", do=do))
+        return Refused(what, file=str(self), found=f"{tag} {asset}", do=do)
 
     def _download(self, url: str) -> BinaryIO:
         """Return a file of the content; requests keeps the token from hosts it is sent on to."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from mlops.data.cast import cast_all
+from mlops.data.columns import cast_all
 from mlops.data.read import read_labels
 from mlops.evaluation.metrics import measure, undefined
 from mlops.evaluation.outcome import outcome

@@ -47,11 +47,11 @@ def ready(project: Project, name: str) -> Built:
     build, again = project.build(name), f"run `mlops run {name}`"
     if missing := [file for file in (*_RESULTS, *REQUIRED) if not (build / file).is_file()]:
         what = "there is nothing to register yet"
-        raise UsageError(Problem(what, str(build), found=f"no {listed(missing)}", do=again))
+        raise UsageError(what, file=str(build), found=f"no {listed(missing)}", do=again)
     if dirty := changed_files(project.root):
         what = "there are changes that no commit holds, so nobody could reproduce this version"
         do = "commit or stash them, and run the pipeline again"
-        raise Refused(Problem(what, found=listed(dirty), do=do))
+        raise Refused(what, found=listed(dirty), do=do)
     built = Built(
         git(project.root, "rev-parse", "HEAD"),
         Snapshot.load(build),
@@ -64,7 +64,7 @@ def ready(project: Project, name: str) -> Built:
         raise Refused(*(Problem(f"{what}: {part}", str(build), do=again) for part in stale))
     if built.verdict.decision != "promote":
         what = f"the verdict is {built.verdict.decision}"
-        raise Refused(Problem(what, f"models/{name}", found="; ".join(built.verdict.reasons)))
+        raise Refused(what, file=f"models/{name}", found="; ".join(built.verdict.reasons))
     return built
 
 
@@ -126,7 +126,7 @@ def reference(spec: ModelSpec, model: Model, test: pd.DataFrame) -> pd.DataFrame
     if twice := sorted({*shown, *target} & set(predicted)):
         what, file = "this column is named like an answer of the model", f"{model.name}/model.yaml"
         do = "rename the column"
-        raise UsageError(Problem(what, f"models/{file}", "features", found=listed(twice), do=do))
+        raise UsageError(what, file=f"models/{file}", key="features", found=listed(twice), do=do)
     return pd.concat([rows[shown], predicted, rows[target]], axis=1)
 
 

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import Problem, UsageError, WorldError, did_you_mean
+from mlops.errors import UsageError, WorldError, did_you_mean
 from mlops.files import canonical_json
 from mlops.git import GitError, git, has_remote, require_repository
 from mlops.project import Project
@@ -41,7 +41,7 @@ def append(project: Project, record: Record) -> tuple[str, ...]:
     root, when = project.root, datetime.fromisoformat(record.started)
     require_repository(root)
     if not _ID.fullmatch(record.id):
-        raise UsageError(Problem("not an id that a run may have", found=repr(record.id)[:120]))
+        raise UsageError("not an id that a run may have", found=repr(record.id)[:120])
     path = f"runs/{record.model}/{when:%Y/%m}/{record.id}.json"
     files = {path: canonical_json(record.model_dump(mode="json")) + b"\n"}
     title = objects.one_line(f"{record.model} {record.id}: {record.outcome}")
@@ -136,7 +136,9 @@ def ago(text: str, now: datetime) -> datetime:
     match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
     if not match:
         allowed = "12h, 30d, 2w"
-        raise UsageError(Problem("not a stretch of time", "", "--since", text, allowed))
+        raise UsageError(
+            "not a stretch of time", file="", key="--since", found=text, allowed=allowed
+        )
     unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
     return now - timedelta(**{unit: int(match[1])})
 
@@ -155,7 +157,14 @@ def condition(text: str) -> Callable[[dict[str, Any]], bool]:
         if not match or first not in known:
             allowed = "PATH, one of > >= < <= = !=, VALUE; such as metrics.roc_auc>0.9"
             near = did_you_mean(first, known)
-            raise UsageError(Problem("not a condition on runs", "", "--where", part, allowed, near))
+            raise UsageError(
+                "not a condition on runs",
+                file="",
+                key="--where",
+                found=part,
+                allowed=allowed,
+                do=near,
+            )
         try:
             wanted = json.loads(match[3])
         except ValueError:

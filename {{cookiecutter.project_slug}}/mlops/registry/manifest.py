@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from mlops.errors import Problem, Refused
+from mlops.errors import Refused
 from mlops.files import canonical_json
 from mlops.registry.tags import version_key
 from mlops.results import Metric, Result, Signature, Snapshot, Training, Verdict
@@ -81,7 +81,7 @@ class Manifest(Result):
             first = error.errors()[0]
             what, key = f"not a manifest: {first['msg']}", ".".join(map(str, first["loc"]))
             do = "update the engine if a newer one wrote it"
-            raise Refused(Problem(what, shown, key, do=do)) from error
+            raise Refused(what, file=shown, key=key, do=do) from error
 
     def same_model(self, training: Training) -> bool:
         """Return whether a training led to the very model, features and data of this version."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 
-from mlops.errors import Problem, Refused, WorldError, listed
+from mlops.errors import Refused, WorldError, listed
 from mlops.git import GitError, git, git_bytes, has_remote
 from mlops.registry.tags import Event, parse
 
@@ -27,7 +27,7 @@ def retry(attempt: Callable[[], T | None]) -> T:
         if (answer := attempt()) is not None:
             return answer
         time.sleep(random.uniform(0, min(0.03 * number, 1)))
-    raise WorldError(Problem("others were faster, again and again", do="run it again"))
+    raise WorldError("others were faster, again and again", do="run it again")
 
 
 def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
@@ -148,7 +148,7 @@ def claim(root: Path, name: str, oid: str) -> bool:
                 what = f"origin did not take the tag {name}"
                 said = listed(error.stderr.splitlines()[-3:])
                 do = "check your right to push, then run it again"
-                raise WorldError(Problem(what, found=said, do=do)) from error
+                raise WorldError(what, found=said, do=do) from error
             if there != oid:
                 return False
     return move(root, ref, oid) or value(root, ref) == oid
@@ -168,9 +168,9 @@ def sync(root: Path) -> None:
         if ours := [tag for tag in moved if parse(tag)]:
             what = "origin has other tags under these names: one of the two was rewritten"
             do = "compare `git ls-remote --tags origin` and `git show-ref --tags`: who moved them?"
-            raise Refused(Problem(what, found=listed(ours), do=do)) from error
+            raise Refused(what, found=listed(ours), do=do) from error
         if not moved:
             what = "origin cannot be reached, and without it nobody knows what is taken"
             said = listed(error.stderr.splitlines()[-2:])
             do = "check the network and try again; nothing was changed"
-            raise WorldError(Problem(what, found=said, do=do)) from error
+            raise WorldError(what, found=said, do=do) from error

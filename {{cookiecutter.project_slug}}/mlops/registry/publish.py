@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlops.errors import MlopsError, Problem, Refused
+from mlops.errors import MlopsError, Refused
 from mlops.files import sha256
 from mlops.git import git
 from mlops.project import Project
@@ -165,7 +165,7 @@ def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) ->
     if number in store.list(name):
         what = "the release store holds this version and no tag names it: its tag was deleted"
         do = "bring the tag back (`git fetch --tags`), or remove that release yourself"
-        raise Refused(Problem(what, str(store), found=f"{name}@{number}", do=do))
+        raise Refused(what, file=str(store), found=f"{name}@{number}", do=do)
     try:
         draft.fill()
     except MlopsError:

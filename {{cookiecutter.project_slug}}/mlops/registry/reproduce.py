@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlops.errors import Problem, WorldError
+from mlops.errors import WorldError
 from mlops.files import sha256_file
 from mlops.git import git
 from mlops.project import Project
@@ -70,7 +70,7 @@ def _train(tree: Path, name: str, version: str) -> Training:
     if done.returncode:
         said = " / ".join(done.stderr.strip().splitlines()[-5:]) or "no message"
         do = "look at the version's code, data and lock"
-        raise WorldError(Problem(f"{version} could not be trained again", found=said, do=do))
+        raise WorldError(f"{version} could not be trained again", found=said, do=do)
     return Training.load(Project(tree).build(name))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops.errors import Problem, Refused, listed
+from mlops.errors import Refused, listed
 from mlops.git import require_repository
 from mlops.project import Project, Stage
 from mlops.registry import objects, tags
@@ -109,17 +109,17 @@ def _before(model: ModelState, stage: str) -> Version:
         return before
     what = f"no version of {model.name} was in {stage} before the present one"
     do = f"`mlops promote {model.name}@VERSION {stage}` sets any version"
-    raise Refused(Problem(what, do=do))
+    raise Refused(what, do=do)
 
 
 def _entry(stage: Stage, model: ModelState, version: Version) -> None:
     """Raise Refused unless the version may come into the stage."""
     if model.deprecated:
-        raise Refused(Problem(f"{model.name} is retired", do="register a new version first"))
+        raise Refused(f"{model.name} is retired", do="register a new version first")
     if stage.after and not model.was_in(stage.after, version.number):
         what = f"{version.ref} was never in {stage.after}, which comes before {stage.name}"
         key, do = f"stages.{stage.name}.after", f"`mlops promote {version.ref} {stage.after}` first"
-        raise Refused(Problem(what, "project.yaml", key, do=do))
+        raise Refused(what, file="project.yaml", key=key, do=do)
 
 
 def _approval(stage: Stage, version: Version, approver: str) -> None:
@@ -133,7 +133,7 @@ def _approval(stage: Stage, version: Version, approver: str) -> None:
         what = "nobody approves a version that they registered"
     key, allowed = f"stages.{stage.name}.approvers", listed(others) or "nobody else is listed"
     do = "name one of them with --approver, or empty the list where one person works alone"
-    raise Refused(Problem(what, "project.yaml", key, approver, allowed, do))
+    raise Refused(what, file="project.yaml", key=key, found=approver, allowed=allowed, do=do)
 
 
 def same_person(one: str, other: str) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from mlops.errors import Problem, Refused
+from mlops.errors import Refused
 from mlops.files import cannot, replacing
 
 _NAMES = (
@@ -91,7 +91,7 @@ class FolderStore(ReleaseStore):
                 return path.open("rb")
         what = "the release store does not hold this file"
         do = "copy the store from where the version was registered, or register it again"
-        raise Refused(Problem(what, file=str(path), do=do))
+        raise Refused(what, file=str(path), do=do)
 
     def list(self, model: str) -> list[str]:
         """Return all releases of a model."""
@@ -105,13 +105,13 @@ class FolderStore(ReleaseStore):
         for part, pattern in zip(parts, _NAMES, strict=False):
             if not pattern.fullmatch(part):
                 what = "not a name that a release store may hold"
-                raise Refused(Problem(what, found=repr(part)[:120]))
+                raise Refused(what, found=repr(part)[:120])
         path = self.root.joinpath(*parts)
         with _saying("resolve", path):
             resolved = path.resolve()
         if not resolved.is_relative_to(self.root.resolve()):
             what = "a link leads out of the release store"
-            raise Refused(Problem(what, file=str(path), found=str(resolved)))
+            raise Refused(what, file=str(path), found=str(resolved))
         return path
 
 

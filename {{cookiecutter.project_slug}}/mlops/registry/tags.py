@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from mlops.errors import Problem, UsageError, did_you_mean, listed
+from mlops.errors import UsageError, did_you_mean, listed
 from mlops.git import git
 
 Kind = Literal["register", "deregister", "assign", "unassign", "deprecate"]
@@ -246,4 +246,4 @@ def resolve(state: State, ref: str) -> Version:
         what, part, allowed = "no version of this model is registered", name, list(state.models)
     do = did_you_mean(part, allowed) or "name MODEL@VERSION, MODEL@STAGE or MODEL@latest"
     shown = listed(allowed) or "nothing is registered yet"
-    raise UsageError(Problem(what, found=ref, allowed=shown, do=do))
+    raise UsageError(what, found=ref, allowed=shown, do=do)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlops.errors import Problem, Refused
+from mlops.errors import Refused
 from mlops.files import replacing, sha256, write_bytes
 from mlops.project import Project
 from mlops.registry.manifest import Asset, Manifest
@@ -84,7 +84,7 @@ def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
     """Return the error for one broken link of the chain."""
     do = "do not use this version; find out who changed it, then register again"
     text = f"the chain of digests is broken at {link}: {what}"
-    return Refused(Problem(text, found=found, allowed=allowed, do=do))
+    return Refused(text, found=found, allowed=allowed, do=do)
 
 
 def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
@@ -131,7 +131,7 @@ def fetch(project: Project, ref: str, store: ReleaseStore | None = None) -> Bund
     state = read(project.root)
     version = resolve(state, ref)
     if not version.active:
-        raise Refused(Problem(f"{version.ref} was withdrawn", do="use another version"))
+        raise Refused(f"{version.ref} was withdrawn", do="use another version")
     manifest, content = manifest_of(project.root, version)
     named = sha256(content)
     for event in state.model(version.model).events:

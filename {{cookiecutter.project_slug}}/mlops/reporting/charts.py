@@ -7,7 +7,6 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import matplotlib
@@ -28,6 +27,16 @@ INK, MUTED, LINE, NEW, OLD, GOOD, BAD = _COLOURS = [f"#00000{i}" for i in range(
 _DROP = r'<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->| id="[\w.]*[a-z]_\d+"|xlink:|\n\s+'
 _LINES: dict[str, Any] = {NEW: "-", OLD: "--"}
 _THIN: dict[str, Any] = {"color": MUTED, "linewidth": 1, "linestyle": ":"}
+# The font comes with matplotlib, so that the layout is the same everywhere.
+_STYLE: Any = {
+    **{"figure.constrained_layout.use": True, "figure.figsize": (6.4, 3.9), "svg.fonttype": "none"},
+    **{"font.family": "DejaVu Sans", "font.size": 12, "text.parse_math": False, "text.color": INK},
+    **{"axes.labelcolor": MUTED, "axes.edgecolor": LINE, "axes.facecolor": "none"},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True},
+    **{"axes.axisbelow": True, "grid.color": LINE, "grid.linewidth": 0.6, "lines.linewidth": 2},
+    **{"xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": MUTED},
+    **{"ytick.labelcolor": MUTED, "legend.frameon": False, "legend.handlelength": 1.6},
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,9 @@ class Chart:
 def charts(facts: Everything) -> list[Chart]:
     """Return the charts that these facts allow; some 50 ms each."""
     rows, task = facts.rows, facts.spec.task
-    with matplotlib.rc_context(fname=Path(__file__).with_name("report.mplstyle")):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user has configured
+        matplotlib.rcParams.update(_STYLE)
         drawn = [*_differences(facts.verdict, facts.spec.gate.margin), *_slices(facts.evaluation)]
         if rows is not None and task == "binary":
             drawn += _binary(facts, rows)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mlops.data.cast import as_date, as_number, as_text
+from mlops.data.columns import as_date, as_number, as_text
 from mlops.data.read import PARQUET, read_header, read_table
-from mlops.errors import Problem, UsageError
+from mlops.errors import UsageError
 from mlops.files import cannot
 from mlops.results import Result
 from mlops.scaffold.template_features import number
@@ -98,7 +98,7 @@ def open_table(path: Path, delimiter: str | None = None) -> tuple[pd.DataFrame, 
     form: dict[str, Any] = {}
     text: set[str] = set()
     if not path.exists():
-        raise UsageError(Problem("there is no such file", file=str(path)))
+        raise UsageError("there is no such file", file=str(path))
     if path.suffix not in PARQUET:
         encoding = _encoding(path)
         header, delimiter = read_header(path, path.name, delimiter, encoding)
@@ -106,9 +106,9 @@ def open_table(path: Path, delimiter: str | None = None) -> tuple[pd.DataFrame, 
     frame, header = read_table(path, path.name, None, text, delimiter, form.get("encoding", ""))
     if len(header) < 2:
         what, do = "only one column was found", "say how columns are parted with --delimiter"
-        raise UsageError(Problem(what, path.name, found=f"`{header[0][:80]}`", do=do))
+        raise UsageError(what, file=path.name, found=f"`{header[0][:80]}`", do=do)
     if frame.empty:
-        raise UsageError(Problem("this file has a header and no rows", path.name, do="add rows"))
+        raise UsageError("this file has a header and no rows", file=path.name, do="add rows")
     return frame, form
 
 

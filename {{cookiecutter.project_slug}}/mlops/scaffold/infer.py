@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.cast import as_number, as_text
+from mlops.data.columns import as_number, as_text
 from mlops.data.dataset import Dataset, clean, split
-from mlops.errors import Problem, UsageError, did_you_mean, listed
+from mlops.errors import UsageError, did_you_mean, listed
 from mlops.results import Result
 from mlops.scaffold.columns import FEW, NESTED, Column, look, open_table
 from mlops.scaffold.plan import best_seed, plan, task_of
@@ -52,7 +52,9 @@ def infer(
         found, wanted = target or "", (target or "").strip().lower()
         same = [f"did you mean `{name}`?" for name in names if name.strip().lower() == wanted]
         do = same[0] if same else did_you_mean(found, names) or "name a column with --target"
-        raise UsageError(Problem(what, path.name, "--target", found, listed(names, 40), do))
+        raise UsageError(
+            what, file=path.name, key="--target", found=found, allowed=listed(names, 40), do=do
+        )
     columns = {name: look(name, frame[name], form.get("delimiter")) for name in names}
     plain = pd.DataFrame({n: as_text(frame[n]) for n, c in columns.items() if c.reason != NESTED})
     known = plain[target].dropna() if target in plain else pd.Series(dtype="str")
@@ -64,7 +66,7 @@ def infer(
     if not spec["features"]:
         found = listed(f"`{c.name}` {c.reason or f'is {c.role}'}" for c in columns.values())
         do = "add columns that tell rows apart and are known before the target is"
-        raise UsageError(Problem("no column is left to learn from", path.name, found=found, do=do))
+        raise UsageError("no column is left to learn from", file=path.name, found=found, do=do)
     # Accidents are few; where many rows are alike, that is how the data is.
     alike = int(plain.drop(columns=data["ignore"], errors="ignore").duplicated().sum())
     if "id" not in data and alike > 0.05 * len(plain):

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.cast import as_number
+from mlops.data.columns import as_number
 from mlops.data.dataset import Rows, in_test
-from mlops.errors import Problem, UsageError, listed
+from mlops.errors import UsageError, listed
 from mlops.scaffold.columns import NESTED, Column
 from mlops.spec import ModelSpec, Task
 from mlops.specfile import parse
@@ -56,7 +56,7 @@ def task_of(path: Path, column: Column, known: pd.Series, asked: Task | None) ->
         ),
     ):
         if wrong:
-            raise UsageError(Problem(what, file=path.name, key=column.name, found=found, do=do))
+            raise UsageError(what, file=path.name, key=column.name, found=found, do=do)
     return task
 
 

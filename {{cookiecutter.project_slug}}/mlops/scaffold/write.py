@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import Problem, UsageError
+from mlops.errors import UsageError
 from mlops.files import cannot
 from mlops.project import MODEL_NAME, Project
 from mlops.scaffold.columns import Column
@@ -69,10 +69,10 @@ def check_name(project: Project, name: str) -> None:
     if not MODEL_NAME.fullmatch(name) or keyword.iskeyword(name) or name in _TAKEN:
         allowed = "up to 40 of a-z, 0-9 and _, a letter first; no word of Python; not all, journal"
         what = "a model cannot have this name"
-        raise UsageError(Problem(what, file="models/", found=name, allowed=allowed))
+        raise UsageError(what, file="models/", found=name, allowed=allowed)
     if (project.root / "models" / name).exists():
         do = f"take another name, or remove models/{name}"
-        raise UsageError(Problem("there is such a model already", f"models/{name}", do=do))
+        raise UsageError("there is such a model already", file=f"models/{name}", do=do)
 
 
 def contract(inference: Inference) -> str:

@@ -16,9 +16,9 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from mlops.errors import MlopsError, UsageError
-from mlops.serving.follower import Follower, Served
 from mlops.serving.log import PredictionLog, new_id, records
 from mlops.serving.request import Feedback
+from mlops.serving.run import Follower, Served
 
 MAX_BYTES = 32 << 20
 METRICS = {

@@ -11,7 +11,7 @@ import pydantic
 from pydantic import BaseModel, Field, StrictStr, TypeAdapter
 from typing_extensions import TypedDict
 
-from mlops.data.cast import as_text
+from mlops.data.columns import as_text
 from mlops.errors import Problem, UsageError, did_you_mean, listed
 from mlops.results import Signature
 
@@ -78,7 +78,7 @@ class Requests:
             if text in names:
                 return sent.id, names[text]
         what, allowed = "this is no label of the model", listed(classes) or "a finite number"
-        raise UsageError(Problem(what, "", "label", brief(sent.label), allowed))
+        raise UsageError(what, file="", key="label", found=brief(sent.label), allowed=allowed)
 
     def openapi(self, example: dict[str, Any]) -> dict[str, Any]:
         """Return the request body of ``/predict`` for OpenAPI, with a row that works."""

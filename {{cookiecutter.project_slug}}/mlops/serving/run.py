@@ -1,30 +1,130 @@
-"""`mlops serve` and `mlops predict`: the registry, the log and the clock put together."""
+"""`mlops serve` and `mlops predict`: a live server follows a git tag, proven before it serves."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.data.read import read_table
-from mlops.errors import Problem, UsageError, WorldError
+from mlops.errors import MlopsError, Refused, UsageError, WorldError
 from mlops.project import Project
 from mlops.registry.objects import sync
 from mlops.registry.store import ReleaseStore
 from mlops.registry.tags import read, resolve
 from mlops.registry.verify import fetch
-from mlops.serving.follower import Follower, Served
 from mlops.serving.log import PredictionLog, new_id
+from mlops.serving.request import Requests
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops.training.model import Model
+
+TOLERANCE = 1e-9
 _SHOWN = {"model", "version", "created", "signature", "metrics", "data", "code", "assets"}
 _log = logging.getLogger("mlops.serving")
+
+
+@dataclass(frozen=True)
+class Served:
+    """A verified version: `summary` is what ``/model`` shows, `expected` what it must answer.
+
+    `examples` and `expected` have one row for each example that was registered with the version.
+    """
+
+    version: str
+    model: Model
+    summary: Mapping[str, Any]
+    examples: pd.DataFrame
+    expected: pd.DataFrame
+
+    @cached_property
+    def requests(self) -> Requests:
+        """Reads what clients send to this version."""
+        return Requests(self.model.signature)
+
+    @cached_property
+    def _threads(self) -> Any:
+        from threadpoolctl import ThreadpoolController
+
+        return ThreadpoolController()
+
+    def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predict with one thread: those of OpenMP spin, and on a busy machine that is slow."""
+        with self._threads.limit(limits=1):
+            return self.model.predict(rows)
+
+    def warm_up(self) -> None:
+        """Predict the examples, which also fills every cache before the first request.
+
+        Raises `Refused` when an answer differs from the registered one by more than 1e-9.
+        """
+        from pandas.testing import assert_frame_equal
+
+        got = self.predict(self.examples)[list(self.expected)]
+        near = {"check_dtype": False, "rtol": TOLERANCE, "atol": TOLERANCE}
+        try:
+            assert_frame_equal(got, self.expected, **near)
+        except AssertionError as error:
+            what = "predicts its own examples otherwise than when it was registered"
+            found = " ".join(str(error).split())[:300]
+            advice = "serve with the libraries of its lock, or roll the stage back"
+            raise Refused(what, file=self.version, found=found, do=advice) from error
+
+
+@dataclass
+class Follower:
+    """Holds the version that serves, and replaces it when the stage moves.
+
+    `resolve` says which version the stage has now (cheap, asked at every look), `load` fetches and
+    verifies one (seconds); `failure` is why the version of the stage does not serve.
+    """
+
+    name: str
+    stage: str
+    resolve: Callable[[], str]
+    load: Callable[[str], Served]
+    served: Served | None = None
+    failure: str | None = None
+
+    def start(self) -> Served:
+        """Take up the version of the stage, or raise what keeps it out."""
+        version = self.resolve()
+        if self.served is not None and self.served.version == version:
+            return self.served
+        served = self.load(version)
+        served.warm_up()
+        self.served = served
+        _log.info("%s@%s is %s", self.name, self.stage, version)
+        return served
+
+    def refresh(self) -> bool:
+        """Take up the version of the stage; where it stays out, what served before serves on."""
+        failure = None
+        try:
+            self.start()
+        except Exception as error:  # whatever a version brings must not stop the server
+            kind = "" if isinstance(error, MlopsError) else f"{type(error).__name__}: "
+            failure = kind + " ".join(str(error).split())[:1000]
+        if failure and failure != self.failure:
+            _log.error("%s@%s stays out: %s", self.name, self.stage, failure)
+        self.failure = failure
+        return failure is None
+
+    async def follow(self, interval: float) -> None:
+        """Refresh for ever, every `interval` seconds, in a thread, so that requests go on."""
+        while True:
+            await asyncio.sleep(interval)
+            await asyncio.to_thread(self.refresh)
 
 
 def predict_file(
@@ -61,7 +161,7 @@ def predict_file(
     own = (key,) if key else ()
     text = {*(c for c, kind in kinds.items() if kind == "category"), *own}
     if not path.is_file():
-        raise UsageError(Problem("there is no such file", file=str(path)))
+        raise UsageError("there is no such file", file=str(path))
     data = spec.data
     frame, _ = read_table(path, str(path), (*kinds, *own), text, data.delimiter, data.encoding)
     answers = model.predict(frame)
@@ -109,7 +209,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         what = f"cannot listen here: {(error.strerror or str(error)).lower()}"
         advice = "stop what listens there, or choose another --port (0: any that is free)"
-        raise WorldError(Problem(what, found=f"{host}:{port}", do=advice)) from error
+        raise WorldError(what, found=f"{host}:{port}", do=advice) from error
 
 
 def serve(

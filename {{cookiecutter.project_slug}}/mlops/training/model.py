@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.cast import cast
-from mlops.errors import Problem, Refused, UsageError
+from mlops.data.columns import cast
+from mlops.errors import Refused, UsageError
 from mlops.files import cannot, sha256
 from mlops.results import Signature, Training
 from mlops.training import modelfile
@@ -77,13 +77,11 @@ class Model:
                 raise cannot("read", folder / file, error) from error
             if sha256(content) != digest:
                 raise Refused(
-                    Problem(
-                        "this file is not the one that training wrote",
-                        file=str(folder / file),
-                        found=sha256(content),
-                        allowed=digest,
-                        do="run `mlops train` again",
-                    )
+                    "this file is not the one that training wrote",
+                    file=str(folder / file),
+                    found=sha256(content),
+                    allowed=digest,
+                    do="run `mlops train` again",
                 )
             contents.append(content)
         pipeline = modelfile.load(contents[0], extra_trusted)
@@ -162,11 +160,9 @@ def compute_features(function: Any, typed: pd.DataFrame, shown: str) -> pd.DataF
     if not isinstance(out, pd.DataFrame) or len(out) != len(typed):
         shape = getattr(out, "shape", "")
         raise UsageError(
-            Problem(
-                "features(raw) must return a DataFrame with one row for each row",
-                file=shown,
-                found=f"{type(out).__name__} {shape}".strip(),
-                allowed=f"DataFrame with {len(typed)} rows",
-            )
+            "features(raw) must return a DataFrame with one row for each row",
+            file=shown,
+            found=f"{type(out).__name__} {shape}".strip(),
+            allowed=f"DataFrame with {len(typed)} rows",
         )
     return out

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlops.errors import Problem, Refused, listed
+from mlops.errors import Refused, listed
 
 # Types outside skops' own list of safe ones that a model file may contain. This list is part of the
 # repository: it is never read from the file that is being loaded.
@@ -110,20 +110,16 @@ def allowed_types(content: bytes, extra_trusted: Iterable[str] = ()) -> list[str
     foreign = sorted(set(unknown) - set(TRUSTED) - set(extra_trusted))
     if foreign:
         raise Refused(
-            Problem(
-                "the model file holds types that are not allowed",
-                found=listed(foreign),
-                allowed="scikit-learn's and numpy's own, and `trusted_types` in project.yaml",
-                do="if you know the type and trust its code, add it to `trusted_types`",
-            )
+            "the model file holds types that are not allowed",
+            found=listed(foreign),
+            allowed="scikit-learn's and numpy's own, and `trusted_types` in project.yaml",
+            do="if you know the type and trust its code, add it to `trusted_types`",
         )
     return unknown
 
 
 def _refused(why: str) -> Refused:
-    return Refused(
-        Problem(f"not a model file of this engine: {why[:200]}", do="train or fetch it again")
-    )
+    return Refused(f"not a model file of this engine: {why[:200]}", do="train or fetch it again")
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:

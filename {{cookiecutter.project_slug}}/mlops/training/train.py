@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops.data.columns import positive_label
 from mlops.data.dataset import Dataset
-from mlops.data.summary import positive_label
-from mlops.errors import Problem, UsageError
+from mlops.errors import UsageError
 from mlops.files import cannot, sha256, sha256_file, write_bytes
 from mlops.project import Project
 from mlops.results import Feature, Signature, Training
@@ -104,11 +104,9 @@ def describe(spec: ModelSpec, raw: pd.DataFrame, target: pd.Series, estimator: o
         classes = tuple(str(c) for c in getattr(estimator, "classes_", ()))
         if set(classes) != set(target.unique()) or not hasattr(estimator, "predict_proba"):
             raise UsageError(
-                Problem(
-                    "build(params) must return a classifier with predict_proba and classes_",
-                    file="estimator.py",
-                    found=type(estimator).__name__,
-                )
+                "build(params) must return a classifier with predict_proba and classes_",
+                file="estimator.py",
+                found=type(estimator).__name__,
             )
     return Signature(
         task=spec.task,
@@ -130,8 +128,6 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise UsageError(
-            Problem("this file is missing", file=str(path), do="a model needs it")
-        ) from error
+        raise UsageError("this file is missing", file=str(path), do="a model needs it") from error
     except OSError as error:
         raise cannot("read", path, error) from error

@@ -1,12 +1,27 @@
-"""The report as markdown for pull requests and step summaries; text from data cannot act in it."""
+"""A report as markdown, as one HTML file, and as a model card; text from data cannot act in any.
+
+Markdown is for pull requests and step summaries. The HTML needs nothing else: no script, no
+request, light and dark. The card has the metadata block of the Hugging Face hub.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
+from mlops.reporting import words
 from mlops.reporting.facts import Everything, summary
 from mlops.reporting.sections import Section, Table, sections
 from mlops.reporting.words import clean
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 LIMIT = 60_000  # GitHub refuses a comment of more than 65,536 characters
 _MARKS = {"good": "✅ ", "bad": "❌ ", "unsure": "⚠️ ", "": ""}
@@ -64,3 +79,47 @@ def table(t: Table, most: int) -> str:
     if t.folded:
         text = f"<details><summary>{escape(t.title)}</summary>\n\n{text}\n\n</details>"
     return text
+
+
+def html(facts: Everything) -> str:
+    """Return the whole page; tables are cut, so that it stays below some 500 kB."""
+    from mlops.reporting.charts import charts
+
+    return template("report.html.j2", lambda value: words.clean(value, 500)).render(
+        facts=facts,
+        said=summary(facts),
+        sections=sections(facts),
+        charts=charts(facts),
+        w=words,
+    )
+
+
+def template(name: str, shown: Callable[[object], str]) -> Template:
+    """Return a template that prints everything through `shown`, except what is marked safe."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=".html" in name,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else shown(value),
+    ).get_template(name)
+
+
+def card(facts: Everything, info: Mapping[str, str]) -> str:
+    """Return the model card of a version.
+
+    `info` is what the registry knows, as label: text (version, date, manifest digest).
+    """
+    metrics = facts.evaluation.metrics if facts.evaluation else ()
+    return template("card.md.j2", lambda value: escape(value, 2000)).render(
+        facts=facts,
+        info=info,
+        kind="regression" if facts.spec.task == "regression" else "classification",
+        metrics=[m for m in metrics if math.isfinite(m.value)],
+        sections={s.key: Markup(render(s, 100, "##")) for s in sections(facts)},
+        quoted=lambda text: Markup(json.dumps(words.clean(text, 100), ensure_ascii=False)),
+        w=words,
+    )
