@@ -58,8 +58,8 @@ def decide(
         else:
             comparisons = _compare_all(bench, challenger, champion, rule)
             o = bench.outcome(challenger)
-            groups = "" if o.unit is None else f" in {o.units:,} groups"
-            size = f"{len(o):,} rows{groups}"
+            kind = "stretches of time" if spec.split.by == "time" else "groups"
+            size = f"{len(o):,} rows" + ("" if o.unit is None else f" in {o.units:,} {kind}")
             decision, reason = judge(comparisons[0], rule, spec.gate.margin, size)
         reasons = [*failed, reason]
     verdict = Verdict(

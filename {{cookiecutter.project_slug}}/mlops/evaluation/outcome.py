@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+_BLOCKS, _FEWEST_BLOCKS = 20, 10  # of a split by time
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +184,9 @@ class Bench:
         return outcome(model.signature, target, predicted, self._clusters(rows), amounts)
 
     def _clusters(self, rows: pd.DataFrame) -> pd.Series | None:
-        split = self.spec.split
+        split, time = self.spec.split, self.spec.data.time
+        if split.by == "time" and time:
+            return time_blocks(rows[time])
         return rows[split.column] if split.by == "group" and split.column else None
 
     def _require_classes(self, model: Model) -> None:
@@ -195,6 +198,18 @@ class Bench:
         if (self.spec.task == "binary" and absent) or len(counts) < 2:
             found = ", ".join(f"{label}: {count:,} rows" for label, count in counts.items())
             raise _useless(f"no test row is of class {listed(absent)}: it cannot be judged", found)
+
+
+def time_blocks(times: pd.Series) -> pd.Series | None:
+    """Return which rows stand for each other, where neighbours in time are alike.
+
+    Stretches of about as many rows each, equal times together: between long stretches little is
+    shared, so they count as independent (batch means; Carlstein 1986). None, every row for itself,
+    where there are too few times to part.
+    """
+    ranks = times.rank(method="max", pct=True)
+    blocks = np.ceil(ranks * _BLOCKS).rename(f"{times.name} blocks")
+    return blocks if blocks.nunique() >= _FEWEST_BLOCKS else None
 
 
 def _useless(what: str, found: str) -> UsageError:
