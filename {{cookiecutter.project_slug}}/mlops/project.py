@@ -144,7 +144,7 @@ class Project:
         """The file of locked requirements."""
         return self.root / "requirements.txt"
 
-    def code_digest(self, name: str) -> str:
+    def code_digest(self, name: str, spec: ModelSpec | None = None) -> str:
         """Return one digest over the code of a model, and of its specification what training reads.
 
         Where the data lies and what parameters have which value is not in it: both are compared
@@ -152,11 +152,11 @@ class Project:
         """
         folder = self.folder(name)
         files = digest_of((folder / file for file in ("features.py", "estimator.py")), folder)
-        spec = self.model(name).model_dump(
+        read = (spec or self.model(name)).model_dump(
             mode="json",
             include={"task": True, "features": True, "split": True, "data": {"target", "positive"}},
         )
-        return sha256(canonical_json([files, spec]))
+        return sha256(canonical_json([files, read]))
 
     def stage(self, name: str) -> Stage:
         """Return a stage by name."""

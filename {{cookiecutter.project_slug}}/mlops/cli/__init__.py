@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -98,6 +99,9 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 
 def main() -> None:
     """Run the command line."""
+    # Imports make half a million objects that live to the end: looking them through again, as
+    # the collector does at its own thresholds, is a tenth of the time of importing.
+    gc.set_threshold(100_000, 20, 100)
     # OpenMP threads that spin while they wait slow everything down on busy machines.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")

@@ -68,7 +68,7 @@ def train(project: Project, name: str, spec: ModelSpec, dataset: Dataset) -> tup
         seed=spec.train.seed,
         rows=len(target),
         snapshot=dataset.snapshot.digest,
-        code=project.code_digest(name),
+        code=project.code_digest(name, spec),
         lock=sha256_file(project.lock) if project.lock.is_file() else "",
         model_sha256=sha256(content),
         model_bytes=len(content),
