@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import great_expectations.expectations  # noqa: F401  (once; else each validation starts a process)
 import numpy as np
 import pandas as pd
 import pytest

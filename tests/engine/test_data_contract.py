@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.data.contract import check, validate
-from mlops.errors import UsageError
+from mlops.data.contract import check
+from mlops.data.validate import validate
+from mlops.errors import MlopsError, UsageError
 from mlops.results import Expectation, Snapshot, Validation
 from mlops.spec import ModelSpec
 from mlops.specfile import parse
 
 from .conftest import rows_of, spec_of
+
+ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 
 
 def asked(folder: Path, body: str, frame: pd.DataFrame, **spec: object) -> tuple[Expectation, ...]:
@@ -189,9 +192,8 @@ assert check(spec, Path({str(tmp_path / "contract.py")!r}), pd.DataFrame({{"a": 
 heavy = {{"evidently", "sklearn", "fairlearn", "skops", "matplotlib"}} & set(sys.modules)
 assert not heavy, heavy
 """
-    engine = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=engine, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=ENGINE, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -227,3 +229,60 @@ def test_validate_fails_where_the_contract_is_broken(make_project) -> None:
     assert dataset is not None and not validation.ok
     (broken,) = [e for e in validation.expectations if not e.ok]
     assert (broken.column, broken.failed_rows, broken.examples) == ("tenure", 4, ("1000",))
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process look as a new one does: Great Expectations is not imported yet."""
+    monkeypatch.delitem(sys.modules, "great_expectations")
+    monkeypatch.setenv("PYTHONPATH", str(ENGINE))
+
+
+NOISY = """\
+print("loud")
+
+def expectations(gxe):
+    print("louder")
+    return [
+        gxe.ExpectColumnValuesToBeBetween(column="tenure", min_value=0, max_value=50),
+        gxe.ExpectColumnMeanToBeBetween(column="plan", min_value=0),
+    ]
+"""
+
+
+def test_a_process_of_its_own_answers_as_this_one_does(make_project, apart, monkeypatch) -> None:
+    project = make_project()
+    (project.folder("churn") / "contract.py").write_text(NOISY)
+    spec = project.model("churn")
+    _, there = validate(project, "churn", spec)
+    monkeypatch.undo()
+    _, here = validate(project, "churn", spec)
+    assert not there.ok and len(there.expectations) == 3
+    assert there.model_copy(update={"seconds": 0}) == here.model_copy(update={"seconds": 0})
+
+
+@pytest.mark.parametrize(
+    ("contract", "said"),
+    [
+        ("def expectations(gxe):\n    return 1 / 0\n", "models/churn/contract.py: line 2: Zero"),
+        (
+            "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
+            "asks the data contract died",
+        ),
+    ],
+)
+def test_what_goes_wrong_in_the_other_process_is_said_here(
+    make_project, apart, contract: str, said: str
+) -> None:
+    project = make_project()
+    (project.folder("churn") / "contract.py").write_text(contract)
+    with pytest.raises(MlopsError, match=said):
+        validate(project, "churn", project.model("churn"))
+    assert not (project.build("churn") / "validation.json").exists()
+
+
+def test_data_that_cannot_be_read_leave_no_process_behind(make_project, apart) -> None:
+    project = make_project()
+    (project.folder("churn") / "data" / "rows.csv").write_text("")
+    with pytest.raises(UsageError, match="this file is empty"):
+        validate(project, "churn", project.model("churn"))

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from mlops.cli import app
-from mlops.data.contract import check, validate
+from mlops.data.contract import check
 from mlops.data.dataset import build
+from mlops.data.validate import validate
 from mlops.errors import UsageError, WorldError
 from mlops.evaluation.checks import evaluate
 from mlops.project import Project

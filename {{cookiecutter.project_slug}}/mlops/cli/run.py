@@ -108,7 +108,7 @@ class Run:
     # -- the stages --------------------------------------------------------------------------
 
     def _validate(self) -> bool:
-        from mlops.data.contract import validate
+        from mlops.data.validate import validate
 
         dataset, validation = validate(self.project, self.name, self.spec)
         if dataset is not None:

@@ -1,4 +1,4 @@
-"""`mlops validate`: the data contract of `contract.py`, asked by Great Expectations in one pass.
+"""The data contract: the expectations of `contract.py`, asked by Great Expectations in one pass.
 
 Great Expectations computes; the words are ours, from the plain values of its results, so that
 what a person reads is one sentence and no value of a sensitive column is in it.
@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.data.dataset import Dataset, build
 from mlops.errors import UsageError, did_you_mean, listed
 from mlops.files import cannot
-from mlops.project import Project
-from mlops.results import Expectation, Validation
+from mlops.results import Expectation
 from mlops.spec import ModelSpec
 from mlops.usercode import blaming, load_function
 
@@ -56,7 +53,7 @@ def check(spec: ModelSpec, contract_file: Path, frame: pd.DataFrame) -> tuple[Ex
     tuple of Expectation
         In the order of the contract. One that raises or is not answered is a failed one.
     """
-    with _quiet():
+    with quiet():
         asked = _load(contract_file)
         absent = [[c for c in _columns(e) if c not in frame.columns] for e in asked]
         answers = _ask({i: e for i, e in enumerate(asked) if not absent[i]}, frame)
@@ -67,7 +64,7 @@ def check(spec: ModelSpec, contract_file: Path, frame: pd.DataFrame) -> tuple[Ex
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep Great Expectations from logging, warning and sending anything home."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     before = logging.root.manager.disable
@@ -221,25 +218,3 @@ def _shown(value: Any) -> str:
 
 def _line(value: Any) -> str:
     return " ".join(str(value).split())[:80]
-
-
-def validate(project: Project, name: str, spec: ModelSpec) -> tuple[Dataset | None, Validation]:
-    """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
-
-    No dataset where declared columns are missing; the contract is not asked then. UsageError when
-    the data cannot be read or learnt from, or the contract is no contract.
-    """
-    started = time.perf_counter()
-    folder, out = project.folder(name), project.build(name)
-    dataset, expectations = build(spec, folder)
-    if dataset is not None:
-        expectations += check(spec, folder / "contract.py", dataset.frame)
-        dataset.save(out)
-    validation = Validation(
-        ok=all(expectation.ok for expectation in expectations),
-        snapshot=dataset.snapshot if dataset else None,
-        expectations=expectations,
-        seconds=round(time.perf_counter() - started, 3),
-    )
-    validation.save(out)
-    return dataset, validation

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-_FILE, _META = "snapshot.parquet", "snapshot.json"
+_FILE, _META, _TEST = "snapshot.parquet", "snapshot.json", "__test__"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Dataset:
     def save(self, folder: Path) -> None:
         """Write the snapshot to `folder` (Parquet and JSON), atomically."""
         with replacing(folder / _FILE) as temporary:
-            table = self.frame.assign(__test__=self.test)
+            table = self.frame.assign(**{_TEST: self.test})
             table.to_parquet(temporary, compression="lz4", index=False)
         write_json(folder / _META, self.snapshot.model_dump(mode="json"))
 
@@ -70,13 +70,20 @@ class Dataset:
         what = "the snapshot does not have the digest that was written beside it"
         try:
             table = pd.read_parquet(folder / _FILE)
-            frame = table.drop(columns="__test__")
+            frame = table.drop(columns=_TEST)
             if _digest(frame, _hashes(frame)) == snapshot.digest:
-                return cls(spec, frame, table["__test__"].to_numpy(dtype=bool), snapshot)
+                return cls(spec, frame, table[_TEST].to_numpy(dtype=bool), snapshot)
         except (OSError, ValueError) as error:
             what = f"cannot be read: {error}"
         do = "run `mlops validate` again"
         raise WorldError(what, file=str(folder / _FILE), do=do)
+
+
+def snapshot_frame(folder: Path) -> pd.DataFrame:
+    """Return the rows of a snapshot that this run has just written, not verified."""
+    import pandas as pd
+
+    return pd.read_parquet(folder / _FILE).drop(columns=_TEST)
 
 
 @dataclass(frozen=True)
