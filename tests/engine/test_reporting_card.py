@@ -63,6 +63,15 @@ def test_the_card_says_what_an_approver_asks() -> None:
     assert "SECRET" not in body
 
 
+def test_several_groups_are_told_apart() -> None:
+    tests = known.evaluation()
+    few = [
+        s.model_copy(update={"metric": None, "value": v}) for s in tests.slices[:1] for v in "ab"
+    ]
+    facts = known.everything(evaluation=tests.model_copy(update={"slices": tuple(few)}))
+    assert "good it is for: schooling = a, schooling = b." in split(card(facts, {}))[1]
+
+
 def test_a_card_without_results_is_a_card() -> None:
     gone: dict[str, Any] = dict.fromkeys(
         ("training", "evaluation", "verdict", "validation", "rows")

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,40 +17,9 @@ from mlops.reporting.facts import Everything, Rows
 from mlops.reporting.render import html
 
 from . import reporting_facts as known
+from .html_page import Page
 
-VOID = {"meta", "link", "br", "img", "input", "hr"}
 TASKS = ("binary", "multiclass", "regression")
-
-
-class Page(HTMLParser):
-    """Every element of a page, and whether all were closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        """Return the attributes of all elements of one kind."""
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.mark.parametrize("task", TASKS)

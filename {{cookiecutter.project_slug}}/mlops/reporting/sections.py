@@ -7,13 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from mlops.reporting import words as w
 from mlops.reporting.facts import Everything, Run, Tone, interval
 from mlops.results import Evaluation, Snapshot, Validation
 from mlops.spec import ModelSpec
 
-Row = tuple[Tone, tuple[str, ...]]
+
+class Link(NamedTuple):
+    """Where to read more; only pages have them, reports stand alone."""
+
+    text: str
+    href: str
+
+
+Cell = str | tuple[Link, ...]
+Row = tuple[Tone, tuple[Cell, ...]]
 
 
 @dataclass(frozen=True)
