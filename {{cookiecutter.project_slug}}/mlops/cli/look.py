@@ -1,8 +1,9 @@
-"""The verbs that look: registry list, show, history; runs list, show, compare; doctor."""
+"""The verbs that look: registry list, show, history; runs list, show, compare; pages, doctor."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ import typer
 from mlops.cli import app
 from mlops.cli.context import Json, emit, leave
 from mlops.cli.releases import Model, Ref, here
+from mlops.reporting.words import EVENTS, when
 
 registry = typer.Typer(no_args_is_help=True, help="Versions and stages.")
 runs = typer.Typer(no_args_is_help=True, help="What was tried: the journal.")
@@ -33,7 +35,7 @@ def registry_list(
         {
             "version": version.ref,
             "stages": ", ".join(version.stages),
-            "registered": _when(version.event.time),
+            "registered": when(version.event.time),
             "by": version.event.actor,
             "reason": version.event.trailers.get("Reason"),
         }
@@ -41,10 +43,6 @@ def registry_list(
     ]
     columns = tuple(rows[0]) if rows else ()
     emit(rows, listing(rows, columns, "Nothing is registered yet: `mlops register MODEL`"), as_json)
-
-
-def _when(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 @registry.command()
@@ -61,7 +59,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
     facts = {
         "version": version.ref,
         "stages": ", ".join(version.stages),
-        "registered": f"{_when(version.event.time)} UTC by {version.event.actor}",
+        "registered": f"{when(version.event.time)} UTC by {version.event.actor}",
         "previous": manifest.previous,
         "change": manifest.change,
         "verdict": f"{manifest.verdict.decision}: {' '.join(manifest.verdict.reasons)}",
@@ -88,8 +86,8 @@ def history(name: Model, as_json: Json = False) -> None:
     project, _, _ = here()
     rows = [
         {
-            "at": _when(event.time),
-            "event": _EVENTS[event.kind].format(version=event.version, stage=event.stage),
+            "at": when(event.time),
+            "event": EVENTS[event.kind].format(version=event.version, stage=event.stage),
             "actor": event.actor,
             "approver": event.trailers.get("Approver"),
             "reason": event.trailers.get("Reason"),
@@ -98,15 +96,6 @@ def history(name: Model, as_json: Json = False) -> None:
         for event in events(project, name)
     ]
     emit(rows, listing(rows, tuple(rows[0]) if rows else (), "Nothing has happened."), as_json)
-
-
-_EVENTS = {
-    "register": "registered {version}",
-    "deregister": "withdrew {version}",
-    "assign": "put {version} into {stage}",
-    "unassign": "took {version} out of {stage}",
-    "deprecate": "retired the model",
-}
 
 
 @runs.command("list")
@@ -204,6 +193,43 @@ def runs_compare(
 
     records = {record.id: _flat(record) for record in _find(chosen)}
     emit(records, compare(records), as_json)
+
+
+@app.command(rich_help_panel="Look")
+def pages(
+    out: Annotated[
+        Path | None, typer.Option(help="Folder; default: build/site. An older site is replaced.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a web page of models, stages, versions and runs, with the reports behind it.
+
+    Example: `mlops pages --out site`
+    """
+    from mlops.cli.context import as_markdown, release_store, summary
+    from mlops.reporting.pages import site, write
+
+    project, _, now = here()
+    server, name = (os.environ.get(f"GITHUB_{key}", "") for key in ("SERVER_URL", "REPOSITORY"))
+    address = f"{server or 'https://github.com'}/{name}" if name else ""
+    made = site(project, release_store(project), now, address)
+    folder = out or project.root / "build" / "site"
+    write(made.files, folder)
+    unpublished = _UNPUBLISHED.get(os.environ.get("PAGES", ""))
+    lines = [*made.said.lines, *([unpublished] if unpublished else [])]
+    summary(as_markdown(made.said.title, *lines))
+    index = str(folder / "index.html")
+    text = "\n".join([made.said.title, *lines, f"{index}, {len(made.files)} pages"])
+    emit({"title": made.said.title, "lines": lines, "index": index}, text, as_json)
+
+
+# Why pages.yml did not publish what it made, by what it says in PAGES.
+_UNPUBLISHED = {
+    "off": "Not published: GitHub Pages is not switched on (Settings, Pages, Source: GitHub "
+    "Actions), or this plan has none for a private repository. The page is the artifact `site`.",
+    "private": "Not published: this repository is private, and below Enterprise anybody may read "
+    "its page. The variable PAGES=on publishes it. The page is the artifact `site`.",
+}
 
 
 @app.command(rich_help_panel="Look")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 # What a metric is called, and what it means to somebody who does not program.
 METRICS = {
@@ -20,6 +21,14 @@ METRICS = {
     "rmse": ("Root mean squared error", "how far off, large errors counting more"),
     "r2": ("R²", "share of the variation that is explained"),
     "value": ("Value per row", "what the decisions are worth, by the amounts in model.yaml"),
+}
+# What happened, by the kind of a tag.
+EVENTS = {
+    "register": "registered {version}",
+    "deregister": "withdrew {version}",
+    "assign": "put {version} into {stage}",
+    "unassign": "took {version} out of {stage}",
+    "deprecate": "retired the model",
 }
 NONE, MINUS = "\u2013", "\u2212"
 
@@ -66,6 +75,11 @@ def share(value: float) -> str:
 def count(n: int, noun: str) -> str:
     """Return ``1 row``, ``1,234 rows``."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def when(seconds: int) -> str:
+    """Return a moment in UTC, to the minute."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def duration(seconds: float) -> str:
