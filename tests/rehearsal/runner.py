@@ -61,6 +61,8 @@ class Runner:
     ----------
     approvals : dict
         Who approves each environment that has reviewers.
+    disabled : set
+        Workflows that somebody has switched off on their page: nothing starts them.
     runs : list of Run
         All that there were, oldest first.
     """
@@ -77,6 +79,7 @@ class Runner:
         self.environment, self.secrets = dict(environment or {}), dict(secrets or {})
         self.act = find_act()
         self.approvals: dict[str, str] = {}
+        self.disabled: set[str] = set()
         self.runs: list[Run] = []
         self.waiting: list[tuple[Workflow, Event]] = []
         self._ids = itertools.count(9001)
@@ -125,7 +128,7 @@ class Runner:
         """Return the workflows that an event starts, as they stand in the commit that counts."""
         router = self.router(event)
         self.waiting += [(workflow, event) for workflow in router.waiting(event)]
-        return router.starts(event)
+        return [one for one in router.starts(event) if one.key not in self.disabled]
 
     def router(self, event: Event) -> Router:
         """Return the router of the commit whose workflows an event starts."""

@@ -25,7 +25,7 @@ WORKFLOWS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for pat
 SETUP = yaml.safe_load((FOLDER / "actions/setup/action.yml").read_text(encoding="utf-8"))
 JOBS = {f"{file}:{job}": body for file, w in WORKFLOWS.items() for job, body in w["jobs"].items()}
 # Who may write gets nothing from a cache that somebody else could have filled.
-WITHOUT_CACHE = ("release.yml", "promote.yml", "comment.yml", "reproduce.yml")
+WITHOUT_CACHE = ("release.yml", "promote.yml", "comment.yml", "reproduce.yml", "pages.yml")
 
 
 def on(workflow: dict[Any, Any]) -> Any:
@@ -124,7 +124,17 @@ def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
     if "workflow_run" in events:
         for job in workflow["jobs"].values():
             checkouts = [s for s in steps(job) if s.get("uses", "").startswith("actions/checkout@")]
-            assert checkouts and not any({"ref", "repository"} & set(s["with"]) for s in checkouts)
+            assert checkouts or not any("run" in step for step in steps(job))
+            assert not any({"ref", "repository"} & set(s["with"]) for s in checkouts)
+
+
+def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
+    build, deploy = WORKFLOWS["pages.yml"]["jobs"].values()
+    of_the_run = ("event != 'pull_request'", "head_repository.full_name == github.repository")
+    for condition in (*of_the_run, "head_branch == github.event.repository.default_branch"):
+        assert f"github.event.workflow_run.{condition}" in " ".join(build["if"].split())
+    assert build["permissions"] == {"contents": "read"}
+    assert [step["uses"].split("@")[0] for step in deploy["steps"]] == ["actions/deploy-pages"]
 
 
 @jobs
