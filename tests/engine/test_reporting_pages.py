@@ -323,7 +323,21 @@ def test_a_clone_without_the_store_says_that_and_not_that_anything_is_broken(
     assert found.said.tone == "unsure" and list(found.files) == ["index.html"]
     said = [f"churn@{v}: the store here does not hold its files" for v in ("v1.2.0", "v1.1.0")]
     assert list(found.said.lines) == said
-    assert rows(clone)["v1.3.0"].startswith("unsure | - | ")
+    shown = rows(clone)["v1.3.0"]  # what git holds is known all the same
+    assert shown.startswith("unsure | - | ") and "ROC AUC 0.900" in shown
+    other_tag(clone, "v1.3.0")
+    assert made(clone).said.tone == "bad"
+    assert "do not use it, the chain of digests is broken at tag" in rows(clone)["v1.3.0"]
+
+
+def test_many_broken_releases_are_counted_and_five_are_told(world: World) -> None:
+    for number in range(7):
+        world.release(f"model {number}")
+        spoil("card.md")(world, f"v1.{number}.0")
+    found = made(world)
+    assert "7 releases not to be used" in found.said.title and len(found.said.lines) == 5
+    assert "And 2 more, in the table." in first(world).text
+    assert sum(cells.startswith("bad | ") for cells in rows(world).values()) == 7
 
 
 def test_a_store_that_does_not_answer_is_no_broken_chain(

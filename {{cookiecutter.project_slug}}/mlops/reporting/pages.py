@@ -42,7 +42,7 @@ _OURS = '<meta name="generator" content="mlops">'  # as frame.html.j2 has it
 
 @dataclass(frozen=True)
 class Release:
-    """A version, its manifest and what may be published; `wrong` says why there is nothing."""
+    """A version, its manifest and what may be published; `wrong` says why that is nothing."""
 
     version: Version
     manifest: Manifest | None = None
@@ -188,6 +188,7 @@ def _release(project: Project, version: Version, store: ReleaseStore, publish: b
 
     What is in a stage is verified to its last byte, of the others what is published.
     """
+    manifest = None
     try:
         manifest, content = manifest_of(project.root, version)
         if not publish:
@@ -198,8 +199,9 @@ def _release(project: Project, version: Version, store: ReleaseStore, publish: b
         files = {asset: bundle.read(asset) for asset in _PAGES if asset in manifest.assets}
         return Release(version, manifest, files, "good" if version.stages else "")
     except Refused as error:
-        if publish and version.number not in store.list(version.model):
-            return Release(version, tone="unsure", wrong="the store here does not hold its files")
+        if manifest and version.number not in store.list(version.model):
+            wrong = "the store here does not hold its files"
+            return Release(version, manifest, tone="unsure", wrong=wrong)
         return Release(version, tone="bad", wrong=f"do not use it, {error.problems[0].what}")
 
 
@@ -285,7 +287,8 @@ def _versions(releases: Sequence[Release], total: int, address: str) -> Table:
         version, m, born = r.version, r.manifest, _happened(r.version.event)
         stages = ", ".join(version.stages) if version.active else "withdrawn"
         cells: list[Cell] = [version.number, stages or w.NONE, f"{born[0][:10]} by {born[2]}"]
-        cells += [born[4], *(_measured(m) if m else (w.NONE, w.NONE, r.wrong))]
+        metric, data, verdict = _measured(m) if m else (w.NONE,) * 3
+        cells += [born[4], metric, data, r.wrong or verdict]
         links = [Link(_PAGES[asset], _path(version, asset)) for asset in r.files]
         if address and version.active:
             links.append(Link("release", f"{address}/releases/tag/{quote(version.ref)}"))
