@@ -155,6 +155,15 @@ class Hub:
         """Return a required check that a commit lacks."""
         return hub_rules.lacking_check(self.state, branch, sha)
 
+    def role(self, login: str) -> str:
+        """Return what a person is here; strangers may read what is public."""
+        stranger = "none" if self.state.private else "read"
+        return "admin" if login == self.owner else self.state.collaborators.get(login, stranger)
+
+    def lacking_review(self, branch: str, login: str) -> bool:
+        """Say whether somebody may not merge yet, because a code owner has to approve."""
+        return hub_rules.lacking_review(self.state, branch, self.role(login))
+
     def refusal(self, updates: list[Update], caller: Caller) -> str:
         """Return why refs may not be moved so; empty when they may."""
         return hub_rules.refusal(self.state, updates, caller)

@@ -8,6 +8,8 @@ from rehearsal.hub_call import Call, Failure, Page, invalid, known, on
 from rehearsal.hub_settings import may, needs_plan
 from rehearsal.hub_state import Record
 
+MOST_REVIEWERS = 6
+
 
 @on("GET /environments")
 def list_environments(call: Call) -> Page:
@@ -27,14 +29,20 @@ def get_environment(call: Call) -> Record:
 def set_environment(call: Call) -> Record:
     """Make or change an environment: what the request does not name is taken off."""
     name, body = call.path["environment_name"], call.body or {}
-    if (body.get("reviewers") or body.get("wait_timer")) and not may(call, "enterprise"):
-        rule = "required reviewers" if body.get("reviewers") else "wait timer"
+    policy = body.get("deployment_branch_policy")
+    lacks = {
+        "required reviewers": bool(body.get("reviewers")) and not may(call, "enterprise"),
+        "wait timer": bool(body.get("wait_timer")) and not may(call, "enterprise"),
+        "branch policy": bool(policy) and not may(call, "pro", "team", "enterprise"),
+    }
+    for rule in (rule for rule, lacking in lacks.items() if lacking):
         raise Failure(
             422,
             "Failed to create the environment protection rule. Please ensure the billing plan"
             f" supports the {rule} protection rule.",
         )
-    policy = body.get("deployment_branch_policy")
+    if len(body.get("reviewers") or ()) > MOST_REVIEWERS:
+        raise Failure(422, f"There can be no more than {MOST_REVIEWERS} reviewers.")
     if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
         raise Failure(422, "protected_branches and custom_branch_policies cannot be the same")
     new = call.state.stamped({"name": name, "policies": []})
@@ -104,6 +112,7 @@ def get_ruleset(call: Call) -> Record:
 @on("PUT /rulesets/{ruleset_id}")
 def edit_ruleset(call: Call) -> Record:
     """Change a ruleset."""
+    needs_plan(call)
     ruleset = known(call.state.rulesets.get(call.number("ruleset_id")))
     call.state.touch(ruleset, **(call.body or {}))
     return _ruleset(call, ruleset)
@@ -126,6 +135,8 @@ def _ruleset(call: Call, record: Record) -> Record:
     links = {"self": {"href": address}, "html": {"href": f"{call.view.html}/rules/{record['id']}"}}
     over = {**record, "source": call.view.repository_name, "_links": links}
     shown = call.view.of("repository-ruleset", over)
+    if call.caller.permissions.get("administration") != "write":
+        shown.pop("bypass_actors", None)  # only who may change a ruleset sees who may bypass it
     if not record.get("conditions"):
         shown.pop("conditions")
     else:

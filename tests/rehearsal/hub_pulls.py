@@ -180,6 +180,8 @@ def merge_pull(call: Call) -> Record:
         raise Failure(405, "Pull Request is not mergeable")
     if lacking := call.hub.lacking_checks(pull["base"]["ref"], head):
         raise Failure(405, f'Required status check "{lacking}" is expected.')
+    if call.hub.lacking_review(pull["base"]["ref"], call.caller.login):
+        raise Failure(405, "Waiting on code owner review.")
     number = pull["number"]
     plain = f"Merge pull request #{number} from {pull['head']['owner']}/{pull['head']['ref']}"
     title = body.get("commit_title", plain if method == "merge" else f"{pull['title']} (#{number})")

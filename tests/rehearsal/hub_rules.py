@@ -11,10 +11,10 @@ from rehearsal.hub_state import Record, State
 _KINDS = {"branch": "refs/heads/", "tag": "refs/tags/"}
 
 
-def rules_of(state: State, ref: str) -> list[Record]:
-    """Return the rules of the active rulesets that a ref falls under."""
+def rules_of(state: State, ref: str, only: Record | None = None) -> list[Record]:
+    """Return the rules of the active rulesets (or of one of them) that a ref falls under."""
     found = []
-    for ruleset in state.rulesets.values():
+    for ruleset in [only] if only else state.rulesets.values():
         names = (ruleset.get("conditions") or {}).get("ref_name", {})
         mine = ref.startswith(_KINDS.get(ruleset["target"], "none"))
         covered = mine and _matches(names.get("include", []), ref)
@@ -65,6 +65,21 @@ def lacking_check(state: State, branch: str, sha: str) -> str:
                 if check["context"] not in passed:
                     return str(check["context"])
     return ""
+
+
+def lacking_review(state: State, branch: str, role: str) -> bool:
+    """Say whether a code owner's review is missing.
+
+    The hub knows no reviews: only an administrator can do without, where the ruleset lets them.
+    """
+    for ruleset in state.rulesets.values():
+        mine = rules_of(state, f"refs/heads/{branch}", ruleset)
+        wanted = any((r.get("parameters") or {}).get("require_code_owner_review") for r in mine)
+        admins = {"actor_type": "RepositoryRole", "actor_id": 5}
+        let = any(admins.items() <= actor.items() for actor in ruleset.get("bypass_actors", ()))
+        if wanted and not (let and role == "admin"):
+            return True
+    return False
 
 
 def _matches(patterns: list[str], ref: str) -> bool:

@@ -142,9 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
             assert who
             with hub.lock:
                 updates = commands(body)
-                bot = who.kind != "user" and who.permissions.get("workflows") != "write"
+                workflows = "yes" if who.permissions.get("workflows") == "write" else "no"
                 forbidden = hub.refusal(updates, who) if owner == hub.owner else ""
-                variables = {"HUB_REFUSED": forbidden, "HUB_WORKFLOWS": "no" if bot else "yes"}
+                variables = {"HUB_REFUSED": forbidden, "HUB_WORKFLOWS": workflows}
                 before = bare.refs()
                 status, pairs, content = http_backend(
                     bare, self.command, f"/{tail}", query, headers, body, variables

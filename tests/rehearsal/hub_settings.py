@@ -53,8 +53,7 @@ def edit_repository(call: Call) -> Record:
 def get_permission(call: Call) -> Record:
     """Return what a person may do; strangers may read what is public."""
     login = call.path["username"]
-    stranger = "none" if call.state.private else "read"
-    role = "admin" if login == call.hub.owner else call.state.collaborators.get(login, stranger)
+    role = call.hub.role(login)
     user = {**call.view.user(login), "role_name": role}
     return {"permission": _ROLES.get(role, role), "role_name": role, "user": user}
 

@@ -236,7 +236,8 @@ class Runner:
         token = self.hub.tokens.issue({"deployments": "write"}, actor=run.event.actor)
         for name, job in log.jobs.items():
             environment = environment_of(workflow, job.key, run.event, job.values)
-            if not environment:
+            said = workflow.job(job.key).get("environment")
+            if not environment or (isinstance(said, Mapping) and said.get("deployment") is False):
                 continue
             body = {
                 "ref": run.event.sha,

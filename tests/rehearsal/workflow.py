@@ -18,9 +18,13 @@ RUNNERS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-24.04-arm", "ubuntu-22.04")
 # What a job may do when nobody says anything: the restricted default.
 DEFAULT_PERMISSIONS = {"contents": "read", "packages": "read"}
 
-# Keys of `concurrency:` and `schedule:`; what they mean is the router's and the runner's business.
-NEWER_THAN_ACT = ("queue", "timezone")
-_NEWER = re.compile(r"^ *(?:queue: (?:max|single)|timezone: \S+) *(?:#.*)?\n", re.MULTILINE)
+# Keys of `concurrency:`, `schedule:` and `environment:`; what they mean is the router's and the
+# runner's business.
+NEWER_THAN_ACT = ("queue", "timezone", "deployment")
+_NEWER = re.compile(
+    r"^ *(?:queue: (?:max|single)|timezone: \S+|deployment: (?:true|false)) *(?:#.*)?\n",
+    re.MULTILINE,
+)
 
 
 class RehearsalError(Exception):
@@ -56,10 +60,10 @@ def as_list(value: Any) -> list[Any]:
 
 
 def without(value: Any, keys: tuple[str, ...], inside: bool = False) -> Any:
-    """Return a document without some keys of every `concurrency:` and `schedule:`."""
+    """Return a document without some keys of `concurrency:`, `schedule:` and `environment:`."""
     if isinstance(value, Mapping):
         return {
-            key: without(one, keys, key in ("concurrency", "schedule"))
+            key: without(one, keys, key in ("concurrency", "schedule", "environment"))
             for key, one in value.items()
             if not (inside and key in keys)
         }
