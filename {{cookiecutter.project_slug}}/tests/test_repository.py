@@ -1,6 +1,7 @@
 """Fast checks of the repository itself: specifications load, the lock fits, names agree."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -52,3 +53,8 @@ def test_lock_has_hashes_and_no_addresses() -> None:
     pins = re.findall(r"^\S+==.*\n(.*)", LOCK, re.MULTILINE)
     assert pins and all(line.startswith("    --hash=sha256:") for line in pins)
     assert "://" not in LOCK
+
+
+def test_no_conflict_with_the_template_is_left() -> None:
+    command = ["git", "ls-files", "*.rej"]
+    assert not subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout
