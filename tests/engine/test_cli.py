@@ -148,6 +148,7 @@ VERBS = "new validate train test gate report run register promote rollback predi
 VERBS += " reproduce pull pages doctor"
 GROUPED = ("registry list", "registry show", "registry history")
 GROUPED += ("runs list", "runs show", "runs compare")
+GROUPED += ("github plan", "github apply", "github update", "github propose")
 
 
 @pytest.mark.parametrize("verb", [*VERBS.split(), *GROUPED])

@@ -90,7 +90,8 @@ def _fields_at(cls: type[BaseModel], location: list[str]) -> list[str]:
     node: dict[str, Any] = schema
     for part in location:
         node = _resolve(schema, node)
-        node = node.get("properties", {}).get(part) or node.get("items") or {}
+        inside = node.get("items") or node.get("additionalProperties") or {}
+        node = node.get("properties", {}).get(part) or inside
     return list(_resolve(schema, node).get("properties", {}))
 
 

@@ -1,20 +1,56 @@
-"""The one issue of a model that has drifted: opened, edited while it lasts, closed when over."""
+"""One issue of a kind, such as a model's drift: opened, edited while it lasts, closed when over."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mlops.github.client import BOT, ask
 from mlops.github.comment import LIMIT, post
-from mlops.monitoring.report import DriftCheck
 
 if TYPE_CHECKING:
     from github.Issue import Issue
     from github.Repository import Repository
 
+    from mlops.monitoring.report import DriftCheck
+
 LABEL, RETRAIN = "model-alarm", "retrain"  # what release.yml listens to
 _STATE = re.compile(r"<!-- mlops: alarm (\S+) version (\S+) checks (\d+) -->")
+Mine = Callable[[str], bool]
+
+
+def opened(repository: Repository, label: str, mine: Mine = bool) -> Issue | None:
+    """Return the open issue of a label whose text is ours; only who may write can set a label."""
+
+    def find() -> Issue | None:
+        for issue in repository.get_issues(state="open", labels=[label]):
+            if issue.user.type == BOT and mine(issue.body or ""):
+                return issue
+        return None
+
+    return ask("list issues", find)
+
+
+def keep(
+    repository: Repository, label: str, title: str, body: str, mine: Mine = bool
+) -> tuple[Issue, bool]:
+    """Open an issue, or edit the one that is open; return it, and whether it is new."""
+
+    def act() -> tuple[Issue, bool]:
+        if (issue := opened(repository, label, mine)) is None:
+            return repository.create_issue(title, body[:LIMIT], labels=[label]), True
+        if issue.body != body[:LIMIT]:
+            issue.edit(body=body[:LIMIT])
+        return issue, False
+
+    return ask("open an issue, or edit it", act)
+
+
+def close(repository: Repository, issue: Issue, text: str, marker: str) -> None:
+    """Say why an issue is over, once, and close it."""
+    post(repository, issue.number, text, marker)
+    ask("close the issue", lambda: issue.edit(state="closed", state_reason="completed"))
 
 
 def settle(repository: Repository, check: DriftCheck, text: str, run_url: str | None) -> str:
@@ -26,13 +62,12 @@ def settle(repository: Repository, check: DriftCheck, text: str, run_url: str | 
     window with too few rows changes nothing.
     """
     name = f"{check.model}@{check.version}"
-    issue = ask("list issues", lambda: _open(repository, check.model))
+    issue = opened(repository, LABEL, _of(check.model))
     if not check.alarm:
         if issue is None or not check.enough:
             return f"{name}: no alarm, nothing to do"
         marker = f"<!-- mlops: over {name} {check.until} -->"
-        post(repository, issue.number, f"It is over.\n\n{text}{_link(run_url)}", marker)
-        ask("close the issue", lambda: issue.edit(state="closed", state_reason="completed"))
+        close(repository, issue, f"It is over.\n\n{text}{_link(run_url)}", marker)
         return f"{name}: the alarm is over, {issue.html_url} is closed"
     state = _STATE.match(issue.body or "") if issue else None
     checks = int(state[3]) + 1 if state and state[2] == check.version else 1
@@ -45,21 +80,16 @@ def settle(repository: Repository, check: DriftCheck, text: str, run_url: str | 
         f"{text[:LIMIT]}\n\nChecks of {check.version} with an alarm: {checks}. "
         f"Retraining was asked for at the first.{_link(run_url)}"
     )
-    if issue:
-        ask("edit the issue", lambda: issue.edit(body=body))
-        return f"{name}: still an alarm, {issue.html_url} is up to date"
     title = f"{check.model}: what is served is no longer what was learned"
-
-    def create() -> Issue:
-        there = _open(repository, check.model)
-        return there or repository.create_issue(title, body, labels=[LABEL])
-
-    return f"{name}: an alarm, see {ask('open an issue', create).html_url}"
+    issue, new = keep(repository, LABEL, title, body, _of(check.model))
+    if new:
+        return f"{name}: an alarm, see {issue.html_url}"
+    return f"{name}: still an alarm, {issue.html_url} is up to date"
 
 
 def refused(repository: Repository, model: str, text: str, run_url: str | None) -> str:
     """Say on the issue of a model, where one is open, why a new model does not take its place."""
-    issue = ask("list issues", lambda: _open(repository, model))
+    issue = opened(repository, LABEL, _of(model))
     if issue is None:
         return f"{model}: no issue is open"
     marker = f"<!-- mlops: gate {run_url} -->"
@@ -67,13 +97,9 @@ def refused(repository: Repository, model: str, text: str, run_url: str | None) 
     return f"{model}: {issue.html_url} says so"
 
 
-def _open(repository: Repository, model: str) -> Issue | None:
-    """Return the open issue of a model; only who may write here can set its label."""
-    for issue in repository.get_issues(state="open", labels=[LABEL]):
-        state = _STATE.match(issue.body or "")
-        if state and state[1] == model and issue.user.type == BOT:
-            return issue
-    return None
+def _of(model: str) -> Mine:
+    """Return what knows the issue of a model by its text."""
+    return lambda body: bool((state := _STATE.match(body)) and state[1] == model)
 
 
 def _link(run_url: str | None) -> str:

@@ -24,13 +24,18 @@ _ADVICE = {
 }
 
 
-def repository() -> Repository:
-    """Return the repository that GITHUB_REPOSITORY names, without asking for anything yet."""
+def repository(secret: str = "") -> Repository:
+    """Return the repository that GITHUB_REPOSITORY names, without asking for anything yet.
+
+    The token is that of the variable `secret` where it has one, else that of GITHUB_TOKEN.
+    """
     from github import Auth, Github
 
-    name, token = os.environ.get("GITHUB_REPOSITORY", ""), os.environ.get("GITHUB_TOKEN")
+    name = os.environ.get("GITHUB_REPOSITORY", "")
+    token = os.environ.get(secret) or os.environ.get("GITHUB_TOKEN")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise UsageError("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name)
+        do = "set it to OWNER/NAME, and GITHUB_TOKEN to a token (`gh auth token` prints one)"
+        raise UsageError("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name, do=do)
     return Github(
         base_url=os.environ.get("GITHUB_API_URL") or "https://api.github.com",
         auth=Auth.Token(token) if token else None,

@@ -1,0 +1,250 @@
+"""The template's changes: brought by cruft, proposed once, and never over somebody's work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops.cli import app
+from mlops.github.update import BRANCH, STATE
+from rehearsal.hub import Hub
+from rehearsal.hub_desk import Desk
+
+from .conftest import git
+
+TREE = "{{cookiecutter.slug}}"
+HOSTILE = "<img src=x> @all `x` | [a](b).txt"
+WORKFLOW = "on: push\njobs: {}\n"
+
+
+def write(root: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = root / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+class World:
+    """A template, a repository made of it on a hub, and the two jobs of update.yml."""
+
+    def __init__(self, hub: Hub, tmp: Path, patch: pytest.MonkeyPatch) -> None:
+        self.hub, self.tmp, self.patch = hub, tmp, patch
+        self.template = tmp / "template"
+        self.tree = self.template / TREE
+        write(self.template, **{"cookiecutter.json": '{"slug": "demo"}'})
+        write(self.tree, **{"project.yaml": 'name: demo\nowner: "@acme"\n'})
+        write(self.tree, Makefile="one:\n\ttrue\n", notes="a\nb\nc\n", gone="x\n")
+        write(self.tree, **{".github__workflows__x.yml": WORKFLOW, ".gitignore": "build/\n"})
+        git(self.template, "init", "-q", "-b", "main")
+        self.release("first")
+        command = [sys.executable, "-m", "cruft", "create", str(self.template), "--no-input"]
+        subprocess.run(command, cwd=tmp, check=True, capture_output=True)
+        self.token = hub.tokens.issue("write-all", actor="alice", kind="user")
+        self.desk = Desk(hub, tmp / "demo", self.token)
+        self.desk.git("init", "--quiet", "--initial-branch=main")
+        self.desk.git("remote", "add", "origin", f"{hub.server_url}/acme/demo.git")
+        self.push("Makefile", "one:\n\ttrue\n")
+        for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "UPDATE_TOKEN"):
+            patch.delenv(name, raising=False)
+        facts = {"REPOSITORY": hub.repository, "API_URL": hub.api_url, "SERVER_URL": hub.server_url}
+        for name, value in facts.items():
+            patch.setenv(f"GITHUB_{name}", value)
+        patch.setenv("MLOPS_RETRY_SECONDS", "0.001")
+        patch.setenv("HOME", str(tmp))
+        patch.setenv("GITHUB_TOKEN", hub.tokens.issue({"issues": "write", "contents": "read"}))
+
+    def release(self, message: str) -> str:
+        """Commit what the template has become."""
+        git(self.template, "add", "-A")
+        git(self.template, "commit", "-q", "-m", message)
+        return git(self.template, "rev-parse", "HEAD")
+
+    def push(self, name: str, content: str) -> None:
+        self.desk.commit(name, content)
+        self.desk.git("push", "--quiet", "origin", "HEAD:main")
+
+    def may(self, **permissions: str) -> None:
+        granted = {name.replace("_", "-"): level for name, level in permissions.items()}
+        self.patch.setenv("UPDATE_TOKEN", self.hub.tokens.issue(granted, "acme", kind="user"))
+
+    def run(self, verb: str, *options: str, code: int = 0) -> str:
+        self.patch.chdir(self.tmp / "job")
+        done = CliRunner().invoke(app, ["github", verb, *options])
+        assert done.exit_code == code, done.output
+        assert "defect of mlops" not in done.output
+        return str(done.output)
+
+    def job(self) -> Path:
+        """Check main out afresh, as a job does."""
+        folder = self.tmp / "job"
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        git(self.tmp, "clone", "--quiet", f"{self.hub.server_url}/acme/demo.git", "job")
+        return folder
+
+    def workflow(self, code: int = 0) -> str:
+        """Run both jobs; return what the second one said."""
+        self.job()
+        patch = str(self.tmp / "template.patch")
+        self.run("update", "--out", patch)
+        self.job()
+        return self.run("propose", patch, code=code)
+
+    @property
+    def issues(self) -> list[dict[str, Any]]:
+        return list(self.hub.state.issues.values())
+
+    @property
+    def pulls(self) -> list[dict[str, Any]]:
+        return list(self.hub.state.pulls.values())
+
+
+@pytest.fixture(name="world")
+def world_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "ada")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.com")
+    with Hub(tmp_path / "hub") as hub:
+        yield World(hub, tmp_path, monkeypatch)
+
+
+ENOUGH = {"contents": "write", "pull_requests": "write", "workflows": "write"}
+
+
+def test_of_conflicts_ours_stays_and_both_sides_lie_beside_it(world: World) -> None:
+    world.push("notes", "a\nours\nc\n")
+    world.desk.git("rm", "--quiet", "gone")
+    world.push("own.txt", "mine\n")
+    write(world.tree, notes="a\ntheirs\nc\n", gone="y\n", new="new\n")
+    world.release("second")
+    root = world.job()
+    assert "staged" in world.run("update")
+    assert (root / "notes").read_text() == "a\nours\nc\n"
+    rejected = (root / "notes.rej").read_text()
+    assert "<<<<<<<" in rejected and "ours" in rejected and "theirs" in rejected
+    changed = git(root, "status", "--porcelain").split()
+    assert sorted(changed[1::2]) == [STATE, "new", "notes.rej"] and set(changed[::2]) == {"A", "M"}
+    assert not (root / "gone").exists() and (root / "own.txt").read_text() == "mine\n"
+    assert "not committed" in world.run("update", code=2)
+
+
+def test_what_there_is_not_to_update(world: World) -> None:
+    root = world.job()
+    assert "nothing new" in world.run("update", "--out", "build/x.patch")
+    assert (root / "build" / "x.patch").read_bytes() == b""
+    assert "nothing new" in world.run("propose", "build/x.patch")
+    state = json.loads((root / STATE).read_text())
+    (root / STATE).write_text(json.dumps({**state, "template": str(world.tmp / "nowhere")}))
+    git(root, "commit", "-qam", "Lost")
+    said = world.run("update", code=3)
+    assert "cruft could not update" in said and "nowhere" in said
+    git(root, "rm", "-q", STATE)
+    git(root, "commit", "-qm", "Without")
+    assert "was not made with cruft" in world.run("update")
+    assert world.issues == world.pulls == []
+
+
+def test_one_pull_request_from_the_first_to_the_last(world: World) -> None:
+    world.may(**ENOUGH)
+    write(
+        world.tree, new="1\n", **{HOSTILE: "x\n", ".github__workflows__x.yml": "on: pull_request\n"}
+    )
+    first = world.release("second")
+    assert "pull/1 proposes it" in world.workflow()
+    (pull,) = world.pulls
+    assert pull["title"].endswith(f"to {first[:7]}") and (pull["user"], pull["base"]["ref"]) == (
+        "acme",
+        "main",
+    )
+    body = pull["body"]
+    assert "new" in body and "<img" not in body and "@all" not in body and "`x`" not in body
+    head = world.hub.git.resolve(f"refs/heads/{BRANCH}")
+    assert world.hub.git.run("log", "-1", "--format=%an %cn", str(head)) == (
+        "github-actions[bot] github-actions[bot]"
+    )
+    assert "has it already, and is open" in world.workflow()
+    assert world.hub.git.resolve(f"refs/heads/{BRANCH}") == head
+
+    write(world.tree, new="2\n")
+    second = world.release("third")
+    world.workflow()
+    assert len(world.pulls) == 1 and pull["title"].endswith(f"to {second[:7]}")
+    assert world.hub.git.resolve(f"refs/heads/{BRANCH}") != head
+    assert world.hub.git.run("rev-list", "--count", f"main..{BRANCH}") == "1"
+
+    world.desk.git("fetch", "--quiet", "origin", BRANCH)  # somebody goes on with it
+    world.desk.git("checkout", "--quiet", "-B", "mine", "FETCH_HEAD")
+    theirs = world.desk.commit("new", "mine\n")
+    world.desk.git("push", "--quiet", "origin", f"HEAD:{BRANCH}")
+    write(world.tree, new="3\n")
+    world.release("fourth")
+    assert "holds somebody's work" in world.workflow()
+    assert world.hub.git.resolve(f"refs/heads/{BRANCH}") == theirs
+
+    world.desk.ask("PUT", "/pulls/1/merge", {"merge_method": "squash"})
+    assert "pull/2 proposes it" in world.workflow()
+    world.desk.ask("PATCH", "/pulls/2", {"state": "closed"})
+    assert "has it already, and is closed" in world.workflow()  # somebody does not want it
+    assert len(world.pulls) == 2 and world.issues == []
+
+
+def test_without_the_secret_one_issue_says_what_to_do(world: World) -> None:
+    write(world.tree, new="1\n")
+    world.release("second")
+    assert "issues/1 says what to do" in world.workflow()
+    world.workflow()
+    (issue,) = world.issues
+    assert issue["labels"] == [BRANCH] and "mlops github update" in issue["body"]
+    assert "personal-access-tokens/new" in issue["body"] and "new" in issue["body"]
+    assert world.pulls == [] and not world.hub.git.resolve(f"refs/heads/{BRANCH}")
+    world.may(**ENOUGH)
+    assert "pull/2 proposes it" in world.workflow()
+    assert issue["state"] == "closed" and len(world.hub.state.comments(1)) == 1
+
+
+@pytest.mark.parametrize("lost", ENOUGH)
+def test_the_token_that_is_asked_for_is_just_enough(world: World, lost: str) -> None:
+    write(world.tree, **{".github__workflows__x.yml": "on: pull_request\n"})
+    world.release("second")
+    world.may(**{name: level for name, level in ENOUGH.items() if name != lost})
+    said = world.workflow(code=3)
+    assert "error: " in said and world.pulls == []
+    if lost == "workflows":
+        assert "without `workflows` permission" in said
+    world.may(**ENOUGH)
+    assert "proposes it" in world.workflow()
+
+
+def test_killed_between_branch_and_pull_request_the_next_run_goes_on(world: World) -> None:
+    world.may(**ENOUGH)
+    write(world.tree, new="1\n")
+    world.release("second")
+    world.hub.faults.add("POST", "*/pulls", 500, times=4)
+    world.workflow(code=3)
+    assert world.pulls == [] and world.hub.git.resolve(f"refs/heads/{BRANCH}")
+    world.hub.faults.add("POST", "*/pulls", 502, done_first=True)
+    assert "proposes it" in world.workflow()
+    assert len(world.pulls) == 1
+
+
+def test_a_patch_is_data(world: World) -> None:
+    world.may(**ENOUGH)
+    root = world.job()
+    for bad in ("no patch\n", "--- a/../../x\n+++ b/../../x\n@@ -0,0 +1 @@\n+x\n"):
+        (root / "x.patch").write_text(bad)
+        assert "the patch does not fit" in world.run("propose", "x.patch", code=3)
+    (root / STATE).write_text(json.dumps({"template": "<b>@all</b>", "commit": "-->`x`abc"}))
+    git(root, "add", "-A")
+    patch = git(root, "diff", "--cached", "--binary", STATE)
+    git(root, "reset", "-q", "--hard")
+    (world.tmp / "y.patch").write_text(patch + "\n")
+    world.run("propose", str(world.tmp / "y.patch"))
+    (pull,) = world.pulls
+    assert pull["body"].startswith("<!-- mlops: template abc -->")
+    assert "<b>" not in pull["body"] and pull["title"].endswith("to abc")

@@ -1,0 +1,185 @@
+"""The verbs that keep a repository up: its settings on GitHub, and what its template has new."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops.cli import app
+from mlops.cli.context import Json, as_markdown, emit, in_actions, summary
+from mlops.cli.releases import here
+
+if TYPE_CHECKING:
+    from mlops.github.apply import Outcome
+    from mlops.github.update import Update
+
+github = typer.Typer(no_args_is_help=True, help="Settings on GitHub, and updates of the template.")
+app.add_typer(github, name="github", rich_help_panel="Workflows")
+
+DRIFT, NEW = "settings-drift", "template-update"  # labels
+_HOW = """By hand{}
+For the workflow: a fine-grained token for this repository alone, with write for
+{}, as the secret {} of the environment upkeep
+https://github.com/settings/personal-access-tokens/new"""
+HOW_TO_SET = _HOW.format(
+    ", as an administrator:\n"
+    "GITHUB_REPOSITORY=OWNER/NAME GITHUB_TOKEN=$(gh auth token) mlops github apply",
+    "Administration, Issues, Pages and Variables, and read for Actions",
+    "SETTINGS_TOKEN",
+)
+HOW_TO_UPDATE = _HOW.format(
+    ", in a clean clone: mlops github update, and commit it on a branch",
+    "Contents, Pull requests and Workflows",
+    "UPDATE_TOKEN",
+)
+_CONFLICTS = (
+    "Changed here as well: what stands here has stayed, and a file of the same name with .rej "
+    "holds both sides. Take from it what is good, delete it: while one is left, make check fails."
+)
+
+
+def _look() -> tuple[Any, Any, list[Outcome]]:
+    """Return the repository, what differs from the file, and what there is to say of it."""
+    from mlops.github.apply import Outcome, read
+    from mlops.github.client import repository
+    from mlops.github.settings import differences, load
+
+    project, _, _ = here()
+    settings, hub = load(project), repository("SETTINGS_TOKEN")
+    found, unseen = read(hub, settings, project)
+    differing = differences(settings, found)
+    said = [
+        Outcome(one.what, "not in this plan", one.instead)
+        if one.lacking
+        else Outcome(one.what, "differs", f"{_short(one.found)}, wanted {_short(one.wanted)}")
+        for one in differing
+    ]
+    return hub, differing, [*said, *unseen]
+
+
+def _short(value: Any) -> str:
+    return "nothing there" if value is None else json.dumps(value)[:100]
+
+
+def _say(said: list[Outcome], more: str, as_json: bool) -> str:
+    """Print what was found or done, and return it as markdown."""
+    from mlops.reporting.terminal import listing
+
+    rows = [one._asdict() for one in said]
+    text = listing(rows, ("what", "result", "said"), "The settings are those of the file.")
+    emit(rows, f"{text}\n\n{more}".rstrip(), as_json)
+    lines = [f"{one.what}: {one.result}. {one.said}" for one in said]
+    markdown = as_markdown("Settings", *(lines or [text]), *more.splitlines())
+    summary(markdown)
+    return markdown
+
+
+@github.command("plan")
+def plan_settings(
+    issue: Annotated[
+        bool, typer.Option("--issue", help="Keep one issue about it, and leave with 0.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what differs between .github/settings.yaml and GitHub: 1; 3 where it cannot be seen.
+
+    Example: `mlops github plan`
+    """
+    _, _, said = _look()
+    results = {one.result for one in said}
+    text = _say(said, HOW_TO_SET if results & {"differs", "not seen"} else "", as_json)
+    if not issue:
+        code = 1 if "differs" in results else 3 if "not seen" in results else 0
+        raise typer.Exit(code)
+    from mlops.github.alarm import close, keep, opened
+    from mlops.github.client import repository
+
+    hub = repository()  # by the job's own token: what a bot has written is ours
+    if "differs" in results:
+        keep(hub, DRIFT, "The settings on GitHub are not those of .github/settings.yaml", text)
+    elif (there := opened(hub, DRIFT)) and not (
+        "not seen" in results and os.environ.get("SETTINGS_TOKEN")
+    ):
+        close(hub, there, "It is over.", f"<!-- mlops: over {DRIFT} -->")
+
+
+@github.command("apply")
+def apply_settings(as_json: Json = False) -> None:
+    """Change what differs, as far as plan and token allow; 3 where a right is lacking.
+
+    Example: `mlops github apply`
+    """
+    from mlops.github.apply import apply
+
+    hub, differing, said = _look()
+    if in_actions() and not os.environ.get("SETTINGS_TOKEN"):
+        _say(said, f"Nothing was changed.\n{HOW_TO_SET}", as_json)
+        return
+    said = [*apply(hub, differing), *(one for one in said if one.result == "not seen")]
+    lacking = any(one.result in ("refused", "not seen") for one in said)
+    _say(said, HOW_TO_SET if lacking else "", as_json)
+    raise typer.Exit(3 if lacking else 0)
+
+
+@github.command()
+def update(
+    out: Annotated[Path | None, typer.Option(help="File for the change, as a patch.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let cruft bring the template's changes here, staged; where both changed, ours stays.
+
+    Example: `mlops github update`
+    """
+    from mlops.files import write_bytes
+    from mlops.github.update import merge
+
+    patch, said = merge(here()[0].root)
+    if out:
+        write_bytes(out, patch)
+    summary(as_markdown("", said))
+    emit({"changed": bool(patch), "said": said}, said, as_json)
+
+
+@github.command()
+def propose(
+    patch: Annotated[Path, typer.Argument(help="What `mlops github update --out` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Make the template's changes one pull request; one issue where UPDATE_TOKEN is not set.
+
+    Example: `mlops github propose build/template.patch`
+    """
+    from mlops.github.alarm import close, keep, opened
+    from mlops.github.client import repository
+    from mlops.github.update import apply
+    from mlops.github.update import propose as do
+
+    project, _, now = here()
+    content, job, token = patch.read_bytes(), repository(), os.environ.get("UPDATE_TOKEN")
+    said = "the template has nothing new"
+    there = opened(job, NEW)
+    if content:
+        change = apply(project.root, content)
+        text = _described(change)
+        if token:
+            said = do(project.root, repository("UPDATE_TOKEN"), token, change, text, now)
+        else:
+            how = as_markdown("", *HOW_TO_UPDATE.splitlines())
+            issue, _ = keep(job, NEW, change.title, f"{text}\n{how}")
+            said = f"{issue.html_url} says what to do"
+    if there and (token or not content):
+        close(job, there, as_markdown("", said), f"<!-- mlops: over {NEW} -->")
+    summary(as_markdown("", said))
+    emit({"said": said}, said, as_json)
+
+
+def _described(change: Update) -> str:
+    """Return an update in markdown; its names come from the template, so they are escaped."""
+    conflicts = [name.removesuffix(".rej") for name in change.files if name.endswith(".rej")]
+    more = [f"and {len(change.files) - 50} more"] if len(change.files) > 50 else []
+    parts = [change.marker, as_markdown(change.template, *change.files[:50], *more)]
+    return "\n".join([*parts, *([as_markdown(f"\n{_CONFLICTS}", *conflicts)] if conflicts else [])])
