@@ -249,7 +249,7 @@ def test_the_token_that_is_asked_for_is_just_enough(desk: Desk) -> None:
     done = desk.run("apply")
     assert done.exit_code == 3 and "label settings-drift" in done.output
     assert "not seen" in done.output and "needs actions=read" in done.output
-    assert "as the secret SETTINGS_TOKEN of the environment upkeep" in done.output
+    assert "as the secret `SETTINGS_TOKEN` of the environment `upkeep`" in done.output
     desk.token(NAMED)
     assert desk.said("plan", code=0) == {}
 
@@ -264,7 +264,7 @@ def test_a_job_without_the_secret_looks_and_changes_nothing(desk: Desk, tmp_path
     text = (tmp_path / "summary").read_text(encoding="utf-8")
     assert "ruleset main: differs" in text and "Nothing was changed." in text
     assert "administration=read" in text  # what it cannot see, and why
-    assert "a fine-grained token for this repository alone" in text
+    assert "[a fine-grained token](https://github.com/" in text
     assert desk.run("plan").exit_code == 1
 
     desk.token(NAMED, variable="SETTINGS_TOKEN")
@@ -385,7 +385,7 @@ def test_one_issue_while_settings_differ(desk: Desk) -> None:
     (issue,) = issues.values()
     assert issue["labels"] == ["settings-drift"] and "label model-alarm" in issue["body"]
     assert "<b>" not in issue["body"] and "@everyone" not in issue["body"]
-    assert "personal-access-tokens/new" in issue["body"]
+    assert "](https://github.com/settings/personal-access-tokens/new)" in issue["body"]
     desk.hub.state.immutable_releases = False
     desk.run("plan", "--issue")
     assert len(issues) == 1 and "immutable releases" in issue["body"]

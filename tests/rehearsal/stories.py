@@ -146,9 +146,15 @@ def quick(root: Path, name: str = MODEL, **changes: Any) -> None:
     rows_of(n=ROWS).to_csv(folder / "data" / "rows.csv", index=False)
 
 
-def repository(where: Path) -> Path:
-    """Generate a repository and put the quick model in the place of the example."""
+def repository(where: Path, upkeep: bool = False) -> Path:
+    """Generate a repository and put the quick model in the place of the example.
+
+    Without `upkeep` the workflows that test_story_upkeep.py tells of are not there: they would
+    run, beside those that it is about, in many another story.
+    """
     root = generate(where)
+    for name in () if upkeep else ("security", "settings", "update"):
+        (root / ".github" / "workflows" / f"{name}.yml").unlink()
     shutil.rmtree(root / "models" / "employment")
     quick(root)
     return root

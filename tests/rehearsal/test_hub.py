@@ -333,6 +333,27 @@ def test_rules_hold_for_pushes_and_merges(hub: Hub, alice: Desk) -> None:
     assert alice.ask("PUT", f"/pulls/{number}/merge")[0] == 200
 
 
+def test_a_code_owners_review_is_wanted_of_all_but_administrators(hub: Hub, alice: Desk) -> None:
+    rule = {"type": "pull_request", "parameters": {**RULE, "require_code_owner_review": True}}
+    admins = {"actor_type": "RepositoryRole", "actor_id": 5, "bypass_mode": "pull_request"}
+    asked = {
+        "name": "review",
+        "enforcement": "active",
+        "rules": [rule],
+        "conditions": {"ref_name": {"include": ["refs/heads/main"], "exclude": []}},
+        "bypass_actors": [admins],
+    }
+    made = alice.ask("POST", "/rulesets", asked)[1]
+    assert made["bypass_actors"] == [admins]
+    seen = job(hub, alice, contents="read").ask("GET", f"/rulesets/{made['id']}")[1]
+    assert "bypass_actors" not in seen and seen["rules"] == [rule]
+    number = opened(alice)
+    refused = alice.ask("PUT", f"/pulls/{number}/merge")
+    assert (refused[0], "code owner" in refused[1]["message"]) == (405, True)
+    hub.state.collaborators["alice"] = "admin"
+    assert alice.ask("PUT", f"/pulls/{number}/merge")[0] == 200
+
+
 RULE = {
     "dismiss_stale_reviews_on_push": False,
     "require_code_owner_review": False,

@@ -95,6 +95,9 @@ def test_a_private_repository_is_not_there_for_strangers(tmp_path: Path) -> None
         reviewers = {"reviewers": [{"type": "User", "id": 1}]}
         refused = alice.ask("PUT", "/environments/production", reviewers)
         assert (refused[0], "billing plan" in refused[1]["message"]) == (422, True)
+        policy = {"protected_branches": False, "custom_branch_policies": True}
+        refused = alice.ask("PUT", "/environments/x", {"deployment_branch_policy": policy})
+        assert (refused[0], "billing plan" in refused[1]["message"]) == (422, True)
         assert alice.ask("PUT", "/environments/production")[0] == 200
         assert alice.ask("GET", "/rulesets")[0] == 403
         assert alice.ask("POST", "/pages", {"build_type": "workflow"})[0] == 422

@@ -501,6 +501,9 @@ def test_an_environment_waits_for_somebody_else(world: World) -> None:
     (review,) = world.api("GET", f"/actions/runs/{run.id}/approvals")
     assert (review["state"], review["user"]["login"]) == ("approved", "carol")
     assert world.deployments() == [("live", "success")]
+    without = "environment:\n      name: live\n      deployment: false # only its secrets"
+    play(world, text.replace("environment: live", without))
+    assert world.deployments() == [("live", "success")]
 
 
 PUSHES = steps(f"""

@@ -15,31 +15,30 @@ from mlops.cli.releases import here
 
 if TYPE_CHECKING:
     from mlops.github.apply import Outcome
+    from mlops.github.settings import Difference
     from mlops.github.update import Update
 
 github = typer.Typer(no_args_is_help=True, help="Settings on GitHub, and updates of the template.")
 app.add_typer(github, name="github", rich_help_panel="Workflows")
 
 DRIFT, NEW = "settings-drift", "template-update"  # labels
+# What is ours is written as markdown, which terminals show well enough.
 _HOW = """By hand{}
-For the workflow: a fine-grained token for this repository alone, with write for
-{}, as the secret {} of the environment upkeep
-https://github.com/settings/personal-access-tokens/new"""
+For the workflow: [a fine-grained token](https://github.com/settings/personal-access-tokens/new)
+for this repository alone, with write for {}, as the secret `{}` of the environment `upkeep`."""
 HOW_TO_SET = _HOW.format(
-    ", as an administrator:\n"
-    "GITHUB_REPOSITORY=OWNER/NAME GITHUB_TOKEN=$(gh auth token) mlops github apply",
+    ", as administrator: "
+    "`GITHUB_REPOSITORY=OWNER/NAME GITHUB_TOKEN=$(gh auth token) mlops github apply`.",
     "Administration, Issues, Pages and Variables, and read for Actions",
     "SETTINGS_TOKEN",
 )
 HOW_TO_UPDATE = _HOW.format(
-    ", in a clean clone: mlops github update, and commit it on a branch",
+    ", in a clean clone: `mlops github update`, and commit it on a branch.",
     "Contents, Pull requests and Workflows",
     "UPDATE_TOKEN",
 )
-_CONFLICTS = (
-    "Changed here as well: what stands here has stayed, and a file of the same name with .rej "
-    "holds both sides. Take from it what is good, delete it: while one is left, make check fails."
-)
+_CONFLICTS = """What stands here has stayed; a file of the same name with `.rej` holds both sides.
+Take from it what is good and delete it: while one is left, `make check` fails."""
 
 
 def _look() -> tuple[Any, Any, list[Outcome]]:
@@ -55,14 +54,17 @@ def _look() -> tuple[Any, Any, list[Outcome]]:
     said = [
         Outcome(one.what, "not in this plan", one.instead)
         if one.lacking
-        else Outcome(one.what, "differs", f"{_short(one.found)}, wanted {_short(one.wanted)}")
+        else Outcome(one.what, "differs", _shown(one))
         for one in differing
     ]
     return hub, differing, [*said, *unseen]
 
 
-def _short(value: Any) -> str:
-    return "nothing there" if value is None else json.dumps(value)[:100]
+def _shown(one: Difference) -> str:
+    if one.found is None:
+        return "is not there"
+    found, wanted = (json.dumps(value)[:100] for value in (one.found, one.wanted))
+    return f"{found}, wanted {wanted}"
 
 
 def _say(said: list[Outcome], more: str, as_json: bool) -> str:
@@ -73,7 +75,7 @@ def _say(said: list[Outcome], more: str, as_json: bool) -> str:
     text = listing(rows, ("what", "result", "said"), "The settings are those of the file.")
     emit(rows, f"{text}\n\n{more}".rstrip(), as_json)
     lines = [f"{one.what}: {one.result}. {one.said}" for one in said]
-    markdown = as_markdown("Settings", *(lines or [text]), *more.splitlines())
+    markdown = "\n\n".join([as_markdown("Settings", *(lines or [text])), more])
     summary(markdown)
     return markdown
 
@@ -168,8 +170,7 @@ def propose(
         if token:
             said = do(project.root, repository("UPDATE_TOKEN"), token, change, text, now)
         else:
-            how = as_markdown("", *HOW_TO_UPDATE.splitlines())
-            issue, _ = keep(job, NEW, change.title, f"{text}\n{how}")
+            issue, _ = keep(job, NEW, change.title, f"{text}\n\n{HOW_TO_UPDATE}")
             said = f"{issue.html_url} says what to do"
     if there and (token or not content):
         close(job, there, as_markdown("", said), f"<!-- mlops: over {NEW} -->")
@@ -181,5 +182,6 @@ def _described(change: Update) -> str:
     """Return an update in markdown; its names come from the template, so they are escaped."""
     conflicts = [name.removesuffix(".rej") for name in change.files if name.endswith(".rej")]
     more = [f"and {len(change.files) - 50} more"] if len(change.files) > 50 else []
-    parts = [change.marker, as_markdown(change.template, *change.files[:50], *more)]
-    return "\n".join([*parts, *([as_markdown(f"\n{_CONFLICTS}", *conflicts)] if conflicts else [])])
+    parts = [as_markdown("Changed here as well", *conflicts), _CONFLICTS] if conflicts else []
+    files = as_markdown(f"What {change.template} has new", *change.files[:50], *more)
+    return "\n\n".join([change.marker, *parts, files])
