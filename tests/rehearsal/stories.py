@@ -146,15 +146,9 @@ def quick(root: Path, name: str = MODEL, **changes: Any) -> None:
     rows_of(n=ROWS).to_csv(folder / "data" / "rows.csv", index=False)
 
 
-def repository(where: Path, upkeep: bool = False) -> Path:
-    """Generate a repository and put the quick model in the place of the example.
-
-    Without `upkeep` the workflows that test_story_upkeep.py tells of are not there: they would
-    run, beside those that it is about, in many another story.
-    """
+def repository(where: Path) -> Path:
+    """Generate a repository and put the quick model in the place of the example."""
     root = generate(where)
-    for name in () if upkeep else ("security", "settings", "update"):
-        (root / ".github" / "workflows" / f"{name}.yml").unlink()
     shutil.rmtree(root / "models" / "employment")
     quick(root)
     return root
@@ -198,7 +192,8 @@ def in_production(where: Path) -> Iterator[World]:
     """Generate a repository, put it on a hub, and deliver v1.0.0 of its model to production."""
     with Hub(where / "hub") as hub:
         world = World(hub, where, repository(where / "generated"))
-        world.runner.disabled = {"pages"}  # it follows all others; its own story switches it on
+        # They follow many others, and have stories of their own.
+        world.runner.disabled = {"pages", "security", "settings", "update"}
         (run,) = world.dispatch("release", actor="alice")
         assert run.conclusion == "success", run.log
         yield world

@@ -22,7 +22,7 @@ _INSTEAD = {
     "branch": "whoever may push can also push to it; release.yml compares again what comes, and "
     "delivers nothing that its gate refuses",
     "tag": "whoever may push can move a tag; a clone that has it refuses the other one",
-    "pages": "no site is published; reports stay with runs and releases",
+    "pages": "pages.yml keeps the page as an artifact of its runs",
 }
 
 
