@@ -62,10 +62,12 @@ def merge(root: Path) -> tuple[bytes, str]:
         do = "commit or stash them first"
         raise UsageError("there are changes that are not committed", found=listed(changed), do=do)
     command = [sys.executable, "-m", "cruft", "update", "--skip-apply-ask"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    env = {**os.environ, "COLUMNS": "1000"}  # so that no word of an error is broken
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
-        said = listed((done.stderr or done.stdout).strip().splitlines()[-3:])
-        raise WorldError("cruft could not update from the template", file=STATE, found=said)
+        said = (done.stderr.rpartition("╯")[2] or done.stdout).split()  # below cruft's traceback
+        what = "cruft could not update from the template"
+        raise WorldError(what, file=STATE, found=" ".join(said)[:400])
     conflicts = git(root, "diff", "--name-only", "--diff-filter=U", "-z").split("\0")
     for path in filter(None, conflicts):
         write_bytes(root / f"{path}.rej", (root / path).read_bytes())
