@@ -102,6 +102,13 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     chosen = mlops(project, "runs", "list", "--where", "params.learner=boosting", "--json")
     assert [r["id"] for r in answer(chosen)] == [runs[1]["id"]]
     assert mlops(project, "runs", "show", runs[0]["id"][:-1]).exit_code == 0
+    options = ["--model", "churn", "--since", "30d", "--where", "metrics.roc_auc>0.5"]
+    filtered = mlops(project, "runs", "list", *options, "--limit", "1", "--json")
+    assert [r["id"] for r in json.loads(filtered.stdout)] == [runs[1]["id"]]
+    assert "there are older ones" in filtered.stderr
+    page = project.root / "build" / "compare.html"
+    both = mlops(project, "runs", "compare", *[r["id"] for r in runs], "--html", str(page))
+    assert both.exit_code == 0 and "boosting" in page.read_text()
     pulled = mlops(project, "pull", "churn@production", "--out", str(project.root / "got"))
     assert pulled.exit_code == 0 and (project.root / "got" / "model.skops").is_file()
 
@@ -135,6 +142,27 @@ def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[...,
         file.write("c-new,10,20.5,basic,female,yes\n")
     assert set(again().values()) == {"ran"}, "new data"
     assert set(again().values()) == {"skipped"}
+
+
+def test_runs_belong_to_groups(
+    make_project: Make, mlops: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project()
+    assert mlops(project, "run", "churn", "--group", "a b").exit_code == 2
+    assert mlops(project, "run", "churn", "--group", "trees").exit_code == 0
+    monkeypatch.setenv("MLOPS_GROUP", "night")
+    assert mlops(project, "run", "churn", "--force").exit_code == 0
+    monkeypatch.delenv("MLOPS_GROUP")
+    monkeypatch.setenv("GITHUB_REF", "refs/pull/12/merge")
+    assert mlops(project, "run", "churn", "--force").exit_code == 0
+    listed = answer(mlops(project, "runs", "list", "--json"))
+    assert [r["group"] for r in listed] == ["trees", "night", "pr-12"]
+    assert not listed[0]["data"]["columns"], "they are in the report"
+    (one,) = answer(mlops(project, "runs", "list", "--group", "night", "--json"))
+    assert one["id"] == listed[1]["id"]
+    assert mlops(project, "runs", "compare", "--group", "night", listed[0]["id"]).exit_code == 0
+    alone = mlops(project, "runs", "compare", "--group", "night")
+    assert alone.exit_code == 2 and "2 to 20" in alone.output
 
 
 def test_json_of_an_error(make_project: Make, mlops: Callable[..., Result]) -> None:

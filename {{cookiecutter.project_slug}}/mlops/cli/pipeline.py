@@ -28,7 +28,9 @@ _SHOWN = {
 }
 
 
-def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> None:
+def _go(
+    verb: str, names: Iterable[str] | None, force: bool, as_json: bool, group: str | None = None
+) -> None:
     """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
     from mlops.cli.context import Context, in_actions
     from mlops.cli.run import Run, facts, record
@@ -47,7 +49,7 @@ def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> N
         yes = run.until("report" if verb == "run" else verb)
         good = good and yes
         if verb == "run" and run.fresh:
-            made = record(run)
+            made = record(run, group)
             if not in_actions():  # there a job that may push takes it to the journal
                 from mlops.registry.journal import append
 
@@ -171,9 +173,20 @@ def report(names: Names = None, force: Force = False, as_json: Json = False) -> 
 
 
 @app.command(rich_help_panel="Make a model")
-def run(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+def run(
+    names: Names = None,
+    force: Force = False,
+    group: Annotated[
+        str | None, typer.Option(help="What its record belongs to.", envvar="MLOPS_GROUP")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Validate, train, test, gate and report; what is done already is not done again.
 
     Example: `mlops run employment`
     """
-    _go("run", names, force, as_json)
+    if group:
+        from mlops.registry.journal import named
+
+        named(group, "a name that a group may have")
+    _go("run", names, force, as_json, group)

@@ -258,10 +258,11 @@ def _rows(run: Run) -> Rows:
     )
 
 
-def record(run: Run) -> Record:
+def record(run: Run, group: str | None = None) -> Record:
     """Return a run as the journal keeps it, and write it into the build folder."""
     known = facts(run)
     failed = next((s for s, state in run.states.items() if state == "failed"), "")
+    snapshot, number = known.validation and known.validation.snapshot, run.context.pull_request
     seconds, price = sum(known.run.seconds.values()), run.project.spec.cost
     made = Record(
         id=f"{run.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
@@ -273,14 +274,16 @@ def record(run: Run) -> Record:
         commit=run.commit,
         dirty=run.dirty,
         actor=run.context.actor,
-        pull_request=run.context.pull_request,
+        pull_request=number,
+        group=group or (f"pr-{number}" if number else None),
         run_url=run.context.run_url,
         engine=__version__,
         python=platform.python_version(),
         platform=f"{platform.system()}-{platform.machine()}",
         cost=round(seconds / 3600 * price.per_hour, 6),
         currency=price.currency,
-        data=known.validation.snapshot if known.validation else None,
+        # What is in each column is in the report; a thousand records need not repeat it.
+        data=snapshot.model_copy(update={"columns": ()}) if snapshot else None,
         training=known.training,
         metrics=known.evaluation.metrics if known.evaluation else (),
         verdict=known.verdict,

@@ -2,86 +2,64 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, emit
+from mlops.cli.context import Json, emit, progress
 from mlops.cli.releases import here
 
 runs = typer.Typer(no_args_is_help=True, help="What was tried: the journal.")
 app.add_typer(runs, name="runs", rich_help_panel="Look")
 
+InGroup = Annotated[str | None, typer.Option(help="Only a sweep, or a pull request: pr-12.")]
+
 
 @runs.command("list")
 def runs_list(
     name: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    model: Annotated[str | None, typer.Option(help="The same as MODEL.")] = None,
     where: Annotated[
         str | None, typer.Option(help="Conditions: 'metrics.roc_auc>0.8 and outcome=promote'.")
     ] = None,
     since: Annotated[str | None, typer.Option(help="12h, 30d, 2w")] = None,
+    group: InGroup = None,
+    limit: Annotated[int, typer.Option(help="Only the newest; 0: all.", min=0)] = 100,
     as_json: Json = False,
 ) -> None:
-    """List runs, oldest first.
+    """List runs, the newest last.
 
-    Example: `mlops runs list employment --where 'metrics.roc_auc>0.8' --since 30d`
+    Example: `mlops runs list --where 'metrics.roc_auc>0.8' --model employment --since 30d`
     """
-    from mlops.registry.journal import ago, records
+    from mlops.registry import journal
     from mlops.reporting.terminal import listing
 
     project, _, now = here()
-    found = records(project, name, where, ago(since, now) if since else None)
-    rows = [
-        {
-            "id": r.id,
-            "model": r.model,
-            "outcome": r.outcome,
-            "metric": f"{r.metrics[0].name} {r.metrics[0].value:.4f}" if r.metrics else None,
-            "estimator": r.training.estimator if r.training else None,
-            "seconds": round(r.seconds, 1),
-            "actor": r.actor,
-        }
-        for r in found
-    ]
+    start = journal.ago(since, now) if since else None
+    more = limit + 1 if limit else 0
+    found = journal.runs(project, name or model, where=where, since=start, group=group, limit=more)
+    if limit and len(found) > limit:
+        found = found[1:]
+        progress()(f"there are older ones: these are the newest {limit} (`--limit 0` for all)")
+    rows = [_row(run) for run in found]
     text = listing(rows, tuple(rows[0]) if rows else (), "No run is recorded: `mlops run MODEL`")
-    emit([r.model_dump(mode="json") for r in found], text, as_json)
+    emit(found, text, as_json)
 
 
-def _find(ids: list[str]) -> list[Any]:
-    """Return the records whose ids begin with the given ones."""
-    from mlops.errors import UsageError, did_you_mean
-    from mlops.registry.journal import records
-
-    project, _, _ = here()
-    every = {record.id: record for record in records(project)}
-    found = []
-    for wanted in ids:
-        match = [record for key, record in every.items() if key.startswith(wanted)]
-        if len(match) != 1:
-            what = "several runs begin like this" if match else "there is no run of this id"
-            raise UsageError(
-                what, found=wanted, do=did_you_mean(wanted, every) or "see `mlops runs list`"
-            )
-        found.append(match[0])
-    return found
-
-
-def _flat(record: Any) -> dict[str, object]:
-    """Return a run's facts in one level, for people."""
-    training, data = record.training, record.data
+def _row(run: dict[str, Any]) -> dict[str, object]:
+    """Return what one line of the list says; a journal may hold records of older engines."""
+    metric, training = (run.get("metrics") or [None])[0], run.get("training") or {}
     return {
-        "model": record.model,
-        "started": record.started,
-        "outcome": record.outcome,
-        "commit": f"{(record.commit or '')[:12]}{' and changes' if record.dirty else ''}",
-        "actor": record.actor,
-        "seconds": round(record.seconds, 1),
-        "data": f"{data.digest[:12]} ({data.rows:,} rows)" if data else None,
-        "estimator": training.estimator if training else None,
-        **({f"params.{k}": v for k, v in training.params.items()} if training else {}),
-        **{m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in record.metrics},
-        "reasons": "; ".join(record.verdict.reasons) if record.verdict else None,
+        "id": run["id"],
+        "model": run["model"],
+        "outcome": run["outcome"],
+        "metric": f"{metric['name']} {metric['value']:.4f}" if metric else None,
+        "estimator": training.get("estimator"),
+        "seconds": round(run["seconds"], 1),
+        "group": run.get("group"),
+        "actor": run.get("actor"),
     }
 
 
@@ -91,21 +69,48 @@ def runs_show(run: Annotated[str, typer.Argument(metavar="RUN")], as_json: Json 
 
     Example: `mlops runs show 20261123-10`
     """
+    from mlops.registry.journal import find
+    from mlops.reporting.runs import flat
     from mlops.reporting.terminal import pairs
 
-    record = _find([run])[0]
-    emit(record.model_dump(mode="json"), pairs({"id": record.id, **_flat(record)}), as_json)
+    (record,) = find(here()[0], [run])
+    emit(record.model_dump(mode="json"), pairs({"id": record.id, **flat(record)}), as_json)
 
 
 @runs.command("compare")
 def runs_compare(
-    chosen: Annotated[list[str], typer.Argument(metavar="RUN RUN...")], as_json: Json = False
+    chosen: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    group: InGroup = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write one page with charts to this file.", dir_okay=False)
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Show runs side by side, only where they differ.
+    """Show up to 20 runs side by side, only where they differ.
 
-    Example: `mlops runs compare 20261123-101500 20261123-113000`
+    Example: `mlops runs compare 20261123-101500 20261123-113000 --html compare.html`
     """
+    from mlops.errors import UsageError
+    from mlops.registry import journal
+    from mlops.reporting.runs import MOST, flat, page
     from mlops.reporting.terminal import compare
 
-    records = {record.id: _flat(record) for record in _find(chosen)}
-    emit(records, compare(records), as_json)
+    project, _, _ = here()
+    found = journal.records(project, group=group) if group else []
+    found += journal.find(project, chosen or [])
+    records = {record.id: record for record in found}
+    if not 2 <= len(records) <= MOST:
+        raise UsageError(
+            "this many runs cannot be shown side by side",
+            found=str(len(records)),
+            allowed=f"2 to {MOST}",
+            do="choose them with `mlops runs list`",
+        )
+    facts = {name: flat(record) for name, record in records.items()}
+    text = compare(facts)
+    if html:
+        from mlops.files import write_text
+
+        write_text(html, page(list(records.values())))
+        text += f"\n\n{html}"
+    emit(facts, text, as_json)

@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from mlops.reporting.facts import Everything, Rows, interval
 from mlops.reporting.words import clean, count, label, number, share, signed
-from mlops.results import Evaluation, Verdict
+from mlops.results import Evaluation, Record, Verdict
 
 # Placeholders, replaced by the CSS variables of these names: one drawing is for light, dark, paper.
 _VARIABLES = ("ink", "muted", "line", "new", "old", "good", "bad")
@@ -53,14 +54,40 @@ class Chart:
 def charts(facts: Everything) -> list[Chart]:
     """Return the charts that these facts allow; some 50 ms each."""
     rows, task = facts.rows, facts.spec.task
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user has configured
-        matplotlib.rcParams.update(_STYLE)
+    with _style():
         drawn = [*_differences(facts.verdict, facts.spec.gate.margin), *_slices(facts.evaluation)]
         if rows is not None and task == "binary":
             drawn += _binary(facts, rows)
         elif rows is not None and task == "regression":
             drawn += _regression(rows)
+    return drawn
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw in our own style, whatever the user has configured."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def side_by_side(records: Sequence[Record]) -> list[Chart]:
+    """Return a chart per metric: the interval of each run, and a line at the value of the first."""
+    drawn = []
+    with _style():
+        measured = [{m.name: m for m in record.metrics} for record in records]
+        for name in dict.fromkeys(name for metrics in measured for name in metrics):
+            known = [
+                (r.id, ms[name]) for r, ms in zip(records, measured, strict=True) if name in ms
+            ]
+            first = known[0][1]
+            panel = _forest([(run, m.low, m.value, m.high, NEW) for run, m in known], first.value)
+            panel.locator_params(axis="x", nbins=6)
+            better = "higher" if first.higher_is_better else "lower"
+            alt = f"With its {share(first.confidence)} interval; {better} is better. "
+            alt += f"The line is at {number(first.value)}, the value of {known[0][0]}."
+            drawn.append(_chart("metrics", label(name), panel, alt))
     return drawn
 
 
