@@ -24,7 +24,7 @@ from mlops.errors import UsageError, WorldError, did_you_mean
 from mlops.files import canonical_json, sha256
 from mlops.git import GitError, git, has_remote, is_repository, require_repository
 from mlops.project import Project
-from mlops.registry import objects
+from mlops.registry import mlflow, objects
 from mlops.results import Record
 
 T = TypeVar("T")
@@ -49,12 +49,16 @@ _CONDITION = re.compile(rf"\s*([\w.-]+)\s*({'|'.join(_COMPARE)})\s*(.+?)\s*")
 
 
 def append(project: Project, record: Record) -> tuple[str, ...]:
-    """Write a run record; return warnings (the record is safe here, origin did not take it)."""
+    """Write a run record, and copy it to MLflow where there is one.
+
+    Returns warnings: that origin did not take it (it is safe here), or MLflow.
+    """
     named(record.id, "an id that a run may have")
     title = f"{record.model} {record.id}: {record.outcome}"
     where = ("runs", record.model, record.id)
     content = record.model_dump(mode="json")
-    return _write(project.root, where, record.started, content, title, record.actor)
+    warnings = _write(project.root, where, record.started, content, title, record.actor)
+    return warnings + mlflow.copy(record)
 
 
 def append_check(project: Project, check: dict[str, Any], actor: str) -> tuple[str, ...]:

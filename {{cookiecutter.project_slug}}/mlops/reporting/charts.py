@@ -15,9 +15,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from mlops.reporting.calibration import tenths
 from mlops.reporting.facts import Everything, Rows, interval
 from mlops.reporting.words import clean, count, label, number, share, signed
 from mlops.results import Evaluation, Record, Verdict
@@ -178,13 +178,14 @@ def _binary(facts: Everything, rows: Rows) -> Iterator[Chart]:
     score = np.asarray(rows.score, dtype=float)
     yield from _ranking(yes, score, rows.champion, threshold)
 
-    rate, promised = calibration_curve(yes, score, n_bins=10, strategy="quantile")
+    parts = tenths(facts)
     panel = _axes(xlabel="Predicted probability", ylabel="Happened")
     panel.plot([0, 1], [0, 1], **_THIN)
-    panel.plot(promised, rate, "o-", color=NEW, markersize=5)
-    worst = np.argmax(np.abs(promised - rate))
-    alt = f"In tenths of the rows, by score: furthest off where {share(promised[worst])} was "
-    alt += f"predicted and {share(rate[worst])} happened."
+    panel.vlines([t.predicted for t in parts], [t.low for t in parts], [t.high for t in parts], NEW)
+    panel.plot([t.predicted for t in parts], [t.happened for t in parts], "o-", color=NEW)
+    worst = max(parts, key=lambda t: abs(t.predicted - t.happened))
+    alt = f"In tenths of the rows, by score: furthest off where {share(worst.predicted)} was "
+    alt += f"predicted and {share(worst.happened)} happened."
     yield _chart("quality", "Calibration", panel, alt)
 
     panel = _axes(xlabel="Score", ylabel="Share of the rows", xlim=(0, 1))
