@@ -1,6 +1,6 @@
 """A copy of each run record in MLflow, where MLFLOW_TRACKING_URI names a server.
 
-By MLflow's REST API and no more than a few seconds: the journal is the record, this is a courtesy.
+By MLflow's REST API and in no more than a few seconds: the journal is the record, this a courtesy.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +16,6 @@ from mlops.results import Record
 
 TAG = "mlops.run"  # by it a run is found again, so that no record is copied twice
 _SECONDS = 5.0  # for all requests of one record together
-Ask = Callable[..., dict[str, Any]]
 
 
 def copy(record: Record) -> tuple[str, ...]:
@@ -30,85 +28,78 @@ def copy(record: Record) -> tuple[str, ...]:
     import requests
 
     try:
-        _copy(_asking(uri), record)
-    except (requests.RequestException, KeyError, ValueError) as error:
+        _copy(_Server(uri), record)
+    except (requests.RequestException, LookupError, TypeError, ValueError) as error:
         return (f"no copy to MLflow: {' '.join(str(error).split())[:200]}",)
     return ()
 
 
-def _asking(uri: str) -> Ask:
-    """Return a function that asks the server, with the credentials that MLflow's client takes."""
-    import requests
+class _Server:
+    """Asks a server, with the credentials that MLflow's own client takes."""
 
-    env, end = os.environ, time.monotonic() + _SECONDS
-    session = requests.Session()
-    if token := env.get("MLFLOW_TRACKING_TOKEN"):
-        session.headers["Authorization"] = f"Bearer {token}"
-    elif user := env.get("MLFLOW_TRACKING_USERNAME"):
-        session.auth = (user, env.get("MLFLOW_TRACKING_PASSWORD", ""))
+    def __init__(self, uri: str) -> None:
+        import requests
 
-    def ask(path: str, **body: Any) -> dict[str, Any]:
-        left = end - time.monotonic()
-        if left <= 0:
-            raise requests.Timeout(f"it took more than {_SECONDS:g} seconds")
-        url = f"{uri.rstrip('/')}/api/2.0/mlflow/{path}"
-        answer = session.post(url, json=body, timeout=left)
+        self.end = time.monotonic() + _SECONDS
+        self.url = f"{uri.rstrip('/')}/api/2.0/mlflow"
+        self.session, env = requests.Session(), os.environ
+        if token := env.get("MLFLOW_TRACKING_TOKEN"):
+            self.session.headers["Authorization"] = f"Bearer {token}"
+        elif user := env.get("MLFLOW_TRACKING_USERNAME"):
+            self.session.auth = (user, env.get("MLFLOW_TRACKING_PASSWORD", ""))
+
+    def ask(self, path: str, **body: Any) -> Any:
+        """Return the answer to a request; in time or not at all."""
+        left = max(self.end - time.monotonic(), 0.001)
+        answer = self.session.post(f"{self.url}/{path}", json=body, timeout=left)
         answer.raise_for_status()
-        return dict(answer.json())
-
-    return ask
+        return answer.json()
 
 
-def _copy(ask: Ask, record: Record) -> None:
+def _copy(server: _Server, record: Record) -> None:
     """Write one run into the experiment of its model; one that died half way is completed."""
+    ask, training, data = server.ask, record.training, record.data
     begun = int(datetime.fromisoformat(record.started).timestamp() * 1000)
     ended = begun + int(record.seconds * 1000)
-    named = f"name = '{record.model}'"
-    known = ask("experiments/search", filter=named, max_results=1).get("experiments")
-    made = known[0] if known else ask("experiments/create", name=record.model)
-    experiment = made["experiment_id"]
-    mine = f"tags.`{TAG}` = '{record.id}'"
-    found = ask("runs/search", experiment_ids=[experiment], filter=mine, max_results=1).get("runs")
+    known = ask("experiments/search", filter=f"name = '{record.model}'", max_results=1)
+    experiments = known.get("experiments") or [ask("experiments/create", name=record.model)]
+    where, mine = experiments[0]["experiment_id"], f"tags.`{TAG}` = '{record.id}'"
+    found = ask("runs/search", experiment_ids=[where], filter=mine, max_results=1).get("runs")
     if found and found[0]["info"]["status"] == "FINISHED":
         return
-    facts = {"experiment_id": experiment, "run_name": record.id, "start_time": begun}
-    new = found[0] if found else ask("runs/create", **facts, tags=_pairs({TAG: record.id}))["run"]
-    run = new["info"]["run_id"]
+    start = {"experiment_id": where, "run_name": record.id, "start_time": begun}
+    run = found[0] if found else ask("runs/create", **start, tags=_pairs({TAG: record.id}))["run"]
     values = {"seconds": record.seconds}
     for m in record.metrics:
         values |= {m.name: m.value, f"{m.name}_low": m.low, f"{m.name}_high": m.high}
-    metrics = [
-        {"key": _key(name), "value": value, "timestamp": ended}
-        for name, value in values.items()
-        if math.isfinite(value)
-    ]
-    params = _pairs(
-        {**record.training.params, "seed": record.training.seed} if record.training else {}
+    tags = {
+        "mlflow.user": record.actor,
+        "mlflow.source.git.commit": record.commit,
+        "mlops.outcome": record.outcome,
+        "mlops.group": record.group,
+        "mlops.url": record.run_url,
+        "mlops.data": data and data.digest,
+        "mlops.model": training and training.model_sha256,
+    }
+    params = {"estimator": training.estimator, **training.params} if training else {}
+    ask(
+        "runs/log-batch",
+        run_id=run["info"]["run_id"],
+        metrics=[
+            {"key": name, "value": value, "timestamp": ended}
+            for name, value in values.items()
+            if math.isfinite(value)
+        ],
+        params=_pairs(params)[:100],  # no more in one request
+        tags=_pairs(tags),
     )
-    ask("runs/log-batch", run_id=run, metrics=metrics, params=params[:100], tags=_tags(record))
-    ask("runs/update", run_id=run, status="FINISHED", end_time=ended)
-
-
-def _tags(record: Record) -> list[dict[str, str]]:
-    training, data = record.training, record.data
-    return _pairs(
-        {
-            "mlflow.user": record.actor,
-            "mlflow.source.git.commit": record.commit,
-            "mlops.outcome": record.outcome,
-            "mlops.group": record.group,
-            "mlops.url": record.run_url,
-            "mlops.data": data.digest if data else None,
-            "mlops.model": training.model_sha256 if training else None,
-            "mlops.estimator": training.estimator if training else None,
-        }
-    )
+    ask("runs/update", run_id=run["info"]["run_id"], status="FINISHED", end_time=ended)
 
 
 def _pairs(facts: dict[str, Any]) -> list[dict[str, str]]:
-    return [{"key": _key(k), "value": str(v)[:5000]} for k, v in facts.items() if v is not None]
-
-
-def _key(name: str) -> str:
-    """Return a name as MLflow allows it."""
-    return re.sub(r"[^\w. :/-]", "_", name)[:250]
+    """Return names and values as MLflow allows them."""
+    return [
+        {"key": re.sub(r"[^\w. :/-]", "_", key)[:250], "value": str(value)[:5000]}
+        for key, value in facts.items()
+        if value is not None
+    ]

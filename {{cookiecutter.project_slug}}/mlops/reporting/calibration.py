@@ -1,8 +1,7 @@
 """Whether what is predicted happens, by tenths of the test rows: a plot that plain text can hold.
 
-GitHub drops pictures that stand in the text itself, and a card has no folder that travels with it
-everywhere. So the plot of a card is characters: it shows on GitHub, on the Hugging Face hub, in a
-terminal and to a screen reader.
+GitHub drops pictures that stand in the text itself, and no folder travels with a card everywhere.
+Characters show on GitHub, on the Hugging Face hub and in a terminal.
 """
 
 from __future__ import annotations
@@ -30,11 +29,6 @@ class Tenth:
     low: float
     high: float
 
-    @property
-    def holds(self) -> bool:
-        """Whether the prediction lies in the interval."""
-        return self.low <= self.predicted <= self.high
-
 
 def tenths(facts: Everything) -> list[Tenth]:
     """Return up to ten parts of equal size, from the lowest prediction to the highest.
@@ -42,13 +36,12 @@ def tenths(facts: Everything) -> list[Tenth]:
     Binary: the score, and whether the row is positive. Multiclass: the probability of the class
     that was predicted, and whether it was right. Regression: predicted and actual value.
     """
-    rows, task = facts.rows, facts.spec.task
-    promised = rows and (rows.predicted if task == "regression" else rows.score)
+    rows, task, signature = facts.rows, facts.spec.task, facts.training and facts.training.signature
+    promised = (rows.predicted if task == "regression" else rows.score) if rows else None
     if rows is None or promised is None:
         return []
     came = rows.actual if task == "regression" else rows.actual == rows.predicted
     if task == "binary":
-        signature = facts.training and facts.training.signature
         positive = signature.positive if signature else facts.spec.data.positive
         came = rows.actual.astype(str) == positive
     both = np.column_stack([promised, came]).astype(float)
@@ -61,52 +54,49 @@ def tenths(facts: Everything) -> list[Tenth]:
 def _tenth(part: NDArray[Any], shares: bool) -> Tenth:
     from scipy.stats import binomtest
 
-    (predicted, happened), n = part.mean(axis=0), len(part)
+    (predicted, happened), n = part.mean(axis=0).tolist(), len(part)
+    half = 1.96 * part[:, 1].std() / n**0.5
+    low, high = happened - half, happened + half
     if shares:
-        ends = binomtest(int(part[:, 1].sum()), n).proportion_ci(method="wilson")
-        return Tenth(n, predicted, happened, ends.low, ends.high)
-    half = 1.96 * part[:, 1].std(ddof=1) / n**0.5 if n > 1 else 0.0
-    return Tenth(n, predicted, happened, happened - half, happened + half)
+        low, high = binomtest(int(part[:, 1].sum()), n).proportion_ci(method="wilson")
+    return Tenth(n, predicted, happened, low, high)
 
 
-def plot(parts: list[Tenth], shares: bool) -> Iterator[str]:
+def _plot(parts: list[Tenth], shares: bool) -> Iterator[str]:
     """Yield the lines of the plot, in ASCII: o happened, - its interval, | predicted."""
-    low = 0.0 if shares else min(min(t.low, t.predicted) for t in parts)
-    high = 1.0 if shares else max(max(t.high, t.predicted) for t in parts)
-    shown = share if shares else number
-    ends = shown(low), shown(high)
-    scale = ends[0] + ends[1].rjust(_CELLS - len(ends[0]))
-    yield f"{'Predicted':>10} {'Happened':>10} {'Rows':>7}   {scale}".replace(MINUS, "-")
-    for part in parts:
-        at = [
+    low, high, shown = 0.0, 1.0, share
+    if not shares:
+        low, high = min(t.low for t in parts), max(t.high for t in parts)
+        low, high = min(low, parts[0].predicted), max(high, parts[-1].predicted)
+        shown = number
+    scale = f"{shown(low)}{shown(high):>{_CELLS - len(shown(low))}}"
+    yield f"{'Predicted':>10} {'Happened':>10} {'Rows':>7}   {scale}"
+    for t in parts:
+        line = [" "] * _CELLS
+        start, end, predicted, happened = (
             round((value - low) / ((high - low) or 1) * (_CELLS - 1))
-            for value in (part.low, part.high, part.predicted, part.happened)
-        ]
-        line = ["-" if at[0] <= cell <= at[1] else " " for cell in range(_CELLS)]
-        line[at[2]] = "|"
-        line[at[3]] = "o"
-        facts = f"{shown(part.predicted):>10} {shown(part.happened):>10} {part.rows:>7,}"
-        yield f"{facts}   {''.join(line)}".replace(MINUS, "-").rstrip()
+            for value in (t.low, t.high, t.predicted, t.happened)
+        )
+        line[start : end + 1] = "-" * (end + 1 - start)
+        line[predicted], line[happened] = "|", "o"
+        facts = f"{shown(t.predicted):>10} {shown(t.happened):>10} {t.rows:>7,}"
+        yield f"{facts}   {''.join(line).rstrip()}"
 
 
 def markdown(facts: Everything) -> str:
     """Return the section of a card, nothing where there is nothing to plot."""
-    parts = tenths(facts)
+    parts, shares = tenths(facts), facts.spec.task != "regression"
     if not parts:
         return ""
-    good = sum(part.holds for part in parts)
-    worst = max(parts, key=lambda part: abs(part.predicted - part.happened))
-    shares = facts.spec.task != "regression"
-    shown = share if shares else number
-    lines = "\n".join(plot(parts, shares))
+    good = sum(t.low <= t.predicted <= t.high for t in parts)
+    lines = "\n".join(_plot(parts, shares)).replace(MINUS, "-")
     return f"""## Calibration
 
 The test rows in {len(parts)} parts of equal size, by what was predicted. In {good} of them the mean
-prediction lies in the 95% interval of what happened. Furthest off: {shown(worst.predicted)} was
-predicted and {shown(worst.happened)} happened.
+prediction lies in the 95% interval of what happened (rows taken as independent).
 
 ```text
 {lines}
-```
 
-`o` happened, `-` its interval (rows taken as independent), `|` predicted"""
+o happened   - its interval   | predicted, where o does not hide it
+```"""
