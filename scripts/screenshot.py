@@ -36,7 +36,8 @@ LOOKS = """
 body { font: 16px/1.5 "Noto Sans", Helvetica, Arial, sans-serif; max-width: 900px; padding: 32px;
   margin: auto; color: var(--ink); background: var(--page) }
 h1, h2 { border-bottom: 1px solid var(--line); padding-bottom: 0.3em }
-table { border-collapse: collapse; margin-bottom: 16px } tr:nth-child(2n) { background: var(--tint) }
+table { border-collapse: collapse; margin-bottom: 16px }
+tr:nth-child(2n) { background: var(--tint) }
 th, td { border: 1px solid var(--line); padding: 6px 13px }
 pre { font: 85%/1.45 "Liberation Mono", monospace; background: var(--tint); padding: 16px }
 """

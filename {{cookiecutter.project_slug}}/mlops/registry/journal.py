@@ -256,18 +256,23 @@ def _read(
 
     With `enough`, whole months are left out that are older than so many files.
     """
-    months: dict[str, list[str]] = defaultdict(list)
+    months: dict[str, dict[str, str]] = defaultdict(dict)
     for path, blob in _files(root, f"{kind}/{model}/" if model else f"{kind}/").items():
-        months["/".join(path.split("/")[2:4])].append(blob)
-    wanted: list[str] = []
+        months["/".join(path.split("/")[2:4])][path] = blob
+    wanted: dict[str, str] = {}
     for month in sorted(months, reverse=True):
         if (since and month < f"{since.astimezone(UTC):%Y/%m}") or 0 < enough <= len(wanted):
             break
-        wanted += months[month]
-    found = [json.loads(raw) for raw in objects.contents(root, wanted) if raw]
-    timed = [(datetime.fromisoformat(raw[at]), raw.get("id", ""), raw) for raw in found]
-    timed = [entry for entry in timed if since is None or entry[0] >= since]
-    return [raw for *_, raw in sorted(timed, key=lambda entry: entry[:2])]
+        wanted |= months[month]
+    found = []
+    for path, content in zip(wanted, objects.contents(root, wanted.values()), strict=True):
+        try:
+            raw = json.loads(content or b"")
+            found.append((datetime.fromisoformat(raw[at]), path, raw))
+        except (KeyError, TypeError, ValueError) as error:
+            what, do = "this file of the journal is not what the engine wrote", "mend it there"
+            raise WorldError(what, file=f"{path} (branch journal)", do=do) from error
+    return [raw for when, _, raw in sorted(found) if since is None or when >= since]
 
 
 def ago(text: str, now: datetime) -> datetime:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from mlops.project import Cost
-from mlops.reporting.words import (
-    METRICS,
-    clean,
-    count,
-    duration,
-    label,
-    listed,
-    number,
-    share,
-    signed,
-)
+from mlops.reporting.words import METRICS, clean, count, label, listed, number, share, signed
 from mlops.results import Comparison, Evaluation, Metric, Training, Validation, Verdict
 from mlops.spec import ModelSpec
 
@@ -130,20 +120,6 @@ def _decided(facts: Everything, verdict: Verdict) -> Summary:
         lines.append(f"Every condition is met: {names}.")
     title = title.format(f"the model in production ({verdict.champion})")
     return Summary(tone, title, tuple(lines))
-
-
-def headlines(facts: Everything) -> Iterator[tuple[str, str]]:
-    """Yield the few figures that stand first: what each is, and its value."""
-    data, tests, seconds = facts.validation, facts.evaluation, facts.run.seconds.values()
-    if tests and tests.metrics:
-        yield label(tests.primary.name), number(tests.primary.value)
-    if tests:
-        asked = [check for check in tests.checks if not check.skipped]
-        yield "tests passed", f"{sum(check.ok for check in asked)} of {len(asked)}"
-    if data and data.snapshot:
-        yield "rows of data", f"{data.snapshot.rows:,}"
-    if seconds:
-        yield count(len(seconds), "stage"), duration(sum(seconds))
 
 
 def interval(m: Metric | Comparison) -> str:

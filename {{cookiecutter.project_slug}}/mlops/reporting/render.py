@@ -9,21 +9,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from mlops.reporting import words
-from mlops.reporting.facts import Everything, Summary, headlines, summary
+from mlops.reporting.facts import Everything, summary
 from mlops.reporting.sections import Section, Table, sections
 from mlops.reporting.words import clean
 
 if TYPE_CHECKING:
     from jinja2 import Template
-
-    from mlops.reporting.charts import Chart
 
 LIMIT = 60_000  # GitHub refuses a comment of more than 65,536 characters
 _MARKS = {"good": "✅ ", "bad": "❌ ", "unsure": "⚠️ ", "": ""}
@@ -87,32 +85,12 @@ def html(facts: Everything) -> str:
     """Return the whole page; tables are cut, so that it stays below some 500 kB."""
     from mlops.reporting.charts import charts
 
-    spec, commit = facts.spec, facts.run.commit
-    foot = {"Owner": spec.owner, "Task": spec.task, "Risk": spec.risk}
-    foot |= {"Commit": commit[:12]} if commit else {}
-    figures = list(headlines(facts))
-    about = spec.description
-    return page(facts.model, about, summary(facts), sections(facts), charts(facts), figures, foot)
-
-
-def page(
-    name: str,
-    about: str,
-    said: Summary,
-    sections: Sequence[Section],
-    charts: Sequence[Chart],
-    figures: Sequence[tuple[str, str]] = (),
-    foot: Mapping[str, str] | None = None,
-) -> str:
-    """Return one HTML file that needs nothing else; `figures` are pairs of name and value."""
     return template("report.html.j2", lambda value: words.clean(value, 500)).render(
-        name=name,
-        about=about,
-        said=said,
-        sections=sections,
-        charts=charts,
-        figures=figures,
-        foot=foot or {},
+        facts=facts,
+        said=summary(facts),
+        sections=sections(facts),
+        charts=charts(facts),
+        w=words,
     )
 
 
