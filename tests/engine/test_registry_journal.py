@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.errors import UsageError
+from mlops.errors import UsageError, WorldError
 from mlops.files import canonical_json
 from mlops.project import Project
 from mlops.registry import journal, objects
@@ -268,6 +268,17 @@ def test_drift_checks_are_kept_beside_the_runs(world: World) -> None:
         "monitor/churn/2026/11/20261123-1200.json",
         "monitor/churn/2026/11/20261124-1200.json",
     ]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"id": "x"}', b'{"started": "soon"}'])
+def test_a_file_that_somebody_broke_is_named(world: World, content: bytes) -> None:
+    append(world.project, record())
+    env = objects.identity(world.root, "@ana", int(NOW.timestamp()))
+    tip = git(world.root, "rev-parse", "journal")
+    files = {"runs/churn/2026/11/broken.json": content}
+    git(world.root, "update-ref", journal.LOCAL, objects.commit(world.root, [tip], files, "x", env))
+    with pytest.raises(WorldError, match=r"runs/churn/2026/11/broken\.json"):
+        records(world.project)
 
 
 def test_group_limit_and_find(world: World) -> None:
