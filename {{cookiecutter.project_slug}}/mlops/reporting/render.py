@@ -86,6 +86,8 @@ def html(facts: Everything) -> str:
     from mlops.reporting.charts import charts
 
     return template("report.html.j2", lambda value: words.clean(value, 500)).render(
+        name=facts.model,
+        about=facts.spec.description,
         facts=facts,
         said=summary(facts),
         sections=sections(facts),

@@ -57,9 +57,10 @@ def page(records: Sequence[Record]) -> str:
         _section("params", "Parameters", records, map(_params, records)),
         _section("origin", "Where they come from", records, map(_origin, records)),
     ]
-    return template("runs.html.j2", lambda value: w.clean(value, 500)).render(
-        models=", ".join(dict.fromkeys(r.model for r in records)),
-        groups=", ".join(dict.fromkeys(r.group for r in records if r.group)),
+    return template("report.html.j2", lambda value: w.clean(value, 500)).render(
+        name=", ".join(dict.fromkeys(r.model for r in records)),
+        about=", ".join(dict.fromkeys(r.group for r in records if r.group)),
+        facts=None,
         said=_said(records),
         sections=sections,
         charts=side_by_side(records),
