@@ -99,7 +99,8 @@ def _section(key: str, title: str, records: Sequence[Record], facts: Iterable[Fa
         ("", (_link(record), *(values[name][at] for name in differ)))
         for at, record in enumerate(records)
     ]
-    table = Table(title, ["Run", *differ], "l" + "r" * len(differ), rows if differ else ())
+    align = "l" + ("r" if key == "metrics" else "l") * len(differ)
+    table = Table(title, ["Run", *differ], align, rows if differ else ())
     return Section(key, title, [f"The same in all: {', '.join(same)}."] if same else (), [table])
 
 
