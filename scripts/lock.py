@@ -1,4 +1,4 @@
-"""Compile both locks: the generated repository's, and the template's own on top of it.
+"""Compile the locks: the generated repository's, the template's own on top of it, MLflow's apart.
 
 The generated pyproject.toml is a Jinja template, so a repository is rendered with the
 default answers first. Versions already locked are kept; `--upgrade` moves them.
@@ -14,6 +14,7 @@ from cookiecutter.main import cookiecutter
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
 TEMPLATE_LOCK = ROOT / "requirements-dev.txt"
+MLFLOW = ROOT / "tests" / "engine" / "mlflow.in"
 
 # Universal: one file for every platform and every Python offered, with the same versions on
 # all of them where that can be. No header, annotation or index address: a lock says what is
@@ -34,7 +35,7 @@ def compile_lock(inputs: list[Path], output: Path, options: list[str]) -> None:
 
 
 def main() -> None:
-    """Render, then compile the generated lock and the template's."""
+    """Render, then compile the generated lock, the template's and that of a test."""
     options = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")
@@ -49,6 +50,7 @@ def main() -> None:
         pyproject = Path(rendered, "pyproject.toml")
         compile_lock([pyproject], GENERATED_LOCK, [*options, "--all-extras"])
     compile_lock([ROOT / "requirements-dev.in", GENERATED_LOCK], TEMPLATE_LOCK, options)
+    compile_lock([MLFLOW], MLFLOW.with_suffix(".txt"), options)
 
 
 if __name__ == "__main__":

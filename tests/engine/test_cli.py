@@ -102,6 +102,13 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     chosen = mlops(project, "runs", "list", "--where", "params.learner=boosting", "--json")
     assert [r["id"] for r in answer(chosen)] == [runs[1]["id"]]
     assert mlops(project, "runs", "show", runs[0]["id"][:-1]).exit_code == 0
+    options = ["--model", "churn", "--since", "30d", "--where", "metrics.roc_auc>0.5"]
+    filtered = mlops(project, "runs", "list", *options, "--limit", "1", "--json")
+    assert [r["id"] for r in json.loads(filtered.stdout)] == [runs[1]["id"]]
+    assert "there are older ones" in filtered.stderr
+    page = project.root / "build" / "compare.html"
+    both = mlops(project, "runs", "compare", *[r["id"] for r in runs], "--html", str(page))
+    assert both.exit_code == 0 and "boosting" in page.read_text()
     pulled = mlops(project, "pull", "churn@production", "--out", str(project.root / "got"))
     assert pulled.exit_code == 0 and (project.root / "got" / "model.skops").is_file()
 
@@ -137,6 +144,27 @@ def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[...,
     assert set(again().values()) == {"skipped"}
 
 
+def test_runs_belong_to_groups(
+    make_project: Make, mlops: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project()
+    assert mlops(project, "run", "churn", "--group", "a b").exit_code == 2
+    assert mlops(project, "run", "churn", "--group", "trees").exit_code == 0
+    monkeypatch.setenv("MLOPS_GROUP", "night")
+    assert mlops(project, "run", "churn", "--force").exit_code == 0
+    monkeypatch.delenv("MLOPS_GROUP")
+    monkeypatch.setenv("GITHUB_REF", "refs/pull/12/merge")
+    assert mlops(project, "run", "churn", "--force").exit_code == 0
+    listed = answer(mlops(project, "runs", "list", "--json"))
+    assert [r["group"] for r in listed] == ["trees", "night", "pr-12"]
+    assert not listed[0]["data"]["columns"], "they are in the report"
+    (one,) = answer(mlops(project, "runs", "list", "--group", "night", "--json"))
+    assert one["id"] == listed[1]["id"]
+    assert mlops(project, "runs", "compare", "--group", "night", listed[0]["id"]).exit_code == 0
+    alone = mlops(project, "runs", "compare", "--group", "night")
+    assert alone.exit_code == 2 and "2 to 20" in alone.output
+
+
 def test_json_of_an_error(make_project: Make, mlops: Callable[..., Result]) -> None:
     result = mlops(make_project(), "run", "chrun", "--json")
     assert result.exit_code == 2
@@ -145,7 +173,7 @@ def test_json_of_an_error(make_project: Make, mlops: Callable[..., Result]) -> N
 
 
 VERBS = "new validate train test gate report run register promote rollback predict serve monitor"
-VERBS += " reproduce pull pages doctor"
+VERBS += " sweep reproduce pull pages doctor"
 GROUPED = ("registry list", "registry show", "registry history")
 GROUPED += ("runs list", "runs show", "runs compare")
 GROUPED += ("github plan", "github apply", "github update", "github propose")

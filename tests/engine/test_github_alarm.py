@@ -14,6 +14,7 @@ from mlops.cli import app
 from mlops.files import write_json
 from mlops.monitoring.report import DriftCheck
 from mlops.project import Project
+from mlops.registry.journal import checks
 from mlops.results import Record, Verdict
 
 from .conftest import git
@@ -139,6 +140,18 @@ def test_killed_before_the_issue_the_next_check_goes_on(world: World) -> None:
     assert not world.issues
     world.check()
     assert len(world.issues) == 1 and len(world.github.dispatches) == 2
+
+
+def test_every_check_is_kept_in_the_journal(world: World) -> None:
+    world.check(alarm=True)
+    world.check(alarm=False)
+    world.alarm()  # the same results once more, as where a job is run again
+    kept = checks(world.project, "churn")
+    assert [(check["until"][:10], check["alarm"]) for check in kept] == [
+        ("2026-11-03", True),
+        ("2026-11-04", False),
+    ]
+    assert DriftCheck.model_validate(kept[0]).reasons == ("plan <b>@everyone</b> has drifted",)
 
 
 def test_a_retraining_that_is_refused_says_so_on_the_issue(

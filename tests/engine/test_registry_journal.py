@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +17,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.errors import UsageError
-from mlops.registry import journal
-from mlops.registry.journal import ago, append, condition, records
+from mlops.errors import UsageError, WorldError
+from mlops.files import canonical_json
+from mlops.project import Project
+from mlops.registry import journal, objects
+from mlops.registry.journal import (
+    ago,
+    append,
+    append_check,
+    checks,
+    condition,
+    find,
+    records,
+)
 from mlops.results import Metric, Record, Verdict
 
 from .registry_world import (  # noqa: F401
@@ -107,16 +121,178 @@ def test_twenty_writers_at_once_lose_nothing(world: World) -> None:
     assert sorted(found) == sorted(f"w{at}-{n}" for at in range(20) for n in range(2))
 
 
-def test_writers_in_clones_of_one_origin(world: World, tmp_path: Path) -> None:
-    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git"))
-    running = []
-    for at in range(8):
-        git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), f"clone{at}")
-        running.append(python(WRITE, str(tmp_path / f"clone{at}"), f"w{at}", "2"))
-    assert {line for p in running for line in finished(p).split("\n")} == {"()"}
-    git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), "reader")
-    found = [r.id for r in records(World(tmp_path / "reader").project)]
-    assert sorted(found) == sorted(f"w{at}-{n}" for at in range(8) for n in range(2))
+def origin_of(world: World, folder: Path, clones: int = 0) -> list[World]:
+    """Put a bare origin beside the world; return clones of it."""
+    git(folder, "clone", "-q", "--bare", str(world.root), str(folder / "origin.git"))
+    first = folder / "clone0"
+    git(folder, "clone", "-q", str(folder / "origin.git"), str(first))
+    for at in range(1, clones):
+        shutil.copytree(first, folder / f"clone{at}")
+    return [World(folder / f"clone{at}") for at in range(clones)]
+
+
+def delivered(folder: Path) -> list[str]:
+    """Return the ids in origin's journal, as somebody with a fresh clone reads them.
+
+    Nothing may be waiting there any more, and no merge is in its history.
+    """
+    origin, reader = folder / "origin.git", folder / f"reader{len(list(folder.iterdir()))}"
+    git(folder, "clone", "-q", str(origin), str(reader))
+    assert git(origin, "for-each-ref", "refs/mlops") == ""
+    assert git(origin, "rev-list", "--merges", "journal") == ""
+    return [r.id for r in records(World(reader).project)]
+
+
+def test_a_hundred_writers_at_once_lose_nothing(world: World, tmp_path: Path) -> None:
+    clones, start = origin_of(world, tmp_path, 100), threading.Barrier(100)
+
+    def write(at: int) -> tuple[str, ...]:
+        start.wait()
+        return append(clones[at].project, record(f"w{at:02}"))
+
+    with ThreadPoolExecutor(100) as pool:
+        assert set(pool.map(write, range(100))) == {()}
+    assert delivered(tmp_path) == [f"w{at:02}" for at in range(100)]
+    # Together, not one after the other: that is why it does not take a hundred rounds.
+    assert int(git(tmp_path / "origin.git", "rev-list", "--count", "journal")) < 50
+
+
+def test_origin_moves_between_fetch_and_push(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = origin_of(world, tmp_path, 2)
+    run, rivals = journal.git, iter(range(3))
+
+    def slow(root: Path, *arguments: str, **options: Any) -> str:
+        if arguments[0] == "push" and root == one.root and arguments[-1].endswith(journal.LOCAL):
+            for at in rivals:
+                append(other.project, record(f"rival{at}", -1))
+                break
+        return run(root, *arguments, **options)
+
+    monkeypatch.setattr(journal, "git", slow)
+    assert append(one.project, record("slow")) == ()
+    assert "slow" in delivered(tmp_path)
+    assert len(list(rivals)) == 2, "the rival took along what had waited at origin"
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_at(number: int, project: Project) -> tuple[bool, list[str]]:
+    """Append a record and die before that call of git; return whether it did, and the calls."""
+    run, calls = journal.git, list[str]()
+
+    def dying(root: Path, *arguments: str, **options: Any) -> str:
+        if len(calls) == number:
+            raise Killed
+        calls.append(arguments[0])
+        return run(root, *arguments, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal, "git", dying)
+        patch.setattr(objects, "git", dying)
+        try:
+            append(project, record("killed"))
+        except Killed:
+            return True, calls
+    return False, calls
+
+
+def test_killed_anywhere_what_was_written_is_delivered_by_the_next(
+    world: World, tmp_path: Path
+) -> None:
+    (start,) = origin_of(world, tmp_path, 1)
+    died, number = True, 0
+    while died:
+        folder = tmp_path / f"killed{number}"
+        shutil.copytree(tmp_path / "origin.git", folder / "origin.git")
+        shutil.copytree(start.root, folder / "acme")
+        git(folder / "acme", "remote", "set-url", "origin", str(folder / "origin.git"))
+        project = World(folder / "acme").project
+        died, calls = killed_at(number, project)
+        here = ["killed"] if "update-ref" in calls else []
+        assert [r.id for r in records(project)] == here
+        assert append(project, record("next", 1)) == ()
+        assert delivered(folder) == [*here, "next"]
+        number += 1
+    assert number > 15
+
+
+def test_what_a_killed_writer_left_at_origin_is_taken_along(world: World, tmp_path: Path) -> None:
+    gone, other = origin_of(world, tmp_path, 2)
+    env = objects.identity(gone.root, "@ana", int(NOW.timestamp()))
+    left = {"runs/churn/2026/11/left.json": canonical_json(record("left").model_dump(mode="json"))}
+    waiting = journal.WAITING + (oid := objects.commit(gone.root, [], left, "left", env))
+    git(gone.root, "push", "-q", "origin", f"{oid}:{waiting}")
+    append(other.project, record("next", 1))
+    assert delivered(tmp_path) == ["left", "next"]
+
+
+def test_an_origin_that_takes_nothing(world: World, tmp_path: Path) -> None:
+    (here,) = origin_of(world, tmp_path, 1)
+    hook = tmp_path / "origin.git" / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    for at in range(3):
+        (warning,) = append(here.project, record(f"r{at}", at))
+        assert "not pushed" in warning
+    assert [r.id for r in records(here.project)] == ["r0", "r1", "r2"]
+    assert git(here.root, "for-each-ref", "refs/mlops") == "", "they are in the journal here"
+    hook.unlink()
+    assert append(here.project, record("r3", 3)) == ()
+    assert delivered(tmp_path) == ["r0", "r1", "r2", "r3"]
+
+
+def test_what_is_written_is_never_changed(world: World, tmp_path: Path) -> None:
+    one, other = origin_of(world, tmp_path, 2)
+    append(one.project, record("same", outcome="promote"))
+    append(other.project, record("same", outcome="reject"))
+    (found,) = records(other.project)
+    assert found.outcome == "promote" and delivered(tmp_path) == ["same"]
+
+
+def test_drift_checks_are_kept_beside_the_runs(world: World) -> None:
+    check = {"model": MODEL, "version": "v1.0.0", "until": "2026-11-23T12:00+00:00", "alarm": True}
+    later = {**check, "until": "2026-11-24T12:00+00:00", "alarm": False}
+    for one in (later, check, check):
+        assert append_check(world.project, one, "@ana") == ()
+    append(world.project, record())
+    assert checks(world.project) == checks(world.project, MODEL) == [check, later]
+    assert checks(world.project, MODEL, since=NOW + timedelta(hours=1)) == [later]
+    assert checks(world.project, "other") == []
+    assert len(records(world.project)) == 1
+    names = git(world.root, "ls-tree", "-r", "--name-only", "journal", "monitor/").split()
+    assert [re.sub("-[0-9a-f]{6}", "", name) for name in names] == [
+        "monitor/churn/2026/11/20261123-1200.json",
+        "monitor/churn/2026/11/20261124-1200.json",
+    ]
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"id": "x"}', b'{"started": "soon"}'])
+def test_a_file_that_somebody_broke_is_named(world: World, content: bytes) -> None:
+    append(world.project, record())
+    env = objects.identity(world.root, "@ana", int(NOW.timestamp()))
+    tip = git(world.root, "rev-parse", "journal")
+    files = {"runs/churn/2026/11/broken.json": content}
+    git(world.root, "update-ref", journal.LOCAL, objects.commit(world.root, [tip], files, "x", env))
+    with pytest.raises(WorldError, match=r"runs/churn/2026/11/broken\.json"):
+        records(world.project)
+
+
+def test_group_limit_and_find(world: World) -> None:
+    for at, group in enumerate(("pr-1", None, "sweep", "sweep")):
+        append(world.project, record(f"r{at}-x", at * 60 * 24 * 20, group=group))
+    assert [r.id for r in records(world.project, group="sweep")] == ["r2-x", "r3-x"]
+    assert [r.id for r in records(world.project, limit=2)] == ["r2-x", "r3-x"]
+    assert [r.id for r in records(world.project, group="sweep", limit=1)] == ["r3-x"]
+    assert [r.id for r in records(world.project, where="group=pr-1", limit=3)] == ["r0-x"]
+    assert [r.id for r in find(world.project, ["r3", "r0-x"])] == ["r3-x", "r0-x"]
+    with pytest.raises(UsageError, match="several"):
+        find(world.project, ["r"])
+    with pytest.raises(UsageError, match="no run of this id"):
+        find(world.project, ["r9"])
 
 
 def test_a_push_that_fails_is_a_warning_and_is_made_up_for(world: World, tmp_path: Path) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from huggingface_hub import ModelCard, ModelCardData
 from markdown_it import MarkdownIt
 
+from mlops.reporting.calibration import tenths
+from mlops.reporting.facts import Rows
 from mlops.reporting.render import card
 
 from . import reporting_facts as known
@@ -54,6 +58,12 @@ def test_the_card_says_what_an_approver_asks() -> None:
         "- It has seen data of 2015-01-01 to 2015-12-31 only.",
         "0.849 to 0.872",
         "| Period | 2015-01-01 to 2015-12-31 |",
+        "| Data | data/2015.csv, 2015-01-01 to 2015-12-31 |",
+        f"| Digest of the data | {'9f2c' * 16} |",
+        "| Parameters | max&#95;depth = 6, seed = 0 |".replace("&#95;", "_"),
+        "| Test part | 25% of the rows, split by random |",
+        "| Verdict | promote: Replace the model in production (v1.2.0) with this one. |",
+        "## Calibration",
         "## Slices",
         "## Fairness",
         "mlops run employment --force",
@@ -70,6 +80,57 @@ def test_several_groups_are_told_apart() -> None:
     ]
     facts = known.everything(evaluation=tests.model_copy(update={"slices": tuple(few)}))
     assert "good it is for: schooling = a, schooling = b." in split(card(facts, {}))[1]
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_the_hub_reads_the_metadata(task: str) -> None:
+    """By the library that the hub's own tools use; it knows what a model index has to hold."""
+    read = ModelCard(card(known.everything(task), {}), ignore_metadata_errors=False)
+    assert read.data.library_name == "sklearn" and read.data.model_name == "employment"
+    results = read.data.eval_results
+    assert [r.metric_type for r in results] == [m.name for m in known.MEASURED[task]]
+    assert {(r.task_type, r.dataset_type) for r in results} == {(read.data.pipeline_tag, "tabular")}
+    again = yaml.safe_load(ModelCardData(**read.data.to_dict()).to_yaml())
+    assert again["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(
+        results[0].metric_value
+    )
+    assert read.text.lstrip().startswith("# employment")
+
+
+def test_calibration_is_a_plot_of_plain_text() -> None:
+    _, body = split(card(known.everything(), {}))
+    (fence,) = (t for t in PARSER.parse(body) if t.type == "fence" and t.info == "text")
+    head, *lines = fence.content.split("\n\n")[0].splitlines()
+    assert fence.content.isascii() and len(lines) == 10 and max(map(len, lines)) < 90
+    zero = head.index("0%")
+    for line in lines:
+        predicted, happened, rows = line[:zero].split()
+        assert rows in ("374", "375")
+        place = line.index("o") - zero
+        assert abs(place / 49 - float(happened.strip("<>%")) / 100) < 0.02
+        gap = float(predicted.strip("<>%")) - float(happened.strip("<>%"))
+        assert "|" in line or abs(gap) < 100 / 49
+    order = [line.index("o") for line in lines]
+    assert order[0] < order[4] < order[-1]
+
+
+def test_a_model_that_promises_too_much_is_seen() -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.random(4000)
+    actual = np.where(rng.random(4000) < chance, "yes", "no")
+    honest, bold = (Rows(actual, actual, score) for score in (chance, chance**0.2))
+    good, bad = (tenths(known.everything(rows=rows)) for rows in (honest, bold))
+    assert sum(t.low <= t.predicted <= t.high for t in good) >= 8
+    assert not any(t.low <= t.predicted <= t.high for t in bad)
+    assert sum(t.rows for t in good) == 4000
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("n", [0, 1, 2, 13])
+def test_few_rows_are_as_many_parts(task: str, n: int) -> None:
+    facts = known.everything(task, n=n)
+    assert len(tenths(facts)) == min(n, 10)
+    assert ("## Calibration" in card(facts, {})) == (n > 0)
 
 
 def test_a_card_without_results_is_a_card() -> None:

@@ -274,6 +274,9 @@ def test_drift_opens_one_issue_asks_for_retraining_once_and_is_over_when_it_is_o
     (said,) = story.comments(issue["number"])
     assert "It is over." in said and "no column has drifted" in said
     assert story.tags() == BORN
+    checks = sorted(story.journal("monitor"), key=lambda check: str(check["until"]))
+    assert [check["alarm"] for check in checks] == [True, True, False]
+    assert {check["version"] for check in checks} == {"v1.0.0"}
 
 
 # ----- who may

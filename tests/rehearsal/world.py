@@ -210,12 +210,12 @@ class World:
             for one in self.hub.state.deployments.values()
         ]
 
-    def journal(self) -> list[dict[str, Any]]:
-        """Return the run records on the branch `journal`, in the order of their names."""
+    def journal(self, kind: str = "runs") -> list[dict[str, Any]]:
+        """Return records on the branch `journal` (runs, or monitor), by their names."""
         if not self.runner.trees.git("for-each-ref", "refs/heads/journal"):
             return []
         names = self.runner.trees.git(
-            "ls-tree", "-r", "--name-only", "refs/heads/journal"
+            "ls-tree", "-r", "--name-only", "refs/heads/journal", f"{kind}/"
         ).splitlines()
         kept = [name for name in names if name.endswith(".json")]
         return [

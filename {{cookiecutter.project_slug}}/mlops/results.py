@@ -274,6 +274,7 @@ class Record(Result):
     dirty: bool = False
     actor: str = ""
     pull_request: int | None = None
+    group: str | None = Field(default=None, description="A sweep, or a pull request: pr-12.")
     run_url: str | None = None
     engine: str = ""
     python: str = ""
@@ -283,5 +284,6 @@ class Record(Result):
     data: Snapshot | None = None
     training: Training | None = None
     metrics: tuple[Metric, ...] = ()
+    measured_on: str = Field(default="test", description="Rows that the metrics are of.")
     verdict: Verdict | None = None
     extra: dict[str, Any] = Field(default_factory=dict)

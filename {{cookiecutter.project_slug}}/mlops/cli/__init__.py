@@ -111,5 +111,5 @@ def main() -> None:
     app(prog_name="mlops")
 
 
-for _part in ("pipeline", "releases", "live", "look", "ci", "github"):  # in the order of --help
+for _part in ("pipeline", "releases", "live", "look", "runs", "ci", "github"):  # as --help has it
     import_module(f"mlops.cli.{_part}")

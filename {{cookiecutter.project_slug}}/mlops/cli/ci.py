@@ -144,17 +144,16 @@ def alarm(
     from mlops.github.alarm import refused, settle
     from mlops.github.client import repository
     from mlops.monitoring.report import DriftCheck
+    from mlops.registry.journal import append, append_check
     from mlops.results import Record, Verdict
 
-    project, _, _ = here()
+    project, who, _ = here()
     hub, url = repository(), Context.here(project.root).run_url
     file = "verdict.json" if gate else "monitor.json"
     said = []
     for name in names or [n for n in project.models() if (project.build(n) / file).is_file()]:
         build = project.build(name)
         if gate:
-            from mlops.registry.journal import append
-
             verdict = Verdict.load(build)
             if verdict.decision == "promote":
                 continue
@@ -166,5 +165,6 @@ def alarm(
         else:
             check = DriftCheck.model_validate(read_json(build / file))
             said.append(settle(hub, check, as_markdown(*check.text().splitlines()), url))
+            said += append_check(project, check.model_dump(mode="json"), who)
     summary(as_markdown("", *said))
     emit(said, "\n".join(said), as_json)

@@ -89,18 +89,20 @@ def monitor(
 
     Example: `mlops monitor employment@production --since 7d`
     """
-    from mlops.cli.context import Context, release_store
+    from mlops.cli.context import in_actions, release_store
     from mlops.monitoring.monitor import monitor as check
-    from mlops.project import Project
-    from mlops.registry.journal import ago
+    from mlops.registry.journal import ago, append_check
 
-    project = Project.find()
-    now = Context.here(project.root).now()
+    project, who, now = here()
     name, _, stage = ref.partition("@")
     progress()("reading the window, comparing, drawing the report …")
     store = release_store(project)
     done = check(project, name, stage or "production", ago(since, now), now, store=store)
-    emit(done.model_dump(mode="json"), done.text(), as_json)
+    facts = done.model_dump(mode="json")
+    if not in_actions():  # there `mlops alarm` does it, in a job that may push
+        for warning in append_check(project, facts, who):
+            progress()(warning)
+    emit(facts, done.text(), as_json)
     summary(as_markdown(*done.text().splitlines()))
     leave(go_on or not done.alarm)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,7 +29,9 @@ _SHOWN = {
 }
 
 
-def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> None:
+def _go(
+    verb: str, names: Iterable[str] | None, force: bool, as_json: bool, group: str | None = None
+) -> None:
     """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
     from mlops.cli.context import Context, in_actions
     from mlops.cli.run import Run, facts, record
@@ -47,7 +50,8 @@ def _go(verb: str, names: Iterable[str] | None, force: bool, as_json: bool) -> N
         yes = run.until("report" if verb == "run" else verb)
         good = good and yes
         if verb == "run" and run.fresh:
-            made = record(run)
+            made = record(run, group)
+            made.save(run.folder)
             if not in_actions():  # there a job that may push takes it to the journal
                 from mlops.registry.journal import append
 
@@ -171,9 +175,70 @@ def report(names: Names = None, force: Force = False, as_json: Json = False) -> 
 
 
 @app.command(rich_help_panel="Make a model")
-def run(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+def run(
+    names: Names = None,
+    force: Force = False,
+    group: Annotated[
+        str | None, typer.Option(help="What its record belongs to.", envvar="MLOPS_GROUP")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Validate, train, test, gate and report; what is done already is not done again.
 
     Example: `mlops run employment`
     """
-    _go("run", names, force, as_json)
+    if group:
+        from mlops.registry.journal import named
+
+        named(group, "a name that a group may have")
+    _go("run", names, force, as_json, group)
+
+
+@app.command(rich_help_panel="Make a model")
+def sweep(
+    name: Annotated[str, typer.Argument(metavar="MODEL")],
+    param: Annotated[list[str], typer.Option("--param", "-p", help="NAME=VALUE,VALUE,...")],
+    group: Annotated[str | None, typer.Option(help="Name of the sweep.")] = None,
+    most: Annotated[int, typer.Option("--max", help="Combinations at the most.", min=1)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Try parameters: every combination is cross-validated on the training part, and recorded.
+
+    Example: `mlops sweep employment -p C=0.01,0.1,1,10`
+    """
+    from mlops.cli.context import Context
+    from mlops.cli.run import Run, swept
+    from mlops.errors import MlopsError, Refused
+    from mlops.evaluation.sweep import combinations
+    from mlops.project import Project
+    from mlops.registry.journal import append, named
+    from mlops.reporting.terminal import table
+
+    project, say = Project.find(), progress()
+    every, context = combinations(param, most), Context.here(project.root)
+    run = Run(project, name, context, say)
+    group = named(group or f"sweep-{run.started:%Y%m%d-%H%M%S}", "a name that a group may have")
+    if not run.until("validate"):
+        raise Refused("the data do not keep their contract", do=f"`mlops validate {name}`")
+    tried: list[tuple[float, dict[str, object]]] = []
+    for at, chosen in enumerate(every, 1):
+        say(f"{at} of {len(every)} …")
+        shown: dict[str, object] = {key: str(value) for key, value in chosen.items()}
+        try:
+            made = swept(run, chosen, group)
+        except MlopsError as error:  # parameters that do not go together, say
+            tried.append((-math.inf, {**shown, "failed": error.problems[0].what}))
+            continue
+        for warning in append(project, made):
+            say(warning)
+        m = made.metrics[0]
+        facts = {m.name: m.value, "low": m.low, "high": m.high, "run": made.id}
+        tried.append((m.value if m.higher_is_better else -m.value, {**shown, **facts}))
+    rows = [row for _, row in sorted(tried, key=lambda pair: pair[0], reverse=True)]
+    text = f"""{table(rows, list(dict.fromkeys(key for row in rows for key in row)))}
+
+By cross-validation on the training part: the best of many looks better than it is.
+Put the parameters into models/{name}/model.yaml, then: mlops run {name}
+Side by side: mlops runs compare --group {group}"""
+    emit({"group": group, "tried": rows}, text, as_json)
+    leave(any("run" in row for row in rows))

@@ -79,6 +79,7 @@ def attributed(record: Record, model: str, number: int, run: Mapping[str, Any]) 
         "commit": run["head_sha"],
         "actor": f"@{run['actor']['login']}",
         "pull_request": number,
+        "group": f"pr-{number}",
         "run_url": run["html_url"],
         "extra": {},
     }

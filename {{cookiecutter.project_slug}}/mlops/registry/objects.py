@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,16 +93,22 @@ def identity(root: Path, actor: str, seconds: int) -> Env:
     return env
 
 
-def commit(root: Path, parents: list[str], files: Files, title: str, env: Env) -> str:
-    """Return a commit, on no branch, of all that its parents hold and some files more.
+def commit(
+    root: Path,
+    parents: list[str],
+    files: Files,
+    title: str,
+    env: Env,
+    blobs: Mapping[str, str] | None = None,
+) -> str:
+    """Return a commit, on no branch, of all that its first parent holds and some files more.
 
-    The tree of the first parent is taken whole, the files of the others are added to it; paths are
-    from the top of the work tree.
+    Paths are from the top of the work tree; `blobs` are files that git holds already, by name.
     """
-    rows = [git(root, "ls-tree", "-r", "-z", "--full-tree", parent) for parent in parents[1:]]
+    known = dict(blobs or {})
     for path, content in files.items():
-        blob = git(root, "hash-object", "-w", "--stdin", stdin=content.decode())
-        rows.append(f"100644 blob {blob}\t{path}\0")
+        known[path] = git(root, "hash-object", "-w", "--stdin", stdin=content.decode())
+    rows = [f"100644 blob {blob}\t{path}\0" for path, blob in known.items()]
     with TemporaryDirectory() as folder:
         index = {**env, "GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", parents[0] if parents else "--empty", env=index)

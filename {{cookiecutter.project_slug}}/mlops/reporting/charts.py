@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,12 +15,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from mlops.reporting.calibration import tenths
 from mlops.reporting.facts import Everything, Rows, interval
 from mlops.reporting.words import clean, count, label, number, share, signed
-from mlops.results import Evaluation, Verdict
+from mlops.results import Evaluation, Record, Verdict
 
 # Placeholders, replaced by the CSS variables of these names: one drawing is for light, dark, paper.
 _VARIABLES = ("ink", "muted", "line", "new", "old", "good", "bad")
@@ -53,14 +54,40 @@ class Chart:
 def charts(facts: Everything) -> list[Chart]:
     """Return the charts that these facts allow; some 50 ms each."""
     rows, task = facts.rows, facts.spec.task
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user has configured
-        matplotlib.rcParams.update(_STYLE)
+    with _style():
         drawn = [*_differences(facts.verdict, facts.spec.gate.margin), *_slices(facts.evaluation)]
         if rows is not None and task == "binary":
             drawn += _binary(facts, rows)
         elif rows is not None and task == "regression":
             drawn += _regression(rows)
+    return drawn
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw in our own style, whatever the user has configured."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+def side_by_side(records: Sequence[Record]) -> list[Chart]:
+    """Return a chart per metric: the interval of each run, and a line at the value of the first."""
+    drawn = []
+    with _style():
+        measured = [{m.name: m for m in record.metrics} for record in records]
+        for name in dict.fromkeys(name for metrics in measured for name in metrics):
+            known = [
+                (r.id, ms[name]) for r, ms in zip(records, measured, strict=True) if name in ms
+            ]
+            first = known[0][1]
+            panel = _forest([(run, m.low, m.value, m.high, NEW) for run, m in known], first.value)
+            panel.locator_params(axis="x", nbins=6)
+            better = "higher" if first.higher_is_better else "lower"
+            alt = f"With its {share(first.confidence)} interval; {better} is better. "
+            alt += f"The line is at {number(first.value)}, the value of {known[0][0]}."
+            drawn.append(_chart("metrics", label(name), panel, alt))
     return drawn
 
 
@@ -151,13 +178,14 @@ def _binary(facts: Everything, rows: Rows) -> Iterator[Chart]:
     score = np.asarray(rows.score, dtype=float)
     yield from _ranking(yes, score, rows.champion, threshold)
 
-    rate, promised = calibration_curve(yes, score, n_bins=10, strategy="quantile")
+    parts = tenths(facts)
     panel = _axes(xlabel="Predicted probability", ylabel="Happened")
     panel.plot([0, 1], [0, 1], **_THIN)
-    panel.plot(promised, rate, "o-", color=NEW, markersize=5)
-    worst = np.argmax(np.abs(promised - rate))
-    alt = f"In tenths of the rows, by score: furthest off where {share(promised[worst])} was "
-    alt += f"predicted and {share(rate[worst])} happened."
+    panel.vlines([t.predicted for t in parts], [t.low for t in parts], [t.high for t in parts], NEW)
+    panel.plot([t.predicted for t in parts], [t.happened for t in parts], "o-", color=NEW)
+    worst = max(parts, key=lambda t: abs(t.predicted - t.happened))
+    alt = f"In tenths of the rows, by score: furthest off where {share(worst.predicted)} was "
+    alt += f"predicted and {share(worst.happened)} happened."
     yield _chart("quality", "Calibration", panel, alt)
 
     panel = _axes(xlabel="Score", ylabel="Share of the rows", xlim=(0, 1))

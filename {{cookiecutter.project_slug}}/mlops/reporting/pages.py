@@ -16,11 +16,11 @@ from urllib.parse import quote
 from markupsafe import Markup
 from pydantic import ValidationError
 
-from mlops.errors import MlopsError, Refused, UsageError
+from mlops.errors import MlopsError, Refused, UsageError, WorldError
 from mlops.files import write_bytes
-from mlops.git import GitError, git, head
+from mlops.git import head
 from mlops.project import Project
-from mlops.registry import journal, objects, tags
+from mlops.registry import journal, tags
 from mlops.registry.manifest import Manifest
 from mlops.registry.store import ReleaseStore
 from mlops.registry.tags import Event, ModelState, Version
@@ -161,7 +161,7 @@ def _part(
     alarms += _monitored(project, model.name)
     alarms += [("unsure", f"{model.name} is retired.")] if model.deprecated else []
     stages = dict.fromkeys([*(stage.name for stage in project.spec.stages), *sorted(model.stages)])
-    runs = journal.records(project, model.name)[: -_RECENT - 1 : -1]
+    runs = journal.records(project, model.name, limit=_RECENT)[::-1]
     tables = (_versions(releases, len(newest), address), _history(model), _runs(runs, address))
     places = [_place(model, stage) for stage in stages]
     return Part(model.name, about, facts, places, alarms, tables, releases)
@@ -206,26 +206,16 @@ def _release(project: Project, version: Version, store: ReleaseStore, publish: b
 
 
 def _monitored(project: Project, name: str) -> list[tuple[Tone, str]]:
-    """Return the alarm of the monitor's last check, where it was one.
-
-    Its checks are files of the journal, `monitor/NAME/...json`, whose names sort by time.
-    """
-    found = []
-    for ref in (journal.LOCAL, journal.REMOTE):
-        try:
-            paths = git(project.root, "ls-tree", "-rz", "--name-only", ref, f"monitor/{name}/")
-        except GitError:  # no such branch yet
-            continue
-        found += [(path, f"{ref}:{path}") for path in paths.split("\0") if path]
-    if not found:
-        return []
-    (content,) = objects.contents(project.root, [max(found)[1]])
+    """Return the alarm of the monitor's last check, where it was one."""
     try:
-        check = Check.model_validate_json(content or b"")
-    except ValidationError:
+        checks = [Check.model_validate(raw) for raw in journal.checks(project, name)[-1:]]
+    except (WorldError, ValidationError):
         return [("unsure", f"{name}: the monitor's last check cannot be read")]
+    if not checks or not checks[0].alarm:
+        return []
+    check = checks[0]
     text = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
-    return [("unsure", f"{text}: {w.listed(list(check.reasons))}")] if check.alarm else []
+    return [("unsure", f"{text}: {w.listed(list(check.reasons))}")]
 
 
 def _said(project: Project, parts: Sequence[Part]) -> Summary:

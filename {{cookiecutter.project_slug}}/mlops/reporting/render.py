@@ -86,6 +86,8 @@ def html(facts: Everything) -> str:
     from mlops.reporting.charts import charts
 
     return template("report.html.j2", lambda value: words.clean(value, 500)).render(
+        name=facts.model,
+        about=facts.spec.description,
         facts=facts,
         said=summary(facts),
         sections=sections(facts),
@@ -113,13 +115,19 @@ def card(facts: Everything, info: Mapping[str, str]) -> str:
 
     `info` is what the registry knows, as label: text (version, date, manifest digest).
     """
+    from mlops.reporting import calibration
+
     metrics = facts.evaluation.metrics if facts.evaluation else ()
+    found = {s.key: Markup(render(s, 100, "##")) for s in sections(facts)}
+    if plot := calibration.markdown(facts):
+        found["calibration"] = Markup(plot)
     return template("card.md.j2", lambda value: escape(value, 2000)).render(
         facts=facts,
         info=info,
+        said=summary(facts),
         kind="regression" if facts.spec.task == "regression" else "classification",
         metrics=[m for m in metrics if math.isfinite(m.value)],
-        sections={s.key: Markup(render(s, 100, "##")) for s in sections(facts)},
+        sections=found,
         quoted=lambda text: Markup(json.dumps(words.clean(text, 100), ensure_ascii=False)),
         w=words,
     )

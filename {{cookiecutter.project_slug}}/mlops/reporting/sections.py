@@ -123,7 +123,7 @@ def _snapshot(s: Snapshot | None, sensitive: Sequence[str]) -> tuple[list[Row], 
     counts |= {"Rows without a label": s.unlabelled}
     counts |= {"Rows for training": s.train_rows, "Rows for the test": s.test_rows}
     pairs = [(name, f"{n:,}") for name, n in counts.items()]
-    pairs += [("Period", " to ".join(s.period))] if s.period else []
+    pairs += [("Period", w.span(s.period))] if s.period else []
     pairs += [(f.path, w.count(f.rows, "row")) for f in s.files]
     columns: list[Row] = []
     for c in s.columns:

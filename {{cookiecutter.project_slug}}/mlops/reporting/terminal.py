@@ -114,8 +114,15 @@ def _prose(text: str) -> str:
 
 
 def compare(runs: Mapping[str, Mapping[str, object]]) -> str:
-    """Return runs side by side, one column each, and only the lines in which they differ."""
+    """Return runs side by side, only where they differ: a column each, a line where many."""
     keys = dict.fromkeys(key for run in runs.values() for key in run)
-    rows = [[key, *(run.get(key) for run in runs.values())] for key in keys]
-    differ = [row for row in rows if any(value != row[1] for value in row[2:])]
-    return table(differ, ["", *runs]) if differ else "These runs do not differ."
+    values = {key: [run.get(key) for run in runs.values()] for key in keys}
+    differ = {key: found for key, found in values.items() if any(v != found[0] for v in found)}
+    if not differ:
+        return "These runs do not differ."
+    if len(runs) < 5:
+        return table([[key, *found] for key, found in differ.items()], ["", *runs])
+    rows = [
+        [name, *line] for name, line in zip(runs, zip(*differ.values(), strict=True), strict=True)
+    ]
+    return table(rows, ["run", *differ])

@@ -93,6 +93,11 @@ def money(amount: float, currency: str) -> str:
     return f"under 0.01 {currency}" if 0 < amount < 0.01 else f"{amount:,.2f} {currency}"
 
 
+def span(ends: tuple[str, str]) -> str:
+    """Return a period; one day or year only once."""
+    return " to ".join(dict.fromkeys(ends))
+
+
 def listed(texts: list[str], most: int = 3) -> str:
     """Return sentences as one, the tail counted."""
     tail = [f"and {len(texts) - most} more"] if len(texts) > most else []

@@ -37,16 +37,26 @@ def train(project: Project, name: str, spec: ModelSpec, dataset: Dataset) -> tup
     UsageError
         When features.py or estimator.py fail; names file and line.
     """
+    build, digest = project.build(name), dataset.snapshot.digest
+    model, training, content = fit(project, name, spec, dataset.part("train"), digest)
+    write_bytes(build / "model.skops", content)
+    write_bytes(build / "features.py", model.features_source)
+    training.save(build)
+    return model, training
+
+
+def fit(
+    project: Project, name: str, spec: ModelSpec, rows: pd.DataFrame, snapshot: str
+) -> tuple[Model, Training, bytes]:
+    """Fit `build(params)` on labelled rows; the third is the content of model.skops."""
     import numpy as np
     from threadpoolctl import threadpool_limits
 
-    started = time.perf_counter()
-    folder, build = project.folder(name), project.build(name)
+    started, folder = time.perf_counter(), project.folder(name)
     source = _read(folder / "features.py")
     shown = f"models/{name}/estimator.py"
     build_estimator = load_function(_read(folder / "estimator.py"), shown, "build")
     features = load_function(source, f"models/{name}/features.py", "features", FEATURE_IMPORTS)
-    rows = dataset.part("train")
     raw = rows[list(spec.features)]
     inputs = compute_features(features, raw, f"models/{name}/features.py")
     target = rows[spec.data.target]
@@ -67,7 +77,7 @@ def train(project: Project, name: str, spec: ModelSpec, dataset: Dataset) -> tup
         params=spec.train.params,
         seed=spec.train.seed,
         rows=len(target),
-        snapshot=dataset.snapshot.digest,
+        snapshot=snapshot,
         code=project.code_digest(name, spec),
         lock=sha256_file(project.lock) if project.lock.is_file() else "",
         model_sha256=sha256(content),
@@ -76,10 +86,7 @@ def train(project: Project, name: str, spec: ModelSpec, dataset: Dataset) -> tup
         estimator=estimator_name(estimator),
         seconds=round(time.perf_counter() - started, 3),
     )
-    write_bytes(build / "model.skops", content)
-    write_bytes(build / "features.py", source)
-    training.save(build)
-    return model, training
+    return model, training, content
 
 
 def describe(spec: ModelSpec, raw: pd.DataFrame, target: pd.Series, estimator: object) -> Signature:
