@@ -142,8 +142,9 @@ def git(root: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _clean_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no test depend on this machine's git configuration or write to it."""
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let no test depend on this machine's git configuration and caches, or write to them."""
+    monkeypatch.setenv("MLOPS_CACHE", str(tmp_path / "cache-of-tests"))
     config = tmp_path / ".gitconfig-for-tests"
     config.write_text(
         "[user]\nname = Test\nemail = test@example.com\n[init]\ndefaultBranch = main\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ class GitHub:
         self.dispatches: list[Thing] = []
         self.requests: list[str] = []
         self.faults: list[tuple[str, int | str, dict[str, str], bool]] = []
+        # The host of the files: what it was asked for (range, right), whether it knows ranges, and
+        # after how many bytes the next answers break off.
+        self.asked: list[tuple[str | None, str | None]] = []
+        self.ranges, self.breaks = True, list[int]()
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
         self._last = 100
 
@@ -132,8 +137,29 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
+    def _storage(self, key: str) -> None:
+        """Send a file, or the part of it that was asked for, or as much as is to get through."""
+        world, wanted = self.world, self.headers.get("Range")
+        world.asked.append((wanted, self.headers.get("Authorization")))
+        content = world.assets[int(key)]["content"]
+        start = int(re.sub(r"\D", "", wanted)) if wanted and world.ranges else 0
+        if start and start >= len(content):
+            self._send(416, b"")
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.end_headers()
+        end = start + world.breaks.pop(0) if world.breaks else len(content)
+        self.wfile.write(content[start:end])
+        if end < len(content):
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+
     def _serve(self) -> None:
         parsed = urlparse(self.path)
+        if parsed.path.startswith("/storage/"):
+            self._storage(parsed.path.rpartition("/")[2])
+            return
         path = re.sub(rf"^/(repos/)?{REPOSITORY}/|^/repos/{REPOSITORY}/", "", parsed.path)
         query = {key: values[0] for key, values in parse_qs(parsed.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -151,6 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(fault[1]), {"message": "a fault of the test"}, fault[2])
             return
         answer = world.answer(self.command, path, query, body)
+        if isinstance(answer, bytes):  # files lie on a host of their own
+            where = f"http://localhost:{urlparse(world.url).port}/storage/{path.split('/')[-1]}"
+            self._send(302, "", {"Location": where})
+            return
         if answer is None or isinstance(answer, int):
             self._send(answer or 404, {"message": "Not Found"})
         else:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mlops.errors import Problem, WorldError
-from mlops.files import sha256, sha256_file, write_json
+from mlops.files import sha256, sha256_file
 from mlops.project import Project
 from mlops.registry import assets, objects, publish, stages
 from mlops.registry.publish import Registered
@@ -118,6 +118,8 @@ class World:
         (build / "model.skops").write_text(model)
         (build / "features.py").write_bytes((source / "features.py").read_bytes())
         (build / "report.md").write_text(f"# Report of {model}\n")
+        (build / assets.REFERENCE).write_text("reference")
+        (build / assets.EXAMPLES).write_text("[]")
         data = source / "data" / "rows.csv"
         snapshot = Snapshot(
             digest=sha256(data.read_bytes()),
@@ -188,18 +190,8 @@ metrics: {primary: roc_auc}
 """
 
 
-def fake_gather(project: Project, name: str, spec: object) -> dict[str, Path]:
-    """Stand in for the samples, which need a real model."""
-    build = project.build(name)
-    (build / assets.REFERENCE).write_text("reference")
-    write_json(build / assets.EXAMPLES, [])
-    names = (*assets.REQUIRED, assets.REFERENCE, assets.EXAMPLES, "report.md")
-    return {asset: build / asset for asset in names}
-
-
 @pytest.fixture(name="world")
-def world_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(assets, "gather", fake_gather)
+def world_fixture(tmp_path: Path) -> World:
     return World(tmp_path / "acme").create()
 
 
@@ -266,7 +258,6 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
         "from pathlib import Path\n"
         "from engine.registry_world import *\n"
         "from engine.registry_world import World\n"
-        "assets.gather = fake_gather\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", prelude + code, *arguments],

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from mlops.evaluation.metrics import measure
 from mlops.evaluation.outcome import outcome
+from mlops.evaluation.samples import draw
 from mlops.registry.publish import register
 from mlops.registry.stages import promote
 from mlops.results import Evaluation, Verdict
@@ -19,15 +20,17 @@ def release(trained: Trained, hour: int = 0) -> str:
     """Register what was trained, put it into production, and return its number."""
     project, build = trained.project, trained.project.build("churn")
     test = trained.dataset.part("test")
+    predicted = trained.model.predict(test)
     found = outcome(
         trained.model.signature,
         test[trained.spec.data.target],
-        trained.model.predict(test),
+        predicted,
         amounts=trained.spec.metrics.value,
     )
     metrics = tuple(measure(name, found) for name in trained.spec.metric_names)
     Evaluation(ok=True, rows=len(test), metrics=metrics).save(build)
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
+    draw(trained.spec, trained.model, test, predicted, build)
     at = NOW + timedelta(hours=hour)
     number = register(project, "churn", actor="@ana", run=f"r{hour}", now=at).version.number
     for stage in ("staging", "production"):

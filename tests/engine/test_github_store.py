@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlops.errors import Refused, WorldError
+from mlops.files import sha256
 from mlops.github.client import repository
 from mlops.github.store import GitHubStore
+from mlops.registry import cache
+from mlops.registry.manifest import Asset
 from mlops.registry.store import FolderStore, ReleaseStore
-from mlops.registry.verify import fetch
+from mlops.registry.verify import Bundle, fetch
 
 from .github_world import GitHub, github_fixture  # noqa: F401
-from .registry_world import MODEL, World, world_fixture  # noqa: F401
+from .registry_world import MODEL, World, finished, python, world_fixture  # noqa: F401
 
 DIGEST = "ab" * 32
 
@@ -31,8 +37,7 @@ def put(store: ReleaseStore, folder: Path, asset: str, content: bytes) -> None:
 
 
 def get(store: ReleaseStore, release: str, asset: str) -> bytes:
-    with store.open(MODEL, release, asset) as file:
-        return file.read()
+    return b"".join(store.read(MODEL, release, asset))
 
 
 def test_the_life_of_a_release(store: ReleaseStore, tmp_path: Path) -> None:
@@ -51,7 +56,7 @@ def test_the_life_of_a_release(store: ReleaseStore, tmp_path: Path) -> None:
     assert get(store, "v1.0.0", "a.bin") == b"\x00\x01" * 700_000
     for release, asset in (("v1.0.0", "c"), ("v2.0.0", "a.bin"), (draft, "a.bin")):
         with pytest.raises(Refused, match="does not hold this file"):
-            store.open(MODEL, release, asset)
+            get(store, release, asset)
 
 
 def test_discarding(store: ReleaseStore, tmp_path: Path) -> None:
@@ -113,10 +118,256 @@ def test_registering_while_github_is_down_leaves_no_version(github: GitHub, worl
     assert [r["tag_name"] for r in github.releases.values()] == [f"{MODEL}@v1.0.0"]
 
 
-def test_a_changed_asset_is_refused(github: GitHub, world: World) -> None:
-    world.build()
+def released(world: World, model: str = "model 1") -> GitHubStore:
+    world.build(model)
     world.register(store=GitHubStore(repository()))
-    model = next(a for a in github.assets.values() if a["name"] == "model.skops")
-    model["content"] += b"!"
+    return GitHubStore(repository())
+
+
+def asset_of(github: GitHub, name: str) -> dict[str, Any]:
+    return next(asset for asset in github.assets.values() if asset["name"] == name)
+
+
+@pytest.mark.parametrize("asset", ["model.skops", "report.md", "manifest.json"])
+def test_an_asset_that_was_uploaded_anew_is_refused_without_a_download(
+    github: GitHub, world: World, asset: str
+) -> None:
+    store = released(world)
+    asset_of(github, asset)["digest"] = "sha256:" + "0" * 64
+    github.requests.clear()
     with pytest.raises(Refused, match="chain of digests is broken"):
+        fetch(world.project, f"{MODEL}@v1.0.0", store)
+    assert not downloads(github)
+
+
+def test_bytes_that_are_not_what_github_says_are_never_handed_out(
+    github: GitHub, world: World, tmp_path: Path
+) -> None:
+    store = released(world)
+    asset_of(github, "model.skops")["content"] += b"!"
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", store)
+    with pytest.raises(Refused, match="manifest → asset"):
+        bundle.read("model.skops")
+    with pytest.raises(Refused, match="manifest → asset"):
+        bundle.save(tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir()), "all or nothing"
+    with pytest.raises(Refused, match="manifest → asset"):
+        world.promote("v1.0.0", "staging", store=store)
+    asset_of(github, "model.skops").update(digest=None)  # as GitHub has of old releases
+    with pytest.raises(Refused, match="manifest → asset"):
         fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()))
+
+
+# -- the cache --------------------------------------------------------------------------------
+
+
+def downloads(github: GitHub) -> list[str]:
+    return [line for line in github.requests if line.startswith("GET releases/assets/")]
+
+
+def test_what_is_not_needed_is_not_downloaded_and_nothing_twice(
+    github: GitHub, world: World, tmp_path: Path
+) -> None:
+    store = released(world)
+    github.requests.clear()
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", store)
+    assert downloads(github) == []
+    assert bundle.read("model.skops") == b"model 1"
+    assert len(downloads(github)) == 1
+    bundle.save(tmp_path / "out")
+    assert (tmp_path / "out" / "model.skops").read_bytes() == b"model 1"
+    assert len(downloads(github)) == len(bundle.files)
+    again = fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()))
+    again.save(tmp_path / "again")
+    assert len(downloads(github)) == len(bundle.files)
+
+
+def test_a_spoilt_entry_is_dropped_and_fetched_again(
+    github: GitHub, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", released(world))
+    bundle.read("model.skops")
+    kept = cache.place(bundle.manifest.assets["model.skops"])
+    for spoilt in (b"model !", b"mod", b"model 1 and more"):
+        kept.write_bytes(spoilt)
+        caplog.clear()
+        assert bundle.read("model.skops") == b"model 1"
+        assert f"{kept} is spoilt in the cache" in caplog.text
+        assert kept.read_bytes() == b"model 1"
+    kept.write_bytes(b"evil")
+    asset_of(github, "model.skops")["content"] = b"evil"
+    with pytest.raises(Refused, match="manifest → asset"):
+        bundle.read("model.skops")
+    assert not kept.exists()
+
+
+def test_offline_what_is_cached_still_serves(
+    github: GitHub, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch(world.project, f"{MODEL}@v1.0.0", released(world)).read("model.skops")
+    github.fail(".*", 503, times=100)
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()))
+    assert bundle.read("model.skops") == b"model 1"
+    assert "working with what is cached" in caplog.text
+    with pytest.raises(WorldError, match="look into"):
+        bundle.read("features.py")
+    with pytest.raises(WorldError):
+        fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()), whole=True)
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [Asset(sha256=sha256(text), size=len(text)) for text in (b"aaaa", b"bbbb", b"cccc")]
+    for at, (asset, text) in enumerate(zip(files[:2], (b"aaaa", b"bbbb"), strict=True)):
+        assert cache.keep(asset, lambda start, text=text: [text]) == asset
+        os.utime(cache.place(asset), (1000 + at, 1000 + at))
+    monkeypatch.setattr(cache, "MOST", 9)
+    os.utime(cache.place(files[0]))
+    cache.keep(files[2], lambda start: [b"cccc"])
+    assert [cache.place(asset).is_file() for asset in files] == [True, False, True]
+    monkeypatch.setattr(cache, "MOST", 1)
+    cache.keep(files[1], lambda start: [b"bbbb"])
+    assert [cache.place(asset).is_file() for asset in files] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"MLOPS_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
+        ({"XDG_CACHE_HOME": "/b", "LOCALAPPDATA": "/c"}, "/b/mlops"),
+        ({"LOCALAPPDATA": "/c"}, "/c/mlops"),
+        ({"HOME": "/home/ana"}, "/home/ana/.cache/mlops"),
+    ],
+)
+def test_where_the_cache_is(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], place: str
+) -> None:
+    for name in ("MLOPS_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert cache.root() == Path(place)
+
+
+def test_a_cache_that_cannot_be_written_says_what_to_do(
+    github: GitHub, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", released(world))
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MLOPS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WorldError, match="set MLOPS_CACHE"):
+        bundle.read("model.skops")
+
+
+# -- downloads that break off -----------------------------------------------------------------
+
+LARGE = "0123456789abcdef" * 320_000  # five pieces
+PIECE, THIRD = 1 << 20, len(LARGE) // 3
+
+
+@pytest.fixture
+def large(github: GitHub, world: World) -> Bundle:
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", released(world, LARGE))
+    github.asked.clear()
+    return bundle
+
+
+def ranges(github: GitHub) -> list[str | None]:
+    return [wanted for wanted, _ in github.asked]
+
+
+def test_the_token_does_not_go_to_the_host_of_the_files(github: GitHub, large: Bundle) -> None:
+    large.read("model.skops")
+    assert github.asked == [(None, None)]
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_a_download_that_breaks_off_goes_on(
+    github: GitHub, large: Bundle, knows_ranges: bool
+) -> None:
+    github.ranges, github.breaks = knows_ranges, [THIRD, THIRD + 1]
+    assert large.read("model.skops") == LARGE.encode()
+    first, second, third = ranges(github)
+    assert (first, second) == (None, f"bytes={PIECE}-")
+    assert third == f"bytes={2 * PIECE if knows_ranges else PIECE}-"
+
+
+def test_a_host_that_always_breaks_off_is_given_up_and_gone_on_with_later(
+    github: GitHub, large: Bundle
+) -> None:
+    github.breaks = [THIRD, *[0] * 4]
+    with pytest.raises(WorldError, match="breaks off"):
+        large.read("model.skops")
+    github.breaks, start = [], len(github.asked)
+    assert large.read("model.skops") == LARGE.encode()
+    assert ranges(github)[start:] == [f"bytes={PIECE}-"]
+
+
+def test_a_process_that_is_killed_leaves_a_part_that_the_next_one_goes_on_with(
+    github: GitHub, world: World, large: Bundle, tmp_path: Path
+) -> None:
+    code = (
+        "from mlops.github.client import repository\n"
+        "from mlops.github.store import GitHubStore\n"
+        "from mlops.registry.verify import fetch\n"
+        "real, got = GitHubStore.read, [0]\n"
+        "def read(*given):\n"
+        "    for piece in real(*given):\n"
+        "        yield piece\n"
+        "        got[0] += given[3] == 'model.skops'\n"
+        "        if got[0] == 2:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+        "GitHubStore.read = read\n"
+        "bundle = fetch(World(Path(sys.argv[1])).project, 'churn@v1.0.0', "
+        "GitHubStore(repository()))\n"
+        "bundle.save(Path(sys.argv[2]))\n"
+    )
+    process = python(code, str(world.root), str(tmp_path / "out"))
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name[0] != "."]
+    github.asked.clear()
+    large.save(tmp_path / "out")
+    assert (tmp_path / "out" / "model.skops").read_bytes() == LARGE.encode()
+    assert [wanted for wanted in ranges(github) if wanted] == [f"bytes={2 * PIECE}-"]
+
+
+@pytest.mark.parametrize("left", [b"x" * 1000, LARGE.encode() + b"x", b"x" * len(LARGE)])
+def test_a_part_that_is_none_is_thrown_away(github: GitHub, large: Bundle, left: bytes) -> None:
+    kept = cache.place(large.manifest.assets["model.skops"])
+    kept.parent.mkdir(parents=True)
+    part = kept.with_name(f"{kept.name}.part")
+    part.write_bytes(left)
+    assert large.read("model.skops") == LARGE.encode()
+    assert kept.is_file() and not part.exists()
+
+
+def test_a_whole_part_is_not_downloaded_again(github: GitHub, large: Bundle) -> None:
+    kept = cache.place(large.manifest.assets["model.skops"])
+    kept.parent.mkdir(parents=True)
+    kept.with_name(f"{kept.name}.part").write_bytes(LARGE.encode())
+    assert large.read("model.skops") == LARGE.encode()
+    assert github.asked == []
+
+
+def test_a_range_beyond_the_end_is_no_error_of_ours(github: GitHub, large: Bundle) -> None:
+    store = GitHubStore(repository())
+    assert b"".join(store.read(MODEL, "v1.0.0", "model.skops", len(LARGE))) == b""
+    assert b"".join(store.read(MODEL, "v1.0.0", "model.skops", len(LARGE) - 3)) == b"def"
+
+
+def test_processes_that_want_the_same_file_download_it_once(
+    github: GitHub, world: World, large: Bundle
+) -> None:
+    code = (
+        "from mlops.github.client import repository\n"
+        "from mlops.github.store import GitHubStore\n"
+        "from mlops.registry.verify import fetch\n"
+        "project = World(Path(sys.argv[1])).project\n"
+        "bundle = fetch(project, 'churn@v1.0.0', GitHubStore(repository()))\n"
+        "print(len(bundle.read('model.skops')))\n"
+    )
+    sizes = [finished(p) for p in [python(code, str(world.root)) for _ in range(3)]]
+    assert sizes == [str(len(LARGE))] * 3
+    assert len(github.asked) == 1

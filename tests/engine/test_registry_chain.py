@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from mlops.errors import Refused, UsageError
+from mlops.evaluation import samples
 from mlops.files import sha256
 from mlops.registry import api, assets
 from mlops.registry.manifest import Manifest
@@ -50,7 +51,7 @@ def test_what_was_registered_is_what_is_read(world: World, tmp_path: Path) -> No
         bundle.read("passwd")
 
 
-ASSETS = (*assets.REQUIRED, assets.REFERENCE, assets.EXAMPLES, "report.md")
+ASSETS = (*assets.REQUIRED, assets.SBOM, "report.md")
 
 
 @pytest.mark.parametrize("asset", ASSETS)
@@ -212,7 +213,7 @@ def test_no_name_leads_out_of_the_store(
     tmp_path: Path, model: str, release: str, asset: str
 ) -> None:
     with pytest.raises(Refused, match="not a name"):
-        FolderStore(tmp_path / "store").open(model, release, asset)
+        list(FolderStore(tmp_path / "store").read(model, release, asset))
 
 
 @pytest.mark.parametrize("what", ["asset", "release", "model"])
@@ -285,6 +286,8 @@ def gated(trained: Trained) -> Trained:
     metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
     Evaluation(ok=True, rows=180, metrics=(metric,)).save(build)
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
+    test = trained.dataset.part("test")
+    samples.draw(trained.spec, trained.model, test, trained.model.predict(test), build)
     return trained
 
 
@@ -295,11 +298,11 @@ def test_a_real_model_comes_back_from_verified_bytes(gated: Trained) -> None:
     bundle = fetch(project, "churn@v1.0.0")
     model, test = bundle.model(), gated.dataset.part("test")
     pd.testing.assert_frame_equal(model.predict(test), gated.model.predict(test))
-    reference = pd.read_parquet(io.BytesIO(bundle.read(assets.REFERENCE)))
+    reference = pd.read_parquet(io.BytesIO(bundle.read(samples.REFERENCE)))
     shown = [*gated.spec.features, "prediction", "score", "churn"]
     assert list(reference) == shown and "sex" not in shown
     assert len(reference) == min(5000, len(test))
-    examples = json.loads(bundle.read(assets.EXAMPLES))
+    examples = json.loads(bundle.read(samples.EXAMPLES))
     assert len(examples) == 10
     rows = pd.DataFrame([e["features"] for e in examples])
     expected = pd.DataFrame([e["expected"] for e in examples])
@@ -328,21 +331,21 @@ def test_samples_are_bounded_seeded_and_hide_what_must_be_hidden(
         )
     )  # fmt: skip
     test = done.dataset.part("test")
-    rows = assets.examples(done.spec, done.model, test)
-    assert rows == assets.examples(done.spec, done.model, test)
+    rows = samples.examples(done.spec, done.model, test)
+    assert rows == samples.examples(done.spec, done.model, test)
     assert all(r["features"]["sex"] is None and r["features"]["plan"] is None for r in rows)
     again = done.model.predict(pd.DataFrame([r["features"] for r in rows]))
     assert again["score"].tolist() == [r["expected"]["score"] for r in rows]
     text = json.dumps(rows)
     assert "male" not in text and "c0-" not in text
-    table = assets.reference(done.spec, done.model, test)
+    table = samples.reference(done.spec, done.model, test, done.model.predict(test))
     assert sorted(table) == ["churn", "day", "prediction", "score", "tenure"]
     many = pd.concat([test] * 20, ignore_index=True)
-    assert len(assets.reference(done.spec, done.model, many)) == 5000
+    assert len(samples.reference(done.spec, done.model, many, done.model.predict(many))) == 5000
 
 
 def test_a_feature_named_like_an_output_is_refused(gated: Trained) -> None:
     spec = gated.spec.model_copy(update={"features": {**gated.spec.features, "score": "number"}})
     rows = gated.dataset.part("test").assign(score=1.0)
     with pytest.raises(UsageError, match="score"):
-        assets.reference(spec, gated.model, rows)
+        samples.reference(spec, gated.model, rows, gated.model.predict(rows))

@@ -13,7 +13,7 @@ import pytest
 
 from mlops.errors import MlopsError, Refused, UsageError, WorldError
 from mlops.files import sha256
-from mlops.registry import assets, tags
+from mlops.registry import tags
 from mlops.registry.manifest import Manifest, change, next_number
 from mlops.registry.publish import register
 from mlops.registry.store import FolderStore
@@ -29,7 +29,6 @@ from .registry_world import (
     World,
     dying,
     failed,
-    fake_gather,
     finished,
     git,
     killed,
@@ -235,8 +234,7 @@ def test_a_release_without_a_tag_is_not_overwritten(world: World) -> None:
 
 
 def fetch_bytes(world: World, release: str, asset: str) -> bytes:
-    with world.store.open(MODEL, release, asset) as file:
-        return file.read()
+    return b"".join(world.store.read(MODEL, release, asset))
 
 
 # -- where git has little to offer --------------------------------------------------------------
@@ -264,7 +262,6 @@ def test_without_an_identity_the_actor_is_used(
 def test_a_project_below_the_top_of_the_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(assets, "gather", fake_gather)
     inner = World(tmp_path / "mono" / "acme").create()
     shutil.move(inner.root / ".git", tmp_path / "mono" / ".git")
     inner.commit("Move")
@@ -333,9 +330,8 @@ def copy(template: World, root: Path, origin: bool) -> World:
 def test_killed_before_and_after_every_side_effect(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, origin: bool, end: Any
 ) -> None:
-    monkeypatch.setattr(assets, "gather", fake_gather)
     template, seen = rehearse(tmp_path, origin)
-    assert seen.count("upload") == 7 and {"draft", "claim", "publish"} <= set(seen)
+    assert seen.count("upload") == 8 and {"draft", "claim", "publish"} <= set(seen)
     uploads = [at for at, effect in enumerate(seen) if effect == "upload"]
     for at in sorted(set(range(len(seen))) - set(uploads[2:-1])):
         for after in (False, True):

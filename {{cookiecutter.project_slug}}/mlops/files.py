@@ -105,12 +105,19 @@ def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
+        for piece in pieces(path):
+            digest.update(piece)
     except OSError as error:
         raise cannot("read", path, error) from error
     return digest.hexdigest()
+
+
+def pieces(path: Path, start: int = 0) -> Iterator[bytes]:
+    """Yield the content of a file from a byte on, in pieces of 1 MiB."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 def digest_of(paths: Iterable[Path], root: Path) -> str:

@@ -89,7 +89,7 @@ class Project:
         raise UsageError(
             "no project.yaml here or above: this is not a repository of this template",
             file=str(here),
-            do="cd into your repository",
+            do="cd into your repository (`mlops pull --from` works anywhere)",
         )
 
     @cached_property

@@ -69,6 +69,11 @@ class Data(Strict):
     drop_duplicates: bool = Field(
         default=True, description="Remove identical rows, and count them."
     )
+    keep: bool = Field(
+        default=False,
+        description="Put the rows into each release where git does not hold the files; "
+        "who may see the release may see them.",
+    )
 
 
 class Split(Strict):

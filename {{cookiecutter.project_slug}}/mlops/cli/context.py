@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlops import git
+from mlops.errors import UsageError
 
 if TYPE_CHECKING:
     from mlops.project import Project
@@ -82,6 +83,36 @@ def release_store(project: Project) -> ReleaseStore:
     from mlops.registry.store import FolderStore
 
     return FolderStore(project.store)
+
+
+def registry_of(source: str | None, model: str) -> tuple[Path, ReleaseStore, Path]:
+    """Return where a registry's tags and releases are, and the folder for what is pulled from it.
+
+    Parameters
+    ----------
+    source : str, optional
+        Another repository: its folder, ``OWNER/REPO`` on GitHub, or the address of that.
+    """
+    from mlops.project import Project
+    from mlops.registry.store import FolderStore
+
+    if source is None:
+        project = Project.find()
+        return project.root, release_store(project), project.root / "build" / "pulled"
+    if Path(source).is_dir():
+        project = Project.find(Path(source))
+        return project.root, FolderStore(project.store), Path()
+
+    from mlops.github.client import NAME, address, repository, server
+    from mlops.github.store import GitHubStore
+    from mlops.registry.mirror import mirror
+
+    name = source.removeprefix(f"{server()}/").removesuffix(".git")
+    if not NAME.fullmatch(name):
+        allowed = "a folder that is there, OWNER/REPO on GitHub, or the address of that"
+        raise UsageError("not a repository", key="--from", found=source, allowed=allowed)
+    root = mirror(address(name), name, model)
+    return root, GitHubStore(repository(name)), Path()
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]

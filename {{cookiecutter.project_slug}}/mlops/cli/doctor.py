@@ -7,11 +7,9 @@ is well, else what was found.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable
-from importlib import metadata
 
 from mlops import git
 from mlops.errors import MlopsError, listed
@@ -27,31 +25,12 @@ def python(project: Project) -> str:
 
 def packages(project: Project) -> str:
     """The installed packages are those of requirements.txt."""
+    from mlops.registry.sbom import not_installed
+
     if not project.lock.is_file():
         return "there is no requirements.txt"
-    wrong = []
-    text = re.sub(r"\\\n\s*", " ", project.lock.read_text(encoding="utf-8"))
-    for line in text.splitlines():
-        pin = re.match(r"([A-Za-z0-9_.-]+)==([^\s;]+)\s*(;[^-]*)?", line)
-        if not pin or (pin[3] and not _applies(pin[3])):
-            continue
-        try:
-            have = metadata.version(pin[1])
-        except metadata.PackageNotFoundError:
-            have = "nothing"
-        if have != pin[2]:
-            wrong.append(f"{pin[1]} {have} (locked: {pin[2]})")
+    wrong = not_installed(project.lock)
     return f"{listed(wrong, 4)}; `make setup` mends it" if wrong else ""
-
-
-def _applies(marker: str) -> bool:
-    """Return whether an environment marker holds here; unknown ones count as not."""
-    from packaging.markers import InvalidMarker, Marker
-
-    try:
-        return Marker(marker.lstrip("; ")).evaluate()
-    except InvalidMarker:
-        return False
 
 
 def repository(project: Project) -> str:

@@ -195,28 +195,32 @@ def _assigned(done: Any, as_json: bool) -> None:
 def pull(
     ref: Ref,
     out: Annotated[
-        Path, typer.Option(help="Folder; default: build/pulled/MODEL-VERSION.")
-    ] = Path(),
+        Path | None,
+        typer.Option(help="Folder; default: MODEL-VERSION, in a repository in build/pulled."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Another repository: OWNER/REPO on GitHub, or its folder."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch the files of a version, each verified against its tag.
+    """Fetch the files of a version, each verified against its tag; with --from in any folder.
 
-    Example: `mlops pull employment@production --out ./model`
+    Example: `mlops pull employment@production --from acme/census --out ./model`
     """
-    from mlops.cli.context import release_store
-    from mlops.registry.verify import fetch
+    from mlops.cli.context import registry_of
+    from mlops.registry.verify import chain
 
-    project, _, _ = here()
-    bundle = fetch(project, ref, release_store(project))
-    name = f"{bundle.version.model}-{bundle.version.number}"
-    folder = out if out != Path() else project.root / "build" / "pulled" / name
-    paths = [str(path) for path in bundle.save(folder)]
+    root, store, folder = registry_of(source, ref.replace("#", "@").partition("@")[0])
+    bundle = chain(root, ref, store)
+    folder = out or folder / f"{bundle.version.model}-{bundle.version.number}"
+    paths = [str(path) for path in bundle.save(folder, progress())]
     emit({"version": bundle.version.ref, "files": paths}, "\n".join(paths), as_json)
 
 
 @app.command(rich_help_panel="Release")
 def reproduce(ref: Ref, as_json: Json = False) -> None:
-    """Train a released version again from its tag, and compare the bytes.
+    """Train a released version again from its tag, in its own environment; compare the bytes.
 
     Example: `mlops reproduce employment@v1.0.0`
     """
@@ -224,11 +228,10 @@ def reproduce(ref: Ref, as_json: Json = False) -> None:
     from mlops.registry.reproduce import reproduce as again
 
     project, _, _ = here()
-    progress()(f"training {ref} again in a worktree of its own …")
-    done = again(project, ref, release_store(project))
+    done = again(project, ref, release_store(project), progress())
     word = "the same bytes" if done.same else "OTHER BYTES"
     text = [f"{done.version}: {word}", f"  then  {done.expected}", f"  now   {done.found}"]
-    text += [f"  {difference}" for difference in done.differences]
+    text += [f"  in    {done.environment}", *(f"  {part}" for part in done.differences)]
     summary("\n".join(text))
     emit(vars(done), "\n".join(text), as_json)
     leave(done.same)

@@ -20,7 +20,7 @@ STAGES = ("validate", "train", "test", "gate", "report")
 OUTPUTS = {
     "validate": ("validation.json", "snapshot.json", "snapshot.parquet"),
     "train": ("training.json", "model.skops", "features.py"),
-    "test": ("evaluation.json",),
+    "test": ("evaluation.json", "reference.parquet", "examples.json"),
     "gate": ("verdict.json",),
     "report": ("report.md", "report.html", "card.md"),
 }

@@ -19,6 +19,7 @@ from mlops.data.dataset import Dataset
 from mlops.evaluation.compare import baselines
 from mlops.evaluation.metrics import measure
 from mlops.evaluation.outcome import Bench
+from mlops.evaluation.samples import draw
 from mlops.evaluation.slices import fairness, slices
 from mlops.evaluation.standard_checks import Subject, standard_checks
 from mlops.project import Project
@@ -44,7 +45,7 @@ def evaluate(
     champion: Model | None = None,
     bench: Bench | None = None,
 ) -> Evaluation:
-    """Judge a trained model on the test part and write ``evaluation.json``.
+    """Judge a trained model on the test part; write ``evaluation.json`` and the samples.
 
     The champion, the version in production, is for the model's own tests. A `bench` of the same
     specification and data, handed to `gate.decide` as well, saves predicting twice.
@@ -78,6 +79,7 @@ def evaluate(
     checks += own_tests(project.root, project.folder(name) / "tests", bench, model, champion)
     ok, seconds = all(check.ok for check in checks), round(time.perf_counter() - started, 3)
     evaluation = found.model_copy(update={"ok": ok, "checks": tuple(checks), "seconds": seconds})
+    draw(spec, model, bench.test, bench.predicted(model), project.build(name))
     evaluation.save(project.build(name))
     return evaluation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import time
@@ -14,26 +15,27 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
 Answer = TypeVar("Answer")
+NAME = re.compile(r"[\w.-]+/[\w.-]+")
 BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
 TIMEOUT = int(os.environ.get("MLOPS_HTTP_TIMEOUT") or 30)  # seconds without an answer
-_ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
+ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
 _ADVICE = {
     401: "set GITHUB_TOKEN to a token that is valid",
     403: "give this job's `permissions:` what the request needs",
-    404: "look at GITHUB_REPOSITORY; a token that may not see something gets this answer too",
+    404: "look at the name; a token that may not see something gets this answer too",
 }
 
 
-def repository(secret: str = "") -> Repository:
-    """Return the repository that GITHUB_REPOSITORY names, without asking for anything yet.
+def repository(secret: str = "", name: str = "") -> Repository:
+    """Return a repository, that of GITHUB_REPOSITORY by default, without asking for anything yet.
 
     The token is that of the variable `secret` where it has one, else that of GITHUB_TOKEN.
     """
     from github import Auth, Github
 
-    name = os.environ.get("GITHUB_REPOSITORY", "")
+    name = name or os.environ.get("GITHUB_REPOSITORY", "")
     token = os.environ.get(secret) or os.environ.get("GITHUB_TOKEN")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    if not NAME.fullmatch(name):
         do = "set it to OWNER/NAME, and GITHUB_TOKEN to a token (`gh auth token` prints one)"
         raise UsageError("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name, do=do)
     return Github(
@@ -48,6 +50,25 @@ def repository(secret: str = "") -> Repository:
     ).get_repo(name)
 
 
+def server() -> str:
+    """Return the address of GitHub for people and git."""
+    return os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+
+
+def address(name: str) -> str:
+    """Return where git finds a repository, and let this process's git come with GITHUB_TOKEN.
+
+    In the environment it is in no list of processes and written to no file.
+    """
+    if token := os.environ.get("GITHUB_TOKEN"):
+        at = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+        login = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        os.environ[f"GIT_CONFIG_KEY_{at}"] = f"http.{server()}/.extraheader"
+        os.environ[f"GIT_CONFIG_VALUE_{at}"] = f"Authorization: Basic {login}"
+        os.environ["GIT_CONFIG_COUNT"] = str(at + 1)
+    return f"{server()}/{name}"
+
+
 def ask(what: str, action: Callable[[], Answer]) -> Answer:
     """Do an action, and again where GitHub fails, is too busy or does not answer; else WorldError.
 
@@ -57,7 +78,7 @@ def ask(what: str, action: Callable[[], Answer]) -> Answer:
     from github import GithubException
     from requests import RequestException
 
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, ATTEMPTS + 1):
         try:
             return action()
         except (GithubException, RequestException) as error:
@@ -65,7 +86,7 @@ def ask(what: str, action: Callable[[], Answer]) -> Answer:
             status = int(getattr(answer, "status", 0) or getattr(answer, "status_code", 0))
             headers = {k.lower(): v for k, v in (getattr(answer, "headers", None) or {}).items()}
             wait = _wait(status, headers, attempt)
-            if attempt < _ATTEMPTS and wait is not None and wait <= _PATIENCE:
+            if attempt < ATTEMPTS and wait is not None and wait <= _PATIENCE:
                 time.sleep(wait)
                 continue
             said = f"answered {status}" if status else "did not answer"

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import builtins
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
-from mlops.errors import Refused
+from mlops.errors import Refused, WorldError
 from mlops.files import sha256_file
-from mlops.github.client import TIMEOUT, ask
+from mlops.github.client import ATTEMPTS, TIMEOUT, ask
 from mlops.registry.store import ReleaseStore
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
+    from github.GitReleaseAsset import GitReleaseAsset
     from github.Repository import Repository
+    from requests import Response
 
+_NO_REST = 416
 _RELEASE = re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}")
 
 
@@ -27,9 +30,11 @@ class GitHubStore(ReleaseStore):
     Assets go up and down in pieces, so that memory does not grow with the model.
     """
 
+    far = True
+
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._urls: dict[str, dict[str, str]] = {}  # by tag and asset
+        self._held: dict[str, dict[str, GitReleaseAsset]] = {}  # by tag and name
 
     def __str__(self) -> str:
         return f"the releases of {self._repository.full_name}"
@@ -45,19 +50,19 @@ class GitHubStore(ReleaseStore):
         tag = f"{model}@draft-{digest}"
         wanted = ("uploaded", f"sha256:{sha256_file(source)}")
 
-        def act() -> str:
+        def act() -> GitReleaseAsset:
             release = next(iter(self._find(tag)), None)
             if release is None:
                 raise self._missing(tag, asset)
             for there in release.get_assets():
                 if there.name == asset:
                     if (there.state, there.digest) == wanted:
-                        return there.url
+                        return there
                     there.delete_asset()
             kind = "application/octet-stream"
-            return release.upload_asset(str(source), name=asset, content_type=kind).url
+            return release.upload_asset(str(source), name=asset, content_type=kind)
 
-        self._urls.setdefault(tag, {})[asset] = ask(f"upload {asset} to {tag}", act)
+        self._held.setdefault(tag, {})[asset] = ask(f"upload {asset} to {tag}", act)
 
     def publish(self, model: str, digest: str, version: str) -> None:
         """Publish the draft under the version's tag, which is there already."""
@@ -74,7 +79,7 @@ class GitHubStore(ReleaseStore):
                 release.update_release(tag, text, draft=False, tag_name=tag)
 
         ask(f"publish {tag}", act)
-        self._urls.pop(draft, None)
+        self._held.pop(draft, None)
 
     def discard(self, model: str, digest: str) -> None:
         """Delete the draft."""
@@ -85,26 +90,56 @@ class GitHubStore(ReleaseStore):
                 release.delete_release()
 
         ask(f"delete {tag}", act)
-        self._urls.pop(tag, None)
+        self._held.pop(tag, None)
 
-    def open(self, model: str, release: str, asset: str) -> BinaryIO:
-        """Download an asset into a temporary file, and open that."""
+    def read(self, model: str, release: str, asset: str, start: int = 0) -> Iterator[bytes]:
+        """Download an asset; where the answer breaks off, ask for the rest."""
+        from requests import RequestException
+
         tag = f"{model}@{release}"
+        url, at, broken = self._look(tag, asset).url, start, 0
+        while True:
+            answer = ask(f"download {asset} of {tag}", lambda: self._get(url, at))  # noqa: B023
+            # A host that takes no range sends all of it again.
+            skip = at if answer.status_code == 200 else 0
+            try:
+                with answer:
+                    some = answer.status_code != _NO_REST  # whether it is all, the digest says
+                    for piece in answer.iter_content(1 << 20) if some else ():
+                        rest, skip = piece[skip:], max(skip - len(piece), 0)
+                        if rest:
+                            at, broken = at + len(rest), 0
+                            yield rest
+                return
+            except RequestException as error:
+                broken += 1
+                if broken == ATTEMPTS:
+                    what = f"the download of {asset} of {tag} breaks off, again and again"
+                    do = "run it again: it goes on where it was"
+                    raise WorldError(what, found=str(error)[:300], do=do) from error
 
-        def look() -> dict[str, str]:
-            return {a.name: a.url for found in self._find(tag) for a in found.get_assets()}
-
-        if asset not in self._urls.get(tag, {}):
-            self._urls[tag] = ask(f"look into {tag}", look)
-        if asset not in self._urls[tag]:
-            raise self._missing(tag, asset)
-        return ask(f"download {asset} of {tag}", lambda: self._download(self._urls[tag][asset]))
+    def digest(self, model: str, release: str, asset: str) -> str | None:
+        """Return what GitHub reckoned when the asset was uploaded."""
+        method, _, digest = (self._look(f"{model}@{release}", asset).digest or "").partition(":")
+        return digest if method == "sha256" else None
 
     def list(self, model: str) -> builtins.list[str]:
         """Return all releases of a model; drafts only where the token may push."""
         tags = ask("list releases", lambda: [r.tag_name for r in self._repository.get_releases()])
         names = {tag.removeprefix(f"{model}@") for tag in tags if tag.startswith(f"{model}@")}
         return sorted(name for name in names if _RELEASE.fullmatch(name))
+
+    def _look(self, tag: str, asset: str) -> GitReleaseAsset:
+        """Return what GitHub says of an asset; one question for all of a release."""
+
+        def act() -> dict[str, GitReleaseAsset]:
+            return {a.name: a for found in self._find(tag) for a in found.get_assets()}
+
+        if asset not in self._held.get(tag, {}):
+            self._held[tag] = ask(f"look into {tag}", act)
+        if asset not in self._held[tag]:
+            raise self._missing(tag, asset)
+        return self._held[tag][asset]
 
     def _find(self, tag: str) -> builtins.list[GitRelease]:
         """Return the releases of a tag: one or none, or twins where a creation was repeated."""
@@ -122,17 +157,16 @@ class GitHubStore(ReleaseStore):
         do = "look at the releases on GitHub; register the version again where it is gone"
         return Refused(what, file=str(self), found=f"{tag} {asset}", do=do)
 
-    def _download(self, url: str) -> BinaryIO:
-        """Return a file of the content; requests keeps the token from hosts it is sent on to."""
+    def _get(self, url: str, start: int) -> Response:
+        """Return the answer to a download; requests keeps the token from hosts it is sent on to."""
         import requests
 
         auth: Any = self._repository.requester.auth
         headers = {"Authorization": f"Bearer {auth.token}"} if auth else {}
-        headers["Accept"] = "application/octet-stream"
-        file = cast(BinaryIO, TemporaryFile())  # noqa: SIM115
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        if answer.status_code != _NO_REST:
             answer.raise_for_status()
-            for piece in answer.iter_content(1 << 20):
-                file.write(piece)
-        file.seek(0)
-        return file
+        return answer

@@ -1,40 +1,40 @@
-"""What a release is made of: the results of one run, of this commit, and two samples drawn here."""
+"""What a release is made of: the files that one run of this commit left, and nothing drawn anew."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from mlops.data.dataset import Dataset
 from mlops.errors import Problem, Refused, UsageError, listed
-from mlops.files import replacing, sha256_file, write_json
+from mlops.evaluation.samples import EXAMPLES, REFERENCE
+from mlops.files import pieces, sha256_file, write_bytes
 from mlops.git import changed_files, git, require_repository
 from mlops.project import Project
-from mlops.registry.manifest import Asset
+from mlops.registry import sbom
+from mlops.registry.manifest import Asset, measure
 from mlops.results import Evaluation, Snapshot, Training, Verdict
-from mlops.spec import ModelSpec
-from mlops.training.model import Model
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-REFERENCE, EXAMPLES = "reference.parquet", "examples.json"
-REQUIRED = ("model.skops", "features.py", "training.json")
+DATA, SBOM = "data.parquet", "sbom.cdx.json"
+REQUIRED = ("model.skops", "features.py", "training.json", REFERENCE, EXAMPLES)
 OPTIONAL = ("report.md", "report.html", "card.md")
 _RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
-_REFERENCE_ROWS, _EXAMPLE_ROWS = 5000, 10
+_ROWS = "snapshot.parquet"
 
 
 @dataclass(frozen=True)
 class Built:
-    """What the stages left in the build folder, known to belong to the commit."""
+    """What the stages left in the build folder, known to belong to the commit.
+
+    `keeps_data` says whether the rows go with the release; `notes` what is to be known of it.
+    """
 
     commit: str
     snapshot: Snapshot
     training: Training
     evaluation: Evaluation
     verdict: Verdict
+    keeps_data: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def ready(project: Project, name: str) -> Built:
@@ -52,12 +52,14 @@ def ready(project: Project, name: str) -> Built:
         what = "there are changes that no commit holds, so nobody could reproduce this version"
         do = "commit or stash them, and run the pipeline again"
         raise Refused(what, found=listed(dirty), do=do)
+    snapshot = Snapshot.load(build)
     built = Built(
         git(project.root, "rev-parse", "HEAD"),
-        Snapshot.load(build),
+        snapshot,
         Training.load(build),
         Evaluation.load(build),
         Verdict.load(build),
+        *_rows_kept(project, name, snapshot),
     )
     if stale := _stale(project, name, built):
         what = "the results are not of what is committed"
@@ -66,6 +68,24 @@ def ready(project: Project, name: str) -> Built:
         what = f"the verdict is {built.verdict.decision}"
         raise Refused(what, file=f"models/{name}", found="; ".join(built.verdict.reasons))
     return built
+
+
+def _rows_kept(project: Project, name: str, snapshot: Snapshot) -> tuple[bool, tuple[str, ...]]:
+    """Return whether the release has to hold the rows, and what to tell whoever registers.
+
+    Where every source file is in git the commit holds them. Where not, only `data.keep` lets them
+    be published: who may see a release may see its rows.
+    """
+    paths = [file.path for file in snapshot.files]
+    inside = [path for path in paths if not Path(path).is_absolute() and "://" not in path]
+    listing = git(project.root, "--literal-pathspecs", "ls-files", "-z", "--", *inside)
+    lost = sorted(set(paths) - set(listing.split("\0")))
+    spec = project.model(name)
+    if lost and spec.data.keep:
+        hidden = f", {listed(spec.sensitive)} too" if spec.sensitive else ""
+        return True, (f"{DATA} holds every row and column{hidden}: whoever sees the release can",)
+    what = f"its rows cannot be got back: git does not hold {listed(lost)}; see data.keep"
+    return False, (what,) if lost else ()
 
 
 def _stale(project: Project, name: str, built: Built) -> list[str]:
@@ -88,75 +108,20 @@ def _digest(path: Path) -> str:
     return sha256_file(path) if path.is_file() else ""
 
 
-def gather(project: Project, name: str, spec: ModelSpec) -> dict[str, Path]:
-    """Draw the samples into the build folder and return all files of the release by asset name."""
+def gather(project: Project, name: str, built: Built) -> dict[str, Path]:
+    """Return all files of the release by asset name; the list of the environment is written."""
     build = project.build(name)
-    model = Model.load(build, name, project.spec.trusted_types)
-    test = Dataset.load(build, spec).part("test")
-    with replacing(build / REFERENCE) as temporary:
-        reference(spec, model, test).to_parquet(temporary, index=False)
-    write_json(build / EXAMPLES, examples(spec, model, test))
-    optional = [asset for asset in OPTIONAL if (build / asset).is_file()]
-    return {asset: build / asset for asset in (*REQUIRED, REFERENCE, EXAMPLES, *optional)}
+    files = {asset: build / asset for asset in REQUIRED}
+    files |= {asset: build / asset for asset in OPTIONAL if (build / asset).is_file()}
+    if built.keeps_data:
+        files[DATA] = build / _ROWS
+    if project.lock.is_file():
+        # One for all models, as the lock is: where one workflow registers several, it attests one.
+        files[SBOM] = project.root / "build" / SBOM
+        write_bytes(files[SBOM], sbom.document(project.spec.name, project.lock))
+    return files
 
 
 def describe(files: dict[str, Path]) -> dict[str, Asset]:
     """Return digest and size of files."""
-    return {
-        asset: Asset(sha256=sha256_file(path), size=path.stat().st_size)
-        for asset, path in sorted(files.items())
-    }
-
-
-def reference(spec: ModelSpec, model: Model, test: pd.DataFrame) -> pd.DataFrame:
-    """Return what monitoring compares with: test rows as the model saw them, and its answers.
-
-    Returns
-    -------
-    DataFrame, shape (at most 5,000, n_features + n_outputs + 1)
-        Features, `prediction` (and `score`, or `p_CLASS` columns), target. Never the id, the group
-        column or a sensitive column, not even where it is a feature.
-    """
-    import pandas as pd
-
-    rows, hidden = _sample(test, _REFERENCE_ROWS, spec), _hidden(spec)
-    shown = [column for column in spec.features if column not in hidden]
-    target = [column for column in [spec.data.target] if column not in hidden]
-    predicted = model.predict(rows)
-    if twice := sorted({*shown, *target} & set(predicted)):
-        what, file = "this column is named like an answer of the model", f"{model.name}/model.yaml"
-        do = "rename the column"
-        raise UsageError(what, file=f"models/{file}", key="features", found=listed(twice), do=do)
-    return pd.concat([rows[shown], predicted, rows[target]], axis=1)
-
-
-def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return ten rows with the predictions that a service must give for them.
-
-    Hidden columns that are features are left empty, and the prediction is for the row as shown.
-    """
-    rows = _sample(test, _EXAMPLE_ROWS, spec)[list(spec.features)]
-    rows = rows.assign(**{column: None for column in rows if column in _hidden(spec)})
-    pairs = zip(_plain(rows), _plain(model.predict(rows)), strict=True)
-    return [{"features": row, "expected": answer} for row, answer in pairs]
-
-
-def _hidden(spec: ModelSpec) -> set[str | None]:
-    return {spec.data.id, spec.split.column, *spec.sensitive}
-
-
-def _sample(frame: pd.DataFrame, most: int, spec: ModelSpec) -> pd.DataFrame:
-    """Return at most so many rows, drawn with the seed of the training, in their order."""
-    rows = frame.sample(min(most, len(frame)), random_state=spec.train.seed)
-    return rows.sort_index().reset_index(drop=True)
-
-
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as JSON values: missing as null, dates as ISO 8601."""
-    import pandas as pd
-
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [
-        {str(k): v.isoformat() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
-        for row in rows
-    ]
+    return {asset: measure(pieces(path)) for asset, path in sorted(files.items())}

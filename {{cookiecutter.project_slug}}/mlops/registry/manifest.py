@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterable
-from typing import Literal
+from math import inf
+from typing import BinaryIO, Literal
 
 from pydantic import Field, ValidationError
 
@@ -22,6 +24,25 @@ class Asset(Result):
 
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(ge=0, description="Bytes.")
+
+    def __str__(self) -> str:
+        return f"{self.sha256} ({self.size} bytes)"
+
+
+def measure(content: Iterable[bytes], most: float = inf, out: BinaryIO | None = None) -> Asset:
+    """Return digest and size of content, not read further than a piece beyond `most` bytes.
+
+    It is written to `out` on its way, where that is given.
+    """
+    digest, size = hashlib.sha256(), 0
+    for piece in content:
+        digest.update(piece)
+        size += len(piece)
+        if out:
+            out.write(piece)
+        if size > most:
+            break
+    return Asset(sha256=digest.hexdigest(), size=size)
 
 
 class Code(Result):

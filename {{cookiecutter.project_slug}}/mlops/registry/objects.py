@@ -160,15 +160,16 @@ def claim(root: Path, name: str, oid: str) -> bool:
     return move(root, ref, oid) or value(root, ref) == oid
 
 
-def sync(root: Path) -> None:
-    """Fetch origin's tags, where there is an origin.
+def sync(root: Path, *options: str, only: Iterable[str] = ("*",)) -> None:
+    """Fetch origin's tags (those that match `only`), where there is an origin.
 
     Refused where it holds another tag under a name that we know: somebody moved it.
     """
     if not has_remote(root):
         return
+    tags = [f"refs/tags/{pattern}:refs/tags/{pattern}" for pattern in only]
     try:
-        git(root, "fetch", "--no-tags", "origin", "refs/tags/*:refs/tags/*")
+        git(root, "fetch", "--no-tags", *options, "origin", *tags)
     except GitError as error:
         moved = re.findall(r"! \[rejected\]\s+(\S+)\s+->", error.stderr)
         if ours := [tag for tag in moved if parse(tag)]:

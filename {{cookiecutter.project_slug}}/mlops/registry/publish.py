@@ -19,9 +19,9 @@ from mlops.files import sha256
 from mlops.git import git
 from mlops.project import Project
 from mlops.registry import assets, objects, tags
-from mlops.registry.manifest import SCHEMA, Code, Environment, Manifest, dump, next_number
+from mlops.registry.manifest import SCHEMA, Code, Environment, Manifest, dump, measure, next_number
 from mlops.registry.store import FolderStore, ReleaseStore
-from mlops.registry.verify import DATA_LOCK, MANIFEST, check, manifest_of
+from mlops.registry.verify import DATA_LOCK, MANIFEST, manifest_of, same
 
 Files = dict[str, Path]
 
@@ -66,7 +66,7 @@ def register(
     """
     root, built = project.root, assets.ready(project, name)
     releases = store or FolderStore(project.store)
-    files = cache(lambda: assets.gather(project, name, project.model(name)))
+    files = cache(lambda: assets.gather(project, name, built))
 
     def attempt() -> Registered | None:
         objects.sync(root)
@@ -84,7 +84,9 @@ def register(
                 return None
         model = tags.read(root).model(name)
         _tidy(releases, model)
-        notes = [] if git(root, "branch", "--show-current") else ["HEAD is on no branch"]
+        notes = list(built.notes)
+        if not git(root, "branch", "--show-current"):
+            notes.append("HEAD is on no branch")
         number = draft.manifest.version
         if number not in releases.list(name):
             if assets.describe(files()) == draft.manifest.assets:
@@ -121,8 +123,8 @@ class _Draft:
             expected = {**assets.describe({MANIFEST: path}), **self.manifest.assets}
             for asset, facts in expected.items():
                 self.store.upload(name, digest, asset, {**files, MANIFEST: path}[asset])
-                with self.store.open(name, f"draft-{digest}", asset) as file:
-                    check(file, facts, "upload → read back", f"{asset} of the draft")
+                back = measure(self.store.read(name, f"draft-{digest}", asset), facts.size)
+                same(back, facts, "upload → read back", f"{asset} of the draft")
 
 
 def _manifest(
@@ -206,7 +208,7 @@ def _tidy(store: ReleaseStore, model: tags.ModelState) -> None:
 def _number(store: ReleaseStore, name: str, release: str) -> str | None:
     """Return the version that a draft wants to be; None where it died before it had a manifest."""
     try:
-        with store.open(name, release, MANIFEST) as file:
-            return Manifest.parse(file.read(), release).version
+        content = b"".join(store.read(name, release, MANIFEST))
+        return Manifest.parse(content, release).version
     except Refused:
         return None

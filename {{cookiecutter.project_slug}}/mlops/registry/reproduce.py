@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlops.errors import WorldError
-from mlops.files import sha256_file
+from mlops.errors import WorldError, listed
+from mlops.files import sha256_file, write_json
 from mlops.git import git
 from mlops.project import Project
+from mlops.registry import cache
+from mlops.registry.assets import DATA
 from mlops.registry.manifest import Environment, Manifest
+from mlops.registry.sbom import not_installed
 from mlops.registry.store import ReleaseStore
-from mlops.registry.verify import fetch
+from mlops.registry.verify import Bundle, fetch
 from mlops.results import Training
+from mlops.specfile import load_yaml
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Whether the bytes came out the same, and what differs where they did not."""
+    """Whether the bytes came out the same, where, and what differs where they did not."""
 
     version: str
     same: bool
     found: str
     expected: str
+    environment: str
     differences: tuple[str, ...] = ()
 
 
-def reproduce(project: Project, ref: str, store: ReleaseStore | None = None) -> Reproduction:
+def reproduce(
+    project: Project,
+    ref: str,
+    store: ReleaseStore | None = None,
+    say: Say = lambda line: None,
+) -> Reproduction:
     """Check the version's commit out into a worktree of its own, train there, compare.
 
-    The engine that trains is the one of that commit. The environment is the one that runs this
-    command; a lock or Python that differs from the version's is named.
+    The engine that trains is the one of that commit, the environment that of its lock.
 
     Raises
     ------
     WorldError
-        When the training of the old commit fails; with what it said.
+        When the rows are gone, or the training of the old commit fails; with what it said.
     """
     bundle = fetch(project, ref, store)
     manifest, version = bundle.manifest, bundle.version.ref
@@ -47,21 +60,95 @@ def reproduce(project: Project, ref: str, store: ReleaseStore | None = None) -> 
         tree = Path(folder) / "tree"
         git(project.root, "worktree", "add", "--detach", "--force", str(tree), manifest.code.commit)
         try:
-            training = _train(tree, manifest.model, version)
+            home = tree / git(project.root, "rev-parse", "--show-prefix")
+            _bring_rows(project, bundle, home)
+            python, now, where = _python(project, Project(home), manifest, say)
+            say(f"training {version} again …")
+            training = _train(home, manifest.model, version, python)
+            found, expected = training.model_sha256, manifest.assets["model.skops"].sha256
+            differences: tuple[str, ...] = ()
+            if found != expected:
+                from mlops.training.modelfile import differences as parts
+
+                made = (Project(home).build(manifest.model) / "model.skops").read_bytes()
+                causes = _causes(manifest, training, now)
+                if python == sys.executable and (odd := not_installed(project.lock)):
+                    causes = (f"installed is not what is locked: {listed(odd, 4)}", *causes)
+                differences = (*causes, *parts(bundle.read("model.skops"), made))
         finally:
             git(project.root, "worktree", "remove", "--force", str(tree))
-    expected = manifest.assets["model.skops"].sha256
-    same = training.model_sha256 == expected
-    differences = () if same else _differences(project, manifest, training)
-    return Reproduction(version, same, training.model_sha256, expected, differences)
+    return Reproduction(version, found == expected, found, expected, where, differences)
 
 
-def _train(tree: Path, name: str, version: str) -> Training:
+def _bring_rows(project: Project, bundle: Bundle, home: Path) -> None:
+    """Put rows that no commit holds into the worktree: from the release, or from this folder."""
+    manifest = bundle.manifest
+    away = [file for file in manifest.data.files if not (home / file.path).is_file()]
+    if away and DATA in manifest.assets:
+        model = home / "models" / manifest.model
+        with (model / DATA).open("wb") as out:
+            bundle.copy(DATA, out)
+        spec = load_yaml(model / "model.yaml")
+        spec["data"].pop("labels", None)  # they are joined to the rows already
+        spec["data"]["source"] = DATA
+        spec["data"]["ignore"] = [*spec["data"].get("ignore", []), "__test__"]
+        write_json(model / "model.yaml", spec)  # JSON is YAML
+        return
+    for file in away:
+        here = project.root / file.path
+        if not here.is_file() or sha256_file(here) != file.sha256:
+            what = f"the rows that {bundle.version.ref} learnt from are gone"
+            do = "bring the files back; with data.keep, later releases hold their rows themselves"
+            raise WorldError(what, found=listed(file.path for file in away), do=do)
+        (home / file.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(here, home / file.path)
+
+
+def _python(
+    here: Project, there: Project, manifest: Manifest, say: Say
+) -> tuple[str, Environment, str]:
+    """Return an interpreter to train with, its environment, and words for that.
+
+    It is the version's own environment wherever that can be had.
+    """
+    now = Environment.here(sha256_file(here.lock) if here.lock.is_file() else "")
+    then, minor = manifest.environment, manifest.environment.python.rpartition(".")[0]
+    if (now.lock_sha256, now.python.rpartition(".")[0]) == (then.lock_sha256, minor):
+        return sys.executable, now, "the present environment, which has its lock"
+    try:
+        path = _locked(there.lock, f"{then.lock_sha256[:16]}-python{minor}", minor, say)
+        asked = [path, "-c", "import platform; print(platform.python_version())"]
+        version = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(f"note: its own environment cannot be had: {error}")
+        return sys.executable, now, "the present environment, which is another"
+    facts = then.model_copy(update={"python": version, "platform": now.platform})
+    return path, facts, f"an environment of its own lock, Python {version}"
+
+
+def _locked(lock: Path, name: str, version: str, say: Say) -> str:
+    """Return the interpreter of an environment of a lock; uv makes it once, the cache keeps it."""
+    beside = (str(Path(sys.executable).parent), os.environ.get("PATH", ""))
+    uv = shutil.which("uv", path=os.pathsep.join(beside)) or "uv"
+    folder = cache.root() / "environments" / name
+    python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    with cache.alone(folder):
+        if not (folder / "ready").is_file():
+            say("making an environment of its lock, once")
+            make = ("venv", "--clear", "--python", version, str(folder / "venv"))
+            fill = ("pip", "sync", "--require-hashes", "--python", str(python), str(lock))
+            for command in (make, fill):  # uv shows its progress on standard error
+                subprocess.run((uv, *command), check=True, stdout=subprocess.DEVNULL)
+            (folder / "ready").touch()
+    return str(python)
+
+
+def _train(home: Path, name: str, version: str, python: str) -> Training:
     """Train in a tree, by the engine that is in it (in tests: by this one)."""
-    engine = tree if (tree / "mlops").is_dir() else Path(__file__).parents[2]
+    engine = home if (home / "mlops").is_dir() else Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-m", "mlops", "train", name],
-        cwd=tree,
+        [python, "-m", "mlops", "train", name],
+        cwd=home,
         env={**os.environ, "PYTHONPATH": str(engine)},
         capture_output=True,
         text=True,
@@ -71,13 +158,12 @@ def _train(tree: Path, name: str, version: str) -> Training:
         said = " / ".join(done.stderr.strip().splitlines()[-5:]) or "no message"
         do = "look at the version's code, data and lock"
         raise WorldError(f"{version} could not be trained again", found=said, do=do)
-    return Training.load(Project(tree).build(name))
+    return Training.load(Project(home).build(name))
 
 
-def _differences(project: Project, manifest: Manifest, training: Training) -> tuple[str, ...]:
+def _causes(manifest: Manifest, training: Training, now: Environment) -> tuple[str, ...]:
     """Return what may have made the difference, the likeliest first."""
     then = manifest.environment
-    now = Environment.here(sha256_file(project.lock) if project.lock.is_file() else "")
     pairs = (
         ("data", manifest.data.digest, training.snapshot),
         ("features.py", manifest.assets["features.py"].sha256, training.features_sha256),

@@ -73,7 +73,7 @@ def promote(
         if not back:
             _entry(target, model, version)
         _approval(target, version, approver or actor)
-        fetch(project, version.ref, store)
+        fetch(project, version.ref, store, whole=True)
         tag = tags.tag_name("assign", model.counter + 1, model=model.name, stage=stage)
         title = f"{'Roll back' if back else 'Promote'} {model.name} to {version.number} in {stage}"
         trailers = {

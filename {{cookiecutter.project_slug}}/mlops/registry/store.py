@@ -8,15 +8,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from mlops.errors import Refused
-from mlops.files import cannot, replacing
+from mlops.files import cannot, pieces, replacing
 
+ASSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NAMES = (
     re.compile(r"[a-z][a-z0-9_]{0,39}"),
     re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}"),
-    re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"),
+    ASSET_NAME,
 )
 
 
@@ -24,8 +25,11 @@ class ReleaseStore(Protocol):
     """Releases of assets: made as a draft, checked, then published under a version.
 
     A release is named by its version or, before that, ``draft-`` and the digest of its manifest.
-    Every operation may be repeated: what is done already is no error.
+    Every operation may be repeated: what is done already is no error. Files pass in pieces, so that
+    memory does not grow with the model. What a store that is `far` sends is kept in the cache.
     """
+
+    far: bool
 
     def draft(self, model: str, digest: str) -> None:
         """Begin a draft, or go on with one that is there."""
@@ -39,8 +43,17 @@ class ReleaseStore(Protocol):
     def discard(self, model: str, digest: str) -> None:
         """Remove a draft and all that is in it."""
 
-    def open(self, model: str, release: str, asset: str) -> BinaryIO:
-        """Open an asset for reading; Refused where the store does not hold it."""
+    def read(self, model: str, release: str, asset: str, start: int = 0) -> Iterator[bytes]:
+        """Yield an asset from a byte on, in pieces of at most 1 MiB; Refused where there is none.
+
+        What breaks off is gone on with where it broke, as often as the store thinks sensible.
+        """
+
+    def digest(self, model: str, release: str, asset: str) -> str | None:
+        """Return the SHA-256 that the store itself has for an asset, None where it has none.
+
+        Refused where the store does not hold the asset.
+        """
 
     def list(self, model: str) -> list[str]:
         """Return all releases of a model: versions, and drafts as ``draft-DIGEST``, sorted."""
@@ -48,6 +61,8 @@ class ReleaseStore(Protocol):
 
 class FolderStore(ReleaseStore):
     """``ROOT/MODEL/RELEASE/ASSET``: embedded, offline, works on any file system."""
+
+    far = False
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -83,15 +98,20 @@ class FolderStore(ReleaseStore):
         with _saying("remove", path), suppress(FileNotFoundError):
             shutil.rmtree(path)
 
-    def open(self, model: str, release: str, asset: str) -> BinaryIO:
-        """Open an asset for reading."""
+    def read(self, model: str, release: str, asset: str, start: int = 0) -> Iterator[bytes]:
+        """Yield an asset in pieces."""
         path = self._path(model, release, asset)
         with _saying("read", path):
             if path.is_file():
-                return path.open("rb")
+                yield from pieces(path, start)
+                return
         what = "the release store does not hold this file"
         do = "copy the store from where the version was registered, or register it again"
         raise Refused(what, file=str(path), do=do)
+
+    def digest(self, model: str, release: str, asset: str) -> str | None:
+        """Return None: a folder knows only what is read."""
+        return None
 
     def list(self, model: str) -> list[str]:
         """Return all releases of a model."""

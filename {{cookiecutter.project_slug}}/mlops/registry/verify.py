@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from mlops.errors import Refused
-from mlops.files import replacing, sha256, write_bytes
+from mlops.errors import Refused, WorldError
+from mlops.files import pieces, replacing, sha256
 from mlops.project import Project
-from mlops.registry.manifest import Asset, Manifest
+from mlops.registry import cache
+from mlops.registry.manifest import Asset, Manifest, measure
 from mlops.registry.objects import contents
-from mlops.registry.store import FolderStore, ReleaseStore
+from mlops.registry.store import ASSET_NAME, FolderStore, ReleaseStore
 from mlops.registry.tags import Version, read, resolve
 
 if TYPE_CHECKING:
     from mlops.training.model import Model
 
 MANIFEST, DATA_LOCK = "manifest.json", "data.lock.json"
+_log = logging.getLogger("mlops.registry")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A release whose chain was verified; every read verifies again what it hands out."""
+    """A release whose chain holds down to its manifest; each file is verified as it is read."""
 
     version: Version
     manifest: Manifest
@@ -32,19 +37,27 @@ class Bundle:
     store: ReleaseStore
     trusted_types: tuple[str, ...] = ()
 
+    @property
+    def files(self) -> dict[str, Asset]:
+        """The assets, and the copy of the manifest that lies beside them."""
+        own = Asset(sha256=sha256(self.manifest_bytes), size=len(self.manifest_bytes))
+        return {MANIFEST: own, **self.manifest.assets}
+
     def read(self, asset: str) -> bytes:
         """Return the content of an asset; Refused where it is not the one that was registered."""
         out = io.BytesIO()
         self.copy(asset, out)
         return out.getvalue()
 
-    def save(self, folder: Path) -> list[Path]:
-        """Copy all assets and the manifest into a folder; none appears before it is verified."""
-        for asset in self.manifest.assets:
-            with replacing(folder / asset) as temporary, temporary.open("wb") as out:
-                self.copy(asset, out)
-        write_bytes(folder / MANIFEST, self.manifest_bytes)
-        return [folder / name for name in (*self.manifest.assets, MANIFEST)]
+    def save(self, folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+        """Copy all files into a folder, each read once; they appear when all are verified."""
+        with ExitStack() as at_once:
+            for name, asset in self.files.items():
+                say(f"{name}, {asset.size / 1e6:,.1f} MB …")
+                temporary = at_once.enter_context(replacing(folder / name))
+                with temporary.open("wb") as out:
+                    self.copy(name, out)
+        return [folder / name for name in self.files]
 
     def model(self) -> Model:
         """Return the model, made of verified bytes only."""
@@ -55,29 +68,48 @@ class Bundle:
         features = self.read("features.py")
         return Model(self.manifest.model, self.manifest.signature, pipeline, features)
 
-    def copy(self, asset: str, out: BinaryIO | None = None) -> None:
-        """Verify an asset, and write it to `out` where that is given."""
-        if asset not in self.manifest.assets:
-            raise broken("manifest → asset", f"{self.version.ref} has no asset {asset}")
-        with self.store.open(self.version.model, self.version.number, asset) as file:
-            expected = self.manifest.assets[asset]
-            check(file, expected, "manifest → asset", f"{self.version.ref} {asset}", out)
+    def verify(self, whole: bool = False) -> None:
+        """Verify all files: by the digest that the store has, or by reading where it has none.
+
+        With `whole` every byte is read in any case. Where a far store does not answer, what is in
+        the cache can still be used: nothing is handed out that is not read and verified.
+        """
+        try:
+            for name, asset in self.files.items():
+                has = self.store.digest(self.version.model, self.version.number, name)
+                if has is not None:
+                    self._same(asset.model_copy(update={"sha256": has}), name)
+                if whole or has is None:
+                    self.copy(name)
+        except WorldError as error:
+            if whole or not self.store.far:
+                raise
+            _log.warning("working with what is cached: %s", error.problems[0].what)
+
+    def copy(self, name: str, out: BinaryIO | None = None) -> None:
+        """Verify a file, and write it to `out` where that is given.
+
+        What a far store sends goes into the cache, and is read there as it would be in any folder.
+        """
+        if name not in self.files:
+            raise broken("manifest → asset", f"{self.version.ref} has no asset {name}")
+        asset = self.files[name]
+        source = partial(self.store.read, self.version.model, self.version.number, name)
+        if self.store.far:
+            self._same(cache.keep(asset, source), name)
+            source = partial(pieces, cache.place(asset))
+        self._same(measure(source(), asset.size, out), name)
+
+    def _same(self, came: Asset, name: str) -> None:
+        link = "tag → manifest in the store" if name == MANIFEST else "manifest → asset"
+        same(came, self.files[name], link, f"{self.version.ref} {name}")
 
 
-def check(
-    file: BinaryIO, expected: Asset, link: str, shown: str, out: BinaryIO | None = None
-) -> None:
-    """Read a file to its end (never further than one byte past its size) and compare digests."""
-    digest, size = hashlib.sha256(), 0
-    while piece := file.read(min(1 << 20, expected.size + 1 - size)):
-        digest.update(piece)
-        size += len(piece)
-        if out:
-            out.write(piece)
-    if size != expected.size or digest.hexdigest() != expected.sha256:
-        found = f"{digest.hexdigest()} ({size} bytes)"
-        allowed = f"{expected.sha256} ({expected.size} bytes)"
-        raise broken(link, f"{shown} is not the file that was registered", found, allowed)
+def same(came: Asset, asset: Asset, link: str, shown: str) -> None:
+    """Raise Refused where what came is not the file that was registered."""
+    if came != asset:
+        what = f"{shown} is not the file that was registered"
+        raise broken(link, what, str(came), str(asset))
 
 
 def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
@@ -113,13 +145,45 @@ def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
     return manifest, content
 
 
-def fetch(project: Project, ref: str, store: ReleaseStore | None = None) -> Bundle:
+def chain(root: Path, ref: str, store: ReleaseStore, trusted_types: tuple[str, ...] = ()) -> Bundle:
+    """Return a release with its chain verified down to the manifest: stage → tag → commit.
+
+    Parameters
+    ----------
+    root : Path
+        A repository that has the tags.
+    trusted_types : tuple of str
+        Those of whoever reads, never of who wrote.
+    """
+    state = read(root)
+    version = resolve(state, ref)
+    if not version.active:
+        raise Refused(f"{version.ref} was withdrawn", do="use another version")
+    manifest, content = manifest_of(root, version)
+    named = sha256(content)
+    for event in state.model(version.model).events:
+        promised = event.trailers.get("Manifest-SHA256", named)
+        if event.version == version.number and promised != named:
+            what = f"{version.ref} was replaced after {event.tag} was given to it"
+            raise broken("stage → tag", what, named, promised)
+    for name in manifest.assets:
+        if not ASSET_NAME.fullmatch(name) or name == MANIFEST:
+            what = f"{version.ref} has an asset whose name would lead elsewhere"
+            raise broken("manifest → asset", what, repr(name)[:120])
+    return Bundle(version, manifest, content, store, trusted_types)
+
+
+def fetch(
+    project: Project, ref: str, store: ReleaseStore | None = None, whole: bool = False
+) -> Bundle:
     """Return a release with its whole chain verified: stage → tag → commit → manifest → assets.
 
     Parameters
     ----------
     ref : str
         ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest``.
+    whole : bool
+        Read every byte now, also where the store has digests of its own; see `Bundle.verify`.
 
     Raises
     ------
@@ -128,22 +192,7 @@ def fetch(project: Project, ref: str, store: ReleaseStore | None = None) -> Bund
     Refused
         Naming the link that broke.
     """
-    state = read(project.root)
-    version = resolve(state, ref)
-    if not version.active:
-        raise Refused(f"{version.ref} was withdrawn", do="use another version")
-    manifest, content = manifest_of(project.root, version)
-    named = sha256(content)
-    for event in state.model(version.model).events:
-        promised = event.trailers.get("Manifest-SHA256", named)
-        if event.version == version.number and promised != named:
-            what = f"{version.ref} was replaced after {event.tag} was given to it"
-            raise broken("stage → tag", what, named, promised)
     store = store or FolderStore(project.store)
-    bundle = Bundle(version, manifest, content, store, project.spec.trusted_types)
-    expected = Asset(sha256=named, size=len(content))
-    with store.open(version.model, version.number, MANIFEST) as file:
-        check(file, expected, "tag → manifest in the store", f"{version.ref} {MANIFEST}")
-    for asset in manifest.assets:
-        bundle.copy(asset)
+    bundle = chain(project.root, ref, store, project.spec.trusted_types)
+    bundle.verify(whole)
     return bundle

@@ -23,6 +23,11 @@ TRUSTED = (
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
+# What a damaged or hostile archive can raise: an encrypted member and endless nesting are the last.
+_DAMAGED = (
+    *(zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError),
+    *(RuntimeError, MemoryError),
+)
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -88,11 +93,14 @@ def load(content: bytes, extra_trusted: Iterable[str] = ()) -> Any:
 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            for member in archive.infolist():
+            members = archive.infolist()
+            for member in members:
                 if member.compress_type != zipfile.ZIP_STORED or "/" in member.filename:
                     raise _refused(f"member {member.filename!r} is compressed or not in place")
+            if sum(member.file_size for member in members) > len(content):
+                raise _refused("its members are larger than the file, so they overlap")
         return skops.io.loads(content, trusted=allowed_types(content, extra_trusted))
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError) as error:
+    except _DAMAGED as error:
         raise _refused(f"{type(error).__name__}: {error}") from error
 
 
@@ -116,6 +124,63 @@ def allowed_types(content: bytes, extra_trusted: Iterable[str] = ()) -> list[str
             do="if you know the type and trust its code, add it to `trusted_types`",
         )
     return unknown
+
+
+def differences(old: bytes, new: bytes, most: int = 5) -> tuple[str, ...]:
+    """Return which parts of two model files differ, by their place in the estimator, in few lines.
+
+    Both are archives of `dump`; nothing is loaded.
+    """
+    found = [f"model{place}: {what}" for place, what in _unlike(_opened(old), _opened(new))]
+    more = [f"and {len(found) - most} parts more"] if len(found) > most else []
+    return (*found[:most], *more) or ("the same parts, shared or written otherwise",)
+
+
+def _opened(content: bytes) -> Any:
+    """Return the schema of an archive with the bytes of its members in their places."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        schema = json.loads(archive.read("schema.json"))
+        for node in _nodes(schema):
+            if isinstance(node.get("file"), str):
+                node["file"] = archive.read(node["file"])
+    return schema
+
+
+def _unlike(old: Any, new: Any) -> Iterator[tuple[str, str]]:
+    """Yield place and difference for everything in which two parts of schemas differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted((old.keys() | new.keys()) - {"__id__", "key_types"}):
+            name = "" if key in ("content", "file") else f".{key}"
+            yield from ((name + at, what) for at, what in _unlike(old.get(key), new.get(key)))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for number, pair in enumerate(zip(old, new, strict=True)):
+            name = _label(pair[0], number)
+            yield from ((name + at, what) for at, what in _unlike(*pair))
+    elif isinstance(old, bytes) and isinstance(new, bytes) and old != new:
+        yield "", _numbers(old, new)
+    elif old != new:
+        sides = [f"{len(x)} parts" if isinstance(x, list | dict) else str(x) for x in (old, new)]
+        yield "", f"{sides[0][:40]} then, {sides[1][:40]} now"
+
+
+def _label(node: Any, at: int) -> str:
+    """Return the name of a step, which stands first in its tuple, or the place in a list."""
+    inner = node.get("content") if isinstance(node, dict) else None
+    first = inner[0] if isinstance(inner, list) and len(inner) > 1 else {}
+    named = isinstance(first, dict) and str(first.get("content"))[:1] == '"'
+    return f".{json.loads(first['content'])}" if named else f"[{at}]"
+
+
+def _numbers(old: bytes, new: bytes) -> str:
+    """Return by how much two arrays differ, where both are arrays of numbers."""
+    import numpy as np
+
+    try:
+        one, other = (np.load(io.BytesIO(raw), allow_pickle=False) for raw in (old, new))
+        wrong, gap = int((one != other).sum()), float(np.abs(one - other).max())
+    except (ValueError, TypeError, EOFError):  # no arrays, or none that can be subtracted
+        return f"{len(old)} bytes then, {len(new)} bytes now"
+    return f"{wrong} of {one.size} numbers differ, by {gap:.1e} at most"
 
 
 def _refused(why: str) -> Refused:

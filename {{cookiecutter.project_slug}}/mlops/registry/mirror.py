@@ -1,0 +1,67 @@
+"""The tags of a registry in another repository: a small clone of them in the cache."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mlops.errors import Refused, UsageError, WorldError, did_you_mean, listed
+from mlops.files import sha256
+from mlops.git import git
+from mlops.registry import cache
+from mlops.registry.objects import sync
+from mlops.registry.tags import parse, read
+
+_log = logging.getLogger("mlops.registry")
+# Of each version the commit, its trees and small files: the manifest is there, data and models not.
+_LITTLE = ("--depth=1", "--filter=blob:limit=1m")
+
+
+def mirror(address: str, shown: str, model: str) -> Path:
+    """Return a repository that has what another one's tags say of a model.
+
+    Nothing is checked out. Where the other one cannot be reached, what is here already has to do.
+
+    Parameters
+    ----------
+    address : str
+        Where git finds it.
+    shown : str
+        How errors name it.
+
+    Raises
+    ------
+    WorldError
+        When it cannot be read.
+    Refused
+        When it holds another tag under a name that was known here.
+    UsageError
+        When it has no such model.
+    """
+    folder = cache.root() / "git" / sha256(address.encode())[:16]
+    with cache.alone(folder):
+        git(folder, "init", "--quiet")
+        git(folder, "config", "remote.origin.url", address)
+        try:
+            lines = git(folder, "ls-remote", "--tags", "--refs", "origin").split("\n")
+            events = [parse(line.rpartition("refs/tags/")[2]) for line in lines]
+            models = sorted({event.model for event in events if event and event.kind == "register"})
+            if model not in models:
+                what, do = (
+                    "no version of this model is registered there",
+                    did_you_mean(model, models),
+                )
+                allowed = listed(models) or "none"
+                raise UsageError(what, file=shown, found=model, allowed=allowed, do=do)
+            sync(folder, *_LITTLE, only=(f"{model}@*", f"{model}#*"))
+        except Refused as error:
+            what, do = f"{shown} moved tags that were known here", "ask its owner who moved them; "
+            do += f"only where that is well, remove {folder}"
+            raise Refused(what, found=error.problems[0].found, do=do) from error
+        except WorldError as error:
+            if model not in read(folder).models:
+                what = f"the tags of {shown} cannot be read"
+                do = "look at the name; a private one needs GITHUB_TOKEN, of somebody who may read"
+                raise WorldError(what, found=str(error.problems[0].what), do=do) from error
+            _log.warning("%s cannot be reached: working with the tags that are cached", shown)
+    return folder
