@@ -46,7 +46,7 @@ def origin(world: World, github: GitHub, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("GITHUB_REPOSITORY")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "0")
     shutil.rmtree(cache.root())
-    github.requests.clear()
+    github.asked.clear()
     return origin
 
 

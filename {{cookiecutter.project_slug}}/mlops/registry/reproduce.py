@@ -128,8 +128,8 @@ def _python(
 
 def _locked(lock: Path, name: str, version: str, say: Say) -> str:
     """Return the interpreter of an environment of a lock; uv makes it once, the cache keeps it."""
-    beside = (str(Path(sys.executable).parent), os.environ.get("PATH", ""))
-    uv = shutil.which("uv", path=os.pathsep.join(beside)) or "uv"
+    places = (os.environ.get("PATH", ""), str(Path(sys.executable).parent))
+    uv = shutil.which("uv", path=os.pathsep.join(places)) or "uv"
     folder = cache.root() / "environments" / name
     python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     with cache.alone(folder):
