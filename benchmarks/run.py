@@ -1,6 +1,6 @@
 """`make bench`: every figure that the README quotes, measured side by side in one run.
 
-Usage: python benchmarks/run.py [PART ...]     (parts: rows, idle, start, registry; default: all)
+Usage: python benchmarks/run.py [PART ...]     (rows, idle, start, registry, releases; default: all)
 BENCH_REPEATS=1 for a quick look. Results go to benchmarks/results.md.
 """
 
@@ -197,6 +197,59 @@ def _many_versions(root: Path, n: int) -> None:
     git(root, "pack-refs", "--all")
 
 
+# Puts a file of some size in the place of the model, as if a run had left it.
+_PRETEND = """
+import os, sys
+from mlops.cli.stages import STAGES, Ledger
+from mlops.files import sha256_file
+from mlops.project import Project
+from mlops.results import Training
+
+project, size = Project.find(), int(sys.argv[1])
+build = project.build("employment")
+with open(build / "model.skops", "wb") as file:
+    for _ in range(size >> 20):
+        file.write(os.urandom(1 << 20))
+facts = {"model_sha256": sha256_file(build / "model.skops"), "model_bytes": size}
+Training.load(build).model_copy(update=facts).save(build)
+ledger = Ledger(project, "employment", project.model("employment"))
+for stage in STAGES[:-1]:
+    ledger.finish(stage, ledger.inputs(stage, "None" if stage in ("test", "gate") else ""), True, 0)
+"""
+
+
+def releases_part(where: Path) -> list[str]:
+    """Time publishing and pulling a model by its size, against a plain copy and its digest."""
+    root = make_project(where / "releases", make_rows(10_000))
+    run = mlops("run", "employment")
+    subprocess.run(run, cwd=root, env=_env(), check=True, capture_output=True)
+    model, copy = root / "build" / "employment" / "model.skops", where / "copy"
+
+    def forget() -> None:
+        shutil.rmtree(root / ".mlops", ignore_errors=True)
+        subprocess.run("git tag -l | xargs -r git tag -d", cwd=root, shell=True, check=True)
+
+    def clear() -> None:
+        shutil.rmtree(where / "pulled", ignore_errors=True)
+
+    plain = f"cp '{model}' '{copy}' && sha256sum '{copy}'"
+    commands = {
+        "cp and sha256sum": Command(["sh", "-c", plain], root),
+        "mlops register": Command(mlops("register", "employment"), root, forget),
+        "mlops pull": Command(
+            mlops("pull", "employment@latest", "--out", str(where / "pulled")), root, clear
+        ),
+    }
+    out = ["## Publishing and pulling, releases in a folder", ""]
+    out += ["| model | command | time | peak memory |", "| --: | --- | --: | --: |"]
+    for size, shown in ((1 << 20, "1 MB"), (100 << 20, "100 MB"), (1 << 30, "1 GB")):
+        pretend = [sys.executable, "-c", _PRETEND, str(size)]
+        subprocess.run(pretend, cwd=root, env=_env(), check=True)
+        for name, c in compare(commands).items():
+            out.append(f"| {shown} | {name} | {c.seconds:.2f} s | {c.memory:,.0f} MB |")
+    return [*out, ""]
+
+
 def _env() -> dict[str, str]:
     from measure import environment
 
@@ -214,6 +267,7 @@ PARTS: dict[str, Callable[[Path], list[str]]] = {
     "idle": idle_part,
     "start": start_part,
     "registry": registry_part,
+    "releases": releases_part,
 }
 
 

@@ -110,14 +110,15 @@ class World:
         git(self.root.parent, "clone", "-q", str(self.root), str(root))
         return World(root)
 
-    def build(self, model: str = "model 1", **changes: Any) -> None:
+    def build(self, model: str | bytes = "model 1", **changes: Any) -> None:
         """Leave in the build folder what the stages would, for what is in the tree."""
         project, build = self.project, self.project.build(MODEL)
         build.mkdir(parents=True, exist_ok=True)
         source = self.root / "models" / MODEL
-        (build / "model.skops").write_text(model)
+        model = model.encode() if isinstance(model, str) else model
+        (build / "model.skops").write_bytes(model)
         (build / "features.py").write_bytes((source / "features.py").read_bytes())
-        (build / "report.md").write_text(f"# Report of {model}\n")
+        (build / "report.md").write_bytes(b"# Report of " + model[:20])
         (build / assets.REFERENCE).write_text("reference")
         (build / assets.EXAMPLES).write_text("[]")
         data = source / "data" / "rows.csv"
@@ -137,7 +138,7 @@ class World:
             "snapshot": snapshot.digest,
             "code": project.code_digest(MODEL),
             "lock": sha256_file(project.lock),
-            "model_sha256": sha256(model.encode()),
+            "model_sha256": sha256(model),
             "features_sha256": sha256_file(build / "features.py"),
         }
         decision = changes.pop("decision", "promote")

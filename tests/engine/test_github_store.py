@@ -19,7 +19,7 @@ from mlops.registry.store import FolderStore, ReleaseStore
 from mlops.registry.verify import Bundle, fetch
 
 from .github_world import GitHub, github_fixture  # noqa: F401
-from .registry_world import MODEL, World, finished, python, world_fixture  # noqa: F401
+from .registry_world import MODEL, World, finished, git, python, world_fixture  # noqa: F401
 
 DIGEST = "ab" * 32
 
@@ -77,6 +77,18 @@ def test_what_is_there_is_not_uploaded_again(github: GitHub, tmp_path: Path) -> 
     put(store, tmp_path, "a", b"a")
     assert len(github.assets) == 1 and asset["id"] not in github.assets
     assert sum(line.startswith("POST releases/") for line in github.requests) == 2
+
+
+def test_what_is_too_large_for_github_is_not_sent(
+    github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.github.store.LIMIT", 100_000)
+    world.build("x" * 100_000)
+    with pytest.raises(Refused, match="2 GiB"):
+        world.register(store=GitHubStore(repository()))
+    assert not github.releases and not git(world.root, "tag")
+    world.build("x" * 99_999)
+    assert world.register(store=GitHubStore(repository())).created
 
 
 @pytest.mark.parametrize("answer", [500, "lost", 429])

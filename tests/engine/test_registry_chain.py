@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from sklearn.preprocessing import FunctionTransformer
+from typer.testing import CliRunner
 
+from mlops.cli import app
 from mlops.errors import Refused, UsageError
 from mlops.evaluation import samples
 from mlops.files import sha256
@@ -18,11 +22,13 @@ from mlops.registry import api, assets
 from mlops.registry.manifest import Manifest
 from mlops.registry.publish import register
 from mlops.registry.store import FolderStore
-from mlops.registry.verify import fetch
+from mlops.registry.verify import chain, fetch
 from mlops.results import Evaluation, Metric, Verdict
+from mlops.training.modelfile import dump
 
 from .conftest import Trained
 from .registry_world import MODEL, NOW, World, git, world_fixture  # noqa: F401
+from .serving_world import release
 
 
 def refused(world: World, link: str, ref: str = "v1.0.0", *words: str) -> None:
@@ -349,3 +355,67 @@ def test_a_feature_named_like_an_output_is_refused(gated: Trained) -> None:
     rows = gated.dataset.part("test").assign(score=1.0)
     with pytest.raises(UsageError, match="score"):
         samples.reference(spec, gated.model, rows, gated.model.predict(rows))
+
+
+# -- every reader -----------------------------------------------------------------------------
+
+
+def test_every_verb_that_reads_a_release_refuses_a_changed_byte(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it is: the folder says nothing of its files, so all are read."""
+    release(trained)
+    project = trained.project
+    monkeypatch.chdir(project.root)
+    data = str(project.folder("churn") / "data" / "rows.csv")
+    readers = [
+        ["pull", "churn@v1.0.0", "--out", "out"],
+        ["predict", "churn@production", data, "--out", "out.csv"],
+        ["serve", "churn@production", "--port", "0"],
+        ["smoke", "churn@production"],
+        ["monitor", "churn@production"],
+        ["reproduce", "churn@v1.0.0"],
+        ["test", "churn", "--force"],
+        ["doctor"],
+    ]
+    for asset in ("model.skops", "training.json", "manifest.json"):
+        path = project.store / "churn" / "v1.0.0" / asset
+        content = path.read_bytes()
+        path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        for arguments in readers:
+            result = CliRunner().invoke(app, arguments, prog_name="mlops")
+            assert result.exit_code == 1, (arguments, result.output)
+            text = " ".join(result.output.split())
+            link = "tag → manifest in the store" if asset == "manifest.json" else "manifest → asset"
+            assert f"the chain of digests is broken at {link}" in text, (arguments, text)
+            assert f"churn@v1.0.0 {asset}" in text, (arguments, text)
+        path.write_bytes(content)
+    assert not [p for p in project.root.glob("out*") if p.is_file() or any(p.iterdir())]
+
+
+def test_a_model_of_foreign_types_is_refused_by_whoever_reads_it(world: World) -> None:
+    """Its own repository may trust them, and its chain holds: the reader's list decides."""
+    world.build(dump(FunctionTransformer(os.path.join)))
+    world.register()
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0")
+    with pytest.raises(Refused, match="types that are not allowed"):
+        bundle.model()
+
+
+def test_a_model_that_is_no_archive_is_refused_too(world: World) -> None:
+    world.build(b"PK not a model")
+    world.register()
+    with pytest.raises(Refused, match="not a model file of this engine"):
+        fetch(world.project, f"{MODEL}@v1.0.0").model()
+
+
+def test_pulling_hands_out_all_or_nothing(world: World, tmp_path: Path) -> None:
+    folder = one(world)
+    bundle = chain(world.root, f"{MODEL}@v1.0.0", world.store)
+    (folder / "training.json").write_text("{}")  # the last but one that is copied
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.skops").write_text("of an earlier pull")
+    with pytest.raises(Refused, match="manifest → asset"):
+        bundle.save(tmp_path / "out")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["model.skops"]
+    assert (tmp_path / "out" / "model.skops").read_text() == "of an earlier pull"

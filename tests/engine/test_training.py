@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,13 +90,93 @@ def test_a_foreign_type_is_refused_and_names_it() -> None:
 
 
 def test_a_compressed_archive_is_refused(trained: Trained, tmp_path: Path) -> None:
-    import zipfile
-
     path = tmp_path / "bomb.skops"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", "{}" + " " * 10_000_000)
     with pytest.raises(Refused, match="compressed"):
         modelfile.load(path.read_bytes())
+
+
+def archive(members: dict[str, str | bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return out.getvalue()
+
+
+def overlapping() -> bytes:
+    """Return an archive whose thousand members are all the same megabyte."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        file.writestr("schema.json", "{}")
+        file.writestr("00000.npy", b"0" * 1_000_000)
+        first = file.filelist[-1]
+        for number in range(1, 1000):
+            twin = copy.copy(first)
+            twin.filename = f"{number:05d}.npy"
+            file.filelist.append(twin)
+            file.NameToInfo[twin.filename] = twin
+    return out.getvalue()
+
+
+def encrypted() -> bytes:
+    content = bytearray(archive({"schema.json": "{}"}))
+    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(sign) + at] |= 1
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "BadZipFile"),
+        (b"no archive", "BadZipFile"),
+        (archive({"schema.json": "{}"})[:-30], "BadZipFile"),
+        (archive({"other.json": "{}"}), "KeyError"),
+        (archive({"schema.json": "[" * 200_000}), "RecursionError"),
+        (archive({"schema.json": '{"a":' * 200_000}), "RecursionError"),
+        (archive({"../schema.json": "{}"}), "not in place"),
+        (archive({"/schema.json": "{}"}), "not in place"),
+        (archive({"schema.json": "null"}), "AttributeError"),
+        (overlapping(), "larger than the file"),
+        (encrypted(), "RuntimeError"),
+    ],
+    ids=str.split("empty other cut schema deep deeper up root null overlapping encrypted"),
+)
+def test_a_hostile_archive_is_refused_with_one_error(content: bytes, why: str) -> None:
+    with pytest.raises(Refused, match=f"not a model file of this engine: .*{why}"):
+        modelfile.load(content)
+
+
+def test_where_two_models_differ_is_said_by_their_parts() -> None:
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    rows, target = rng.normal(size=(50, 3)), rng.integers(0, 2, 50)
+
+    def model(last: Any = None, **params: Any) -> bytes:
+        fitted = make_pipeline(StandardScaler(), last or LogisticRegression(**params))
+        return modelfile.dump(fitted.fit(rows, target))
+
+    last = "model.steps.logisticregression[1]"
+    assert modelfile.differences(model(), model()) == (
+        "the same parts, shared or written otherwise",
+    )
+    first, *others = modelfile.differences(model(), model(C=1.5))
+    assert first == f"{last}.C: 1.0 then, 1.5 now"
+    assert others[0].startswith(f"{last}.coef_: 3 of 3 numbers differ, by ")
+    several = modelfile.differences(model(), model(Ridge()))
+    assert len(several) == 6 and several[-1].endswith("parts more")
+    assert any("LogisticRegression then, Ridge now" in line for line in several)
+    (shape,) = (
+        line
+        for line in modelfile.differences(model(), modelfile.dump(StandardScaler().fit(rows)))
+        if ".__class__" in line
+    )
+    assert shape == "model.__class__: Pipeline then, StandardScaler now"
 
 
 def test_injected_duplicates_are_removed_and_counted(make_project: Callable[..., Project]) -> None:

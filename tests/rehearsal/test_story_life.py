@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -22,7 +23,7 @@ from rehearsal.world import World, replaced
 BORN = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
 ASSETS = [
     *("card.md", "examples.json", "features.py", "manifest.json", "model.skops"),
-    *("reference.parquet", "report.html", "report.md", "training.json"),
+    *("reference.parquet", "report.html", "report.md", "sbom.cdx.json", "training.json"),
 ]
 IDLE = dict.fromkeys(("refused", "redeploy"), "skipped")
 DELIVERED = {
@@ -78,23 +79,27 @@ def is_whole(world: World, *versions: str) -> None:
     assert heads.split() == ["journal", "main"]
 
 
-def mlops(world: World, *arguments: str, days_ago: float = 0) -> Any:
-    """Run a verb in somebody's clone, and return its answer."""
+def mlops(world: World, *arguments: str, days_ago: float = 0, folder: Path | None = None) -> Any:
+    """Run a verb in somebody's clone, or in a folder that is none, and return its answer."""
     world.git("fetch", "--quiet", "--tags", "origin")
     world.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
     when = datetime.now(UTC) - timedelta(days=days_ago)
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(world.root),
-        "GITHUB_REPOSITORY": world.hub.repository,
         "GITHUB_API_URL": world.hub.api_url,
+        "GITHUB_SERVER_URL": world.hub.server_url,
         "GITHUB_TOKEN": world.token("alice"),
         "MLOPS_STATE": str(world.root / "state"),
         "SOURCE_DATE_EPOCH": str(int(when.timestamp())),
     }
+    if folder:
+        environment["PYTHONPATH"] = str(world.work)
+    else:
+        environment["GITHUB_REPOSITORY"] = world.hub.repository
     done = subprocess.run(
         [sys.executable, "-m", "mlops", *arguments, "--json"],
-        cwd=world.work,
+        cwd=folder or world.work,
         env=environment,
         capture_output=True,
         text=True,
@@ -282,6 +287,11 @@ def test_drift_opens_one_issue_asks_for_retraining_once_and_is_over_when_it_is_o
 # ----- who may
 
 
+def _statement(bundle: dict[str, Any]) -> Any:
+    """Return what an attestation states."""
+    return json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+
+
 def approvers(root: Path) -> None:
     """From now on two people say what goes into production; and there are new data."""
     arrivals(root)
@@ -339,7 +349,20 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     old = mlops(story, "predict", f"{MODEL}@production", asked, "--no-log")
     assert old["version"] == "v1.0.0" and old["predictions"] != new["predictions"]
 
+    # Another team takes it from there, in a folder of its own that is no clone of anything.
+    elsewhere = story.root / "elsewhere"
+    elsewhere.mkdir()
+    where = ("--from", story.hub.repository)
+    got = mlops(story, "pull", f"{MODEL}@production", *where, folder=elsewhere)
+    assert got["version"] == f"{MODEL}@v1.0.0"
+    assert sorted(path.name for path in elsewhere.glob("*/*")) == ASSETS
+
     (run,) = story.dispatch("reproduce")  # from its tag, though main has moved on
     assert run.jobs == {"plan": "success", "reproduce (churn)": "success"}, run.log
     assert "churn@v1.0.0: the same bytes" in run.summary
+    assert "in    the present environment, which has its lock" in run.summary
+    about = [_statement(one["bundle"]) for one in story.hub.state.attestations]
+    kinds = [one["predicateType"].rpartition("/")[2] for one in about]
+    assert kinds == ["v1", "bom"] * 2, "provenance and bill of materials of each version"
+    assert "scikit-learn" in {one["name"] for one in about[1]["predicate"]["components"]}
     is_whole(story, "v1.0.0", "v1.0.1")

@@ -69,10 +69,11 @@ def specifications(project: Project) -> str:
 
 def registry(project: Project) -> str:
     """The tags of the registry can be read, and each version's files are in the store."""
+    from mlops.cli.context import release_store
     from mlops.registry.api import problems
 
     try:
-        return "\n".join(problems(project))
+        return "\n".join(problems(project, release_store(project)))
     except MlopsError as error:
         return error.problems[0].what
 

@@ -66,7 +66,7 @@ def address(name: str) -> str:
         os.environ[f"GIT_CONFIG_KEY_{at}"] = f"http.{server()}/.extraheader"
         os.environ[f"GIT_CONFIG_VALUE_{at}"] = f"Authorization: Basic {login}"
         os.environ["GIT_CONFIG_COUNT"] = str(at + 1)
-    return f"{server()}/{name}"
+    return f"{server()}/{name}.git"
 
 
 def ask(what: str, action: Callable[[], Answer]) -> Answer:

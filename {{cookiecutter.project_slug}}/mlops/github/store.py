@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
     from requests import Response
 
+LIMIT = 2**31  # bytes of an asset
 _NO_REST = 416
 _RELEASE = re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}")
 
@@ -47,6 +48,8 @@ class GitHubStore(ReleaseStore):
 
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
         """Upload a file, unless the draft holds the same bytes under this name already."""
+        if source.stat().st_size >= LIMIT:
+            raise Refused("GitHub takes no file of 2 GiB or more", file=str(source))
         tag = f"{model}@draft-{digest}"
         wanted = ("uploaded", f"sha256:{sha256_file(source)}")
 

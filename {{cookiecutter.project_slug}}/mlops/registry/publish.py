@@ -7,10 +7,8 @@ same model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -66,7 +64,7 @@ def register(
     """
     root, built = project.root, assets.ready(project, name)
     releases = store or FolderStore(project.store)
-    files = cache(lambda: assets.gather(project, name, built))
+    files = assets.gather(project, name, built)
 
     def attempt() -> Registered | None:
         objects.sync(root)
@@ -78,7 +76,7 @@ def register(
             draft = _Draft(releases, known[0], known[1], files)
             objects.claim(root, last.event.tag, last.event.oid)
         else:
-            manifest = _manifest(model, known[0] if known else None, built, files(), run, actor)
+            manifest = _manifest(model, known[0] if known else None, built, files, run, actor)
             draft = _Draft(releases, manifest, dump(manifest), files)
             if not _tagged(root, draft, model, now):
                 return None
@@ -89,7 +87,7 @@ def register(
             notes.append("HEAD is on no branch")
         number = draft.manifest.version
         if number not in releases.list(name):
-            if assets.describe(files()) == draft.manifest.assets:
+            if assets.describe(files) == draft.manifest.assets:
                 draft.fill()
                 releases.publish(name, draft.digest, number)
             else:
@@ -106,7 +104,7 @@ class _Draft:
     store: ReleaseStore
     manifest: Manifest
     content: bytes
-    files: Callable[[], Files]
+    files: Files
 
     @property
     def digest(self) -> str:
@@ -115,14 +113,14 @@ class _Draft:
 
     def fill(self) -> None:
         """Upload everything and read it back."""
-        name, digest, files = self.manifest.model, self.digest, self.files()
+        name, digest = self.manifest.model, self.digest
         self.store.draft(name, digest)
         with TemporaryDirectory() as folder:
             path = Path(folder) / MANIFEST
             path.write_bytes(self.content)
             expected = {**assets.describe({MANIFEST: path}), **self.manifest.assets}
             for asset, facts in expected.items():
-                self.store.upload(name, digest, asset, {**files, MANIFEST: path}[asset])
+                self.store.upload(name, digest, asset, {**self.files, MANIFEST: path}[asset])
                 back = measure(self.store.read(name, f"draft-{digest}", asset), facts.size)
                 same(back, facts, "upload → read back", f"{asset} of the draft")
 

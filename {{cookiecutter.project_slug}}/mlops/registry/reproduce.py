@@ -137,8 +137,9 @@ def _locked(lock: Path, name: str, version: str, say: Say) -> str:
             say("making an environment of its lock, once")
             make = ("venv", "--clear", "--python", version, str(folder / "venv"))
             fill = ("pip", "sync", "--require-hashes", "--python", str(python), str(lock))
+            quiet = () if sys.stderr.isatty() else ("--quiet",)
             for command in (make, fill):  # uv shows its progress on standard error
-                subprocess.run((uv, *command), check=True, stdout=subprocess.DEVNULL)
+                subprocess.run((uv, *quiet, *command), check=True, stdout=subprocess.DEVNULL)
             (folder / "ready").touch()
     return str(python)
 

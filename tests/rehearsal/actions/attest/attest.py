@@ -21,6 +21,14 @@ def main() -> str:
     digests = {Path(f).name: hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files}
     subjects = [{"name": name, "digest": {"sha256": value}} for name, value in digests.items()]
     statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subjects}
+    statement |= {"predicateType": "https://slsa.dev/provenance/v1", "predicate": {}}
+    if bom := os.environ.get("SBOM"):
+        if not (workspace / bom).is_file():
+            return f"SBOM file not found: {bom}"
+        predicate = json.loads((workspace / bom).read_bytes())
+        if predicate.get("bomFormat") != "CycloneDX":
+            return "Unsupported SBOM format"
+        statement |= {"predicateType": "https://cyclonedx.org/bom", "predicate": predicate}
     bundle = {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
         "verificationMaterial": {},

@@ -1,0 +1,127 @@
+"""What a release is made of beside the model: the list of its environment, and what is left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
+
+from mlops.registry import assets, sbom
+from mlops.registry.verify import fetch
+
+from .conftest import ENGINE
+from .registry_world import MODEL, World, git, world_fixture  # noqa: F401
+
+LOCK = f"""\
+accelerate==1.2 ; sys_platform == 'win32' and python_version < '3-x' \\
+    --hash=sha256:{"a" * 64}
+Demo_Package[extra]==1.0+local.1 ; python_full_version >= '3.11' \\
+    --hash=sha256:{"b" * 64} \\
+    --hash=sha256:{"c" * 64}
+plain==2.0
+windows-only==3.0 ; sys_platform == 'win32' --hash=sha256:{"d" * 64}
+# a comment==1.0
+"""
+
+
+def document(lock: Path) -> dict[str, Any]:
+    content = sbom.document("acme", lock)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode()) is None
+    return json.loads(content)  # type: ignore[no-any-return]
+
+
+def test_the_list_of_the_environment_is_valid_and_holds_what_is_locked_for_this_machine(
+    tmp_path: Path,
+) -> None:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text(LOCK)
+    assert sbom.pins(lock) == [
+        ("demo_package", "1.0+local.1", ("b" * 64, "c" * 64)),
+        ("plain", "2.0", ()),
+    ]
+    found = document(lock)
+    assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.6")
+    python, demo, plain = found["components"]
+    assert (python["name"], python["version"]) == ("CPython", sys.version.split()[0])
+    purl = PackageURL.from_string(demo["purl"])
+    assert (purl.type, purl.name, purl.version) == ("pypi", "demo-package", "1.0+local.1")
+    assert purl.to_string() == demo["purl"]
+    digests = [h["content"] for h in demo["externalReferences"][0]["hashes"]]
+    assert digests == ["b" * 64, "c" * 64]
+    assert plain["purl"] == "pkg:pypi/plain@2.0"
+
+
+def test_the_list_of_the_real_lock(tmp_path: Path) -> None:
+    lock = ENGINE / "requirements.txt"
+    found = document(lock)
+    named = {c["name"]: c for c in found["components"]}
+    assert {"scikit-learn", "pandas", "skops", "great-expectations"} <= set(named)
+    assert len({c["bom-ref"] for c in found["components"]}) == len(found["components"])
+    locked = re.findall(r"^([a-z][\w.-]*)==", lock.read_text(), re.M)
+    assert len(found["components"]) > 0.9 * len(locked), "but those of other systems"
+    assert all(c["externalReferences"][0]["hashes"] for n, c in named.items() if n != "CPython")
+    assert sbom.document("acme", lock) == sbom.document("acme", lock)
+
+
+def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
+    code = "import sys; from mlops.registry.sbom import document; from pathlib import Path;"
+    code += "sys.stdout.buffer.write(document('acme', Path(sys.argv[1])))"
+    lock, out = str(ENGINE / "requirements.txt"), set()
+    for seed in ("1", "2"):
+        env = {**os.environ, "PYTHONPATH": str(ENGINE), "PYTHONHASHSEED": seed}
+        out.add(subprocess.check_output([sys.executable, "-c", code, lock], env=env))
+    assert len(out) == 1
+
+
+def test_every_release_has_it(world: World) -> None:
+    world.release("one")
+    held = json.loads(fetch(world.project, f"{MODEL}@v1.0.0").read(assets.SBOM))
+    assert held["metadata"]["component"]["name"] == "acme"
+    assert [c["name"] for c in held["components"]] == ["CPython", "scikit-learn"]
+
+
+def test_registering_and_pulling_only_handle_files(world: World) -> None:
+    world.build()
+    code = (
+        "import sys\n"
+        "from datetime import UTC, datetime\n"
+        "from mlops.project import Project\n"
+        "from mlops.registry.publish import register\n"
+        "from mlops.registry.verify import fetch\n"
+        "project = Project.find()\n"
+        "done = register(project, 'churn', actor='@ana', run='', now=datetime.now(UTC))\n"
+        "fetch(project, 'churn@latest').save(project.root / 'build' / 'pulled')\n"
+        "heavy = {'pandas', 'numpy', 'sklearn', 'skops', 'pyarrow', 'scipy', 'requests'}\n"
+        "print(done.created, sorted(heavy & set(sys.modules)))\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ENGINE)}
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=world.root, env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == "True []", done.stderr
+    assert (world.root / "build" / "pulled" / "model.skops").read_text() == "model 1"
+
+
+def test_rows_that_nothing_keeps_are_noted(world: World) -> None:
+    (world.root / ".gitignore").write_text("build/\n.mlops/\n*.csv\n")
+    git(world.root, "rm", "-q", "--cached", f"models/{MODEL}/data/rows.csv")
+    world.commit("Rows lie elsewhere")
+    world.build()
+    (note,) = world.register().notes
+    assert f"git does not hold models/{MODEL}/data/rows.csv" in note and "data.keep" in note
+
+
+@pytest.mark.parametrize("asset", [assets.REFERENCE, assets.EXAMPLES])
+def test_samples_that_are_missing_are_asked_for(world: World, asset: str) -> None:
+    world.build()
+    (world.project.build(MODEL) / asset).unlink()
+    with pytest.raises(Exception, match=f"no {asset}"):
+        world.register()
