@@ -25,7 +25,7 @@ from mlops.reporting.words import NONE
 from mlops.results import Metric, Record
 
 from .html_page import Page
-from .registry_world import MODEL, SPEC, World, fake_gather, git
+from .registry_world import MODEL, SPEC, World, git
 
 ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 AT = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
@@ -58,14 +58,15 @@ library_name: sklearn
 @pytest.fixture(name="world")
 def world_with_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A repository whose releases hold a report and a card."""
+    real = assets.gather
 
-    def gather(project: Any, name: str, spec: object) -> dict[str, Path]:
+    def gather(project: Any, name: str, built: Any) -> dict[str, Path]:
         build = project.build(name)
         model = (build / "model.skops").read_text()
         texts = {"report.html": f"<!doctype html><title>Report of {model}</title>", "card.md": CARD}
         for asset, text in texts.items():
             (build / asset).write_text(text)
-        return {**fake_gather(project, name, spec), **{asset: build / asset for asset in texts}}
+        return real(project, name, built)
 
     monkeypatch.setattr(assets, "gather", gather)
     return World(tmp_path / "acme").create()
@@ -348,7 +349,7 @@ def test_a_store_that_does_not_answer_is_no_broken_chain(
     def silent(*_: object) -> None:
         raise WorldError("GitHub did not answer")
 
-    monkeypatch.setattr(FolderStore, "open", silent)
+    monkeypatch.setattr(FolderStore, "read", silent)
     with pytest.raises(WorldError, match="did not answer"):
         made(world)
 
