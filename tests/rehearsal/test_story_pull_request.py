@@ -30,6 +30,7 @@ ASSETS = [
     "reference.parquet",
     "report.html",
     "report.md",
+    "sbom.cdx.json",
     "training.json",
 ]
 BEFORE = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]

@@ -47,12 +47,9 @@ def mirror(address: str, shown: str, model: str) -> Path:
             events = [parse(line.rpartition("refs/tags/")[2]) for line in lines]
             models = sorted({event.model for event in events if event and event.kind == "register"})
             if model not in models:
-                what, do = (
-                    "no version of this model is registered there",
-                    did_you_mean(model, models),
-                )
-                allowed = listed(models) or "none"
-                raise UsageError(what, file=shown, found=model, allowed=allowed, do=do)
+                what, allowed = "no version of this model is registered there", listed(models)
+                do = did_you_mean(model, models)
+                raise UsageError(what, file=shown, found=model, allowed=allowed or "none", do=do)
             sync(folder, *_LITTLE, only=(f"{model}@*", f"{model}#*"))
         except Refused as error:
             what, do = f"{shown} moved tags that were known here", "ask its owner who moved them; "
@@ -63,5 +60,6 @@ def mirror(address: str, shown: str, model: str) -> Path:
                 what = f"the tags of {shown} cannot be read"
                 do = "look at the name; a private one needs GITHUB_TOKEN, of somebody who may read"
                 raise WorldError(what, found=str(error.problems[0].what), do=do) from error
-            _log.warning("%s cannot be reached: working with the tags that are cached", shown)
+            why = error.problems[0].what
+            _log.warning("working with the tags of %s that are cached: %s", shown, why)
     return folder
