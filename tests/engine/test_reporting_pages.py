@@ -60,13 +60,13 @@ def world_with_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World
     """A repository whose releases hold a report and a card."""
     real = assets.gather
 
-    def gather(project: Any, name: str, built: Any) -> dict[str, Path]:
+    def gather(project: Any, name: str, rows: bool) -> dict[str, Path]:
         build = project.build(name)
         model = (build / "model.skops").read_text()
         texts = {"report.html": f"<!doctype html><title>Report of {model}</title>", "card.md": CARD}
         for asset, text in texts.items():
             (build / asset).write_text(text)
-        return real(project, name, built)
+        return real(project, name, rows)
 
     monkeypatch.setattr(assets, "gather", gather)
     return World(tmp_path / "acme").create()

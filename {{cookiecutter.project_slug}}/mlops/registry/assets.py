@@ -25,7 +25,8 @@ _ROWS = "snapshot.parquet"
 class Built:
     """What the stages left in the build folder, known to belong to the commit.
 
-    `keeps_data` says whether the rows go with the release; `notes` what is to be known of it.
+    `files` are those of the release by asset name, `assets` what they are, `notes` what is to be
+    known of it.
     """
 
     commit: str
@@ -33,8 +34,9 @@ class Built:
     training: Training
     evaluation: Evaluation
     verdict: Verdict
-    keeps_data: bool = False
-    notes: tuple[str, ...] = ()
+    files: dict[str, Path]
+    assets: dict[str, Asset]
+    notes: tuple[str, ...]
 
 
 def ready(project: Project, name: str) -> Built:
@@ -53,13 +55,17 @@ def ready(project: Project, name: str) -> Built:
         do = "commit or stash them, and run the pipeline again"
         raise Refused(what, found=listed(dirty), do=do)
     snapshot = Snapshot.load(build)
+    kept, notes = _rows_kept(project, name, snapshot)
+    files = gather(project, name, kept)
     built = Built(
         git(project.root, "rev-parse", "HEAD"),
         snapshot,
         Training.load(build),
         Evaluation.load(build),
         Verdict.load(build),
-        *_rows_kept(project, name, snapshot),
+        files,
+        describe(files),
+        notes,
     )
     if stale := _stale(project, name, built):
         what = "the results are not of what is committed"
@@ -90,13 +96,13 @@ def _rows_kept(project: Project, name: str, snapshot: Snapshot) -> tuple[bool, t
 
 def _stale(project: Project, name: str, built: Built) -> list[str]:
     """Return in which respects the results do not belong to the commit that is checked out."""
-    build, training = project.build(name), built.training
+    training, assets = built.training, built.assets
     pairs = {
         "code or specification": (training.code, project.code_digest(name)),
         "requirements.txt": (training.lock, _digest(project.lock)),
         "data of the training": (training.snapshot, built.snapshot.digest),
-        "model.skops": (training.model_sha256, _digest(build / "model.skops")),
-        "features.py": (training.features_sha256, _digest(build / "features.py")),
+        "model.skops": (training.model_sha256, assets["model.skops"].sha256),
+        "features.py": (training.features_sha256, assets["features.py"].sha256),
     }
     for file in built.snapshot.files:
         if "://" not in file.path:
@@ -108,12 +114,12 @@ def _digest(path: Path) -> str:
     return sha256_file(path) if path.is_file() else ""
 
 
-def gather(project: Project, name: str, built: Built) -> dict[str, Path]:
+def gather(project: Project, name: str, rows: bool) -> dict[str, Path]:
     """Return all files of the release by asset name; the list of the environment is written."""
     build = project.build(name)
     files = {asset: build / asset for asset in REQUIRED}
     files |= {asset: build / asset for asset in OPTIONAL if (build / asset).is_file()}
-    if built.keeps_data:
+    if rows:
         files[DATA] = build / _ROWS
     if project.lock.is_file():
         # One for all models, as the lock is: where one workflow registers several, it attests one.

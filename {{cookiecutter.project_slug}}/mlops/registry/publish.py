@@ -64,7 +64,6 @@ def register(
     """
     root, built = project.root, assets.ready(project, name)
     releases = store or FolderStore(project.store)
-    files = assets.gather(project, name, built)
 
     def attempt() -> Registered | None:
         objects.sync(root)
@@ -73,11 +72,11 @@ def register(
         known = manifest_of(root, last) if last and last.manifest_sha256 else None
         created = not (last and known and known[0].same_model(built.training))
         if last and known and not created:
-            draft = _Draft(releases, known[0], known[1], files)
+            draft = _Draft(releases, known[0], known[1], built.files)
             objects.claim(root, last.event.tag, last.event.oid)
         else:
-            manifest = _manifest(model, known[0] if known else None, built, files, run, actor)
-            draft = _Draft(releases, manifest, dump(manifest), files)
+            manifest = _manifest(model, known[0] if known else None, built, run, actor)
+            draft = _Draft(releases, manifest, dump(manifest), built.files)
             if not _tagged(root, draft, model, now):
                 return None
         model = tags.read(root).model(name)
@@ -87,7 +86,7 @@ def register(
             notes.append("HEAD is on no branch")
         number = draft.manifest.version
         if number not in releases.list(name):
-            if assets.describe(files) == draft.manifest.assets:
+            if built.assets == draft.manifest.assets:
                 draft.fill()
                 releases.publish(name, draft.digest, number)
             else:
@@ -129,7 +128,6 @@ def _manifest(
     model: tags.ModelState,
     previous: Manifest | None,
     built: assets.Built,
-    files: Files,
     run: str,
     actor: str,
 ) -> Manifest:
@@ -152,7 +150,7 @@ def _manifest(
         seed=training.seed,
         train_seconds=training.seconds,
         verdict=built.verdict,
-        assets=assets.describe(files),
+        assets=built.assets,
         run=run,
         actor=actor,
     )
