@@ -112,7 +112,7 @@ def registry_of(source: str | None, model: str) -> tuple[Path, ReleaseStore, Pat
         allowed = "a folder that is there, OWNER/REPO on GitHub, or the address of that"
         raise UsageError("not a repository", key="--from", found=source, allowed=allowed)
     root = mirror(address(name), name, model)
-    return root, GitHubStore(repository(name)), Path()
+    return root, GitHubStore(repository(name=name)), Path()
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
