@@ -39,6 +39,9 @@ class ReleaseStore(Protocol):
     def discard(self, model: str, digest: str) -> None:
         """Remove a draft and all that is in it."""
 
+    def remove(self, model: str, release: str) -> None:
+        """Remove a published release and all that is in it."""
+
     def open(self, model: str, release: str, asset: str) -> BinaryIO:
         """Open an asset for reading; Refused where the store does not hold it."""
 
@@ -79,7 +82,11 @@ class FolderStore(ReleaseStore):
 
     def discard(self, model: str, digest: str) -> None:
         """Remove the folder of a draft."""
-        path = self._path(model, f"draft-{digest}")
+        self.remove(model, f"draft-{digest}")
+
+    def remove(self, model: str, release: str) -> None:
+        """Remove the folder of a release."""
+        path = self._path(model, release)
         with _saying("remove", path), suppress(FileNotFoundError):
             shutil.rmtree(path)
 
