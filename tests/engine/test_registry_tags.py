@@ -114,14 +114,17 @@ def test_the_counter_decides_within_one_second() -> None:
 
 
 def test_rollbacks_go_back_and_not_to_and_fro() -> None:
-    def back(n: int, version: str) -> Event:
-        return event(f"m#prod#{n}", n + 10, version, f"Roll back\n\nActor: @a\nRollback: v{n}")
+    def back(n: int, version: str, present: str) -> list[Event]:
+        again = event(f"m#prod#{n}", n + 10, version, f"Roll back\n\nRollback: {present}")
+        return [again, event(f"m#prod!#{n + 1}", n + 11, present)]
 
-    events = [*HISTORY, event("m#prod#4", 7, "v1.10.0"), back(5, "v1.1.0")]
+    events = [*HISTORY, event("m#prod#4", 7, "v1.10.0"), *back(5, "v1.1.0", "v1.10.0")]
     before = replay(events).models["m"].before("prod")
     assert before and before.number == "v1.0.0"
-    assert replay([*events, back(6, "v1.0.0")]).models["m"].before("prod") is None
-    forward = replay([*events, event("m#prod#6", 30, "v1.10.0")]).models["m"]
+    twice = [*events, *back(7, "v1.0.0", "v1.1.0")]
+    assert replay(twice).models["m"].stages["prod"].number == "v1.0.0"
+    assert replay(twice).models["m"].before("prod") is None
+    forward = replay([*events, event("m#prod#7", 30, "v1.10.0")]).models["m"]
     assert forward.before("prod") is forward.versions["v1.1.0"]
 
 

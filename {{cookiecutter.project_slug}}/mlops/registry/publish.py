@@ -76,7 +76,7 @@ def register(
         created = not (last and known and known[0].same_model(built.training))
         if last and known and not created:
             draft = _Draft(releases, known[0], known[1], files)
-            objects.claim(root, last.event.tag, last.event.oid)
+            objects.claim(root, {last.event.tag: last.event.oid})
         else:
             manifest = _manifest(model, known[0] if known else None, built, files(), run, actor)
             draft = _Draft(releases, manifest, dump(manifest), files)
@@ -186,7 +186,8 @@ def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) ->
         "At": now.astimezone(UTC).isoformat(timespec="seconds"),
     }
     tag = tags.tag_name("register", model=name, version=number)
-    done = objects.tag(root, tag, commit, title, trailers, env)
+    oid = objects.tag_object(root, tag, commit, title, trailers, env)
+    done = objects.claim(root, {tag: oid})
     if not done:
         store.discard(name, draft.digest)
     return done
