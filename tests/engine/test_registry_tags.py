@@ -5,20 +5,23 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mlops.errors import UsageError
-from mlops.registry import tags
+from mlops.errors import Refused, UsageError
+from mlops.registry import assets, tags
 from mlops.registry.tags import Event, parse, replay, resolve, tag_name
 
-from .registry_world import MODEL, NOW, World, git, world_fixture  # noqa: F401
+from .registry_world import MODEL, NOW, World, fake_gather, git, world_fixture  # noqa: F401
 
 names = st.from_regex(r"[a-z]([a-z0-9_]{0,10}[a-z0-9])?", fullmatch=True)
 stages = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9/_-]{0,10}[A-Za-z0-9])?", fullmatch=True)
@@ -265,11 +268,13 @@ def agree(world: World) -> None:
     state = tags.read(world.root).models[MODEL]
     theirs = {
         v["version"]: (v["commit_hexsha"], sorted(s["stage"] for s in v["stages"]))
-        for v in gto.api.show(str(world.root), MODEL)
+        for v in gto.api.show(str(world.root), MODEL, deprecated=state.deprecated)
+        if v["is_active"]
     }
     ours = {v.number: (v.commit, sorted(v.stages)) for v in state.versions.values() if v.active}
     assert theirs == ours
-    table = gto.api.show(str(world.root))[MODEL]
+    assert (MODEL in gto.api.show(str(world.root))) is not state.deprecated
+    table = gto.api.show(str(world.root), deprecated=state.deprecated)[MODEL]
     holders = {stage: version.number for stage, version in state.stages.items()}
     assert {s: v for s, v in table["stage"].items() if v} == holders
     assert table["version"] == (state.latest.number if state.latest else None)
@@ -277,7 +282,8 @@ def agree(world: World) -> None:
     assert [e["ref"] for e in history] == [e.tag for e in state.events]
     for event in state.events[-6:]:
         (checked,) = gto.api.check_ref(str(world.root), event.tag)
-        found = (checked.tag, checked.artifact, checked.version, checked.commit_hexsha)
+        version = getattr(checked, "version", None)  # a retirement is of the model
+        found = (checked.tag, checked.artifact, version, checked.commit_hexsha)
         assert found == (event.tag, event.model, event.version, event.commit)
 
 
@@ -310,6 +316,61 @@ def test_gto_agrees(world: World) -> None:
     assert [v["version"] for v in json.loads(shown)] == ["v1.0.0"]
     world.release("four")
     git_at(world, "churn@v1.3.0!", git(world.root, "rev-parse", "churn@v1.3.0^{commit}"), 0)
+    agree(world)
+
+
+VERBS = ("promote", "promote", "rollback", "reject", "withdraw", "deprecate")
+STEPS = st.tuples(
+    st.sampled_from(VERBS),
+    st.integers(0, 3),
+    st.sampled_from(["staging", "production"]),
+    st.booleans(),
+)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A registry of four versions, whose copies live on in different ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assets, "gather", fake_gather)
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{who}_NAME", "Test")
+            patch.setenv(f"GIT_{who}_EMAIL", "test@example.com")
+        world = World(tmp_path_factory.mktemp("four") / "acme").create()
+        for at in range(4):
+            world.release(f"release {at}")
+        yield world
+
+
+# Each life takes a second or two: some, always the same, and no time spent on a shorter one.
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(steps=st.lists(STEPS, min_size=4, max_size=14))
+def test_gto_agrees_whatever_is_decided(
+    four: World, tmp_path: Path, steps: list[tuple[str, int, str, bool]]
+) -> None:
+    root = tmp_path / "life"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(four.root, root, symlinks=True)
+    world = World(root)
+    for verb, at, stage, again in steps:
+        number = f"v1.{at}.0"
+        with suppress(Refused):
+            if verb == "rollback":
+                world.rollback(stage)
+            elif verb == "deprecate":
+                world.deprecate()
+            elif verb == "withdraw":
+                world.withdraw(number)
+            elif verb == "reject":
+                world.reject(number, stage)
+            else:
+                world.promote(number, stage, again=again)
     agree(world)
 
 
