@@ -1,24 +1,28 @@
-"""What the command line asks the registry: short answers made of tags and manifests."""
+"""What the command line asks the registry: answers made of tags and verified manifests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, Refused, UsageError, did_you_mean, listed
 from mlops.project import Project
-from mlops.registry.tags import Event, Version, read, resolve
+from mlops.registry.tags import Event, State, Version, known, read, resolve
 
 if TYPE_CHECKING:
     from mlops.registry.manifest import Manifest
     from mlops.registry.store import ReleaseStore
+    from mlops.results import Metric
 
 
-def versions(project: Project, name: str | None = None) -> list[Version]:
-    """Return the active versions of one model or of all, newest first within a model."""
-    state = read(project.root)
-    names = [resolve(state, f"{name}@latest").model] if name else list(state.models)
-    found = [v for model in names for v in reversed(state.model(model).versions.values())]
-    return [version for version in found if version.active]
+def versions(state: State, name: str | None = None, everything: bool = False) -> list[Version]:
+    """Return the versions of one model or of all, newest first within a model.
+
+    With `everything` also those that were withdrawn, and those of retired models.
+    """
+    models = [known(state, name)] if name else list(state.models.values())
+    shown = [m for m in models if name or everything or not m.deprecated]
+    found = [v for model in shown for v in reversed(model.versions.values())]
+    return [version for version in found if everything or version.active]
 
 
 def show(project: Project, ref: str) -> tuple[Version, Manifest]:
@@ -31,8 +35,131 @@ def show(project: Project, ref: str) -> tuple[Version, Manifest]:
 
 def history(project: Project, name: str) -> list[Event]:
     """Return all that happened to a model, oldest first: the audit log."""
+    return known(read(project.root), name).events
+
+
+# -- which is best ----------------------------------------------------------------------------
+
+
+class Ranked(NamedTuple):
+    """A version by one of its metrics."""
+
+    version: Version
+    manifest: Manifest
+    metric: Metric
+
+
+def best(
+    project: Project,
+    name: str,
+    metric: str | None = None,
+    where: str | None = None,
+    stage: str | None = None,
+) -> tuple[list[Ranked], list[str]]:
+    """Return the versions of a model that meet conditions, best first, and notes.
+
+    Parameters
+    ----------
+    metric : str, optional
+        Default: the primary one of the newest version.
+    where : str, optional
+        Conditions on the manifest, such as ``risk=minimal and metrics.accuracy>0.8``.
+    stage : str, optional
+        Only versions that are or were in this stage.
+    """
+    from mlops.registry.manifest import Manifest
+    from mlops.registry.verify import manifests
+    from mlops.registry.where import condition
+
+    test = condition(where, [*Manifest.model_fields, "decision"]) if where else lambda _: True
+    model = known(read(project.root), name)
+    found = [version for version in reversed(model.versions.values()) if version.active]
+    if stage:
+        was = {e.version for e in model.events if (e.kind, e.stage) == ("assign", stage)}
+        found = [version for version in found if version.number in was]
+    ranked, notes, names = [], [], dict[str, None]()
+    for version, manifest in manifests(project.root, found):
+        if isinstance(manifest, Refused):
+            notes.append(f"{version.ref} is left out: {manifest.problems[0].what}")
+            continue
+        figures = {figure.name: figure for figure in manifest.metrics}
+        names |= dict.fromkeys(figures)
+        metric = metric or next(iter(figures))
+        if metric in figures and test(manifest.model_dump(mode="json")):
+            ranked.append(Ranked(version, manifest, figures[metric]))
+    if metric and names and metric not in names:
+        what, do = "no version has this metric", did_you_mean(metric, names)
+        raise UsageError(what, key="--metric", found=metric, allowed=listed(names), do=do)
+    sign = -1 if ranked and ranked[0].metric.higher_is_better else 1
+    return sorted(ranked, key=lambda one: sign * one.metric.value), notes
+
+
+# -- what came from what ------------------------------------------------------------------------
+
+
+def lineage(project: Project, ref: str) -> dict[str, Any]:
+    """Return what is behind a version, and what came after it."""
+    from mlops.registry.journal import records
+    from mlops.registry.verify import manifests
+
     state = read(project.root)
-    return state.model(resolve(state, f"{name}@latest").model).events
+    version = resolve(state, ref)
+    others = {}
+    for other, manifest in manifests(project.root, state.model(version.model).versions.values()):
+        if not isinstance(manifest, Refused):
+            others[other.number] = manifest
+        elif other is version:
+            raise manifest
+    m = others.pop(version.number)
+    run = next((r for r in records(project, m.model) if r.id == m.run), None)
+    told = ("id", "started", "outcome", "actor", "pull_request", "run_url")
+    return {
+        "version": version.ref,
+        "stages": list(version.stages),
+        "registered_by": version.event.actor,
+        "data": m.data.model_dump(mode="json", include={"digest", "rows", "period", "files"})
+        | {"source": m.source},
+        "code": m.code.model_dump(mode="json"),
+        "environment": m.environment.model_dump(mode="json"),
+        "run": run.model_dump(mode="json", include=set(told)) if run else {"id": m.run},
+        "previous": m.previous,
+        "next": [number for number, o in others.items() if o.previous == version.number],
+        "same_data": [n for n, o in others.items() if o.data.digest == m.data.digest],
+    }
+
+
+def users(project: Project, digest: str) -> list[dict[str, Any]]:
+    """Return the versions, withdrawn ones too, and the runs that used some data.
+
+    Parameters
+    ----------
+    digest : str
+        Of a snapshot or of one of its files; the first letters are enough.
+    """
+    from mlops.registry.journal import records
+    from mlops.registry.verify import manifests
+
+    every = versions(read(project.root), everything=True)
+    found = [
+        {"kind": "version", "name": version.ref, "stages": list(version.stages), **match}
+        for version, m in manifests(project.root, every)
+        if not isinstance(m, Refused) and (match := _match(m.data, digest))
+    ]
+    return found + [
+        {"kind": "run", "name": f"{run.model} {run.id}", "stages": [], **match}
+        for run in records(project)
+        if run.data and (match := _match(run.data, digest))
+    ]
+
+
+def _match(data: Any, digest: str) -> dict[str, Any]:
+    """Return which snapshot or file a digest is of, nothing where it is of another."""
+    named = {"the whole snapshot": data.digest} | {file.path: file.sha256 for file in data.files}
+    hit = next((what for what, full in named.items() if full.startswith(digest)), None)
+    return {"data": hit, "digest": data.digest, "rows": data.rows} if hit else {}
+
+
+# -- what is odd ----------------------------------------------------------------------------------
 
 
 def problems(project: Project, store: ReleaseStore | None = None) -> list[str]:
