@@ -1,4 +1,4 @@
-"""The verbs that look: registry list, show, history; pages, doctor."""
+"""The verbs that look at the whole: pages, doctor."""
 
 from __future__ import annotations
 
@@ -10,90 +10,7 @@ import typer
 
 from mlops.cli import app
 from mlops.cli.context import Json, emit, leave
-from mlops.cli.releases import Model, Ref, here
-from mlops.reporting.words import EVENTS, when
-
-registry = typer.Typer(no_args_is_help=True, help="Versions and stages.")
-app.add_typer(registry, name="registry", rich_help_panel="Look")
-
-
-@registry.command("list")
-def registry_list(
-    name: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None, as_json: Json = False
-) -> None:
-    """List versions, newest first, with the stages they are in.
-
-    Example: `mlops registry list employment`
-    """
-    from mlops.registry.api import versions
-    from mlops.reporting.terminal import listing
-
-    project, _, _ = here()
-    rows = [
-        {
-            "version": version.ref,
-            "stages": ", ".join(version.stages),
-            "registered": when(version.event.time),
-            "by": version.event.actor,
-            "reason": version.event.trailers.get("Reason"),
-        }
-        for version in versions(project, name)
-    ]
-    columns = tuple(rows[0]) if rows else ()
-    emit(rows, listing(rows, columns, "Nothing is registered yet: `mlops register MODEL`"), as_json)
-
-
-@registry.command()
-def show(ref: Ref, as_json: Json = False) -> None:
-    """Show one version: metrics, data, code, verdict, assets.
-
-    Example: `mlops registry show employment@production`
-    """
-    from mlops.registry.api import show as do
-    from mlops.reporting.terminal import pairs
-
-    project, _, _ = here()
-    version, manifest = do(project, ref)
-    facts = {
-        "version": version.ref,
-        "stages": ", ".join(version.stages),
-        "registered": f"{when(version.event.time)} UTC by {version.event.actor}",
-        "previous": manifest.previous,
-        "change": manifest.change,
-        "verdict": f"{manifest.verdict.decision}: {' '.join(manifest.verdict.reasons)}",
-        **{m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in manifest.metrics},
-        "data": f"{manifest.data.digest[:12]}, {manifest.data.rows:,} rows",
-        "period": " to ".join(manifest.data.period or ()),
-        "code": manifest.code.commit[:12],
-        "params": ", ".join(f"{k}={v}" for k, v in manifest.params.items()),
-        "run": manifest.run,
-        "assets": ", ".join(manifest.assets),
-    }
-    emit(manifest.model_dump(mode="json"), pairs(facts), as_json)
-
-
-@registry.command()
-def history(name: Model, as_json: Json = False) -> None:
-    """Show who did what, when and why.
-
-    Example: `mlops registry history employment`
-    """
-    from mlops.registry.api import history as events
-    from mlops.reporting.terminal import listing
-
-    project, _, _ = here()
-    rows = [
-        {
-            "at": when(event.time),
-            "event": EVENTS[event.kind].format(version=event.version, stage=event.stage),
-            "actor": event.actor,
-            "approver": event.trailers.get("Approver"),
-            "reason": event.trailers.get("Reason"),
-            "tag": event.tag,
-        }
-        for event in events(project, name)
-    ]
-    emit(rows, listing(rows, tuple(rows[0]) if rows else (), "Nothing has happened."), as_json)
+from mlops.cli.releases import here
 
 
 @app.command(rich_help_panel="Look")

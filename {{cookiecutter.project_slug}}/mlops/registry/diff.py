@@ -75,7 +75,7 @@ def _facts(m: Manifest, secret: set[str]) -> dict[tuple[str, str], Any]:
     sections: dict[str, dict[str, Any]] = {
         "model": {"owner": m.owner, "risk": m.risk, "size": model and f"{model.size:,} bytes"},
         "data": {
-            "digest": m.data.digest[:12],
+            "digest": m.data.digest,
             "rows": m.data.rows,
             "period": " to ".join(m.data.period or ()),
             "source": m.source,
@@ -83,9 +83,9 @@ def _facts(m: Manifest, secret: set[str]) -> dict[tuple[str, str], Any]:
             **{f"column {name}": kind for name, kind in m.columns.items()},
         },
         "code": {
-            "commit": m.code.commit[:12],
+            "commit": m.code.commit,
             "estimator": m.estimator,
-            "lock": m.environment.lock_sha256[:12],
+            "lock": m.environment.lock_sha256,
             "python": m.environment.python,
             "platform": m.environment.platform,
         },
