@@ -145,7 +145,9 @@ class World:
         decision, auc = changes.pop("decision", "promote"), changes.pop("auc", 0.9)
         if "snapshot" in changes:  # rows that no file here holds
             snapshot = snapshot.model_copy(update={"digest": changes["snapshot"], "files": ()})
-        metric = Metric(name="roc_auc", value=auc, low=auc - 0.1, high=auc + 0.05)
+        name = changes.pop("metric", "roc_auc")
+        metric = Metric(name=name, value=auc, low=auc - 0.1, high=auc + 0.05)
+        metric = metric.model_copy(update={"higher_is_better": name == "roc_auc"})
         tests = Evaluation(ok=True, rows=50, metrics=(metric,))
         if changes.pop("sensitive", False):
             (source / "model.yaml").write_text(f"{SPEC}risk: limited\nsensitive: [sex]\n")
