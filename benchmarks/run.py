@@ -160,7 +160,7 @@ def start_part(where: Path) -> list[str]:
 
 def registry_part(where: Path) -> list[str]:
     """Time the registry with many versions, against GTO on the same tags and git alone."""
-    from mlops.registry.tags import _FIELDS
+    from mlops.registry.tags import FIELDS
 
     gto = str(Path(sys.executable).with_name("gto"))
     empty = make_project(where / "registry0", make_rows(100))
@@ -168,7 +168,7 @@ def registry_part(where: Path) -> list[str]:
     columns: dict[str, list[str]] = {
         start: mlops("registry", "list"),
         "git for-each-ref": ["git", "for-each-ref", "refs/tags"],
-        "the same, with what list shows": ["git", "for-each-ref", f"--format={_FIELDS}"],
+        "the same, with what list shows": ["git", "for-each-ref", f"--format={FIELDS}"],
         "mlops registry list": mlops("registry", "list", "employment"),
         "mlops registry show": mlops("registry", "show", "employment@latest"),
         "mlops registry best": mlops("registry", "best", "employment"),

@@ -38,14 +38,14 @@ def best(
     rows = [
         {
             "version": version.ref,
-            "metric": figure.name,
-            "value": figure.value,
-            "low": figure.low,
-            "high": figure.high,
+            "metric": m.name,
+            "value": m.value,
+            "low": m.low,
+            "high": m.high,
             "stages": ", ".join(version.stages),
-            "data": manifest.data.digest[:12],
+            "data": digest[:12],
         }
-        for version, manifest, figure in ranked
+        for version, m, digest in ranked
     ]
     shown = [{**row, **{k: f"{row[k]:.4f}" for k in ("value", "low", "high")}} for row in rows]
     columns = tuple(rows[0]) if rows else ()

@@ -42,11 +42,11 @@ def history(project: Project, name: str) -> list[Event]:
 
 
 class Ranked(NamedTuple):
-    """A version by one of its metrics."""
+    """A version by one of its metrics; `data` is the digest of what it was trained on."""
 
     version: Version
-    manifest: Manifest
     metric: Metric
+    data: str
 
 
 def best(
@@ -71,7 +71,7 @@ def best(
     from mlops.registry.verify import manifests
     from mlops.registry.where import condition
 
-    test = condition(where, [*Manifest.model_fields, "decision"]) if where else lambda _: True
+    test = condition(where, [*Manifest.model_fields, "decision"]) if where else None
     model = known(read(project.root), name)
     found = [version for version in reversed(model.versions.values()) if version.active]
     if stage:
@@ -85,8 +85,8 @@ def best(
         figures = {figure.name: figure for figure in manifest.metrics}
         names |= dict.fromkeys(figures)
         metric = metric or next(iter(figures))
-        if metric in figures and test(manifest.model_dump(mode="json")):
-            ranked.append(Ranked(version, manifest, figures[metric]))
+        if metric in figures and (not test or test(manifest.model_dump(mode="json"))):
+            ranked.append(Ranked(version, figures[metric], manifest.data.digest))
     if metric and names and metric not in names:
         what, do = "no version has this metric", did_you_mean(metric, names)
         raise UsageError(what, key="--metric", found=metric, allowed=listed(names), do=do)

@@ -34,7 +34,7 @@ _GRAMMAR = {
     for kind, form in FORMS.items()
 }
 _TRAILER = re.compile(r"^\s*([A-Z][A-Za-z0-9-]*): (.*)$", re.MULTILINE)
-_FIELDS = (
+FIELDS = (
     "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(*objecttype)%00"
     "%(taggername)%00%(taggerdate:unix)%00%(contents:subject)%00%(contents:body)%00"
 )
@@ -203,7 +203,7 @@ def version_key(number: str) -> tuple[int, ...]:
 
 def read(root: Path) -> State:
     """Read the registry of a repository from its tags."""
-    cells = git(root, "for-each-ref", f"--format={_FIELDS}", "refs/tags").split("\0")
+    cells = git(root, "for-each-ref", f"--format={FIELDS}", "refs/tags").split("\0")
     events, foreign = [], []
     for at in range(0, len(cells) - 8, 8):
         tag, oid, commit, kind, tagger, seconds, subject, body = cells[at : at + 8]
