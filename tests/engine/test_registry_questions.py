@@ -188,22 +188,25 @@ def test_best_says_no_and_what_it_left_out(world: World, ask: Ask) -> None:
 def test_diff_shows_only_what_differs(world: World, ask: Ask) -> None:
     three(world)
     lines = ask("diff", "churn@v1.0.0", "churn@v1.0.1").stdout.splitlines()
-    assert lines[0].split() == ["WHAT", "v1.0.0", "v1.0.1", "CHANGE"]
-    assert [line.split("  ")[0] for line in lines[1:]] == [
-        "data: digest",
-        "code: commit",
-        "metrics: roc_auc",
+    assert lines[0].split() == ["WHAT", "churn@v1.0.0", "churn@v1.0.1", "CHANGE"]
+    assert [line.split() for line in lines[-1:]] == [
+        ["metrics.roc_auc", "0.9000", "0.9500", "+0.0500"]
     ]
-    assert lines[-1].endswith("+0.0500") and len({line.index("v1.0.1") for line in lines[:1]}) == 1
+    assert [line.split()[0] for line in lines[1:-1]] == [
+        "data.digest",
+        "data.files.models/churn/data/rows.csv",
+        "code.commit",
+    ]
     rows = data(ask("diff", "churn@production", "churn@latest", "--json"))
-    by = {(row["section"], row["what"]): row for row in rows}
-    assert by["parameters", "C"]["before"] == 1.0 and by["parameters", "C"]["after"] == 2.0
-    assert by["code", "files"]["after"] == "model.yaml"
-    assert by["model", "risk"]["after"] == "limited"
-    assert by["data", "column sex"]["after"] == "category"
-    assert by["fairness", "selection_rate by sex"]["after"] == 0.04
-    assert by["slices", "plan = basic"]["after"]["value"] == 0.92
-    assert by["metrics", "roc_auc"]["change"] == pytest.approx(-0.03)
+    by = {row["what"]: (row["before"], row["after"], row["change"]) for row in rows}
+    assert by["params.C"] == (1.0, 2.0, None)
+    assert by["code.files"] == (None, "model.yaml", None)
+    assert by["risk"] == ("minimal", "limited", None)
+    assert by["columns.sex"] == (None, "category", None)
+    assert by["fairness.selection_rate by sex"] == (None, 0.04, None)
+    assert by["slices.plan = basic"] == (None, 0.92, None)
+    assert by["metrics.roc_auc"] == (0.95, 0.92, pytest.approx(-0.03))
+    assert len(by["code.commit"][0]) == 40
     assert all(row["before"] != row["after"] for row in rows)
     same = ask("diff", "churn@v1.0.0", "v1.0.0")
     assert same.exit_code == 0 and "do not differ" in same.stdout
@@ -221,8 +224,8 @@ def test_diff_of_signatures_hides_what_became_sensitive_later(world: World, ask:
     world.build("two", signature=signature(older, sex("female"), PLAN), sensitive=True)
     world.register()
     answer = ask("diff", "churn@v1.0.0", "churn@v2.0.0")
-    assert "signature: age" in answer.stdout and "18 to 75" in answer.stdout
-    assert "signature: plan" in answer.stdout and "signature: sex" not in answer.stdout
+    assert "signature.features.age.high" in answer.stdout and "75.0" in answer.stdout
+    assert "signature.features.plan" in answer.stdout and "features.sex" not in answer.stdout
     assert "male" not in answer.output
 
 
@@ -250,15 +253,17 @@ def test_what_is_behind_a_version(world: World, ask: Ask) -> None:
     told = data(ask("lineage", "churn@production", "--json"))
     rows = world.root / "models" / MODEL / "data" / "rows.csv"
     assert told["version"] == "churn@v1.0.1" and told["stages"] == ["staging", "production"]
-    assert told["data"]["digest"] == sha256(rows.read_bytes())
-    assert told["data"]["files"][0]["sha256"] == sha256_file(rows)
-    assert told["code"]["commit"] == git(world.root, "rev-parse", "churn@v1.0.1^{commit}^")
-    assert (told["run"]["id"], told["run"]["pull_request"]) == ("run-2", 12)
+    assert told["data.digest"] == sha256(rows.read_bytes())
+    assert told["data.files.models/churn/data/rows.csv"] == sha256_file(rows)
+    assert told["code.commit"] == git(world.root, "rev-parse", "churn@v1.0.1^{commit}^")
+    assert (told["run.id"], told["run.pull_request"]) == ("run-2", 12)
     assert (told["previous"], told["next"]) == ("v1.0.0", ["v1.1.0"])
     assert told["same_data"] == ["v1.1.0"]
-    text = ask("lineage", "churn@production").stdout
-    assert "run-2" in text and "pull request 12" in text and "@carl" in text
-    assert data(ask("lineage", "churn@v1.0.0", "--json"))["run"] == {"id": "run-1"}
+    lines = [line.split() for line in ask("lineage", "churn@production").stdout.splitlines()]
+    assert ["run.pull_request", "12"] in lines and ["run.actor", "@carl"] in lines
+    assert ["data.digest", told["data.digest"][:12]] in lines
+    first = data(ask("lineage", "churn@v1.0.0", "--json"))
+    assert first["run.id"] == "run-1" and "run.actor" not in first
 
 
 def test_who_used_this_data(world: World, ask: Ask) -> None:
@@ -270,7 +275,7 @@ def test_who_used_this_data(world: World, ask: Ask) -> None:
     world.withdraw("v1.0.1")
     digest = sha256_file(rows)
     found = data(ask("lineage", digest[:10], "--json"))
-    assert [row["name"] for row in found] == ["churn@v1.1.0", "churn@v1.0.1", "churn run-2"]
+    assert [row["used_by"] for row in found] == ["churn@v1.1.0", "churn@v1.0.1", "run run-2"]
     nothing = ask("lineage", "0123456789")
     assert nothing.exit_code == 1 and "Nothing" in nothing.stdout
     assert ask("lineage", "churn").exit_code == 2
@@ -284,7 +289,7 @@ def test_a_file_that_went_into_a_snapshot(world: World, ask: Ask) -> None:
     run = record(world, "run-1").model_copy(update={"data": Snapshot.model_validate(raw)})
     append(world.project, run)
     (found,) = data(ask("lineage", "beefbeef", "--json"))
-    assert (found["kind"], found["data"]) == ("run", "models/churn/data/rows.csv")
+    assert (found["used_by"], found["data"]) == ("run run-1", "models/churn/data/rows.csv")
 
 
 def test_what_is_behind_a_prediction(world: World, ask: Ask) -> None:

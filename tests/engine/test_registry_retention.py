@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mlops.cli import app
 from mlops.errors import Refused
 from mlops.registry import tags
-from mlops.registry.retention import Kept, candidates, prune
+from mlops.registry.retention import candidates, prune
 from mlops.registry.stages import Act
 from mlops.registry.store import FolderStore
 from mlops.registry.tags import Event, parse, replay
@@ -43,8 +43,15 @@ def lived(world: World, *plan: tuple[str, str, float]) -> None:
 def may_go(world: World, newest: int, days: int) -> list[str]:
     model = tags.read(world.root).models[MODEL]
     there = world.store.list(MODEL)
-    found = candidates(world.project, model, Kept(newest, days), act(world), there)
+    found = candidates(model, "production", newest, world.now - DAY * days, there)
     return [version.number for version in found]
+
+
+def pruned(world: World, newest: int, days: int) -> list[str]:
+    by = act(world)
+    since = world.now - DAY * days
+    gone = prune(world.project, MODEL, newest, since, by, world.store)
+    return [version.number for version in gone]
 
 
 def test_what_stays(world: World) -> None:
@@ -73,8 +80,7 @@ def test_what_stays(world: World) -> None:
 def test_pruned_versions_are_a_record_without_files(world: World) -> None:
     lived(world, ("v1.0.0", "staging", 1), ("v1.0.0", "production", 1))
     world.now = NOW + DAY * 100
-    numbers = [v.number for v in prune(world.project, MODEL, Kept(2, 0), act(world), world.store)]
-    assert numbers == ["v1.1.0", "v1.2.0", "v1.3.0"]
+    assert pruned(world, 2, 0) == ["v1.1.0", "v1.2.0", "v1.3.0"]
     assert world.store.list(MODEL) == ["v1.0.0", "v1.4.0", "v1.5.0"]
     model = tags.read(world.root).models[MODEL]
     assert [e.tag for e in model.events[-3:]] == [f"churn@v1.{n}.0!" for n in (1, 2, 3)]
@@ -84,7 +90,7 @@ def test_pruned_versions_are_a_record_without_files(world: World) -> None:
     with pytest.raises(Refused, match="withdrawn"):
         fetch(world.project, version.ref)
     before = git(world.root, "tag")
-    assert list(prune(world.project, MODEL, Kept(2, 0), act(world), world.store)) == []
+    assert pruned(world, 2, 0) == []
     assert git(world.root, "tag") == before
     assert world.release("next") == "v1.6.0"
 
@@ -100,7 +106,7 @@ def test_files_of_what_was_withdrawn_go_but_not_those_of_what_served_lately(worl
     world.now = NOW + DAY * 100
     assert may_go(world, 9, 30) == ["v1.3.0"]
     assert may_go(world, 9, 1) == ["v1.0.0", "v1.3.0"]
-    list(prune(world.project, MODEL, Kept(9, 30), act(world), world.store))
+    pruned(world, 9, 30)
     assert world.store.list(MODEL) == ["v1.0.0", "v1.1.0", "v1.2.0", "v1.4.0", "v1.5.0"]
 
 
@@ -123,8 +129,8 @@ def test_killed_while_pruning(
     with monkeypatch.context() as patch:
         patch.setattr(FolderStore, "remove", remove)
         with pytest.raises(Killed):
-            list(prune(world.project, MODEL, Kept(2, 0), act(world), world.store))
-    list(prune(world.project, MODEL, Kept(2, 0), act(world), world.store))
+            pruned(world, 2, 0)
+    pruned(world, 2, 0)
     assert world.store.list(MODEL) == ["v1.0.0", "v1.4.0", "v1.5.0"]
     events = tags.read(world.root).models[MODEL].events
     assert sum(event.kind == "deregister" for event in events) == 3
@@ -144,8 +150,7 @@ def test_what_is_promoted_meanwhile_stays(world: World, monkeypatch: pytest.Monk
         return real(root, names)
 
     monkeypatch.setattr(objects, "claim", claim)
-    gone = list(prune(world.project, MODEL, Kept(1, 0), act(world), world.store))
-    assert "v1.2.0" not in [version.number for version in gone]
+    assert "v1.2.0" not in pruned(world, 1, 0)
     assert fetch(world.project, "churn@staging").version.number == "v1.2.0"
 
 
@@ -158,7 +163,7 @@ STEPS = st.lists(
 @settings(phases=[Phase.generate], suppress_health_check=list(HealthCheck), deadline=None)
 @given(steps=STEPS, newest=st.integers(0, 4), days=st.integers(0, 20))
 def test_never_what_serves_or_served_lately(
-    world: World, steps: list[tuple[Any, int, str]], newest: int, days: int
+    steps: list[tuple[Any, int, str]], newest: int, days: int
 ) -> None:
     """Against a slow second way to say it: who held production at each moment."""
     start = int(NOW.timestamp())
@@ -168,8 +173,7 @@ def test_never_what_serves_or_served_lately(
         events.append(event(name, start + 86_400 * (at + 1), f"c{number}"))
     model = replay(events).models[MODEL]
     there, now = list(model.versions), NOW + DAY * (len(steps) + 1)
-    by = Act("@ana", "prune", now)
-    going = candidates(world.project, model, Kept(newest, days), by, there)
+    going = candidates(model, "production", newest, now - DAY * days, there)
     gone = {version.number for version in going}
     for stage in ("staging", "production"):
         if stage in model.stages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from mlops.errors import Problem, UsageError, WorldError
 
@@ -55,16 +56,10 @@ def git_bytes(
     return done.stdout
 
 
-def git(
-    root: Path,
-    *arguments: str,
-    stdin: str | None = None,
-    env: dict[str, str] | None = None,
-    seconds: float | None = None,
-) -> str:
-    """Run a git command in `root` and return its output as text, without the last newline."""
+def git(root: Path, *arguments: str, stdin: str | None = None, **how: Any) -> str:
+    """Run a git command as `git_bytes` does; return text, without the last newline."""
     content = stdin.encode() if stdin is not None else None
-    out = git_bytes(root, *arguments, stdin=content, env=env, seconds=seconds)
+    out = git_bytes(root, *arguments, stdin=content, **how)
     return out.decode("utf-8", "replace").removesuffix("\n")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mlops.cli.context import Json, emit, leave, progress
 from mlops.cli.registry import figure, look, registry
 from mlops.cli.releases import Model
+from mlops.errors import Refused, UsageError
 
 _PREDICTION = re.compile(r"0[0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -21,9 +22,7 @@ def best(
     where: Annotated[
         str | None, typer.Option(help="Conditions: 'risk=minimal and metrics.accuracy>0.8'.")
     ] = None,
-    stage: Annotated[
-        str | None, typer.Option(help="Only what is or was in this stage of project.yaml.")
-    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Only what is or was in this stage.")] = None,
     as_json: Json = False,
 ) -> None:
     """Name the version with the best figure, and the next ones; 1 where none meets the conditions.
@@ -43,13 +42,13 @@ def best(
             "low": m.low,
             "high": m.high,
             "stages": ", ".join(version.stages),
-            "data": digest[:12],
+            "data": digest,
         }
         for version, m, digest in ranked
     ]
-    shown = [{**row, **{k: f"{row[k]:.4f}" for k in ("value", "low", "high")}} for row in rows]
+    shown = [{key: figure(value) for key, value in row.items()} for row in rows[:10]]
     columns = tuple(rows[0]) if rows else ()
-    emit(rows, listing(shown[:10], columns, "No version meets the conditions."), as_json)
+    emit(rows, listing(shown, columns, "No version meets the conditions."), as_json)
     if len({row["data"] for row in rows}) > 1:
         notes.append("these figures are of different data; the gate compares on the same rows")
     for note in notes:
@@ -72,24 +71,13 @@ def diff(
 
     before, after = (ref.replace("#", "@") for ref in (before, after))
     after = after if "@" in after else f"{before.split('@')[0]}@{after}"
-    old, new, found = do(look(), before, after)
-    same = old.model == new.model
-    heads = (old.number, new.number) if same else (old.ref, new.ref)
-    rows = []
-    for row in found:
-        change = None if row.change is None else f"{row.change:+.4f}"
-        cells = [figure(value) for value in (row.before, row.after)]
-        if row.what in ("digest", "commit", "lock"):
-            cells = [cell[:12] for cell in cells]
-        rows.append([f"{row.section}: {row.what}", *cells, change])
-    text = table(rows, ("what", *heads, "change"))
-    text = text if rows else f"{old.ref} and {new.ref} do not differ."
-    emit([_plain(row._asdict()) for row in found], text, as_json)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a difference as data."""
-    return {k: v.model_dump() if hasattr(v, "model_dump") else v for k, v in row.items()}
+    old, new, rows = do(look(), before, after)
+    shown = []
+    for row in rows:
+        change = None if row["change"] is None else f"{row['change']:+.4f}"
+        shown.append([row["what"], figure(row["before"]), figure(row["after"]), change])
+    text = table(shown, ("what", old.ref, new.ref, "change"))
+    emit(rows, text if rows else f"{old.ref} and {new.ref} do not differ.", as_json)
 
 
 @registry.command()
@@ -103,22 +91,21 @@ def lineage(
 
     Example: `mlops registry lineage employment@production`
     """
-    from mlops.errors import Refused, UsageError
     from mlops.registry import api
     from mlops.reporting.terminal import listing, pairs
+    from mlops.serving.log import find
 
     project = look()
     if re.fullmatch("[0-9a-f]{6,64}", what):
         rows = api.users(project, what)
-        columns = ("kind", "name", "stages", "data", "rows")
-        shown = [{**row, "stages": ", ".join(row["stages"])} for row in rows]
-        emit(rows, listing(shown, columns, "Nothing that is recorded used such data."), as_json)
+        text = listing(
+            rows, ("used_by", "data", "rows"), "Nothing that is recorded used such data."
+        )
+        emit(rows, text, as_json)
         leave(bool(rows))
         return
     asked, ref = {}, what
     if _PREDICTION.fullmatch(what):
-        from mlops.serving.log import find
-
         if not (said := find(project.state, what)):
             raise Refused("this prediction is not in the log", file=str(project.state), found=what)
         asked = {"prediction": what, "answered": said["at"]}
@@ -126,28 +113,5 @@ def lineage(
     elif "@" not in what and "#" not in what:
         allowed = "MODEL@VERSION, six letters of a data digest or more, or the id of a prediction"
         raise UsageError("not something that has a lineage", found=what, allowed=allowed)
-    told = api.lineage(project, ref)
-    emit({**asked, **told}, pairs({**asked, **_lineage(told)}), as_json)
-
-
-def _lineage(told: dict[str, Any]) -> dict[str, str]:
-    """Return a lineage as one line each."""
-    data, run = told["data"], told["run"]
-    period = f", {' to '.join(data['period'])}" if data["period"] else ""
-    pull = f"pull request {run['pull_request']}" if run.get("pull_request") else None
-    by = [run["id"], run.get("started"), run.get("actor"), pull, run.get("run_url")]
-    return {
-        "version": told["version"],
-        "stages": ", ".join(told["stages"]),
-        "data": f"{data['digest'][:12]}, {data['rows']:,} rows{period}",
-        "source": data["source"],
-        **{file["path"]: file["sha256"] for file in data["files"]},
-        "code": told["code"]["commit"],
-        "lock": told["environment"]["lock_sha256"],
-        "python": told["environment"]["python"],
-        "run": ", ".join(str(part) for part in by if part),
-        "registered by": told["registered_by"],
-        "previous": told["previous"] or "",
-        "next": ", ".join(told["next"]),
-        "on the same data": ", ".join(told["same_data"]),
-    }
+    told = {**asked, **api.lineage(project, ref)}
+    emit(told, pairs({key: figure(value) for key, value in told.items()}), as_json)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -35,12 +36,11 @@ def look() -> Any:
 
 
 def figure(value: Any) -> str:
-    """Return a metric, a figure or a text for people."""
-    if isinstance(value, float):
-        return f"{value:.4f}".rstrip("0").rstrip(".")
-    if hasattr(value, "low"):
-        return f"{value.value:.4f} ({value.low:.4f} to {value.high:.4f})"
-    return "" if value is None else str(value)
+    """Return a value for people: figures with four decimals, digests by their first letters."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    text = f"{value:.4f}" if isinstance(value, float) else "" if value is None else str(value)
+    return text[:12] if re.fullmatch("[0-9a-f]{40,64}", text) else text
 
 
 @registry.command("list")
@@ -108,7 +108,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
         "previous": manifest.previous,
         "change": manifest.change,
         "verdict": f"{manifest.verdict.decision}: {' '.join(manifest.verdict.reasons)}",
-        **{m.name: figure(m) for m in manifest.metrics},
+        **{m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in manifest.metrics},
         "data": f"{manifest.data.digest[:12]}, {manifest.data.rows:,} rows",
         "source": manifest.source,
         "period": " to ".join(manifest.data.period or ()),
@@ -179,27 +179,24 @@ def prune(
     Example: `mlops registry prune employment --keep 10 --days 90`
     """
     from mlops.cli.context import Context, release_store
-    from mlops.registry.retention import Kept, candidates
-    from mlops.registry.retention import prune as do
+    from mlops.registry import retention
     from mlops.registry.stages import Act
     from mlops.registry.tags import known, read
 
     project, who, now = here(actor)
     if not yes:
         look()
-    state, store = read(project.root), release_store(project)
-    reason, run = f"prune: keep {keep}, {days} days", Context.here(project.root).run_url
-    kept, act = Kept(keep, days), Act(who, reason, now, run=run)
-    models = [known(state, name)] if name else list(state.models.values())
+    state, store, since = read(project.root), release_store(project), now - timedelta(days=days)
+    run, last = Context.here(project.root).run_url, project.spec.stages[-1].name
+    act = Act(who, f"keep {keep}, and what was in {last} within {days} days", now, run=run)
     gone = []
-    for model in models:
+    for model in [known(state, name)] if name else state.models.values():
         if yes:
-            for version in do(project, model.name, kept, act, store):
-                progress()(f"removed {version.ref}")
-                gone.append(version.ref)
+            done = retention.prune(project, model.name, keep, since, act, store)
         else:
             there = store.list(model.name)
-            gone += [v.ref for v in candidates(project, model, kept, act, there)]
-    said = "gone" if yes else "may go: add --yes"
-    text = "\n".join([*gone, f"{len(gone)} versions {said}"]) if gone else "Nothing has to go."
+            done = iter(retention.candidates(model, last, keep, since, there))
+        gone += [version.ref for version in done]
+    said = f"{len(gone)} versions {'are gone' if yes else 'may go: add --yes'}"
+    text = "\n".join([*gone, said]) if gone else "Nothing has to go."
     emit({"versions": gone, "done": yes}, text, as_json)

@@ -78,15 +78,15 @@ def best(
         was = {e.version for e in model.events if (e.kind, e.stage) == ("assign", stage)}
         found = [version for version in found if version.number in was]
     ranked, notes, names = [], [], dict[str, None]()
-    for version, manifest in manifests(project.root, found):
+    for number, manifest in manifests(project.root, found):
         if isinstance(manifest, Refused):
-            notes.append(f"{version.ref} is left out: {manifest.problems[0].what}")
+            notes.append(f"{name}@{number} is left out: {manifest.problems[0].what}")
             continue
         figures = {figure.name: figure for figure in manifest.metrics}
         names |= dict.fromkeys(figures)
         metric = metric or next(iter(figures))
         if metric in figures and (not test or test(manifest.model_dump(mode="json"))):
-            ranked.append(Ranked(version, figures[metric], manifest.data.digest))
+            ranked.append(Ranked(model.versions[number], figures[metric], manifest.data.digest))
     if metric and names and metric not in names:
         what, do = "no version has this metric", did_you_mean(metric, names)
         raise UsageError(what, key="--metric", found=metric, allowed=listed(names), do=do)
@@ -99,29 +99,27 @@ def best(
 
 def lineage(project: Project, ref: str) -> dict[str, Any]:
     """Return what is behind a version, and what came after it."""
+    from mlops.registry.diff import facts
     from mlops.registry.journal import records
     from mlops.registry.verify import manifests
 
     state = read(project.root)
     version = resolve(state, ref)
-    others = {}
-    for other, manifest in manifests(project.root, state.model(version.model).versions.values()):
-        if not isinstance(manifest, Refused):
-            others[other.number] = manifest
-        elif other is version:
-            raise manifest
-    m = others.pop(version.number)
+    every = dict(manifests(project.root, state.model(version.model).versions.values()))
+    m = every.pop(version.number)
+    if isinstance(m, Refused):
+        raise m
+    others = {number: o for number, o in every.items() if not isinstance(o, Refused)}
+    behind = ("source", "data", "code", "environment")
     run = next((r for r in records(project, m.model) if r.id == m.run), None)
-    told = ("id", "started", "outcome", "actor", "pull_request", "run_url")
+    told = {"id", "started", "outcome", "actor", "pull_request", "run_url"}
+    ran = run.model_dump(mode="json", include=told) if run else {"id": m.run}
     return {
         "version": version.ref,
         "stages": list(version.stages),
         "registered_by": version.event.actor,
-        "data": m.data.model_dump(mode="json", include={"digest", "rows", "period", "files"})
-        | {"source": m.source},
-        "code": m.code.model_dump(mode="json"),
-        "environment": m.environment.model_dump(mode="json"),
-        "run": run.model_dump(mode="json", include=set(told)) if run else {"id": m.run},
+        **{k: v for k, v in facts(project, m).items() if k.startswith(behind)},
+        **{f"run.{key}": value for key, value in ran.items()},
         "previous": m.previous,
         "next": [number for number, o in others.items() if o.previous == version.number],
         "same_data": [n for n, o in others.items() if o.data.digest == m.data.digest],
@@ -139,24 +137,16 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
     from mlops.registry.journal import records
     from mlops.registry.verify import manifests
 
-    every = versions(read(project.root), everything=True)
-    found = [
-        {"kind": "version", "name": version.ref, "stages": list(version.stages), **match}
-        for version, m in manifests(project.root, every)
-        if not isinstance(m, Refused) and (match := _match(m.data, digest))
-    ]
-    return found + [
-        {"kind": "run", "name": f"{run.model} {run.id}", "stages": [], **match}
-        for run in records(project)
-        if run.data and (match := _match(run.data, digest))
-    ]
-
-
-def _match(data: Any, digest: str) -> dict[str, Any]:
-    """Return which snapshot or file a digest is of, nothing where it is of another."""
-    named = {"the whole snapshot": data.digest} | {file.path: file.sha256 for file in data.files}
-    hit = next((what for what, full in named.items() if full.startswith(digest)), None)
-    return {"data": hit, "digest": data.digest, "rows": data.rows} if hit else {}
+    out = []
+    for model in read(project.root).models.values():
+        known = manifests(project.root, reversed(model.versions.values()))
+        made = {f"{model.name}@{n}": m.data for n, m in known if not isinstance(m, Refused)}
+        runs = {f"run {run.id}": run.data for run in records(project, model.name) if run.data}
+        for name, data in {**made, **runs}.items():
+            digests = {"all rows": data.digest, **{file.path: file.sha256 for file in data.files}}
+            if hit := [what for what, full in digests.items() if full.startswith(digest)]:
+                out.append({"used_by": name, "data": hit[0], "rows": data.rows})
+    return out
 
 
 # -- what is odd ----------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
-"""What differs between two versions: data, code, parameters, metrics, slices and signature."""
+"""What versions are made of, by the paths that conditions know, and in what two of them differ."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlops.errors import UsageError, listed
 from mlops.git import GitError, git
@@ -11,114 +12,75 @@ from mlops.project import Project
 from mlops.registry.manifest import Manifest
 from mlops.registry.tags import Version, read, resolve
 from mlops.registry.verify import manifest_of
-from mlops.results import Feature
 
-_SECTIONS = ("model", "data", "code", "parameters", "metrics", "slices", "fairness", "signature")
 _FIGURES = ("metrics", "slices", "fairness")
-
-
-class Difference(NamedTuple):
-    """One line in which two versions differ; `change` is that of a figure."""
-
-    section: str
-    what: str
-    before: Any
-    after: Any
-    change: float | None = None
-
-
-def diff(project: Project, one: str, other: str) -> tuple[Version, Version, list[Difference]]:
-    """Return two versions and in what they differ."""
-    state = read(project.root)
-    pair = resolve(state, one), resolve(state, other)
-    before, after = (manifest_of(project.root, version)[0] for version in pair)
-    secret = hidden(project, before, after)
-    old, new = _facts(before, secret), _facts(after, secret)
-    if files := _changed(project, before, after):
-        new["code", "files"] = files
-    rows = []
-    for key in dict.fromkeys([*old, *new]):
-        a, b = old.get(key), new.get(key)
-        if a != b:
-            x, y = _figure(key[0], a), _figure(key[0], b)
-            change = None if x is None or y is None else y - x
-            rows.append(Difference(*key, a, b, change))
-    return *pair, sorted(rows, key=lambda row: _SECTIONS.index(row.section))
-
-
-def hidden(project: Project, *manifests: Manifest) -> set[str]:
-    """Return the columns whose values nobody may see: by the manifests and by model.yaml now."""
-    out = {column for manifest in manifests for column in manifest.sensitive}
-    with suppress(UsageError):  # the folder may be gone
-        out |= {c for manifest in manifests for c in project.model(manifest.model).sensitive}
-    return out
+_SECTIONS = ["owner", "risk", "source", "columns", "data", "code", "environment", "estimator"]
+_SECTIONS += ["params", "seed", *_FIGURES, "signature"]
 
 
 def public(project: Project, manifest: Manifest) -> dict[str, Any]:
-    """Return a manifest as data, without what it says of the values of hidden columns."""
-    out, secret = manifest.model_dump(mode="json", by_alias=True), hidden(project, manifest)
+    """Return a manifest as data, without what it says of the values of sensitive columns.
+
+    Sensitive is what was so at registration, and what model.yaml says now.
+    """
+    hidden = set(manifest.sensitive)
+    with suppress(UsageError):  # the folder may be gone
+        hidden |= set(project.model(manifest.model).sensitive)
+    out = manifest.model_dump(mode="json", by_alias=True)
     for feature in out["signature"]["features"]:
-        if feature["name"] in secret:
+        if feature["name"] in hidden:
             feature |= {"low": None, "high": None, "categories": None}
+    out["slices"] = [part for part in out["slices"] if part["column"] not in hidden]
     return out
 
 
-def _figure(section: str, value: Any) -> float | None:
-    """Return what a difference can be taken of."""
-    known = section in _FIGURES and value is not None
-    return float(getattr(value, "value", value)) if known else None
+def facts(project: Project, manifest: Manifest) -> dict[str, Any]:
+    """Return what a version is made of, such as ``metrics.roc_auc``; nothing that is empty."""
+    out = public(project, manifest)
+    out["metrics"] = {m["name"]: m["value"] for m in out["metrics"]}
+    out["slices"] = {f"{s['column']} = {s['value']}": s["metric"]["value"] for s in out["slices"]}
+    out["fairness"] = {f"{f['metric']} by {f['column']}": f["difference"] for f in out["fairness"]}
+    out["data"]["files"] = {file["path"]: file["sha256"] for file in out["data"]["files"]}
+    known = {section: out[section] for section in _SECTIONS}
+    return {path: value for path, value in _flat(known) if value not in (None, "")}
 
 
-def _facts(m: Manifest, secret: set[str]) -> dict[tuple[str, str], Any]:
-    """Return what a version is made of, by section and name; figures as metrics or floats."""
-    model = m.assets.get("model.skops")
-    sections: dict[str, dict[str, Any]] = {
-        "model": {"owner": m.owner, "risk": m.risk, "size": model and f"{model.size:,} bytes"},
-        "data": {
-            "digest": m.data.digest,
-            "rows": m.data.rows,
-            "period": " to ".join(m.data.period or ()),
-            "source": m.source,
-            "files": listed(file.path for file in m.data.files),
-            **{f"column {name}": kind for name, kind in m.columns.items()},
-        },
-        "code": {
-            "commit": m.code.commit,
-            "estimator": m.estimator,
-            "lock": m.environment.lock_sha256,
-            "python": m.environment.python,
-            "platform": m.environment.platform,
-        },
-        "parameters": {**m.params, "seed": m.seed, "threshold": m.signature.threshold},
-        "metrics": {metric.name: metric for metric in m.metrics},
-        "slices": {f"{s.column} = {s.value}": s.metric for s in m.slices if s.column not in secret},
-        "fairness": {f"{f.metric} by {f.column}": f.difference for f in m.fairness},
-        "signature": {
-            **{key: getattr(m.signature, key) for key in ("task", "target", "positive")},
-            "classes": listed(m.signature.classes),
-            **{f.name: _feature(f, f.name in secret) for f in m.signature.features},
-        },
-    }
-    pairs = [((part, k), v) for part, facts in sections.items() for k, v in facts.items()]
-    return {key: value for key, value in pairs if value not in (None, "")}
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield what a document holds by its path, lists of plain values as one text."""
+    if isinstance(value, list):
+        named = {x["name"]: x for x in value if isinstance(x, dict) and "name" in x}
+        value = named or ", ".join(map(str, value))
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{path}.{key}" if path else key)
+    else:
+        yield path, value
 
 
-def _feature(f: Feature, hidden: bool) -> str:
-    """Return what a model takes as a feature, as one text."""
-    parts = [f.kind, "may be missing" if f.missing else ""]
-    if f.low is not None and f.high is not None and not hidden:
-        parts.append(f"{f.low:g} to {f.high:g}")
-    if f.categories and not hidden:
-        parts.append(listed(f.categories, 4))
-    return ", ".join(part for part in parts if part)
+def diff(project: Project, one: str, other: str) -> tuple[Version, Version, list[dict[str, Any]]]:
+    """Return two versions, and a row for each fact that is not the same in both."""
+    state = read(project.root)
+    pair = resolve(state, one), resolve(state, other)
+    before, after = (manifest_of(project.root, version)[0] for version in pair)
+    old, new = facts(project, before), facts(project, after)
+    if files := _changed(project, before, after):
+        new["code.files"] = files
+    rows: list[dict[str, Any]] = []
+    for path in sorted({**old, **new}, key=lambda path: _SECTIONS.index(path.split(".")[0])):
+        a, b = old.get(path), new.get(path)
+        if a != b:
+            change = None
+            if path.startswith(_FIGURES) and a is not None and b is not None:
+                change = b - a
+            rows.append({"what": path, "before": a, "after": b, "change": change})
+    return *pair, rows
 
 
 def _changed(project: Project, before: Manifest, after: Manifest) -> str:
     """Return which files of the model differ between two commits, as far as they are here."""
     folder, commits = f"models/{after.model}", (before.code.commit, after.code.commit)
     out = ""
-    if before.model == after.model:
-        with suppress(GitError):  # in a shallow clone, say
-            out = git(project.root, "diff", "--relative", "--name-only", *commits, "--", folder)
+    with suppress(GitError):  # in a shallow clone, say
+        out = git(project.root, "diff", "--relative", "--name-only", *commits, "--", folder)
     names = (line.removeprefix(f"{folder}/") for line in out.splitlines())
     return listed(name for name in names if not name.startswith("data/"))

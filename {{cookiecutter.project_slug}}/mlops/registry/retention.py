@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import NamedTuple
+from datetime import datetime
 
 from mlops.project import Project
 from mlops.registry import stages, tags
@@ -17,52 +16,44 @@ from mlops.registry.store import ReleaseStore
 from mlops.registry.tags import ModelState, State, Version
 
 
-class Kept(NamedTuple):
-    """How much stays: the newest versions, and what was in the last stage within some days."""
-
-    newest: int
-    days: int
-
-
 def candidates(
-    project: Project, model: ModelState, keep: Kept, act: Act, there: list[str]
+    model: ModelState, last: str, newest: int, since: datetime, there: list[str]
 ) -> list[Version]:
     """Return what may go of a model, oldest first.
 
-    Never what is in a stage, would come back into one by a rollback, or was in the last stage of
-    project.yaml within the days. `there` is what the store holds: of a version that was withdrawn
-    already only the files are left to go.
+    Never what is in a stage, would come back into one by a rollback, was in the `last` stage since
+    then, or is among so many of the newest. `there` is what the store holds: of a version that
+    was withdrawn already only the files are left to go.
     """
-    since = (act.now - timedelta(days=keep.days)).timestamp()
-    left = _left(model, project.spec.stages[-1].name)
-    active = [version for version in model.versions.values() if version.active]
-    stays = {version.number for version in active[len(active) - min(keep.newest, len(active)) :]}
+    left = _left(model, last)
+    active = [version.number for version in model.versions.values() if version.active]
+    stays = set(active[max(len(active) - newest, 0) :])
     for stage in model.trails:
         stays |= {v.number for v in (model.stages.get(stage), model.before(stage)) if v}
     return [
         version
         for number, version in model.versions.items()
         if number not in stays
-        and left.get(number, -math.inf) < since
+        and left.get(number, -math.inf) < since.timestamp()
         and (version.active or number in there)
     ]
 
 
 def prune(
-    project: Project, name: str, keep: Kept, act: Act, store: ReleaseStore
+    project: Project, name: str, newest: int, since: datetime, act: Act, store: ReleaseStore
 ) -> Iterator[Version]:
     """Let what may go, go; yields each version when its files are gone."""
-    there = store.list(name)
+    there, last = store.list(name), project.spec.stages[-1].name
 
     def decide(state: State) -> tuple[Assigned, list[Step]]:
         model = tags.known(state, name)
-        gone = [v for v in candidates(project, model, keep, act, there) if v.active]
+        gone = [v for v in candidates(model, last, newest, since, there) if v.active]
         steps = [Step("deregister", v, f"Withdraw {v.ref}: pruned") for v in gone]
         return Assigned(next(iter(model.versions.values()))), steps
 
     stages.write(project, act, decide)
     model = tags.known(tags.read(project.root), name)
-    for version in candidates(project, model, keep, act, there):
+    for version in candidates(model, last, newest, since, there):
         if not version.active:
             store.remove(name, version.number)
             yield version

@@ -93,17 +93,15 @@ def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
     return _verified(version, *contents(root, _objects(version)))
 
 
-def manifests(
-    root: Path, versions: Iterable[Version]
-) -> Iterator[tuple[Version, Manifest | Refused]]:
-    """Yield the verified manifest of each version, or why it has none; git is asked once."""
+def manifests(root: Path, versions: Iterable[Version]) -> Iterator[tuple[str, Manifest | Refused]]:
+    """Yield number and verified manifest of each version, or why it has none; git is asked once."""
     asked = list(versions)
     found = iter(contents(root, (name for version in asked for name in _objects(version))))
     for version, parts in zip(asked, zip(found, found, found, strict=True), strict=True):
         try:
-            yield version, _verified(version, *parts)[0]
+            yield version.number, _verified(version, *parts)[0]
         except Refused as error:
-            yield version, error
+            yield version.number, error
 
 
 def _objects(version: Version) -> tuple[str, str, str]:
