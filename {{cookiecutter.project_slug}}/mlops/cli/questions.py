@@ -66,7 +66,7 @@ def diff(
 
     Example: `mlops registry diff employment@v1.1.0 employment@v1.2.0`
     """
-    from mlops.registry.diff import diff as do
+    from mlops.registry.api import diff as do
     from mlops.reporting.terminal import table
 
     before, after = (ref.replace("#", "@") for ref in (before, after))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ import typer
 from mlops.cli import app
 from mlops.cli.context import Json, emit, progress
 from mlops.cli.releases import Actor, Model, Ref, here
+from mlops.reporting.words import EVENTS, when
 
 registry = typer.Typer(no_args_is_help=True, help="Versions and stages.")
 app.add_typer(registry, name="registry", rich_help_panel="Look")
@@ -27,7 +27,6 @@ def look() -> Any:
 
     project, _, _ = here()
     require_repository(project.root)
-    gc.freeze()  # else collecting among thousands of tags walks through all that was imported too
     try:
         sync(project.root, _SECONDS)
     except WorldError:
@@ -67,7 +66,7 @@ def registry_list(
             {
                 "version": version.ref,
                 "stages": ", ".join(version.stages) if version.active else "withdrawn",
-                "registered": _when(version.event.time),
+                "registered": when(version.event.time),
                 "by": said.get("Actor") or version.event.tagger,
                 "reason": said.get("Reason"),
             }
@@ -83,18 +82,14 @@ def registry_list(
             progress()(f"note: {note}")
 
 
-def _when(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "minutes")[:16]
-
-
 @registry.command()
 def show(ref: Ref, as_json: Json = False) -> None:
     """Show one version: metrics, data, code, verdict, assets.
 
     Example: `mlops registry show employment@production`
     """
+    from mlops.registry.api import public
     from mlops.registry.api import show as do
-    from mlops.registry.diff import public
     from mlops.reporting.terminal import pairs
 
     project = look()
@@ -102,7 +97,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
     facts = {
         "version": version.ref,
         "stages": ", ".join(version.stages) if version.active else "withdrawn",
-        "registered": f"{_when(version.event.time)} UTC by {version.event.actor}",
+        "registered": f"{when(version.event.time)} UTC by {version.event.actor}",
         "owner": manifest.owner,
         "risk": manifest.risk,
         "previous": manifest.previous,
@@ -133,11 +128,10 @@ def history(name: Model, as_json: Json = False) -> None:
     rows = []
     for event in events(look(), name):
         said = event.trailers
-        kind = said.get("Decision") or event.kind
         rows.append(
             {
-                "at": _when(event.time),
-                "event": _EVENTS[kind].format(version=event.version, stage=event.stage),
+                "at": when(event.time),
+                "event": EVENTS[event.decision].format(version=event.version, stage=event.stage),
                 "actor": event.actor,
                 "approver": said.get("Approver"),
                 "reason": said.get("Reason"),
@@ -147,16 +141,6 @@ def history(name: Model, as_json: Json = False) -> None:
         )
     columns = tuple(rows[0])[:-1] if rows else ()
     emit(rows, listing(rows, columns, "Nothing has happened."), as_json)
-
-
-_EVENTS = {
-    "register": "registered {version}",
-    "deregister": "withdrew {version}",
-    "assign": "put {version} into {stage}",
-    "unassign": "took {version} out of {stage}",
-    "reject": "rejected {version} for {stage}",
-    "deprecate": "retired the model",
-}
 
 
 @registry.command()

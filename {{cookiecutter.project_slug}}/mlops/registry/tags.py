@@ -65,6 +65,12 @@ class Event(NamedTuple):
         return {key: text.strip() for key, text in _TRAILER.findall(last)}
 
     @property
+    def decision(self) -> str:
+        """What was decided: the kind, or ``reject``, for which GTO has no tag of its own."""
+        no = self.kind == "unassign" and self.trailers.get("Decision") == "reject"
+        return "reject" if no else self.kind
+
+    @property
     def actor(self) -> str:
         """Who did it, as the trailer says; for foreign tags the tagger."""
         return self.trailers.get("Actor") or self.tagger
@@ -144,7 +150,7 @@ class ModelState:
                 self.rejected.pop(place, None)
             else:
                 trail[:] = [held for held in trail if held != number]
-                if event.trailers.get("Decision") == "reject":
+                if event.decision == "reject":
                     self.rejected[place] = event
         self.deprecated = event.kind == "deprecate"
         self.events.append(event)
