@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from mlops.cli import app
 from mlops.errors import MlopsError, Refused, UsageError
 from mlops.registry import tags
 from mlops.registry.verify import fetch
@@ -241,6 +244,43 @@ def test_unknown_names(world: World, verb: str) -> None:
         world.release("one")
         with pytest.raises(UsageError, match=r"v1\.0\.0"):
             act()
+
+
+# -- as a user says it ----------------------------------------------------------------------------
+
+
+def test_the_verbs_say_what_they_did_and_why_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(world, "one", "two")
+    monkeypatch.chdir(world.root)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(world.now.timestamp()) + 60))
+
+    def mlops(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, list(arguments), prog_name="mlops")
+        assert "Traceback" not in result.output and "defect of mlops" not in result.output
+        return result.exit_code, result.output.strip()
+
+    no = ("reject", "churn@production", "production", "--actor", "@ben")
+    assert mlops(*no)[0] == 2, "somebody who rejects says why"
+    assert mlops(*no, "-m", "unfair") == (
+        0,
+        "churn@v1.1.0 is rejected for production; v1.0.0 is in it",
+    )
+    again = mlops("reject", "churn@v1.1.0", "production", "-m", "unfair", "--json")
+    assert json.loads(again[1]) == {"version": "churn@v1.1.0", "created": False}
+    code, text = mlops("promote", "churn@v1.1.0", "production")
+    assert code == 1 and "was rejected for production by @ben" in text and "unfair" in text
+    code, text = mlops("promote", "churn@v1.1.0", "production", "--again", "-m", "mended")
+    assert code == 0 and text == "churn@v1.1.0 is now in production (before: v1.0.0)"
+    code, text = mlops("withdraw", "churn@v1.1.0", "-m", "x")
+    assert code == 1 and "churn@v1.1.0 is in staging, production" in text
+    for key, value in {"SERVER_URL": "https://x", "REPOSITORY": "a/b", "RUN_ID": "7"}.items():
+        monkeypatch.setenv(f"GITHUB_{key}", value)
+    assert mlops("withdraw", "churn@v1.0.0", "-m", "x") == (0, "churn@v1.0.0 is withdrawn")
+    assert state(world).events[-1].trailers["Run"] == "https://x/a/b/actions/runs/7"
+    assert mlops("deprecate", "churn", "-m", "x") == (0, "churn is retired")
+    assert mlops("deprecate", "churn", "-m", "x") == (0, "churn was retired already")
 
 
 # -- whole or not at all ------------------------------------------------------------------------
