@@ -172,10 +172,11 @@ def claim(root: Path, tags: Mapping[str, str]) -> bool:
     return True
 
 
-def _present(root: Path, refs: Iterable[str]) -> dict[str, str]:
+def _present(root: Path, refs: Mapping[str, str]) -> dict[str, str]:
     """Return those of some refs that are there, and what they point to."""
-    lines = git(root, "for-each-ref", "--format=%(refname) %(objectname)", *refs).splitlines()
-    return dict(line.split(" ") for line in lines)
+    lines = git(root, "for-each-ref", "--format=%(objectname) %(refname)", *refs).splitlines()
+    found = (line.split(" ") for line in lines)  # and what lies below such a name
+    return {ref: oid for oid, ref in found if ref in refs}
 
 
 def sync(root: Path, seconds: float | None = None) -> None:
