@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mlops.cli.context import Json, emit, leave, progress
-from mlops.cli.registry import figure, look, registry
+from mlops.cli.look import figure, look, registry
 from mlops.cli.releases import Model
 from mlops.errors import Refused, UsageError
 

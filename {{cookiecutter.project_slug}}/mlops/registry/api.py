@@ -180,7 +180,7 @@ def _changed(project: Project, before: Manifest, after: Manifest) -> str:
 
 def lineage(project: Project, ref: str) -> dict[str, Any]:
     """Return what is behind a version, and what came after it."""
-    from mlops.registry.journal import records
+    from mlops.registry.journal import runs
     from mlops.registry.verify import manifests
 
     state = read(project.root)
@@ -191,15 +191,14 @@ def lineage(project: Project, ref: str) -> dict[str, Any]:
         raise m
     others = {number: o for number, o in every.items() if not isinstance(o, Refused)}
     behind = ("source", "data", "code", "environment")
-    run = next((r for r in records(project, m.model) if r.id == m.run), None)
-    told = {"id", "started", "outcome", "actor", "pull_request", "run_url"}
-    ran = run.model_dump(mode="json", include=told) if run else {"id": m.run}
+    run = next((r for r in runs(project, m.model) if r["id"] == m.run), {"id": m.run})
+    told = ("id", "started", "outcome", "actor", "pull_request", "run_url")
     return {
         "version": version.ref,
         "stages": list(version.stages),
         "registered_by": version.event.actor,
         **{k: v for k, v in facts(project, m).items() if k.startswith(behind)},
-        **{f"run.{key}": value for key, value in ran.items()},
+        **{f"run.{key}": run[key] for key in told if key in run},
         "previous": m.previous,
         "next": [number for number, o in others.items() if o.previous == version.number],
         "same_data": [n for n, o in others.items() if o.data.digest == m.data.digest],
@@ -214,18 +213,21 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
     digest : str
         Of a snapshot or of one of its files; the first letters are enough.
     """
-    from mlops.registry.journal import records
+    from mlops.registry.journal import runs
     from mlops.registry.verify import manifests
 
     out = []
     for model in read(project.root).models.values():
         every = manifests(project.root, reversed(model.versions.values()))
-        made = {f"{model.name}@{n}": m.data for n, m in every if not isinstance(m, Refused)}
-        runs = {f"run {run.id}": run.data for run in records(project, model.name) if run.data}
-        for name, data in {**made, **runs}.items():
-            digests = {"all rows": data.digest, **{file.path: file.sha256 for file in data.files}}
+        found = [(f"{model.name}@{n}", m.data) for n, m in every if not isinstance(m, Refused)]
+        used = {name: data.model_dump(mode="json") for name, data in found}
+        known = (run for run in runs(project, model.name) if run.get("data"))
+        used |= {f"run {run['id']}": run["data"] for run in known}
+        for name, data in used.items():
+            digests = {"all rows": data["digest"]}
+            digests |= {file["path"]: file["sha256"] for file in data["files"]}
             if hit := [what for what, full in digests.items() if full.startswith(digest)]:
-                out.append({"used_by": name, "data": hit[0], "rows": data.rows})
+                out.append({"used_by": name, "data": hit[0], "rows": data["rows"]})
     return out
 
 
