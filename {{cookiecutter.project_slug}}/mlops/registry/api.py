@@ -221,8 +221,8 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
         every = manifests(project.root, reversed(model.versions.values()))
         found = [(f"{model.name}@{n}", m.data) for n, m in every if not isinstance(m, Refused)]
         used = {name: data.model_dump(mode="json") for name, data in found}
-        known = (run for run in runs(project, model.name) if run.get("data"))
-        used |= {f"run {run['id']}": run["data"] for run in known}
+        ran = (run for run in runs(project, model.name) if run.get("data"))
+        used |= {f"run {run['id']}": run["data"] for run in ran}
         for name, data in used.items():
             digests = {"all rows": data["digest"]}
             digests |= {file["path"]: file["sha256"] for file in data["files"]}
