@@ -58,16 +58,16 @@ def table(
         while sum(widths) > room and max(widths) > 8:
             widths[widths.index(max(widths))] -= 1
     out = []
-    for n, line in enumerate(lines):
-        cells = []
-        for text, width, side in zip(line, widths, align, strict=True):
-            shown = text if (wide := _wide(text)) <= width else clean(text, width)
-            space = " " * (width - (wide if shown is text else _wide(shown)))
-            if coloured:
-                shown = paint(shown, "muted" if n == 0 else _TONES.get(text, ""))
-            cells.append(space + shown if side == "r" else shown + space)
-        out.append("  ".join(cells).rstrip())
-    return "\n".join(out)
+    for texts, width, side in zip(zip(*lines, strict=True), widths, align, strict=True):
+        pad = str.rjust if side == "r" else str.ljust
+        shown = [text if _wide(text) <= width else clean(text, width) for text in texts]
+        cells = [pad(text, width + len(text) - _wide(text)) for text in shown]
+        if coloured:
+            styles = ("muted", *(_TONES.get(text, "") for text in texts[1:]))
+            trios = zip(cells, shown, styles, strict=True)
+            cells = [cell.replace(text, paint(text, style), 1) for cell, text, style in trios]
+        out.append(cells)
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*out, strict=True))
 
 
 def _wide(text: str) -> int:
