@@ -25,7 +25,7 @@ help: ## Show this list
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
-	@echo "make schema  write the JSON Schema of model.yaml"
+	@echo "make schema  write the JSON Schemas of model.yaml and the manifest"
 	@echo "make bench   measure what the README quotes"
 	@echo "make clean   remove what these commands made"
 

@@ -1,4 +1,4 @@
-"""Write the JSON Schema of model.yaml beside its classes, for editors (`make schema`)."""
+"""Write the JSON Schemas of model.yaml and manifest.json beside their classes (`make schema`)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import sys
 from pathlib import Path
 
 ENGINE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
-TARGET = ENGINE / "mlops" / "model.schema.json"
 
 
-def schema() -> str:
-    """Return the schema as it should stand in the file."""
+def schemas() -> dict[Path, str]:
+    """Return what should stand in each file."""
+    from mlops.registry.manifest import Manifest
     from mlops.spec import ModelSpec
 
-    document = ModelSpec.model_json_schema()
-    document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    document["title"] = "model.yaml"
-    return json.dumps(document, indent=2, sort_keys=True) + "\n"
+    rooms = {"model.yaml": ("model", ModelSpec), "manifest.json": ("registry/manifest", Manifest)}
+    out = {}
+    for title, (place, cls) in rooms.items():
+        document = cls.model_json_schema()
+        document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+        document["title"] = title
+        text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+        out[ENGINE / "mlops" / f"{place}.schema.json"] = text
+    return out
 
 
 if __name__ == "__main__":
     sys.path.insert(0, str(ENGINE))
-    TARGET.write_text(schema(), encoding="utf-8")
+    for path, text in schemas().items():
+        path.write_text(text, encoding="utf-8")

@@ -21,10 +21,14 @@ from mlops.registry.publish import Registered
 from mlops.registry.stages import Assigned
 from mlops.registry.store import FolderStore
 from mlops.results import (
+    ColumnSummary,
     Evaluation,
+    FairnessResult,
     Feature,
+    Group,
     Metric,
     Signature,
+    Slice,
     Snapshot,
     SourceFile,
     Training,
@@ -141,11 +145,51 @@ class World:
             "model_sha256": sha256(model),
             "features_sha256": sha256_file(build / "features.py"),
         }
-        decision = changes.pop("decision", "promote")
+        decision, auc = changes.pop("decision", "promote"), changes.pop("auc", 0.9)
+        if "snapshot" in changes:  # rows that no file here holds
+            snapshot = snapshot.model_copy(update={"digest": changes["snapshot"], "files": ()})
+        name = changes.pop("metric", "roc_auc")
+        metric = Metric(name=name, value=auc, low=auc - 0.1, high=auc + 0.05)
+        metric = metric.model_copy(update={"higher_is_better": name == "roc_auc"})
+        tests = Evaluation(ok=True, rows=50, metrics=(metric,))
+        if changes.pop("sensitive", False):
+            (source / "model.yaml").write_text(f"{SPEC}risk: limited\nsensitive: [sex]\n")
+            self.commit("Sensitive")
+            facts |= {"seconds": 3600}
+            columns = [("age", "number", {}), ("sex", "category", {"female": 1, "male": 2})]
+            snapshot = snapshot.model_copy(
+                update={
+                    "columns": tuple(
+                        ColumnSummary(name=name, kind=kind, missing=0, unique=2, top=top)
+                        for name, kind, top in columns
+                    )
+                }
+            )
+            tests = tests.model_copy(
+                update={
+                    "slices": tuple(
+                        Slice(column=column, value=value, rows=9, metric=figure)
+                        for column, value, figure in (
+                            ("plan", "basic", metric),
+                            ("plan", "rare", None),
+                            ("sex", "female", metric),
+                        )
+                    ),
+                    "fairness": (
+                        FairnessResult(
+                            column="sex",
+                            metric="selection_rate",
+                            difference=0.04,
+                            limit=0.1,
+                            ok=True,
+                            groups=(Group(name="female", rows=9, value=0.5),),
+                        ),
+                    ),
+                }
+            )
         snapshot.save(build)
         training(**{**facts, **changes}).save(build)
-        metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
-        Evaluation(ok=True, rows=50, metrics=(metric,)).save(build)
+        tests.save(build)
         reasons = ("the first version",) if decision == "promote" else ("no better, p = 0.4",)
         Verdict(decision=decision, rule="first version", reasons=reasons).save(build)
 
@@ -176,9 +220,22 @@ class World:
         return stages.promote(self.project, f"{MODEL}@{number}", stage, **{**facts, **changes})
 
     def rollback(self, stage: str, **changes: Any) -> Assigned:
+        return stages.rollback(self.project, MODEL, stage, **self._act("complaints", changes))
+
+    def reject(self, number: str, stage: str, **changes: Any) -> Assigned:
+        act = self._act("it is unfair", changes)
+        return stages.reject(self.project, f"{MODEL}@{number}", stage, **act)
+
+    def withdraw(self, number: str, **changes: Any) -> Assigned:
+        act = self._act("wrong labels", changes)
+        return stages.withdraw(self.project, f"{MODEL}@{number}", **act)
+
+    def deprecate(self, **changes: Any) -> Assigned:
+        return stages.deprecate(self.project, MODEL, **self._act("no more", changes))
+
+    def _act(self, reason: str, changes: dict[str, Any]) -> dict[str, Any]:
         self.now += timedelta(minutes=1)
-        facts = {"actor": "@ana", "reason": "complaints", "now": self.now}
-        return stages.rollback(self.project, MODEL, stage, **{**facts, **changes})
+        return {"actor": "@ana", "reason": reason, "now": self.now, **changes}
 
 
 SPEC = """\

@@ -67,6 +67,17 @@ def test_discarding(store: ReleaseStore, tmp_path: Path) -> None:
     assert store.list(MODEL) == []
 
 
+def test_removing_what_was_published(store: ReleaseStore, tmp_path: Path) -> None:
+    store.draft(MODEL, DIGEST)
+    put(store, tmp_path, "a", b"a")
+    store.publish(MODEL, DIGEST, "v1.0.0")
+    for _ in range(2):
+        store.remove(MODEL, "v1.0.0")
+    assert store.list(MODEL) == []
+    with pytest.raises(Refused, match="does not hold this file"):
+        next(store.read(MODEL, "v1.0.0", "a"))
+
+
 def test_what_is_there_is_not_uploaded_again(github: GitHub, tmp_path: Path) -> None:
     store = GitHubStore(repository())
     store.draft(MODEL, DIGEST)

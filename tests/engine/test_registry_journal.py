@@ -22,14 +22,15 @@ from mlops.files import canonical_json
 from mlops.project import Project
 from mlops.registry import journal, objects
 from mlops.registry.journal import (
+    KNOWN,
     ago,
     append,
     append_check,
     checks,
-    condition,
     find,
     records,
 )
+from mlops.registry.where import condition
 from mlops.results import Metric, Record, Verdict
 
 from .registry_world import (  # noqa: F401
@@ -327,7 +328,7 @@ def test_a_push_that_fails_is_a_warning_and_is_made_up_for(world: World, tmp_pat
     ],
 )  # fmt: skip
 def test_conditions(text: str, holds: bool) -> None:
-    assert condition(text)(record().model_dump(mode="json")) is holds
+    assert condition(text, KNOWN)(record().model_dump(mode="json")) is holds
 
 
 @pytest.mark.parametrize(
@@ -335,7 +336,7 @@ def test_conditions(text: str, holds: bool) -> None:
 )
 def test_conditions_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="condition"):
-        condition(text)
+        condition(text, KNOWN)
 
 
 @given(st.text(max_size=40))
@@ -343,7 +344,7 @@ def test_no_condition_crashes(text: str) -> None:
     plain = record().model_dump(mode="json")
     for conditions in (f"outcome={text}", text):
         with suppress(UsageError):
-            assert condition(conditions)(plain) in (True, False)
+            assert condition(conditions, KNOWN)(plain) in (True, False)
 
 
 def test_ago() -> None:

@@ -6,19 +6,21 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from mlops.errors import MlopsError, Refused, UsageError, WorldError
 from mlops.files import sha256
-from mlops.registry import tags
+from mlops.registry import publish, tags
 from mlops.registry.manifest import Manifest, change, next_number
 from mlops.registry.publish import register
 from mlops.registry.store import FolderStore
 from mlops.registry.verify import fetch, manifest_of
-from mlops.results import Feature
+from mlops.results import Feature, Signature, Training
 
 from .registry_world import (
     AGE,
@@ -138,24 +140,99 @@ def previous(**changes: Any) -> Manifest:
         ({"signature": signature(classes=("no", "perhaps", "yes"))}, "major", "perhaps"),
         ({"signature": signature(positive="no")}, "major", "positive"),
         ({"signature": signature(task="multiclass")}, "major", "task"),
+        # A service wants every feature, also one that may be null.
+        *(
+            (
+                {"signature": signature(AGE, PLAN, Feature(name="x", kind="date", missing=null))},
+                "major",
+                "x is new",
+            )
+            for null in (False, True)
+        ),
+        ({"signature": signature(threshold=0.3)}, "minor", "threshold"),
+        # What the data say of a feature is no promise to a caller.
         (
-            {"signature": signature(AGE, PLAN, Feature(name="x", kind="date", missing=False))},
-            "major",
-            "x is new and required",
+            {"signature": signature(AGE.model_copy(update={"high": 99.0, "missing": True}), PLAN)},
+            "patch",
+            "again",
         ),
         (
             {
-                "signature": signature(AGE, PLAN, Feature(name="x", kind="date", missing=True)),
-                "code": "1" * 64,
+                "signature": signature(AGE, PLAN.model_copy(update={"categories": ("a", "b")})),
+                "snapshot": "1" * 64,
             },
-            "minor",
-            "code",
+            "patch",
+            "only the data",
         ),
+        ({"signature": signature(PLAN, AGE), "code": "1" * 64}, "minor", "code"),
+        ({"params": {"C": 2.0}, "seed": 1, "snapshot": "1" * 64}, "minor", "parameters, seed"),
+        ({"signature": signature(AGE), "params": {"C": 2.0}}, "major", "plan was removed"),
+        ({"estimator": "Other", "rows": 1, "seconds": 9.0}, "patch", "again"),
+        ({}, "patch", "again"),
     ],
 )
 def test_change_levels(now: dict[str, Any], level: str, word: str) -> None:
     assert change(previous(), training(**now))[0] == level
     assert word in change(previous(), training(**now))[1]
+
+
+def test_every_field_of_training_and_signature_was_thought_of() -> None:
+    """A new field makes this fail: say in `change` what it means for the version."""
+    assert set(Training.model_fields) == {
+        *("signature", "code", "params", "seed", "lock", "snapshot"),  # compared
+        *("rows", "estimator", "model_sha256", "features_sha256"),  # follow from those
+        *("seconds", "model_bytes"),  # may differ
+    }
+    assert set(Signature.model_fields) == {
+        *("task", "target", "features", "classes", "positive", "threshold")
+    }
+
+
+def test_a_threshold_alone_is_a_version_of_its_own(world: World) -> None:
+    world.build()
+    world.register()
+    world.build(signature=signature(threshold=0.3))
+    answer = world.register()
+    assert (answer.created, answer.version.number) == (True, "v1.1.0")
+    assert answer.version.event.trailers["Reason"] == "minor: threshold changed"
+
+
+def test_hourly_versions_of_one_commit(world: World) -> None:
+    """The same source commit, fresh data each time: one version each, all on that commit."""
+    head = git(world.root, "rev-parse", "HEAD")
+    for hour in range(4):
+        world.build(f"model {hour}", snapshot=sha256(f"rows of hour {hour}".encode()))
+        assert world.register().version.number == f"v1.0.{hour}"
+    versions = tags.read(world.root).models[MODEL].versions.values()
+    parents = {git(world.root, "rev-parse", f"{version.commit}^") for version in versions}
+    assert parents == {head} and len({version.commit for version in versions}) == 4
+    assert git(world.root, "rev-parse", "HEAD") == head
+    digests = {manifest_of(world.root, version)[0].data.digest for version in versions}
+    assert len(digests) == 4
+    complete(world, *(f"v1.0.{hour}" for hour in range(4)))
+
+
+def test_a_manifest_says_what_a_version_is_made_of(world: World) -> None:
+    world.build(sensitive=True)
+    manifest, content = manifest_of(world.root, world.register().version)
+    assert (manifest.owner, manifest.risk) == ("@ana", "limited")
+    assert (manifest.source, manifest.sensitive) == ("data/*.csv", ("sex",))
+    assert manifest.columns == {"age": "number", "sex": "category"}
+    assert (manifest.train_seconds, manifest.train_cost, manifest.currency) == (3600, 0.48, "USD")
+    assert [(s.column, s.value) for s in manifest.slices] == [("plan", "basic")]
+    assert [(f.column, f.difference, f.groups) for f in manifest.fairness] == [("sex", 0.04, ())]
+    assert b"female" not in content
+    schema = json.loads((Path(publish.__file__).parent / "manifest.schema.json").read_text())
+    jsonschema.validate(json.loads(content), schema)
+
+
+def test_a_manifest_of_an_older_engine_still_reads(world: World) -> None:
+    world.build()
+    manifest, content = manifest_of(world.root, world.register().version)
+    later = ("owner", "risk", "slices", "fairness", "source", "columns", "sensitive")
+    older = {k: v for k, v in json.loads(content).items() if k not in later}
+    read = Manifest.parse(json.dumps(older).encode(), "x")
+    assert read.metrics == manifest.metrics and read.slices == () and read.owner == ""
 
 
 def test_a_number_is_never_used_again() -> None:
@@ -291,6 +368,35 @@ def test_signed_where_git_is_told_to(world: World, tmp_path: Path) -> None:
     assert "BEGIN PGP SIGNATURE" in git(world.root, "cat-file", "tag", event.tag)
     assert event.trailers["Actor"] == "@ana" and "At" in event.trailers
     complete(world, "v1.0.0")
+
+
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
+def test_a_real_signature_verifies_and_hides_nothing(world: World, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)]
+    subprocess.run(command, check=True)
+    signers = tmp_path / "signers"
+    signers.write_text(f"test@example.com {key.with_suffix('.pub').read_text()}")
+    for name, value in (
+        ("gpg.format", "ssh"),
+        ("user.signingKey", str(key)),
+        ("gpg.ssh.allowedSignersFile", str(signers)),
+        ("tag.gpgSign", "true"),
+    ):
+        git(world.root, "config", name, value)
+    world.release("one")
+    world.promote("v1.0.0", "staging", reason="the last line")
+    world.reject("v1.0.0", "staging")
+    model = tags.read(world.root).models[MODEL]
+    assert [e.kind for e in model.events] == ["register", "assign", "unassign"]
+    for event in model.events:
+        assert "BEGIN SSH SIGNATURE" in git(world.root, "cat-file", "tag", event.tag)
+        git(world.root, "verify-tag", event.tag)  # raises where the signature is not good
+        assert event.trailers["Actor"] == "@ana" and "At" in event.trailers
+        assert "SIGNATURE" not in event.text
+    git(world.root, "tag", "-f", "-am", "moved", "churn#staging#1", "HEAD", "--no-sign")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(world.root, "verify-tag", "churn#staging#1")
 
 
 # -- killed anywhere ----------------------------------------------------------------------------

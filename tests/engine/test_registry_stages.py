@@ -147,8 +147,13 @@ def test_rollback_twice_goes_two_back(world: World) -> None:
     world.promote("v1.2.0", "production")
     first = world.rollback("production")
     assert first.version.number == "v1.1.0" and first.replaced
-    event = tags.read(world.root).models[MODEL].events[-1]
+    event, left = tags.read(world.root).models[MODEL].events[-2:]
     assert event.trailers["Rollback"] == "v1.2.0" and event.trailers["Reason"] == "complaints"
+    assert (left.kind, left.version, left.trailers["Reason"]) == (
+        "unassign",
+        "v1.2.0",
+        "complaints",
+    )
     assert world.rollback("production").version.number == "v1.0.0"
     with pytest.raises(Refused, match="before the present one"):
         world.rollback("production")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mlops.errors import UsageError
+from mlops.errors import Refused, UsageError
 from mlops.registry import tags
 from mlops.registry.tags import Event, parse, replay, resolve, tag_name
 
@@ -114,14 +117,17 @@ def test_the_counter_decides_within_one_second() -> None:
 
 
 def test_rollbacks_go_back_and_not_to_and_fro() -> None:
-    def back(n: int, version: str) -> Event:
-        return event(f"m#prod#{n}", n + 10, version, f"Roll back\n\nActor: @a\nRollback: v{n}")
+    def back(n: int, version: str, present: str) -> list[Event]:
+        again = event(f"m#prod#{n}", n + 10, version, f"Roll back\n\nRollback: {present}")
+        return [again, event(f"m#prod!#{n + 1}", n + 11, present)]
 
-    events = [*HISTORY, event("m#prod#4", 7, "v1.10.0"), back(5, "v1.1.0")]
+    events = [*HISTORY, event("m#prod#4", 7, "v1.10.0"), *back(5, "v1.1.0", "v1.10.0")]
     before = replay(events).models["m"].before("prod")
     assert before and before.number == "v1.0.0"
-    assert replay([*events, back(6, "v1.0.0")]).models["m"].before("prod") is None
-    forward = replay([*events, event("m#prod#6", 30, "v1.10.0")]).models["m"]
+    twice = [*events, *back(7, "v1.0.0", "v1.1.0")]
+    assert replay(twice).models["m"].stages["prod"].number == "v1.0.0"
+    assert replay(twice).models["m"].before("prod") is None
+    forward = replay([*events, event("m#prod#7", 30, "v1.10.0")]).models["m"]
     assert forward.before("prod") is forward.versions["v1.1.0"]
 
 
@@ -262,11 +268,13 @@ def agree(world: World) -> None:
     state = tags.read(world.root).models[MODEL]
     theirs = {
         v["version"]: (v["commit_hexsha"], sorted(s["stage"] for s in v["stages"]))
-        for v in gto.api.show(str(world.root), MODEL)
+        for v in gto.api.show(str(world.root), MODEL, deprecated=state.deprecated)
+        if v["is_active"]
     }
     ours = {v.number: (v.commit, sorted(v.stages)) for v in state.versions.values() if v.active}
     assert theirs == ours
-    table = gto.api.show(str(world.root))[MODEL]
+    assert (MODEL in gto.api.show(str(world.root))) is not state.deprecated
+    table = gto.api.show(str(world.root), deprecated=state.deprecated)[MODEL]
     holders = {stage: version.number for stage, version in state.stages.items()}
     assert {s: v for s, v in table["stage"].items() if v} == holders
     assert table["version"] == (state.latest.number if state.latest else None)
@@ -274,7 +282,8 @@ def agree(world: World) -> None:
     assert [e["ref"] for e in history] == [e.tag for e in state.events]
     for event in state.events[-6:]:
         (checked,) = gto.api.check_ref(str(world.root), event.tag)
-        found = (checked.tag, checked.artifact, checked.version, checked.commit_hexsha)
+        version = getattr(checked, "version", None)  # a retirement is of the model
+        found = (checked.tag, checked.artifact, version, checked.commit_hexsha)
         assert found == (event.tag, event.model, event.version, event.commit)
 
 
@@ -307,6 +316,60 @@ def test_gto_agrees(world: World) -> None:
     assert [v["version"] for v in json.loads(shown)] == ["v1.0.0"]
     world.release("four")
     git_at(world, "churn@v1.3.0!", git(world.root, "rev-parse", "churn@v1.3.0^{commit}"), 0)
+    agree(world)
+
+
+VERBS = ("promote", "promote", "rollback", "reject", "withdraw", "deprecate")
+STEPS = st.tuples(
+    st.sampled_from(VERBS),
+    st.integers(0, 3),
+    st.sampled_from(["staging", "production"]),
+    st.booleans(),
+)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A registry of four versions, whose copies live on in different ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        for who in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{who}_NAME", "Test")
+            patch.setenv(f"GIT_{who}_EMAIL", "test@example.com")
+        world = World(tmp_path_factory.mktemp("four") / "acme").create()
+        for at in range(4):
+            world.release(f"release {at}")
+        yield world
+
+
+# Each life takes a second or two: some, always the same, and no time spent on a shorter one.
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(steps=st.lists(STEPS, min_size=4, max_size=14))
+def test_gto_agrees_whatever_is_decided(
+    four: World, tmp_path: Path, steps: list[tuple[str, int, str, bool]]
+) -> None:
+    root = tmp_path / "life"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(four.root, root, symlinks=True)
+    world = World(root)
+    for verb, at, stage, again in steps:
+        number = f"v1.{at}.0"
+        with suppress(Refused):
+            if verb == "rollback":
+                world.rollback(stage)
+            elif verb == "deprecate":
+                world.deprecate()
+            elif verb == "withdraw":
+                world.withdraw(number)
+            elif verb == "reject":
+                world.reject(number, stage)
+            else:
+                world.promote(number, stage, again=again)
     agree(world)
 
 

@@ -95,7 +95,7 @@ def test_hostile_records_add_no_element(url: str) -> None:
 
 def test_many_runs_in_the_terminal_are_a_line_each() -> None:
     few = compare({r.id: flat(r) for r in (run(0), run(1))})
-    assert few.splitlines()[0].split() == [run(0).id.upper(), run(1).id.upper()]
+    assert few.splitlines()[0].split() == [run(0).id, run(1).id]
     many = compare({r.id: flat(r) for r in map(run, range(5))}).splitlines()
     assert len(many) == 6 and "PARAMS.RATE" in many[0] and "MAX_DEPTH" not in many[0]
     assert many[1].startswith(run(0).id)

@@ -118,7 +118,7 @@ def test_nothing_to_list_says_what_to_do() -> None:
 def test_runs_side_by_side_show_what_differs() -> None:
     runs = {"r1": {"seed": 0, "depth": 3, "auc": 0.81}, "r2": {"seed": 0, "depth": 6, "auc": 0.84}}
     lines = terminal.compare(runs).splitlines()
-    assert lines[0].split() == ["R1", "R2"]
+    assert lines[0].split() == ["r1", "r2"]
     assert [line.split() for line in lines[1:]] == [
         ["depth", "3", "6"],
         ["auc", "0.810", "0.840"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from mlops.errors import Problem, UsageError, WorldError
 
@@ -19,14 +20,18 @@ class GitError(WorldError):
 
 
 def git_bytes(
-    root: Path, *arguments: str, stdin: bytes | None = None, env: dict[str, str] | None = None
+    root: Path,
+    *arguments: str,
+    stdin: bytes | None = None,
+    env: dict[str, str] | None = None,
+    seconds: float | None = None,
 ) -> bytes:
     """Run a git command in `root` and return exactly what it wrote.
 
     Raises
     ------
     GitError
-        When the command fails.
+        When the command fails, or takes more than so many seconds.
     WorldError
         When git is not installed.
     """
@@ -39,8 +44,11 @@ def git_bytes(
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
             env=environment,
+            timeout=seconds,
             check=False,
         )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(arguments, f"no answer within {seconds:.0f} seconds") from error
     except FileNotFoundError as error:
         raise WorldError("git is not installed", do="install git and try again") from error
     if done.returncode:
@@ -48,12 +56,10 @@ def git_bytes(
     return done.stdout
 
 
-def git(
-    root: Path, *arguments: str, stdin: str | None = None, env: dict[str, str] | None = None
-) -> str:
-    """Run a git command in `root` and return its output as text, without the last newline."""
+def git(root: Path, *arguments: str, stdin: str | None = None, **how: Any) -> str:
+    """Run a git command as `git_bytes` does; return text, without the last newline."""
     content = stdin.encode() if stdin is not None else None
-    out = git_bytes(root, *arguments, stdin=content, env=env)
+    out = git_bytes(root, *arguments, stdin=content, **how)
     return out.decode("utf-8", "replace").removesuffix("\n")
 
 

@@ -111,5 +111,6 @@ def main() -> None:
     app(prog_name="mlops")
 
 
-for _part in ("pipeline", "releases", "live", "look", "runs", "ci", "github"):  # as --help has it
+# In the order of --help.
+for _part in ("pipeline", "releases", "live", "look", "questions", "runs", "ci", "github"):
     import_module(f"mlops.cli.{_part}")

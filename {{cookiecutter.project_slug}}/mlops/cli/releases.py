@@ -1,4 +1,4 @@
-"""The verbs of a release: register, promote, rollback, pull, reproduce."""
+"""The verbs of a release: register it, decide about it, pull it, reproduce it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ Model = Annotated[str, typer.Argument(metavar="MODEL")]
 StageName = Annotated[str, typer.Argument(metavar="STAGE", help="As project.yaml names it.")]
 Approver = Annotated[str | None, typer.Option(help="Who approved; the actor where absent.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; kept in the tag.")]
+Why = Annotated[str, typer.Option("--reason", "-m", metavar="WHY", help="Kept in the tag.")]
 Actor = Annotated[str | None, typer.Option(help="Who does it; found out where absent.")]
 
 
@@ -113,6 +114,9 @@ def promote(
     reason: Reason = "",
     approver: Approver = None,
     actor: Actor = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Decide anew where it was rejected; say why.")
+    ] = False,
     ask: Annotated[
         bool, typer.Option("--ask", help="Where nobody has approved: say who may, and go on.")
     ] = False,
@@ -125,17 +129,13 @@ def promote(
     from mlops.cli.context import release_store
     from mlops.registry.stages import promote as do
 
-    project, who, now = here(actor)
-    approver = approver or _reviewer(project, stage)
-    if ask and not approver and (able := project.stage(stage).approvers):
+    project, act = _act(actor, reason, approver, stage)
+    if ask and not act["approver"] and (able := project.stage(stage).approvers):
         text = f"{ref} waits: {', '.join(able)} may put it into {stage}, by the workflow promote"
         summary(text)
         emit({"version": ref, "stage": stage, "created": False}, text, as_json)
         return
-    store = release_store(project)
-    done = do(
-        project, ref, stage, actor=who, approver=approver, reason=reason, now=now, store=store
-    )
+    done = do(project, ref, stage, store=release_store(project), again=again, **act)
     _assigned(done, as_json)
 
 
@@ -155,12 +155,78 @@ def rollback(
     from mlops.cli.context import release_store
     from mlops.registry.stages import rollback as do
 
+    project, act = _act(actor, reason, approver, stage)
+    _assigned(do(project, name, stage, store=release_store(project), **act), as_json)
+
+
+@app.command(rich_help_panel="Release")
+def reject(
+    ref: Ref,
+    stage: StageName,
+    reason: Why,
+    approver: Approver = None,
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
+    """Keep a version out of a stage; where it is in it, the last approved one comes back.
+
+    Example: `mlops reject employment@production production -m "unfair to the disabled"`
+    """
+    from mlops.cli.context import release_store
+    from mlops.registry.stages import reject as do
+    from mlops.registry.tags import read
+
+    project, act = _act(actor, reason, approver, stage)
+    done = do(project, ref, stage, store=release_store(project), **act)
+    holder = read(project.root).model(done.version.model).stages.get(stage)
+    serves = f"; {holder.number} is in it" if holder else "; no version is in it"
+    _said(done, f"rejected for {stage}", as_json, serves)
+
+
+@app.command(rich_help_panel="Release")
+def withdraw(ref: Ref, reason: Why, actor: Actor = None, as_json: Json = False) -> None:
+    """Take a version back that is in no stage: nobody can use it any more.
+
+    Example: `mlops withdraw employment@v1.1.0 -m "trained on wrong labels"`
+    """
+    from mlops.registry.stages import withdraw as do
+
+    project, act = _act(actor, reason)
+    _said(do(project, ref, **act), "withdrawn", as_json)
+
+
+@app.command(rich_help_panel="Release")
+def deprecate(name: Model, reason: Why, actor: Actor = None, as_json: Json = False) -> None:
+    """Retire a model: nothing of it enters a stage until a new version is registered.
+
+    What is in a stage serves on.
+
+    Example: `mlops deprecate employment -m "replaced by workforce"`
+    """
+    from mlops.registry.stages import deprecate as do
+
+    project, act = _act(actor, reason)
+    _said(do(project, name, **act), "retired", as_json)
+
+
+def _act(
+    actor: str | None, reason: str, approver: str | None = None, stage: str | None = None
+) -> tuple[Any, dict[str, Any]]:
+    """Return the project, and who does something to its registry, why, when and in which run."""
+    from mlops.cli.context import Context
+
     project, who, now = here(actor)
-    approver, store = approver or _reviewer(project, stage), release_store(project)
-    done = do(
-        project, name, stage, actor=who, approver=approver, reason=reason, now=now, store=store
-    )
-    _assigned(done, as_json)
+    approver = approver or (_reviewer(project, stage) if stage else None)
+    run = Context.here(project.root).run_url
+    return project, {"actor": who, "reason": reason, "now": now, "approver": approver, "run": run}
+
+
+def _said(done: Any, what: str, as_json: bool, more: str = "") -> None:
+    """Print that something was done to a version, or to a model."""
+    name = done.version.model if what == "retired" else done.version.ref
+    text = f"{name} {'is' if done.created else 'was'} {what}{'' if done.created else ' already'}"
+    summary(text)
+    emit({"version": done.version.ref, "created": done.created}, text + more, as_json)
 
 
 def _reviewer(project: Any, stage: str) -> str | None:

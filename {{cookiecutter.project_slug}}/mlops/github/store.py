@@ -86,11 +86,15 @@ class GitHubStore(ReleaseStore):
 
     def discard(self, model: str, digest: str) -> None:
         """Delete the draft."""
-        tag = f"{model}@draft-{digest}"
+        self.remove(model, f"draft-{digest}")
+
+    def remove(self, model: str, release: str) -> None:
+        """Delete a release; its tag stays."""
+        tag = f"{model}@{release}"
 
         def act() -> None:
-            for release in self._find(tag):
-                release.delete_release()
+            for found in self._find(tag):
+                found.delete_release()
 
         ask(f"delete {tag}", act)
         self._held.pop(tag, None)

@@ -9,7 +9,6 @@ Files are written once and never changed; what a killed writer left waiting is t
 from __future__ import annotations
 
 import json
-import operator
 import random
 import re
 import time
@@ -25,9 +24,11 @@ from mlops.files import canonical_json, sha256
 from mlops.git import GitError, git, has_remote, is_repository, require_repository
 from mlops.project import Project
 from mlops.registry import mlflow, objects
+from mlops.registry.where import condition
 from mlops.results import Record
 
 T = TypeVar("T")
+KNOWN = (*Record.model_fields, "params", "seed", "decision")  # what a condition may begin with
 LOCAL, REMOTE = "refs/heads/journal", "refs/remotes/origin/journal"
 WAITING, THEIRS = "refs/mlops/waiting/", "refs/mlops/origin/"  # here, and at origin when last seen
 _FETCHED = (f"+{LOCAL}*:{REMOTE}*", f"+{WAITING}*:{THEIRS}*")  # a pattern may match nothing
@@ -36,16 +37,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CONTENDED = re.compile(
     r"\[rejected\]|lock ref|failed to update ref|incorrect old value|ref does not exist"
 )
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "!=": operator.ne,
-    "==": operator.eq,
-    ">": operator.gt,
-    "<": operator.lt,
-    "=": operator.eq,
-}
-_CONDITION = re.compile(rf"\s*([\w.-]+)\s*({'|'.join(_COMPARE)})\s*(.+?)\s*")
 
 
 def append(project: Project, record: Record) -> tuple[str, ...]:
@@ -207,7 +198,7 @@ def runs(
     limit : int, optional
         Only so many, the newest; 0: all.
     """
-    test = condition(where) if where else None
+    test = condition(where, KNOWN) if where else None
     enough = 0 if test or group else limit
     found = _read(project.root, "runs", model, "started", since, enough)
     if group:
@@ -285,63 +276,3 @@ def ago(text: str, now: datetime) -> datetime:
         )
     unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
     return now - timedelta(**{unit: int(match[1])})
-
-
-def condition(text: str) -> Callable[[dict[str, Any]], bool]:
-    """Return a test of records for conditions joined by ``and``: ``PATH OPERATOR VALUE``.
-
-    A path names keys (``training.seed``, ``params.C``) or things by name (``metrics.roc_auc``).
-    What is not there fulfils no condition.
-    """
-    tests = []
-    for part in re.split(r"\s+and\s+", text):
-        match = _CONDITION.fullmatch(part)
-        first = match[1].split(".")[0] if match else ""
-        known = [*Record.model_fields, "params", "seed", "decision"]
-        if not match or first not in known:
-            allowed = "PATH, one of > >= < <= = !=, VALUE; such as metrics.roc_auc>0.9"
-            near = did_you_mean(first, known)
-            raise UsageError(
-                "not a condition on runs",
-                file="",
-                key="--where",
-                found=part,
-                allowed=allowed,
-                do=near,
-            )
-        try:
-            wanted = json.loads(match[3])
-        except ValueError:
-            wanted = match[3].strip("\"'")
-        tests.append((match[1], _COMPARE[match[2]], wanted))
-
-    def holds(record: dict[str, Any]) -> bool:
-        return all(_true(compare, _at(record, path), wanted) for path, compare, wanted in tests)
-
-    return holds
-
-
-def _at(record: dict[str, Any], path: str) -> Any:
-    """Return what stands at a path, or at the short form of one; None where nothing does."""
-    for start in ("", "training.", "verdict."):
-        if (found := _walk(record, start + path)) is not None:
-            return found
-    return None
-
-
-def _walk(value: Any, path: str) -> Any:
-    if isinstance(value, list):
-        value = {x["name"]: x for x in value if isinstance(x, dict) and "name" in x}
-    if not path:
-        return value.get("value", value.get("decision")) if isinstance(value, dict) else value
-    entries = value.items() if isinstance(value, dict) else ()  # a key may have dots in it
-    inside = ((x, path[len(key) + 1 :]) for key, x in entries if f"{path}.".startswith(f"{key}."))
-    found = (_walk(x, rest) for x, rest in inside)
-    return next((x for x in found if x is not None), None)
-
-
-def _true(compare: Callable[[Any, Any], bool], found: Any, wanted: Any) -> bool:
-    try:
-        return found is not None and compare(found, wanted)
-    except TypeError:  # a number is not above a word
-        return False

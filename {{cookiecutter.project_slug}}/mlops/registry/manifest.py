@@ -13,7 +13,16 @@ from pydantic import Field, ValidationError
 from mlops.errors import Refused
 from mlops.files import canonical_json
 from mlops.registry.tags import version_key
-from mlops.results import Metric, Result, Signature, Snapshot, Training, Verdict
+from mlops.results import (
+    FairnessResult,
+    Metric,
+    Result,
+    Signature,
+    Slice,
+    Snapshot,
+    Training,
+    Verdict,
+)
 from mlops.spec import Scalar
 
 SCHEMA = 1
@@ -76,10 +85,21 @@ class Manifest(Result):
     schema_number: int = Field(default=SCHEMA, alias="schema", le=SCHEMA)
     model: str
     version: str
+    owner: str = ""
+    risk: str = Field(default="minimal", description="As model.yaml classes it.")
     previous: str | None = None
     change: str = Field(description="Why this number: what changed against the previous version.")
     signature: Signature
     metrics: tuple[Metric, ...]
+    slices: tuple[Slice, ...] = Field(default=(), description="Not of sensitive columns.")
+    fairness: tuple[FairnessResult, ...] = Field(
+        default=(), description="Without the groups: the largest difference between them."
+    )
+    source: str = Field(default="", description="Of the data, as model.yaml names it.")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Every column of the data, and its kind."
+    )
+    sensitive: tuple[str, ...] = Field(default=(), description="Columns never shown in the clear.")
     data: Snapshot = Field(description="Without the columns' statistics.")
     data_lock_sha256: str = Field(description="Of `data.lock.json`, which stands beside this.")
     code: Code
@@ -88,6 +108,8 @@ class Manifest(Result):
     params: dict[str, Scalar]
     seed: int
     train_seconds: float
+    train_cost: float = Field(default=0, description="By the price in project.yaml.")
+    currency: str = "USD"
     verdict: Verdict
     assets: dict[str, Asset]
     run: str
@@ -105,10 +127,13 @@ class Manifest(Result):
             raise Refused(what, file=shown, key=key, do=do) from error
 
     def same_model(self, training: Training) -> bool:
-        """Return whether a training led to the very model, features and data of this version."""
+        """Return whether a training led to the very model, features and data of this version.
+
+        The signature is compared too: the threshold is in it and in no file.
+        """
         files = (self.assets["model.skops"].sha256, self.assets["features.py"].sha256)
         wanted = (training.model_sha256, training.features_sha256, training.snapshot)
-        return (*files, self.data.digest) == wanted
+        return (*files, self.data.digest) == wanted and self.signature == training.signature
 
 
 def dump(result: Manifest | Snapshot) -> bytes:
@@ -153,6 +178,7 @@ def change(
         "code": (previous.code.digest, training.code),
         "parameters": (previous.params, training.params),
         "seed": (previous.seed, training.seed),
+        "threshold": (previous.signature.threshold, training.signature.threshold),
         "environment": (previous.environment.lock_sha256, training.lock),
     }
     if changed := [what for what, (before, after) in pairs.items() if before != after]:
@@ -162,7 +188,7 @@ def change(
 
 
 def _broken(old: Signature, new: Signature) -> list[str]:
-    """Return what would break a caller of the old signature."""
+    """Return what would break a caller of the old signature, who has to send every feature."""
     out = [
         f"{key} is now {getattr(new, key)} (was {getattr(old, key)})"
         for key in ("task", "target", "positive", "classes")
@@ -173,8 +199,7 @@ def _broken(old: Signature, new: Signature) -> list[str]:
         if name not in after:
             out.append(f"feature {name} was removed")
         elif name not in before:
-            if not after[name].missing:
-                out.append(f"feature {name} is new and required")
+            out.append(f"feature {name} is new")
         elif before[name].kind != after[name].kind:
             out.append(f"feature {name} is now a {after[name].kind} (was {before[name].kind})")
     return out

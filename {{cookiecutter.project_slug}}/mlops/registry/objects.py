@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from mlops.errors import Refused, WorldError, listed
 from mlops.git import GitError, git, git_bytes, has_remote
-from mlops.registry.tags import Event, parse
+from mlops.registry.tags import Event, parse, read
 
 T = TypeVar("T")
 Env = dict[str, str]
@@ -118,15 +118,10 @@ def commit(
     return git(root, "commit-tree", tree, *options, "-m", title, env=env)
 
 
-def tag(root: Path, name: str, target: str, title: str, trailers: Trailers, env: Env) -> bool:
-    """Write an annotated tag with trailers; False where another has that name already."""
+def tag_object(root: Path, name: str, target: str, title: str, trailers: Trailers, env: Env) -> str:
+    """Return an annotated tag object that no ref names yet; signed where git is told to sign."""
     lines = [f"{key}: {one_line(text)}" for key, text in trailers.items() if text]
     message = f"{one_line(title)}\n\n" + "\n".join(lines) + "\n"
-    return claim(root, name, tag_object(root, name, target, message, env))
-
-
-def tag_object(root: Path, name: str, target: str, message: str, env: Env) -> str:
-    """Return an annotated tag object that no ref names yet; signed where git is told to sign."""
     sign = git(root, "config", "--type=bool", "--default=false", "--get", "tag.gpgSign")
     if sign == "true":  # git signs only while it creates the ref
         git(root, "tag", "-s", "-F", "-", name, target, stdin=message, env=env)
@@ -138,30 +133,58 @@ def tag_object(root: Path, name: str, target: str, message: str, env: Env) -> st
     return git(root, "mktag", stdin=head + message)
 
 
-def claim(root: Path, name: str, oid: str) -> bool:
-    """Create the tag `name`; return False where another one has that name already.
+def claim(root: Path, tags: Mapping[str, str]) -> bool:
+    """Create tags, all or none; return False where another one has such a name already.
 
-    With a remote called origin its answer decides, and the local tag follows; WorldError where it
-    cannot be reached or does not let us push.
+    With a remote called origin its answer decides, and the local tags follow; WorldError where it
+    cannot be reached or does not let us push, Refused where a tag that is no event is in the way.
     """
-    ref = f"refs/tags/{name}"
+    refs = {f"refs/tags/{name}": oid for name, oid in tags.items()}
+    if taken := {ref for ref, oid in _present(root, refs).items() if oid != refs[ref]}:
+        events = {e.tag for model in read(root).models.values() for e in model.events}
+        if odd := {ref.removeprefix("refs/tags/") for ref in taken} - events:
+            what = "a tag that is no event of the registry has the name that comes next"
+            do = "look at it by `git show`; `git tag -d` (and `git push origin :TAG`) removes it"
+            raise Refused(what, found=listed(sorted(odd)), do=do)
+        return False
     if has_remote(root):
+        how = ["--quiet", "--atomic"] if len(refs) > 1 else ["--quiet"]
         try:
-            git(root, "push", "--quiet", "origin", f"{oid}:{ref}")
+            git(root, "push", *how, "origin", *(f"{oid}:{ref}" for ref, oid in refs.items()))
         except GitError as error:
-            there = git(root, "ls-remote", "origin", ref).split("\t")[0]
+            lines = git(root, "ls-remote", "origin", *refs).splitlines()
+            there = {ref: oid for oid, ref in (line.split("\t") for line in lines)}
             if not there:
-                what = f"origin did not take the tag {name}"
+                what = f"origin did not take the tag {listed(tags)}"
                 said = listed(error.stderr.splitlines()[-3:])
                 do = "check your right to push, then run it again"
                 raise WorldError(what, found=said, do=do) from error
-            if there != oid:
+            if there != refs:
                 return False
-    return move(root, ref, oid) or value(root, ref) == oid
+    new = "".join(f"create {ref} {oid}\n" for ref, oid in refs.items())
+    try:
+        git(root, "update-ref", "--stdin", stdin=new)
+    except GitError as error:
+        here = _present(root, refs)
+        if not here and "File exists" not in error.stderr:  # no lock of another
+            raise
+        return here == refs
+    return True
 
 
-def sync(root: Path, *options: str, only: Iterable[str] = ("*",)) -> None:
+def _present(root: Path, refs: Mapping[str, str]) -> dict[str, str]:
+    """Return those of some refs that are there, and what they point to."""
+    lines = git(root, "for-each-ref", "--format=%(objectname) %(refname)", *refs).splitlines()
+    found = (line.split(" ") for line in lines)  # and what lies below such a name
+    return {ref: oid for oid, ref in found if ref in refs}
+
+
+def sync(
+    root: Path, *options: str, only: Iterable[str] = ("*",), seconds: float | None = None
+) -> None:
     """Fetch origin's tags (those that match `only`), where there is an origin.
+
+    It may be given a limit of seconds.
 
     Refused where it holds another tag under a name that we know: somebody moved it.
     """
@@ -169,7 +192,7 @@ def sync(root: Path, *options: str, only: Iterable[str] = ("*",)) -> None:
         return
     tags = [f"refs/tags/{pattern}:refs/tags/{pattern}" for pattern in only]
     try:
-        git(root, "fetch", "--no-tags", *options, "origin", *tags)
+        git(root, "fetch", "--no-tags", *options, "origin", *tags, seconds=seconds)
     except GitError as error:
         moved = re.findall(r"! \[rejected\]\s+(\S+)\s+->", error.stderr)
         if ours := [tag for tag in moved if parse(tag)]:

@@ -73,9 +73,10 @@ def register(
         created = not (last and known and known[0].same_model(built.training))
         if last and known and not created:
             draft = _Draft(releases, known[0], known[1], built.files)
-            objects.claim(root, last.event.tag, last.event.oid)
+            objects.claim(root, {last.event.tag: last.event.oid})
         else:
-            manifest = _manifest(model, known[0] if known else None, built, run, actor)
+            before = known[0] if known else None
+            manifest = _manifest(project, model, before, built, run, actor)
             draft = _Draft(releases, manifest, dump(manifest), built.files)
             if not _tagged(root, draft, model, now):
                 return None
@@ -125,6 +126,7 @@ class _Draft:
 
 
 def _manifest(
+    project: Project,
     model: tags.ModelState,
     previous: Manifest | None,
     built: assets.Built,
@@ -132,15 +134,23 @@ def _manifest(
     actor: str,
 ) -> Manifest:
     training, data = built.training, built.snapshot.model_copy(update={"columns": ()})
+    spec, price, tests = project.model(model.name), project.spec.cost, built.evaluation
     number, change = next_number(model.versions, previous, training)
     return Manifest(
         schema=SCHEMA,
         model=model.name,
         version=number,
+        owner=spec.owner,
+        risk=spec.risk,
         change=change,
         previous=model.latest.number if model.latest else None,
         signature=training.signature,
-        metrics=built.evaluation.metrics,
+        metrics=tests.metrics,
+        slices=tuple(s for s in tests.slices if s.metric and s.column not in spec.sensitive),
+        fairness=tuple(f.model_copy(update={"groups": ()}) for f in tests.fairness),
+        source=spec.data.source,
+        columns={column.name: column.kind for column in built.snapshot.columns},
+        sensitive=spec.sensitive,
         data=data,
         data_lock_sha256=sha256(dump(data)),
         code=Code(commit=built.commit, digest=training.code),
@@ -149,6 +159,8 @@ def _manifest(
         params=training.params,
         seed=training.seed,
         train_seconds=training.seconds,
+        train_cost=round(training.seconds / 3600 * price.per_hour, 6),
+        currency=price.currency,
         verdict=built.verdict,
         assets=built.assets,
         run=run,
@@ -184,7 +196,8 @@ def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) ->
         "At": now.astimezone(UTC).isoformat(timespec="seconds"),
     }
     tag = tags.tag_name("register", model=name, version=number)
-    done = objects.tag(root, tag, commit, title, trailers, env)
+    oid = objects.tag_object(root, tag, commit, title, trailers, env)
+    done = objects.claim(root, {tag: oid})
     if not done:
         store.discard(name, draft.digest)
     return done

@@ -1,28 +1,73 @@
-"""Promotion and rollback: one tag that assigns a version to a stage, if it may come there."""
+"""What is decided about versions: promote, roll back, reject, withdraw, and retire a model.
+
+Each decision is one or two tags, written together or not at all; the tag says who, why and when.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops.errors import Refused, listed
+from mlops.errors import Refused, UsageError, listed
 from mlops.git import require_repository
 from mlops.project import Project, Stage
 from mlops.registry import objects, tags
 from mlops.registry.store import ReleaseStore
-from mlops.registry.tags import ModelState, Version
+from mlops.registry.tags import ModelState, State, Version
 from mlops.registry.verify import fetch
 
 
 @dataclass(frozen=True)
+class Act:
+    """Who decides, and why.
+
+    Parameters
+    ----------
+    now : datetime
+        With a time zone.
+    approver : str, optional
+        Who says yes, where the stage names approvers; the actor unless given. On this machine it
+        is a claim that the tag records; on GitHub the workflow passes who really approved.
+    run : str, optional
+        Id or address of the run that does it.
+    """
+
+    actor: str
+    reason: str
+    now: datetime
+    approver: str | None = None
+    run: str | None = None
+
+    @property
+    def decider(self) -> str:
+        """Who has to be one of a stage's approvers."""
+        return self.approver or self.actor
+
+
+@dataclass(frozen=True)
 class Assigned:
-    """The answer: `created` is False where the version was in the stage already."""
+    """The answer: `created` is False where it was so already, `replaced` what left the stage."""
 
     version: Version
-    stage: str
-    created: bool
+    stage: str = ""
+    created: bool = False
     replaced: Version | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A tag to be written."""
+
+    kind: tags.Kind
+    version: Version
+    title: str
+    stage: Stage | None = None
+    trailers: Mapping[str, str | None] = field(default_factory=dict)
+
+
+Decide = Callable[[State], tuple[Assigned, list[Step]]]
 
 
 def promote(
@@ -30,106 +75,216 @@ def promote(
     ref: str,
     stage: str,
     *,
-    actor: str,
-    reason: str,
-    now: datetime,
-    approver: str | None = None,
-    run: str | None = None,
     store: ReleaseStore | None = None,
-    back: bool = False,
+    again: bool = False,
+    **act: Any,
 ) -> Assigned:
     """Assign a version to a stage.
 
     Parameters
     ----------
     ref : str
-        ``NAME@v1.2.0``, ``NAME@staging`` or ``NAME@latest``; only ``NAME`` with `back`.
-    approver : str, optional
-        Who says yes, where the stage names approvers; the actor unless given. Must be one of them
-        and not the one who registered the version. On this machine it is a claim that the tag
-        records; on GitHub the workflow passes who really approved.
-    back : bool
-        Assign the version that was there before, as `rollback` does.
+        ``NAME@v1.2.0``, ``NAME@staging`` or ``NAME@latest``.
+    again : bool
+        Decide anew about a version that was rejected for this stage.
+    **act
+        As for `Act`.
 
     Raises
     ------
     UsageError
         For a stage or version that does not exist.
     Refused
-        When the version was never in the stage before, is not approved, was withdrawn, or its
-        chain of digests does not hold.
+        When the version was never in the stage before, is not approved, was rejected or
+        withdrawn, or its chain of digests does not hold.
     """
-    target, root = project.stage(stage), project.root
+    target, by = project.stage(stage), Act(**act)
+    if again and not by.reason.strip():
+        raise UsageError("who decides anew says why", key="--again", do="add -m WHY")
+
+    def decide(state: State) -> tuple[Assigned, list[Step]]:
+        version = tags.resolve(state, ref)
+        model = state.model(version.model)
+        present = model.stages.get(stage)
+        if present is version:
+            return Assigned(version, stage), []
+        overruled = model.rejected.get((stage, version.number)) if again else None
+        _entry(target, model, version, again)
+        _approval(target, version, by.decider)
+        fetch(project, version.ref, store, whole=True)
+        title = f"Promote {model.name} to {version.number} in {stage}"
+        note = {"Overrules": overruled.tag if overruled else None}
+        return Assigned(version, stage, replaced=present), [
+            Step("assign", version, title, target, note)
+        ]
+
+    return write(project, by, decide)
+
+
+def rollback(
+    project: Project, name: str, stage: str, *, store: ReleaseStore | None = None, **act: Any
+) -> Assigned:
+    """Assign the version that was in the stage before; again, and it is the one before that.
+
+    The present one leaves the stage. The stage's order is not asked again: the version met it when
+    it first came.
+    """
+    target, by = project.stage(stage), Act(**act)
+
+    def decide(state: State) -> tuple[Assigned, list[Step]]:
+        model = tags.known(state, name)
+        present, before = model.stages.get(stage), model.before(stage)
+        if present is None or before is None:
+            what = f"no version of {name} was in {stage} before the present one"
+            do = f"`mlops promote {name}@VERSION {stage}` sets any version"
+            raise Refused(what, do=do)
+        _approval(target, before, by.decider)
+        steps = _back(project, target, present, before, store)
+        leaving = f"Take {present.ref} out of {stage}: rolled back to {before.number}"
+        steps.append(Step("unassign", present, leaving, target))
+        return Assigned(before, stage, replaced=present), steps
+
+    return write(project, by, decide)
+
+
+def reject(
+    project: Project, ref: str, stage: str, *, store: ReleaseStore | None = None, **act: Any
+) -> Assigned:
+    """Keep a version out of a stage; where it is in it, the last approved one comes back.
+
+    `promote` refuses it there, and in the stage that comes after, until it is decided anew.
+    """
+    target, by = project.stage(stage), Act(**act)
+
+    def decide(state: State) -> tuple[Assigned, list[Step]]:
+        version = tags.resolve(state, ref)
+        model = state.model(version.model)
+        if (stage, version.number) in model.rejected:
+            return Assigned(version, stage), []
+        before = model.before(stage) if model.stages.get(stage) is version else None
+        _approval(target, before, by.decider)
+        steps = _back(project, target, version, before, store) if before else []
+        no = {"Decision": "reject"}
+        steps.append(Step("unassign", version, f"Reject {version.ref} for {stage}", target, no))
+        return Assigned(version, stage), steps
+
+    return write(project, by, decide)
+
+
+def withdraw(project: Project, ref: str, **act: Any) -> Assigned:
+    """Take a version back: nobody can use it any more; its tag and manifest stay as a record."""
+
+    def decide(state: State) -> tuple[Assigned, list[Step]]:
+        version = tags.resolve(state, ref)
+        if version.stages:
+            do = f"`mlops rollback` or `mlops reject {version.ref} {version.stages[0]}` first"
+            raise Refused(f"{version.ref} is in {listed(version.stages)}", do=do)
+        step = Step("deregister", version, f"Withdraw {version.ref}")
+        return Assigned(version), [step] if version.active else []
+
+    return write(project, Act(**act), decide)
+
+
+def deprecate(project: Project, name: str, **act: Any) -> Assigned:
+    """Retire a model: nothing of it enters a stage until a new version is registered."""
+
+    def decide(state: State) -> tuple[Assigned, list[Step]]:
+        model = tags.known(state, name)
+        last = list(model.versions.values())[-1]
+        return Assigned(last), [] if model.deprecated else [
+            Step("deprecate", last, f"Retire {name}")
+        ]
+
+    return write(project, Act(**act), decide)
+
+
+def write(project: Project, act: Act, decide: Decide) -> Assigned:
+    """Decide on the state of the registry and write the steps; others first: decide again.
+
+    All steps are about one model.
+    """
+    root = project.root
     require_repository(root)
 
     def attempt() -> Assigned | None:
         objects.sync(root)
         state = tags.read(root)
-        version = _before(state.model(ref), stage) if back else tags.resolve(state, ref)
-        model = state.model(version.model)
-        present = model.stages.get(stage)
-        if present is version:
-            return Assigned(version, stage, created=False)
-        if not back:
-            _entry(target, model, version)
-        _approval(target, version, approver or actor)
-        fetch(project, version.ref, store, whole=True)
-        tag = tags.tag_name("assign", model.counter + 1, model=model.name, stage=stage)
-        title = f"{'Roll back' if back else 'Promote'} {model.name} to {version.number} in {stage}"
-        trailers = {
-            "Actor": actor,
-            "Approver": approver or (actor if target.approvers else None),
-            "Reason": reason,
-            "Run": run,
-            "Manifest-SHA256": version.manifest_sha256,
-            "Rollback": present.number if back and present else None,
-            "At": now.astimezone(UTC).isoformat(timespec="seconds"),
-        }
-        env = objects.identity(root, actor, objects.next_second(now, model.events))
-        if not objects.tag(root, tag, version.commit, title, trailers, env):
+        answer, steps = decide(state)
+        if not steps:
+            return answer
+        model = state.model(steps[0].version.model)
+        first = objects.next_second(act.now, model.events)
+        oids = {}
+        for at, (name, step) in enumerate(_named(model, steps)):
+            env = objects.identity(root, act.actor, first + at)
+            commit, said = step.version.commit, _trailers(act, step)
+            oids[name] = objects.tag_object(root, name, commit, step.title, said, env)
+        if not objects.claim(root, oids):
             return None
         after = tags.read(root).model(model.name)
-        return Assigned(after.versions[version.number], stage, True, present)
+        return replace(answer, version=after.versions[answer.version.number], created=True)
 
     return objects.retry(attempt)
 
 
-def rollback(project: Project, name: str, stage: str, **act: Any) -> Assigned:
-    """Assign the version that was in the stage before; again, and it is the one before that.
-
-    `act` is as for `promote`: actor, reason, now and others. The stage's order is not asked again:
-    the version met it when it first came.
-    """
-    return promote(project, name, stage, back=True, **act)
-
-
-def _before(model: ModelState, stage: str) -> Version:
-    """Return the version that a rollback goes to."""
-    if before := model.before(stage):
-        return before
-    what = f"no version of {model.name} was in {stage} before the present one"
-    do = f"`mlops promote {model.name}@VERSION {stage}` sets any version"
-    raise Refused(what, do=do)
+def _named(model: ModelState, steps: list[Step]) -> Iterator[tuple[str, Step]]:
+    """Yield each step with the name of its tag: counted for stages, and where that is taken."""
+    counter, taken = model.counter, {event.tag for event in model.events}
+    for step in steps:
+        parts = {"model": model.name, "version": step.version.number}
+        parts |= {"stage": step.stage.name} if step.stage else {}
+        name = tags.tag_name(step.kind, None, **parts)
+        if step.stage or name in taken:
+            counter += 1
+            name = tags.tag_name(step.kind, counter, **parts)
+        yield name, step
 
 
-def _entry(stage: Stage, model: ModelState, version: Version) -> None:
+def _trailers(act: Act, step: Step) -> objects.Trailers:
+    asked = step.stage and step.stage.approvers
+    return {
+        "Actor": act.actor,
+        "Approver": act.decider if asked else act.approver,
+        "Reason": act.reason,
+        "Run": act.run,
+        "Manifest-SHA256": step.version.manifest_sha256,
+        **step.trailers,
+        "At": act.now.astimezone(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _back(
+    project: Project, stage: Stage, present: Version, before: Version, store: ReleaseStore | None
+) -> list[Step]:
+    """Return the step that puts the version back that was in a stage before."""
+    fetch(project, before.ref, store, whole=True)
+    title = f"Roll back {before.model} to {before.number} in {stage.name}"
+    return [Step("assign", before, title, stage, {"Rollback": present.number})]
+
+
+def _entry(stage: Stage, model: ModelState, version: Version, again: bool) -> None:
     """Raise Refused unless the version may come into the stage."""
     if model.deprecated:
         raise Refused(f"{model.name} is retired", do="register a new version first")
+    for place in (stage.after, None if again else stage.name):
+        if place and (no := model.rejected.get((place, version.number))):
+            what = f"{version.ref} was rejected for {place} by {no.actor}"
+            do = f"`mlops promote {version.ref} {place} --again -m WHY` decides anew"
+            raise Refused(what, found=no.trailers.get("Reason", ""), do=do)
     if stage.after and not model.was_in(stage.after, version.number):
         what = f"{version.ref} was never in {stage.after}, which comes before {stage.name}"
         key, do = f"stages.{stage.name}.after", f"`mlops promote {version.ref} {stage.after}` first"
         raise Refused(what, file="project.yaml", key=key, do=do)
 
 
-def _approval(stage: Stage, version: Version, approver: str) -> None:
-    """Raise Refused unless somebody who may, and who did not register it, approves."""
-    author = version.event.actor
-    others = [handle for handle in stage.approvers if not same_person(handle, author)]
+def _approval(stage: Stage, version: Version | None, approver: str) -> None:
+    """Raise Refused unless somebody who may, and who did not register what comes, approves."""
+    author = version.event.actor if version else None
+    others = [one for one in stage.approvers if not author or not same_person(one, author)]
     if not stage.approvers or any(same_person(handle, approver) for handle in others):
         return
     what = f"this person may not approve for {stage.name}"
-    if same_person(approver, author):
+    if author and same_person(approver, author):
         what = "nobody approves a version that they registered"
     key, allowed = f"stages.{stage.name}.approvers", listed(others) or "nobody else is listed"
     do = "name one of them with --approver, or empty the list where one person works alone"

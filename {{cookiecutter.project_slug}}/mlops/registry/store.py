@@ -55,6 +55,9 @@ class ReleaseStore(Protocol):
         Refused where the store does not hold the asset.
         """
 
+    def remove(self, model: str, release: str) -> None:
+        """Remove a published release and all that is in it."""
+
     def list(self, model: str) -> list[str]:
         """Return all releases of a model: versions, and drafts as ``draft-DIGEST``, sorted."""
 
@@ -94,7 +97,11 @@ class FolderStore(ReleaseStore):
 
     def discard(self, model: str, digest: str) -> None:
         """Remove the folder of a draft."""
-        path = self._path(model, f"draft-{digest}")
+        self.remove(model, f"draft-{digest}")
+
+    def remove(self, model: str, release: str) -> None:
+        """Remove the folder of a release."""
+        path = self._path(model, release)
         with _saying("remove", path), suppress(FileNotFoundError):
             shutil.rmtree(path)
 

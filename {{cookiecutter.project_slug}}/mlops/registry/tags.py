@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mlops.errors import UsageError, did_you_mean, listed
 from mlops.git import git
@@ -33,8 +33,8 @@ _GRAMMAR = {
     kind: re.compile(form.format(**_PARTS) + r"(?:#(?P<counter>\d{1,9}))?", re.ASCII)
     for kind, form in FORMS.items()
 }
-_TRAILER = re.compile(r"([A-Z][A-Za-z0-9-]*): (.*)")
-_FIELDS = (
+_TRAILER = re.compile(r"^\s*([A-Z][A-Za-z0-9-]*): (.*)$", re.MULTILINE)
+FIELDS = (
     "%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(*objecttype)%00"
     "%(taggername)%00%(taggerdate:unix)%00%(contents:subject)%00%(contents:body)%00"
 )
@@ -62,8 +62,13 @@ class Event(NamedTuple):
     def trailers(self) -> dict[str, str]:
         """What the last paragraph of the message says: Actor, Approver, Reason, Run and others."""
         last = self.text.strip().rpartition("\n\n")[2]
-        lines = (_TRAILER.fullmatch(line.strip()) for line in last.split("\n"))
-        return {line[1]: line[2].strip() for line in lines if line}
+        return {key: text.strip() for key, text in _TRAILER.findall(last)}
+
+    @property
+    def decision(self) -> str:
+        """What was decided: the kind, or ``reject``, for which GTO has no tag of its own."""
+        no = self.kind == "unassign" and self.trailers.get("Decision") == "reject"
+        return "reject" if no else self.kind
 
     @property
     def actor(self) -> str:
@@ -102,7 +107,7 @@ class ModelState:
     """All that the tags say of one model: versions by number, events by time.
 
     `trails` holds what was assigned to each stage and not taken back; the last active one is in it.
-    A rollback shortens the trail, so that a second one goes further back, not forward again.
+    `rejected` holds, by stage and version, the event that keeps a version out of a stage.
     """
 
     name: str
@@ -110,6 +115,7 @@ class ModelState:
     events: list[Event] = field(default_factory=list)
     stages: dict[str, Version] = field(default_factory=dict)
     trails: dict[str, list[str]] = field(default_factory=dict)
+    rejected: dict[tuple[str, str], Event] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
     deprecated: bool = False
 
@@ -137,15 +143,15 @@ class ModelState:
             version.active = event.kind == "register"
             self.commits.setdefault(event.commit, number)
         else:
-            trail = self.trails.setdefault(event.stage, [])
+            trail, place = self.trails.setdefault(event.stage, []), (event.stage, number)
             event = event._replace(version=number)
-            if event.kind == "unassign":
-                trail[:] = [held for held in trail if held != number]
-            elif "\nRollback: " in event.text and number in trail:
-                while trail[-1] != number:
-                    trail.pop()
-            else:
+            if event.kind == "assign":
                 trail.append(number)
+                self.rejected.pop(place, None)
+            else:
+                trail[:] = [held for held in trail if held != number]
+                if event.decision == "reject":
+                    self.rejected[place] = event
         self.deprecated = event.kind == "deprecate"
         self.events.append(event)
         return None
@@ -153,6 +159,11 @@ class ModelState:
     def was_in(self, stage: str, version: str) -> bool:
         """Return whether a version is or was in a stage."""
         return any((e.kind, e.stage, e.version) == ("assign", stage, version) for e in self.events)
+
+    def holder(self, stage: str) -> Version | None:
+        """Return the version that is in a stage."""
+        trail = (self.versions[number] for number in reversed(self.trails.get(stage, [])))
+        return next((version for version in trail if version.active), None)
 
     def before(self, stage: str) -> Version | None:
         """Return the version that was in a stage before the present one, repeats skipped."""
@@ -177,35 +188,37 @@ def tag_name(kind: Kind, counter: int | None = None, **parts: str) -> str:
     return FORMS[kind].format(**parts) + ("" if counter is None else f"#{counter}")
 
 
-def parse(tag: str) -> Event | None:
-    """Return what a tag's name says, or None where it is not in the grammar."""
+def parse(tag: str, *facts: Any) -> Event | None:
+    """Return what a tag's name says, or None where it is not in the grammar.
+
+    `facts` are what its object says: oid, commit, time, tagger and text of the event.
+    """
     for kind, pattern in _GRAMMAR.items():
         if match := pattern.fullmatch(tag):
             found = match.groupdict()
             counter = int(found["counter"]) if found["counter"] else None
             version, stage = found.get("version"), found.get("stage")
-            return Event(kind, match["model"], version, stage, counter, tag)
+            return Event(kind, match["model"], version, stage, counter, tag, *facts)
     return None
 
 
 def version_key(number: str) -> tuple[int, ...]:
     """Return what versions are sorted by: ``v1.10.0`` comes after ``v1.9.0``."""
-    return tuple(int(part) for part in number[1:].split("."))
+    return tuple(map(int, number[1:].split(".")))
 
 
 def read(root: Path) -> State:
     """Read the registry of a repository from its tags."""
-    cells = git(root, "for-each-ref", f"--format={_FIELDS}", "refs/tags").split("\0")
+    cells = git(root, "for-each-ref", f"--format={FIELDS}", "refs/tags").split("\0")
     events, foreign = [], []
     for at in range(0, len(cells) - 8, 8):
         tag, oid, commit, kind, tagger, seconds, subject, body = cells[at : at + 8]
         tag, text = tag.lstrip("\n"), f"{subject}\n\n{body}"
-        event = parse(tag)
-        if event is None or kind != "commit" or not seconds:
-            foreign.append((tag, "is not in the grammar" if event is None else "is not annotated"))
-            continue
-        event = event._replace(oid=oid, commit=commit, time=int(seconds), tagger=tagger, text=text)
-        events.append(event)
+        event = parse(tag, oid, commit, int(seconds or 0), tagger, text)
+        if event and kind == "commit" and seconds:
+            events.append(event)
+        else:
+            foreign.append((tag, "is not annotated" if event else "is not in the grammar"))
     return replay(events, foreign)
 
 
@@ -213,8 +226,8 @@ def replay(events: Iterable[Event], foreign: Iterable[tuple[str, str]] = ()) -> 
     """Return the state that events lead to, and report `foreign` tags that mean a known model."""
     models: dict[str, ModelState] = {}
     warnings = []
-    order = list(FORMS)
-    for event in sorted(events, key=lambda e: (e.time, e.counter or 0, order.index(e.kind), e.tag)):
+    rank = {kind: n for n, kind in enumerate(FORMS)}
+    for event in sorted(events, key=lambda e: (e.time, e.counter or 0, rank[e.kind], e.tag)):
         if event.kind == "register":
             models.setdefault(event.model, ModelState(event.model))
         model = models.get(event.model)
@@ -223,27 +236,35 @@ def replay(events: Iterable[Event], foreign: Iterable[tuple[str, str]] = ()) -> 
             warnings.append(f"{event.tag}: {odd}; ignored")
     for model in models.values():
         model.versions = dict(sorted(model.versions.items(), key=lambda v: version_key(v[0])))
-        for stage, trail in model.trails.items():
-            if held := [v for number in trail if (v := model.versions[number]).active]:
-                model.stages[stage] = held[-1]
-                held[-1].stages += (stage,)
+        for stage in model.trails:
+            if version := model.holder(stage):
+                model.stages[stage] = version
+                version.stages += (stage,)
     for tag, reason in foreign:
         if re.search("[@#]", tag) and re.split("[@#]", tag)[0] in models:
             warnings.append(f"{tag}: {reason}; ignored")
     return State(dict(sorted(models.items())), tuple(warnings))
 
 
+def known(state: State, name: str) -> ModelState:
+    """Return the state of a model of which something is registered."""
+    if model := state.models.get(name):
+        return model
+    raise _unknown("no version of this model is registered", name, name, list(state.models))
+
+
 def resolve(state: State, ref: str) -> Version:
     """Return the version that ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest`` stands for."""
     name, _, which = ref.replace("#", "@", 1).partition("@")
-    if model := state.models.get(name):
-        found = model.latest if which == "latest" else None
-        if found := found or model.stages.get(which) or model.versions.get(which):
-            return found
-        what, part = f"`{name}` has no such version, and no stage of that name", which
-        allowed = ["latest", *model.stages, *reversed(model.versions)]
-    else:
-        what, part, allowed = "no version of this model is registered", name, list(state.models)
+    model = known(state, name)
+    found = model.latest if which == "latest" else None
+    if found := found or model.stages.get(which) or model.versions.get(which):
+        return found
+    what = f"`{name}` has no such version, and no stage of that name"
+    raise _unknown(what, ref, which, ["latest", *model.stages, *reversed(model.versions)])
+
+
+def _unknown(what: str, found: str, part: str, allowed: list[str]) -> UsageError:
     do = did_you_mean(part, allowed) or "name MODEL@VERSION, MODEL@STAGE or MODEL@latest"
     shown = listed(allowed) or "nothing is registered yet"
-    raise UsageError(what, found=ref, allowed=shown, do=do)
+    return UsageError(what, found=found, allowed=shown, do=do)

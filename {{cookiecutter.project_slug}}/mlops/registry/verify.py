@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -121,10 +121,30 @@ def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
 
 def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
     """Return the manifest of a version and its bytes, verified from the tag to the commit."""
-    ref, named = version.ref, version.manifest_sha256
+    return _verified(version, *contents(root, _objects(version)))
+
+
+def manifests(root: Path, versions: Iterable[Version]) -> Iterator[tuple[str, Manifest | Refused]]:
+    """Yield number and verified manifest of each version, or why it has none; git is asked once."""
+    asked = list(versions)
+    found = iter(contents(root, (name for version in asked for name in _objects(version))))
+    for version, parts in zip(asked, zip(found, found, found, strict=True), strict=True):
+        try:
+            yield version.number, _verified(version, *parts)[0]
+        except Refused as error:
+            yield version.number, error
+
+
+def _objects(version: Version) -> tuple[str, str, str]:
+    """Return the names by which git knows commit, manifest and data lock of a version."""
     folder = f"{version.commit}:./models/{version.model}"
-    names = (version.commit, f"{folder}/{MANIFEST}", f"{folder}/{DATA_LOCK}")
-    commit, content, lock = contents(root, names)
+    return version.commit, f"{folder}/{MANIFEST}", f"{folder}/{DATA_LOCK}"
+
+
+def _verified(
+    version: Version, commit: bytes | None, content: bytes | None, lock: bytes | None
+) -> tuple[Manifest, bytes]:
+    ref, named = version.ref, version.manifest_sha256
     if named is None:
         raise broken("tag → manifest", f"the tag {ref} names no manifest")
     if content is None:

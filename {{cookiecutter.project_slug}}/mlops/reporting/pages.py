@@ -245,7 +245,7 @@ def _said(project: Project, parts: Sequence[Part]) -> Summary:
 def _happened(event: Event) -> tuple[str, ...]:
     """Return when, what, by whom, approved by whom, and why."""
     said = event.trailers
-    what = w.EVENTS[event.kind].format(version=event.version, stage=event.stage)
+    what = w.EVENTS[event.decision].format(version=event.version, stage=event.stage)
     back = f", back from {said['Rollback']}" if "Rollback" in said else ""
     approved, why = said.get("Approver", w.NONE), said.get("Reason", w.NONE)
     return w.when(event.time), what + back, event.actor, approved, why

@@ -25,10 +25,12 @@ _TONES = {
 
 def paint(text: str, style: str) -> str:
     """Return text in colour where standard output is a terminal and NO_COLOR is not set."""
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style and _coloured() else text
+
+
+def _coloured() -> bool:
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    if not style or plain or not sys.stdout.isatty():
-        return text
-    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
+    return sys.stdout.isatty() and not plain
 
 
 def table(
@@ -36,6 +38,7 @@ def table(
 ) -> str:
     """Return rows under their columns, aligned, cut to the terminal's width where there is one.
 
+    Heads are in capitals, except what holds a digit: a version, the id of a run.
     A mapping is read by the names of the columns. `align` has one letter per column, l or r;
     without it a column of numbers alone stands right.
     """
@@ -46,22 +49,25 @@ def table(
         values = zip(*read, strict=True)
         numbers = (all(isinstance(v, int | float | None) for v in column) for column in values)
         align = "".join("r" if found else "l" for found in numbers) or "l" * len(columns)
-    lines = [[name.upper() for name in columns], *([_plain(v) for v in row] for row in read)]
+    heads = [name if any(map(str.isdigit, name)) else name.upper() for name in columns]
+    lines = [heads, *([_plain(v) for v in row] for row in read)]
     widths = [max(map(_wide, column)) for column in zip(*lines, strict=True)]
+    coloured = _coloured()
     if sys.stdout.isatty():
         room = shutil.get_terminal_size().columns - 2 * (len(columns) - 1)
         while sum(widths) > room and max(widths) > 8:
             widths[widths.index(max(widths))] -= 1
     out = []
-    for n, line in enumerate(lines):
-        cells = []
-        for text, width, side in zip(line, widths, align, strict=True):
-            shown = text if _wide(text) <= width else clean(text, width)
-            space = " " * (width - _wide(shown))
-            shown = paint(shown, "muted" if n == 0 else _TONES.get(text, ""))
-            cells.append(space + shown if side == "r" else shown + space)
-        out.append("  ".join(cells).rstrip())
-    return "\n".join(out)
+    for texts, width, side in zip(zip(*lines, strict=True), widths, align, strict=True):
+        pad = str.rjust if side == "r" else str.ljust
+        shown = [text if _wide(text) <= width else clean(text, width) for text in texts]
+        cells = [pad(text, width + len(text) - _wide(text)) for text in shown]
+        if coloured:
+            styles = ("muted", *(_TONES.get(text, "") for text in texts[1:]))
+            trios = zip(cells, shown, styles, strict=True)
+            cells = [cell.replace(text, paint(text, style), 1) for cell, text, style in trios]
+        out.append(cells)
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*out, strict=True))
 
 
 def _wide(text: str) -> int:
@@ -75,7 +81,7 @@ def _wide(text: str) -> int:
 def _plain(value: object) -> str:
     """Return a cell's text, with dashes that every terminal has."""
     text = "" if value is None else f"{value:.3f}" if isinstance(value, float) else clean(value)
-    return text.replace(MINUS, "-").replace(NONE, "-") or "-"
+    return (text if text.isascii() else text.replace(MINUS, "-").replace(NONE, "-")) or "-"
 
 
 def pairs(items: Mapping[str, object]) -> str:

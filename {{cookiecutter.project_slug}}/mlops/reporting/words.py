@@ -22,12 +22,13 @@ METRICS = {
     "r2": ("R²", "share of the variation that is explained"),
     "value": ("Value per row", "what the decisions are worth, by the amounts in model.yaml"),
 }
-# What happened, by the kind of a tag.
+# What happened, by what a tag decides.
 EVENTS = {
     "register": "registered {version}",
     "deregister": "withdrew {version}",
     "assign": "put {version} into {stage}",
     "unassign": "took {version} out of {stage}",
+    "reject": "rejected {version} for {stage}",
     "deprecate": "retired the model",
 }
 NONE, MINUS = "\u2013", "\u2212"
@@ -79,7 +80,7 @@ def count(n: int, noun: str) -> str:
 
 def when(seconds: int) -> str:
     """Return a moment in UTC, to the minute."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "minutes")[:16]
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from errno import ENOSPC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -158,6 +158,24 @@ class PredictionLog:
                     raise OSError(ENOSPC, "no space left on device")
         except OSError as error:
             raise cannot("write", path, error) from error
+
+
+def find(state: Path, key: str) -> dict[str, Any] | None:
+    """Return what was logged under a prediction id, of whichever model; None where nothing was.
+
+    The id holds the time, so only the file of that day is read, or of the one that began since.
+    """
+    made = datetime.fromtimestamp(int(key.replace("-", "")[:12], 16) / 1000, UTC)
+    for day in (made, made + timedelta(days=1)):
+        for path in sorted((state / "predictions").glob(f"*/{_stamp(day)[:10]}.jsonl")):
+            with path.open("rb") as file:
+                lines = [line for line in file if key.encode() in line]
+            for line in lines:
+                with suppress(ValueError):  # cut short by a crash
+                    found: dict[str, Any] = json.loads(line)
+                    if found["id"] == key:
+                        return found
+    return None
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
