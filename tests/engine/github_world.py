@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +15,10 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 import pytest
 
+from mlops.github import client
+
 REPOSITORY = "acme/demo"
+PATIENCE = 1  # seconds that a client of the tests waits for an answer
 Thing = dict[str, Any]
 
 
@@ -31,13 +35,17 @@ class GitHub:
         self.dispatches: list[Thing] = []
         self.requests: list[str] = []
         self.faults: list[tuple[str, int | str, dict[str, str], bool]] = []
+        self.spared = 0  # requests that no fault meets any more
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
         self._last = 100
 
     def fail(
         self, pattern: str, answer: int | str, obeyed: bool = False, times: int = 1, **headers: str
     ) -> None:
-        """Let requests get an error, or no answer ("lost"), though they may have been obeyed."""
+        """Let requests get an error, or no answer, though they may have been obeyed.
+
+        No answer: the line is cut ("lost"), or the client loses patience ("late").
+        """
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         self.faults += [(pattern, answer, named, obeyed)] * times
 
@@ -141,11 +149,13 @@ class _Handler(BaseHTTPRequestHandler):
         world = self.world
         world.requests.append(line)
         fault = next((f for f in world.faults if re.fullmatch(f[0], line)), None)
-        if fault:
+        world.spared -= 1
+        if fault and world.spared < 0:
             world.faults.remove(fault)
             if fault[3]:
                 world.answer(self.command, path, query, body)
-            if fault[1] == "lost":
+            if fault[1] in ("lost", "late"):
+                time.sleep(PATIENCE + 0.2 if fault[1] == "late" else 0)
                 self.connection.close()
                 return
             self._send(int(fault[1]), {"message": "a fault of the test"}, fault[2])
@@ -192,6 +202,7 @@ def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         monkeypatch.setenv("GITHUB_API_URL", world.url)
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
         monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
+        monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
         for name in ("GITHUB_ACTIONS", "GITHUB_EVENT_PATH", "GITHUB_OUTPUT"):
             monkeypatch.delenv(name, raising=False)
         yield world

@@ -31,6 +31,7 @@ T = TypeVar("T")
 LOCAL, REMOTE = "refs/heads/journal", "refs/remotes/origin/journal"
 WAITING, THEIRS = "refs/mlops/waiting/", "refs/mlops/origin/"  # here, and at origin when last seen
 _FETCHED = (f"+{LOCAL}*:{REMOTE}*", f"+{WAITING}*:{THEIRS}*")  # a pattern may match nothing
+NOT_PUSHED = "the journal was not pushed to origin; the next run tries again"
 _ATTEMPTS = 12
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CONTENDED = re.compile(
@@ -96,7 +97,7 @@ def _write(
             tip = ""
     _again(partial(_settle, root, title, env, tip))
     if remote and not tip:
-        return ("the journal was not pushed to origin; the next run tries again",)
+        return (NOT_PUSHED,)
     return ()
 
 
