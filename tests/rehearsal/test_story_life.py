@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from engine.conftest import rows_of
@@ -224,6 +226,8 @@ def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(story: 
         "schedule",
         {"plan": "success", "reproduce (churn)": "failure"},
     )
-    assert "churn@v1.0.0: OTHER BYTES" in run.summary
-    assert "lock of this environment: " in run.summary and "code" not in run.summary
+    said = run.summaries["reproduce (churn)"]
+    assert "churn@v1.0.0: OTHER BYTES" in said
+    (differs,) = said.strip().splitlines()[3:]
+    assert re.fullmatch(r" +lock of this environment: \w{24} then, \w{24} now", differs)
     assert refs(story) == before and not writes(story, run)
