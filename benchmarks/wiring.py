@@ -142,7 +142,7 @@ def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
         f"`mlops run` at one go, without `mlops validate` before it, takes {at_one_go:.2f} s.",
         "",
         "By kind of change: the wall time of the checks on one machine of two cores; the jobs of "
-        "checks and comment, their seconds, and the minutes that GitHub bills: each job rounded up.",
+        "checks and comment, their seconds, and the minutes that GitHub bills (each rounded up).",
         "",
         "| a change of | wall | jobs | seconds of jobs | billed minutes |",
         "| --- | --: | --: | --: | --: |",

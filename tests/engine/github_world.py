@@ -39,6 +39,11 @@ class GitHub:
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
         self._last = 100
 
+    @property
+    def server(self) -> bool:
+        """Say whether this is a server of somebody's own: its API is below a path."""
+        return self.url.endswith("/api/v3")
+
     def fail(
         self, pattern: str, answer: int | str, obeyed: bool = False, times: int = 1, **headers: str
     ) -> None:
@@ -71,7 +76,8 @@ class GitHub:
                 return [self._release(r) for r in self.releases.values()]
             case "POST", ["releases"]:
                 made = self.new(self.releases, "releases", **given)
-                made["upload_url"] = f"{made['url']}/assets{{?name,label}}"
+                place = made["url"].replace("/api/v3/", "/api/uploads/")
+                made["upload_url"] = f"{place}/assets{{?name,label}}"
                 return self._release(made)
             case "GET", ["releases", "tags", tag]:
                 named = [r for r in self.releases.values() if r["tag_name"] == unquote(tag)]
@@ -141,12 +147,15 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _serve(self) -> None:
-        parsed = urlparse(self.path)
-        path = re.sub(rf"^/(repos/)?{REPOSITORY}/|^/repos/{REPOSITORY}/", "", parsed.path)
+        world, parsed = self.world, urlparse(self.path)
+        path = parsed.path
+        if world.server:
+            assert path.startswith(("/api/v3/", "/api/uploads/")), path
+            path = re.sub("^/api/(v3|uploads)", "", path)
+        path = re.sub(rf"^/(repos/)?{REPOSITORY}/", "", path)
         query = {key: values[0] for key, values in parse_qs(parsed.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         line = f"{self.command} {path}"
-        world = self.world
         world.requests.append(line)
         fault = next((f for f in world.faults if re.fullmatch(f[0], line)), None)
         world.spared -= 1
