@@ -193,6 +193,12 @@ def test_a_refused_retraining(github: GitHub, project: Project, answer: int | st
     every_call_fails(Gate(github, project), answer)
 
 
+def test_a_plan_asks_nobody(github: GitHub, project: Project) -> None:
+    github.fail(".*", 500, times=99)
+    assert Verb(github, project, ["plan", "--base", "HEAD"]).run()[0] == 0
+    assert not github.requests
+
+
 def test_promotion(
     github: GitHub, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -229,6 +229,13 @@ def test_a_schedule_is_odd_and_can_be_switched_off(workflow: dict[Any, Any]) -> 
         assert "vars.SCHEDULES != 'off'" in first["if"] and "repository.fork" in first["if"]
 
 
+def test_nothing_assumes_where_github_is() -> None:
+    sources = [*GENERATED.glob("mlops/**/*.py"), *FOLDER.rglob("*.yml")]
+    lines = [line for path in sources for line in path.read_text("utf-8").splitlines()]
+    said = [line for line in lines if re.search(r"\bgithub\.com\b", line)]
+    assert said and all(" or " in line for line in said), "only where nothing else is said"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_a_workflow_begins_by_saying_what_it_is_for(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("# ")
