@@ -38,13 +38,7 @@ def fewer(root: Path) -> None:
 
 
 BETTER = replaced(f"models/{MODEL}/model.yaml", "learner: logistic", "learner: boosting")
-ONE_GO = "run at one go"
-VERBS = {
-    "plan": ("plan", "--base", "origin/main"),
-    f"data ({MODEL})": ("validate", MODEL),
-    f"model ({MODEL})": ("run", MODEL),
-    ONE_GO: ("run", MODEL),
-}
+VERBS = {"plan": ("plan", "--base", "origin/main"), f"model ({MODEL})": ("run", MODEL)}
 KINDS: dict[str, Edit] = {
     "docs only": {"docs/notes.md": "Notes.\n"},
     "application code only": {"mlops/serving/note.py": '"""A note."""\n'},
@@ -74,7 +68,7 @@ def rehearsed(world: World, kind: str, number: int) -> list[Run]:
 
 
 def by_hand(world: World, kind: str, number: int) -> dict[str, float]:
-    """Run the verbs of the critical path in a fresh clone, one after the other."""
+    """Run the verbs of the critical path in a fresh clone, one after the other, and time them."""
     clone = world.root / "clone"
     shutil.rmtree(clone, ignore_errors=True)
     branch = f"{kind.replace(' ', '-')}-{number}"
@@ -87,8 +81,6 @@ def by_hand(world: World, kind: str, number: int) -> dict[str, float]:
     }
     seconds = {}
     for job, verb in VERBS.items():
-        if job == ONE_GO:
-            shutil.rmtree(clone / "build")
         began = time.perf_counter()
         command = [sys.executable, "-m", "mlops", *verb]
         done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
@@ -119,7 +111,6 @@ def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
                 if kind == most:
                     hand.append(by_hand(world, kind, number))
     ours, verbs = median(jobs[most]), median(hand)
-    at_one_go = verbs.pop(ONE_GO)
     out = [
         TITLE,
         "",
@@ -138,8 +129,6 @@ def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
     whole, sum_ = sum(ours.values()), sum(verbs.values())
     out.append(f"| critical path | {whole:.2f} s | {sum_:.2f} s | {whole / sum_:.2f} |")
     out += [
-        "",
-        f"`mlops run` at one go, without `mlops validate` before it, takes {at_one_go:.2f} s.",
         "",
         "By kind of change: the wall time of the checks on one machine of two cores; the jobs of "
         "checks and comment, their seconds, and the minutes that GitHub bills (each rounded up).",

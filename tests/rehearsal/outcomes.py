@@ -44,7 +44,7 @@ def jobs(names: str, *models: str, **otherwise: str) -> Jobs:
 
 def checked(*models: str, **otherwise: str) -> Jobs:
     """Return the jobs of pull-request.yml that trains some models."""
-    return jobs("plan code data() model() verdict", *models, **otherwise)
+    return jobs("plan code model() verdict", *models, **otherwise)
 
 
 def delivered(*models: str, **otherwise: str) -> Jobs:

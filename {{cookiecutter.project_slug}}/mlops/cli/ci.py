@@ -91,7 +91,7 @@ def comment(
         emit({"comment": None}, "no pull request has this commit as its head any more", as_json)
         return
     found, wrong = uploaded(report)
-    texts = []
+    texts, records = [], []
     for name, results in found.items():
         record = results.pop("record")
         seconds = {"all stages": record.seconds} if record else {}
@@ -102,7 +102,7 @@ def comment(
             wrong.append(f"{name}: the results do not fit together")
             continue
         if record and run:
-            kept(append(project, attributed(record, name, number, run)))
+            records.append(attributed(record, name, number, run))
     head = [f"Could not be shown: {escape(text)}." for text in wrong]
     if not found:
         ended = {"success": "It trains no model.", None: ""}
@@ -115,6 +115,8 @@ def comment(
     done = not found and not wrong and green
     body = "\n\n".join([*([] if green else [RED]), *texts, *head])[:LIMIT]
     url = post(hub, number, body, only_edit=done)
+    for record in records:
+        kept(append(project, record))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
 
 
