@@ -174,7 +174,7 @@ def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
 def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> None:
     settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
     assert settings["environments"]["upkeep"] == {"branches": ["main"]}
-    copies = "secrets.MLFLOW_TRACKING_TOKEN"  # what MLflow gets goes where the owner's variable says
+    copies = "secrets.MLFLOW_TRACKING_TOKEN"  # for where the owner sends them
     told = {name: json.dumps(job).replace(copies, "") for name, job in JOBS.items()}
     holders = {name: job for name, job in JOBS.items() if "secrets." in told[name]}
     assert set(holders) == {"settings.yml:settings", "update.yml:propose"}
