@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "{{cookiecutter.project_slug}}"
+# The rehearsal and the engine are imported from where they stand.
+sys.path[:0] = [str(ROOT / "tests"), str(ENGINE)]
 REPEATS = int(os.environ.get("BENCH_REPEATS", "5"))
 
 

@@ -1,6 +1,7 @@
 """`make bench`: every figure that the README quotes, measured side by side in one run.
 
-Usage: python benchmarks/run.py [PART ...]     (rows, idle, start, registry, releases; default: all)
+Usage: python benchmarks/run.py [PART ...]
+Parts are rows, idle, start, registry, releases and wiring; default: all.
 BENCH_REPEATS=1 for a quick look. Results go to benchmarks/results.md.
 """
 
@@ -317,12 +318,20 @@ def _plain(title: str, costs: dict[str, Cost]) -> list[str]:
     return [*lines, ""]
 
 
+def wiring_part(where: Path) -> list[str]:
+    """Compare the jobs of a pull request, rehearsed, with their verbs by hand."""
+    from wiring import wiring_part
+
+    return wiring_part(where / "wiring")
+
+
 PARTS: dict[str, Callable[[Path], list[str]]] = {
     "rows": rows_part,
     "idle": idle_part,
     "start": start_part,
     "registry": registry_part,
     "releases": releases_part,
+    "wiring": wiring_part,
 }
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,10 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 import pytest
 
+from mlops.github import client
+
 REPOSITORY = "acme/demo"
+PATIENCE = 1  # seconds that a client of the tests waits for an answer
 Thing = dict[str, Any]
 
 
@@ -36,13 +40,22 @@ class GitHub:
         # after how many bytes the next answers break off.
         self.asked: list[tuple[str | None, str | None]] = []
         self.ranges, self.breaks = True, list[int]()
+        self.spared = 0  # requests that no fault meets any more
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
         self._last = 100
+
+    @property
+    def server(self) -> bool:
+        """Say whether this is a server of somebody's own: its API is below a path."""
+        return self.url.endswith("/api/v3")
 
     def fail(
         self, pattern: str, answer: int | str, obeyed: bool = False, times: int = 1, **headers: str
     ) -> None:
-        """Let requests get an error, or no answer ("lost"), though they may have been obeyed."""
+        """Let requests get an error, or no answer, though they may have been obeyed.
+
+        No answer: the line is cut ("lost"), or the client loses patience ("late").
+        """
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         self.faults += [(pattern, answer, named, obeyed)] * times
 
@@ -68,7 +81,8 @@ class GitHub:
                 return [self._release(r) for r in self.releases.values()]
             case "POST", ["releases"]:
                 made = self.new(self.releases, "releases", **given)
-                made["upload_url"] = f"{made['url']}/assets{{?name,label}}"
+                place = made["url"].replace("/api/v3/", "/api/uploads/")
+                made["upload_url"] = f"{place}/assets{{?name,label}}"
                 return self._release(made)
             case "GET", ["releases", "tags", tag]:
                 named = [r for r in self.releases.values() if r["tag_name"] == unquote(tag)]
@@ -156,22 +170,27 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
-        parsed = urlparse(self.path)
-        if parsed.path.startswith("/storage/"):
-            self._storage(parsed.path.rpartition("/")[2])
+        world, parsed = self.world, urlparse(self.path)
+        path = parsed.path
+        if path.startswith("/storage/"):
+            self._storage(path.rpartition("/")[2])
             return
-        path = re.sub(rf"^/(repos/)?{REPOSITORY}/|^/repos/{REPOSITORY}/", "", parsed.path)
+        if world.server:
+            assert path.startswith(("/api/v3/", "/api/uploads/")), path
+            path = re.sub("^/api/(v3|uploads)", "", path)
+        path = re.sub(rf"^/(repos/)?{REPOSITORY}/", "", path)
         query = {key: values[0] for key, values in parse_qs(parsed.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         line = f"{self.command} {path}"
-        world = self.world
         world.requests.append(line)
         fault = next((f for f in world.faults if re.fullmatch(f[0], line)), None)
-        if fault:
+        world.spared -= 1
+        if fault and world.spared < 0:
             world.faults.remove(fault)
             if fault[3]:
                 world.answer(self.command, path, query, body)
-            if fault[1] == "lost":
+            if fault[1] in ("lost", "late"):
+                time.sleep(PATIENCE + 0.2 if fault[1] == "late" else 0)
                 self.connection.close()
                 return
             self._send(int(fault[1]), {"message": "a fault of the test"}, fault[2])
@@ -222,6 +241,7 @@ def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         monkeypatch.setenv("GITHUB_API_URL", world.url)
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
         monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
+        monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
         for name in ("GITHUB_ACTIONS", "GITHUB_EVENT_PATH", "GITHUB_OUTPUT"):
             monkeypatch.delenv(name, raising=False)
         yield world

@@ -113,6 +113,33 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     assert pulled.exit_code == 0 and (project.root / "got" / "model.skops").is_file()
 
 
+def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
+    project = make_project()
+    assert mlops(project, "run").exit_code == mlops(project, "register").exit_code == 0
+    for stage in ("staging", "production"):
+        assert mlops(project, "promote", "churn@v1.0.0", stage).exit_code == 0
+
+    project.lock.write_text(project.lock.read_text() + "numpy==3.0\n")
+    git(project.root, "commit", "-qam", "Newer libraries")
+    newer = mlops(project, "run", "--json")
+    verdict = answer(newer)["churn"]["gate"]
+    assert (newer.exit_code, verdict["rule"], verdict["decision"]) == (
+        0,
+        "non-inferiority",
+        "promote",
+    )
+    assert "was registered already" in mlops(project, "register", "churn").output
+
+    spec = project.folder("churn") / "model.yaml"
+    spec.write_text(spec.read_text().replace("  seed: 1\n", "  seed: 2\n"))
+    git(project.root, "commit", "-qam", "Another split")
+    verdict = answer(mlops(project, "run", "--json"))["churn"]["gate"]
+    assert verdict["rule"] == "superiority"
+    assert "The split has changed: v1.0.0 may have learned up to" in verdict["reasons"][-1]
+
+
 def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[..., Result]) -> None:
     project = make_project()
     states = answer(mlops(project, "run", "churn", "--json"))["churn"]["stages"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from mlops.results import (
     Slice,
     Verdict,
 )
-from mlops.spec import ModelSpec
+from mlops.spec import ModelSpec, Split
 from mlops.training.model import Model
 
 
@@ -171,6 +172,35 @@ def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(trained: 
     verdict = _decide(trained, trained.model, broken)
     assert verdict.decision == "inconclusive"
     assert "v1.0.0 cannot predict these rows" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("split", "learned"),
+    [
+        ({"by": "random", "test": 0.3, "seed": 2}, (0.6, 0.8)),  # nearly 7 in 10
+        ({"by": "random", "test": 0.15, "seed": 1}, (0.4, 0.6)),  # the half that was left out
+        ({"by": "random", "test": 0.5, "seed": 1}, (0, 0)),
+        ({"by": "group", "column": "gone", "test": 0.3}, (1, 1)),  # nobody knows
+    ],
+)
+def test_a_champion_of_another_split_may_know_the_test(
+    trained: Trained, split: dict[str, Any], learned: tuple[float, float]
+) -> None:
+    weak, old = Scored(trained.model, 0.9), Split.model_validate(split)
+    verdict = _decide(trained, trained.model, weak, champion_split=old)
+    assert verdict.decision == "promote"  # though the champion had it easier
+    said = verdict.reasons[-1]
+    rows = trained.dataset.snapshot.test_rows
+    found = re.search(rf"v1.0.0 may have learned up to (\d+) of the {rows} test rows", said)
+    assert found and "The split has changed" in said and "favours it" in said
+    assert learned[0] <= int(found[1]) / rows <= learned[1]
+
+
+def test_a_champion_of_the_same_split_has_learned_none_of_the_test(trained: Trained) -> None:
+    weak = Scored(trained.model, 0.9)
+    verdict = _decide(trained, trained.model, weak, champion_split=trained.spec.split)
+    assert len(verdict.reasons) == 1 and "split" not in verdict.reasons[0]
+    assert trained.training.split == trained.spec.split  # what the next gate is told
 
 
 def test_other_metrics_inform(trained: Trained) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from mlops.cli import app
-from mlops.files import write_json
+from mlops.files import write_json, write_text
+from mlops.github.client import approved_by, repository
 from mlops.monitoring.report import DriftCheck
 from mlops.project import Project
 from mlops.registry.journal import checks
-from mlops.results import Record, Verdict
+from mlops.reporting.facts import Everything
+from mlops.reporting.render import markdown
+from mlops.results import Condition, Expectation, Record, Validation, Verdict
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -29,6 +31,11 @@ class World:
 
     def check(self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0") -> Any:
         """Leave what `mlops monitor` leaves, and run `mlops alarm`."""
+        self.leave(alarm, enough, version)
+        return self.alarm()
+
+    def leave(self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0") -> None:
+        """Leave what `mlops monitor` leaves of the next day."""
         self.day += 1
         facts = {
             "model": "churn",
@@ -45,7 +52,6 @@ class World:
         }
         check = DriftCheck(**facts)
         write_json(self.project.build("churn") / "monitor.json", check.model_dump(mode="json"))
-        return self.alarm()
 
     def alarm(self, *options: str) -> Any:
         done = CliRunner().invoke(app, ["alarm", *options, "--json"])
@@ -69,6 +75,7 @@ def world_fixture(
 def test_one_issue_from_the_first_alarm_to_the_last(world: World) -> None:
     for count in (1, 2, 3):
         world.check()
+        world.alarm()  # a job that is run again is the same check
         (issue,) = world.issues
         assert (issue["state"], len(world.github.dispatches)) == ("open", 1)
         assert f"Checks of v1.0.0 with an alarm: {count}." in issue["body"]
@@ -88,6 +95,21 @@ def test_one_issue_from_the_first_alarm_to_the_last(world: World) -> None:
     world.check(version="v1.1.0")
     assert [i["state"] for i in world.issues] == ["closed", "open"]
     assert len(world.github.dispatches) == 2
+
+
+def test_a_server_of_ones_own_is_asked_below_its_path(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.github.url += "/api/v3"
+    monkeypatch.setenv("GITHUB_API_URL", world.github.url)
+    world.github.approvals = [
+        {"state": "approved", "environments": [{"name": "x"}], "user": {"login": "ben"}}
+    ]
+    assert approved_by(repository(), "x") == "@ben"
+    world.check()
+    world.check(alarm=False)
+    assert [i["state"] for i in world.issues] == ["closed"]
+    assert len(world.github.dispatches) == len(world.github.comments) == 1
 
 
 def test_a_new_version_that_drifts_too_is_retrained_too(world: World) -> None:
@@ -154,23 +176,43 @@ def test_every_check_is_kept_in_the_journal(world: World) -> None:
     assert DriftCheck.model_validate(kept[0]).reasons == ("plan <b>@everyone</b> has drifted",)
 
 
+@pytest.mark.parametrize("outcome", ["inconclusive", "validate"])
 def test_a_retraining_that_is_refused_says_so_on_the_issue(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    world: World, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
     for key, value in {"SERVER_URL": "https://x.test", "RUN_ID": "7", "ACTOR": "ana"}.items():
         monkeypatch.setenv(f"GITHUB_{key}", value)
-    build = world.project.build("churn")
-    verdict = Verdict(decision="inconclusive", rule="non-inferiority", reasons=("<b> p = 0.4",))
-    build.mkdir(parents=True)
-    verdict.save(build)
-    record = {"id": "r1", "model": "churn", "started": "2026-11-23T12:00:00+00:00", "seconds": 1.0}
-    Record(**record, stages={}, outcome="inconclusive").save(build)
+    leave_a_run(world.project, outcome, "<b> p = 0.4")
     assert world.alarm("--gate", "churn") == ["churn: no issue is open"]
     world.check()
     for _ in range(2):
         world.alarm("--gate", "churn")
     (comment,) = world.github.comments.values()
-    assert "inconclusive" in comment["body"] and "p = 0.4" in comment["body"]
+    why = {"inconclusive": "Do not put this model into production", "validate": "their contract"}
+    assert why[outcome] in comment["body"] and "p = 0.4" in comment["body"]
+    assert "The version in production stays." in comment["body"]
     assert "<b>" not in comment["body"]
     assert "https://x.test/acme/demo/actions/runs/7" in comment["body"]
     assert "r1.json" in git(world.project.root, "ls-tree", "-r", "--name-only", "journal")
+
+
+def test_a_retraining_that_was_promoted_says_nothing(world: World) -> None:
+    world.check()
+    leave_a_run(world.project, "promote", "fine")
+    assert world.alarm("--gate") == []
+    assert not world.github.comments
+
+
+def leave_a_run(project: Project, outcome: str, message: str) -> None:
+    """Leave what `mlops run` leaves of one that ends so."""
+    build, said = project.build("churn"), {}
+    if outcome == "validate":
+        broken = Expectation(name="range", column="tenure", ok=False, message=message)
+        said = {"validation": Validation(ok=False, expectations=(broken,))}
+    else:
+        bad = Condition(name="checks", ok=outcome == "promote", message=message)
+        said = {"verdict": Verdict(decision=outcome, rule="first version", conditions=(bad,))}
+    report = markdown(Everything("churn", project.model("churn"), **said))
+    write_text(build / "report.md", report)
+    facts = {"id": "r1", "model": "churn", "started": "2026-11-23T12:00:00+00:00", "seconds": 1.0}
+    Record(**facts, stages={}, outcome=outcome).save(build)

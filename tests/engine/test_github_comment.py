@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,20 @@ def test_a_head_that_has_moved_on_gets_no_comment(world: World, run: dict[str, A
     assert not world.bodies
 
 
+@pytest.mark.parametrize("conclusion", ["failure", "timed_out", "startup_failure", "stale"])
+def test_a_red_run_is_red_before_all_else_whatever_its_artifacts_say(
+    world: World, conclusion: str
+) -> None:
+    results(world.folder, world.project)  # the gate would promote; the code may not even parse
+    world.comment(conclusion=conclusion)
+    (body,) = world.bodies
+    first, second = re.findall(r"^## .*$", body, re.MULTILINE)
+    assert first == "## ❌ The checks are red: the run says what failed"
+    assert second.startswith("## ✅ churn: ")
+    world.comment(conclusion="success")
+    assert "are red" not in world.bodies[0]
+
+
 HOSTILE = (
     "<img src=x onerror=alert(1)> @everyone #1 ![x](http://evil.example/a.png) "
     "[click](javascript:alert(1)) | cell | `code` <!-- mlops: report --> https://evil.example "
@@ -260,6 +275,15 @@ def test_a_spoiled_artifact_is_named_and_not_quoted(
 
 def git_journal(world: World) -> None:
     assert git(world.project.root, "branch", "--list", "journal")
+
+
+def test_a_folder_that_is_a_link_is_not_followed(world: World, tmp_path: Path) -> None:
+    results(tmp_path / "elsewhere", world.project)
+    world.folder.mkdir()
+    (world.folder / "build").symlink_to(tmp_path / "elsewhere" / "build")
+    world.comment(conclusion="failure")
+    assert "Could not be shown: build: not a folder" in world.bodies[0]
+    assert "churn" not in world.bodies[0]
 
 
 def test_one_spoiled_model_does_not_hide_another(world: World) -> None:

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.cli import app
+from mlops.cli.releases import _attests
 from mlops.project import Project
 
 from .conftest import ENGINE, git
@@ -73,8 +74,11 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
     spec = json.loads((job.project.build("churn") / "spec.json").read_text())
     assert spec["features"] == {"tenure": "number", "spend": "number", "plan": "category"}
 
-    monkeypatch.setenv("ATTESTED", "false")
+    assert "not attested" not in job("register")
+    assert "attest=build/churn/model.skops" in job.read("output")
+    monkeypatch.setenv("ATTESTATIONS", "off")
     assert "not attested" in job("register")
+    assert job.read("output").endswith("attest=\n")
     assert 'models=["churn"]' in job.read("output")
     assert git(job.project.root, "ls-tree", "-r", "--name-only", "journal").startswith("runs/churn")
     assert [r["tag_name"] for r in github.releases.values()] == ["churn@v1.0.0"]
@@ -98,7 +102,54 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
 
 def test_nothing_to_register(job: Job) -> None:
     assert "nothing to register" in job("register")
-    assert job.read("output") == "models=[]\n"
+    assert job.read("output") == "models=[]\nattest=\n"
+
+
+@pytest.mark.parametrize(
+    ("private", "api", "variable", "attests"),
+    [
+        (False, "https://api.github.com", "", True),
+        (True, "https://api.github.com", "", False),
+        (True, "https://api.github.com", "on", True),
+        (False, "https://api.github.com", "off", False),
+        (False, "https://github.acme.test/api/v3", "", False),
+        (False, "https://api.acme.ghe.com", "", True),
+    ],
+)
+def test_github_signs_where_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    private: bool,
+    api: str,
+    variable: str,
+    attests: bool,
+) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": {"private": private}}))
+    for key, value in {"GITHUB_EVENT_PATH": event, "GITHUB_API_URL": api}.items():
+        monkeypatch.setenv(key, str(value))
+    monkeypatch.setenv("ATTESTATIONS", variable)  # empty where it is not set
+    assert _attests() is attests
+
+
+def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_there(
+    job: Job, tmp_path: Path
+) -> None:
+    root, origin = job.project.root, tmp_path / "origin.git"
+    git(root, "init", "-q", "--bare", str(origin))
+    git(root, "remote", "add", "origin", str(origin))
+    git(root, "push", "-q", "origin", "main")
+    refuse = origin / "hooks" / "update"  # tags may come, the journal may not
+    refuse.write_text("#!/bin/sh\ncase $1 in *journal) exit 1;; esac\n")
+    refuse.chmod(0o755)
+    job("run", "churn")
+    said = job("register", code=3)
+    assert "origin did not take the journal" in said and "run this job again" in said
+    assert job.read("output") == ""  # nobody goes on with half of it
+    refuse.unlink()
+    assert "v1.0.0 was registered already" in job("register")
+    assert "churn@v1.0.0" in git(root, "ls-remote", "--tags", "origin")
+    assert git(origin, "ls-tree", "-r", "--name-only", "journal").startswith("runs/churn/")
 
 
 def test_a_service_that_answers_otherwise(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

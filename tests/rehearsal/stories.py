@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import itertools
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,20 @@ from ruamel.yaml import YAML
 from engine.conftest import rows_of, spec_of
 from rehearsal.hub import Hub
 from rehearsal.runner import Runner
-from rehearsal.world import World
+from rehearsal.world import World, replaced
 
 TEMPLATE = Path(__file__).resolve().parents[2]
 TREE = "{{cookiecutter.project_slug}}"
 MODEL = "churn"
 FOLDER = f"models/{MODEL}"
 # What a story puts into features.py in the place of the other: better, and worse.
-LOOKS_AT, BETTER, WORSE = 'raw.drop(columns="plan")', "raw", 'raw[["spend"]]'
+LOOKS_AT, BETTER = 'raw.drop(columns="plan")', "raw"
+COARSE = 'raw.assign(tenure=(raw["tenure"] // 36).astype("float64")).drop(columns="plan")'
 SPEC, FEATURES_FILE = f"{FOLDER}/model.yaml", f"{FOLDER}/features.py"
-ROWS_FILE = f"{FOLDER}/data/rows.csv"
+ROWS_FILE, LOCK = f"{FOLDER}/data/rows.csv", "requirements.txt"
 ROWS = 1_500
+# Workflows that follow others or run beside them; their own stories switch them on.
+ASIDE = ("pages", "security", "settings", "update")
 
 # What tools leave behind in a work tree, and no clone of the template would have.
 _LEFTOVERS = shutil.ignore_patterns(
@@ -97,6 +101,29 @@ def test_every_customer_has_a_prediction(predict: Any, test_set: Any) -> None:
 '''
 
 
+def looking_at(what: str) -> Callable[[Path], None]:
+    """Return an edit of what features.py gives to the model, whatever it gave before."""
+
+    def edit(root: Path) -> None:
+        path = root / FEATURES_FILE
+        old = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"return .*", f"return {what}", old), encoding="utf-8")
+
+    return edit
+
+
+def arrivals(root: Path) -> None:
+    """New data: customers of another month."""
+    rows_of(n=400, seed=1).to_csv(root / FOLDER / "data" / "more.csv", index=False)
+
+
+def approvers(root: Path) -> None:
+    """From now on two people say what goes into production; and there are new data."""
+    arrivals(root)
+    old = "    after: staging\n    approvers: []"
+    replaced("project.yaml", old, old.replace("[]", '["@alice", "@carol"]'))(root)
+
+
 def generate(where: Path) -> Path:
     """Generate a repository from this template, away from this machine's own configuration."""
     template = where / "template"
@@ -155,16 +182,19 @@ def repository(where: Path) -> Path:
 
 
 @contextmanager
-def copied(world: World, root: Path) -> Iterator[World]:
-    """Start a second world that is where the first one is; nothing passes between them."""
+def copied(world: World, root: Path, **about: Any) -> Iterator[World]:
+    """Start a second world that is where the first one is; nothing passes between them.
+
+    `about` is what its hub has another way: private, plan, enterprise_server.
+    """
     root.mkdir(parents=True, exist_ok=True)
     old = world.hub
     for name in ("origin.git", "storage", "artifacts"):
         if (old.root / name).exists():
             shutil.copytree(old.root / name, root / "hub" / name, symlinks=True)
-    with Hub(root / "hub", repository=old.repository) as hub:
+    with Hub(root / "hub", repository=old.repository, **about) as hub:
         for name, value in vars(old.state).items():
-            if name not in ("clock", "_ids", "_numbers"):
+            if name not in ("clock", "_ids", "_numbers", *about):
                 setattr(hub.state, name, copy.deepcopy(value))
         hub.state._ids = itertools.count(old.state.new_id())
         hub.state._numbers = itertools.count(len(old.state.issues) + len(old.state.pulls) + 1)
@@ -192,8 +222,7 @@ def in_production(where: Path) -> Iterator[World]:
     """Generate a repository, put it on a hub, and deliver v1.0.0 of its model to production."""
     with Hub(where / "hub") as hub:
         world = World(hub, where, repository(where / "generated"))
-        # They follow many others, and have stories of their own.
-        world.runner.disabled = {"pages", "security", "settings", "update"}
+        world.runner.disabled = set(ASIDE)
         (run,) = world.dispatch("release", actor="alice")
         assert run.conclusion == "success", run.log
         yield world

@@ -1,112 +1,32 @@
-"""A repository's later life: runs that die, faults, triggers, drift, approvals, and going back."""
+"""A repository's later life: runs that die, faults, triggers, approvals, going back, bytes."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+import re
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from engine.conftest import rows_of
 from rehearsal.event import Event
+from rehearsal.outcomes import (
+    ASSETS,
+    BORN,
+    DELIVERED,
+    NOTHING_DELIVERED,
+    in_stage,
+    is_whole,
+    mlops,
+    promotes,
+    refs,
+    trailers,
+    writes,
+)
 from rehearsal.run import Run
-from rehearsal.stories import BETTER, FEATURES_FILE, FOLDER, LOOKS_AT, MODEL
+from rehearsal.stories import BETTER, FEATURES_FILE, LOCK, LOOKS_AT, MODEL, approvers, arrivals
 from rehearsal.world import World, replaced
-
-BORN = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
-ASSETS = [
-    *("card.md", "examples.json", "features.py", "manifest.json", "model.skops"),
-    *("reference.parquet", "report.html", "report.md", "sbom.cdx.json", "training.json"),
-]
-IDLE = dict.fromkeys(("refused", "redeploy"), "skipped")
-DELIVERED = {
-    "plan": "success",
-    "train (churn)": "success",
-    "register": "success",
-    "staging (churn)": "success",
-    "production (churn)": "success",
-    **IDLE,
-}
-NOTHING = dict.fromkeys(("train", "register", "staging", "production"), "skipped") | IDLE
-WATCHED = {"plan": "success", "check (churn)": "success", "alarm": "success"}
-
-
-def arrivals(root: Path) -> None:
-    """New data: customers of another month."""
-    rows_of(n=400, seed=1).to_csv(root / FOLDER / "data" / "more.csv", index=False)
-
-
-def stages(world: World) -> dict[str, str]:
-    """Return the commit that each stage and version of the model points to, by its newest tag."""
-    found = {}
-    for tag in world.tags():
-        name = tag.removeprefix(MODEL).rpartition("#")[0] or tag
-        found[name] = world.runner.trees.git("rev-parse", f"refs/tags/{tag}^{{commit}}")
-    return found
-
-
-def in_stage(world: World, stage: str) -> str:
-    """Return the version that is in a stage."""
-    there = stages(world)
-    (version,) = (name for name, at in there.items() if "@" in name and at == there[f"#{stage}"])
-    return version.partition("@")[2]
-
-
-def trailers(world: World, tag: str) -> dict[str, str]:
-    """Return what a tag says of itself."""
-    said = world.runner.trees.git("for-each-ref", "--format=%(contents)", f"refs/tags/{tag}")
-    return dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
-
-
-def is_whole(world: World, *versions: str) -> None:
-    """These versions are there with all their files, each once; nothing else is left of any run."""
-    assert world.releases() == {f"churn@{version}": ASSETS for version in versions}
-    state = world.hub.state
-    assert len(state.releases) == len(versions), "a draft was left behind"
-    assert {asset["release"] for asset in state.assets.values()} == set(state.releases)
-    assert [tag for tag in world.tags() if "@" in tag] == [f"churn@{v}" for v in versions]
-    for number in versions:
-        files = world.runner.trees.git("ls-tree", "-r", "--name-only", f"churn@{number}")
-        assert f"{FOLDER}/manifest.json" in files.splitlines()
-    heads = world.runner.trees.git("for-each-ref", "--format=%(refname:short)", "refs/heads")
-    assert heads.split() == ["journal", "main"]
-
-
-def mlops(world: World, *arguments: str, days_ago: float = 0, folder: Path | None = None) -> Any:
-    """Run a verb in somebody's clone, or in a folder that is none, and return its answer."""
-    world.git("fetch", "--quiet", "--tags", "origin")
-    world.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
-    when = datetime.now(UTC) - timedelta(days=days_ago)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(world.root),
-        "GITHUB_API_URL": world.hub.api_url,
-        "GITHUB_SERVER_URL": world.hub.server_url,
-        "GITHUB_TOKEN": world.token("alice"),
-        "MLOPS_STATE": str(world.root / "state"),
-        "SOURCE_DATE_EPOCH": str(int(when.timestamp())),
-    }
-    if folder:
-        environment["PYTHONPATH"] = str(world.work)
-    else:
-        environment["GITHUB_REPOSITORY"] = world.hub.repository
-    done = subprocess.run(
-        [sys.executable, "-m", "mlops", *arguments, "--json"],
-        cwd=folder or world.work,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
 
 # ----- a run that dies, an API that fails
 
@@ -195,7 +115,7 @@ def test_a_message_and_the_calendar_train_again_and_without_news_nothing_changes
     assert story.message("something else") == []
 
     (run,) = story.message("retrain", model="nobody")
-    assert run.jobs == NOTHING | {"plan": "failure"}
+    assert run.jobs == NOTHING_DELIVERED | {"plan": "failure"}
     assert "there is no model of this name" in run.log
 
     story.api("POST", "/actions/variables", {"name": "SCHEDULES", "value": "off"})
@@ -228,60 +148,8 @@ def test_new_data_and_new_training_code_on_main_are_each_delivered(story: World)
     is_whole(story, "v1.0.0", "v1.0.1", "v1.1.0")
 
     (run,) = story.push({"README.md": "Words.\n"}, "Words")
-    assert run.jobs == NOTHING | {"plan": "success"}
+    assert run.jobs == NOTHING_DELIVERED
     assert len(story.tags()) == 9 and len(story.journal()) == 3
-
-
-# ----- drift
-
-
-def served(world: World, rows: pd.DataFrame, days_ago: float) -> None:
-    """Let the version in production answer these rows on a day, and log them."""
-    path = world.root / "asked.csv"
-    rows.drop(columns="churn").to_csv(path, index=False)
-    ref = f"{MODEL}@production"
-    mlops(world, "predict", ref, str(path), "--out", str(path) + ".out", days_ago=days_ago)
-
-
-@pytest.mark.slow
-def test_drift_opens_one_issue_asks_for_retraining_once_and_is_over_when_it_is_over(
-    story: World,
-) -> None:
-    state = {"name": "MLOPS_STATE", "value": str(story.root / "state")}
-    story.api("POST", "/actions/variables", state)
-    served(story, rows_of(n=400, seed=7).assign(tenure=1, plan="basic"), days_ago=3)
-
-    watch, again = story.calendar("monitor")
-    assert (watch.workflow, watch.jobs) == ("monitor", WATCHED), watch.log
-    (issue,) = story.issues()
-    assert issue["title"] == "churn: what is served is no longer what was learned"
-    assert issue["labels"] == ["model-alarm"]
-    assert "tenure has drifted" in issue["body"] and "plan has drifted" in issue["body"]
-    assert "with an alarm: 1. Retraining was asked for at the first." in issue["body"]
-    assert f"/actions/runs/{watch.id}" in issue["body"]
-    assert (again.workflow, again.event.name) == ("release", "repository_dispatch")
-    assert again.event.payload["client_payload"] == {"model": MODEL}
-    assert again.jobs == DELIVERED, again.log
-
-    (watch,) = story.dispatch("monitor", since="7d")  # it lasts: the same issue, nothing started
-    assert watch.jobs == WATCHED
-    (same,) = story.issues()
-    assert same["number"] == issue["number"] and "with an alarm: 2." in same["body"]
-    assert story.comments(issue["number"]) == []
-
-    served(story, rows_of(n=400, seed=8), days_ago=0.1)
-    (watch,) = story.dispatch("monitor", since="1d")
-    assert watch.jobs == WATCHED
-    assert story.issues() == []
-    (closed,) = story.issues("closed")
-    assert closed["number"] == issue["number"]
-    assert [run.workflow for run in story.runner.runs] == ["monitor", "release", *["monitor"] * 2]
-    (said,) = story.comments(issue["number"])
-    assert "It is over." in said and "no column has drifted" in said
-    assert story.tags() == BORN
-    checks = sorted(story.journal("monitor"), key=lambda check: str(check["until"]))
-    assert [check["alarm"] for check in checks] == [True, True, False]
-    assert {check["version"] for check in checks} == {"v1.0.0"}
 
 
 # ----- who may
@@ -290,21 +158,6 @@ def test_drift_opens_one_issue_asks_for_retraining_once_and_is_over_when_it_is_o
 def _statement(bundle: dict[str, Any]) -> Any:
     """Return what an attestation states."""
     return json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
-
-
-def approvers(root: Path) -> None:
-    """From now on two people say what goes into production; and there are new data."""
-    arrivals(root)
-    old = "    after: staging\n    approvers: []"
-    replaced("project.yaml", old, old.replace("[]", '["@alice", "@carol"]'))(root)
-
-
-def promotes(world: World, actor: str, version: str = "staging") -> Run:
-    """Start promote.yml by hand."""
-    asked = {"model": MODEL, "stage": "production", "version": version, "reason": "It is good"}
-    (run,) = world.dispatch("promote", actor=actor, **asked)
-    assert list(run.jobs) == ["promote"]
-    return run
 
 
 def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) -> None:
@@ -366,3 +219,36 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     assert kinds == ["v1", "bom"] * 2, "provenance and bill of materials of each version"
     assert "scikit-learn" in {one["name"] for one in about[1]["predicate"]["components"]}
     is_whole(story, "v1.0.0", "v1.0.1")
+
+
+# ----- the same bytes
+
+# A library of another version: what it does not have to be told is something else there.
+OTHERWISE = """
+import sys
+
+if "train" in sys.orig_argv:
+    from sklearn.linear_model import LogisticRegression
+
+    LogisticRegression.__init__.__kwdefaults__["tol"] = 0.01
+"""
+
+
+def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(story: World) -> None:
+    assert story.push(replaced(LOCK, "==0.8.0", "==0.8.1"), "Newer libraries [skip ci]") == []
+    (run,) = story.calendar("reproduce")  # the lock alone makes no difference
+    assert run.jobs == {"plan": "success", "reproduce (churn)": "success"}, run.log
+
+    (libraries,) = story.runner.warm.rglob("site-packages")
+    (libraries / "sitecustomize.py").write_text(OTHERWISE)
+    before = refs(story)
+    (run,) = story.calendar("reproduce")
+    assert (run.event.name, run.jobs) == (
+        "schedule",
+        {"plan": "success", "reproduce (churn)": "failure"},
+    )
+    said = run.summaries["reproduce (churn)"]
+    assert "churn@v1.0.0: OTHER BYTES" in said
+    (differs,) = said.strip().splitlines()[3:]
+    assert re.fullmatch(r" +lock of this environment: \w{24} then, \w{24} now", differs)
+    assert refs(story) == before and not writes(story, run)

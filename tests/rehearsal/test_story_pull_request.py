@@ -5,168 +5,54 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
 
 from engine.conftest import rows_of
-from rehearsal.run import Run
-from rehearsal.stories import BETTER, ESTIMATOR, FEATURES_FILE, FOLDER, LOOKS_AT, ROWS_FILE
-from rehearsal.world import PullRequest, World, replaced
+from rehearsal.outcomes import (
+    ASSETS,
+    BORN,
+    CHECKED,
+    COMMENTED,
+    DELIVERED,
+    LONG_AGO,
+    NOTHING_DELIVERED,
+    REFUSED,
+    answer,
+    by_start,
+    checked,
+    delivered,
+    gate_refuses,
+    ran,
+    refs,
+    the_comment,
+    trained,
+    writes,
+)
+from rehearsal.stories import (
+    BETTER,
+    COARSE,
+    ESTIMATOR,
+    FOLDER,
+    LOOKS_AT,
+    MODEL,
+    ROWS_FILE,
+    SPEC,
+    looking_at,
+)
+from rehearsal.world import World, replaced
 
-ASSETS = [
-    "card.md",
-    "examples.json",
-    "features.py",
-    "manifest.json",
-    "model.skops",
-    "reference.parquet",
-    "report.html",
-    "report.md",
-    "sbom.cdx.json",
-    "training.json",
-]
-BEFORE = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
-LONG_AGO = [("staging", "success"), ("production", "success")]
-CUSTOMER = {"tenure": 30, "spend": 50.0, "plan": "basic"}
-
-NOTHING_TO_TRAIN = {"plan": "success", "data": "skipped", "model": "skipped", "verdict": "success"}
-DOCUMENTS = {**NOTHING_TO_TRAIN, "code": "skipped"}
-APPLICATION = {**NOTHING_TO_TRAIN, "code": "success"}
-TRAINED = {
-    "plan": "success",
-    "code": "success",
-    "data (churn)": "success",
-    "model (churn)": "success",
-    "verdict": "success",
-}
-REFUSED = {**TRAINED, "model (churn)": "failure", "verdict": "failure"}
-BROKEN_DATA = {**REFUSED, "code": "skipped", "data (churn)": "failure"}
-COMMENTED = {"comment": "success"}
-DELIVERED = {
-    "plan": "success",
-    "train (churn)": "success",
-    "refused": "skipped",
-    "register": "success",
-    "staging (churn)": "success",
-    "production (churn)": "success",
-    "redeploy": "skipped",
-}
-NOTHING_DELIVERED = {
-    "plan": "success",
-    "train": "skipped",
-    "refused": "skipped",
-    "register": "skipped",
-    "staging": "skipped",
-    "production": "skipped",
-    "redeploy": "skipped",
-}
-
-
-def ran(runs: list[Run]) -> list[tuple[str, dict[str, str]]]:
-    """Return workflow and jobs of each run, in order."""
-    return [(run.workflow, run.jobs) for run in runs]
-
-
-def trained(runs: list[Run]) -> bool:
-    """Say whether any run fitted a model: its log says so, or it left what comes of it."""
-    left = ("training.json", "model.skops")
-    files = {p.name for run in runs for top in run.artifacts.values() for p in top.rglob("*")}
-    return bool(files & set(left)) or any(re.search(r"\| train +\w", run.log) for run in runs)
-
-
-def the_comment(world: World, pull: PullRequest) -> str:
-    """Return the text of a pull request's only comment."""
-    (text,) = world.comments(pull)
-    return text
-
-
-def writes(world: World, *runs: Run) -> list[tuple[str, str, str, int]]:
-    """Return what jobs of runs asked of the hub beside reading: job, method, path, answer."""
-    reading = ("GET", "HEAD")
-    numbers = {str(run.id) for run in runs}
-    return [
-        (one.job.partition("/")[2], one.method, one.path, one.status)
-        for one in world.hub.exchanges
-        if one.job.partition("/")[0] in numbers
-        and one.method not in reading
-        and not one.path.endswith("/git-upload-pack")  # how git fetches
-    ]
-
-
-def refs(world: World) -> dict[str, str]:
-    """Return all refs of the repository but those of pull requests."""
-    lines = world.runner.trees.git("for-each-ref", "--format=%(refname) %(objectname)")
-    pairs = (line.split() for line in lines.splitlines())
-    return {name: sha for name, sha in pairs if not name.startswith("refs/pull/")}
-
-
-@contextmanager
-def service(world: World, stage: str = "production") -> Iterator[str]:
-    """Serve a stage from a fresh clone, as its operator would; yield the address."""
-    clone = world.root / f"operator-{stage}-{len(world.runner.runs)}"
-    world.git("clone", "--quiet", world._address(), str(clone))
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(world.root),
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GITHUB_API_URL": world.hub.api_url,
-        "GITHUB_SERVER_URL": world.hub.server_url,
-        "GITHUB_REPOSITORY": world.hub.repository,
-        "GITHUB_TOKEN": world.hub.tokens.issue({"contents": "read"}, actor="operator"),
-    }
-    command = [sys.executable, "-m", "mlops", "serve", f"churn@{stage}", "--port", "0"]
-    said = clone.parent / f"{clone.name}.log"
-    with (
-        said.open("w") as errors,
-        subprocess.Popen(
-            command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process,
-    ):
-        try:
-            line = process.stdout.readline() if process.stdout else ""
-            found = re.search(r"http://\S+?(?=[.,]?(\s|$))", line)
-            assert found, said.read_text()
-            yield found[0]
-        finally:
-            process.terminate()
-
-
-def answer(world: World, **features: Any) -> dict[str, Any]:
-    """Ask the service of `production` about one customer."""
-    with service(world) as address:
-        body = json.dumps({"rows": [features]}).encode()
-        asked = Request(f"{address}/predict", body, {"Content-Type": "application/json"})
-        with urlopen(asked, timeout=60) as said:
-            found = json.load(said)
-    (prediction,) = found["predictions"]
-    return {"version": found["version"], **prediction}
-
-
-def looking_at(what: str) -> Any:
-    """Return an edit of what features.py gives to the model, whatever it gave before."""
-
-    def edit(root: Path) -> None:
-        path = root / FEATURES_FILE
-        old = path.read_text(encoding="utf-8")
-        path.write_text(re.sub(r"return .*", f"return {what}", old), encoding="utf-8")
-
-    return edit
-
-
-COARSE = 'raw.assign(tenure=(raw["tenure"] // 36).astype("float64")).drop(columns="plan")'
+APPLICATION, DOCUMENTS = checked(), checked(code="skipped")
+BROKEN_DATA = {**REFUSED, "code": "skipped"}
 
 
 @pytest.mark.slow
 def test_a_better_model_goes_from_the_pull_request_to_production(story: World) -> None:
-    before = answer(story, **CUSTOMER)
+    before = answer(story)
     assert before["version"] == "v1.0.0"
 
     # The first attempt is worse, the second is better: one comment, edited in place.
@@ -176,7 +62,7 @@ def test_a_better_model_goes_from_the_pull_request_to_production(story: World) -
     (first,) = story.hub.state.comments(pull.number)
 
     runs = story.push_to(pull, looking_at(BETTER))
-    assert ran(runs) == [("pull-request", TRAINED), ("comment", COMMENTED)]
+    assert ran(runs) == [("pull-request", CHECKED), ("comment", COMMENTED)]
     (second,) = story.hub.state.comments(pull.number)
     assert second["id"] == first["id"]
     said = second["body"]
@@ -185,13 +71,13 @@ def test_a_better_model_goes_from_the_pull_request_to_production(story: World) -
     assert f"actions/runs/{runs[0].id}" in said and str(pull.runs[0].id) not in said
     assert "Replace the model in production (v1.0.0) with this one." in runs[0].summary
     # What a pull request does reaches nobody: nothing is released, staged or served.
-    assert (story.tags(), story.deployments()) == (BEFORE, LONG_AGO)
+    assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
     assert not writes(story, *(run for run in pull.runs if run.workflow == "pull-request"))
 
     (release,) = story.merge(pull)
     assert ran([release]) == [("release", DELIVERED)]
     assert "v1.1.0 in service answers 10 examples" in release.log
-    assert story.tags() == [*BEFORE, "churn@v1.1.0", "churn#staging#3", "churn#production#4"]
+    assert story.tags() == [*BORN, "churn@v1.1.0", "churn#staging#3", "churn#production#4"]
     assert story.releases() == {"churn@v1.0.0": ASSETS, "churn@v1.1.0": ASSETS}
     replaced_by = [("staging", "success"), ("production", "success")]
     assert story.deployments() == [
@@ -208,14 +94,9 @@ def test_a_better_model_goes_from_the_pull_request_to_production(story: World) -
         (None, "promote", "@bob"),
     ]
 
-    after = answer(story, **CUSTOMER)
+    after = answer(story)
     assert after["version"] == "v1.1.0"
     assert after["score"] != pytest.approx(before["score"], abs=0.01)
-
-
-def by_start(world: World) -> list[dict[str, Any]]:
-    """Return the journal's records, oldest first."""
-    return sorted(world.journal(), key=lambda record: record["started"])
 
 
 def broken(root: Path) -> None:
@@ -238,7 +119,7 @@ def test_data_that_break_the_contract_are_refused_and_nothing_is_trained(story: 
     (plan,) = (line for line in differences.splitlines() if line.startswith("| ❌ plan |"))
     assert "| 7 (0.5%) | 300 |" in tenure and "at least 0 and at most 100" in tenure
     assert "| 5 (0.3%) | gold |" in plan and "basic" in plan
-    assert (story.tags(), story.deployments()) == (BEFORE, LONG_AGO)
+    assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
     (record,) = (r for r in story.journal() if r["pull_request"] == pull.number)
     assert record["outcome"] == "validate" and record["training"] is None
 
@@ -254,14 +135,25 @@ def test_a_worse_model_is_rejected_and_cannot_be_delivered(story: World) -> None
 
     # Merged all the same, main refuses it again.
     (release,) = story.merge(pull)
-    refused = {"train (churn)": "failure", "refused": "success", "register": "success"}
-    expected = {**NOTHING_DELIVERED, **refused}
-    del expected["train"]
-    assert ran([release]) == [("release", expected)]
-    assert (story.tags(), story.deployments()) == (BEFORE, LONG_AGO)
-    assert answer(story, **CUSTOMER)["version"] == "v1.0.0"
+    assert ran([release]) == [("release", gate_refuses(MODEL))]
+    assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
+    assert answer(story)["version"] == "v1.0.0"
     moved = {name for name, sha in refs(story).items() if before.get(name) != sha}
     assert moved == {"refs/heads/coarse", "refs/heads/journal", "refs/heads/main"}
+
+
+def test_a_change_that_nobody_can_tell_from_chance_is_inconclusive(story: World) -> None:
+    edit = replaced(SPEC, "learner: logistic", "learner: logistic\n    C: 0.8")
+    pull = story.open_pull_request("weaker", edit, "A little more restraint")
+    assert ran(pull.runs) == [("pull-request", REFUSED), ("comment", COMMENTED)]
+    said = the_comment(story, pull)
+    keep = "Keep the model in production (v1.0.0): the two could not be told apart."
+    assert f"## ⚠️ churn: {keep}" in said
+    assert re.search(r"With this many rows, a difference of 0\.\d+ would have shown\.", said)
+    assert "may be chance" in said and "more test data would tell" in said
+    assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
+    (_, record) = by_start(story)
+    assert (record["pull_request"], record["outcome"]) == (pull.number, "inconclusive")
 
 
 DOCS = {"README.md": "# Demo\n\nWhat it is for.\n", f"{FOLDER}/notes.md": "Notes.\n"}
@@ -275,7 +167,7 @@ def test_documents_alone_train_nothing_and_claim_nothing(story: World) -> None:
     (release,) = story.merge(pull)
     assert ran([release]) == [("release", NOTHING_DELIVERED)]
     assert not trained([*pull.runs, release])
-    assert (story.tags(), story.deployments()) == (BEFORE, LONG_AGO)
+    assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
     assert len(story.journal()) == 1
     moved = {name for name, sha in refs(story).items() if before.get(name) != sha}
     assert moved == {"refs/heads/docs", "refs/heads/main"}
@@ -303,12 +195,12 @@ def test_application_code_alone_redeploys_and_trains_nothing(story: World) -> No
     assert ran(pull.runs) == [("pull-request", APPLICATION), ("comment", COMMENTED)]
     assert story.comments(pull) == []
     (release,) = story.merge(pull)
-    again = {**NOTHING_DELIVERED, "redeploy (churn)": "success"}
+    again = delivered() | {"redeploy (churn)": "success"}
     del again["redeploy"]
     assert ran([release]) == [("release", again)]
     assert not trained([*pull.runs, release])
     assert "v1.0.0 in service answers 10 examples" in release.log
-    assert story.tags() == BEFORE
+    assert story.tags() == BORN
     assert story.releases() == {"churn@v1.0.0": ASSETS}
     staging, (production, _) = LONG_AGO
     assert story.deployments() == [staging, (production, "inactive"), (production, "success")]
@@ -384,6 +276,29 @@ def hostile(root: Path) -> None:
     rows_of(n=20, seed=5).to_csv(root / FOLDER / "data" / FILE, index=False)
 
 
+def spoiled(folder: Path) -> list[str]:
+    """Add models to what a run uploaded, each spoiled in its own way; return their names."""
+    (mine,) = folder.rglob(MODEL)
+
+    def put(name: str, file: str, content: str) -> str:
+        other = mine.with_name(name)
+        shutil.copytree(mine, other)
+        (other / file).write_text(content, encoding="utf-8")
+        return name
+
+    names = [
+        put("wrong_types", "verdict.json", '{"decision": "@everyone <b>yes</b>", "rows": "many"}'),
+        put("too_large", "evaluation.json", json.dumps({"ok": "x" * 2_000_000})),
+        put("no_json", "validation.json", "\x00<script>alert(2)</script>"),
+        put("a_link", "record.json", ""),
+        put("@everyone <b>", "spec.json", "{}"),
+    ]
+    link = mine.with_name("a_link") / "record.json"
+    link.unlink()
+    link.symlink_to("/etc/passwd")
+    return names
+
+
 def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     # Another pull request is open, of a branch with the same name.
     story.hub.fork("mallory")
@@ -398,7 +313,7 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert [run.workflow for run in pull.runs] == ["pull-request", "comment"]
     run, comment = pull.runs
     assert (run.jobs, comment.jobs) == (
-        {**TRAINED, "code": "failure", "verdict": "failure"},
+        {**CHECKED, "code": "failure", "verdict": "failure"},
         COMMENTED,
     )
 
@@ -408,16 +323,20 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert writes(story, run) == tried
     moved = {name for name, sha in refs(story).items() if before.get(name) != sha}
     assert moved == {"refs/heads/journal"}
-    assert (story.tags(), story.deployments(), story.issues()) == (BEFORE, deployed, [])
+    assert (story.tags(), story.deployments(), story.issues()) == (BORN, deployed, [])
 
-    # The comment is where it belongs; beside it the journal was pushed, and no more.
+    # The comment is where it belongs; beside it the journal was pushed, and no more. It is red
+    # first: the gate would promote this model, but the code that makes it fails its checks.
     assert story.comments(other) == []
     said = the_comment(story, pull)
+    red, green = re.findall("^## .*", said, re.MULTILINE)
+    assert red == "## ❌ The checks are red: the run says what failed"
+    assert green.startswith("## ✅ churn: ")
     assert f"actions/runs/{run.id}" in said
     path = f"/repos/acme/demo/issues/{pull.number}/comments"
     assert writes(story, comment) == [
-        ("comment", "POST", "/acme/demo.git/git-receive-pack", 200),
         ("comment", "POST", path, 201),
+        ("comment", "POST", "/acme/demo.git/git-receive-pack", 200),
     ]
     record = by_start(story)[-1]
     facts = ("pull_request", "actor", "model", "commit")
@@ -433,3 +352,15 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert link == f"{story.hub.server_url}/acme/demo/actions/runs/{run.id}"
     assert not loot.exists()
     assert not [text for _, text in run.annotations + comment.annotations if "LOOT" in text]
+
+    # Its artifact may hold anything: what is not of the right kind is named, the rest is shown.
+    names = spoiled(run.artifacts["report-churn"])
+    (comment,) = story.settle(story.runner.completed(run))
+    assert ran([comment]) == [("comment", COMMENTED)]
+    said = the_comment(story, pull)
+    assert said.count("Could not be shown: ") == len(names)
+    assert "wrong_types/verdict.json: " in said
+    assert len(said) < 60_000 and "root:" not in said and "alert(2)" not in said
+    for text in ("@everyone", "<b>", "<script"):
+        assert text not in said
+    assert [r["id"] for r in by_start(story)][1:] == [record["id"]], "one run, one record"

@@ -174,9 +174,7 @@ def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
 def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> None:
     settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
     assert settings["environments"]["upkeep"] == {"branches": ["main"]}
-    copies = (
-        "secrets.MLFLOW_TRACKING_TOKEN"  # what MLflow gets goes where the owner's variable says
-    )
+    copies = "secrets.MLFLOW_TRACKING_TOKEN"  # for where the owner sends them
     told = {name: json.dumps(job).replace(copies, "") for name, job in JOBS.items()}
     holders = {name: job for name, job in JOBS.items() if "secrets." in told[name]}
     assert set(holders) == {"settings.yml:settings", "update.yml:propose"}
@@ -229,6 +227,13 @@ def test_a_schedule_is_odd_and_can_be_switched_off(workflow: dict[Any, Any]) -> 
         assert int(entry["cron"].split()[0]) % 5
         first = next(iter(workflow["jobs"].values()))
         assert "vars.SCHEDULES != 'off'" in first["if"] and "repository.fork" in first["if"]
+
+
+def test_nothing_assumes_where_github_is() -> None:
+    sources = [*GENERATED.glob("mlops/**/*.py"), *FOLDER.rglob("*.yml")]
+    lines = [line for path in sources for line in path.read_text("utf-8").splitlines()]
+    said = [line for line in lines if re.search(r"(//|api\.)github\.com\b", line)]
+    assert said and all(" or " in line for line in said), "only where nothing else is said"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

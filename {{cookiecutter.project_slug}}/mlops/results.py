@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mlops.errors import WorldError
 from mlops.files import read_json, write_json
-from mlops.spec import Kind, Scalar, Task
+from mlops.spec import Kind, Scalar, Split, Task
 
 
 class Result(BaseModel):
@@ -132,6 +132,7 @@ class Training(Result):
     signature: Signature
     params: dict[str, Scalar]
     seed: int
+    split: Split | None = None
     rows: int
     snapshot: str = Field(description="Digest of the data.")
     code: str = Field(description="Digest of the model's code and specification.")

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, outputs, summary
+from mlops.cli.context import Json, as_markdown, emit, event, kept, outputs, summary
 from mlops.cli.releases import here
-
-
-def _event() -> dict[str, Any]:
-    """Return GitHub's event, nothing where no workflow runs this."""
-    path = os.environ.get("GITHUB_EVENT_PATH")
-    return json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
 
 
 @app.command(rich_help_panel="Workflows")
@@ -37,7 +29,7 @@ def plan(
     from mlops.registry.tags import read
 
     project, _, _ = here()
-    start, model = (base, None) if base else asked(_event())
+    start, model = (base, None) if base else asked(event())
     changed = None
     if start:
         try:  # from where the two parted: what others merged meanwhile is not this change
@@ -86,20 +78,20 @@ def comment(
     Example: `mlops comment --report artifacts`
     """
     from mlops.github.client import repository
-    from mlops.github.comment import LIMIT, attributed, post, pull_request, uploaded
+    from mlops.github.comment import LIMIT, RED, attributed, post, pull_request, uploaded
     from mlops.registry.journal import append
     from mlops.reporting.facts import Everything, Run
     from mlops.reporting.render import escape, markdown
 
     project, _, _ = here()
-    hub, run = repository(), _event().get("workflow_run") or {}
+    hub, run = repository(), event().get("workflow_run") or {}
     if number is None and run:
         number = pull_request(hub, run)
     if number is None:
         emit({"comment": None}, "no pull request has this commit as its head any more", as_json)
         return
     found, wrong = uploaded(report)
-    texts = []
+    texts, records = [], []
     for name, results in found.items():
         record = results.pop("record")
         seconds = {"all stages": record.seconds} if record else {}
@@ -110,7 +102,7 @@ def comment(
             wrong.append(f"{name}: the results do not fit together")
             continue
         if record and run:
-            append(project, attributed(record, name, number, run))
+            records.append(attributed(record, name, number, run))
     head = [f"Could not be shown: {escape(text)}." for text in wrong]
     if not found:
         ended = {"success": "It trains no model.", None: ""}
@@ -119,9 +111,12 @@ def comment(
     head += [f"[The run, with the whole report]({where})"] if where else []
     if sum(map(len, texts)) > LIMIT - 10_000:  # then the verdicts alone
         texts = [text.split("\n\n### ")[0] for text in texts]
-    done = not found and not wrong and run.get("conclusion") == "success"
-    body = "\n\n".join([*texts, *head])[:LIMIT]
+    green = run.get("conclusion") in ("success", None)
+    done = not found and not wrong and green
+    body = "\n\n".join([*([] if green else [RED]), *texts, *head])[:LIMIT]
     url = post(hub, number, body, only_edit=done)
+    for record in records:
+        kept(append(project, record))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
 
 
@@ -131,7 +126,7 @@ def alarm(
         list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: all checked ones.")
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Say what the gate said of a retraining instead.")
+        bool, typer.Option("--gate", help="Say why a retraining led to nothing instead.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -145,26 +140,24 @@ def alarm(
     from mlops.github.client import repository
     from mlops.monitoring.report import DriftCheck
     from mlops.registry.journal import append, append_check
-    from mlops.results import Record, Verdict
+    from mlops.results import Record
 
     project, who, _ = here()
     hub, url = repository(), Context.here(project.root).run_url
-    file = "verdict.json" if gate else "monitor.json"
+    file = "record.json" if gate else "monitor.json"
     said = []
     for name in names or [n for n in project.models() if (project.build(n) / file).is_file()]:
         build = project.build(name)
         if gate:
-            verdict = Verdict.load(build)
-            if verdict.decision == "promote":
+            record = Record.load(build)
+            if record.outcome == "promote":
                 continue
-            head = f"A new model was trained; the gate says {verdict.decision}:"
-            text = as_markdown(head, *verdict.reasons, "the version in production stays")
-            said.append(refused(hub, name, text, url))
-            if (build / "record.json").is_file():
-                append(project, Record.load(build))
+            report = (build / "report.md").read_text(encoding="utf-8").split("\n\n### ")[0]
+            said.append(refused(hub, name, f"The version in production stays.\n\n{report}", url))
+            kept(append(project, record))
         else:
             check = DriftCheck.model_validate(read_json(build / file))
             said.append(settle(hub, check, as_markdown(*check.text().splitlines()), url))
-            said += append_check(project, check.model_dump(mode="json"), who)
+            said += kept(append_check(project, check.model_dump(mode="json"), who))
     summary(as_markdown("", *said))
     emit(said, "\n".join(said), as_json)

@@ -68,6 +68,24 @@ def git_user(root: Path) -> str:
         return os.environ.get("USER") or os.environ.get("USERNAME") or "unknown"
 
 
+def event() -> dict[str, Any]:
+    """Return GitHub's event, nothing where no workflow runs this."""
+    path = os.environ.get("GITHUB_EVENT_PATH")
+    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    return found
+
+
+def kept(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the warnings of the journal; WorldError where what was written goes with this job."""
+    from mlops.errors import WorldError
+    from mlops.registry.journal import NOT_PUSHED
+
+    if in_actions() and NOT_PUSHED in warnings:
+        do = "run this job again: what is done is not done twice"
+        raise WorldError("origin did not take the journal", do=do)
+    return warnings
+
+
 def in_actions() -> bool:
     """Return whether this is a job of GitHub Actions."""
     return os.environ.get("GITHUB_ACTIONS") == "true"

@@ -23,9 +23,10 @@ app.add_typer(github, name="github", rich_help_panel="Workflows")
 
 DRIFT, NEW = "settings-drift", "template-update"  # labels
 # What is ours is written as markdown, which terminals show well enough.
-_HOW = """By hand{}
-For the workflow: [a fine-grained token](https://github.com/settings/personal-access-tokens/new)
-for this repository alone, with write for {}, as the secret `{}` of the environment `upkeep`."""
+_SERVER = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+_HOW = f"""By hand{{}}
+For the workflow: [a fine-grained token]({_SERVER}/settings/personal-access-tokens/new)
+for this repository alone, with write for {{}}, as the secret `{{}}` of the environment `upkeep`."""
 HOW_TO_SET = _HOW.format(
     ", as administrator: "
     "`GITHUB_REPOSITORY=OWNER/NAME GITHUB_TOKEN=$(gh auth token) mlops github apply`.",

@@ -45,6 +45,7 @@ def register(
 
     Example: `mlops register employment`
     """
+    from mlops.cli.context import in_actions
     from mlops.results import Verdict
 
     project, who, now = here(actor)
@@ -55,13 +56,31 @@ def register(
         f"{a['ref']} {'is registered' if a['created'] else 'was registered already'}"
         for a in answers
     ]
-    outputs(models=[answer["ref"].split("@")[0] for answer in answers])
+    models = [answer["ref"].split("@")[0] for answer in answers]
+    attest = [f"build/{n}/model.skops" for n in models if _attests()]
+    if in_actions() and models and not attest:
+        texts.append("not attested: GitHub does not sign here; the chain of digests holds")
+    outputs(models=models, attest=",".join(attest))
     summary(as_markdown("", *texts, *(note for answer in answers for note in answer["notes"])))
     emit(answers[0] if name else answers, "\n".join(texts) or "nothing to register", as_json)
 
 
+def _attests() -> bool:
+    """Return whether GitHub signs what is released; the variable ATTESTATIONS (on, off) knows best.
+
+    It does in public repositories; in private ones on Enterprise Cloud alone, on no server of
+    one's own (whose API is below /api/v3).
+    """
+    from mlops.cli.context import event
+
+    private = event().get("repository", {}).get("private", False)
+    server = os.environ.get("GITHUB_API_URL", "").endswith("/api/v3")
+    said = os.environ.get("ATTESTATIONS")
+    return said == "on" or (said != "off" and not private and not server)
+
+
 def _register(project: Any, name: str, who: str, now: Any) -> dict[str, Any]:
-    from mlops.cli.context import in_actions, release_store
+    from mlops.cli.context import in_actions, kept, release_store
     from mlops.registry.publish import register as do
     from mlops.results import Record
 
@@ -74,9 +93,7 @@ def _register(project: Any, name: str, who: str, now: Any) -> dict[str, Any]:
     if record and in_actions():  # the job that ran it may not push
         from mlops.registry.journal import append
 
-        notes += append(project, record)
-    if os.environ.get("ATTESTED") == "false":
-        notes.append("not attested, for which this plan has no right; the chain of digests holds")
+        notes += kept(append(project, record))
     for note in notes:
         progress()(f"note: {note}")
     version = done.version

@@ -18,7 +18,7 @@ from mlops.project import Project
 from mlops.reporting.facts import Everything, Rows
 from mlops.reporting.facts import Run as Made
 from mlops.results import Evaluation, Record, Result, Training, Validation, Verdict
-from mlops.spec import ModelSpec, Scalar
+from mlops.spec import ModelSpec, Scalar, Split
 
 if TYPE_CHECKING:
     from mlops.data.dataset import Dataset
@@ -136,6 +136,7 @@ class Run:
             Evaluation.load(self.folder),
             self.code_changed,
             self.bench,
+            self.champion_split,
         )
         return verdict.decision == "promote"
 
@@ -203,12 +204,21 @@ class Run:
 
     @property
     def code_changed(self) -> bool:
-        """Whether more than the data differs from the version in production."""
+        """Whether more than data and libraries differ from the version in production."""
         from mlops.registry.manifest import change
 
         if self.champion_release is None:
             return True
-        return change(self.champion_release.manifest, Training.load(self.folder))[0] != "patch"
+        before, now = self.champion_release.manifest, Training.load(self.folder)
+        same_lock = now.model_copy(update={"lock": before.environment.lock_sha256})
+        return change(before, same_lock)[0] != "patch"
+
+    @property
+    def champion_split(self) -> Split | None:
+        """By what rule the version in production kept rows for its test."""
+        release = self.champion_release
+        said = Training.model_validate_json(release.read("training.json")) if release else None
+        return said.split if said else None
 
     @cached_property
     def commit(self) -> str | None:

@@ -20,7 +20,7 @@ from mlops.data.read import Source, read, read_labels
 from mlops.errors import UsageError, WorldError
 from mlops.files import read_json, replacing, write_json
 from mlops.results import Expectation, Snapshot, SourceFile
-from mlops.spec import ModelSpec
+from mlops.spec import ModelSpec, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,6 +53,16 @@ class Dataset:
         mask = self.test if name == "test" else ~self.test
         labelled = self.frame[self.spec.data.target].notna().to_numpy()
         return self.frame[mask & labelled].reset_index(drop=True)
+
+    def learned_by(self, split: Split) -> int:
+        """Return how many rows of the test another split would give to training."""
+        spec = self.spec.model_copy(update={"split": split})
+        ours = self.test & self.frame[spec.data.target].notna().to_numpy()
+        try:
+            theirs = in_test(spec, Rows(self.frame, _hashes(self.frame), len(self.frame), ()))
+        except KeyError:  # its column is gone: it may have been any of them
+            return int(ours.sum())
+        return int((ours & ~theirs).sum())
 
     def save(self, folder: Path) -> None:
         """Write the snapshot to `folder` (Parquet and JSON), atomically."""

@@ -12,7 +12,7 @@ from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Bench
 from mlops.project import Project
 from mlops.results import Comparison, Condition, Evaluation, Verdict
-from mlops.spec import ModelSpec
+from mlops.spec import ModelSpec, Split
 from mlops.training.model import Model
 
 Decision = Literal["promote", "reject", "inconclusive"]
@@ -30,6 +30,7 @@ def decide(
     evaluation: Evaluation,
     code_changed: bool = True,
     bench: Bench | None = None,
+    champion_split: Split | None = None,
 ) -> Verdict:
     """Decide whether the challenger may replace the champion, and write ``verdict.json``.
 
@@ -39,7 +40,7 @@ def decide(
     either case.
 
     `evaluation` is the challenger's; `code_changed` is what `gate.rule: auto` depends on: False
-    where only the data is new.
+    where only data or libraries are new. `champion_split` kept the champion's test rows apart.
     """
     started = time.perf_counter()
     bench = bench or Bench(spec, dataset)
@@ -62,6 +63,10 @@ def decide(
             size = f"{len(o):,} rows" + ("" if o.unit is None else f" in {o.units:,} {kind}")
             decision, reason = judge(comparisons[0], rule, spec.gate.margin, size)
         reasons = [*failed, reason]
+        if comparisons and champion_split not in (None, spec.split):
+            learned = f"up to {dataset.learned_by(champion_split):,} of the {evaluation.rows:,}"
+            said = f"The split has changed: {champion_version} may have learned {learned} test rows"
+            reasons.append(f"{said}, which favours it.")
     verdict = Verdict(
         decision="reject" if failed else decision,
         rule=rule,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlops.monitoring.report import DriftCheck
 
 LABEL, RETRAIN = "model-alarm", "retrain"  # what release.yml listens to
-_STATE = re.compile(r"<!-- mlops: alarm (\S+) version (\S+) checks (\d+) -->")
+_STATE = re.compile(r"<!-- mlops: alarm (\S+) version (\S+) checks (\d+) by (\S+) -->")
 Mine = Callable[[str], bool]
 
 
@@ -70,13 +70,15 @@ def settle(repository: Repository, check: DriftCheck, text: str, run_url: str | 
         close(repository, issue, f"It is over.\n\n{text}{_link(run_url)}", marker)
         return f"{name}: the alarm is over, {issue.html_url} is closed"
     state = _STATE.match(issue.body or "") if issue else None
-    checks = int(state[3]) + 1 if state and state[2] == check.version else 1
-    if checks == 1:  # before the issue: killed between the two, it is asked again, not forgotten
+    known = state if state and state[2] == check.version else None
+    run = run_url or check.until
+    checks = int(known[3]) + (known[4] != run) if known else 1  # a run again counts once
+    if not known:  # before the issue: killed between the two, it is asked again, not forgotten
         event = {"event_type": RETRAIN, "client_payload": {"model": check.model}}
         url, send = f"{repository.url}/dispatches", repository.requester.requestJsonAndCheck
         ask("start the retraining", lambda: send("POST", url, input=event))
     body = (
-        f"<!-- mlops: alarm {check.model} version {check.version} checks {checks} -->\n"
+        f"<!-- mlops: alarm {check.model} version {check.version} checks {checks} by {run} -->\n"
         f"{text[:LIMIT]}\n\nChecks of {check.version} with an alarm: {checks}. "
         f"Retraining was asked for at the first.{_link(run_url)}"
     )

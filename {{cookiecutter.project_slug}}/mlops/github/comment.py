@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MARKER = "<!-- mlops: report -->"
 LIMIT = 60_000  # characters; GitHub takes 65,536
+RED = "## ❌ The checks are red: the run says what failed"
 MOST_BYTES, MOST_MODELS = 1_000_000, 50
 KINDS: dict[str, type[BaseModel]] = {
     "spec": ModelSpec,
@@ -41,6 +42,8 @@ def uploaded(folder: Path) -> tuple[dict[str, Results], list[str]]:
     """Return the results in a run's artifacts by model, and what is wrong with the others."""
     found: dict[str, Results] = {}
     wrong: list[str] = []
+    if (folder / "build").is_symlink():
+        return found, ["build: not a folder"]
     builds = sorted((folder / "build").glob("*"))
     for build in builds[:MOST_MODELS]:
         try:

@@ -32,6 +32,7 @@ KNOWN = (*Record.model_fields, "params", "seed", "decision")  # what a condition
 LOCAL, REMOTE = "refs/heads/journal", "refs/remotes/origin/journal"
 WAITING, THEIRS = "refs/mlops/waiting/", "refs/mlops/origin/"  # here, and at origin when last seen
 _FETCHED = (f"+{LOCAL}*:{REMOTE}*", f"+{WAITING}*:{THEIRS}*")  # a pattern may match nothing
+NOT_PUSHED = "the journal was not pushed to origin; the next run tries again"
 _ATTEMPTS = 12
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _CONTENDED = re.compile(
@@ -87,7 +88,7 @@ def _write(
             tip = ""
     _again(partial(_settle, root, title, env, tip))
     if remote and not tip:
-        return ("the journal was not pushed to origin; the next run tries again",)
+        return (NOT_PUSHED,)
     return ()
 
 

@@ -76,6 +76,7 @@ def fit(
         signature=signature,
         params=spec.train.params,
         seed=spec.train.seed,
+        split=spec.split,
         rows=len(target),
         snapshot=snapshot,
         code=project.code_digest(name, spec),
