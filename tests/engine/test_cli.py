@@ -173,7 +173,7 @@ def test_json_of_an_error(make_project: Make, mlops: Callable[..., Result]) -> N
 
 
 VERBS = "new validate train test gate report run register promote rollback predict serve monitor"
-VERBS += " sweep reproduce pull pages doctor"
+VERBS += " sweep reproduce pull pages doctor rehearse"
 GROUPED = ("registry list", "registry show", "registry history")
 GROUPED += ("runs list", "runs show", "runs compare")
 GROUPED += ("github plan", "github apply", "github update", "github propose")

@@ -111,5 +111,6 @@ def main() -> None:
     app(prog_name="mlops")
 
 
-for _part in ("pipeline", "releases", "live", "look", "runs", "ci", "github"):  # as --help has it
+_PARTS = ("pipeline", "releases", "live", "look", "runs", "ci", "github", "rehearse")
+for _part in _PARTS:  # in the order of --help
     import_module(f"mlops.cli.{_part}")
