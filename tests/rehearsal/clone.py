@@ -73,7 +73,7 @@ class Clone:
         return done.stdout.rstrip()
 
     @contextmanager
-    def serving(self, ref: str, interval: float = 2) -> Iterator[Service]:
+    def serving(self, ref: str, interval: float = 4) -> Iterator[Service]:
         """Run the service of a stage while the block lasts."""
         command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
         with subprocess.Popen(

@@ -199,7 +199,10 @@ def merged(demo: Demo, pull: PullRequest, service: Service) -> None:
 def years_go_by(demo: Demo) -> None:
     """Two natural years are quiet."""
     teller, world = demo.teller, demo.world
-    teller.chapter("Years go by", "The forms of 2016 and 2017 come, and are filled in.")
+    teller.chapter(
+        "Years go by",
+        "A year is ten days here. The forms of 2016 and 2017 come, and are filled in.",
+    )
     state = {"name": "MLOPS_STATE", "value": demo.clone.environment["MLOPS_STATE"]}
     world.api("POST", "/actions/variables", state)
     demo.fill_in(YEARS / "people" / "2016.csv", days_ago=20)
@@ -362,6 +365,8 @@ def main() -> int:
     except (StoryError, VerbError, RehearsalError, HubError) as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     teller.say()
     teller.seconds()
     teller.say()

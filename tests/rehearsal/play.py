@@ -136,7 +136,7 @@ def refuse(asked: argparse.Namespace, router: Router) -> None:
         except RehearsalError as error:
             raise UsageError(str(error)) from error
     if asked.event == "schedule" and asked.what not in (crons := router.schedules()):
-        raise UsageError(f"{asked.what} has no schedule; {', '.join(crons) or 'nothing'} has")
+        raise UsageError(f"{asked.what!r} has no schedule; {', '.join(crons) or 'nothing'} has")
     if asked.event == "message":
         event = Event("repository_dispatch", {"action": asked.what})
         if not router.starts(event):
@@ -280,6 +280,8 @@ def main(given: list[str] | None = None) -> int:
             print(json.dumps({"error": [{"what": str(error)}], "exit_code": code}))
         print(f"error: {error}", file=sys.stderr)
         return code
+    except KeyboardInterrupt:
+        return 130
     if asked.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:

@@ -92,6 +92,7 @@ class Runner:
         self.waiting: list[tuple[Workflow, Event]] = []
         self._ids = itertools.count(9001)
         self._numbers: dict[str, int] = {}
+        self._routers: dict[str, Router] = {}
         self.artifacts, self.pages = hub.artifacts_folder, root / "pages"
         self.trees = Trees(hub.origin, root / "trees")
         self.bin, self.warm = warm(root, python)
@@ -140,7 +141,10 @@ class Runner:
 
     def router(self, event: Event) -> Router:
         """Return the router of the commit whose workflows an event starts."""
-        return Router(self.trees.tree(self.trees.placed(event).sha) / ".github" / "workflows")
+        sha = self.trees.placed(event).sha
+        if sha not in self._routers:
+            self._routers[sha] = Router(self.trees.tree(sha) / ".github" / "workflows")
+        return self._routers[sha]
 
     def completed(self, run: Run) -> Event:
         """Return the event with which GitHub tells the other workflows that a run has ended."""

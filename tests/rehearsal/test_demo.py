@@ -10,10 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.demo import KEPT
+from rehearsal import demo
 from rehearsal.teller import WIDTH
 
 TESTS = Path(__file__).parents[1]
+
+
+def test_a_step_that_goes_otherwise_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def story(told: demo.Demo) -> None:
+        told.teller.check("pigs fly", told.world.tags())
+
+    monkeypatch.setattr(demo, "story", story)
+    monkeypatch.setattr(sys, "argv", ["demo", str(tmp_path)])
+    assert demo.main() == 1
+    assert "The demo stopped: it was expected that pigs fly" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -54,7 +66,7 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
     told = done.stdout.replace(str(tmp_path), "demo").splitlines()
     assert max(map(len, told)) <= WIDTH + 4
     assert not left.exists()
-    for name in KEPT:
+    for name in demo.KEPT:
         assert str(tmp_path / name) in done.stdout
         path = tmp_path / name
         assert path.is_dir() or path.stat().st_size > 1000

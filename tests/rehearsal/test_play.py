@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,7 +121,7 @@ def test_a_job_that_fails_is_named_with_the_end_of_its_log(
         (["pull-request"], "nothing differs from main"),
         (["push", "--touch", "none.txt"], "none.txt cannot be touched"),
         (["push", "--model", "churn"], "model.yaml cannot be touched"),
-        (["schedule", "other"], "other has no schedule; toy has"),
+        (["schedule", "other"], "'other' has no schedule; toy has"),
         (["dispatch", "other"], "there is no workflow 'other.yml'; there are toy.yml"),
         (["dispatch", "toy"], "input `colour` is required"),
         (["dispatch", "toy", "-f", "colour=green"], "one of red, blue"),
@@ -144,6 +145,29 @@ def test_what_cannot_be_rehearsed_is_neither_green_nor_red(
     path.write_text(TOY.replace("- run: exit 1", "- uses: somebody/something@v1"))
     assert main([str(toy), "push"]) == 3
     assert "somebody/something: not in action-inputs.json" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
+    path = toy / ".github" / "workflows" / "toy.yml"
+    waits = f"sleep {1_000_000 + os.getpid()}"
+    path.write_text(TOY.replace("run: echo", f"run: {waits} && echo"))
+    command = [sys.executable, "-m", "rehearsal.play", str(toy), "push", "--json"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(TEMPLATE / "tests")}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        while waits not in processes():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, (b"", b""))
+    assert waits not in processes()
+    assert not list(tmp_path.glob("mlops-rehearsal-*"))
+
+
+def processes() -> str:
+    """Return the command lines of all that runs."""
+    return subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True).stdout
 
 
 def test_the_copy_is_the_work_tree_as_it_lies(toy: Path, tmp_path: Path) -> None:

@@ -109,16 +109,13 @@ def fetched(root: Path, named: str | None) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder.parent, prefix=".") as scratch:
             clone = Path(scratch, "clone")
-            git.git(root, "clone", "--quiet", address, str(clone))
+            git.git(root, "clone", "--quiet", "--", address, str(clone))
             git.git(clone, "checkout", "--quiet", commit)
             if not (clone / PLAY).is_file():
                 what, do = "this template has no rehearsal", "`cruft update`, or another --template"
                 raise UsageError(what, found=f"{address} at {commit}", do=do)
-            try:
+            if not folder.is_dir():  # else somebody was faster
                 clone.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # somebody else was faster
-                    raise
     return folder
 
 
@@ -126,9 +123,5 @@ def set_up(folder: Path) -> None:
     """Install the template's own environment; where it is there, that needs no network."""
     own = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "MAKEFLAGS")}
     command = ["make", "--silent", "setup", f"PYTHON={sys.executable}"]
-    try:
-        done = subprocess.run(command, cwd=folder, env=own, stdout=sys.stderr)
-    except FileNotFoundError as error:
-        raise WorldError("make is not installed", do="install make and try again") from error
-    if done.returncode:
+    if subprocess.run(command, cwd=folder, env=own, stdout=sys.stderr).returncode:
         raise WorldError("the template could not be set up", file=str(folder), do="see above")
