@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 YEARS = ROOT / "tests" / "data" / "employment"
 NAME = "employment"
 SPEC, DATA = f"models/{NAME}/model.yaml", f"models/{NAME}/data"
+# The workflows of the story; the others are switched off, as their pages on GitHub can.
+WORKFLOWS = {"release", "pull-request", "comment", "monitor", "promote"}
 LOGISTIC = "learner: logistic # or boosting;"
 # What there is to look at when it is over.
 KEPT = {
@@ -33,6 +35,7 @@ KEPT = {
     "look/card.md": "its model card",
     "look/issue.md": "the issue, and how it ended",
     "look/monitor.html": "the page of the alarm",
+    "look/site/index.html": "the web page of models, versions and runs",
     "census-models": "the repository: git log --all --oneline",
 }
 
@@ -52,6 +55,8 @@ class Demo:
         self.teller, self.folder = teller, folder
         self.world = World(hub, folder / "github", generate(folder / "github" / "generated"))
         self.world.runner.tell = teller.job
+        there = (self.world.work / ".github" / "workflows").glob("*.yml")
+        self.world.runner.disabled = {path.stem for path in there} - WORKFLOWS
         self.clone = Clone(self.world, folder / "census-models", folder / "github" / "served")
         (folder / "look").mkdir()
 
@@ -306,6 +311,10 @@ def on_record(demo: Demo) -> None:
         demo.verb(*verb, NAME)
     said = demo.verb("reproduce", f"{NAME}@v1.0.0")
     demo.teller.check("v1.0.0, trained again, is the same", "the same bytes" in said)
+    demo.world.runner.disabled.remove("pages")
+    (run,) = demo.world.dispatch("pages")
+    shutil.copytree(run.artifacts["site"], demo.folder / "look" / "site")
+    demo.teller.check("the web page shows it all", good(run))
 
 
 # ----- words
@@ -372,7 +381,7 @@ def main() -> int:
     teller.say()
     teller.say("Look at")
     for name, what in KEPT.items():
-        teller.say(f"   {demo.shown(name):<24} {what}")
+        teller.say(f"   {demo.shown(name):<27} {what}")
     return 0
 
 
