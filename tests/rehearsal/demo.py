@@ -7,25 +7,18 @@ when all of them did what they say.
 
 from __future__ import annotations
 
-import csv
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from rehearsal.clone import Clone, Service, VerbError
+from rehearsal.clone import Service, VerbError
 from rehearsal.hub import Hub, HubError
-from rehearsal.run import Run
-from rehearsal.teller import WIDTH, StoryError, Teller, excerpt
+from rehearsal.scene import NAME, ROOT, YEARS, Demo, broken_2018, good, said_in
+from rehearsal.teller import StoryError, Teller, excerpt
 from rehearsal.workflow import RehearsalError
-from rehearsal.world import PullRequest, World, replaced
+from rehearsal.world import PullRequest, replaced
 
-ROOT = Path(__file__).parents[2]
-YEARS = ROOT / "tests" / "data" / "employment"
-NAME = "employment"
 SPEC, DATA = f"models/{NAME}/model.yaml", f"models/{NAME}/data"
-# The workflows of the story; the others are switched off, as their pages on GitHub can.
-WORKFLOWS = {"release", "pull-request", "comment", "monitor", "promote"}
 LOGISTIC = "learner: logistic # or boosting;"
 # What there is to look at when it is over.
 KEPT = {
@@ -40,101 +33,6 @@ KEPT = {
 }
 
 
-class Demo:
-    """A repository, those who work with it, and what is kept of it for the reader.
-
-    Parameters
-    ----------
-    folder : Path
-        Everything lies below it.
-    hub : Hub
-    teller : Teller
-    """
-
-    def __init__(self, folder: Path, hub: Hub, teller: Teller) -> None:
-        self.teller, self.folder = teller, folder
-        self.world = World(hub, folder / "github", generate(folder / "github" / "generated"))
-        self.world.runner.tell = teller.job
-        there = (self.world.work / ".github" / "workflows").glob("*.yml")
-        self.world.runner.disabled = {path.stem for path in there} - WORKFLOWS
-        self.clone = Clone(self.world, folder / "census-models", folder / "github" / "served")
-        (folder / "look").mkdir()
-
-    def verb(self, *arguments: str, days_ago: float = 0) -> str:
-        """Run a verb in somebody's clone, and show it."""
-        if days_ago:
-            self.teller.prose(f"{days_ago:g} days ago:")
-        self.teller.say(f"   $ mlops {' '.join(arguments)}")
-        said = self.clone.mlops(*arguments, days_ago=days_ago)
-        for line in said.splitlines():
-            self.teller.say("     " + (line if len(line) < WIDTH - 5 else f"{line[: WIDTH - 6]}…"))
-        return said
-
-    def fill_in(self, year: Path, days_ago: float = 0) -> None:
-        """Let the version in production fill in the answers that a year's forms lack."""
-        there = self.clone.folder / "build" / year.name
-        there.parent.mkdir(exist_ok=True)
-        shutil.copy(year, there)
-        forms, answers = f"build/{year.name}", f"build/answers-{year.name}"
-        ref = f"{NAME}@production"
-        self.verb("predict", ref, forms, "--out", answers, days_ago=days_ago)
-
-    def answers(self, service: Service, version: str) -> None:
-        """See the service, which nobody has started anew, answer with a version."""
-        moved = service.comes_to(version)
-        answer = service.ask("/predict", {"rows": [person()]})
-        (said,) = answer["predictions"]
-        self.teller.check(
-            f"the service answers with {answer['version']}: POST /predict → at work: "
-            f"{said['prediction']} ({said['score']:.2f})",
-            moved and answer["version"] == version,
-        )
-
-    def keep(self, name: str, content: str | bytes) -> None:
-        """Keep a file to look at."""
-        path = self.folder / "look" / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-    def shown(self, name: str) -> str:
-        """Return the path of what is kept, from where the reader is."""
-        path = self.folder / name
-        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def generate(where: Path) -> Path:
-    """Generate a repository from this template, with defaults for all but its name and owner."""
-    command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
-    answers = ["project_name=Census models", "github_owner=acme"]
-    made = [*command, "--output-dir", str(where), str(ROOT), *answers]
-    subprocess.run(made, check=True, capture_output=True)
-    return where / "census-models"
-
-
-def person() -> dict[str, object]:
-    """Return what the form of one person of 2016 says."""
-    with (YEARS / "people" / "2016.csv").open(encoding="utf-8", newline="") as file:
-        row = next(csv.DictReader(file))
-    names = ("schooling", "marital_status", "relationship", "parents_employment", "citizenship")
-    names += ("mobility", "military", "ancestry")
-    return {"age": float(row["age"]), **{name: row[name] or None for name in names}}
-
-
-def broken_2018(target: Path) -> Path:
-    """Write the people of 2018 as a broken survey would: most of those who stayed are missing."""
-    with (YEARS / "people" / "2018.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    with target.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(
-            row for n, row in enumerate(rows) if row["mobility"] != "stayed" or n % 5 == 0
-        )
-    return target
-
-
-# ----- the chapters
-
-
 def first_version(demo: Demo) -> None:
     """Deliver v1.0.0."""
     demo.teller.chapter(
@@ -142,22 +40,8 @@ def first_version(demo: Demo) -> None:
         "alice, who has the census of 2015 and a logistic regression, starts the workflow release.",
     )
     (run,) = demo.world.dispatch("release")
-    demo.teller.quote(*excerpt(run.summaries[f"train ({NAME})"])[:3])
     demo.teller.check("v1.0.0 is in production", good(run) and len(demo.world.tags()) == 3)
-
-
-def released(demo: Demo, version: str) -> None:
-    """Look at a release as its page shows it."""
-    hub = demo.world.hub
-    (release,) = (r for r in hub.state.releases.values() if r["tag_name"] == f"{NAME}@{version}")
-    assets = hub.state.assets_of(release["id"])
-    demo.teller.check(f"its release is published, with {len(assets)} files", not release["draft"])
-    files = [f"{one['name']} ({one['path'].stat().st_size / 1000:.0f} kB)" for one in assets]
-    rows = [files[at : at + 3] for at in range(0, len(files), 3)]
-    demo.teller.quote(release["name"], *("".join(f"{file:<28}" for file in row) for row in rows))
-    for asset in assets:
-        if asset["name"] in ("report.md", "report.html", "card.md"):
-            demo.keep(asset["name"], asset["path"].read_bytes())
+    demo.teller.quote(*excerpt(run.summaries[f"train ({NAME})"])[:3])
 
 
 def a_pull_request(demo: Demo) -> PullRequest:
@@ -197,7 +81,7 @@ def merged(demo: Demo, pull: PullRequest, service: Service) -> None:
         "what was shipped to staging answers its examples: " + said_in(run, "in service answers"),
         good(run),
     )
-    released(demo, "v1.1.0")
+    demo.released("v1.1.0")
     demo.answers(service, "v1.1.0")
 
 
@@ -235,7 +119,8 @@ def drift(demo: Demo) -> None:
     teller.check("an issue is open, and names `mobility`", "mobility has drifted" in issue["body"])
     teller.check(
         "by a message it has asked for retraining: v1.1.1, only the data changed, is in staging",
-        training.event.name == "repository_dispatch" and f"{NAME}@v1.1.1" in world.tags(),
+        training.event.name == "repository_dispatch"
+        and world.tags()[-2:] == [f"{NAME}@v1.1.1", f"{NAME}#staging#5"],
     )
     monitor = next(watch.artifacts[f"monitor-{NAME}"].rglob("monitor.html"))
     demo.keep("monitor.html", monitor.read_bytes())
@@ -261,9 +146,9 @@ def approved(demo: Demo, service: Service) -> None:
     """Only an approver puts v1.1.1 into production; then the alarm is over."""
     teller, world = demo.teller, demo.world
     teller.chapter("Who may", "mallory, who is no approver, starts the workflow promote.")
-    refused(demo, "mallory", "v1.1.1", "this person may not approve for production")
+    demo.refused("mallory", "v1.1.1", "this person may not approve for production")
     teller.prose("carol does.")
-    teller.check("v1.1.1 is in production", good(promote(demo, "carol", "v1.1.1")))
+    teller.check("v1.1.1 is in production", good(demo.promote("carol", "v1.1.1")))
     demo.answers(service, "v1.1.1")
     teller.prose("The survey is mended; the forms of 2018 have come again, and whole.")
     demo.fill_in(YEARS / "people" / "2018.csv")
@@ -280,26 +165,10 @@ def approved(demo: Demo, service: Service) -> None:
 def go_back(demo: Demo, service: Service) -> None:
     """Back to v1.1.0, but not by the one who made it."""
     demo.teller.chapter("Rollback", "Complaints: alice, an approver, wants her v1.1.0 back.")
-    refused(demo, "alice", "", "nobody approves a version that they registered")
+    demo.refused("alice", "", "nobody approves a version that they registered")
     demo.teller.prose("carol goes back: promote.yml without a version.")
-    demo.teller.check("v1.1.0 is in production again", good(promote(demo, "carol", "")))
+    demo.teller.check("v1.1.0 is in production again", good(demo.promote("carol", "")))
     demo.answers(service, "v1.1.0")
-
-
-def promote(demo: Demo, actor: str, version: str) -> Run:
-    """Start promote.yml for production."""
-    asked = {"model": NAME, "stage": "production", "version": version}
-    reason = "it is good" if version else "complaints"
-    (run,) = demo.world.dispatch("promote", actor=actor, **asked, reason=reason)
-    return run
-
-
-def refused(demo: Demo, actor: str, version: str, why: str) -> None:
-    """See somebody refused, and nothing changed."""
-    before = demo.world.tags()
-    run = promote(demo, actor, version)
-    kept = not good(run) and why in run.log and demo.world.tags() == before
-    demo.teller.check(f"refused: {why}", kept)
 
 
 def on_record(demo: Demo) -> None:
@@ -315,21 +184,6 @@ def on_record(demo: Demo) -> None:
     (run,) = demo.world.dispatch("pages")
     shutil.copytree(run.artifacts["site"], demo.folder / "look" / "site")
     demo.teller.check("the web page shows it all", good(run))
-
-
-# ----- words
-
-
-def good(run: Run) -> bool:
-    """Return whether a run is green."""
-    return run.conclusion == "success"
-
-
-def said_in(where: Run | str, what: str) -> str:
-    """Return the line that holds some words."""
-    text = where if isinstance(where, str) else where.summary
-    lines = (line.strip("- ") for line in text.splitlines() if what in line)
-    return next(lines, f"(nobody says {what!r})").rstrip(".")
 
 
 def story(demo: Demo) -> None:
@@ -364,7 +218,7 @@ def main() -> int:
             demo = Demo(folder, hub, teller)
             try:
                 story(demo)
-            except StoryError as error:
+            except (StoryError, LookupError, ValueError) as error:  # more or fewer than there are
                 last = [
                     line for run in demo.world.runner.runs[-1:] for line in run.log.splitlines()
                 ]
