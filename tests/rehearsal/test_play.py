@@ -154,7 +154,12 @@ def test_ctrl_c_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "rehearsal.play", str(toy), "push", "--json"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(TEMPLATE / "tests")}
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever starts the tests in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while waits not in processes():
             assert process.poll() is None
