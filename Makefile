@@ -21,7 +21,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
-	@echo "make demo    generate a repository into demo/ and play its life"
+	@echo "make demo    play the life of a generated repository, in demo/"
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
@@ -41,7 +41,7 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 demo: $(READY)
-	@python tests/rehearsal/demo.py
+	@PYTHONPATH=tests python -m rehearsal.demo
 
 lint: $(READY)
 	@ruff check . && ruff format --check .

@@ -200,7 +200,7 @@ def test_json_of_an_error(make_project: Make, mlops: Callable[..., Result]) -> N
 
 
 VERBS = "new validate train test gate report run register promote rollback predict serve monitor"
-VERBS += " reject withdraw deprecate sweep reproduce pull pages doctor"
+VERBS += " reject withdraw deprecate sweep reproduce pull pages doctor rehearse"
 GROUPED = ("registry list", "registry show", "registry history")
 GROUPED += ("registry best", "registry diff", "registry lineage", "registry prune")
 GROUPED += ("runs list", "runs show", "runs compare")

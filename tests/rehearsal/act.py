@@ -80,14 +80,19 @@ def execute(
         late.start()
         killed = False
         assert process.stdout is not None
-        for line in process.stdout:
-            message = log.take(line, time.monotonic())
-            if kill_at and not killed and kill_at in message:
-                killed = True
-                kill(process.pid)
-        code = process.wait()
-        expired = not late.is_alive()
-        late.cancel()
+        try:
+            for line in process.stdout:
+                message = log.take(line, time.monotonic())
+                if kill_at and not killed and kill_at in message:
+                    killed = True
+                    kill(process.pid)
+            code = process.wait()
+        except BaseException:  # such as Ctrl-C, which act in its own session does not get
+            kill(process.pid)
+            raise
+        finally:
+            expired = not late.is_alive()
+            late.cancel()
     if expired:
         raise RehearsalError(f"no end after {timeout} s:", *log.text[-20:])
     return None if killed else code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,13 +105,19 @@ class Log:
     jobs : dict
         The ids of the workflow's jobs, with the pattern of a name for those that call another
         workflow and the ids of that one's jobs.
+    tell : callable, optional
+        Called with a job when it begins, and with True when it is over.
     """
 
-    def __init__(self, jobs: Mapping[str, tuple[str, list[str]] | None]) -> None:
+    def __init__(
+        self,
+        jobs: Mapping[str, tuple[str, list[str]] | None],
+        tell: Callable[[JobLog, bool], None] = lambda job, over: None,
+    ) -> None:
         self.jobs: dict[str, JobLog] = {}
         self.text: list[str] = []
         self.skipped: list[str] = []
-        self._declared = jobs
+        self._declared, self._tell = jobs, tell
 
     def take(self, line: str, at: float) -> str:
         """Take a line as act wrote it; return what a person would read.
@@ -133,10 +139,13 @@ class Log:
         if "jobID" in entry:
             key, values = str(entry["jobID"]), dict(entry.get("matrix") or {})
             job = JobLog(key, values, self._caller(key, str(entry.get("job"))), began=at)
+            begins = job.name not in self.jobs
             job = self.jobs.setdefault(job.name, job)
             before = len(job.lines)
             job.take(entry)
             job.ended = at
+            if begins or "jobResult" in entry:
+                self._tell(job, not begins)
             self.text += [f"{job.name} | {text}" for text in job.lines[before:]]
         elif entry.get("level") == "error":
             self.text.append(message)

@@ -67,7 +67,7 @@ def declared(workflow: Workflow) -> dict[str, tuple[str, list[str]] | None]:
 
 
 def given_up(workflow: Workflow, results: Mapping[str, str]) -> list[str]:
-    """Return the jobs that did not begin, after a call failed, though their turn would come."""
+    """Return the jobs that did not begin, after others failed, though their turn would come."""
     outcome: dict[str, str] = {}
     for key, call in declared(workflow).items():
         names = [n for n in results if n == key or n.startswith(f"{key} (")]
@@ -76,7 +76,10 @@ def given_up(workflow: Workflow, results: Mapping[str, str]) -> list[str]:
         found = {results[name] for name in names}
         outcome[key] = next((one for one in ("failure", "success") if one in found), "skipped")
     if not any(outcome[key] == "failure" for key in workflow.called):
-        return []
+        # Nor does it go on after a matrix that cannot be made of the outputs of a job that failed.
+        return [
+            key for key, job in workflow.jobs.items() if _always(job) and outcome[key] == "skipped"
+        ]
 
     def excused(key: str) -> bool:
         job = workflow.jobs[key]
@@ -87,6 +90,10 @@ def given_up(workflow: Workflow, results: Mapping[str, str]) -> list[str]:
 
     idle = [key for key in outcome if outcome[key] == "skipped" and key not in workflow.called]
     return [key for key in idle if as_list(workflow.jobs[key].get("needs")) and not excused(key)]
+
+
+def _always(job: Mapping[str, object]) -> bool:
+    return str(job.get("if", "")).strip("${} ") == "always()"
 
 
 def environment_of(

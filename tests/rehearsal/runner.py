@@ -6,10 +6,12 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from rehearsal.checks import check
 from rehearsal.concurrency import Concurrency, Queue, concurrency
 from rehearsal.event import Event
 from rehearsal.hub import Hub
-from rehearsal.joblog import Log
+from rehearsal.joblog import JobLog, Log
 from rehearsal.router import Router, inputs
 from rehearsal.run import Run, declared, environment_of, given_up, is_fork
 from rehearsal.trees import Trees
@@ -56,6 +58,8 @@ class Runner:
         Repository secrets; runs of forks do not see them.
     timeout : float
         Seconds for one run.
+    python : Path
+        The interpreter whose environment the jobs get, see `warm`.
 
     Attributes
     ----------
@@ -65,6 +69,8 @@ class Runner:
         Workflows that somebody has switched off on their page: nothing starts them.
     runs : list of Run
         All that there were, oldest first.
+    tell : callable
+        Called with a workflow's name and a job that begins, and with True when the job is over.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class Runner:
         environment: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         timeout: float = 600,
+        python: Path = Path(sys.executable),
     ) -> None:
         self.hub, self.root, self.timeout = hub, root, timeout
         self.environment, self.secrets = dict(environment or {}), dict(secrets or {})
@@ -81,12 +88,14 @@ class Runner:
         self.approvals: dict[str, str] = {}
         self.disabled: set[str] = set()
         self.runs: list[Run] = []
+        self.tell: Callable[[str, JobLog, bool], None] = lambda workflow, job, over: None
         self.waiting: list[tuple[Workflow, Event]] = []
         self._ids = itertools.count(9001)
         self._numbers: dict[str, int] = {}
+        self._routers: dict[str, Router] = {}
         self.artifacts, self.pages = hub.artifacts_folder, root / "pages"
         self.trees = Trees(hub.origin, root / "trees")
-        self.bin, self.warm = warm(root)
+        self.bin, self.warm = warm(root, python)
 
     # ----- what follows from what
 
@@ -132,7 +141,10 @@ class Runner:
 
     def router(self, event: Event) -> Router:
         """Return the router of the commit whose workflows an event starts."""
-        return Router(self.trees.tree(self.trees.placed(event).sha) / ".github" / "workflows")
+        sha = self.trees.placed(event).sha
+        if sha not in self._routers:
+            self._routers[sha] = Router(self.trees.tree(sha) / ".github" / "workflows")
+        return self._routers[sha]
 
     def completed(self, run: Run) -> Event:
         """Return the event with which GitHub tells the other workflows that a run has ended."""
@@ -195,7 +207,7 @@ class Runner:
         token = self.hub.tokens.issue("write-all", actor=event.actor, fork=fork)
         folder = self.root / "runs" / str(number)
         command = self._command(folder, number, workflow, event, token)
-        log = Log(declared(workflow))
+        log = Log(declared(workflow), partial(self.tell, workflow.key))
         began = time.monotonic()
         bare, errors = self._bare_environment(folder / "home"), folder / "errors"
         code = execute(command, bare, errors, log, self.timeout, kill_at)
@@ -207,9 +219,10 @@ class Runner:
             raise RehearsalError(*(f"{workflow.path.name}: {text}" for text in log.skipped))
         if code is not None and (code != 0) != ("failure" in run.jobs.values()):
             raise RehearsalError(f"act ended with {code}, {run.jobs}:\n{run.log}\n{said}")
-        if lost := given_up(workflow, run.jobs):
+        if code is not None and (lost := given_up(workflow, run.jobs)):
+            failed = [name for name, result in run.jobs.items() if result == "failure"]
             raise RehearsalError(
-                f"{workflow.path.name}: act gives up after a called workflow has failed; GitHub "
+                f"{workflow.path.name}: act gives up after {', '.join(failed)} has failed; GitHub "
                 f"would go on with {', '.join(lost)}"
             )
         self._deploy(workflow, run, log)
@@ -351,6 +364,7 @@ class Runner:
             "PIP_NO_INDEX": "1",
             # What a runner's image would not have to build again.
             "MPLCONFIGDIR": str(self.root / "matplotlib"),
+            "MYPY_CACHE_DIR": str(self.root / "mypy"),
             "REHEARSAL_ARTIFACTS": str(self.artifacts),
             "REHEARSAL_PAGES": str(self.pages),
             "REHEARSAL_WARM": str(self.warm),

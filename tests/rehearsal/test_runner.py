@@ -641,6 +641,12 @@ def test_a_call_that_is_wrong_is_an_error(world: World, change: tuple[str, str],
         calling(world, CALLS.replace(*change))
 
 
+def test_where_act_gives_up_before_a_job_that_always_runs_is_an_error(world: World) -> None:
+    fails = JOBS.replace("touch left-behind", "exit 1").replace("models=[", "nothing=[")
+    with pytest.raises(RehearsalError, match="after plan has failed; GitHub would go on with verd"):
+        play(world, fails)
+
+
 CANCELS = "{group: x, cancel-in-progress: \"${{ github.event_name == 'schedule' }}\"}"
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 # Not for jobs: the interpreter is linked anew, the engine is the one that was checked out.
 _LEFT_OUT = re.compile(r"(python|pip)[\d.]*|[Aa]ctivate.*|mlops|act")
+
+# What an interpreter knows of its environment: itself, programs, libraries, its versioned name.
+_FACTS = """
+import os, sys, sysconfig
+print(os.path.realpath(sys._base_executable))
+print(sysconfig.get_path("scripts"))
+print(sysconfig.get_path("purelib"))
+print("python{}.{}".format(*sys.version_info))
+"""
 
 _RESTORE = """# Give the checkout the environment that `make setup` would install: the libraries
 # from the folder of one that is installed, its own engine as `pip install -e` would.
@@ -31,13 +40,16 @@ exit "${{PIPESTATUS[0]}}"
 _WRAPPER = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" {what} "$@"\n'
 
 
-def warm(root: Path) -> tuple[Path, Path]:
+def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
     """Prepare the programs of a runner's image and the environment that set-up restores.
 
     Parameters
     ----------
     root : Path
         Of the rehearsal.
+    python : Path
+        The interpreter of the environment that set-up restores: this one's, or that in which a
+        repository that is rehearsed is set up.
 
     Returns
     -------
@@ -46,12 +58,12 @@ def warm(root: Path) -> tuple[Path, Path]:
     Path
         A folder with `restore.sh`.
     """
-    base = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
+    asked = subprocess.run([python, "-c", _FACTS], capture_output=True, text=True, check=True)
+    base, installed, libraries, version = map(Path, asked.stdout.splitlines())
     tools = root / "bin"
     tools.mkdir(parents=True)
     for name in ("python", "python3"):
         (tools / name).symlink_to(base)
-    installed = Path(sysconfig.get_path("scripts"))
     for name in ("bash", "sh"):
         text = _SHELL.format(shell=shutil.which(name), bash=shutil.which("bash"))
         (tools / name).write_text(text, encoding="utf-8")
@@ -61,7 +73,6 @@ def warm(root: Path) -> tuple[Path, Path]:
 
     folder = root / "warm"
     scripts = folder / "venv" / "bin"
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     site = Path("lib", version, "site-packages")
     scripts.mkdir(parents=True)
     (folder / "venv" / site).mkdir(parents=True)
@@ -71,8 +82,7 @@ def warm(root: Path) -> tuple[Path, Path]:
         if program.is_file() and not _LEFT_OUT.fullmatch(program.name):
             _link(program, scripts / program.name)
     _script(scripts / "mlops", "-P -m mlops")
-    libraries = f"{sysconfig.get_path('purelib')}\n"
-    (folder / "venv" / site / "rehearsal.pth").write_text(libraries, encoding="utf-8")
+    (folder / "venv" / site / "rehearsal.pth").write_text(f"{libraries}\n", encoding="utf-8")
     lines = [f"home = {base.parent}", "include-system-site-packages = false"]
     (folder / "venv" / "pyvenv.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
     restore = _RESTORE.format(warm=folder, site=site.as_posix())

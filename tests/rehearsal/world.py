@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,7 +75,7 @@ class World:
         Everything lies below it.
     source : Path
         What the first commit holds: a folder, such as a generated repository.
-    environment, secrets : mapping
+    environment, secrets, python
         See `Runner`.
     """
 
@@ -85,9 +86,10 @@ class World:
         source: Path,
         environment: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
+        python: Path = Path(sys.executable),
     ) -> None:
         self.hub, self.root = hub, root
-        self.runner = Runner(hub, root / "rehearsal", environment, secrets)
+        self.runner = Runner(hub, root / "rehearsal", environment, secrets, python=python)
         self._tokens: dict[str, str] = {}
         self.work = root / "work"
         ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", "build", ".mlops")
@@ -324,8 +326,9 @@ def world(root: Path, source: Path, **about: Any) -> Iterator[World]:
     source : Path
         See `World`.
     **about
-        For `Hub` (repository, private, plan) and `World` (environment, secrets).
+        For `Hub` (repository, private, plan) and `World` (environment, secrets, python).
     """
-    ours = {name: about.pop(name) for name in ("environment", "secrets") if name in about}
+    mine = ("environment", "secrets", "python")
+    ours = {name: about.pop(name) for name in mine if name in about}
     with Hub(root / "hub", **about) as hub:
         yield World(hub, root, source, **ours)

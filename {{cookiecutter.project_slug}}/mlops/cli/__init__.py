@@ -112,5 +112,5 @@ def main() -> None:
 
 
 # In the order of --help.
-for _part in ("pipeline", "releases", "live", "look", "questions", "runs", "ci", "github"):
+for _part in "pipeline releases live look questions runs ci github rehearse".split():
     import_module(f"mlops.cli.{_part}")
