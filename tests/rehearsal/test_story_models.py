@@ -105,8 +105,8 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
 def test_an_engine_that_trains_worse_is_refused_and_one_that_is_only_tidier_changes_nothing(
     story: World,
 ) -> None:
-    part = 'rows = dataset.part("train")\n'
-    few = replaced(TRAIN, part, part.replace("\n", ".head(30)\n"))
+    raw, few_rows = "    raw = rows[list(spec.features)]\n", "    rows = rows.head(30)\n"
+    few = replaced(TRAIN, raw, few_rows + raw)
     pull = story.open_pull_request("engine", few, "Train faster")
     assert ran(pull.runs) == [("pull-request", REFUSED), ("comment", COMMENTED)]
     assert trained(pull.runs)
@@ -115,8 +115,7 @@ def test_an_engine_that_trains_worse_is_refused_and_one_that_is_only_tidier_chan
     assert "## ❌ churn: Do not replace the model in production (v1.0.0)." in said
 
     def tidier(root: Path) -> None:
-        replaced(TRAIN, ".head(30)\n", "\n")(root)
-        replaced(TRAIN, part, f"# Never of the test.\n    {part}")(root)
+        replaced(TRAIN, few_rows, "    # Never of the test.\n")(root)
 
     runs = story.push_to(pull, tidier)
     assert ran(runs) == [("pull-request", CHECKED), ("comment", COMMENTED)]
