@@ -111,6 +111,6 @@ def main() -> None:
     app(prog_name="mlops")
 
 
-# In the order of --help.
-for _part in "pipeline releases live look questions runs ci github rehearse".split():
+_PARTS = ("pipeline", "releases", "live", "look", "questions", "runs", "ci", "github")
+for _part in (*_PARTS, "rehearse"):  # in the order of --help
     import_module(f"mlops.cli.{_part}")
