@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -212,6 +213,13 @@ def test_every_verb_has_help_with_an_example(tmp_path: Path, verb: str, mlops: A
     result = mlops(tmp_path, *verb.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: mlops {verb}" in " ".join(result.output.split())
+
+
+def test_a_verb_is_explained_in_one_line_of_the_list(tmp_path: Path, mlops: Any) -> None:
+    for group in ("", "registry", "runs", "github"):
+        lines = mlops(tmp_path, *group.split(), "--help").output.splitlines()
+        assert len([line for line in lines if re.match(r"│ [a-z]", line)]) >= 3
+        assert not [line for line in lines if re.match("│ {5}", line)], "two lines for one verb"
 
 
 def test_help_imports_nothing_heavy() -> None:

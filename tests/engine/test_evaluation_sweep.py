@@ -61,7 +61,7 @@ def test_the_best_is_first_and_what_was_tried_is_readable(
     project = make_project(n=300)
     done = sweep(monkeypatch, project, "-p", "C=0.00001,1")
     head, first, second, *_ = done.stdout.splitlines()
-    assert head.split() == ["C", "ROC_AUC", "LOW", "HIGH", "RUN"]
+    assert head.split() == ["C", "roc_auc", "LOW", "HIGH", "RUN"]
     assert (first.split()[0], second.split()[0]) == ("1", "1e-05")
     assert "the best of many looks better than it is" in done.stdout
     (group,) = {r.group for r in records(project)}

@@ -153,7 +153,7 @@ def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_
 
 
 def test_a_service_that_answers_otherwise(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlops.cli import live as smoke
+    from mlops.cli import ci as smoke
 
     job("run", "churn")
     job("register")

@@ -259,7 +259,7 @@ def test_the_verbs_say_what_they_did_and_why_not(
     def mlops(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, list(arguments), prog_name="mlops")
         assert "Traceback" not in result.output and "defect of mlops" not in result.output
-        return result.exit_code, result.output.strip()
+        return result.exit_code, (result.output if result.exit_code else result.stdout).strip()
 
     no = ("reject", "churn@production", "production", "--actor", "@ben")
     assert mlops(*no)[0] == 2, "somebody who rejects says why"

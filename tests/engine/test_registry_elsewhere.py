@@ -136,8 +136,8 @@ def test_offline_what_is_cached_is_pulled_and_that_is_said(
 
 def test_what_is_not_there_is_named(origin: Path, github: GitHub, pull: Pull) -> None:
     said(pull("chrun@v1.0.0"), 2, REPOSITORY, "no version of this model", "did you mean `churn`?")
-    said(pull(f"{MODEL}@v9.0.0"), 2, "no such version", "v1.0.0")
-    said(pull(f"{MODEL}@production"), 2, "no stage of that name", "staging")
+    said(pull(f"{MODEL}@v9.0.0"), 2, "no version of this name", "v1.0.0")
+    said(pull(f"{MODEL}@production"), 2, "none is in a stage of this name", "staging")
     said(pull(f"{MODEL}@v1.0.0", "acme/nothing"), 3, "acme/nothing cannot be read", "GITHUB_TOKEN")
     said(pull(f"{MODEL}@v1.0.0", "https://gitlab.example/acme/demo"), 2, "--from", "OWNER/REPO")
     said(pull(f"{MODEL}@v1.0.0", "nowhere"), 2, "--from", "OWNER/REPO")

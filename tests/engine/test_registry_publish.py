@@ -180,6 +180,7 @@ def test_every_field_of_training_and_signature_was_thought_of() -> None:
     """A new field makes this fail: say in `change` what it means for the version."""
     assert set(Training.model_fields) == {
         *("signature", "code", "params", "seed", "lock", "snapshot"),  # compared
+        *("split",),  # is part of the digest of the code
         *("rows", "estimator", "model_sha256", "features_sha256"),  # follow from those
         *("seconds", "model_bytes"),  # may differ
     }
@@ -341,11 +342,16 @@ def test_a_project_below_the_top_of_the_repository(
 ) -> None:
     inner = World(tmp_path / "mono" / "acme").create()
     shutil.move(inner.root / ".git", tmp_path / "mono" / ".git")
+    for folder in (".github/workflows", "acme/.github/workflows"):
+        (tmp_path / "mono" / folder).mkdir(parents=True)
+        (tmp_path / "mono" / folder / "x.yml").write_text("on: push\n")
     inner.commit("Move")
     inner.build()
     number = inner.register().version.number
     files = git(inner.root, "ls-tree", "-r", "--name-only", "--full-tree", f"{MODEL}@{number}")
     assert "acme/models/churn/manifest.json" in files.split("\n")
+    kept = [file for file in files.split("\n") if file.endswith("x.yml")]
+    assert kept == ["acme/.github/workflows/x.yml"], "a job may not push GitHub's own in a tag"
     complete(inner, "v1.0.0")
 
 

@@ -13,9 +13,13 @@ ZERO = "0" * 40
 _HOOK = """#!/bin/sh
 if [ -n "$HUB_REFUSED" ]; then echo "$HUB_REFUSED" >&2; exit 1; fi
 [ "$HUB_WORKFLOWS" = no ] || exit 0
+known=$(git for-each-ref --format='%(refname)' refs/heads | while read -r branch; do
+  git ls-tree -r "$branch" -- .github/workflows
+done)
 while read -r old new ref; do
   case "$new" in *[!0]*) ;; *) continue ;; esac
-  file=$(git log --format= --name-only "$new" --not --all -- .github/workflows | head -n 1)
+  # Of whatever is pushed, a tag to an old commit too: each file as it is at the tip of some branch.
+  file=$(git ls-tree -r "$new" -- .github/workflows | grep -vxF "$known" | head -n 1 | cut -f 2)
   [ -z "$file" ] && continue
   echo "refusing to allow a GitHub App to create or update workflow \\`$file\\`" \\
     "without \\`workflows\\` permission" >&2

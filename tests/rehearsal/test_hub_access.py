@@ -62,6 +62,22 @@ def test_what_a_push_needs(hub: Hub, alice: Desk) -> None:
     assert "hidden ref" in alice.git("push", "origin", "HEAD:refs/pull/9/head", check=False)
 
 
+def test_a_job_tags_only_workflow_files_that_some_branch_has(hub: Hub, alice: Desk) -> None:
+    alice.commit(".github/workflows/old.yml", "on: push\n")
+    alice.git("push", "--quiet", "origin", "main")
+    writer = job(hub, alice, contents="write")
+    writer.git("push", "--quiet", "origin", "HEAD:refs/tags/tip")
+    alice.commit(".github/workflows/old.yml", "on: pull_request\n")
+    alice.git("push", "--quiet", "origin", "main")
+    said = writer.git("push", "origin", "HEAD^:refs/tags/past", check=False)
+    assert "workflow `.github/workflows/old.yml` without `workflows` permission" in said
+    alice.git("push", "--quiet", "origin", "HEAD^:refs/heads/past")
+    writer.git("push", "--quiet", "origin", "HEAD^:refs/tags/past")
+    alice.git("rm", "-r", "--quiet", ".github")
+    alice.git("commit", "--quiet", "--message", "None")
+    writer.git("push", "--quiet", "origin", "HEAD:refs/tags/none")  # none is made or changed
+
+
 def test_two_pushes_at_once_get_one_winner(hub: Hub, alice: Desk, tmp_path: Path) -> None:
     address = f"{hub.server_url}/acme/demo.git"
     desks = []

@@ -81,8 +81,7 @@ app = typer.Typer(
     help="""
 The whole life of a model, from data to service and back.
 
-A first session: `mlops run employment`, `mlops register employment`,
-`mlops promote employment@latest staging`, `mlops serve employment@staging`.
+Begin with `mlops run`. Each step says what comes next, each verb has `--help`.
 
 Exit codes: 0 yes, 1 the answer is no, 2 wrong usage, 3 the world failed.
 """,

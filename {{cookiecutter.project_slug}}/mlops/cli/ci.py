@@ -1,15 +1,23 @@
-"""The verbs that workflows need beside the others: plan, comment, alarm."""
+"""The verbs that workflows need beside the others: plan, comment, alarm, smoke."""
 
 from __future__ import annotations
 
+import json
+import math
+import subprocess
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, event, kept, outputs, summary
+from mlops.cli.context import Json, as_markdown, emit, event, kept, leave, outputs, summary
 from mlops.cli.releases import here
+from mlops.errors import WorldError
+
+if TYPE_CHECKING:
+    from mlops.project import Project
 
 
 @app.command(rich_help_panel="Workflows")
@@ -73,7 +81,7 @@ def comment(
     run_url: Annotated[str | None, typer.Option(help="Default: that of GitHub's event.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a pull request's one comment from the results that its run uploaded.
+    """Write a pull request's one comment from its run's results.
 
     Example: `mlops comment --report artifacts`
     """
@@ -123,14 +131,14 @@ def comment(
 @app.command(rich_help_panel="Workflows")
 def alarm(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Default: all checked ones.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="Default: all checked ones.")
     ] = None,
     gate: Annotated[
         bool, typer.Option("--gate", help="Say why a retraining led to nothing instead.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Open, edit or close a model's issue after `mlops monitor`, and ask for retraining.
+    """Open, edit or close a model's issue; ask for retraining.
 
     Example: `mlops alarm employment`
     """
@@ -161,3 +169,68 @@ def alarm(
             said += kept(append_check(project, check.model_dump(mode="json"), who))
     summary(as_markdown("", *said))
     emit(said, "\n".join(said), as_json)
+
+
+@app.command(rich_help_panel="Workflows")
+def smoke(
+    ref: Annotated[str, typer.Argument(metavar="MODEL@STAGE")], as_json: Json = False
+) -> None:
+    """Start the service of a stage and ask it the release's examples.
+
+    Example: `mlops smoke employment@staging`
+    """
+    from mlops.cli.context import release_store
+    from mlops.registry.verify import fetch
+
+    project, _, _ = here()
+    project.stage(ref.partition("@")[2])  # what is served is a stage
+    bundle = fetch(project, ref, release_store(project))
+    examples = json.loads(bundle.read("examples.json"))
+    wrong = ask_examples(project, ref, bundle.version.number, examples)
+    text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
+    if wrong:
+        text = "\n".join([f"{bundle.version.ref} in service answers otherwise:", *wrong])
+    summary(text)
+    emit({"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}, text, as_json)
+    leave(not wrong)
+
+
+def ask_examples(
+    project: Project, ref: str, version: str, examples: list[dict[str, Any]]
+) -> list[str]:
+    """Return what the running service of `ref` answers otherwise than `version` was trained to.
+
+    Raises
+    ------
+    WorldError
+        When it does not start or does not answer.
+    """
+    from urllib.error import URLError
+    from urllib.request import Request, urlopen
+
+    command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
+    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as service:
+        try:
+            line = service.stdout.readline() if service.stdout else ""
+            address = next((word for word in line.split() if word.startswith("http://")), None)
+            if address is None:
+                raise WorldError("the service did not start", found=ref)
+            body = json.dumps({"rows": [example["features"] for example in examples]}).encode()
+            asked = Request(f"{address}/predict", body, {"Content-Type": "application/json"})
+            with urlopen(asked, timeout=60) as answer:
+                said = json.load(answer)
+        except (URLError, TimeoutError) as error:
+            raise WorldError(f"the service does not answer: {error}", found=ref) from error
+        finally:
+            service.terminate()
+    wrong = [f"version {said['version']} serves"] if said["version"] != version else []
+    for at, (example, got) in enumerate(zip(examples, said["predictions"], strict=True), 1):
+        for name, value in example["expected"].items():
+            if not _same(got.get(name), value):
+                wrong.append(f"example {at}: {name} is {got.get(name)}, expected {value}")
+    return wrong
+
+
+def _same(one: Any, other: Any) -> bool:
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return math.isclose(one, other, rel_tol=1e-9) if numbers else bool(one == other)

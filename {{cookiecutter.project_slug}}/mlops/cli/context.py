@@ -151,6 +151,12 @@ def progress(prefix: str = "") -> Callable[[str], None]:
     return say
 
 
+def hint(text: str) -> None:
+    """Say what comes next; a workflow knows it."""
+    if not in_actions():
+        progress()(f"Next: {text}")
+
+
 def emit(value: Any, text: str, as_json: bool) -> None:
     """Print `value` as JSON, or `text`."""
     if as_json:

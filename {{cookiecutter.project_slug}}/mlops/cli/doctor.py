@@ -37,9 +37,12 @@ def repository(project: Project) -> str:
     """A git repository with a commit is here, and git knows who you are."""
     try:
         git.require_repository(project.root)
-        git.git(project.root, "var", "GIT_AUTHOR_IDENT")
     except MlopsError as error:
-        return error.problems[0].what
+        return str(error)
+    try:
+        git.git(project.root, "var", "GIT_AUTHOR_IDENT")
+    except git.GitError:
+        return "`git config --global user.name NAME`, and user.email, say who you are"
     return ""
 
 

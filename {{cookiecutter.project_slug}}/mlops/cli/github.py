@@ -12,24 +12,25 @@ import typer
 from mlops.cli import app
 from mlops.cli.context import Json, as_markdown, emit, in_actions, summary
 from mlops.cli.releases import here
+from mlops.github.client import server
 
 if TYPE_CHECKING:
     from mlops.github.apply import Outcome
     from mlops.github.settings import Difference
     from mlops.github.update import Update
 
-github = typer.Typer(no_args_is_help=True, help="Settings on GitHub, and updates of the template.")
+github = typer.Typer(
+    no_args_is_help=True, help="Settings and updates: plan, apply, update, propose."
+)
 app.add_typer(github, name="github", rich_help_panel="Workflows")
 
 DRIFT, NEW = "settings-drift", "template-update"  # labels
 # What is ours is written as markdown, which terminals show well enough.
-_SERVER = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
 _HOW = f"""By hand{{}}
-For the workflow: [a fine-grained token]({_SERVER}/settings/personal-access-tokens/new)
+For the workflow: [a fine-grained token]({server()}/settings/personal-access-tokens/new)
 for this repository alone, with write for {{}}, as the secret `{{}}` of the environment `upkeep`."""
 HOW_TO_SET = _HOW.format(
-    ", as administrator: "
-    "`GITHUB_REPOSITORY=OWNER/NAME GITHUB_TOKEN=$(gh auth token) mlops github apply`.",
+    ", as administrator: `GITHUB_TOKEN=$(gh auth token) mlops github apply`.",
     "Administration, Issues, Pages and Variables, and read for Actions",
     "SETTINGS_TOKEN",
 )
@@ -88,7 +89,9 @@ def plan_settings(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what differs between .github/settings.yaml and GitHub: 1; 3 where it cannot be seen.
+    """Compare .github/settings.yaml with GitHub; 1 where they differ.
+
+    3 where it cannot be seen.
 
     Example: `mlops github plan`
     """
@@ -112,7 +115,9 @@ def plan_settings(
 
 @github.command("apply")
 def apply_settings(as_json: Json = False) -> None:
-    """Change what differs, as far as plan and token allow; 3 where a right is lacking.
+    """Change what differs, as far as plan and token allow.
+
+    3 where a right is lacking.
 
     Example: `mlops github apply`
     """
@@ -133,7 +138,9 @@ def update(
     out: Annotated[Path | None, typer.Option(help="File for the change, as a patch.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Let cruft bring the template's changes here, staged; where both changed, ours stays.
+    """Bring the template's changes here, staged, by cruft.
+
+    Where both changed, ours stays.
 
     Example: `mlops github update`
     """
@@ -149,10 +156,14 @@ def update(
 
 @github.command()
 def propose(
-    patch: Annotated[Path, typer.Argument(help="What `mlops github update --out` wrote.")],
+    patch: Annotated[
+        Path, typer.Argument(metavar="PATCH", help="What `mlops github update --out` wrote.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Make the template's changes one pull request; one issue where UPDATE_TOKEN is not set.
+    """Make the template's changes one pull request.
+
+    Where UPDATE_TOKEN is not set, one issue.
 
     Example: `mlops github propose build/template.patch`
     """

@@ -1,23 +1,16 @@
-"""The verbs of a model in use: predict, serve, smoke, monitor."""
+"""The verbs of a model in use: predict, serve, monitor."""
 
 from __future__ import annotations
 
-import json
-import math
-import subprocess
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, leave, progress, summary
+from mlops.cli.context import Json, as_markdown, emit, hint, leave, progress, summary
 from mlops.cli.releases import Ref, here
-from mlops.errors import UsageError, WorldError
-
-if TYPE_CHECKING:
-    from mlops.project import Project
+from mlops.errors import UsageError
 
 Followed = Annotated[str, typer.Argument(metavar="MODEL@STAGE", help="Such as churn@production.")]
 
@@ -25,14 +18,16 @@ Followed = Annotated[str, typer.Argument(metavar="MODEL@STAGE", help="Such as ch
 @app.command(rich_help_panel="Use")
 def predict(
     ref: Ref,
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet file with the features.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or Parquet, with the features.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="CSV file to write; default: the screen.")
     ] = None,
     log: Annotated[bool, typer.Option(help="Log the predictions, for monitoring.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Predict the rows of a file with a released version, verified.
+    """Predict the rows of a file with a released version.
 
     Example: `mlops predict employment@production people.csv --out answers.csv`
     """
@@ -61,7 +56,7 @@ def serve(
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
     interval: Annotated[float, typer.Option(help="Seconds between looks at the stage.")] = 10.0,
 ) -> None:
-    """Serve a stage over HTTP, and follow it: a promotion or rollback is taken up by itself.
+    """Serve a stage over HTTP, through its promotions and rollbacks.
 
     Example: `mlops serve employment@production --port 8000`
     """
@@ -85,7 +80,7 @@ def monitor(
     go_on: Annotated[bool, typer.Option("--go-on", help="Leave with 0 on an alarm too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare what was served lately with what the version was tested on; 1 is an alarm.
+    """Look for drift in what was served lately; 1 is an alarm.
 
     Example: `mlops monitor employment@production --since 7d`
     """
@@ -104,68 +99,7 @@ def monitor(
             progress()(warning)
     emit(facts, done.text(), as_json)
     summary(as_markdown(*done.text().splitlines()))
+    if done.alarm:
+        page = project.build(name) / "monitor.html"
+        hint(f"look at {page}, then train on fresh data: mlops run {name}")
     leave(go_on or not done.alarm)
-
-
-@app.command(rich_help_panel="Workflows")
-def smoke(
-    ref: Annotated[str, typer.Argument(metavar="MODEL@STAGE")], as_json: Json = False
-) -> None:
-    """Start the service of a stage, ask it the release's examples, compare, stop it.
-
-    Example: `mlops smoke employment@staging`
-    """
-    from mlops.cli.context import release_store
-    from mlops.registry.verify import fetch
-
-    project, _, _ = here()
-    bundle = fetch(project, ref, release_store(project))
-    examples = json.loads(bundle.read("examples.json"))
-    wrong = ask_examples(project, ref, bundle.version.number, examples)
-    text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
-    if wrong:
-        text = "\n".join([f"{bundle.version.ref} in service answers otherwise:", *wrong])
-    summary(text)
-    emit({"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}, text, as_json)
-    leave(not wrong)
-
-
-def ask_examples(
-    project: Project, ref: str, version: str, examples: list[dict[str, Any]]
-) -> list[str]:
-    """Return what the running service of `ref` answers otherwise than `version` was trained to.
-
-    Raises
-    ------
-    WorldError
-        When it does not start or does not answer.
-    """
-    from urllib.error import URLError
-    from urllib.request import Request, urlopen
-
-    command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
-    with subprocess.Popen(command, cwd=project.root, stdout=subprocess.PIPE, text=True) as service:
-        try:
-            line = service.stdout.readline() if service.stdout else ""
-            address = next((word for word in line.split() if word.startswith("http://")), None)
-            if address is None:
-                raise WorldError("the service did not start", found=ref)
-            body = json.dumps({"rows": [example["features"] for example in examples]}).encode()
-            asked = Request(f"{address}/predict", body, {"Content-Type": "application/json"})
-            with urlopen(asked, timeout=60) as answer:
-                said = json.load(answer)
-        except (URLError, TimeoutError) as error:
-            raise WorldError(f"the service does not answer: {error}", found=ref) from error
-        finally:
-            service.terminate()
-    wrong = [f"version {said['version']} serves"] if said["version"] != version else []
-    for at, (example, got) in enumerate(zip(examples, said["predictions"], strict=True), 1):
-        for name, value in example["expected"].items():
-            if not _same(got.get(name), value):
-                wrong.append(f"example {at}: {name} is {got.get(name)}, expected {value}")
-    return wrong
-
-
-def _same(one: Any, other: Any) -> bool:
-    numbers = isinstance(one, int | float) and isinstance(other, int | float)
-    return math.isclose(one, other, rel_tol=1e-9) if numbers else bool(one == other)

@@ -13,9 +13,11 @@ import typer
 from mlops.cli import app
 from mlops.cli.context import Json, emit, leave, progress
 from mlops.cli.releases import Actor, Model, Ref, here
-from mlops.reporting.words import EVENTS, when
+from mlops.reporting.words import EVENTS, span, when
 
-registry = typer.Typer(no_args_is_help=True, help="Versions and stages.")
+registry = typer.Typer(
+    no_args_is_help=True, help="Versions: list, show, history, best, diff, lineage, prune."
+)
 app.add_typer(registry, name="registry", rich_help_panel="Look")
 
 _SECONDS = 60  # for origin to answer; then what is known here has to do
@@ -46,7 +48,7 @@ def figure(value: Any) -> str:
 
 @registry.command("list")
 def registry_list(
-    name: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="MODEL")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Also withdrawn versions and retired models.")
     ] = False,
@@ -74,7 +76,9 @@ def registry_list(
             }
         )
     columns = tuple(rows[0]) if rows else ()
-    emit(rows, listing(rows, columns, "Nothing is registered yet: `mlops register MODEL`"), as_json)
+    none = "Nothing is registered yet: `mlops register MODEL`"
+    none = "`--all` shows what is withdrawn or retired." if state.models else none
+    emit(rows, listing(rows, columns, none), as_json)
     retired = [model.name for model in state.models.values() if model.deprecated]
     for note in (
         f"retired: {', '.join(retired)}" if retired else "",
@@ -108,7 +112,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
         **{m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in manifest.metrics},
         "data": f"{manifest.data.digest[:12]}, {manifest.data.rows:,} rows",
         "source": manifest.source,
-        "period": " to ".join(manifest.data.period or ()),
+        "period": manifest.data.period and span(manifest.data.period),
         "code": manifest.code.commit[:12],
         "params": ", ".join(f"{k}={v}" for k, v in manifest.params.items()),
         "cost": f"{manifest.train_seconds:.1f} s, {manifest.train_cost:.4f} {manifest.currency}",
@@ -147,9 +151,7 @@ def history(name: Model, as_json: Json = False) -> None:
 
 @registry.command()
 def prune(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="None: every model.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="MODEL", help="None: every model.")] = None,
     keep: Annotated[int, typer.Option(help="So many of the newest versions stay.", min=0)] = 10,
     days: Annotated[
         int, typer.Option(help="What was in the last stage within these days stays.", min=0)
@@ -158,9 +160,10 @@ def prune(
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
-    """Say which versions may go, or let them go: withdrawn by a tag, their files removed.
+    """Say which versions may go; with --yes let them go.
 
-    What is in a stage, or would come back into one by a rollback, always stays.
+    Then a tag withdraws them and their files are removed. What is in a stage, or would come back
+    into one by a rollback, always stays.
 
     Example: `mlops registry prune employment --keep 10 --days 90`
     """
@@ -195,16 +198,17 @@ def pages(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a web page of models, stages, versions and runs, with the reports behind it.
+    """Write a web page of models, stages, versions and runs.
 
     Example: `mlops pages --out site`
     """
     from mlops.cli.context import as_markdown, release_store, summary
+    from mlops.github.client import server
     from mlops.reporting.pages import site, write
 
     project, _, now = here()
-    server, name = (os.environ.get(f"GITHUB_{key}", "") for key in ("SERVER_URL", "REPOSITORY"))
-    address = f"{server or 'https://github.com'}/{name}" if name else ""
+    name = os.environ.get("GITHUB_REPOSITORY")
+    address = f"{server()}/{name}" if name else ""
     made = site(project, release_store(project), now, address)
     folder = out or project.root / "build" / "site"
     write(made.files, folder)
@@ -227,7 +231,7 @@ _UNPUBLISHED = {
 
 @app.command(rich_help_panel="Look")
 def doctor(as_json: Json = False) -> None:
-    """Say what is missing on this machine or wrong here, and how to mend it.
+    """Say what is missing or wrong here, and how to mend it.
 
     Example: `mlops doctor`
     """

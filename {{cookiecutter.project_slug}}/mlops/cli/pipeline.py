@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, emit, leave, progress, summary
+from mlops.cli.context import Json, emit, hint, leave, progress, summary
 from mlops.cli.stages import STAGES
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models; none: all of them.")
+    list[str] | None, typer.Argument(metavar="MODEL", help="Models; none: all of them.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Run also what is done already.")]
 
@@ -75,13 +75,16 @@ def _go(
                 for file in ("report.md", "report.html", "card.md"):
                     print(f"  {(run.folder / file).relative_to(project.root)}")
                 summary((run.folder / "report.md").read_text(encoding="utf-8"))
+            if verb == "run" and yes:
+                first = "commit; then open a pull request, or: " if run.dirty else ""
+                hint(f"{first}mlops register {name}")
     emit(answers, "", as_json)
     leave(good)
 
 
 @app.command(rich_help_panel="Make a model")
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the model: a-z, 0-9 and _.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the model: a-z, 0-9 and _.")],
     data: Annotated[Path, typer.Option(help="CSV or Parquet file.")],
     target: Annotated[str, typer.Option(help="Column to predict.")],
     task: Annotated[
@@ -108,8 +111,9 @@ def new(
     paths = [str(p.relative_to(project.root)) for p in write(project, name, found)]
     text = [table(found.summary, ("column", "is", "why")), ""]
     text += [f"check: {note}" for note in found.notes]
-    text += ["", *(f"  {path}" for path in paths), "", f"Next: mlops run {name}"]
+    text += ["", *(f"  {path}" for path in paths)]
     emit({"files": paths, **found.model_dump(mode="json")}, "\n".join(text), as_json)
+    hint(f"mlops run {name}")
 
 
 @app.command(rich_help_panel="Make a model")
@@ -149,7 +153,7 @@ def train(names: Names = None, force: Force = False, as_json: Json = False) -> N
 
 @app.command(rich_help_panel="Make a model")
 def test(names: Names = None, force: Force = False, as_json: Json = False) -> None:
-    """Check how the model behaves: the standard checks and the model's own tests.
+    """Check how the model behaves: standard checks, then its own tests.
 
     Example: `mlops test employment`
     """
@@ -158,7 +162,7 @@ def test(names: Names = None, force: Force = False, as_json: Json = False) -> No
 
 @app.command(rich_help_panel="Make a model")
 def gate(names: Names = None, force: Force = False, as_json: Json = False) -> None:
-    """Compare with the version in production: promote, reject or inconclusive.
+    """Compare with production: promote, reject or inconclusive.
 
     Example: `mlops gate employment --json`
     """
@@ -167,7 +171,7 @@ def gate(names: Names = None, force: Force = False, as_json: Json = False) -> No
 
 @app.command(rich_help_panel="Make a model")
 def report(names: Names = None, force: Force = False, as_json: Json = False) -> None:
-    """Write the report, as markdown and as one HTML page, and the model card.
+    """Write the report, as markdown and HTML, and the model card.
 
     Example: `mlops report employment`
     """
@@ -183,7 +187,7 @@ def run(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Validate, train, test, gate and report; what is done already is not done again.
+    """Validate, train, test, gate, report; what is done is skipped.
 
     Example: `mlops run employment`
     """
@@ -202,7 +206,9 @@ def sweep(
     most: Annotated[int, typer.Option("--max", help="Combinations at the most.", min=1)] = 20,
     as_json: Json = False,
 ) -> None:
-    """Try parameters: every combination is cross-validated on the training part, and recorded.
+    """Try parameters by cross-validation, and record each combination.
+
+    It uses the training part alone.
 
     Example: `mlops sweep employment -p C=0.01,0.1,1,10`
     """
@@ -235,10 +241,12 @@ def sweep(
         facts = {m.name: m.value, "low": m.low, "high": m.high, "run": made.id}
         tried.append((m.value if m.higher_is_better else -m.value, {**shown, **facts}))
     rows = [row for _, row in sorted(tried, key=lambda pair: pair[0], reverse=True)]
-    text = f"""{table(rows, list(dict.fromkeys(key for row in rows for key in row)))}
+    text = table(rows, list(dict.fromkeys(key for row in rows for key in row)))
+    if some := any("run" in row for row in rows):
+        text += f"""
 
 By cross-validation on the training part: the best of many looks better than it is.
-Put the parameters into models/{name}/model.yaml, then: mlops run {name}
 Side by side: mlops runs compare --group {group}"""
     emit({"group": group, "tried": rows}, text, as_json)
-    leave(any("run" in row for row in rows))
+    leave(some)
+    hint(f"put the parameters into models/{name}/model.yaml, then: mlops run {name}")

@@ -25,7 +25,7 @@ def best(
     stage: Annotated[str | None, typer.Option(help="Only what is or was in this stage.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Name the version with the best figure, and the next ones; 1 where none meets the conditions.
+    """Name the best version, and the next; 1 where none fits.
 
     Example: `mlops registry best employment --metric roc_auc --where 'risk=limited'`
     """
@@ -62,7 +62,7 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="VERSION", help="The model may be left out.")],
     as_json: Json = False,
 ) -> None:
-    """Show in what two versions differ: data, code, parameters, metrics, slices, signature.
+    """Show in what two versions differ, from data to slices.
 
     Example: `mlops registry diff employment@v1.1.0 employment@v1.2.0`
     """
@@ -87,7 +87,7 @@ def lineage(
     ],
     as_json: Json = False,
 ) -> None:
-    """Show what is behind a version or a prediction, or which versions used some data.
+    """Show what is behind a version or a prediction, or used data.
 
     Example: `mlops registry lineage employment@production`
     """

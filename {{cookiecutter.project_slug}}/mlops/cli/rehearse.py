@@ -30,9 +30,12 @@ class Event(StrEnum):
 
 @app.command(rich_help_panel="Workflows")
 def rehearse(
-    event: Annotated[Event, typer.Argument(help="What happens on GitHub.")],
+    event: Annotated[Event, typer.Argument(metavar="EVENT", help="What happens on GitHub.")],
     what: Annotated[
-        str, typer.Argument(help="The workflow of a schedule or dispatch, the type of a message.")
+        str,
+        typer.Argument(
+            metavar="WHAT", help="The workflow of a schedule or dispatch, the type of a message."
+        ),
     ] = "",
     field: Annotated[
         list[str] | None, typer.Option("-f", "--field", help="Input or payload: key=value.")
@@ -53,9 +56,10 @@ def rehearse(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run this repository's workflows on this machine, as the files lie here; nothing is sent.
+    """Play an event through the workflows, here; nothing is sent.
 
-    A pull request or push is what differs from main. 1: a job failed, and its log is shown.
+    They run as the files lie here, committed or not. A pull request or push is what differs from
+    main. 1: a job failed, and its log is shown.
 
     Example: `mlops rehearse pull-request --model employment`
     """
@@ -101,7 +105,7 @@ def fetched(root: Path, named: str | None) -> Path:
             do="`mlops rehearse ... --template FOLDER` or its git address",
         )
     if address.startswith("gh:"):
-        address = f"https://github.com/{address.removeprefix('gh:')}"
+        address = "https://github.com/" + address.removeprefix("gh:")  # as cookiecutter reads it
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home, "mlops", f"template-{sha256(f'{address} {commit}'.encode())[:16]}")
     if not folder.is_dir():

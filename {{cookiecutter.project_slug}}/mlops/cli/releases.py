@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, leave, outputs, progress, summary
+from mlops.cli.context import Json, as_markdown, emit, hint, leave, outputs, progress, summary
 
 Ref = Annotated[
     str, typer.Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest.")
@@ -36,12 +36,12 @@ def here(actor: str | None = None) -> tuple[Any, str, Any]:
 def register(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[MODEL]", help="None: all that were built and may be promoted."),
+        typer.Argument(metavar="MODEL", help="None: all that were built and may be promoted."),
     ] = None,
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
-    """Make a version of what was run: a commit, a git tag and a release.
+    """Make a version of what was run: commit, git tag and release.
 
     Example: `mlops register employment`
     """
@@ -63,6 +63,9 @@ def register(
     outputs(models=models, attest=",".join(attest))
     summary(as_markdown("", *texts, *(note for answer in answers for note in answer["notes"])))
     emit(answers[0] if name else answers, "\n".join(texts) or "nothing to register", as_json)
+    for answer in answers:
+        if answer["created"]:
+            hint(f"mlops promote {answer['ref']} {project.spec.stages[0].name}")
 
 
 def _attests() -> bool:
@@ -139,7 +142,7 @@ def promote(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a version into a stage, where the services that follow the stage take it up.
+    """Put a version into a stage; services that follow it take it up.
 
     Example: `mlops promote employment@v1.1.0 production -m "better on the new census"`
     """
@@ -154,6 +157,10 @@ def promote(
         return
     done = do(project, ref, stage, store=release_store(project), again=again, **act)
     _assigned(done, as_json)
+    if done.created:
+        later = next((s.name for s in project.spec.stages if s.after == stage), None)
+        name = done.version.model
+        hint(f"mlops promote {name}@{stage} {later}" if later else f"mlops serve {name}@{stage}")
 
 
 @app.command(rich_help_panel="Release")
@@ -185,7 +192,7 @@ def reject(
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
-    """Keep a version out of a stage; where it is in it, the last approved one comes back.
+    """Keep a version out of a stage; the last approved comes back.
 
     Example: `mlops reject employment@production production -m "unfair to the disabled"`
     """
@@ -202,7 +209,7 @@ def reject(
 
 @app.command(rich_help_panel="Release")
 def withdraw(ref: Ref, reason: Why, actor: Actor = None, as_json: Json = False) -> None:
-    """Take a version back that is in no stage: nobody can use it any more.
+    """Take back a version that is in no stage: nobody can use it.
 
     Example: `mlops withdraw employment@v1.1.0 -m "trained on wrong labels"`
     """
@@ -214,9 +221,9 @@ def withdraw(ref: Ref, reason: Why, actor: Actor = None, as_json: Json = False) 
 
 @app.command(rich_help_panel="Release")
 def deprecate(name: Model, reason: Why, actor: Actor = None, as_json: Json = False) -> None:
-    """Retire a model: nothing of it enters a stage until a new version is registered.
+    """Retire a model, until a new version of it is registered.
 
-    What is in a stage serves on.
+    Until then nothing of it enters a stage; what is in one serves on.
 
     Example: `mlops deprecate employment -m "replaced by workforce"`
     """
@@ -287,7 +294,7 @@ def pull(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch the files of a version, each verified against its tag; with --from in any folder.
+    """Fetch a version's files, verified; with --from in any folder.
 
     Example: `mlops pull employment@production --from acme/census --out ./model`
     """
@@ -303,7 +310,7 @@ def pull(
 
 @app.command(rich_help_panel="Release")
 def reproduce(ref: Ref, as_json: Json = False) -> None:
-    """Train a released version again from its tag, in its own environment; compare the bytes.
+    """Train a version again in its own environment; compare bytes.
 
     Example: `mlops reproduce employment@v1.0.0`
     """

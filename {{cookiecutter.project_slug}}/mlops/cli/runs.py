@@ -10,8 +10,9 @@ import typer
 from mlops.cli import app
 from mlops.cli.context import Json, emit, progress
 from mlops.cli.releases import here
+from mlops.reporting.words import duration
 
-runs = typer.Typer(no_args_is_help=True, help="What was tried: the journal.")
+runs = typer.Typer(no_args_is_help=True, help="What was tried: list, show, compare.")
 app.add_typer(runs, name="runs", rich_help_panel="Look")
 
 InGroup = Annotated[str | None, typer.Option(help="Only a sweep, or a pull request: pr-12.")]
@@ -19,7 +20,7 @@ InGroup = Annotated[str | None, typer.Option(help="Only a sweep, or a pull reque
 
 @runs.command("list")
 def runs_list(
-    name: Annotated[str | None, typer.Argument(metavar="[MODEL]")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="MODEL")] = None,
     model: Annotated[str | None, typer.Option(help="The same as MODEL.")] = None,
     where: Annotated[
         str | None, typer.Option(help="Conditions: 'metrics.roc_auc>0.8 and outcome=promote'.")
@@ -44,7 +45,9 @@ def runs_list(
         found = found[1:]
         progress()(f"there are older ones: these are the newest {limit} (`--limit 0` for all)")
     rows = [_row(run) for run in found]
-    text = listing(rows, tuple(rows[0]) if rows else (), "No run is recorded: `mlops run MODEL`")
+    asked = any((name, model, where, since, group))
+    none = "No run fits." if asked else "No run is recorded: `mlops run MODEL`"
+    text = listing(rows, tuple(rows[0]) if rows else (), none)
     emit(found, text, as_json)
 
 
@@ -57,7 +60,7 @@ def _row(run: dict[str, Any]) -> dict[str, object]:
         "outcome": run["outcome"],
         "metric": f"{metric['name']} {metric['value']:.4f}" if metric else None,
         "estimator": training.get("estimator"),
-        "seconds": round(run["seconds"], 1),
+        "took": duration(run["seconds"]),
         "group": run.get("group"),
         "actor": run.get("actor"),
     }
@@ -79,7 +82,7 @@ def runs_show(run: Annotated[str, typer.Argument(metavar="RUN")], as_json: Json 
 
 @runs.command("compare")
 def runs_compare(
-    chosen: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...")] = None,
+    chosen: Annotated[list[str] | None, typer.Argument(metavar="RUN")] = None,
     group: InGroup = None,
     html: Annotated[
         Path | None, typer.Option(help="Write one page with charts to this file.", dir_okay=False)

@@ -84,10 +84,9 @@ def cast_all(
 
 def cast(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
     """Give columns their declared types; UsageError names whatever does not fit."""
-    missing = [name for name in kinds if name not in frame.columns]
-    do = "add the column"
-    if missing:
-        raise UsageError(*(Problem("this column is missing", key=c, do=do) for c in missing))
+    if missing := [name for name in kinds if name not in frame.columns]:
+        what = f"columns are missing: {listed(missing)}"
+        raise UsageError(what, found=listed(frame.columns), do="add them")
     out, bad = cast_all(frame, kinds)
     problems = []
     for name, wrong in bad.items():
@@ -118,7 +117,7 @@ def columns_match(missing: tuple[str, ...], extra: tuple[str, ...]) -> Expectati
 def misfit(kind: str, column: pd.Series, wrong: np.ndarray, secret: bool) -> Expectation:
     """Return that some values of a column are not of its kind."""
     kind = "finite number" if kind == "number" else kind
-    found = f"{wrong.sum()} of {len(wrong)} are not"
+    found = f"{wrong.sum():,} of {len(wrong):,} are not"
     return Expectation(
         name="expect_column_values_to_be_of_declared_type",
         column=str(column.name),

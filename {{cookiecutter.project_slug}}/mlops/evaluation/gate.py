@@ -142,9 +142,10 @@ def _conditions(evaluation: Evaluation) -> list[Condition]:
         failed = ["the evaluation is not ok"]
     passed = sum(c.ok and not c.skipped for c in evaluation.checks)
     accepted = sum(bool(f.exception) and f.difference > f.limit for f in evaluation.fairness)
-    kept = f"{len(evaluation.fairness)} limits between groups are kept"
+    limits, slices = len(evaluation.fairness), len(evaluation.slices)
+    kept = f"{limits} limits between groups are kept" if limits else "No limit is set"
     kept += f", {accepted} by a written exception" if accepted else ""
-    groups = f"Quality holds on all {len(evaluation.slices)} groups of rows"
+    groups = f"Quality holds on all {slices} groups of rows" if slices else "No slice is set"
     checks = f"{len(failed)} of the model's checks failed"
     return [
         _condition("checks", failed, checks, f"{passed} checks passed"),

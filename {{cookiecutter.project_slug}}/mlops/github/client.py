@@ -7,15 +7,17 @@ import os
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mlops import git
 from mlops.errors import UsageError, WorldError
 
 if TYPE_CHECKING:
     from github.Repository import Repository
 
 Answer = TypeVar("Answer")
-NAME = re.compile(r"[\w.-]+/[\w.-]+")
+NAME = re.compile(r"[\w-]+/[\w.-]+")
 BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
 TIMEOUT = int(os.environ.get("MLOPS_HTTP_TIMEOUT") or 30)  # seconds without an answer
 ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
@@ -27,17 +29,18 @@ _ADVICE = {
 
 
 def repository(secret: str = "", name: str = "") -> Repository:
-    """Return a repository, that of GITHUB_REPOSITORY by default, without asking for anything yet.
+    """Return a repository, without asking for anything yet.
 
-    The token is that of the variable `secret` where it has one, else that of GITHUB_TOKEN.
+    By default it is that of GITHUB_REPOSITORY, else that of git's origin. The token is that of the
+    variable `secret` where it has one, else that of GITHUB_TOKEN.
     """
     from github import Auth, Github
 
-    name = name or os.environ.get("GITHUB_REPOSITORY", "")
+    name = name or os.environ.get("GITHUB_REPOSITORY") or _origin()
     token = os.environ.get(secret) or os.environ.get("GITHUB_TOKEN")
     if not NAME.fullmatch(name):
-        do = "set it to OWNER/NAME, and GITHUB_TOKEN to a token (`gh auth token` prints one)"
-        raise UsageError("not a repository on GitHub", key="GITHUB_REPOSITORY", found=name, do=do)
+        do = "push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME"
+        raise UsageError("neither GITHUB_REPOSITORY nor origin is on GitHub", found=name, do=do)
     return Github(
         base_url=os.environ.get("GITHUB_API_URL") or "https://api.github.com",
         auth=Auth.Token(token) if token else None,
@@ -50,9 +53,31 @@ def repository(secret: str = "", name: str = "") -> Repository:
     ).get_repo(name)
 
 
+def _origin() -> str:
+    """Return OWNER/NAME of the repository that is worked in, empty where it is not on GitHub."""
+    try:
+        url = git.git(Path.cwd(), "remote", "get-url", "origin")
+    except git.GitError:
+        return ""
+    host = re.escape(server().split("://")[-1])
+    found = re.fullmatch(rf"(?:https?://|ssh://git@|git@){host}[/:](.+?)(?:\.git)?/?", url)
+    return found[1] if found else ""
+
+
 def server() -> str:
     """Return the address of GitHub for people and git."""
     return os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+
+
+def login(token: str) -> dict[str, str]:
+    """Return what lets git come with a token; in the environment it is in no list of processes."""
+    at = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": str(at + 1),
+        f"GIT_CONFIG_KEY_{at}": f"http.{server()}/.extraheader",
+        f"GIT_CONFIG_VALUE_{at}": f"AUTHORIZATION: basic {secret}",
+    }
 
 
 def address(name: str) -> str:
@@ -61,11 +86,7 @@ def address(name: str) -> str:
     In the environment it is in no list of processes and written to no file.
     """
     if token := os.environ.get("GITHUB_TOKEN"):
-        at = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-        login = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        os.environ[f"GIT_CONFIG_KEY_{at}"] = f"http.{server()}/.extraheader"
-        os.environ[f"GIT_CONFIG_VALUE_{at}"] = f"Authorization: Basic {login}"
-        os.environ["GIT_CONFIG_COUNT"] = str(at + 1)
+        os.environ.update(login(token))
     return f"{server()}/{name}.git"
 
 

@@ -6,7 +6,6 @@ patch takes it for data.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mlops.errors import UsageError, WorldError, listed
 from mlops.files import write_bytes
 from mlops.git import GitError, changed_files, git, git_bytes
-from mlops.github.client import ask
+from mlops.github.client import ask, login
 from mlops.registry.objects import value
 
 if TYPE_CHECKING:
@@ -130,17 +129,10 @@ def _commit(root: Path, update: Update, now: datetime) -> str:
 
 def _push(root: Path, token: str, commit: str, old: str) -> None:
     """Let the branch be a commit, if it still is `old`; the token is in no file and no argument."""
-    credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-    server = os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
-    env = {
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": f"http.{server}/.extraheader",
-        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {credentials}",
-    }
     ref = f"refs/heads/{BRANCH}"
     lease = f"--force-with-lease={ref}:{old}"
     try:
-        git(root, "push", "--quiet", lease, "origin", f"{commit}:{ref}", env=env)
+        git(root, "push", "--quiet", lease, "origin", f"{commit}:{ref}", env=login(token))
     except GitError as error:
         what, said = "GitHub did not take the branch", listed(error.stderr.splitlines()[:3])
         do = "look at what UPDATE_TOKEN may write: Contents, Pull requests, Workflows"

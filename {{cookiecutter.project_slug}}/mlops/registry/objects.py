@@ -100,10 +100,12 @@ def commit(
     title: str,
     env: Env,
     blobs: Mapping[str, str] | None = None,
+    without: str | None = None,
 ) -> str:
     """Return a commit, on no branch, of all that its first parent holds and some files more.
 
-    Paths are from the top of the work tree; `blobs` are files that git holds already, by name.
+    Paths are from the top of the work tree; `blobs` are files that git holds already, by name, and
+    `without` is a folder that is left out.
     """
     known = dict(blobs or {})
     for path, content in files.items():
@@ -112,6 +114,8 @@ def commit(
     with TemporaryDirectory() as folder:
         index = {**env, "GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", parents[0] if parents else "--empty", env=index)
+        if without:
+            git(root, "rm", "-rfq", "--cached", "--ignore-unmatch", f":/{without}", env=index)
         git(root, "update-index", "-z", "--index-info", stdin="".join(rows), env=index)
         tree = git(root, "write-tree", "--missing-ok", env=index)
     options = [option for parent in parents for option in ("-p", parent)]

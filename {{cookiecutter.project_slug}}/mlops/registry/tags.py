@@ -260,11 +260,14 @@ def resolve(state: State, ref: str) -> Version:
     found = model.latest if which == "latest" else None
     if found := found or model.stages.get(which) or model.versions.get(which):
         return found
-    what = f"`{name}` has no such version, and no stage of that name"
+    what = f"this does not say which version of `{name}`"
+    if which:
+        what = f"`{name}` has no version of this name, and none is in a stage of this name"
     raise _unknown(what, ref, which, ["latest", *model.stages, *reversed(model.versions)])
 
 
 def _unknown(what: str, found: str, part: str, allowed: list[str]) -> UsageError:
-    do = did_you_mean(part, allowed) or "name MODEL@VERSION, MODEL@STAGE or MODEL@latest"
+    do = "name MODEL@VERSION, MODEL@latest or MODEL@STAGE (`mlops promote` puts a version into one)"
+    do = did_you_mean(part, allowed) or do
     shown = listed(allowed) or "nothing is registered yet"
     return UsageError(what, found=found, allowed=shown, do=do)

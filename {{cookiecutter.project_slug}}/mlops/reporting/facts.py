@@ -80,7 +80,7 @@ def summary(facts: Everything) -> Summary:
     if data and not data.ok:
         failed = [e.message or e.name for e in data.expectations if not e.ok]
         said = f"{len(failed)} of {count(len(data.expectations), 'expectation')} failed: "
-        mend = f"Mend the data, or the contract in models/{facts.model}/contract.py."
+        mend = f"Mend the data, or model.yaml and contract.py in models/{facts.model}."
         title = "No new model: the data do not keep their contract."
         return Summary("bad", title, (said + listed(failed), mend))
     if tests and not tests.ok:
@@ -118,6 +118,8 @@ def _decided(facts: Everything, verdict: Verdict) -> Summary:
     elif verdict.conditions:
         names = ", ".join(clean(c.name, 40) for c in verdict.conditions)
         lines.append(f"Every condition is met: {names}.")
+    if verdict.decision == "promote" and c and c.method.startswith("identical"):
+        title = "No change: it predicts exactly what {} does."
     title = title.format(f"the model in production ({verdict.champion})")
     return Summary(tone, title, tuple(lines))
 

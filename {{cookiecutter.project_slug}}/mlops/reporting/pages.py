@@ -289,7 +289,7 @@ def _versions(releases: Sequence[Release], total: int, address: str) -> Table:
 
 def _measured(m: Manifest) -> tuple[str, str, str]:
     """Return a version's primary metric, its data, and why it may be used."""
-    period = f", {' to '.join(m.data.period)}" if m.data.period else ""
+    period = f", {w.span(m.data.period)}" if m.data.period else ""
     against = f" against {m.verdict.champion}" if m.verdict.champion else ""
     verdict = f"{m.verdict.decision}, {m.verdict.rule}{against}"
     return _primary(m.metrics), w.count(m.data.rows, "row") + period, verdict

@@ -40,7 +40,7 @@ def _origin(record: Record) -> Facts:
         "data": f"{data.digest[:12]} ({data.rows:,} rows)" if data else None,
         "measured on": record.measured_on,
         "actor": record.actor,
-        "seconds": round(record.seconds, 1),
+        "took": w.duration(record.seconds),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -38,18 +39,19 @@ def table(
 ) -> str:
     """Return rows under their columns, aligned, cut to the terminal's width where there is one.
 
-    Heads are in capitals, except what holds a digit: a version, the id of a run.
+    Heads are in capitals, except names: a version, the id of a run, a parameter.
     A mapping is read by the names of the columns. `align` has one letter per column, l or r;
-    without it a column of numbers alone stands right.
+    without it a column of numbers stands right.
     """
     read = [
         [row.get(name) for name in columns] if isinstance(row, Mapping) else row for row in rows
     ]
     if not align:
-        values = zip(*read, strict=True)
-        numbers = (all(isinstance(v, int | float | None) for v in column) for column in values)
-        align = "".join("r" if found else "l" for found in numbers) or "l" * len(columns)
-    heads = [name if any(map(str.isdigit, name)) else name.upper() for name in columns]
+        for column in zip(*read, strict=True):
+            there = [v for v in column if v is not None] or [""]
+            align += "r" if all(isinstance(v, int | float) for v in there) else "l"
+        align = align or "l" * len(columns)
+    heads = [name if re.search(r"[\d_]", name) else name.upper() for name in columns]
     lines = [heads, *([_plain(v) for v in row] for row in read)]
     widths = [max(map(_wide, column)) for column in zip(*lines, strict=True)]
     coloured = _coloured()

@@ -95,8 +95,8 @@ def money(amount: float, currency: str) -> str:
 
 
 def span(ends: tuple[str, str]) -> str:
-    """Return a period; one day or year only once."""
-    return " to ".join(dict.fromkeys(ends))
+    """Return a period; one day or year only once, and no hours where there are none."""
+    return " to ".join(dict.fromkeys(end.removesuffix("T00:00:00") for end in ends))
 
 
 def listed(texts: list[str], most: int = 3) -> str:

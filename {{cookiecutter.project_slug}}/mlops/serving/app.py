@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from mlops.errors import MlopsError, UsageError
 from mlops.serving.log import PredictionLog, new_id, records
@@ -102,6 +102,11 @@ def create_app(
             logged = False
         answers = [{"id": i, **row} for i, row in zip(ids, records(outputs), strict=True)]
         return JSONResponse({"version": served.version, "logged": logged, "predictions": answers})
+
+    @app.get("/", include_in_schema=False)
+    async def start() -> RedirectResponse:
+        """Show a browser what can be asked."""
+        return RedirectResponse("/docs")
 
     feedback_body = {"content": {"application/json": {"schema": Feedback.model_json_schema()}}}
 
