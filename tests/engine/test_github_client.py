@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from mlops.cli.context import release_store
 from mlops.errors import UsageError, WorldError
-from mlops.github.client import approved_by, ask, repository
+from mlops.github.client import approved_by, ask, here, repository
 from mlops.github.comment import post
+from mlops.project import Project
 
+from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
 
 
@@ -71,3 +77,64 @@ def test_who_approved(github: GitHub) -> None:
     github.approvals = [{**review, "state": "rejected"}, {**review, "state": "approved"}]
     assert approved_by(repository(), "staging") is None
     assert approved_by(repository(), "production") == "@ben"
+
+
+# -- whose repository, whose token -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ("https://github.com/acme/demo.git", "acme/demo"),
+        ("https://github.com/acme/demo", "acme/demo"),
+        ("git@github.com:acme/demo.git", "acme/demo"),
+        ("ssh://git@github.com/acme/demo.v2.git", "acme/demo.v2"),
+        ("https://gitlab.com/acme/demo.git", ""),
+        ("https://github.com.evil.example/acme/demo.git", ""),
+        ("/srv/git/demo.git", ""),
+        (None, ""),
+    ],
+)
+def test_origin_says_where_releases_lie(
+    make_project: Callable[..., Project], origin: str | None, name: str
+) -> None:
+    project = make_project()
+    if origin:
+        git(project.root, "remote", "add", "origin", origin)
+    assert here(project.root) == name
+    store = str(release_store(project))
+    assert store == (f"the releases of {name}" if name else str(project.store))
+
+
+def test_an_enterprise_server_is_origin_too(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project()
+    git(project.root, "remote", "add", "origin", "git@git.acme.example:ml/demo.git")
+    assert here(project.root) == ""
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.acme.example")
+    assert here(project.root) == "ml/demo"
+
+
+def test_the_token_of_gh_is_the_last_that_is_tried(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    gh = tmp_path / "gh"
+    gh.write_text('#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gho_mine\n')
+    gh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def token() -> str | None:
+        auth = repository().requester.auth
+        return auth.token if auth else None
+
+    monkeypatch.setenv("SETTINGS_TOKEN", "github_pat_admin")
+    assert repository("SETTINGS_TOKEN").requester.auth.token == "github_pat_admin"
+    assert token() == "ghs_test"
+    monkeypatch.delenv("GITHUB_TOKEN")
+    assert token() == "gho_mine"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert token() is None
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    gh.write_text("#!/bin/sh\nexit 1\n")
+    assert token() is None, "nobody is logged in"

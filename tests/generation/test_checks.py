@@ -1,6 +1,7 @@
-"""A generated repository sets itself up and passes its own checks."""
+"""A generated repository does what its README begins with, and passes its own checks."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -22,9 +23,11 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
         *("MYPY_CACHE_DIR", "RUFF_CACHE_DIR"),
     ):
         monkeypatch.delenv(variable, raising=False)
-    for target in ("setup", "check", "setup"):
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    (first,) = re.findall(r"^## First three commands\n\n```sh\n(.*?)^```", readme, re.M | re.S)
+    for commands in (first, "make check", "make setup"):
         done = subprocess.run(
-            ["make", target],
+            ["bash", "-ec", commands],
             cwd=repository,
             capture_output=True,
             check=False,
@@ -32,4 +35,6 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
             env={**os.environ, "HOME": str(HOME)},
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        if commands == first:
+            assert "PROMOTE" in done.stdout and (repository / "build/churn/report.html").is_file()
     assert done.stdout == "" or "Nothing to be done" in done.stdout, "a second setup does nothing"

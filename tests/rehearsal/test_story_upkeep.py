@@ -112,7 +112,7 @@ def test_without_tokens_it_says_what_it_sees_and_how_to_get_one(world: World) ->
     assert "immutable releases: not seen" in run.summary  # administration: read, which no job has
     assert not world.hub.state.rulesets and not world.hub.state.environments
     (issue,) = world.issues()
-    assert "gh auth token" in issue["body"]
+    assert "gh auth login" in issue["body"]
 
     (run,) = world.calendar("update")
     assert run.jobs == {"merge": "success", "propose": "success"}, run.log

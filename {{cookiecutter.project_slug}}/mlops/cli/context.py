@@ -92,12 +92,13 @@ def in_actions() -> bool:
 
 
 def release_store(project: Project) -> ReleaseStore:
-    """Return where releases lie: on GitHub where GITHUB_REPOSITORY is set, else in a folder."""
-    if os.environ.get("GITHUB_REPOSITORY"):
-        from mlops.github.client import repository
+    """Return where releases lie: on GitHub in a job and where origin is there, else in a folder."""
+    from mlops.github.client import here, repository
+
+    if name := here(project.root):
         from mlops.github.store import GitHubStore
 
-        return GitHubStore(repository())
+        return GitHubStore(repository(name=name))
     from mlops.registry.store import FolderStore
 
     return FolderStore(project.store)

@@ -30,7 +30,7 @@ _HOW = f"""By hand{{}}
 For the workflow: [a fine-grained token]({server()}/settings/personal-access-tokens/new)
 for this repository alone, with write for {{}}, as the secret `{{}}` of the environment `upkeep`."""
 HOW_TO_SET = _HOW.format(
-    ", as administrator: `GITHUB_TOKEN=$(gh auth token) mlops github apply`.",
+    ", as administrator: `gh auth login`, then `mlops github apply`.",
     "Administration, Issues, Pages and Variables, and read for Actions",
     "SETTINGS_TOKEN",
 )

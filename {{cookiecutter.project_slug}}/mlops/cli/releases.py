@@ -99,13 +99,8 @@ def _register(project: Any, name: str, who: str, now: Any) -> dict[str, Any]:
         notes += kept(append(project, record))
     for note in notes:
         progress()(f"note: {note}")
-    version = done.version
-    return {
-        "version": version.number,
-        "ref": version.ref,
-        "created": done.created,
-        "notes": notes,
-    }
+    number, ref = done.version.number, done.version.ref
+    return {"version": number, "ref": ref, "created": done.created, "notes": notes}
 
 
 def _require_fresh(project: Any, name: str) -> None:
@@ -265,20 +260,12 @@ def _reviewer(project: Any, stage: str) -> str | None:
 
 
 def _assigned(done: Any, as_json: bool) -> None:
-    before = f" (before: {done.replaced.number})" if done.replaced else ""
+    replaced = done.replaced.number if done.replaced else None
     text = f"{done.version.ref} {'is now' if done.created else 'is already'} in {done.stage}"
     summary(text)
-    replaced = done.replaced.number if done.replaced else None
-    emit(
-        {
-            "version": done.version.number,
-            "stage": done.stage,
-            "created": done.created,
-            "replaced": replaced,
-        },
-        text + (before if done.created else ""),
-        as_json,
-    )
+    facts = {"version": done.version.number, "stage": done.stage, "created": done.created}
+    before = f" (before: {replaced})" if replaced and done.created else ""
+    emit({**facts, "replaced": replaced}, text + before, as_json)
 
 
 @app.command(rich_help_panel="Release")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +24,9 @@ BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
 TIMEOUT = int(os.environ.get("MLOPS_HTTP_TIMEOUT") or 30)  # seconds without an answer
 ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
 _ADVICE = {
-    401: "set GITHUB_TOKEN to a token that is valid",
-    403: "give this job's `permissions:` what the request needs",
-    404: "look at the name; a token that may not see something gets this answer too",
+    401: "set GITHUB_TOKEN to a token that is valid, or `gh auth login`",
+    403: "give this job's `permissions:` what the request needs; here, `gh auth login`",
+    404: "look at the name; who may not see it gets this answer too: GITHUB_TOKEN, `gh auth login`",
 }
 
 
@@ -32,12 +34,12 @@ def repository(secret: str = "", name: str = "") -> Repository:
     """Return a repository, without asking for anything yet.
 
     By default it is that of GITHUB_REPOSITORY, else that of git's origin. The token is that of the
-    variable `secret` where it has one, else that of GITHUB_TOKEN.
+    variable `secret` where it has one, else that of GITHUB_TOKEN, else gh's.
     """
     from github import Auth, Github
 
-    name = name or os.environ.get("GITHUB_REPOSITORY") or _origin()
-    token = os.environ.get(secret) or os.environ.get("GITHUB_TOKEN")
+    name = name or here(Path.cwd())
+    token = os.environ.get(secret) or os.environ.get("GITHUB_TOKEN") or _of_gh()
     if not NAME.fullmatch(name):
         do = "push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME"
         raise UsageError("neither GITHUB_REPOSITORY nor origin is on GitHub", found=name, do=do)
@@ -53,15 +55,27 @@ def repository(secret: str = "", name: str = "") -> Repository:
     ).get_repo(name)
 
 
-def _origin() -> str:
-    """Return OWNER/NAME of the repository that is worked in, empty where it is not on GitHub."""
+def here(root: Path) -> str:
+    """Return OWNER/NAME of a repository: GITHUB_REPOSITORY, or origin; empty if not on GitHub."""
+    if name := os.environ.get("GITHUB_REPOSITORY"):
+        return name
     try:
-        url = git.git(Path.cwd(), "remote", "get-url", "origin")
+        url = git.git(root, "remote", "get-url", "origin")
     except git.GitError:
         return ""
     host = re.escape(server().split("://")[-1])
     found = re.fullmatch(rf"(?:https?://|ssh://git@|git@){host}[/:](.+?)(?:\.git)?/?", url)
     return found[1] if found else ""
+
+
+def _of_gh() -> str | None:
+    """Return the token of whoever works here, where GitHub's own command line knows one."""
+    gh = None if os.environ.get("GITHUB_ACTIONS") else shutil.which("gh")
+    if not gh:
+        return None
+    asked = [gh, "auth", "token", "--hostname", server().split("://")[-1]]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
 
 
 def server() -> str:

@@ -161,7 +161,8 @@ class GitHubStore(ReleaseStore):
 
     def _missing(self, tag: str, asset: str) -> Refused:
         what = "the release store does not hold this file"
-        do = "look at the releases on GitHub; register the version again where it is gone"
+        do = "look at the releases on GitHub; those of a private repository take GITHUB_TOKEN, "
+        do += "or `gh auth login`; where it is gone, register the version again"
         return Refused(what, file=str(self), found=f"{tag} {asset}", do=do)
 
     def _get(self, url: str, start: int) -> Response:

@@ -271,9 +271,7 @@ def ago(text: str, now: datetime) -> datetime:
     """Return the moment that ``30d``, ``12h`` or ``2w`` before now is."""
     match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
     if not match:
-        allowed = "12h, 30d, 2w"
-        raise UsageError(
-            "not a stretch of time", file="", key="--since", found=text, allowed=allowed
-        )
+        what, allowed = "not a stretch of time", "12h, 30d, 2w"
+        raise UsageError(what, key="--since", found=text, allowed=allowed)
     unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
     return now - timedelta(**{unit: int(match[1])})

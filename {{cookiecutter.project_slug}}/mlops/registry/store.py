@@ -70,6 +70,9 @@ class FolderStore(ReleaseStore):
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def draft(self, model: str, digest: str) -> None:
         """Make the folder of a draft."""
         path = self._path(model, f"draft-{digest}")
