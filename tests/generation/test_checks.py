@@ -36,5 +36,6 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         if commands == first:
-            assert "PROMOTE" in done.stdout and (repository / "build/churn/report.html").is_file()
+            assert "Put this model into production" in done.stdout
+            assert (repository / "build" / "churn" / "report.html").is_file()
     assert done.stdout == "" or "Nothing to be done" in done.stdout, "a second setup does nothing"

@@ -87,7 +87,8 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
     assert not writes(story, pull.runs[0])
     said = the_comment(story, pull)
     for model in TWO:
-        assert f"## ✅ {model}: Replace the model in production (v1.0.0) with this one." in said
+        title = "No change: it predicts exactly what the model in production (v1.0.0) does."
+        assert f"## ✅ {model}: {title}" in said
     assert said.count("; both versions predict exactly the same") == 2
     assert "A loss of up to 0.010 is accepted here." in said
 
