@@ -74,15 +74,12 @@ def is_repository(root: Path) -> bool:
 def require_repository(root: Path) -> None:
     """Raise UsageError unless `root` is in a git repository with at least one commit."""
     if not is_repository(root):
-        raise UsageError(
-            "this folder is not a git repository; the registry lives in git",
-            file=str(root),
-            do="`git init -b main && git add -A && git commit -m 'First commit'`",
-        )
+        what = "this folder is not a git repository; the registry lives in git"
+        do = "`git init -b main && git add -A && git commit -m 'First commit'`"
+        raise UsageError(what, file=str(root), do=do)
     if head(root) is None:
-        raise UsageError(
-            "this git repository has no commit yet", file=str(root), do="commit your files"
-        )
+        what, do = "this git repository has no commit yet", "commit your files"
+        raise UsageError(what, file=str(root), do=do)
 
 
 def head(root: Path) -> str | None:

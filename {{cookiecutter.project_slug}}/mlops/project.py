@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mlops.errors import UsageError, did_you_mean
+from mlops.errors import UsageError, did_you_mean, listed
 from mlops.files import canonical_json, digest_of, sha256
 from mlops.spec import ModelSpec, Strict
 from mlops.specfile import load_spec, load_yaml, parse
@@ -164,11 +164,10 @@ class Project:
         for stage in self.spec.stages:
             if stage.name == name:
                 return stage
-        raise UsageError(
+        what, do, allowed = (
             "there is no stage of this name",
-            file="project.yaml",
-            key="stages",
-            found=name,
-            allowed=", ".join(names),
-            do=did_you_mean(name, names),
+            did_you_mean(name, names),
+            listed(names),
         )
+        about = {"file": "project.yaml", "key": "stages", "found": name, "allowed": allowed}
+        raise UsageError(what, **about, do=do)

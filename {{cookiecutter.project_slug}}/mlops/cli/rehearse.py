@@ -99,11 +99,9 @@ def fetched(root: Path, named: str | None) -> Path:
     known = read_json(cruft) if cruft.is_file() and not named else {}
     address, commit = named or known.get("template"), known.get("commit") or "HEAD"
     if not address:
-        raise UsageError(
-            "nobody knows which template this repository is from",
-            file=".cruft.json",
-            do="`mlops rehearse ... --template FOLDER` or its git address",
-        )
+        what = "nobody knows which template this repository is from"
+        do = "`mlops rehearse ... --template FOLDER` or its git address"
+        raise UsageError(what, file=".cruft.json", do=do)
     if address.startswith("gh:"):
         address = "https://github.com/" + address.removeprefix("gh:")  # as cookiecutter reads it
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

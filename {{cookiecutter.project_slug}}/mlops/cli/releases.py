@@ -114,12 +114,9 @@ def _require_fresh(project: Any, name: str) -> None:
     git.require_repository(project.root)
     stale = Run(project, name, Context.here(project.root), progress()).stale()
     if stale and (build / "verdict.json").is_file():
-        raise Refused(
-            "the results are not of what is checked out, or production has moved on since",
-            file=str(build),
-            found=f"out of date: {', '.join(stale)}",
-            do=f"run `mlops run {name}`",
-        )
+        what = "the results are not of what is checked out, or production has moved on since"
+        found, do = f"out of date: {', '.join(stale)}", f"run `mlops run {name}`"
+        raise Refused(what, file=str(build), found=found, do=do)
 
 
 @app.command(rich_help_panel="Release")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from mlops import __version__, git
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 Answer = TypeVar("Answer", bound=Result)
+_HEAVY = {  # to import, by stage
+    "train": ("skops.io", "sklearn.compose", "sklearn.linear_model"),
+    "test": ("mlops.evaluation.checks", "sklearn.dummy", "fairlearn.metrics"),
+    "report": ("mlops.reporting.charts",),
+}
 
 
 @dataclass
@@ -55,6 +61,7 @@ class Run:
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     fresh: bool = False
+    last: str = STAGES[-1]
 
     def __post_init__(self) -> None:
         self.spec = self.project.model(self.name)
@@ -67,6 +74,7 @@ class Run:
 
         The report is written whatever the answers are: it says them.
         """
+        self.last = last
         if STAGES.index(last) >= STAGES.index("test"):
             git.require_repository(self.project.root)
         for stage in STAGES[: STAGES.index(last) + 1]:
@@ -110,10 +118,16 @@ class Run:
     def _validate(self) -> bool:
         from mlops.data.validate import validate
 
-        dataset, validation = validate(self.project, self.name, self.spec)
+        dataset, validation = validate(self.project, self.name, self.spec, self._ahead)
         if dataset is not None:
             self.dataset = dataset
         return validation.ok
+
+    def _ahead(self) -> None:
+        """Import what the later stages use, while another process asks the contract."""
+        for stage in STAGES[: STAGES.index(self.last) + 1]:
+            for module in _HEAVY.get(stage, ()):
+                import_module(module)
 
     def _train(self) -> bool:
         from mlops.training.train import train

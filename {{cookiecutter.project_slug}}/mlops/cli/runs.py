@@ -103,12 +103,8 @@ def runs_compare(
     found += journal.find(project, chosen or [])
     records = {record.id: record for record in found}
     if not 2 <= len(records) <= MOST:
-        raise UsageError(
-            "this many runs cannot be shown side by side",
-            found=str(len(records)),
-            allowed=f"2 to {MOST}",
-            do="choose them with `mlops runs list`",
-        )
+        what, do = "this many runs cannot be shown side by side", "choose from `mlops runs list`"
+        raise UsageError(what, found=str(len(records)), allowed=f"2 to {MOST}", do=do)
     facts = {name: flat(record) for name, record in records.items()}
     text = compare(facts)
     if html:

@@ -7,7 +7,9 @@ process does it while this one reads, and answers when the snapshot is there.
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -29,15 +31,18 @@ Answer = tuple[Expectation, ...]
 Ask = Callable[[Dataset, Path, Path], Answer]
 
 
-def validate(project: Project, name: str, spec: ModelSpec) -> tuple[Dataset | None, Validation]:
+def validate(
+    project: Project, name: str, spec: ModelSpec, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[Dataset | None, Validation]:
     """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
 
     No dataset where declared columns are missing; the contract is not asked then. UsageError when
-    the data cannot be read or learnt from, or the contract is no contract.
+    the data cannot be read or learnt from, or the contract is no contract. While another process
+    asks the contract, `meanwhile` is done.
     """
     started = time.perf_counter()
     folder, out = project.folder(name), project.build(name)
-    with _apart() if "great_expectations" not in sys.modules else _here() as ask:
+    with _apart(meanwhile) if "great_expectations" not in sys.modules else _here() as ask:
         dataset, expectations = build(spec, folder)
         if dataset is not None:
             dataset.save(out)
@@ -59,7 +64,7 @@ def _here() -> Iterator[Ask]:
 
 
 @contextlib.contextmanager
-def _apart() -> Iterator[Ask]:
+def _apart(meanwhile: Callable[[], object]) -> Iterator[Ask]:
     """Start a process that imports Great Expectations, then reads one question and answers it."""
     command = [sys.executable, "-m", "mlops.data.validate"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -67,8 +72,12 @@ def _apart() -> Iterator[Ask]:
         def ask(dataset: Dataset, contract: Path, snapshot: Path) -> Answer:
             spec = dataset.spec.model_dump(mode="json")
             question = {"spec": spec, "contract": str(contract), "snapshot": str(snapshot)}
-            said, _ = process.communicate(json.dumps(question).encode())
-            if process.returncode:
+            assert process.stdin and process.stdout
+            with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
+                pipe.write(json.dumps(question).encode())
+            meanwhile()
+            said = process.stdout.read()
+            if process.wait():
                 do = "is there enough memory? Its last words are above"
                 raise WorldError("the process that asks the data contract died", do=do)
             answer = json.loads(said)
@@ -95,6 +104,7 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # as in mlops.cli
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked was interrupted too, and says so
     with quiet(), contextlib.redirect_stdout(sys.stderr):
         import great_expectations.expectations  # noqa: F401
@@ -103,4 +113,5 @@ if __name__ == "__main__":
         if asked := sys.stdin.buffer.read():  # nothing: the data could not be read
             answer = _answer(json.loads(asked))
     if asked:
-        print(json.dumps(answer))
+        print(json.dumps(answer), flush=True)
+    os._exit(0)  # who asked waits: take nothing apart

@@ -183,9 +183,8 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         When these rows cannot answer; says why.
     """
     if why := undefined(name, o):
-        raise UsageError(
-            f"`{name}` cannot be computed: {why}", found=f"{len(o)} rows", do="add rows"
-        )
+        what = f"`{name}` cannot be computed: {why}"
+        raise UsageError(what, found=f"{len(o)} rows", do="add rows")
     e = estimate(name, o)
     low, high = interval(e, o, confidence)
     better = METRICS[name][1]

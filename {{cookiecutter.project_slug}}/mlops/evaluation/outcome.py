@@ -123,11 +123,9 @@ def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
     values: Floats = predicted.to_numpy(dtype=np.float64)
     bad = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
     if bad:
-        raise UsageError(
-            "the model predicts something that is no finite number",
-            found=f"{bad} of {len(values)} rows",
-            do="look for infinite or missing values in features.py and estimator.py",
-        )
+        what = "the model predicts something that is no finite number"
+        do = "look for infinite or missing values in features.py and estimator.py"
+        raise UsageError(what, found=f"{bad} of {len(values)} rows", do=do)
     return values
 
 

@@ -84,13 +84,9 @@ def fairness(bench: Bench, model: Model) -> tuple[FairnessResult, ...]:
 def _limit(bench: Bench, o: Outcome, limit: Fairness) -> FairnessResult:
     tasks = METRICS[limit.metric][0] if limit.metric in METRICS else ("binary",)
     if o.task not in tasks:
-        raise UsageError(
-            f"this rate does not exist for a {o.task} model",
-            file="model.yaml",
-            key="fairness.metric",
-            found=limit.metric,
-            allowed="mae" if o.task == "regression" else "accuracy",
-        )
+        what, key = f"this rate does not exist for a {o.task} model", "fairness.metric"
+        rates = "mae" if o.task == "regression" else "accuracy"
+        raise UsageError(what, file="model.yaml", key=key, found=limit.metric, allowed=rates)
     groups = _rates(limit.metric, o, group(bench.test[limit.column]))
     fewest = bench.spec.slices.min_rows
     large = [g.value for g in groups if g.value is not None and g.rows >= fewest]

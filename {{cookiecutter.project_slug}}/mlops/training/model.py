@@ -76,13 +76,9 @@ class Model:
             except OSError as error:
                 raise cannot("read", folder / file, error) from error
             if sha256(content) != digest:
-                raise Refused(
-                    "this file is not the one that training wrote",
-                    file=str(folder / file),
-                    found=sha256(content),
-                    allowed=digest,
-                    do="run `mlops train` again",
-                )
+                what, do = "this file is not the one that training wrote", "run `mlops train` again"
+                shown, found = str(folder / file), sha256(content)
+                raise Refused(what, file=shown, found=found, allowed=digest, do=do)
             contents.append(content)
         pipeline = modelfile.load(contents[0], extra_trusted)
         return cls(name, training.signature, pipeline, contents[1])
@@ -159,10 +155,10 @@ def compute_features(function: Any, typed: pd.DataFrame, shown: str) -> pd.DataF
         out = function(typed.copy())
     if not isinstance(out, pd.DataFrame) or len(out) != len(typed):
         shape = getattr(out, "shape", "")
-        raise UsageError(
-            "features(raw) must return a DataFrame with one row for each row",
-            file=shown,
-            found=f"{type(out).__name__} {shape}".strip(),
-            allowed=f"DataFrame with {len(typed)} rows",
+        what = "features(raw) must return a DataFrame with one row for each row"
+        found, allowed = (
+            f"{type(out).__name__} {shape}".strip(),
+            f"DataFrame with {len(typed)} rows",
         )
+        raise UsageError(what, file=shown, found=found, allowed=allowed)
     return out

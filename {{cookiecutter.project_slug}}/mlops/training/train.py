@@ -111,11 +111,8 @@ def describe(spec: ModelSpec, raw: pd.DataFrame, target: pd.Series, estimator: o
     if spec.task != "regression":
         classes = tuple(str(c) for c in getattr(estimator, "classes_", ()))
         if set(classes) != set(target.unique()) or not hasattr(estimator, "predict_proba"):
-            raise UsageError(
-                "build(params) must return a classifier with predict_proba and classes_",
-                file="estimator.py",
-                found=type(estimator).__name__,
-            )
+            what = "build(params) must return a classifier with predict_proba and classes_"
+            raise UsageError(what, file="estimator.py", found=type(estimator).__name__)
     return Signature(
         task=spec.task,
         target=spec.data.target,
