@@ -166,7 +166,7 @@ def go_back(demo: Demo, service: Service) -> None:
     """Back to v1.1.0, but not by the one who made it."""
     demo.teller.chapter("Rollback", "Complaints: alice, an approver, wants her v1.1.0 back.")
     demo.refused("alice", "", "nobody approves a version that they registered")
-    demo.teller.prose("carol goes back: promote.yml without a version.")
+    demo.teller.prose("carol goes back: promote.yml with `rollback`.")
     demo.teller.check("v1.1.0 is in production again", good(demo.promote("carol", "")))
     demo.answers(service, "v1.1.0")
 

@@ -181,9 +181,9 @@ def mlops(world: World, *arguments: str, days_ago: float = 0, folder: Path | Non
     return json.loads(done.stdout)
 
 
-def promotes(world: World, actor: str, version: str = "staging") -> Run:
+def decides(world: World, actor: str, decision: str = "promote", **asked: str) -> Run:
     """Start promote.yml by hand."""
-    asked = {"model": MODEL, "stage": "production", "version": version, "reason": "It is good"}
+    asked = {"model": MODEL, "decision": decision, "reason": "It is good", **asked}
     (run,) = world.dispatch("promote", actor=actor, **asked)
     assert list(run.jobs) == ["promote"]
     return run

@@ -101,10 +101,11 @@ class Demo:
                 self.keep(asset["name"], asset["path"].read_bytes())
 
     def promote(self, actor: str, version: str) -> Run:
-        """Start promote.yml for production."""
-        asked = {"model": NAME, "stage": "production", "version": version}
-        reason = "it is good" if version else "complaints"
-        (run,) = self.world.dispatch("promote", actor=actor, **asked, reason=reason)
+        """Start promote.yml for production; without a version, to go back."""
+        asked = {"decision": "promote", "version": version, "reason": "it is good"}
+        if not version:
+            asked = {"decision": "rollback", "reason": "complaints"}
+        (run,) = self.world.dispatch("promote", actor=actor, model=NAME, **asked)
         return run
 
     def refused(self, actor: str, version: str, why: str) -> None:

@@ -14,9 +14,9 @@ from rehearsal.outcomes import (
     DELIVERED,
     answer,
     by_start,
+    decides,
     in_stage,
     is_whole,
-    promotes,
     ran,
     the_comment,
     trailers,
@@ -87,10 +87,10 @@ def test_a_private_repository_on_the_free_plan_says_what_it_does_instead(private
         ("mallory", "this person may not approve for production"),
         ("alice", "nobody approves a version that they registered"),
     ):
-        run = promotes(story, actor)
+        run = decides(story, actor, version="staging")
         assert run.jobs == {"promote": "failure"} and why in run.log
         assert story.tags() == waiting
-    run = promotes(story, "carol")
+    run = decides(story, "carol", version="staging")
     assert run.jobs == {"promote": "success"}, run.log
     assert trailers(story, "churn#production#4")["Approver"] == "@carol"
     assert answer(story)["version"] == "v1.0.1"

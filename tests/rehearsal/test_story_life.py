@@ -16,10 +16,10 @@ from rehearsal.outcomes import (
     BORN,
     DELIVERED,
     NOTHING_DELIVERED,
+    decides,
     in_stage,
     is_whole,
     mlops,
-    promotes,
     refs,
     trailers,
     writes,
@@ -173,12 +173,12 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
         ("mallory", "this person may not approve for production"),
         ("alice", "nobody approves a version that they registered"),
     ):
-        run = promotes(story, actor)
+        run = decides(story, actor, version="staging")
         assert run.jobs == {"promote": "failure"} and why in run.log
         assert story.tags() == waiting
         assert story.deployments()[-1] == ("production", "failure")
 
-    run = promotes(story, "carol")
+    run = decides(story, "carol", version="staging")
     assert run.jobs == {"promote": "success"}, run.log
     assert story.tags() == [*waiting, "churn#production#4"]
     told = trailers(story, "churn#production#4")
@@ -198,7 +198,7 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     rule = {"reviewers": [{"type": "User", "id": carol}], "prevent_self_review": True}
     story.api("PUT", "/environments/production", rule)
     story.approves("production", "carol")
-    run = promotes(story, "alice", version="")
+    run = decides(story, "alice", "rollback")
     assert run.jobs == {"promote": "success"}, run.log
     told = trailers(story, "churn#production#5")
     assert (told["Actor"], told["Approver"], told["Rollback"]) == ("@alice", "@carol", "v1.0.1")
@@ -223,6 +223,28 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     assert kinds == ["v1", "bom"] * 2, "provenance and bill of materials of each version"
     assert "scikit-learn" in {one["name"] for one in about[1]["predicate"]["components"]}
     is_whole(story, "v1.0.0", "v1.0.1")
+
+
+def test_every_decision_can_be_made_on_github(story: World) -> None:
+    (run,) = story.push(arrivals, "New data")
+    assert run.jobs == DELIVERED and in_stage(story, "production") == "v1.0.1", run.log
+    bad = "churn@v1.0.1"
+    for actor, decision, asked, ok, said in (
+        ("bob", "promote", {}, False, "this does not say which version of `churn`"),
+        ("bob", "reject", {"version": "production"}, True, f"{bad} is rejected for production"),
+        ("bob", "promote", {"version": "v1.0.1"}, False, "was rejected for production by @bob"),
+        ("bob", "withdraw", {"version": "v1.0.1"}, False, f"{bad} is in staging"),
+        ("bob", "rollback", {"stage": "staging"}, True, "churn@v1.0.0 is now in staging"),
+        ("bob", "withdraw", {"version": "v1.0.1"}, True, f"{bad} is withdrawn"),
+        ("carol", "deprecate", {}, True, "churn is retired"),
+    ):
+        run = decides(story, actor, decision, **asked)
+        assert run.jobs == {"promote": "success" if ok else "failure"}, run.log
+        assert said in (run.summaries["promote"] if ok else run.log)
+    assert in_stage(story, "production") == in_stage(story, "staging") == "v1.0.0"
+    told = trailers(story, "churn@deprecated")
+    assert (told["Actor"], told["Reason"]) == ("@carol", "It is good")
+    assert sorted(story.releases()) == ["churn@v1.0.0", "churn@v1.0.1"], "records stay"
 
 
 # ----- the same bytes

@@ -86,7 +86,7 @@ def test_the_page_is_published_and_follows_release_and_rollback(told: World) -> 
     report = Page((site / MODEL / "v1.0.1" / "report.html").read_text(encoding="utf-8"))
     assert "Replace the model in production (v1.0.0)" in report.text
 
-    back = {"model": MODEL, "stage": "production", "version": "", "reason": ATTACK}
+    back = {"model": MODEL, "stage": "production", "decision": "rollback", "reason": ATTACK}
     promoted, page = told.dispatch("promote", actor="bob", **back)
     assert (promoted.workflow, promoted.jobs) == ("promote", {"promote": "success"})
     assert (page.workflow, page.jobs) == ("pages", PUBLISHED), page.log
