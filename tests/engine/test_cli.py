@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from mlops.cli import app
 from mlops.project import Project
 
-from .conftest import ENGINE, git, rows_of, spec_of
+from .conftest import ENGINE, PROJECT, git, rows_of, spec_of
 
 Make = Callable[..., Project]
 
@@ -112,6 +112,40 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     assert both.exit_code == 0 and "boosting" in page.read_text()
     pulled = mlops(project, "pull", "churn@production", "--out", str(project.root / "got"))
     assert pulled.exit_code == 0 and (project.root / "got" / "model.skops").is_file()
+
+
+def test_a_clone_knows_what_was_delivered_since(
+    make_project: Make, mlops: Callable[..., Result], tmp_path: Path
+) -> None:
+    """The tags of versions are on no branch: `git pull` does not bring them."""
+    project = make_project(n=300)
+    store = f"registry:\n  store: {tmp_path / 'releases'}\n"
+    (project.root / "project.yaml").write_text(PROJECT + store)
+    git(project.root, "commit", "-qam", "One store for all")
+    origin, clone = tmp_path / "origin.git", tmp_path / "clone"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(origin))
+    git(project.root, "remote", "add", "origin", str(origin))
+    git(project.root, "push", "-q", "origin", "main")
+    git(tmp_path, "clone", "-q", str(origin), str(clone))
+    for verb in ("run churn", "register churn", "promote churn@v1.0.0 staging"):
+        assert mlops(project, *verb.split()).exit_code == 0
+    assert mlops(project, "promote", "churn@staging", "production").exit_code == 0
+
+    elsewhere = Project(clone)
+    data = str(elsewhere.folder("churn") / "data" / "rows.csv")
+    for verb in (f"predict churn@production {data}", "pull churn@production"):
+        assert git(clone, "tag") == "", "not by the verb before"
+        done = mlops(elsewhere, *verb.split())
+        assert done.exit_code == 0, done.output
+        git(clone, "tag", "-d", *git(clone, "tag").split())
+    verdict = answer(mlops(elsewhere, "run", "churn", "--json"))["churn"]["gate"]
+    assert (verdict["decision"], verdict["champion"]) == ("promote", "v1.0.0")
+
+    git(clone, "tag", "-d", *git(clone, "tag").split())
+    git(clone, "remote", "set-url", "origin", str(tmp_path / "gone.git"))
+    done = mlops(elsewhere, "run", "churn", "--json")
+    assert answer(done)["churn"]["gate"]["rule"] == "first version"
+    assert "origin cannot be reached; this is what is known here" in done.stderr
 
 
 def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from mlops import files
 from mlops.cli import app
 from mlops.errors import UsageError, WorldError
+from mlops.files import write_folder
 from mlops.registry import assets, journal, objects
 from mlops.registry.store import FolderStore
 from mlops.reporting import pages
-from mlops.reporting.pages import Site, site, write
+from mlops.reporting.pages import OURS, Site, site
 from mlops.reporting.words import NONE
 from mlops.results import Metric, Record
 
@@ -422,11 +424,11 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
 ) -> None:
     four_versions(world)
     out = tmp_path / "deep" / "site"
-    write(made(world).files, out)
+    write_folder(made(world).files, out, OURS)
     assert (out / "churn" / "v1.3.0" / "report.html").read_text().endswith("model v1.3.0</title>")
     world.promote("v1.3.0", "staging")
     git(world.root, "tag", "-a", "churn@v1.2.0!", "churn@v1.2.0^{}", "-m", "Withdraw\n\nActor: @a")
-    write(made(world).files, out)
+    write_folder(made(world).files, out, OURS)
     assert not (out / "churn" / "v1.2.0").exists(), "what was withdrawn is gone"
     assert [path.name for path in out.parent.iterdir()] == ["site"]
 
@@ -437,9 +439,9 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
         path.write_bytes(content)
 
     before = {path: path.read_bytes() for path in out.rglob("*.html")}
-    monkeypatch.setattr(pages, "write_bytes", full)
+    monkeypatch.setattr(files, "write_bytes", full)
     with pytest.raises(OSError):
-        write({**made(world).files, "new.html": b""}, out)
+        write_folder({**made(world).files, "new.html": b""}, out, OURS)
     assert {path: path.read_bytes() for path in out.rglob("*.html")} == before
     assert [path.name for path in out.parent.iterdir()] == ["site"]
 
@@ -448,7 +450,7 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
     (mine / "index.html").write_text("my own page")
     for other in (mine, mine / "index.html", world.root):
         with pytest.raises(UsageError, match="something else is here"):
-            write({"index.html": b""}, other)
+            write_folder({"index.html": b""}, other, OURS)
     assert (mine / "index.html").read_text() == "my own page"
 
 

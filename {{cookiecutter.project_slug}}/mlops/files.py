@@ -7,12 +7,13 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlops.errors import WorldError
+from mlops.errors import UsageError, WorldError
 
 _ADVICE = {
     errno.ENOSPC: "free some disk space and run the command again; nothing was half written",
@@ -62,6 +63,31 @@ def write_bytes(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def write_folder(files: Mapping[str, bytes], out: Path, mark: tuple[str, str]) -> None:
+    """Write a folder, as a whole, where nothing or an older one is.
+
+    The older one is known by its `mark`: a file, and words that this begins with.
+
+    Raises
+    ------
+    UsageError
+        Where something else is, which would be lost.
+    """
+    known, out = out / mark[0], out.resolve()
+    ours = known.is_file() and mark[1] in known.read_text("utf-8", "replace")[:2000]
+    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
+        do = "name a folder that is not there yet"
+        raise UsageError("something else is here", file=str(out), do=do)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        new, old = Path(temporary, "new"), Path(temporary, "old")
+        for name, content in files.items():
+            write_bytes(new / name, content)
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 text file atomically, with the line ends of Unix on every system."""
     write_bytes(path, text.encode("utf-8"))
@@ -85,9 +111,8 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise cannot("read", path, error) from error
     except ValueError as error:
-        raise WorldError(
-            f"this file is not JSON: {error}", file=str(path), do="delete it and run again"
-        ) from error
+        what, do = f"this file is not JSON: {error}", "delete it and run again"
+        raise WorldError(what, file=str(path), do=do) from error
 
 
 def canonical_json(value: Any) -> bytes:

@@ -86,11 +86,9 @@ class Project:
         for folder in (here, *here.parents):
             if (folder / "project.yaml").is_file():
                 return cls(folder)
-        raise UsageError(
-            "no project.yaml here or above: this is not a repository of this template",
-            file=str(here),
-            do="cd into your repository (`mlops pull --from` works anywhere)",
-        )
+        what = "no project.yaml here or above: this is not a repository of this template"
+        do = "cd into your repository (`mlops pull --from` works anywhere)"
+        raise UsageError(what, file=str(here), do=do)
 
     @cached_property
     def spec(self) -> ProjectSpec:
@@ -112,14 +110,10 @@ class Project:
         folder = self.root / "models" / name
         if MODEL_NAME.fullmatch(name) and (folder / "model.yaml").is_file():
             return folder
-        raise UsageError(
-            "there is no model of this name",
-            file="models/",
-            found=name,
-            allowed=", ".join(self.models()) or "none yet",
-            do=did_you_mean(name, self.models())
-            or "`mlops new NAME --data FILE --target COLUMN` makes one",
-        )
+        what, names = "there is no model of this name", self.models()
+        new = "`mlops new NAME --data FILE --target COLUMN` makes one"
+        do, allowed = did_you_mean(name, names) or new, ", ".join(names) or "none yet"
+        raise UsageError(what, file="models/", found=name, allowed=allowed, do=do)
 
     def model(self, name: str) -> ModelSpec:
         """Return the specification of a model."""
@@ -131,7 +125,7 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """The folder for what outlives a run: releases, prediction logs; MLOPS_STATE moves it."""
+        """The folder of the prediction logs; MLOPS_STATE names another."""
         return self.root / (os.environ.get("MLOPS_STATE") or ".mlops")
 
     @property

@@ -34,9 +34,8 @@ class Result(BaseModel):
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
-            raise WorldError(
-                "this file is not what the engine wrote", file=str(path), do="delete it"
-            ) from error
+            what = "this file is not what the engine wrote"
+            raise WorldError(what, file=str(path), do="delete it") from error
 
 
 # -- validate ---------------------------------------------------------------------------------

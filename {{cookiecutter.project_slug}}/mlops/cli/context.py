@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlops import git
-from mlops.errors import UsageError
+from mlops.errors import UsageError, WorldError
 
 if TYPE_CHECKING:
     from mlops.project import Project
     from mlops.registry.store import ReleaseStore
+
+_SECONDS = 60  # for origin to answer; then what is known here has to do
 
 
 def utc_now() -> datetime:
@@ -77,7 +79,6 @@ def event() -> dict[str, Any]:
 
 def kept(warnings: tuple[str, ...]) -> tuple[str, ...]:
     """Return the warnings of the journal; WorldError where what was written goes with this job."""
-    from mlops.errors import WorldError
     from mlops.registry.journal import NOT_PUSHED
 
     if in_actions() and NOT_PUSHED in warnings:
@@ -89,6 +90,21 @@ def kept(warnings: tuple[str, ...]) -> tuple[str, ...]:
 def in_actions() -> bool:
     """Return whether this is a job of GitHub Actions."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def catch_up(project: Project) -> None:
+    """Fetch origin's tags: what was delivered there is in no branch. A job has its checkout's.
+
+    Where origin cannot be reached, say so and go on with what is here.
+    """
+    from mlops.registry.objects import sync
+
+    git.require_repository(project.root)
+    try:
+        if not in_actions():
+            sync(project.root, seconds=_SECONDS)
+    except WorldError:
+        progress()("note: origin cannot be reached; this is what is known here")
 
 
 def release_store(project: Project) -> ReleaseStore:
@@ -117,6 +133,7 @@ def registry_of(source: str | None, model: str) -> tuple[Path, ReleaseStore, Pat
 
     if source is None:
         project = Project.find()
+        catch_up(project)
         return project.root, release_store(project), project.root / "build" / "pulled"
     if Path(source).is_dir():
         project = Project.find(Path(source))

@@ -1,4 +1,4 @@
-"""The verbs of a model in use: predict, serve, monitor."""
+"""The verbs of a version that is there: pull, reproduce, predict, serve, monitor."""
 
 from __future__ import annotations
 
@@ -8,11 +8,58 @@ from typing import Annotated
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, hint, leave, progress, summary
+from mlops.cli.context import Json, as_markdown, catch_up, emit, hint, leave, progress, summary
 from mlops.cli.releases import Ref, here
 from mlops.errors import UsageError
 
 Followed = Annotated[str, typer.Argument(metavar="MODEL@STAGE", help="Such as churn@production.")]
+
+
+@app.command(rich_help_panel="Release")
+def pull(
+    ref: Ref,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder; default: MODEL-VERSION, in a repository in build/pulled."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Another repository: OWNER/REPO on GitHub, or its folder."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a version's files, verified; with --from in any folder.
+
+    Example: `mlops pull employment@production --from acme/census --out ./model`
+    """
+    from mlops.cli.context import registry_of
+    from mlops.registry.verify import chain
+
+    root, store, folder = registry_of(source, ref.replace("#", "@").partition("@")[0])
+    bundle = chain(root, ref, store)
+    folder = out or folder / f"{bundle.version.model}-{bundle.version.number}"
+    paths = [str(path) for path in bundle.save(folder, progress())]
+    emit({"version": bundle.version.ref, "files": paths}, "\n".join(paths), as_json)
+
+
+@app.command(rich_help_panel="Release")
+def reproduce(ref: Ref, as_json: Json = False) -> None:
+    """Train a version again in its own environment; compare bytes.
+
+    Example: `mlops reproduce employment@v1.0.0`
+    """
+    from mlops.cli.context import release_store
+    from mlops.registry.reproduce import reproduce as again
+
+    project, _, _ = here()
+    catch_up(project)
+    done = again(project, ref, release_store(project), progress())
+    word = "the same bytes" if done.same else "OTHER BYTES"
+    text = [f"{done.version}: {word}", f"  then  {done.expected}", f"  now   {done.found}"]
+    text += [f"  in    {done.environment}", *(f"  {part}" for part in done.differences)]
+    summary("\n".join(text))
+    emit(vars(done), "\n".join(text), as_json)
+    leave(done.same)
 
 
 @app.command(rich_help_panel="Use")
@@ -36,6 +83,7 @@ def predict(
     from mlops.serving.run import predict_file
 
     project = Project.find()
+    catch_up(project)
     now = Context.here(project.root).now
     answers, version = predict_file(project, ref, data, now(), log, release_store(project))
     if out is not None:
@@ -67,9 +115,8 @@ def serve(
     project = Project.find()
     name, _, stage = ref.partition("@")
     if not stage:
-        raise UsageError(
-            "a service follows a stage", found=ref, do=f"`mlops serve {name}@production`"
-        )
+        what, do = "a service follows a stage", f"`mlops serve {name}@production`"
+        raise UsageError(what, found=ref, do=do)
     run(project, name, project.stage(stage).name, host, port, interval, release_store(project))
 
 
@@ -91,6 +138,7 @@ def monitor(
     project, who, now = here()
     name, _, stage = ref.partition("@")
     progress()("reading the window, comparing, drawing the report …")
+    catch_up(project)
     store = release_store(project)
     done = check(project, name, stage or "production", ago(since, now), now, store=store)
     facts = done.model_dump(mode="json")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, emit, leave, progress
+from mlops.cli.context import Json, catch_up, emit, leave, progress
 from mlops.cli.releases import Actor, Model, Ref, here
 from mlops.reporting.words import EVENTS, span, when
 
@@ -20,21 +20,11 @@ registry = typer.Typer(
 )
 app.add_typer(registry, name="registry", rich_help_panel="Look")
 
-_SECONDS = 60  # for origin to answer; then what is known here has to do
-
 
 def look() -> Any:
-    """Return the project with origin's tags; where it cannot be asked, say so and go on."""
-    from mlops.errors import WorldError
-    from mlops.git import require_repository
-    from mlops.registry.objects import sync
-
+    """Return the project with origin's tags."""
     project, _, _ = here()
-    require_repository(project.root)
-    try:
-        sync(project.root, seconds=_SECONDS)
-    except WorldError:
-        progress()("note: origin cannot be reached; this is what is known here")
+    catch_up(project)
     return project
 
 
@@ -203,15 +193,17 @@ def pages(
     Example: `mlops pages --out site`
     """
     from mlops.cli.context import as_markdown, release_store, summary
+    from mlops.files import write_folder
     from mlops.github.client import server
-    from mlops.reporting.pages import site, write
+    from mlops.reporting.pages import OURS, site
 
     project, _, now = here()
+    catch_up(project)
     name = os.environ.get("GITHUB_REPOSITORY")
     address = f"{server()}/{name}" if name else ""
     made = site(project, release_store(project), now, address)
     folder = out or project.root / "build" / "site"
-    write(made.files, folder)
+    write_folder(made.files, folder, OURS)
     unpublished = _UNPUBLISHED.get(os.environ.get("PAGES", ""))
     lines = [*made.said.lines, *([unpublished] if unpublished else [])]
     summary(as_markdown(made.said.title, *lines))

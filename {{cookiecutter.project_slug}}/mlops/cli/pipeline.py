@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mlops.cli import app
 from mlops.cli.context import Json, emit, hint, leave, progress, summary
 from mlops.cli.stages import STAGES
+
+if TYPE_CHECKING:
+    from mlops.cli.run import Run
+    from mlops.results import Record
+    from mlops.spec import Scalar
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="MODEL", help="Models; none: all of them.")
@@ -33,8 +39,9 @@ def _go(
     verb: str, names: Iterable[str] | None, force: bool, as_json: bool, group: str | None = None
 ) -> None:
     """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
-    from mlops.cli.context import Context, in_actions
-    from mlops.cli.run import Run, facts, record
+    from mlops.cli.context import Context, catch_up, in_actions
+    from mlops.cli.run import Run, facts
+    from mlops.cli.runs import record
     from mlops.errors import UsageError
     from mlops.project import Project
     from mlops.reporting.terminal import outcome
@@ -43,6 +50,8 @@ def _go(
     chosen = list(names or project.models())
     if not chosen:
         raise UsageError("there is no model yet", file="models/", do="`mlops new` makes one")
+    if verb not in ("validate", "train"):
+        catch_up(project)  # the version in production
     answers, good = {}, True
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")
@@ -213,7 +222,7 @@ def sweep(
     Example: `mlops sweep employment -p C=0.01,0.1,1,10`
     """
     from mlops.cli.context import Context
-    from mlops.cli.run import Run, swept
+    from mlops.cli.run import Run
     from mlops.errors import MlopsError, Refused
     from mlops.evaluation.sweep import combinations
     from mlops.project import Project
@@ -231,7 +240,7 @@ def sweep(
         say(f"{at} of {len(every)} …")
         shown: dict[str, object] = {key: str(value) for key, value in chosen.items()}
         try:
-            made = swept(run, chosen, group)
+            made = _tried(run, chosen, group)
         except MlopsError as error:  # parameters that do not go together, say
             tried.append((-math.inf, {**shown, "failed": error.problems[0].what}))
             continue
@@ -250,3 +259,18 @@ Side by side: mlops runs compare --group {group}"""
     emit({"group": group, "tried": rows}, text, as_json)
     leave(some)
     hint(f"put the parameters into models/{name}/model.yaml, then: mlops run {name}")
+
+
+def _tried(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
+    """Return the record of one combination of a sweep; nothing is written."""
+    from mlops.cli.runs import record
+    from mlops.evaluation.sweep import cross_validate
+
+    train = run.spec.train.model_copy(update={"params": {**run.spec.train.params, **chosen}})
+    spec = run.spec.model_copy(update={"train": train})
+    run.started, begun = run.context.now(), time.perf_counter()
+    training, metrics = cross_validate(run.project, run.name, spec, run.dataset)
+    run.seconds = {"cross-validation": time.perf_counter() - begun}
+    run.states = {"validate": run.states["validate"], "cross-validation": "ran"}
+    found = {"training": training, "metrics": metrics, "outcome": "cross-validated"}
+    return record(run, group).model_copy(update={**found, "measured_on": "cross-validation"})

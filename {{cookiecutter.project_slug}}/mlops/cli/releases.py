@@ -1,15 +1,14 @@
-"""The verbs of a release: register it, decide about it, pull it, reproduce it."""
+"""The verbs of a release: register it, decide about it."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, hint, leave, outputs, progress, summary
+from mlops.cli.context import Json, as_markdown, emit, hint, outputs, progress, summary
 
 Ref = Annotated[
     str, typer.Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest.")
@@ -45,10 +44,11 @@ def register(
 
     Example: `mlops register employment`
     """
-    from mlops.cli.context import in_actions
+    from mlops.cli.context import catch_up, in_actions
     from mlops.results import Verdict
 
     project, who, now = here(actor)
+    catch_up(project)
     built = [n for n in project.models() if (project.build(n) / "verdict.json").is_file()]
     good = [n for n in built if Verdict.load(project.build(n)).decision == "promote"]
     answers = [_register(project, n, who, now) for n in ([name] if name else good)]
@@ -263,49 +263,3 @@ def _assigned(done: Any, as_json: bool) -> None:
     facts = {"version": done.version.number, "stage": done.stage, "created": done.created}
     before = f" (before: {replaced})" if replaced and done.created else ""
     emit({**facts, "replaced": replaced}, text + before, as_json)
-
-
-@app.command(rich_help_panel="Release")
-def pull(
-    ref: Ref,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Folder; default: MODEL-VERSION, in a repository in build/pulled."),
-    ] = None,
-    source: Annotated[
-        str | None,
-        typer.Option("--from", help="Another repository: OWNER/REPO on GitHub, or its folder."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Fetch a version's files, verified; with --from in any folder.
-
-    Example: `mlops pull employment@production --from acme/census --out ./model`
-    """
-    from mlops.cli.context import registry_of
-    from mlops.registry.verify import chain
-
-    root, store, folder = registry_of(source, ref.replace("#", "@").partition("@")[0])
-    bundle = chain(root, ref, store)
-    folder = out or folder / f"{bundle.version.model}-{bundle.version.number}"
-    paths = [str(path) for path in bundle.save(folder, progress())]
-    emit({"version": bundle.version.ref, "files": paths}, "\n".join(paths), as_json)
-
-
-@app.command(rich_help_panel="Release")
-def reproduce(ref: Ref, as_json: Json = False) -> None:
-    """Train a version again in its own environment; compare bytes.
-
-    Example: `mlops reproduce employment@v1.0.0`
-    """
-    from mlops.cli.context import release_store
-    from mlops.registry.reproduce import reproduce as again
-
-    project, _, _ = here()
-    done = again(project, ref, release_store(project), progress())
-    word = "the same bytes" if done.same else "OTHER BYTES"
-    text = [f"{done.version}: {word}", f"  then  {done.expected}", f"  now   {done.found}"]
-    text += [f"  in    {done.environment}", *(f"  {part}" for part in done.differences)]
-    summary("\n".join(text))
-    emit(vars(done), "\n".join(text), as_json)
-    leave(done.same)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import platform
-import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
-from mlops import __version__, git
+from mlops import git
 from mlops.cli.context import Context, release_store
 from mlops.cli.stages import STAGES, Ledger
 from mlops.files import write_json, write_text
 from mlops.project import Project
 from mlops.reporting.facts import Everything, Rows
 from mlops.reporting.facts import Run as Made
-from mlops.results import Evaluation, Record, Result, Training, Validation, Verdict
-from mlops.spec import ModelSpec, Scalar, Split
+from mlops.results import Evaluation, Result, Training, Validation, Verdict
+from mlops.spec import ModelSpec, Split
 
 if TYPE_CHECKING:
     from mlops.data.dataset import Dataset
@@ -155,7 +153,6 @@ class Run:
         return verdict.decision == "promote"
 
     def _report(self) -> bool:
-        from mlops.cli.run import facts
         from mlops.reporting.render import card, html, markdown
 
         known = facts(self, rows=True)
@@ -279,50 +276,4 @@ def _rows(run: Run) -> Rows:
         predicted=predicted["prediction"].to_numpy(),
         score=score,
         champion=old["score"].to_numpy() if old is not None and "score" in old else None,
-    )
-
-
-def swept(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
-    """Return the record of one combination of a sweep; nothing is written."""
-    from mlops.evaluation.sweep import cross_validate
-
-    train = run.spec.train.model_copy(update={"params": {**run.spec.train.params, **chosen}})
-    spec = run.spec.model_copy(update={"train": train})
-    run.started, begun = run.context.now(), time.perf_counter()
-    training, metrics = cross_validate(run.project, run.name, spec, run.dataset)
-    run.seconds = {"cross-validation": time.perf_counter() - begun}
-    run.states = {"validate": run.states["validate"], "cross-validation": "ran"}
-    found = {"training": training, "metrics": metrics, "outcome": "cross-validated"}
-    return record(run, group).model_copy(update={**found, "measured_on": "cross-validation"})
-
-
-def record(run: Run, group: str | None = None) -> Record:
-    """Return a run as the journal keeps it."""
-    known = facts(run)
-    failed = next((s for s, state in run.states.items() if state == "failed"), "")
-    snapshot, number = known.validation and known.validation.snapshot, run.context.pull_request
-    seconds, price = sum(known.run.seconds.values()), run.project.spec.cost
-    return Record(
-        id=f"{run.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        model=run.name,
-        started=run.started.isoformat(timespec="seconds"),
-        seconds=round(seconds, 3),
-        stages=run.states,
-        outcome=known.verdict.decision if known.verdict else failed or "trained",
-        commit=run.commit,
-        dirty=run.dirty,
-        actor=run.context.actor,
-        pull_request=number,
-        group=group or (f"pr-{number}" if number else None),
-        run_url=run.context.run_url,
-        engine=__version__,
-        python=platform.python_version(),
-        platform=f"{platform.system()}-{platform.machine()}",
-        cost=round(seconds / 3600 * price.per_hour, 6),
-        currency=price.currency,
-        # What is in each column is in the report; a thousand records need not repeat it.
-        data=snapshot.model_copy(update={"columns": ()}) if snapshot else None,
-        training=known.training,
-        metrics=known.evaluation.metrics if known.evaluation else (),
-        verdict=known.verdict,
     )

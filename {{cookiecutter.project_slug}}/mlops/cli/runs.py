@@ -1,16 +1,23 @@
-"""The verbs on the journal: runs list, show, compare."""
+"""The verbs on the journal: runs list, show, compare; and what is written there of a run."""
 
 from __future__ import annotations
 
+import platform
+import secrets
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops import __version__
 from mlops.cli import app
 from mlops.cli.context import Json, emit, progress
 from mlops.cli.releases import here
 from mlops.reporting.words import duration
+
+if TYPE_CHECKING:
+    from mlops.cli.run import Run
+    from mlops.results import Record
 
 runs = typer.Typer(no_args_is_help=True, help="What was tried: list, show, compare.")
 app.add_typer(runs, name="runs", rich_help_panel="Look")
@@ -113,3 +120,38 @@ def runs_compare(
         write_text(html, page(list(records.values())))
         text += f"\n\n{html}"
     emit(facts, text, as_json)
+
+
+def record(run: Run, group: str | None = None) -> Record:
+    """Return a run as the journal keeps it."""
+    from mlops.cli.run import facts
+    from mlops.results import Record
+
+    known = facts(run)
+    failed = next((s for s, state in run.states.items() if state == "failed"), "")
+    snapshot, number = known.validation and known.validation.snapshot, run.context.pull_request
+    seconds, price = sum(known.run.seconds.values()), run.project.spec.cost
+    return Record(
+        id=f"{run.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        model=run.name,
+        started=run.started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        stages=run.states,
+        outcome=known.verdict.decision if known.verdict else failed or "trained",
+        commit=run.commit,
+        dirty=run.dirty,
+        actor=run.context.actor,
+        pull_request=number,
+        group=group or (f"pr-{number}" if number else None),
+        run_url=run.context.run_url,
+        engine=__version__,
+        python=platform.python_version(),
+        platform=f"{platform.system()}-{platform.machine()}",
+        cost=round(seconds / 3600 * price.per_hour, 6),
+        currency=price.currency,
+        # What is in each column is in the report; a thousand records need not repeat it.
+        data=snapshot.model_copy(update={"columns": ()}) if snapshot else None,
+        training=known.training,
+        metrics=known.evaluation.metrics if known.evaluation else (),
+        verdict=known.verdict,
+    )

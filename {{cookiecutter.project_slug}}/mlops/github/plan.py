@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 # The first pattern that fits a path decides: the models it touches ("one": that whose folder it
-# lies in), whether code checks are needed, whether services start anew.
+# lies in), whether code checks are needed, whether production is tried with the new code.
 _RULES: tuple[tuple[str, str, bool, bool], ...] = (
     (r"\.github/python-version", "all", True, False),
     (r"(docs|\.github|\.devcontainer)/.*|(.*/)?[^/]+\.md|LICENSE|\.git\w+", "", False, False),
@@ -20,7 +20,7 @@ _RULES: tuple[tuple[str, str, bool, bool], ...] = (
 
 
 class Plan(NamedTuple):
-    """Models to train, whether to check code, whether services start anew."""
+    """Models to train, whether to check code, whether to try what is in production with it."""
 
     models: list[str]
     code: bool

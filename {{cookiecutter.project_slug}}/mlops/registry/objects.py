@@ -201,7 +201,8 @@ def sync(
         moved = re.findall(r"! \[rejected\]\s+(\S+)\s+->", error.stderr)
         if ours := [tag for tag in moved if parse(tag)]:
             what = "origin has other tags under these names: one of the two was rewritten"
-            do = "compare `git ls-remote --tags origin` and `git show-ref --tags`: who moved them?"
+            do = "compare `git ls-remote --tags origin` and `git show-ref --tags`: who moved them? "
+            do += "Registered here before there was an origin: `git tag -d` lets them go"
             raise Refused(what, found=listed(ours), do=do) from error
         if not moved:
             what = "origin cannot be reached, and without it nobody knows what is taken"

@@ -9,15 +9,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
-from markupsafe import Markup
 from pydantic import ValidationError
 
-from mlops.errors import MlopsError, Refused, UsageError, WorldError
-from mlops.files import write_bytes
+from mlops.errors import MlopsError, Refused, WorldError
 from mlops.git import head
 from mlops.project import Project
 from mlops.registry import journal, tags
@@ -27,7 +23,7 @@ from mlops.registry.tags import Event, ModelState, Version
 from mlops.registry.verify import Bundle, fetch, manifest_of
 from mlops.reporting import words as w
 from mlops.reporting.facts import Summary, Tone, interval
-from mlops.reporting.render import template
+from mlops.reporting.render import drawn, template
 from mlops.reporting.sections import Cell, Link, Row, Table
 from mlops.results import Metric, Record, Result
 
@@ -37,7 +33,7 @@ _LISTED, _RECENT, _KEPT, _KEPT_IN_ALL = 50, 10, 10, 60
 _PAGES = {"report.html": "report", "card.md": "card"}  # asset, and what its page is called
 _OUTCOMES: dict[str, Tone] = {"promote": "good", "reject": "bad", "inconclusive": "unsure"}
 _SAID = {"Rollback": "back from", "Approver": "approved by", "Reason": "why:"}  # by trailer
-_OURS = '<meta name="generator" content="mlops">'  # as frame.html.j2 has it
+OURS = "index.html", '<meta name="generator" content="mlops">'  # as frame.html.j2 has it
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ def site(project: Project, store: ReleaseStore, now: datetime, address: str = ""
     for release in (r for part in parts for r in part.releases):
         for asset, content in release.files.items():
             if asset == "card.md":
-                card = _card(content.decode("utf-8", "replace"))
+                card = drawn(content.decode("utf-8", "replace"))
                 content = page.render(card=card, ref=release.version.ref, **known).encode()
             files[_path(release.version, asset)] = content
     return Site(files, said)
@@ -117,32 +113,6 @@ def site(project: Project, store: ReleaseStore, now: datetime, address: str = ""
 
 def _path(version: Version, asset: str) -> str:
     return f"{version.model}/{version.number}/{_PAGES[asset]}.html"
-
-
-def write(files: Mapping[str, bytes], out: Path) -> None:
-    """Put a site, as a whole, where nothing or an older one is.
-
-    Raises
-    ------
-    UsageError
-        Where something else is, which would be lost.
-    """
-    index, out = out / "index.html", out.resolve()
-    ours = index.is_file() and _OURS in index.read_text("utf-8", "replace")[:2000]
-    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
-        do = "name a folder that is not there yet, such as site"
-        raise UsageError("something else is here", file=str(out), key="--out", do=do)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        new, old = Path(temporary, "new"), Path(temporary, "old")
-        for name, content in files.items():
-            write_bytes(new / name, content)
-        if out.exists():
-            out.rename(old)
-        new.rename(out)
-
-
-# -- what is known ----------------------------------------------------------------------------
 
 
 def _part(
@@ -327,17 +297,3 @@ def _index(project: Project, parts: Sequence[Part]) -> Table:
         rows.append((tone, ((Link(part.name, f"#{part.name}"),), *cells)))
     columns = ("Model", *stages, "Owner", "To look at")
     return Table("Models", columns, "l" * len(columns), rows)
-
-
-def _card(text: str) -> Markup:
-    """Return a card's markdown as HTML, without links, pictures or markup of its own."""
-    from markdown_it import MarkdownIt
-
-    body = text.removeprefix("---\n").partition("\n---\n")[2]  # after what is for the hub
-    body = re.sub("<details><summary>(.*)</summary>", r"**\1**", body).replace("</details>", "")
-    for mark, plain in (("✅", "✓"), ("❌", "✗"), ("⚠️", "!")):
-        body = body.replace(mark, plain)
-    rules = MarkdownIt("commonmark", {"html": False}).enable("table")
-    html = rules.disable(["autolink", "image", "link"]).render(body)
-    html = html.replace("<table>", '<div class="scroll"><table>')
-    return Markup(html.replace("</table>", "</table></div>"))

@@ -131,3 +131,17 @@ def card(facts: Everything, info: Mapping[str, str]) -> str:
         quoted=lambda text: Markup(json.dumps(words.clean(text, 100), ensure_ascii=False)),
         w=words,
     )
+
+
+def drawn(text: str) -> Markup:
+    """Return a card as HTML, without links, pictures or markup of its own."""
+    from markdown_it import MarkdownIt
+
+    body = text.removeprefix("---\n").partition("\n---\n")[2]  # after what is for the hub
+    body = re.sub("<details><summary>(.*)</summary>", r"**\1**", body).replace("</details>", "")
+    for mark, plain in (("✅", "✓"), ("❌", "✗"), ("⚠️", "!")):
+        body = body.replace(mark, plain)
+    rules = MarkdownIt("commonmark", {"html": False}).enable("table")
+    html = rules.disable(["autolink", "image", "link"]).render(body)
+    html = html.replace("<table>", '<div class="scroll"><table>')
+    return Markup(html.replace("</table>", "</table></div>"))

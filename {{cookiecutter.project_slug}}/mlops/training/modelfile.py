@@ -117,12 +117,10 @@ def allowed_types(content: bytes, extra_trusted: Iterable[str] = ()) -> list[str
     unknown: list[str] = skops.io.get_untrusted_types(data=content)
     foreign = sorted(set(unknown) - set(TRUSTED) - set(extra_trusted))
     if foreign:
-        raise Refused(
-            "the model file holds types that are not allowed",
-            found=listed(foreign),
-            allowed="scikit-learn's and numpy's own, and `trusted_types` in project.yaml",
-            do="if you know the type and trust its code, add it to `trusted_types`",
-        )
+        what = "the model file holds types that are not allowed"
+        allowed = "scikit-learn's and numpy's own, and `trusted_types` in project.yaml"
+        do = "if you know the type and trust its code, add it to `trusted_types`"
+        raise Refused(what, found=listed(foreign), allowed=allowed, do=do)
     return unknown
 
 
