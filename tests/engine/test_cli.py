@@ -198,6 +198,15 @@ def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[...,
         "gate": "ran",
         "report": "ran",
     }
+    (test.parent / "golden.json").write_text("1")
+    assert again()["test"] == "ran", "whatever lies beside the tests may be read by them"
+    for file in ("spec.json", "record.json"):
+        (project.build("churn") / file).unlink()
+        again()
+        assert (project.build("churn") / file).is_file(), "what is gone is made again"
+    for spoilt in ('{"train": {"x": 1}}', "[]"):
+        (project.build("churn") / "stages.json").write_text(spoilt)
+        assert set(again().values()) == {"ran"}, "nobody's ledger"
     (project.build("churn") / "model.skops").write_bytes(b"changed by hand")
     assert again()["train"] == "ran"
     with (project.folder("churn") / "data" / "rows.csv").open("a") as file:

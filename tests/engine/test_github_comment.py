@@ -236,6 +236,12 @@ def another_key(build: Path) -> None:
     (build / "spec.json").write_text(json.dumps({**spec, "surprise": 1}))
 
 
+def a_contradiction(build: Path) -> None:
+    spec = json.loads((build / "spec.json").read_text())
+    spec["features"][spec["data"]["target"]] = "category"
+    (build / "spec.json").write_text(json.dumps(spec))
+
+
 def an_odd_name(build: Path) -> None:
     build.rename(build.parent / "@everyone <b>")
 
@@ -257,6 +263,7 @@ def nothing_measured(build: Path) -> None:
         a_folder,
         no_specification,
         another_key,
+        a_contradiction,
         an_odd_name,
         nothing_measured,
     ],

@@ -78,6 +78,7 @@ def test_what_nobody_knows_is_everything() -> None:
         ({"client_payload": {"model": "churn"}}, (None, "churn")),
         ({"client_payload": {}}, (None, None)),
         ({"schedule": "0 0 * * *"}, (None, None)),
+        ({"pull_request": None, "before": "2" * 40}, ("2" * 40, None)),
         ({}, (None, None)),
     ],
 )
@@ -136,3 +137,24 @@ def test_a_message_that_names_no_model_of_ours(
     for name in ("other", "../../etc", "$(id)"):
         done = ask(project, monkeypatch, {"client_payload": {"model": name}})
         assert done.exit_code == 2 and "there is no model of this name" in done.stderr
+
+
+def test_a_commit_that_somebody_names_has_to_be_there(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_project().root)
+    done = CliRunner().invoke(app, ["plan", "--base", "orgin/mian"])
+    assert done.exit_code == 2 and "no such commit here" in done.output
+
+
+@pytest.mark.parametrize("event", ["[]", "no JSON", '{"pull_request": nul'])
+def test_what_is_no_event_is_said(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    project = make_project()
+    (project.root / "event.json").write_text(event)
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(project.root / "event.json"))
+    monkeypatch.chdir(project.root)
+    done = CliRunner().invoke(app, ["plan"])
+    assert done.exit_code == 3 and "event.json" in done.output
+    assert "defect of mlops" not in done.output

@@ -14,7 +14,7 @@ import typer
 from mlops.cli import app
 from mlops.cli.context import Json, as_markdown, emit, event, kept, leave, outputs, summary
 from mlops.cli.releases import here
-from mlops.errors import WorldError
+from mlops.errors import MlopsError, UsageError, WorldError
 
 if TYPE_CHECKING:
     from mlops.project import Project
@@ -44,8 +44,9 @@ def plan(
             parted = git.git(project.root, "merge-base", start, "HEAD")
             diff = ("diff", "--name-only", "--no-renames", "-z", "--relative", parted, "HEAD")
             changed = [path for path in git.git(project.root, *diff).split("\0") if path]
-        except git.GitError:  # not in this clone, or of another history: everything
-            changed = None
+        except git.GitError as error:  # not in this clone, or of another history: everything
+            if base:
+                raise UsageError("no such commit here", key="--base", found=base) from error
     if model:
         project.folder(model)
     found = do(changed, [model] if model else project.models())
@@ -106,7 +107,7 @@ def comment(
         made = Run(run.get("head_sha"), False, seconds, project.spec.cost)
         try:
             texts.append(markdown(Everything(name, run=made, **results)))
-        except (ArithmeticError, LookupError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, MlopsError):
             wrong.append(f"{name}: the results do not fit together")
             continue
         if record and run:

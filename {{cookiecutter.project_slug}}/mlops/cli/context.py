@@ -16,6 +16,7 @@ import typer
 
 from mlops import git
 from mlops.errors import UsageError, WorldError
+from mlops.files import read_json
 
 if TYPE_CHECKING:
     from mlops.project import Project
@@ -73,7 +74,9 @@ def git_user(root: Path) -> str:
 def event() -> dict[str, Any]:
     """Return GitHub's event, nothing where no workflow runs this."""
     path = os.environ.get("GITHUB_EVENT_PATH")
-    found: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    found: Any = read_json(Path(path)) if path else {}
+    if not isinstance(found, dict):
+        raise WorldError("this is no event of GitHub", file=path or "", key="GITHUB_EVENT_PATH")
     return found
 
 

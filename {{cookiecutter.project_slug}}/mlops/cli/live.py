@@ -102,7 +102,9 @@ def serve(
     ref: Followed,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
-    interval: Annotated[float, typer.Option(help="Seconds between looks at the stage.")] = 10.0,
+    interval: Annotated[
+        float, typer.Option(help="Seconds between looks at the stage.", min=0.01)
+    ] = 10.0,
 ) -> None:
     """Serve a stage over HTTP, through its promotions and rollbacks.
 

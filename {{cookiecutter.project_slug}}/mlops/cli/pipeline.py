@@ -58,7 +58,7 @@ def _go(
         run = Run(project, name, Context.here(project.root), say, force)
         yes = run.until("report" if verb == "run" else verb)
         good = good and yes
-        if verb == "run" and run.fresh:
+        if verb == "run" and (run.fresh or not (run.folder / "record.json").is_file()):
             made = record(run, group)
             made.save(run.folder)
             if not in_actions():  # there a job that may push takes it to the journal

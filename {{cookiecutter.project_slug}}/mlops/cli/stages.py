@@ -22,7 +22,7 @@ OUTPUTS = {
     "train": ("training.json", "model.skops", "features.py"),
     "test": ("evaluation.json", "reference.parquet", "examples.json"),
     "gate": ("verdict.json",),
-    "report": ("report.md", "report.html", "card.md"),
+    "report": ("spec.json", "report.md", "report.html", "card.md"),
 }
 # The rooms whose code a stage can reach, and the parts of model.yaml that it reads.
 _ROOMS = {
@@ -41,7 +41,7 @@ _KEYS = {
 _FILES = {
     "validate": ("contract.py",),
     "train": ("features.py", "estimator.py"),
-    "test": ("tests/**/*.py",),
+    "test": ("tests/**/*",),
     "gate": (),
     "report": (),
 }
@@ -80,21 +80,26 @@ class Ledger:
         self.folder = project.build(name)
         self._path = self.folder / "stages.json"
         raw: dict[str, Any] = read_json(self._path) if self._path.is_file() else {}
-        self.done = {stage: Done(**entry) for stage, entry in raw.items() if stage in STAGES}
+        try:
+            self.done = {stage: Done(**entry) for stage, entry in raw.items() if stage in STAGES}
+        except (AttributeError, TypeError):  # nobody's ledger: nothing is done
+            self.done = {}
 
     def inputs(self, stage: str, context: str = "") -> str:
         """Return one digest of all that a stage depends on; `context` adds what git says."""
         folder, engine = self.project.folder(self.name), Path(__file__).parents[1]
         code = [p for room in _ROOMS[stage] for p in (engine / room).rglob("*") if _code(p)]
         code += [p for p in engine.glob("*.py")]
-        own = [p for pattern in _FILES[stage] for p in folder.glob(pattern)]
+        own = [p for pattern in _FILES[stage] for p in folder.glob(pattern) if _own(p)]
         spec = self.spec.model_dump(mode="json")
         parts: dict[str, Any] = {
             "engine": digest_of(code, engine),
             "own": digest_of(own, folder),
             "spec": {key: spec[key] for key in _KEYS[stage]} if stage in _KEYS else spec,
             "lock": sha256_file(self.project.lock) if self.project.lock.is_file() else "",
-            "python": platform.python_version(),
+            "python": platform.python_version_tuple()[
+                :2
+            ],  # machines of one kind differ in the third
             "trusted": list(self.project.spec.trusted_types),
             "before": [self.done[b].outputs for b in _BEFORE[stage] if b in self.done],
             "context": context,
@@ -122,6 +127,10 @@ class Ledger:
     def _digests(self, stage: str) -> dict[str, str]:
         paths = (self.folder / name for name in OUTPUTS[stage])
         return {path.name: sha256_file(path) for path in paths if path.is_file()}
+
+
+def _own(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
 
 
 def _code(path: Path) -> bool:

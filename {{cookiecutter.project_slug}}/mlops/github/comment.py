@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from mlops.errors import Refused
+from mlops.errors import Refused, UsageError
 from mlops.github.client import BOT, ask
 from mlops.project import MODEL_NAME
 from mlops.results import Evaluation, Record, Training, Validation, Verdict
@@ -69,8 +69,8 @@ def _read(build: Path, name: str) -> BaseModel | None:
         if name == "spec":
             raise Refused("there is no specification", file=file) from error
         return None
-    except ValidationError as error:
-        raise Refused(f"{error.error_count()} values are not valid", file=file) from error
+    except (ValidationError, UsageError, RecursionError) as error:
+        raise Refused("its values are not valid", file=file) from error
 
 
 def attributed(record: Record, model: str, number: int, run: Mapping[str, Any]) -> Record:

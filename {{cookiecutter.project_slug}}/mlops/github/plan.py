@@ -60,7 +60,7 @@ def asked(payload: Mapping[str, Any]) -> tuple[str | None, str | None]:
     Both are None where it is about everything: a calendar, a dispatch that names no model.
     """
     for key, name in (("pull_request", "base"), ("merge_group", "base_sha"), ("before", "")):
-        if key in payload:
+        if payload.get(key):
             base = payload[key][name] if name else payload[key]
             commit = str(base["sha"] if isinstance(base, dict) else base)
             return (commit if commit.strip("0") else None), None
