@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from engine.conftest import Trained
+from engine.conftest import Trained, rows_of, spec_of, train_in
 from mlops.evaluation.gate import decide, figure, judge, which_rule
 from mlops.evaluation.outcome import Bench
+from mlops.project import Project
 from mlops.results import (
     Check,
     Comparison,
@@ -158,6 +161,35 @@ def test_a_champion_that_needs_a_lost_column_cannot_be_compared(trained: Trained
     assert verdict.decision == "inconclusive"
     assert "v1.0.0 needs income, which the data no longer has" in verdict.reasons[0]
     assert [c.name for c in verdict.conditions if not c.ok] == ["same rows"]
+
+
+@pytest.mark.parametrize("duplicates", [0, 60])
+def test_a_champion_of_other_columns_is_asked_as_the_files_have_them(
+    make_project: Callable[..., Project], duplicates: int
+) -> None:
+    """`loyal` was a category and is a boolean now, `spare` is no feature any more."""
+    frame = rows_of().assign(loyal=lambda rows: np.where(rows["churn"] == "yes", "no", "yes"))
+    frame["spare"] = np.arange(len(frame)) % 7
+    frame = pd.concat([frame, frame.head(duplicates)])
+    known = {"tenure": "number", "plan": "category"}
+    before = {**known, "loyal": "category", "spare": "number"}
+    old = train_in(make_project(frame=frame, features=before))
+    spec = spec_of(features={**known, "loyal": "boolean"})
+    spec["data"]["ignore"] = ["spend", "spare"]
+    path = old.project.folder("churn") / "model.yaml"
+    path.write_text(json.dumps(spec))
+    new = train_in(old.project)
+    bench = Bench(new.spec, new.dataset, old.project.folder("churn"))
+    verdict = _decide(new, new.model, old.model, bench=bench, evaluation=_evaluation())
+    assert verdict.comparison is not None, verdict.reasons
+    assert verdict.comparison.champion == pytest.approx(1.0, abs=0.01)  # it knows `loyal`
+    assert verdict.decision == "inconclusive"
+    there = Bench(old.spec, old.dataset).predicted(old.model)
+    pd.testing.assert_frame_equal(bench.predicted(old.model), there)
+    data = old.project.folder("churn") / "data" / "rows.csv"
+    frame.assign(tenure=3).to_csv(data, index=False)
+    changed = _decide(new, new.model, old.model)
+    assert "the files have changed since they were read" in changed.reasons[0]
 
 
 def test_a_champion_of_another_target_cannot_be_compared(trained: Trained) -> None:

@@ -20,7 +20,7 @@ from mlops.data.read import Source, read, read_labels
 from mlops.errors import UsageError, WorldError
 from mlops.files import read_json, replacing, write_json
 from mlops.results import Expectation, Snapshot, SourceFile
-from mlops.spec import ModelSpec, Split
+from mlops.spec import Kind, ModelSpec, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,15 +51,44 @@ class Dataset:
     def part(self, name: Literal["train", "test"]) -> pd.DataFrame:
         """Return the labelled rows of one part, numbered from 0."""
         mask = self.test if name == "test" else ~self.test
-        labelled = self.frame[self.spec.data.target].notna().to_numpy()
-        return self.frame[mask & labelled].reset_index(drop=True)
+        return self.frame[mask & self._labelled].reset_index(drop=True)
+
+    @property
+    def _labelled(self) -> np.ndarray:
+        labelled: np.ndarray = self.frame[self.spec.data.target].notna().to_numpy()
+        return labelled
+
+    def test_as_written(self, folder: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
+        """Return the rows of `part("test")` from the files, for a model of other columns.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the model.
+        kinds : dict
+            What the other model takes, and as what; a column that the files lack is left out.
+
+        Raises
+        ------
+        UsageError
+            When the files are not what the snapshot was made of.
+        """
+        rows, _ = clean(self.spec, folder)
+        if rows is None or _digest(rows.frame, rows.hashes) != self.snapshot.digest:
+            what, do = "the files have changed since they were read", "run `mlops validate` again"
+            raise UsageError(what, file=self.spec.data.source, do=do)
+        written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
+        return written[rows.kept][self.test & self._labelled].reset_index(drop=True)
 
     def learned_by(self, split: Split) -> int:
         """Return how many rows of the test another split would give to training."""
+        import numpy as np
+
         spec = self.spec.model_copy(update={"split": split})
-        ours = self.test & self.frame[spec.data.target].notna().to_numpy()
+        every = np.ones(len(self.frame), dtype=bool)
+        ours = self.test & self._labelled
         try:
-            theirs = in_test(spec, Rows(self.frame, _hashes(self.frame), len(self.frame), ()))
+            theirs = in_test(spec, Rows(self.frame, _hashes(self.frame), every, ()))
         except KeyError:  # its column is gone: it may have been any of them
             return int(ours.sum())
         return int((ours & ~theirs).sum())
@@ -102,7 +131,7 @@ class Rows:
 
     frame: pd.DataFrame  # as in `Dataset`
     hashes: dict[str, np.ndarray]  # of every value, by column; the same on every machine
-    read: int  # more than there are where duplicates were removed
+    kept: np.ndarray  # bool, for each row that was read: the others were duplicates
     files: tuple[SourceFile, ...]
 
 
@@ -119,6 +148,8 @@ def build(spec: ModelSpec, folder: Path) -> tuple[Dataset | None, tuple[Expectat
 
 def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation, ...]]:
     """Read, join labels, cast, remove duplicates; None and why where columns are missing."""
+    import numpy as np
+
     source = read(spec, folder)
     structure = [columns_match(source.missing, source.extra)]
     if source.missing:
@@ -130,13 +161,13 @@ def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation
         files += labels.files
         structure.append(conflict)
     frame, misfits = _cast(spec, frame)
-    hashes, read_rows = _hashes(frame), len(frame)
+    hashes, keep = _hashes(frame), np.ones(len(frame), dtype=bool)
     if spec.data.drop_duplicates:
         keep = ~_duplicated(frame, hashes[spec.data.id] if spec.data.id else _mixed(hashes))
         if not keep.all():
             frame = frame[keep].reset_index(drop=True)
             hashes = {name: column[keep] for name, column in hashes.items()}
-    return Rows(frame, hashes, read_rows, files), (*structure, *misfits)
+    return Rows(frame, hashes, keep, files), (*structure, *misfits)
 
 
 def split(spec: ModelSpec, rows: Rows) -> Dataset:

@@ -43,7 +43,7 @@ def decide(
     where only data or libraries are new. `champion_split` kept the champion's test rows apart.
     """
     started = time.perf_counter()
-    bench = bench or Bench(spec, dataset)
+    bench = bench or Bench(spec, dataset, project.folder(name))
     conditions = _conditions(evaluation)
     failed = [c.message for c in conditions if not c.ok]
     rule: Literal["first version", "superiority", "non-inferiority"] = "first version"
@@ -162,13 +162,13 @@ def _condition(name: str, bad: list[str], problem: str, fine: str) -> Condition:
 def _obstacle(bench: Bench, challenger: Model, champion: Model, version: str) -> str:
     """Return why the champion cannot be asked about these rows, or an empty string."""
     old, new = champion.signature, challenger.signature
-    lacking = [f.name for f in old.features if f.name not in bench.test.columns]
     end = "so the two cannot be compared on the same rows and a person has to decide."
-    if lacking:
-        return f"{version} needs {listed(lacking)}, which the data no longer has, {end}"
     if (old.task, old.target, old.positive) != (new.task, new.target, new.positive):
         return f"{version} predicts something else ({old.task}: {old.target}), {end}"
     try:
+        lacking = [f.name for f in old.features if f.name not in bench.rows(champion).columns]
+        if lacking:
+            return f"{version} needs {listed(lacking)}, which the data no longer has, {end}"
         bench.outcome(champion)
     except UsageError as error:
         return f"{version} cannot predict these rows ({error.problems[0].what}), {end}"

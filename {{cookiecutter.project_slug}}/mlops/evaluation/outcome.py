@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,6 +134,9 @@ def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
 class Bench:
     """Hand one bench to `evaluate` and then to `decide`, and no model predicts a row twice.
 
+    `folder` is the model's: a champion whose columns are others, or of another kind, is asked about
+    the same rows as the files there have them.
+
     Raises
     ------
     UsageError
@@ -141,6 +145,8 @@ class Bench:
 
     spec: ModelSpec
     dataset: Dataset
+    folder: Path | None = None
+    _rows: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _predicted: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _outcomes: dict[Model, Outcome] = field(default_factory=dict)
 
@@ -163,11 +169,21 @@ class Bench:
         """The labelled training rows."""
         return self.dataset.part("train")
 
+    def rows(self, model: Model) -> pd.DataFrame:
+        """Return the test rows as a model takes them."""
+        if model not in self._rows:
+            kinds = {f.name: f.kind for f in model.signature.features}
+            if self.folder is None or kinds.items() <= self.spec.features.items():
+                self._rows[model] = self.test
+            else:
+                self._rows[model] = self.dataset.test_as_written(self.folder, kinds)
+        return self._rows[model]
+
     def predicted(self, model: Model) -> pd.DataFrame:
         """Return what a model predicts for the test rows."""
         if model not in self._predicted:
             self._require_classes(model)
-            self._predicted[model] = model.predict(self.test)
+            self._predicted[model] = model.predict(self.rows(model))
         return self._predicted[model]
 
     def outcome(self, model: Model) -> Outcome:
