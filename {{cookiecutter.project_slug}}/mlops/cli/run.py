@@ -184,7 +184,7 @@ class Run:
         """The test rows with each model's predictions, made once."""
         from mlops.evaluation.outcome import Bench
 
-        return Bench(self.spec, self.dataset)
+        return Bench(self.spec, self.dataset, self.project.folder(self.name))
 
     @property
     def _asked(self) -> tuple[Project, str, ModelSpec, Dataset, Model]:
@@ -270,7 +270,9 @@ def _rows(run: Run) -> Rows:
     score = predicted["score"].to_numpy() if "score" in predicted else None
     if run.spec.task == "multiclass":
         score = predicted.filter(like="p_").to_numpy(dtype=float).max(axis=1)
-    old = run.bench.predicted(run.champion) if run.champion else None
+    verdict = run.result("gate", Verdict)
+    asked = run.champion if verdict and verdict.comparison else None
+    old = run.bench.predicted(asked) if asked else None
     return Rows(
         actual=run.bench.test[run.spec.data.target].to_numpy(),
         predicted=predicted["prediction"].to_numpy(),
