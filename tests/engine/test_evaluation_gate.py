@@ -142,6 +142,40 @@ def test_a_failed_condition_rejects_and_is_named(
     assert [c.ok for c in better.conditions].count(False) == 1
 
 
+@pytest.mark.parametrize(
+    ("seen", "slices", "fairness"),
+    [
+        (
+            2,
+            "Quality holds on 2 of 3 groups of rows; the others are too small to tell.",
+            "2 of 3 limits between groups are kept, 1 by a written exception, "
+            "1 could not be measured.",
+        ),
+        (
+            0,
+            "None of 3 groups of rows is large enough to tell.",
+            "None of 3 limits between groups could be measured.",
+        ),
+    ],
+)
+def test_what_was_not_measured_is_not_said_to_hold(
+    trained: Trained, seen: int, slices: str, fairness: str
+) -> None:
+    metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
+    groups = [Slice(column="plan", value=v, rows=9, metric=metric) for v in "abc"[:seen]]
+    small = [Slice(column="plan", value=v, rows=9) for v in "abc"[seen:]]
+    limit = FairnessResult(column="sex", metric="accuracy", difference=0, limit=0.1, ok=True)
+    wide = limit.model_copy(update={"difference": 0.3, "exception": "the law asks for it"})
+    unseen = limit.model_copy(update={"measured": False})
+    limits = (wide, *[limit] * (seen - 1), *[unseen] * (3 - seen)) if seen else [unseen] * 3
+    evaluation = _evaluation(slices=(*groups, *small), fairness=tuple(limits))
+    verdict = _decide(trained, trained.model, None, evaluation=evaluation)
+    assert verdict.decision == "promote"  # too few rows are no failure
+    found = {c.name: (c.ok, c.measured, c.message) for c in verdict.conditions}
+    assert found["slices"] == (True, seen > 0, slices)
+    assert found["fairness"] == (True, seen > 0, fairness)
+
+
 def test_an_evaluation_that_is_not_ok_never_passes(trained: Trained) -> None:
     """Whatever made it fail, even what no condition knows of."""
     verdict = _decide(trained, trained.model, None, evaluation=_evaluation(ok=False))

@@ -193,6 +193,9 @@ class FairnessResult(Result):
     difference: float
     limit: float
     ok: bool
+    measured: bool = Field(
+        default=True, description="False: fewer than two groups are large enough."
+    )
     exception: str | None = None
     groups: tuple[Group, ...] = ()
 
@@ -242,6 +245,7 @@ class Condition(Result):
     name: str
     ok: bool
     message: str
+    measured: bool = Field(default=True, description="False: no group has enough rows to tell.")
 
 
 class Verdict(Result):

@@ -143,20 +143,30 @@ def _conditions(evaluation: Evaluation) -> list[Condition]:
     passed = sum(c.ok and not c.skipped for c in evaluation.checks)
     accepted = sum(bool(f.exception) and f.difference > f.limit for f in evaluation.fairness)
     limits, slices = len(evaluation.fairness), len(evaluation.slices)
+    seen = sum(f.measured for f in evaluation.fairness)
+    told = sum(s.metric is not None for s in evaluation.slices)
     kept = f"{limits} limits between groups are kept" if limits else "No limit is set"
     kept += f", {accepted} by a written exception" if accepted else ""
+    if seen < limits:
+        kept = f"{seen} of {kept}, {limits - seen} could not be measured"
+        kept = kept if seen else f"None of {limits} limits between groups could be measured"
     groups = f"Quality holds on all {slices} groups of rows" if slices else "No slice is set"
+    if told < slices:
+        groups = f"Quality holds on {told} of {slices} groups of rows"
+        groups += "; the others are too small to tell"
+        groups = groups if told else f"None of {slices} groups of rows is large enough to tell"
     checks = f"{len(failed)} of the model's checks failed"
+    unlike = "Groups of people are treated too differently"
     return [
         _condition("checks", failed, checks, f"{passed} checks passed"),
-        _condition("slices", weak, "Quality is too low", groups),
-        _condition("fairness", unfair, "Groups of people are treated too differently", kept),
+        _condition("slices", weak, "Quality is too low", groups, told > 0 or not slices),
+        _condition("fairness", unfair, unlike, kept, seen > 0 or not limits),
     ]
 
 
-def _condition(name: str, bad: list[str], problem: str, fine: str) -> Condition:
+def _condition(name: str, bad: list[str], problem: str, fine: str, told: bool = True) -> Condition:
     message = f"{problem}: {listed(bad, 5)}." if bad else f"{fine}."
-    return Condition(name=name, ok=not bad, message=message)
+    return Condition(name=name, ok=not bad, message=message, measured=told)
 
 
 def _obstacle(bench: Bench, challenger: Model, champion: Model, version: str) -> str:
