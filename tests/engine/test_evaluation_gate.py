@@ -153,8 +153,8 @@ def test_a_failed_condition_rejects_and_is_named(
         ),
         (
             0,
-            "None of 3 groups of rows is large enough to tell.",
-            "None of 3 limits between groups could be measured.",
+            "Quality holds on 0 of 3 groups of rows; the others are too small to tell.",
+            "0 of 3 limits between groups are kept, 3 could not be measured.",
         ),
     ],
 )
@@ -193,7 +193,7 @@ def test_a_champion_that_needs_a_lost_column_cannot_be_compared(trained: Trained
     old = _with_features(trained.model, features=(*trained.model.signature.features, extra))
     verdict = _decide(trained, trained.model, old)
     assert verdict.decision == "inconclusive"
-    assert "v1.0.0 needs income, which the data no longer has" in verdict.reasons[0]
+    assert "v1.0.0 cannot predict these rows (columns are missing: income)" in verdict.reasons[0]
     assert [c.name for c in verdict.conditions if not c.ok] == ["same rows"]
 
 

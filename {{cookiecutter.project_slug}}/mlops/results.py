@@ -193,9 +193,7 @@ class FairnessResult(Result):
     difference: float
     limit: float
     ok: bool
-    measured: bool = Field(
-        default=True, description="False: fewer than two groups are large enough."
-    )
+    measured: bool = Field(default=True, description="False: too few groups are large enough.")
     exception: str | None = None
     groups: tuple[Group, ...] = ()
 

@@ -48,15 +48,11 @@ class Dataset:
     test: np.ndarray
     snapshot: Snapshot
 
-    def part(self, name: Literal["train", "test"]) -> pd.DataFrame:
-        """Return the labelled rows of one part, numbered from 0."""
+    def part(self, name: Literal["train", "test"], of: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return the labelled rows of one part, numbered from 0; or those of the same rows."""
         mask = self.test if name == "test" else ~self.test
-        return self.frame[mask & self._labelled].reset_index(drop=True)
-
-    @property
-    def _labelled(self) -> np.ndarray:
-        labelled: np.ndarray = self.frame[self.spec.data.target].notna().to_numpy()
-        return labelled
+        labelled = self.frame[self.spec.data.target].notna().to_numpy()
+        return (self.frame if of is None else of)[mask & labelled].reset_index(drop=True)
 
     def test_as_written(self, folder: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
         """Return the rows of `part("test")` from the files, for a model of other columns.
@@ -78,17 +74,14 @@ class Dataset:
             what, do = "the files have changed since they were read", "run `mlops validate` again"
             raise UsageError(what, file=self.spec.data.source, do=do)
         written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
-        return written[rows.kept][self.test & self._labelled].reset_index(drop=True)
+        return self.part("test", written[rows.kept])
 
     def learned_by(self, split: Split) -> int:
         """Return how many rows of the test another split would give to training."""
-        import numpy as np
-
         spec = self.spec.model_copy(update={"split": split})
-        every = np.ones(len(self.frame), dtype=bool)
-        ours = self.test & self._labelled
+        ours = self.test & self.frame[spec.data.target].notna().to_numpy()
         try:
-            theirs = in_test(spec, Rows(self.frame, _hashes(self.frame), every, ()))
+            theirs = in_test(spec, self.frame, _hashes(self.frame))
         except KeyError:  # its column is gone: it may have been any of them
             return int(ours.sum())
         return int((ours & ~theirs).sum())
@@ -172,7 +165,7 @@ def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation
 
 def split(spec: ModelSpec, rows: Rows) -> Dataset:
     """Split rows and sum them up; UsageError where nothing can be learnt or tested."""
-    test = in_test(spec, rows)
+    test = in_test(spec, rows.frame, rows.hashes)
     snapshot = summarise(spec, rows, test, _digest(rows.frame, rows.hashes))
     for problem in unusable(spec, rows.frame[spec.data.target], test, snapshot):
         raise UsageError(problem)
@@ -260,7 +253,7 @@ def _duplicated(frame: pd.DataFrame, quick: np.ndarray) -> np.ndarray:
     return np.asarray(frame.index.isin(candidates.index[candidates.duplicated()]))
 
 
-def in_test(spec: ModelSpec, rows: Rows) -> np.ndarray:
+def in_test(spec: ModelSpec, frame: pd.DataFrame, hashes: dict[str, np.ndarray]) -> np.ndarray:
     """Return which rows belong to the test part.
 
     By group or at random a row's part is decided by a hash of its group or id alone, so it never
@@ -270,12 +263,12 @@ def in_test(spec: ModelSpec, rows: Rows) -> np.ndarray:
     import pandas as pd
 
     if spec.split.by == "time":
-        column = rows.frame[spec.data.time]
+        column = frame[spec.data.time]
         known = int(column.notna().sum())
         cut = min(max(known - 1, 0), round(known * (1 - spec.split.test)))
         return np.asarray(column >= column.sort_values().iloc[cut])
     key = spec.split.column if spec.split.by == "group" else spec.data.id
-    values = rows.hashes[key] if key else _mixed(rows.hashes)
+    values = hashes[key] if key else _mixed(hashes)
     if not key and not spec.data.drop_duplicates:
         # Equal rows that are kept are rows of their own: the first, the second, ...
         values = values + pd.Series(values).groupby(values).cumcount().to_numpy(np.uint64)

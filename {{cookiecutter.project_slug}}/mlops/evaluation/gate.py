@@ -149,12 +149,10 @@ def _conditions(evaluation: Evaluation) -> list[Condition]:
     kept += f", {accepted} by a written exception" if accepted else ""
     if seen < limits:
         kept = f"{seen} of {kept}, {limits - seen} could not be measured"
-        kept = kept if seen else f"None of {limits} limits between groups could be measured"
     groups = f"Quality holds on all {slices} groups of rows" if slices else "No slice is set"
     if told < slices:
         groups = f"Quality holds on {told} of {slices} groups of rows"
         groups += "; the others are too small to tell"
-        groups = groups if told else f"None of {slices} groups of rows is large enough to tell"
     checks = f"{len(failed)} of the model's checks failed"
     unlike = "Groups of people are treated too differently"
     return [
@@ -176,9 +174,6 @@ def _obstacle(bench: Bench, challenger: Model, champion: Model, version: str) ->
     if (old.task, old.target, old.positive) != (new.task, new.target, new.positive):
         return f"{version} predicts something else ({old.task}: {old.target}), {end}"
     try:
-        lacking = [f.name for f in old.features if f.name not in bench.rows(champion).columns]
-        if lacking:
-            return f"{version} needs {listed(lacking)}, which the data no longer has, {end}"
         bench.outcome(champion)
     except UsageError as error:
         return f"{version} cannot predict these rows ({error.problems[0].what}), {end}"

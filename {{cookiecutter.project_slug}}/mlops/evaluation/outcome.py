@@ -146,7 +146,6 @@ class Bench:
     spec: ModelSpec
     dataset: Dataset
     folder: Path | None = None
-    _rows: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _predicted: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _outcomes: dict[Model, Outcome] = field(default_factory=dict)
 
@@ -169,21 +168,14 @@ class Bench:
         """The labelled training rows."""
         return self.dataset.part("train")
 
-    def rows(self, model: Model) -> pd.DataFrame:
-        """Return the test rows as a model takes them."""
-        if model not in self._rows:
-            kinds = {f.name: f.kind for f in model.signature.features}
-            if self.folder is None or kinds.items() <= self.spec.features.items():
-                self._rows[model] = self.test
-            else:
-                self._rows[model] = self.dataset.test_as_written(self.folder, kinds)
-        return self._rows[model]
-
     def predicted(self, model: Model) -> pd.DataFrame:
         """Return what a model predicts for the test rows."""
         if model not in self._predicted:
             self._require_classes(model)
-            self._predicted[model] = model.predict(self.rows(model))
+            rows, kinds = self.test, {f.name: f.kind for f in model.signature.features}
+            if self.folder and not kinds.items() <= self.spec.features.items():
+                rows = self.dataset.test_as_written(self.folder, kinds)
+            self._predicted[model] = model.predict(rows)
         return self._predicted[model]
 
     def outcome(self, model: Model) -> Outcome:
