@@ -245,7 +245,6 @@ def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(trained: 
     [
         ({"by": "random", "test": 0.3, "seed": 2}, (0.6, 0.8)),  # nearly 7 in 10
         ({"by": "random", "test": 0.15, "seed": 1}, (0.4, 0.6)),  # the half that was left out
-        ({"by": "random", "test": 0.5, "seed": 1}, (0, 0)),
         ({"by": "group", "column": "gone", "test": 0.3}, (1, 1)),  # nobody knows
     ],
 )
@@ -253,20 +252,84 @@ def test_a_champion_of_another_split_may_know_the_test(
     trained: Trained, split: dict[str, Any], learned: tuple[float, float]
 ) -> None:
     weak, old = Scored(trained.model, 0.9), Split.model_validate(split)
-    verdict = _decide(trained, trained.model, weak, champion_split=old)
+    before = trained.training.model_copy(update={"split": old, "split_by": ()})
+    verdict = _decide(trained, trained.model, weak, old_training=before)
     assert verdict.decision == "promote"  # though the champion had it easier
     said = verdict.reasons[-1]
     rows = trained.dataset.snapshot.test_rows
     found = re.search(rf"v1.0.0 may have learned up to (\d+) of the {rows} test rows", said)
     assert found and "The split has changed" in said and "favours it" in said
     assert learned[0] <= int(found[1]) / rows <= learned[1]
+    lost = _decide(trained, weak, trained.model, old_training=before)
+    assert lost.decision == "inconclusive"  # it may have lost to memory
 
 
-def test_a_champion_of_the_same_split_has_learned_none_of_the_test(trained: Trained) -> None:
+@pytest.mark.parametrize("smaller", [False, True])
+def test_a_champion_of_the_same_split_has_learned_none_of_the_test(
+    trained: Trained, smaller: bool
+) -> None:
+    """So too where the test was larger, with this one in it."""
+    split = trained.spec.split.model_copy(update={"test": 0.5 if smaller else 0.3})
+    before = trained.training.model_copy(update={"split": split})
     weak = Scored(trained.model, 0.9)
-    verdict = _decide(trained, trained.model, weak, champion_split=trained.spec.split)
+    verdict = _decide(trained, trained.model, weak, old_training=before)
     assert len(verdict.reasons) == 1 and "split" not in verdict.reasons[0]
     assert trained.training.split == trained.spec.split  # what the next gate is told
+    lost = _decide(trained, weak, trained.model, old_training=before)
+    assert lost.decision == "reject"
+
+
+def unidentified(key: str | None = None, **features: str) -> dict[str, Any]:
+    """Return the specification of rows with these features, and no id where none is given."""
+    spec = spec_of(features=features, sensitive=[])
+    unused = sorted({"customer", "tenure", "spend", "plan", "sex"} - {*features, key})
+    return {**spec, "data": {**spec["data"], "id": key, "ignore": unused}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same", "asks"),
+    [
+        ({"plan": "category"}, {"plan": "category"}, True, False),
+        ({"plan": "category", "spend": "number"}, {"plan": "category"}, False, True),
+        (
+            {"plan": "category", "spend": "number"},
+            {"spend": "number", "plan": "category"},
+            False,
+            True,
+        ),
+        ({"plan": "category"}, {"key": "customer", "plan": "category"}, False, False),
+        (
+            {"key": "customer", "plan": "category", "spend": "number"},
+            {"key": "customer", "plan": "category"},
+            True,
+            False,
+        ),
+    ],
+    ids=["nothing", "one less", "another order", "an id at last", "an id all along"],
+)
+def test_without_an_id_other_columns_split_the_rows_anew(
+    make_project: Callable[..., Project],
+    before: dict[str, str],
+    now: dict[str, str],
+    same: bool,
+    asks: bool,
+) -> None:
+    """The champion was tested on other rows then; what it learned is in the test now."""
+    features = {"tenure": "number"}
+    project = make_project(**unidentified(**before, **features))
+    old = train_in(project)
+    path = project.folder("churn") / "model.yaml"
+    path.write_text(json.dumps(unidentified(**now, **features)))
+    new = train_in(project)
+    assert old.training.split == new.training.split
+    worse, rows = Scored(new.model, 1.0), new.dataset.snapshot.test_rows
+    how = {"old_training": old.training, "evaluation": _evaluation(rows=rows)}
+    verdict = _decide(new, worse, old.model, **how)
+    assert verdict.comparison is not None and verdict.comparison.high < 0
+    assert verdict.decision == ("reject" if same else "inconclusive")
+    said = f"The split has changed: v1.0.0 may have learned up to {rows} of the {rows} test rows"
+    assert (said in verdict.reasons[-1]) is not same
+    assert ("give the rows an id" in verdict.reasons[-1]) is asks
 
 
 def test_other_metrics_inform(trained: Trained) -> None:

@@ -132,6 +132,7 @@ class Training(Result):
     params: dict[str, Scalar]
     seed: int
     split: Split | None = None
+    split_by: tuple[str, ...] = Field(default=(), description="Columns that part the rows.")
     rows: int
     snapshot: str = Field(description="Digest of the data.")
     code: str = Field(description="Digest of the model's code and specification.")

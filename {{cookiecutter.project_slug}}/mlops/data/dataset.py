@@ -19,8 +19,8 @@ from mlops.data.columns import (
 from mlops.data.read import Source, read, read_labels
 from mlops.errors import UsageError, WorldError
 from mlops.files import read_json, replacing, write_json
-from mlops.results import Expectation, Snapshot, SourceFile
-from mlops.spec import Kind, ModelSpec, Split
+from mlops.results import Expectation, Snapshot, SourceFile, Training
+from mlops.spec import Kind, ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,10 +76,14 @@ class Dataset:
         written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
         return self.part("test", written[rows.kept])
 
-    def learned_by(self, split: Split) -> int:
-        """Return how many rows of the test another split would give to training."""
-        spec = self.spec.model_copy(update={"split": split})
+    def learned_by(self, before: Training) -> int:
+        """Return how many rows of the test another version may have learned, at the most."""
+        spec = self.spec.model_copy(update={"split": before.split or self.spec.split})
         ours = self.test & self.frame[spec.data.target].notna().to_numpy()
+        if before.split_by not in ((), split_by(spec)):  # its rows went where nobody can tell
+            return int(ours.sum())
+        if spec == self.spec:
+            return 0
         try:
             theirs = in_test(spec, self.frame, _hashes(self.frame))
         except KeyError:  # its column is gone: it may have been any of them
@@ -251,6 +255,13 @@ def _duplicated(frame: pd.DataFrame, quick: np.ndarray) -> np.ndarray:
 
     candidates = frame[pd.Series(quick).duplicated(keep=False).to_numpy()]
     return np.asarray(frame.index.isin(candidates.index[candidates.duplicated()]))
+
+
+def split_by(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the columns whose values decide in which part a row is, in their order, with kinds."""
+    by = {"time": spec.data.time, "group": spec.split.column}.get(spec.split.by, spec.data.id)
+    kinds = {str(spec.data.time): "date"} | spec.features
+    return tuple(f"{c}: {kinds.get(c, 'category')}" for c in ([by] if by else spec.columns))
 
 
 def in_test(spec: ModelSpec, frame: pd.DataFrame, hashes: dict[str, np.ndarray]) -> np.ndarray:

@@ -11,8 +11,8 @@ from mlops.evaluation.compare import compare
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Bench
 from mlops.project import Project
-from mlops.results import Comparison, Condition, Evaluation, Verdict
-from mlops.spec import ModelSpec, Split
+from mlops.results import Comparison, Condition, Evaluation, Training, Verdict
+from mlops.spec import ModelSpec
 from mlops.training.model import Model
 
 Decision = Literal["promote", "reject", "inconclusive"]
@@ -30,7 +30,7 @@ def decide(
     evaluation: Evaluation,
     code_changed: bool = True,
     bench: Bench | None = None,
-    champion_split: Split | None = None,
+    old_training: Training | None = None,
 ) -> Verdict:
     """Decide whether the challenger may replace the champion, and write ``verdict.json``.
 
@@ -40,7 +40,8 @@ def decide(
     either case.
 
     `evaluation` is the challenger's; `code_changed` is what `gate.rule: auto` depends on: False
-    where only data or libraries are new. `champion_split` kept the champion's test rows apart.
+    where only data or libraries are new. `old_training` says which rows the champion may have
+    learned: that favours it, so the challenger can win all the same, and is not rejected for less.
     """
     started = time.perf_counter()
     bench = bench or Bench(spec, dataset, project.folder(name))
@@ -63,10 +64,12 @@ def decide(
             size = f"{len(o):,} rows" + ("" if o.unit is None else f" in {o.units:,} {kind}")
             decision, reason = judge(comparisons[0], rule, spec.gate.margin, size)
         reasons = [*failed, reason]
-        if comparisons and champion_split not in (None, spec.split):
-            learned = f"up to {dataset.learned_by(champion_split):,} of the {evaluation.rows:,}"
-            said = f"The split has changed: {champion_version} may have learned {learned} test rows"
-            reasons.append(f"{said}, which favours it.")
+        if comparisons and old_training and (learned := dataset.learned_by(old_training)):
+            decision = "inconclusive" if decision == "reject" else decision
+            most = f"up to {learned:,} of the {evaluation.rows:,} test rows, which favours it."
+            reasons.append(f"The split has changed: {champion_version} may have learned {most}")
+            if spec.split.by == "random" and not spec.data.id:
+                reasons[-1] += " Without data.id it changes with the columns: give the rows an id."
     verdict = Verdict(
         decision="reject" if failed else decision,
         rule=rule,
@@ -151,8 +154,8 @@ def _conditions(evaluation: Evaluation) -> list[Condition]:
         kept = f"{seen} of {kept}, {limits - seen} could not be measured"
     groups = f"Quality holds on all {slices} groups of rows" if slices else "No slice is set"
     if told < slices:
-        groups = f"Quality holds on {told} of {slices} groups of rows"
-        groups += "; the others are too small to tell"
+        some = f"{told} of {slices} groups of rows"
+        groups = f"Quality holds on {some}; the others are too small to tell"
     checks = f"{len(failed)} of the model's checks failed"
     unlike = "Groups of people are treated too differently"
     return [
