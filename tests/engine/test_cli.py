@@ -175,6 +175,38 @@ def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(
     assert "The split has changed: v1.0.0 may have learned up to" in verdict["reasons"][-1]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_feature_can_be_removed_from_what_is_in_production(
+    make_project: Make, mlops: Callable[..., Result], kept: bool
+) -> None:
+    """The champion is asked where the file has its column still; a person decides where not."""
+    features = {"tenure": "number", "plan": "category", "spend": "number"}
+    frame = rows_of().assign(spare=1)
+    project = make_project(frame=frame, features={**features, "spare": "number"})
+    assert mlops(project, "run").exit_code == mlops(project, "register").exit_code == 0
+    for stage in ("staging", "production"):
+        assert mlops(project, "promote", "churn@v1.0.0", stage).exit_code == 0
+    data = {**spec_of()["data"], "ignore": ["spare"] if kept else []}
+    spec = spec_of(features=features, data=data, gate={"rule": "non-inferiority", "margin": 0.1})
+    (project.folder("churn") / "model.yaml").write_text(json.dumps(spec))
+    if not kept:
+        frame.drop(columns="spare").to_csv(data_of(project), index=False)
+    git(project.root, "commit", "-qam", "Without spare")
+    second = mlops(project, "run", "--json")
+    assert second.exit_code == (0 if kept else 1), second.output
+    verdict = answer(second)["churn"]["gate"]
+    assert (verdict["comparison"] is not None) is kept
+    record = json.loads((project.build("churn") / "record.json").read_text())
+    assert (record["commit"], record["outcome"]) == (
+        git(project.root, "rev-parse", "HEAD"),
+        "promote" if kept else "inconclusive",
+    )
+    report = (project.build("churn") / "report.md").read_text()
+    assert ("columns are missing: spare" in report) is not kept
+    if kept:
+        assert "v2.0.0 is registered" in mlops(project, "register", "churn").output
+
+
 def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[..., Result]) -> None:
     project = make_project()
     states = answer(mlops(project, "run", "churn", "--json"))["churn"]["stages"]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from engine.conftest import Trained
+from engine.conftest import Trained, rows_of, spec_of, train_in
 from mlops.evaluation.gate import decide, figure, judge, which_rule
 from mlops.evaluation.outcome import Bench
+from mlops.project import Project
 from mlops.results import (
     Check,
     Comparison,
@@ -139,6 +142,40 @@ def test_a_failed_condition_rejects_and_is_named(
     assert [c.ok for c in better.conditions].count(False) == 1
 
 
+@pytest.mark.parametrize(
+    ("seen", "slices", "fairness"),
+    [
+        (
+            2,
+            "Quality holds on 2 of 3 groups of rows; the others are too small to tell.",
+            "2 of 3 limits between groups are kept, 1 by a written exception, "
+            "1 could not be measured.",
+        ),
+        (
+            0,
+            "Quality holds on 0 of 3 groups of rows; the others are too small to tell.",
+            "0 of 3 limits between groups are kept, 3 could not be measured.",
+        ),
+    ],
+)
+def test_what_was_not_measured_is_not_said_to_hold(
+    trained: Trained, seen: int, slices: str, fairness: str
+) -> None:
+    metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
+    groups = [Slice(column="plan", value=v, rows=9, metric=metric) for v in "abc"[:seen]]
+    small = [Slice(column="plan", value=v, rows=9) for v in "abc"[seen:]]
+    limit = FairnessResult(column="sex", metric="accuracy", difference=0, limit=0.1, ok=True)
+    wide = limit.model_copy(update={"difference": 0.3, "exception": "the law asks for it"})
+    unseen = limit.model_copy(update={"measured": False})
+    limits = (wide, *[limit] * (seen - 1), *[unseen] * (3 - seen)) if seen else [unseen] * 3
+    evaluation = _evaluation(slices=(*groups, *small), fairness=tuple(limits))
+    verdict = _decide(trained, trained.model, None, evaluation=evaluation)
+    assert verdict.decision == "promote"  # too few rows are no failure
+    found = {c.name: (c.ok, c.measured, c.message) for c in verdict.conditions}
+    assert found["slices"] == (True, seen > 0, slices)
+    assert found["fairness"] == (True, seen > 0, fairness)
+
+
 def test_an_evaluation_that_is_not_ok_never_passes(trained: Trained) -> None:
     """Whatever made it fail, even what no condition knows of."""
     verdict = _decide(trained, trained.model, None, evaluation=_evaluation(ok=False))
@@ -156,8 +193,37 @@ def test_a_champion_that_needs_a_lost_column_cannot_be_compared(trained: Trained
     old = _with_features(trained.model, features=(*trained.model.signature.features, extra))
     verdict = _decide(trained, trained.model, old)
     assert verdict.decision == "inconclusive"
-    assert "v1.0.0 needs income, which the data no longer has" in verdict.reasons[0]
+    assert "v1.0.0 cannot predict these rows (columns are missing: income)" in verdict.reasons[0]
     assert [c.name for c in verdict.conditions if not c.ok] == ["same rows"]
+
+
+@pytest.mark.parametrize("duplicates", [0, 60])
+def test_a_champion_of_other_columns_is_asked_as_the_files_have_them(
+    make_project: Callable[..., Project], duplicates: int
+) -> None:
+    """`loyal` was a category and is a boolean now, `spare` is no feature any more."""
+    frame = rows_of().assign(loyal=lambda rows: np.where(rows["churn"] == "yes", "no", "yes"))
+    frame["spare"] = np.arange(len(frame)) % 7
+    frame = pd.concat([frame, frame.head(duplicates)])
+    known = {"tenure": "number", "plan": "category"}
+    before = {**known, "loyal": "category", "spare": "number"}
+    old = train_in(make_project(frame=frame, features=before))
+    spec = spec_of(features={**known, "loyal": "boolean"})
+    spec["data"]["ignore"] = ["spend", "spare"]
+    path = old.project.folder("churn") / "model.yaml"
+    path.write_text(json.dumps(spec))
+    new = train_in(old.project)
+    bench = Bench(new.spec, new.dataset, old.project.folder("churn"))
+    verdict = _decide(new, new.model, old.model, bench=bench, evaluation=_evaluation())
+    assert verdict.comparison is not None, verdict.reasons
+    assert verdict.comparison.champion == pytest.approx(1.0, abs=0.01)  # it knows `loyal`
+    assert verdict.decision == "inconclusive"
+    there = Bench(old.spec, old.dataset).predicted(old.model)
+    pd.testing.assert_frame_equal(bench.predicted(old.model), there)
+    data = old.project.folder("churn") / "data" / "rows.csv"
+    frame.assign(tenure=3).to_csv(data, index=False)
+    changed = _decide(new, new.model, old.model)
+    assert "the files have changed since they were read" in changed.reasons[0]
 
 
 def test_a_champion_of_another_target_cannot_be_compared(trained: Trained) -> None:
@@ -179,7 +245,6 @@ def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(trained: 
     [
         ({"by": "random", "test": 0.3, "seed": 2}, (0.6, 0.8)),  # nearly 7 in 10
         ({"by": "random", "test": 0.15, "seed": 1}, (0.4, 0.6)),  # the half that was left out
-        ({"by": "random", "test": 0.5, "seed": 1}, (0, 0)),
         ({"by": "group", "column": "gone", "test": 0.3}, (1, 1)),  # nobody knows
     ],
 )
@@ -187,20 +252,84 @@ def test_a_champion_of_another_split_may_know_the_test(
     trained: Trained, split: dict[str, Any], learned: tuple[float, float]
 ) -> None:
     weak, old = Scored(trained.model, 0.9), Split.model_validate(split)
-    verdict = _decide(trained, trained.model, weak, champion_split=old)
+    before = trained.training.model_copy(update={"split": old, "split_by": ()})
+    verdict = _decide(trained, trained.model, weak, old_training=before)
     assert verdict.decision == "promote"  # though the champion had it easier
     said = verdict.reasons[-1]
     rows = trained.dataset.snapshot.test_rows
     found = re.search(rf"v1.0.0 may have learned up to (\d+) of the {rows} test rows", said)
     assert found and "The split has changed" in said and "favours it" in said
     assert learned[0] <= int(found[1]) / rows <= learned[1]
+    lost = _decide(trained, weak, trained.model, old_training=before)
+    assert lost.decision == "inconclusive"  # it may have lost to memory
 
 
-def test_a_champion_of_the_same_split_has_learned_none_of_the_test(trained: Trained) -> None:
+@pytest.mark.parametrize("smaller", [False, True])
+def test_a_champion_of_the_same_split_has_learned_none_of_the_test(
+    trained: Trained, smaller: bool
+) -> None:
+    """So too where the test was larger, with this one in it."""
+    split = trained.spec.split.model_copy(update={"test": 0.5 if smaller else 0.3})
+    before = trained.training.model_copy(update={"split": split})
     weak = Scored(trained.model, 0.9)
-    verdict = _decide(trained, trained.model, weak, champion_split=trained.spec.split)
+    verdict = _decide(trained, trained.model, weak, old_training=before)
     assert len(verdict.reasons) == 1 and "split" not in verdict.reasons[0]
     assert trained.training.split == trained.spec.split  # what the next gate is told
+    lost = _decide(trained, weak, trained.model, old_training=before)
+    assert lost.decision == "reject"
+
+
+def unidentified(key: str | None = None, **features: str) -> dict[str, Any]:
+    """Return the specification of rows with these features, and no id where none is given."""
+    spec = spec_of(features=features, sensitive=[])
+    unused = sorted({"customer", "tenure", "spend", "plan", "sex"} - {*features, key})
+    return {**spec, "data": {**spec["data"], "id": key, "ignore": unused}}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "same", "asks"),
+    [
+        ({"plan": "category"}, {"plan": "category"}, True, False),
+        ({"plan": "category", "spend": "number"}, {"plan": "category"}, False, True),
+        (
+            {"plan": "category", "spend": "number"},
+            {"spend": "number", "plan": "category"},
+            False,
+            True,
+        ),
+        ({"plan": "category"}, {"key": "customer", "plan": "category"}, False, False),
+        (
+            {"key": "customer", "plan": "category", "spend": "number"},
+            {"key": "customer", "plan": "category"},
+            True,
+            False,
+        ),
+    ],
+    ids=["nothing", "one less", "another order", "an id at last", "an id all along"],
+)
+def test_without_an_id_other_columns_split_the_rows_anew(
+    make_project: Callable[..., Project],
+    before: dict[str, str],
+    now: dict[str, str],
+    same: bool,
+    asks: bool,
+) -> None:
+    """The champion was tested on other rows then; what it learned is in the test now."""
+    features = {"tenure": "number"}
+    project = make_project(**unidentified(**before, **features))
+    old = train_in(project)
+    path = project.folder("churn") / "model.yaml"
+    path.write_text(json.dumps(unidentified(**now, **features)))
+    new = train_in(project)
+    assert old.training.split == new.training.split
+    worse, rows = Scored(new.model, 1.0), new.dataset.snapshot.test_rows
+    how = {"old_training": old.training, "evaluation": _evaluation(rows=rows)}
+    verdict = _decide(new, worse, old.model, **how)
+    assert verdict.comparison is not None and verdict.comparison.high < 0
+    assert verdict.decision == ("reject" if same else "inconclusive")
+    said = f"The split has changed: v1.0.0 may have learned up to {rows} of the {rows} test rows"
+    assert (said in verdict.reasons[-1]) is not same
+    assert ("give the rows an id" in verdict.reasons[-1]) is asks
 
 
 def test_other_metrics_inform(trained: Trained) -> None:

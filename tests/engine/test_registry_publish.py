@@ -180,7 +180,7 @@ def test_every_field_of_training_and_signature_was_thought_of() -> None:
     """A new field makes this fail: say in `change` what it means for the version."""
     assert set(Training.model_fields) == {
         *("signature", "code", "params", "seed", "lock", "snapshot"),  # compared
-        *("split",),  # is part of the digest of the code
+        *("split", "split_by"),  # is part of the digest of the code
         *("rows", "estimator", "model_sha256", "features_sha256"),  # follow from those
         *("seconds", "model_bytes"),  # may differ
     }

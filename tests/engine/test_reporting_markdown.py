@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from mlops.project import Cost
 from mlops.reporting.facts import Run, summary
 from mlops.reporting.render import LIMIT, escape, html, markdown
-from mlops.reporting.words import clean
+from mlops.reporting.words import NONE, clean
 from mlops.results import Group
 
 from . import reporting_facts as known
@@ -100,6 +100,28 @@ def test_two_versions_that_predict_the_same_are_said_to() -> None:
     values = {"difference": 0.0, "low": 0.0, "high": 0.0, "method": "identical predictions"}
     same = same.model_copy(update={"comparison": same.comparison.model_copy(update=values)})
     assert "predict exactly the same" in summary(known.everything(verdict=same)).lines[0]
+
+
+def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
+    few = known.verdict(), known.evaluation()
+    unseen = {
+        "measured": False,
+        "message": "0 of 1 limits between groups are kept, 1 could not be measured.",
+    }
+    conditions = [
+        c.model_copy(update=unseen if c.name == "fairness" else {}) for c in few[0].conditions
+    ]
+    gaps = [f.model_copy(update={"measured": False, "difference": 0.0}) for f in few[1].fairness]
+    facts = known.everything(
+        verdict=few[0].model_copy(update={"conditions": tuple(conditions)}),
+        evaluation=few[1].model_copy(update={"fairness": tuple(gaps)}),
+    )
+    said = "What can be told is met: checks, slices."
+    assert said in summary(facts).lines
+    text = markdown(facts)
+    assert "| fairness | too few rows | 0 of 1 limits" in text
+    gap, limit = text.partition("Selection rate by sex | ")[2].split(" | ")[:2]
+    assert (gap, limit) == (NONE, "0.200")
 
 
 def test_a_first_version_needs_no_champion() -> None:

@@ -304,6 +304,15 @@ def test_a_copy_of_the_target_is_left_out_and_a_giveaway_is_noted(tmp_path: Path
     assert not any("`noise`" in note for note in found.notes)
 
 
+def test_rows_without_an_id_are_noted(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=80), "y": ["a", "b"] * 40})
+    keyed = frame.assign(customer_id=[f"c{n:03d}" for n in range(80)])
+    for rows, noted in ((frame, True), (keyed, False)):
+        found = infer(saved(rows, tmp_path / f"{noted}.csv"), "y")
+        assert ("id" in found.spec["data"]) is not noted
+        assert any("Rows have no id" in note for note in found.notes) is noted
+
+
 def test_rows_of_one_customer_stay_on_one_side(project: Project, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"customer_id": np.repeat(np.arange(80), 3), "x": rng.normal(size=240)})

@@ -132,6 +132,7 @@ class Training(Result):
     params: dict[str, Scalar]
     seed: int
     split: Split | None = None
+    split_by: tuple[str, ...] = Field(default=(), description="Columns that part the rows.")
     rows: int
     snapshot: str = Field(description="Digest of the data.")
     code: str = Field(description="Digest of the model's code and specification.")
@@ -193,6 +194,7 @@ class FairnessResult(Result):
     difference: float
     limit: float
     ok: bool
+    measured: bool = Field(default=True, description="False: too few groups are large enough.")
     exception: str | None = None
     groups: tuple[Group, ...] = ()
 
@@ -242,6 +244,7 @@ class Condition(Result):
     name: str
     ok: bool
     message: str
+    measured: bool = Field(default=True, description="False: no group has enough rows to tell.")
 
 
 class Verdict(Result):

@@ -17,7 +17,7 @@ from mlops.project import Project
 from mlops.reporting.facts import Everything, Rows
 from mlops.reporting.facts import Run as Made
 from mlops.results import Evaluation, Result, Training, Validation, Verdict
-from mlops.spec import ModelSpec, Split
+from mlops.spec import ModelSpec
 
 if TYPE_CHECKING:
     from mlops.data.dataset import Dataset
@@ -148,7 +148,7 @@ class Run:
             Evaluation.load(self.folder),
             self.code_changed,
             self.bench,
-            self.champion_split,
+            self.champion_training,
         )
         return verdict.decision == "promote"
 
@@ -184,7 +184,7 @@ class Run:
         """The test rows with each model's predictions, made once."""
         from mlops.evaluation.outcome import Bench
 
-        return Bench(self.spec, self.dataset)
+        return Bench(self.spec, self.dataset, self.project.folder(self.name))
 
     @property
     def _asked(self) -> tuple[Project, str, ModelSpec, Dataset, Model]:
@@ -225,11 +225,10 @@ class Run:
         return change(before, same_lock)[0] != "patch"
 
     @property
-    def champion_split(self) -> Split | None:
-        """By what rule the version in production kept rows for its test."""
+    def champion_training(self) -> Training | None:
+        """How the version in production was trained; it says which rows were kept for the test."""
         release = self.champion_release
-        said = Training.model_validate_json(release.read("training.json")) if release else None
-        return said.split if said else None
+        return Training.model_validate_json(release.read("training.json")) if release else None
 
     @cached_property
     def commit(self) -> str | None:
@@ -270,7 +269,8 @@ def _rows(run: Run) -> Rows:
     score = predicted["score"].to_numpy() if "score" in predicted else None
     if run.spec.task == "multiclass":
         score = predicted.filter(like="p_").to_numpy(dtype=float).max(axis=1)
-    old = run.bench.predicted(run.champion) if run.champion else None
+    said = run.result("gate", Verdict)
+    old = run.bench.predicted(run.champion) if run.champion and said and said.comparison else None
     return Rows(
         actual=run.bench.test[run.spec.data.target].to_numpy(),
         predicted=predicted["prediction"].to_numpy(),

@@ -141,8 +141,8 @@ def summarise(spec: ModelSpec, rows: Rows, test: np.ndarray, digest: str) -> Sna
     return Snapshot(
         digest=digest,
         rows=len(frame),
-        rows_read=rows.read,
-        duplicates_removed=rows.read - len(frame),
+        rows_read=len(rows.kept),
+        duplicates_removed=len(rows.kept) - len(frame),
         unlabelled=int((~labelled).sum()),
         train_rows=int((labelled & ~test).sum()),
         test_rows=int((labelled & test).sum()),

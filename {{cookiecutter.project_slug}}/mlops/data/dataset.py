@@ -19,8 +19,8 @@ from mlops.data.columns import (
 from mlops.data.read import Source, read, read_labels
 from mlops.errors import UsageError, WorldError
 from mlops.files import read_json, replacing, write_json
-from mlops.results import Expectation, Snapshot, SourceFile
-from mlops.spec import ModelSpec, Split
+from mlops.results import Expectation, Snapshot, SourceFile, Training
+from mlops.spec import Kind, ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,18 +48,44 @@ class Dataset:
     test: np.ndarray
     snapshot: Snapshot
 
-    def part(self, name: Literal["train", "test"]) -> pd.DataFrame:
-        """Return the labelled rows of one part, numbered from 0."""
+    def part(self, name: Literal["train", "test"], of: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return the labelled rows of one part, numbered from 0; or those of the same rows."""
         mask = self.test if name == "test" else ~self.test
         labelled = self.frame[self.spec.data.target].notna().to_numpy()
-        return self.frame[mask & labelled].reset_index(drop=True)
+        return (self.frame if of is None else of)[mask & labelled].reset_index(drop=True)
 
-    def learned_by(self, split: Split) -> int:
-        """Return how many rows of the test another split would give to training."""
-        spec = self.spec.model_copy(update={"split": split})
+    def test_as_written(self, folder: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
+        """Return the rows of `part("test")` from the files, for a model of other columns.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the model.
+        kinds : dict
+            What the other model takes, and as what; a column that the files lack is left out.
+
+        Raises
+        ------
+        UsageError
+            When the files are not what the snapshot was made of.
+        """
+        rows, _ = clean(self.spec, folder)
+        if rows is None or _digest(rows.frame, rows.hashes) != self.snapshot.digest:
+            what, do = "the files have changed since they were read", "run `mlops validate` again"
+            raise UsageError(what, file=self.spec.data.source, do=do)
+        written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
+        return self.part("test", written[rows.kept])
+
+    def learned_by(self, before: Training) -> int:
+        """Return how many rows of the test another version may have learned, at the most."""
+        spec = self.spec.model_copy(update={"split": before.split or self.spec.split})
         ours = self.test & self.frame[spec.data.target].notna().to_numpy()
+        if before.split_by not in ((), split_by(spec)):  # its rows went where nobody can tell
+            return int(ours.sum())
+        if spec == self.spec:
+            return 0
         try:
-            theirs = in_test(spec, Rows(self.frame, _hashes(self.frame), len(self.frame), ()))
+            theirs = in_test(spec, self.frame, _hashes(self.frame))
         except KeyError:  # its column is gone: it may have been any of them
             return int(ours.sum())
         return int((ours & ~theirs).sum())
@@ -102,7 +128,7 @@ class Rows:
 
     frame: pd.DataFrame  # as in `Dataset`
     hashes: dict[str, np.ndarray]  # of every value, by column; the same on every machine
-    read: int  # more than there are where duplicates were removed
+    kept: np.ndarray  # bool, for each row that was read: the others were duplicates
     files: tuple[SourceFile, ...]
 
 
@@ -119,6 +145,8 @@ def build(spec: ModelSpec, folder: Path) -> tuple[Dataset | None, tuple[Expectat
 
 def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation, ...]]:
     """Read, join labels, cast, remove duplicates; None and why where columns are missing."""
+    import numpy as np
+
     source = read(spec, folder)
     structure = [columns_match(source.missing, source.extra)]
     if source.missing:
@@ -130,18 +158,18 @@ def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation
         files += labels.files
         structure.append(conflict)
     frame, misfits = _cast(spec, frame)
-    hashes, read_rows = _hashes(frame), len(frame)
+    hashes, keep = _hashes(frame), np.ones(len(frame), dtype=bool)
     if spec.data.drop_duplicates:
         keep = ~_duplicated(frame, hashes[spec.data.id] if spec.data.id else _mixed(hashes))
         if not keep.all():
             frame = frame[keep].reset_index(drop=True)
             hashes = {name: column[keep] for name, column in hashes.items()}
-    return Rows(frame, hashes, read_rows, files), (*structure, *misfits)
+    return Rows(frame, hashes, keep, files), (*structure, *misfits)
 
 
 def split(spec: ModelSpec, rows: Rows) -> Dataset:
     """Split rows and sum them up; UsageError where nothing can be learnt or tested."""
-    test = in_test(spec, rows)
+    test = in_test(spec, rows.frame, rows.hashes)
     snapshot = summarise(spec, rows, test, _digest(rows.frame, rows.hashes))
     for problem in unusable(spec, rows.frame[spec.data.target], test, snapshot):
         raise UsageError(problem)
@@ -229,7 +257,14 @@ def _duplicated(frame: pd.DataFrame, quick: np.ndarray) -> np.ndarray:
     return np.asarray(frame.index.isin(candidates.index[candidates.duplicated()]))
 
 
-def in_test(spec: ModelSpec, rows: Rows) -> np.ndarray:
+def split_by(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the columns whose values decide in which part a row is, in their order, with kinds."""
+    by = {"time": spec.data.time, "group": spec.split.column}.get(spec.split.by, spec.data.id)
+    kinds = {str(spec.data.time): "date"} | spec.features
+    return tuple(f"{c}: {kinds.get(c, 'category')}" for c in ([by] if by else spec.columns))
+
+
+def in_test(spec: ModelSpec, frame: pd.DataFrame, hashes: dict[str, np.ndarray]) -> np.ndarray:
     """Return which rows belong to the test part.
 
     By group or at random a row's part is decided by a hash of its group or id alone, so it never
@@ -239,12 +274,12 @@ def in_test(spec: ModelSpec, rows: Rows) -> np.ndarray:
     import pandas as pd
 
     if spec.split.by == "time":
-        column = rows.frame[spec.data.time]
+        column = frame[spec.data.time]
         known = int(column.notna().sum())
         cut = min(max(known - 1, 0), round(known * (1 - spec.split.test)))
         return np.asarray(column >= column.sort_values().iloc[cut])
     key = spec.split.column if spec.split.by == "group" else spec.data.id
-    values = rows.hashes[key] if key else _mixed(rows.hashes)
+    values = hashes[key] if key else _mixed(hashes)
     if not key and not spec.data.drop_duplicates:
         # Equal rows that are kept are rows of their own: the first, the second, ...
         values = values + pd.Series(values).groupby(values).cumcount().to_numpy(np.uint64)

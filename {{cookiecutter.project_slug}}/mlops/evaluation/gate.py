@@ -11,8 +11,8 @@ from mlops.evaluation.compare import compare
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Bench
 from mlops.project import Project
-from mlops.results import Comparison, Condition, Evaluation, Verdict
-from mlops.spec import ModelSpec, Split
+from mlops.results import Comparison, Condition, Evaluation, Training, Verdict
+from mlops.spec import ModelSpec
 from mlops.training.model import Model
 
 Decision = Literal["promote", "reject", "inconclusive"]
@@ -30,7 +30,7 @@ def decide(
     evaluation: Evaluation,
     code_changed: bool = True,
     bench: Bench | None = None,
-    champion_split: Split | None = None,
+    old_training: Training | None = None,
 ) -> Verdict:
     """Decide whether the challenger may replace the champion, and write ``verdict.json``.
 
@@ -40,10 +40,11 @@ def decide(
     either case.
 
     `evaluation` is the challenger's; `code_changed` is what `gate.rule: auto` depends on: False
-    where only data or libraries are new. `champion_split` kept the champion's test rows apart.
+    where only data or libraries are new. `old_training` says which rows the champion may have
+    learned: that favours it, so the challenger can win all the same, and is not rejected for less.
     """
     started = time.perf_counter()
-    bench = bench or Bench(spec, dataset)
+    bench = bench or Bench(spec, dataset, project.folder(name))
     conditions = _conditions(evaluation)
     failed = [c.message for c in conditions if not c.ok]
     rule: Literal["first version", "superiority", "non-inferiority"] = "first version"
@@ -63,10 +64,12 @@ def decide(
             size = f"{len(o):,} rows" + ("" if o.unit is None else f" in {o.units:,} {kind}")
             decision, reason = judge(comparisons[0], rule, spec.gate.margin, size)
         reasons = [*failed, reason]
-        if comparisons and champion_split not in (None, spec.split):
-            learned = f"up to {dataset.learned_by(champion_split):,} of the {evaluation.rows:,}"
-            said = f"The split has changed: {champion_version} may have learned {learned} test rows"
-            reasons.append(f"{said}, which favours it.")
+        if comparisons and old_training and (learned := dataset.learned_by(old_training)):
+            decision = "inconclusive" if decision == "reject" else decision
+            most = f"up to {learned:,} of the {evaluation.rows:,} test rows, which favours it."
+            reasons.append(f"The split has changed: {champion_version} may have learned {most}")
+            if spec.split.by == "random" and not spec.data.id:
+                reasons[-1] += " Without data.id it changes with the columns: give the rows an id."
     verdict = Verdict(
         decision="reject" if failed else decision,
         rule=rule,
@@ -143,29 +146,34 @@ def _conditions(evaluation: Evaluation) -> list[Condition]:
     passed = sum(c.ok and not c.skipped for c in evaluation.checks)
     accepted = sum(bool(f.exception) and f.difference > f.limit for f in evaluation.fairness)
     limits, slices = len(evaluation.fairness), len(evaluation.slices)
+    seen = sum(f.measured for f in evaluation.fairness)
+    told = sum(s.metric is not None for s in evaluation.slices)
     kept = f"{limits} limits between groups are kept" if limits else "No limit is set"
     kept += f", {accepted} by a written exception" if accepted else ""
+    if seen < limits:
+        kept = f"{seen} of {kept}, {limits - seen} could not be measured"
     groups = f"Quality holds on all {slices} groups of rows" if slices else "No slice is set"
+    if told < slices:
+        some = f"{told} of {slices} groups of rows"
+        groups = f"Quality holds on {some}; the others are too small to tell"
     checks = f"{len(failed)} of the model's checks failed"
+    unlike = "Groups of people are treated too differently"
     return [
         _condition("checks", failed, checks, f"{passed} checks passed"),
-        _condition("slices", weak, "Quality is too low", groups),
-        _condition("fairness", unfair, "Groups of people are treated too differently", kept),
+        _condition("slices", weak, "Quality is too low", groups, told > 0 or not slices),
+        _condition("fairness", unfair, unlike, kept, seen > 0 or not limits),
     ]
 
 
-def _condition(name: str, bad: list[str], problem: str, fine: str) -> Condition:
+def _condition(name: str, bad: list[str], problem: str, fine: str, told: bool = True) -> Condition:
     message = f"{problem}: {listed(bad, 5)}." if bad else f"{fine}."
-    return Condition(name=name, ok=not bad, message=message)
+    return Condition(name=name, ok=not bad, message=message, measured=told)
 
 
 def _obstacle(bench: Bench, challenger: Model, champion: Model, version: str) -> str:
     """Return why the champion cannot be asked about these rows, or an empty string."""
     old, new = champion.signature, challenger.signature
-    lacking = [f.name for f in old.features if f.name not in bench.test.columns]
     end = "so the two cannot be compared on the same rows and a person has to decide."
-    if lacking:
-        return f"{version} needs {listed(lacking)}, which the data no longer has, {end}"
     if (old.task, old.target, old.positive) != (new.task, new.target, new.positive):
         return f"{version} predicts something else ({old.task}: {old.target}), {end}"
     try:

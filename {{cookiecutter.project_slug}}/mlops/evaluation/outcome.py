@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -133,6 +134,9 @@ def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
 class Bench:
     """Hand one bench to `evaluate` and then to `decide`, and no model predicts a row twice.
 
+    `folder` is the model's: a champion whose columns are others, or of another kind, is asked about
+    the same rows as the files there have them.
+
     Raises
     ------
     UsageError
@@ -141,6 +145,7 @@ class Bench:
 
     spec: ModelSpec
     dataset: Dataset
+    folder: Path | None = None
     _predicted: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _outcomes: dict[Model, Outcome] = field(default_factory=dict)
 
@@ -167,7 +172,10 @@ class Bench:
         """Return what a model predicts for the test rows."""
         if model not in self._predicted:
             self._require_classes(model)
-            self._predicted[model] = model.predict(self.test)
+            rows, kinds = self.test, {f.name: f.kind for f in model.signature.features}
+            if self.folder and not kinds.items() <= self.spec.features.items():
+                rows = self.dataset.test_as_written(self.folder, kinds)
+            self._predicted[model] = model.predict(rows)
         return self._predicted[model]
 
     def outcome(self, model: Model) -> Outcome:

@@ -97,6 +97,7 @@ def _limit(bench: Bench, o: Outcome, limit: Fairness) -> FairnessResult:
         difference=difference,
         limit=limit.max_difference,
         ok=difference <= limit.max_difference or bool(limit.exception),
+        measured=len(large) > 1,
         exception=limit.exception,
         groups=groups,
     )

@@ -116,8 +116,9 @@ def _decided(facts: Everything, verdict: Verdict) -> Summary:
         total = count(len(verdict.conditions), "condition")
         lines.append(f"{len(failed)} of {total} not met: {listed(failed)}")
     elif verdict.conditions:
-        names = ", ".join(clean(c.name, 40) for c in verdict.conditions)
-        lines.append(f"Every condition is met: {names}.")
+        names = [clean(c.name, 40) for c in verdict.conditions if c.measured]
+        every = "Every condition" if len(names) == len(verdict.conditions) else "What can be told"
+        lines.append(f"{every} is met: {', '.join(names)}.")
     if verdict.decision == "promote" and c and c.method.startswith("identical"):
         title = "No change: it predicts exactly what {} does."
     title = title.format(f"the model in production ({verdict.champion})")

@@ -84,10 +84,12 @@ def _quality(facts: Everything, result: Evaluation) -> Section:
     known = {"dummy": "guessing without looking", "simple": "a simple model"}
     scale = [f"{known.get(k, k)} {w.number(v)}" for k, v in sorted(result.baselines.items())]
     text += [f"{w.label(result.primary.name)}, for scale: {', '.join(scale)}."] if scale else []
-    conditions: list[Row] = [
-        ("good" if c.ok else "bad", (c.name, "met" if c.ok else "not met", c.message))
-        for c in sorted(verdict.conditions if verdict else (), key=lambda c: c.ok)
-    ]
+    conditions: list[Row] = []
+    for condition in sorted(verdict.conditions if verdict else (), key=lambda c: c.ok):
+        tone, said = ("good", "met") if condition.ok else ("bad", "not met")
+        if not condition.measured:
+            tone, said = "", "too few rows"
+        conditions.append((tone, (condition.name, said, condition.message)))
     title = "Against the model in production" if against else "How good it is"
     metrics = Table("Metrics", columns, "l" + "r" * (len(columns) - 1), rows)
     met = Table("Conditions", ("Condition", "Result", "What was found"), "lll", conditions)
@@ -173,11 +175,13 @@ def _fairness(result: Evaluation, spec: ModelSpec) -> Section:
     for f in sorted(result.fairness, key=lambda f: f.ok):
         tone: Tone = "good" if f.ok else "bad"
         said = "holds" if f.ok else "breached"
+        if not f.measured:
+            tone, said = "", "too few rows"
         if f.exception and f.difference > f.limit:
             tone, said = "unsure", f"accepted: {f.exception}"
         values = [w.number(g.value) if g.rows >= least else "(too few rows)" for g in f.groups]
         groups = ", ".join(f"{g.name} {v}" for g, v in zip(f.groups, values, strict=True))
-        gap = (w.number(f.difference), w.number(f.limit))
+        gap = (w.number(f.difference if f.measured else None), w.number(f.limit))
         rows.append((tone, (f"{w.label(f.metric)} by {f.column}", *gap, said, groups)))
     columns = ("Between groups", "Largest gap", "Allowed", "Result", "Groups")
     return Section("fairness", "Fairness", (), (Table("Gaps", columns, "lrrll", rows),))

@@ -201,6 +201,8 @@ def _advice(
         )
     if not spec["checks"]["better_than"]:
         yield "So few rows hardly tell a model from a guess: gather more before you rely on it."
+    if "id" not in data and spec["split"]["by"] == "random":
+        yield "Rows have no id, so other columns split them anew: set data.id if you can."
     if "time" in data:
         yield (
             f"Rows have a date (`{data['time']}`). If the model will predict later rows than it "

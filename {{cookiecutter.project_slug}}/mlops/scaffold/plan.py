@@ -126,7 +126,7 @@ def best_seed(spec: dict[str, Any], rows: Rows) -> int:
     scores = {}
     for seed in range(_SEEDS):
         seeded = parse(ModelSpec, {**spec, "split": {**spec["split"], "seed": seed}}, "")
-        test = in_test(seeded, rows)
+        test = in_test(seeded, rows.frame, rows.hashes)
         train, held = (min(target[side].nunique(), classes) for side in (~test, test))
         scores[seed] = (train, held, target[test].count() >= 0.15 * target.count())
         if scores[seed] == (classes, classes, True):

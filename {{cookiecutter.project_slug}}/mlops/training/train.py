@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.data.columns import positive_label
-from mlops.data.dataset import Dataset
+from mlops.data.dataset import Dataset, split_by
 from mlops.errors import UsageError
 from mlops.files import cannot, sha256, sha256_file, write_bytes
 from mlops.project import Project
@@ -77,6 +77,7 @@ def fit(
         params=spec.train.params,
         seed=spec.train.seed,
         split=spec.split,
+        split_by=split_by(spec),
         rows=len(target),
         snapshot=snapshot,
         code=project.code_digest(name, spec),
