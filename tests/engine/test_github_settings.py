@@ -114,7 +114,7 @@ def test_everything_is_made_once(desk: Desk) -> None:
     assert state.labels["model-alarm"]["color"] == "d73a4a"
     production = state.environments["production"]
     assert [rule["id"] for rule in production["reviewers"]] == [desk.hub.view.user("ana")["id"]]
-    assert production["prevent_self_review"] is True
+    assert production["prevent_self_review"] is False  # else a sole approver could not act
     assert [policy["name"] for policy in production["policies"]] == ["main"]
     desk.written()
     assert desk.said("plan", code=0) == desk.said("apply", code=0) == {}
@@ -196,7 +196,7 @@ DRIFT: dict[str, tuple[Callable[[Any], object], str]] = {
         "reviewers of production",
     ),
     "own review": (
-        lambda s: s.environments["production"].update(prevent_self_review=False),
+        lambda s: s.environments["production"].update(prevent_self_review=True),
         "reviewers of production",
     ),
     "variable": (lambda s: s.variables["SCHEDULES"].update(value="on"), "variable SCHEDULES"),
