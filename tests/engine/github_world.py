@@ -248,6 +248,6 @@ def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
         monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
         monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
-        for name in ("GITHUB_ACTIONS", "GITHUB_EVENT_PATH", "GITHUB_OUTPUT"):
-            monkeypatch.delenv(name, raising=False)
+        for name in ("ACTIONS", "EVENT_PATH", "EVENT_NAME", "OUTPUT", "TRIGGERING_ACTOR"):
+            monkeypatch.delenv(f"GITHUB_{name}", raising=False)
         yield world

@@ -39,6 +39,8 @@ class Context:
     ----------
     actor : str
         GitHub handle (`@name`) in a workflow, git's user elsewhere.
+    decider : str
+        Who decides: the actor, but of a run that is run again whoever started that.
     now : callable
         Returns the present time with zone.
     pull_request : int, optional
@@ -46,6 +48,7 @@ class Context:
     """
 
     actor: str
+    decider: str
     now: Callable[[], datetime] = utc_now
     pull_request: int | None = None
     run_url: str | None = None
@@ -56,8 +59,11 @@ class Context:
         env = os.environ
         pull = re.fullmatch(r"refs/pull/(\d+)/\w+", env.get("GITHUB_REF", ""))
         parts = [env.get(f"GITHUB_{key}", "") for key in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+        actor = f"@{env['GITHUB_ACTOR']}" if env.get("GITHUB_ACTOR") else git_user(root)
+        again = env.get("GITHUB_TRIGGERING_ACTOR")
         return cls(
-            actor=f"@{env['GITHUB_ACTOR']}" if env.get("GITHUB_ACTOR") else git_user(root),
+            actor=actor,
+            decider=f"@{again}" if again else actor,
             pull_request=int(pull[1]) if pull else None,
             run_url=f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else None,
         )
