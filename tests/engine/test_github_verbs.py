@@ -125,6 +125,20 @@ def test_who_runs_a_workflow_again_decides_in_their_own_name(
     assert "Actor: @ben\nApprover: @ben" in tag(job.project, "churn#production#2")
 
 
+def test_what_the_calendar_registers_is_nobodys_and_whoever_wrote_the_calendar_may_approve_it(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as calendar:
+        calendar.setenv("GITHUB_EVENT_NAME", "schedule")
+        calendar.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
+        for verb in (("run", "churn"), ("register",), ("promote", "churn@latest", "staging")):
+            job(*verb)
+    for name in ("churn@v1.0.0", "churn#staging#1"):
+        assert "Actor: @github-actions[bot]" in tag(job.project, name)
+    job("promote", "churn@staging", "production")
+    assert "Approver: @ana" in tag(job.project, "churn#production#2")
+
+
 def test_nothing_to_register(job: Job) -> None:
     assert "nothing to register" in job("register")
     assert job.read("output") == "models=[]\nattest=\n"

@@ -38,7 +38,8 @@ class Context:
     Parameters
     ----------
     actor : str
-        GitHub handle (`@name`) in a workflow, git's user elsewhere.
+        GitHub handle (`@name`) in a workflow, git's user elsewhere. A calendar is nobody's act,
+        though GitHub names whoever wrote it: they may approve what it trains.
     decider : str
         Who decides: the actor, but of a run that is run again whoever started that.
     now : callable
@@ -61,6 +62,8 @@ class Context:
         parts = [env.get(f"GITHUB_{key}", "") for key in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
         actor = f"@{env['GITHUB_ACTOR']}" if env.get("GITHUB_ACTOR") else git_user(root)
         again = env.get("GITHUB_TRIGGERING_ACTOR")
+        if env.get("GITHUB_EVENT_NAME") == "schedule":
+            actor, again = "@github-actions[bot]", None
         return cls(
             actor=actor,
             decider=f"@{again}" if again else actor,
