@@ -141,6 +141,13 @@ def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
     assert [step["uses"].split("@")[0] for step in deploy["steps"]] == ["actions/deploy-pages"]
 
 
+def test_a_run_that_waits_for_a_person_or_was_cancelled_gets_no_comment() -> None:
+    condition = JOBS["comment.yml:comment"]["if"]
+    of_the_run = r"contains\(fromJSON\('(.+)'\), github\.event\.workflow_run\.conclusion\)"
+    (answered,) = re.findall(rf"&& {of_the_run}$", condition)
+    assert json.loads(answered) == ["success", "failure", "timed_out"]  # not: action_required
+
+
 @jobs
 def test_credentials_stay_only_where_something_is_pushed(job: dict[str, Any]) -> None:
     for step in steps(job):
