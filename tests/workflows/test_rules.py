@@ -177,6 +177,7 @@ def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
     for name in ("release", "promote"):
         waits = {"group": name, "cancel-in-progress": False, "queue": "max"}
         assert WORKFLOWS[f"{name}.yml"]["concurrency"] == waits
+    assert WORKFLOWS["comment.yml"]["concurrency"]["queue"] == "max"  # each run has a record
 
 
 def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> None:
