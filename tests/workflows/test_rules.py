@@ -114,6 +114,13 @@ def test_an_action_is_pinned_and_takes_what_it_is_given(step: dict[str, Any]) ->
     assert set(re.findall(rf"{re.escape(used)} # (\S+)", text)) == {facts["version"]}
 
 
+def test_every_action_is_kept_up_to_date() -> None:
+    updates = yaml.safe_load((FOLDER / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    (folders,) = [u["directories"] for u in updates if u["package-ecosystem"] == "github-actions"]
+    own = [path.parent.relative_to(GENERATED) for path in FOLDER.glob("actions/*/action.yml")]
+    assert folders == ["/", *(f"/{folder.as_posix()}" for folder in own)]
+
+
 @workflows
 def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
     events = on(workflow)
