@@ -303,6 +303,24 @@ def test_a_private_repository_of_the_free_plan_hears_what_holds_instead(tmp_path
         assert desk.hub.state.immutable_releases and desk.hub.state.labels
 
 
+def test_environments_of_the_free_plan_may_only_not_be_found(tmp_path: Path) -> None:
+    """GitHub need not say that it is the plan."""
+    with desk_of(tmp_path, private=True) as desk:
+        desk.hub.faults.add("GET", "*/environments", 404, times=99)
+        desk.hub.faults.add("PUT", "*/environments/*", 404, times=99)
+        for verb in ("apply", "plan"):
+            rows = desk.said(verb, code=0)
+            names = [f"environment {name}" for name in ("staging", "production", "upkeep")]
+            results = [rows[what][0] for what in (*names, "reviewers of production")]
+            assert results == ["not in this plan"] * 4
+            assert "keep no secret in it" in rows["environment upkeep"][1]
+
+        desk.token({**NAMED, "administration": "read"})  # that is not the plan, and is said
+        desk.hub.faults.clear()
+        result, said = desk.said("apply", code=3)["environment upkeep"]
+        assert result == "refused" and "administration" in said
+
+
 def test_a_private_repository_of_a_team_lacks_reviewers_alone(tmp_path: Path) -> None:
     with desk_of(tmp_path, private=True, plan="team") as desk:
         rows = desk.said("apply", code=0)
