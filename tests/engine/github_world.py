@@ -40,6 +40,7 @@ class GitHub:
         # after how many bytes the next answers break off.
         self.asked: list[tuple[str | None, str | None]] = []
         self.ranges, self.breaks = True, list[int]()
+        self.lag, self._unlisted = 0, dict[int, int]()  # lists that a new release is not in yet
         self.spared = 0  # requests that no fault meets any more
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
         self._last = 100
@@ -78,9 +79,10 @@ class GitHub:
         parts = path.split("/")
         match method, parts:
             case "GET", ["releases"]:
-                return [self._release(r) for r in self.releases.values()]
+                return [self._release(r) for r in self.releases.values() if self._listed(r["id"])]
             case "POST", ["releases"]:
                 made = self.new(self.releases, "releases", **given)
+                self._unlisted[made["id"]] = self.lag
                 place = made["url"].replace("/api/v3/", "/api/uploads/")
                 made["upload_url"] = f"{place}/assets{{?name,label}}"
                 return self._release(made)
@@ -134,6 +136,10 @@ class GitHub:
             case "GET", ["actions", "runs", _, "approvals"]:
                 return self.approvals
         return None
+
+    def _listed(self, release: int) -> bool:
+        self._unlisted[release] -= 1
+        return self._unlisted[release] < 0
 
     def _assets(self, release: int) -> list[Thing]:
         return [self._shown(a) for a in self.assets.values() if a["of"] == release]
@@ -242,6 +248,6 @@ def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
         monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
         monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
-        for name in ("GITHUB_ACTIONS", "GITHUB_EVENT_PATH", "GITHUB_OUTPUT"):
-            monkeypatch.delenv(name, raising=False)
+        for name in ("ACTIONS", "EVENT_PATH", "EVENT_NAME", "OUTPUT", "TRIGGERING_ACTOR"):
+            monkeypatch.delenv(f"GITHUB_{name}", raising=False)
         yield world

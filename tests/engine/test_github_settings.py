@@ -114,7 +114,7 @@ def test_everything_is_made_once(desk: Desk) -> None:
     assert state.labels["model-alarm"]["color"] == "d73a4a"
     production = state.environments["production"]
     assert [rule["id"] for rule in production["reviewers"]] == [desk.hub.view.user("ana")["id"]]
-    assert production["prevent_self_review"] is True
+    assert production["prevent_self_review"] is False  # else a sole approver could not act
     assert [policy["name"] for policy in production["policies"]] == ["main"]
     desk.written()
     assert desk.said("plan", code=0) == desk.said("apply", code=0) == {}
@@ -196,7 +196,7 @@ DRIFT: dict[str, tuple[Callable[[Any], object], str]] = {
         "reviewers of production",
     ),
     "own review": (
-        lambda s: s.environments["production"].update(prevent_self_review=False),
+        lambda s: s.environments["production"].update(prevent_self_review=True),
         "reviewers of production",
     ),
     "variable": (lambda s: s.variables["SCHEDULES"].update(value="on"), "variable SCHEDULES"),
@@ -301,6 +301,24 @@ def test_a_private_repository_of_the_free_plan_hears_what_holds_instead(tmp_path
             assert "delivers nothing that its gate refuses" in missing["ruleset main"]
             assert "keep no secret in it" in missing["environment upkeep"]
         assert desk.hub.state.immutable_releases and desk.hub.state.labels
+
+
+def test_environments_of_the_free_plan_may_only_not_be_found(tmp_path: Path) -> None:
+    """GitHub need not say that it is the plan."""
+    with desk_of(tmp_path, private=True) as desk:
+        desk.hub.faults.add("GET", "*/environments", 404, times=99)
+        desk.hub.faults.add("PUT", "*/environments/*", 404, times=99)
+        for verb in ("apply", "plan"):
+            rows = desk.said(verb, code=0)
+            names = [f"environment {name}" for name in ("staging", "production", "upkeep")]
+            results = [rows[what][0] for what in (*names, "reviewers of production")]
+            assert results == ["not in this plan"] * 4
+            assert "keep no secret in it" in rows["environment upkeep"][1]
+
+        desk.token({**NAMED, "administration": "read"})  # that is not the plan, and is said
+        desk.hub.faults.clear()
+        result, said = desk.said("apply", code=3)["environment upkeep"]
+        assert result == "refused" and "administration" in said
 
 
 def test_a_private_repository_of_a_team_lacks_reviewers_alone(tmp_path: Path) -> None:

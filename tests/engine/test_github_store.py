@@ -95,6 +95,51 @@ def test_what_is_there_is_not_uploaded_again(github: GitHub, tmp_path: Path) -> 
     assert sum(line.startswith("POST releases/") for line in github.requests) == 2
 
 
+def test_a_draft_is_used_before_github_lists_it(github: GitHub, tmp_path: Path) -> None:
+    github.lag = 99
+    store = GitHubStore(repository())
+    for _ in range(2):
+        store.draft(MODEL, DIGEST)
+    for asset in ("a", "b"):
+        put(store, tmp_path, asset, b"a")
+    assert github.requests.count("GET releases") == 1, "once, before it was made"
+    store.publish(MODEL, DIGEST, "v1.0.0")
+    (release,) = github.releases.values()
+    assert (release["tag_name"], release["draft"]) == (f"{MODEL}@v1.0.0", False)
+    store.draft(MODEL, "cd" * 32)
+    store.discard(MODEL, "cd" * 32)
+    assert list(github.releases.values()) == [release]
+
+
+def test_a_draft_of_another_process_is_looked_for_again(github: GitHub, tmp_path: Path) -> None:
+    github.lag = 2
+    GitHubStore(repository()).draft(MODEL, DIGEST)
+    put(GitHubStore(repository()), tmp_path, "a", b"a")
+    assert [asset["name"] for asset in github.assets.values()] == ["a"]
+    github.requests.clear()
+    with pytest.raises(Refused, match="does not hold this file"):
+        GitHubStore(repository()).publish(MODEL, "cd" * 32, "v1.0.0")
+    assert github.requests.count("GET releases") == 4
+
+
+def test_the_twin_of_a_draft_goes_and_what_is_published_stays(
+    github: GitHub, tmp_path: Path
+) -> None:
+    """The answer to a creation gets lost, and the list does not show yet that there is one."""
+    github.lag = 2
+    github.fail("POST releases", "lost", obeyed=True)
+    store = GitHubStore(repository())
+    store.draft(MODEL, DIGEST)
+    put(store, tmp_path, "a", b"a")
+    github.fail("PATCH releases/[0-9]+", "lost", obeyed=True)
+    store.publish(MODEL, DIGEST, "v1.0.0")
+    assert sorted(r["draft"] for r in github.releases.values()) == [False, True]
+    GitHubStore(repository()).list(MODEL)
+    GitHubStore(repository()).publish(MODEL, DIGEST, "v1.0.0")  # as the next register does
+    assert [r["tag_name"] for r in github.releases.values()] == [f"{MODEL}@v1.0.0"]
+    assert get(GitHubStore(repository()), "v1.0.0", "a") == b"a"
+
+
 def test_what_is_too_large_for_github_is_not_sent(
     github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,10 @@ def job_fixture(
     return Job(project, folder)
 
 
+def tag(project: Project, name: str) -> str:
+    return git(project.root, "tag", "-l", "--format=%(contents)", name)
+
+
 def stages(project: Project) -> list[str]:
     return [tag for tag in git(project.root, "tag").split("\n") if "#" in tag]
 
@@ -98,6 +102,41 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
     message = git(job.project.root, "tag", "-l", "--format=%(contents)", "churn#production#2")
     assert "Actor: @ana" in message and "Approver: @ben" in message
     assert json.loads(job("plan", "--json"))["live"] == ["churn"]
+
+
+def test_who_runs_a_workflow_again_decides_in_their_own_name(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GITHUB_ACTOR stays whoever started the first attempt."""
+    monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "mallory")
+    for verb in (("run", "churn"), ("register",), ("promote", "churn@latest", "staging")):
+        job(*verb)
+    assert "Actor: @ana" in tag(job.project, "churn@v1.0.0")  # the model is still hers
+    assert "Actor: @mallory" in tag(job.project, "churn#staging#1")
+
+    monkeypatch.setenv("GITHUB_ACTOR", "ben")
+    production = ("promote", "churn@staging", "production")
+    assert "this person may not approve for production" in job(*production, code=1)
+    monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
+    assert "nobody approves a version that they registered" in job(*production, code=1)
+    monkeypatch.setenv("GITHUB_ACTOR", "mallory")
+    monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "ben")
+    job(*production)
+    assert "Actor: @ben\nApprover: @ben" in tag(job.project, "churn#production#2")
+
+
+def test_what_the_calendar_registers_is_nobodys_and_whoever_wrote_the_calendar_may_approve_it(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as calendar:
+        calendar.setenv("GITHUB_EVENT_NAME", "schedule")
+        calendar.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
+        for verb in (("run", "churn"), ("register",), ("promote", "churn@latest", "staging")):
+            job(*verb)
+    for name in ("churn@v1.0.0", "churn#staging#1"):
+        assert "Actor: @github-actions[bot]" in tag(job.project, name)
+    job("promote", "churn@staging", "production")
+    assert "Approver: @ana" in tag(job.project, "churn#production#2")
 
 
 def test_nothing_to_register(job: Job) -> None:

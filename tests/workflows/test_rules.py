@@ -114,6 +114,13 @@ def test_an_action_is_pinned_and_takes_what_it_is_given(step: dict[str, Any]) ->
     assert set(re.findall(rf"{re.escape(used)} # (\S+)", text)) == {facts["version"]}
 
 
+def test_every_action_is_kept_up_to_date() -> None:
+    updates = yaml.safe_load((FOLDER / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    (folders,) = [u["directories"] for u in updates if u["package-ecosystem"] == "github-actions"]
+    own = [path.parent.relative_to(GENERATED) for path in FOLDER.glob("actions/*/action.yml")]
+    assert folders == ["/", *(f"/{folder.as_posix()}" for folder in own)]
+
+
 @workflows
 def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
     events = on(workflow)
@@ -141,6 +148,13 @@ def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
     assert [step["uses"].split("@")[0] for step in deploy["steps"]] == ["actions/deploy-pages"]
 
 
+def test_a_run_that_waits_for_a_person_or_was_cancelled_gets_no_comment() -> None:
+    condition = JOBS["comment.yml:comment"]["if"]
+    of_the_run = r"contains\(fromJSON\('(.+)'\), github\.event\.workflow_run\.conclusion\)"
+    (answered,) = re.findall(rf"&& {of_the_run}$", condition)
+    assert json.loads(answered) == ["success", "failure", "timed_out"]  # not: action_required
+
+
 @jobs
 def test_credentials_stay_only_where_something_is_pushed(job: dict[str, Any]) -> None:
     for step in steps(job):
@@ -166,9 +180,11 @@ def test_runs_of_one_kind_do_not_meet(workflow: dict[Any, Any]) -> None:
 
 def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
     assert WORKFLOWS["pull-request.yml"]["concurrency"]["cancel-in-progress"] is True
-    for file in ("release.yml", "promote.yml"):
-        waits = {"group": "release", "cancel-in-progress": False, "queue": "max"}
-        assert WORKFLOWS[file]["concurrency"] == waits
+    # Each in a group of its own: a release that waits for its reviewer holds up no rollback.
+    for name in ("release", "promote"):
+        waits = {"group": name, "cancel-in-progress": False, "queue": "max"}
+        assert WORKFLOWS[f"{name}.yml"]["concurrency"] == waits
+    assert WORKFLOWS["comment.yml"]["concurrency"]["queue"] == "max"  # each run has a record
 
 
 def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> None:

@@ -38,7 +38,10 @@ class Context:
     Parameters
     ----------
     actor : str
-        GitHub handle (`@name`) in a workflow, git's user elsewhere.
+        GitHub handle (`@name`) in a workflow, git's user elsewhere. A calendar is nobody's act,
+        though GitHub names whoever wrote it: they may approve what it trains.
+    decider : str
+        Who decides: the actor, but of a run that is run again whoever started that.
     now : callable
         Returns the present time with zone.
     pull_request : int, optional
@@ -46,6 +49,7 @@ class Context:
     """
 
     actor: str
+    decider: str
     now: Callable[[], datetime] = utc_now
     pull_request: int | None = None
     run_url: str | None = None
@@ -56,8 +60,13 @@ class Context:
         env = os.environ
         pull = re.fullmatch(r"refs/pull/(\d+)/\w+", env.get("GITHUB_REF", ""))
         parts = [env.get(f"GITHUB_{key}", "") for key in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+        actor = f"@{env['GITHUB_ACTOR']}" if env.get("GITHUB_ACTOR") else git_user(root)
+        again = env.get("GITHUB_TRIGGERING_ACTOR")
+        if env.get("GITHUB_EVENT_NAME") == "schedule":
+            actor, again = "@github-actions[bot]", None
         return cls(
-            actor=f"@{env['GITHUB_ACTOR']}" if env.get("GITHUB_ACTOR") else git_user(root),
+            actor=actor,
+            decider=f"@{again}" if again else actor,
             pull_request=int(pull[1]) if pull else None,
             run_url=f"{parts[0]}/{parts[1]}/actions/runs/{parts[2]}" if all(parts) else None,
         )

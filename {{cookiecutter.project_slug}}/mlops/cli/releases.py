@@ -231,9 +231,10 @@ def _act(
     """Return the project, and who does something to its registry, why, when and in which run."""
     from mlops.cli.context import Context
 
-    project, who, now = here(actor)
+    project, _, now = here()
+    context = Context.here(project.root)
+    who, run = actor or context.decider, context.run_url
     approver = approver or (_reviewer(project, stage) if stage else None)
-    run = Context.here(project.root).run_url
     return project, {"actor": who, "reason": reason, "now": now, "approver": approver, "run": run}
 
 

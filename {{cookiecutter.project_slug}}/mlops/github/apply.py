@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 MOST_REVIEWERS = 6  # of an environment, says GitHub
 _PLAN = re.compile(r"\bupgrade\b|billing plan|current plan", re.IGNORECASE)
+_RIGHT = "Resource not accessible"  # by this token
 
 
 class Denied(WorldError):
-    """GitHub said no: with which status, and whether for lack of a plan."""
+    """GitHub said no: with which status, and whether for lack of a plan or of the token's right."""
 
     def __init__(self, status: int, said: str) -> None:
         self.status, self.lacks_plan = status, bool(_PLAN.search(said))
+        self.lacks_right = said.startswith(_RIGHT)
         super().__init__(f"GitHub answered {status}: {said}")
 
 
@@ -101,8 +103,8 @@ def read(
         return {rule["name"]: one(f"/rulesets/{rule['id']}") for rule in mine}
 
     looks: dict[str, Callable[[], Any]] = {
+        "rulesets": rulesets,  # first: its answer says it where the plan lacks something
         "environments": environments,
-        "rulesets": rulesets,
         "labels": lambda: rows("/labels"),
         "variables": lambda: rows("/actions/variables", "variables"),
         "pages": lambda: one("/pages"),
@@ -121,7 +123,8 @@ def read(
         try:
             found[name] = look()
         except Denied as no:
-            if no.lacks_plan:
+            none = name == "environments" and no.status == 404 and found["plan"] == "free"
+            if no.lacks_plan or none:
                 found |= {"plan": "free", name: {}}
             else:
                 unseen.append(Outcome(name.replace("_", " "), "not seen", str(no)))
@@ -147,7 +150,9 @@ def _mend(repository: Repository, one: Difference) -> Outcome:
         for call in one.calls:
             send(repository, call)
     except Denied as no:
-        if no.lacks_plan:
+        # Environments are only said not to be found where the plan lacks them.
+        lacking = one.lacking and no.status in (403, 404, 422) and not no.lacks_right
+        if no.lacks_plan or lacking:
             return Outcome(one.what, "not in this plan", one.instead or str(no))
         return Outcome(one.what, "refused", str(no))
     return Outcome(one.what, "done")

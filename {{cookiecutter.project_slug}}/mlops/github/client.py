@@ -133,15 +133,19 @@ def ask(what: str, action: Callable[[], Answer]) -> Answer:
     raise AssertionError("the last attempt returns or raises")
 
 
+def pause(attempt: int) -> float:
+    """Return how many seconds to wait after an attempt."""
+    return float(os.environ.get("MLOPS_RETRY_SECONDS") or 1) * 2.0 ** (attempt - 1)
+
+
 def _wait(status: int, headers: dict[str, str], attempt: int) -> float | None:
     """Return how many seconds to wait before another attempt; None where it would be in vain."""
-    pause = float(os.environ.get("MLOPS_RETRY_SECONDS") or 1) * 2.0 ** (attempt - 1)
     if status in (403, 429):
         if "retry-after" in headers:
             return float(headers["retry-after"])
         if headers.get("x-ratelimit-remaining") == "0":
-            return max(float(headers.get("x-ratelimit-reset", 0)) - time.time() + 1, pause)
-    return pause if status in (0, 429) or status >= 500 else None
+            return max(float(headers.get("x-ratelimit-reset", 0)) - time.time() + 1, pause(attempt))
+    return pause(attempt) if status in (0, 429) or status >= 500 else None
 
 
 def approved_by(repository: Repository, environment: str) -> str | None:

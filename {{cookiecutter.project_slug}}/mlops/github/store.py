@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import builtins
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import Refused, WorldError
 from mlops.files import sha256_file
-from mlops.github.client import ATTEMPTS, TIMEOUT, ask
+from mlops.github.client import ATTEMPTS, TIMEOUT, ask, pause
 from mlops.registry.store import ReleaseStore
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class GitHubStore(ReleaseStore):
     """A release hangs on the tag of its version, ``MODEL@v1.2.0``.
 
     A draft names a tag that nobody pushes, ``MODEL@draft-DIGEST``; only who may push sees it.
+    GitHub lists a release some time after it was made, so what was made or found is remembered.
     Assets go up and down in pieces, so that memory does not grow with the model.
     """
 
@@ -36,6 +39,7 @@ class GitHubStore(ReleaseStore):
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._held: dict[str, dict[str, GitReleaseAsset]] = {}  # by tag and name
+        self._drafts: dict[str, GitRelease] = {}  # by tag
 
     def __str__(self) -> str:
         return f"the releases of {self._repository.full_name}"
@@ -44,7 +48,12 @@ class GitHubStore(ReleaseStore):
         """Create a draft release."""
         tag = f"{model}@draft-{digest}"
         create = self._repository.create_git_release
-        ask(f"draft {tag}", lambda: self._find(tag) or create(tag, tag, digest, draft=True))
+
+        def act() -> GitRelease:
+            return next(iter(self._find(tag)), None) or create(tag, tag, digest, draft=True)
+
+        if tag not in self._drafts:
+            self._drafts[tag] = ask(f"draft {tag}", act)
 
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
         """Upload a file, unless the draft holds the same bytes under this name already."""
@@ -54,9 +63,7 @@ class GitHubStore(ReleaseStore):
         wanted = ("uploaded", f"sha256:{sha256_file(source)}")
 
         def act() -> GitReleaseAsset:
-            release = next(iter(self._find(tag)), None)
-            if release is None:
-                raise self._missing(tag, asset)
+            release = self._draft(tag, asset)
             for there in release.get_assets():
                 if there.name == asset:
                     if (there.state, there.digest) == wanted:
@@ -72,17 +79,15 @@ class GitHubStore(ReleaseStore):
         tag, draft = f"{model}@{version}", f"{model}@draft-{digest}"
 
         def act() -> None:
-            drafts = self._find(draft)
-            if not drafts and not self._find(tag):
-                raise self._missing(tag, "a draft")
-            for twin in drafts[1:]:  # of a creation whose answer got lost
-                twin.delete_release()
-            for release in drafts[:1]:
-                text = f"Fetch and verify it: `mlops pull {tag}`\n\nManifest: `{digest}`"
-                release.update_release(tag, text, draft=False, tag_name=tag)
+            if there := self._find(tag):  # by an attempt whose answer got lost, or by others
+                self._delete(draft, but=there[0].id)
+                return
+            text = f"Fetch and verify it: `mlops pull {tag}`\n\nManifest: `{digest}`"
+            release = self._draft(draft, "a draft")
+            release.update_release(tag, text, draft=False, tag_name=tag)
 
         ask(f"publish {tag}", act)
-        self._held.pop(draft, None)
+        self._forget(draft)
 
     def discard(self, model: str, digest: str) -> None:
         """Delete the draft."""
@@ -91,13 +96,8 @@ class GitHubStore(ReleaseStore):
     def remove(self, model: str, release: str) -> None:
         """Delete a release; its tag stays."""
         tag = f"{model}@{release}"
-
-        def act() -> None:
-            for found in self._find(tag):
-                found.delete_release()
-
-        ask(f"delete {tag}", act)
-        self._held.pop(tag, None)
+        ask(f"delete {tag}", lambda: self._delete(tag))
+        self._forget(tag)
 
     def read(self, model: str, release: str, asset: str, start: int = 0) -> Iterator[bytes]:
         """Download an asset; where the answer breaks off, ask for the rest."""
@@ -147,6 +147,33 @@ class GitHubStore(ReleaseStore):
         if asset not in self._held[tag]:
             raise self._missing(tag, asset)
         return self._held[tag][asset]
+
+    def _draft(self, tag: str, asset: str) -> GitRelease:
+        """Return a draft; what is not listed may only not be listed yet."""
+        for attempt in range(ATTEMPTS):
+            if tag in self._drafts:
+                break
+            if attempt:
+                time.sleep(pause(attempt))
+            for found in self._find(tag)[:1]:
+                self._drafts[tag] = found
+        if tag not in self._drafts:
+            raise self._missing(tag, asset)
+        return self._drafts[tag]
+
+    def _delete(self, tag: str, but: int = 0) -> None:
+        """Delete the releases of a tag but one; what is gone may still be listed."""
+        from github import UnknownObjectException
+
+        draft = self._drafts.get(tag)
+        for found in [draft] if draft else self._find(tag):
+            with suppress(UnknownObjectException):
+                if found.id != but:
+                    found.delete_release()
+
+    def _forget(self, tag: str) -> None:
+        self._held.pop(tag, None)
+        self._drafts.pop(tag, None)
 
     def _find(self, tag: str) -> builtins.list[GitRelease]:
         """Return the releases of a tag: one or none, or twins where a creation was repeated."""
