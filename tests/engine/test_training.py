@@ -20,6 +20,7 @@ import pytest
 from mlops.data.dataset import Dataset, build
 from mlops.errors import Refused, UsageError
 from mlops.project import Project
+from mlops.results import Snapshot
 from mlops.training import modelfile
 from mlops.training.model import Model
 
@@ -262,6 +263,31 @@ def test_time_split_keeps_equal_times_together(make_project: Callable[..., Proje
     assert dataset is not None
     assert dataset.part("train")["year"].max() < dataset.part("test")["year"].min()
     assert dataset.snapshot.period == ("2000", "2009")
+
+
+def test_rows_whose_label_is_late_take_no_place_in_the_test(
+    make_project: Callable[..., Project],
+) -> None:
+    rows = rows_of(n=900).assign(day=np.arange(900))
+    data = {**spec_of()["data"], "time": "day"}
+    project = make_project(frame=rows, data=data, split={"by": "time", "test": 0.25})
+
+    def snapshot(labelled: int) -> Snapshot:
+        late = rows.assign(churn=rows["churn"].where(rows["day"] < labelled))
+        late.to_csv(project.folder("churn") / "data" / "rows.csv", index=False)
+        dataset, _ = build(project.model("churn"), project.folder("churn"))
+        assert dataset is not None
+        return dataset.snapshot
+
+    for labelled, test in ((900, 225), (690, 172), (599, 150)):
+        found = snapshot(labelled)
+        assert (found.train_rows, found.test_rows) == (labelled - test, test)
+    with pytest.raises(UsageError, match="no row has a target"):
+        snapshot(0)
+    rows["churn"] = np.where(rows["day"] == 2, "yes", "no")
+    with pytest.raises(UsageError, match=r"split\.test") as caught:
+        snapshot(4)
+    assert "split.seed" not in str(caught.value)
 
 
 def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:

@@ -86,6 +86,13 @@ class Split(Strict):
     test: Fraction = Field(default=0.25, description="Share of the rows in the test part.")
     seed: int = 0
 
+    @property
+    def remedy(self) -> str:
+        """What helps where a part has too few rows; by time no seed takes part."""
+        if self.by == "time":
+            return "add rows with a label, or change split.test"
+        return "add rows, or change split.test or split.seed"
+
 
 class Train(Strict):
     """What `build(params)` in estimator.py is given."""

@@ -173,7 +173,7 @@ def unusable(
 ) -> Iterator[Problem]:
     """Yield why nothing can be learnt or tested, the cause before what follows from it."""
     files, name = listed(f.path for f in snapshot.files), str(target.name)
-    move = "add rows, or change split.test or split.seed"
+    move = spec.split.remedy
     values = sorted(target.dropna().unique())
     if not values:
         yield Problem("no row has a target", files, name, do="add labels")
