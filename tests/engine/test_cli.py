@@ -399,6 +399,11 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         ("spend", "finite", "2"),
     ),
     "words among numbers": (rewrite(tenure=["many"] + ["3"] * 599), 1, ("tenure", "many")),
+    "times among numbers": (
+        rewrite(tenure="2024-01-01 10:00:00"),
+        1,
+        ("tenure", "finite number", "600 of 600"),
+    ),
     "two rows": (
         lambda p: rows_of(n=2).assign(churn=["yes", "no"]).to_csv(data_of(p), index=False),
         2,

@@ -24,7 +24,7 @@ from mlops.registry.stages import rollback
 from mlops.serving.log import PredictionLog
 from mlops.serving.run import follow, listen, predict_file
 
-from .conftest import Trained, git, train_in
+from .conftest import Trained, git, rows_of, train_in
 from .serving_world import NOW, release
 
 CODE = """
@@ -176,6 +176,16 @@ def test_a_file_is_predicted_and_logged(trained: Trained, tmp_path: Path) -> Non
     assert set(window.features) == set(trained.spec.features)
     predict_file(trained.project, "churn@v1.0.0", tmp_path / "people.csv", NOW, log=False)
     assert len(log.window(NOW, NOW + timedelta(hours=1)).log) == 40
+
+
+def test_a_time_is_no_number(trained: Trained, tmp_path: Path) -> None:
+    release(trained)
+    rows = rows_of(n=2)
+    rows.assign(tenure="2024-01-01 10:00:00").to_csv(tmp_path / "time.csv", index=False)
+    rows.assign(tenure=pd.to_timedelta([1, 2], unit="s")).to_parquet(tmp_path / "span.parquet")
+    for name in ("time.csv", "span.parquet"):
+        with pytest.raises(UsageError, match=r"tenure: 2 values are no finite number"):
+            predict_file(trained.project, "churn@production", tmp_path / name, NOW)
 
 
 def test_a_file_without_a_feature_is_refused(trained: Trained, tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def as_number(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
     import numpy as np
     import pandas as pd
 
+    if column.dtype.kind in "mM":  # pandas would count the microseconds of a time
+        column = column.astype("string")
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     bad = (numbers.isna() & column.notna()).to_numpy() | np.isinf(numbers.to_numpy())
     return numbers.where(~bad), bad
