@@ -309,6 +309,40 @@ def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:
         build(project.model("churn"), project.folder("churn"))
 
 
+@pytest.mark.parametrize("values", [(0, 1), (False, True)], ids=["numbers", "booleans"])
+def test_labels_are_joined_and_named_as_text_whatever_the_files_are(
+    make_project: Callable[..., Project], values: tuple[object, object]
+) -> None:
+    churn = rows_of()["churn"].map(dict(zip(("no", "yes"), values, strict=True))).astype("object")
+    rows = rows_of().assign(customer=np.arange(600), churn=churn.where(np.arange(600) < 450, None))
+    data = {"source": "data/*", "labels": "labels/*", "id": "customer", "target": "churn"}
+    project = make_project(data={**data, "positive": values[1]})
+    folder = project.folder("churn")
+    (folder / "labels").mkdir()
+    labels = rows[["customer", "churn"]]
+    written = labels.assign(churn=labels["churn"].map(lambda v: str(v).lower(), "ignore"))
+    found = set()
+    for features_in, labels_in, known in (
+        ("csv", "csv", written),
+        ("csv", "parquet", labels),  # some are missing: read as floats, or as objects
+        ("csv", "parquet", labels.head(450)),
+        ("parquet", "csv", written),
+        ("parquet", "parquet", labels),
+    ):
+        for path in [*folder.glob("data/*"), *folder.glob("labels/*")]:
+            path.unlink()
+        for name, frame in (
+            (f"data/rows.{features_in}", rows.drop(columns="churn")),
+            (f"labels/known.{labels_in}", known),
+        ):
+            (frame.to_csv if name.endswith("csv") else frame.to_parquet)(folder / name, index=False)
+        dataset, structure = build(project.model("churn"), folder)
+        assert dataset is not None and all(e.ok for e in structure)
+        assert set(dataset.frame["churn"].dropna()) == {str(v).lower() for v in values}
+        found.add((dataset.snapshot.digest, dataset.snapshot.unlabelled))
+    assert len(found) == 1 and found.pop()[1] == 150
+
+
 def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Trained) -> None:
     from mlops.errors import WorldError
 

@@ -20,16 +20,19 @@ _FALSE = ("false", "f", "no", "n", "0", "0.0")
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Return a column as pandas ``str``; whole numbers without a decimal point, missing as NaN."""
+    """Return a column as pandas ``str``; whole numbers without a decimal point, missing as NaN.
+
+    What becomes of a value depends on no other: files are read one by one, and joined by it.
+    """
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column.dtype):
+    if pd.api.types.infer_dtype(column) == "boolean":
         return column.astype("object").map({True: "true", False: "false"}).astype("str")
+    text = column.astype("string")
     if pd.api.types.is_float_dtype(column.dtype):
-        known = column.dropna()
-        if (known == known.round()).all() and (known.abs() < 2**53).all():
-            column = column.astype("Int64")
-    return column.astype("string").astype("str")
+        whole = column.where((column == column.round()) & (column.abs() < 2**53))
+        text = whole.astype("Int64").astype("string").fillna(text)
+    return text.astype("str")
 
 
 def as_number(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
