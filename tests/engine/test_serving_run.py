@@ -195,4 +195,7 @@ def test_a_file_without_a_feature_is_refused(trained: Trained, tmp_path: Path) -
         predict_file(trained.project, "churn@production", tmp_path / "people.csv", NOW)
     with pytest.raises(UsageError, match="no such file"):
         predict_file(trained.project, "churn@production", tmp_path / "nobody.csv", NOW)
+    (tmp_path / "header.csv").write_text("customer,tenure,spend,plan\n")
+    with pytest.raises(UsageError, match=r"header\.csv: this file has a header and no rows"):
+        predict_file(trained.project, "churn@production", tmp_path / "header.csv", NOW)
     assert not (trained.project.state / "predictions").exists()

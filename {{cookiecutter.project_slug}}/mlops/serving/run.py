@@ -164,6 +164,8 @@ def predict_file(
         raise UsageError("there is no such file", file=str(path))
     data = spec.data
     frame, _ = read_table(path, str(path), (*kinds, *own), text, data.delimiter, data.encoding)
+    if not len(frame):
+        raise UsageError("this file has a header and no rows", file=str(path), do="add rows")
     answers = model.predict(frame)
     ids = [new_id(now) for _ in range(len(frame))]
     if log:
