@@ -178,6 +178,16 @@ def test_a_file_is_predicted_and_logged(trained: Trained, tmp_path: Path) -> Non
     assert len(log.window(NOW, NOW + timedelta(hours=1)).log) == 40
 
 
+def test_a_row_without_an_id_gets_that_of_its_prediction(trained: Trained, tmp_path: Path) -> None:
+    release(trained)
+    rows_of(n=3).assign(customer=[7, None, 9]).to_csv(tmp_path / "people.csv", index=False)
+    answers, _ = predict_file(trained.project, "churn@production", tmp_path / "people.csv", NOW)
+    first, second, third = answers["id"]
+    window = PredictionLog(trained.project.state, "churn").window(NOW, NOW + timedelta(hours=1))
+    assert (float(first), second, float(third)) == (7, window.log["id"][1], 9)
+    assert window.log["row_id"].isna().tolist() == [False, True, False]
+
+
 def test_a_time_is_no_number(trained: Trained, tmp_path: Path) -> None:
     release(trained)
     rows = rows_of(n=2)

@@ -172,7 +172,7 @@ def predict_file(
         outputs = answers.assign(row_id=frame[key]) if key in frame else answers
         out = PredictionLog(project.state, name, spec.sensitive)
         out.write(frame[list(kinds)], outputs, ids, version, now)
-    answers.insert(0, "id", frame.get(key, ids))
+    answers.insert(0, "id", frame[key].where(frame[key].notna(), ids) if key in frame else ids)
     return answers, version
 
 
