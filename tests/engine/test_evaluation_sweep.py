@@ -101,7 +101,10 @@ def test_combinations() -> None:
     assert combinations(["x=null,[1"], 9) == [{"x": None}, {"x": "[1"}]
 
 
-@pytest.mark.parametrize("options", [["C"], ["C="], ["=1"], ["C=1", "C=2"], ["C=1,2,3,4,5"]])
+@pytest.mark.parametrize(
+    "options",
+    [["C"], ["C="], ["=1"], ["C=1", "C=2"], ["C=1,2,3,4,5"], ["C=1,-Infinity"], ["C=1e999"]],
+)
 def test_what_cannot_be_tried_is_refused_before_anything_runs(
     make_project: Make, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:

@@ -356,6 +356,19 @@ def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Traine
         Dataset.load(folder, trained.spec)
 
 
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_mean_beyond_all_numbers_is_left_out(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    project = make_project(frame=rows_of().assign(spend=1e308))
+    dataset, _ = build(project.model("churn"), project.folder("churn"))
+    assert dataset is not None
+    dataset.save(tmp_path)
+    (spend,) = (c for c in dataset.snapshot.columns if c.name == "spend")
+    assert (spend.low, spend.mean) == (1e308, None)
+    assert Dataset.load(tmp_path, dataset.spec).snapshot == dataset.snapshot
+
+
 def test_a_user_error_names_file_and_line(make_project: Callable[..., Project]) -> None:
     project = make_project()
     path = project.folder("churn") / "features.py"

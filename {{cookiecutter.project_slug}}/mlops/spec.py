@@ -7,15 +7,26 @@ A mistake is reported with file, key, what was found and what is allowed, all mi
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 from mlops.errors import Problem, UsageError, did_you_mean, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["number", "category", "boolean", "date"]
-Scalar = bool | int | float | str | None
+
+
+def _finite(value: object) -> object:
+    """Refuse what JSON cannot hold, before each type of the union has its own complaint."""
+    if isinstance(value, float) and not isfinite(value):
+        raise PydanticKnownError("finite_number")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_finite)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 # name -> (tasks, is a higher value better). The one list of metrics; evaluation computes them.
@@ -40,7 +51,7 @@ METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
 class Strict(BaseModel):
     """Frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Data(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +95,8 @@ def predict(
         text = f"{len(answers):,} rows predicted by {version}: {out}"
     else:
         text = answers.head(20).to_string(index=False)
-    rows = records(answers) if out is None else []
+    finite = answers.replace([math.inf, -math.inf], math.nan)  # JSON has no other
+    rows = records(finite) if out is None else []
     emit({"version": version, "rows": len(answers), "predictions": rows}, text, as_json)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import Problem, UsageError, did_you_mean, listed
@@ -166,6 +167,7 @@ def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSum
     facts: dict[str, Any] = {}
     if kind == "number" and missing < len(column):
         facts = {"low": column.min(), "mean": column.mean(), "high": column.max()}
+        facts = {name: value for name, value in facts.items() if isfinite(value)}  # a mean may not
     if kind == "text" and not sensitive and unique <= 50:
         top = column.value_counts().head(10)
         facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}

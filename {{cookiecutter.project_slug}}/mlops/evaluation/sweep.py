@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from mlops.data.dataset import Dataset
@@ -44,6 +45,9 @@ def _scalar(text: str) -> Scalar:
         value = json.loads(text)
     except ValueError:
         return text
+    if isinstance(value, float) and not isfinite(value):
+        what, allowed = "not a parameter to try", "a finite number, or text"
+        raise UsageError(what, key="-p", found=text, allowed=allowed)
     return text if isinstance(value, dict | list) else value
 
 
