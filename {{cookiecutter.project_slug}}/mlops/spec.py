@@ -6,7 +6,7 @@ A mistake is reported with file, key, what was found and what is allowed, all mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Annotated, Literal, Self
 
@@ -46,6 +46,12 @@ METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
     "r2": (("regression",), True),
     "value": (("binary",), True),
 }
+
+
+def outputs(task: Task, classes: Iterable[str] = ()) -> set[str]:
+    """Return how the columns of a model's answers are named; no column of the data may be."""
+    chances = {"binary": ["score"], "multiclass": [f"p_{c}" for c in classes], "regression": []}
+    return {"prediction", *chances[task]}
 
 
 class Strict(BaseModel):
@@ -267,6 +273,10 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
                 found=str(column),
                 do=f"remove `{column}` from features",
             )
+    for column in sorted(outputs(spec.task) & {*spec.features, data.target} - {*spec.sensitive}):
+        key = "data.target" if column == data.target else "features"
+        what, do = "this column is named like an answer of the model", "rename the column"
+        yield Problem(what, key=key, found=column, do=do)
     needs = (
         (spec.task == "binary", data.positive, "data.positive", "a binary model"),
         ("value" in (metrics.primary, *metrics.others), metrics.value, "metrics.value", "`value`"),
