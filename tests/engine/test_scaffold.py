@@ -337,7 +337,9 @@ def test_a_column_named_like_an_answer_is_left_out_and_said(
     model.write_text(text)
     with pytest.raises(UsageError, match="features: this column is named like an answer"):
         project.model("y")
-    with pytest.raises(UsageError, match=r"t\.csv: prediction: the target is named like an answer"):
+    with pytest.raises(
+        UsageError, match=r"t\.csv: data.target: this column is named like an answer"
+    ):
         infer(saved(table(prediction=target), tmp_path / "t.csv"), "prediction")
 
 

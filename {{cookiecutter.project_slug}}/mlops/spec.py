@@ -106,9 +106,8 @@ class Split(Strict):
     @property
     def remedy(self) -> str:
         """What helps where a part has too few rows; by time no seed takes part."""
-        if self.by == "time":
-            return "add rows with a label, or change split.test"
-        return "add rows, or change split.test or split.seed"
+        seed = "" if self.by == "time" else " or split.seed"
+        return f"add rows with a label, or change split.test{seed}"
 
 
 class Train(Strict):

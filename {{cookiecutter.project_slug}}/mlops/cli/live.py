@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -95,8 +94,8 @@ def predict(
         text = f"{len(answers):,} rows predicted by {version}: {out}"
     else:
         text = answers.head(20).to_string(index=False)
-    finite = answers.replace([math.inf, -math.inf], math.nan)  # JSON has no other
-    rows = records(finite) if out is None else []
+    # JSON has finite numbers alone; the others are missing, as NaN is.
+    rows = records(answers.replace([float("inf"), float("-inf")], None)) if out is None else []
     emit({"version": version, "rows": len(answers), "predictions": rows}, text, as_json)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import Problem, UsageError, did_you_mean, listed
@@ -29,11 +28,10 @@ def as_text(column: pd.Series) -> pd.Series:
 
     if pd.api.types.infer_dtype(column) == "boolean":
         return column.astype("object").map({True: "true", False: "false"}).astype("str")
-    text = column.astype("string")
     if pd.api.types.is_float_dtype(column.dtype):
         whole = column.where((column == column.round()) & (column.abs() < 2**53))
-        text = whole.astype("Int64").astype("string").fillna(text)
-    return text.astype("str")
+        column = whole.astype("Int64").astype("string").fillna(column.astype("string"))
+    return column.astype("string").astype("str")
 
 
 def as_number(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
@@ -166,8 +164,9 @@ def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSum
     kind = {"f": "number", "M": "date"}.get(column.dtype.kind, "text")
     facts: dict[str, Any] = {}
     if kind == "number" and missing < len(column):
-        facts = {"low": column.min(), "mean": column.mean(), "high": column.max()}
-        facts = {name: value for name, value in facts.items() if isfinite(value)}  # a mean may not
+        low, high = column.min(), column.max()
+        # A sum can be beyond all numbers; the mean is between them still.
+        facts = {"low": low, "mean": column.mean().clip(low, high), "high": high}
     if kind == "text" and not sensitive and unique <= 50:
         top = column.value_counts().head(10)
         facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}

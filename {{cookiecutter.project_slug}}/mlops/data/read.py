@@ -121,7 +121,9 @@ def read_table(
                 wanted = [c for c in header if columns is None or c in columns]
                 # Without pandas' own metadata, by which a column would become the index.
                 frame = file.read(columns=wanted).to_pandas(ignore_metadata=True)
-                return frame.assign(**{c: as_text(frame[c]) for c in wanted if c in text}), header
+                for name in text.intersection(wanted):
+                    frame[name] = as_text(frame[name])
+                return frame, header
         header, delimiter = read_header(path, shown, delimiter, encoding)
         wanted = [c for c in header if columns is None or c in columns]
         table = arrow_csv.read_csv(

@@ -7,7 +7,6 @@ these are the placements of DeLong et al. (1988). Nothing here costs more than o
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -187,12 +186,9 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         what = f"`{name}` cannot be computed: {why}"
         raise UsageError(what, found=f"{len(o)} rows", do="add rows")
     e = estimate(name, o)
-    low = high = np.inf
-    with suppress(OverflowError):
-        low, high = interval(e, o, confidence)
+    low, high = interval(e, o, confidence)
     if not np.isfinite([e.value, low, high]).all():
-        what, do = f"`{name}` is too large for a number", "let the target be in a larger unit"
-        raise UsageError(what, found=f"{e.value:g}", do=do)
+        raise UsageError(f"`{name}` is too large for a number", do="look at what is predicted")
     better = METRICS[name][1]
     return Metric(
         name=name, value=e.value, low=low, high=high, confidence=confidence, higher_is_better=better

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops.data.dataset import Dataset
-from mlops.errors import UsageError, listed
+from mlops.errors import Problem, UsageError, listed
 from mlops.results import Signature
 from mlops.spec import ModelSpec, Value
 from mlops.training.model import Model
@@ -206,8 +206,7 @@ class Bench:
             raise self._useless(what, found)
 
     def _useless(self, what: str, found: str) -> UsageError:
-        do = self.spec.split.remedy
-        return UsageError(what, file="model.yaml", key="split", found=found, do=do)
+        return UsageError(Problem(what, "model.yaml", "split", found, do=self.spec.split.remedy))
 
 
 def time_blocks(times: pd.Series) -> pd.Series | None:

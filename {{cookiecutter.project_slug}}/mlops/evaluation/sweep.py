@@ -46,8 +46,7 @@ def _scalar(text: str) -> Scalar:
     except ValueError:
         return text
     if isinstance(value, float) and not isfinite(value):
-        what, allowed = "not a parameter to try", "a finite number, or text"
-        raise UsageError(what, key="-p", found=text, allowed=allowed)
+        raise UsageError("a parameter that is no finite number", key="-p", found=text)
     return text if isinstance(value, dict | list) else value
 
 

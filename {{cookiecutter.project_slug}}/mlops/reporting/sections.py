@@ -132,8 +132,7 @@ def _snapshot(s: Snapshot | None, sensitive: Sequence[str]) -> tuple[list[Row], 
         top = sorted(c.top.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
         text = ", ".join(f"{w.clean(k, 30)} ({n:,})" for k, n in top) or w.NONE
         if c.low is not None:  # no commas: it may be a year
-            text = f"{c.low:.6g} to {c.high:.6g}"
-            text += f", mean {c.mean:.6g}" if c.mean is not None else ""
+            text = f"{c.low:.6g} to {c.high:.6g}, mean {c.mean:.6g}"
         text = "(sensitive)" if c.name in sensitive else text
         columns.append(("", (c.name, c.kind, f"{c.missing:,}", f"{c.unique:,}", text)))
     return [("", pair) for pair in pairs], columns

@@ -10,7 +10,7 @@ from mlops.data.columns import as_number
 from mlops.data.dataset import Rows, in_test
 from mlops.errors import UsageError, listed
 from mlops.scaffold.columns import NESTED, Column
-from mlops.spec import ModelSpec, Task, outputs
+from mlops.spec import ModelSpec, Task
 from mlops.specfile import parse
 
 if TYPE_CHECKING:
@@ -42,12 +42,6 @@ def task_of(path: Path, column: Column, known: pd.Series, asked: Task | None) ->
     for wrong, what, found, do in (
         (column.reason == NESTED, f"the target {NESTED}", "", "make it one value per row"),
         (known.empty, "the target is missing in every row", "", "add labels"),
-        (
-            column.name in outputs(task, known.unique()),
-            "the target is named like an answer of the model",
-            "",
-            "rename the column",
-        ),
         (unique == 1, "the target has one value only: nothing to learn", "", "add other rows"),
         (len(known) < FEWEST_ROWS, "too few rows to train on some and test on others", few, ""),
         (column.kind == "date", "the target is a date", "", "make it a number: days until it, say"),
