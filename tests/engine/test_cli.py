@@ -20,6 +20,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mlops.cli import app
+from mlops.cli.context import emit
+from mlops.files import canonical_json, write_json
 from mlops.project import Project
 
 from .conftest import ENGINE, PROJECT, git, rows_of, spec_of
@@ -309,6 +311,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+@pytest.mark.parametrize("value", [float("nan"), -float("inf")])
+def test_what_is_no_number_in_json_is_never_written(tmp_path: Path, value: float) -> None:
+    for write in (canonical_json, lambda v: write_json(tmp_path / "a.json", v)):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            write({"value": [value]})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        emit({"value": value}, "", as_json=True)
+    assert not list(tmp_path.glob("*a.json*"))
+
+
 # -- bad input -------------------------------------------------------------------------------------
 
 
@@ -399,6 +411,11 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         ("spend", "finite", "2"),
     ),
     "words among numbers": (rewrite(tenure=["many"] + ["3"] * 599), 1, ("tenure", "many")),
+    "times among numbers": (
+        rewrite(tenure="2024-01-01 10:00:00"),
+        1,
+        ("tenure", "finite number", "600 of 600"),
+    ),
     "two rows": (
         lambda p: rows_of(n=2).assign(churn=["yes", "no"]).to_csv(data_of(p), index=False),
         2,
@@ -413,6 +430,16 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         lambda p: edit(p, "target:", "taget:"),
         2,
         ("model.yaml", "data.taget", "did you mean `target`"),
+    ),
+    "parameter that is no number": (
+        lambda p: edit(p, "learner: logistic", "C: .inf"),
+        2,
+        ("model.yaml", "train.params.C: input should be a finite number"),
+    ),
+    "floor that is no number": (
+        lambda p: edit(p, "task: binary", "task: binary\nchecks: {floor: {roc_auc: .nan}}"),
+        2,
+        ("model.yaml", "checks.floor.roc_auc: input should be a finite number"),
     ),
     "unknown task": (
         lambda p: edit(p, "task: binary", "task: ranking"),

@@ -221,3 +221,11 @@ def test_rows_without_a_group_stand_for_themselves() -> None:
     groups = pd.Series(["h1", "h1", None, None])
     o = outcome(signature, pd.Series([1.0, 2.0, 3.0, 5.0]), said, groups)
     assert o.units == 3
+
+
+@pytest.mark.parametrize("name", ["mae", "rmse"])
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_a_metric_beyond_all_numbers_is_named(name: str) -> None:
+    truth, guess = np.random.default_rng(0).normal(size=(2, 50)) * [[1], [1e200]]
+    with pytest.raises(UsageError, match=f"`{name}` is too large for a number"):
+        measure(name, Outcome("regression", truth, guess, guess))

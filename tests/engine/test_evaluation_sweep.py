@@ -16,6 +16,7 @@ from mlops.errors import UsageError
 from mlops.evaluation.sweep import FOLDS, _folds, combinations, cross_validate
 from mlops.project import Project
 from mlops.registry.journal import records
+from mlops.training.model import Model
 
 from .conftest import rows_of
 
@@ -101,7 +102,10 @@ def test_combinations() -> None:
     assert combinations(["x=null,[1"], 9) == [{"x": None}, {"x": "[1"}]
 
 
-@pytest.mark.parametrize("options", [["C"], ["C="], ["=1"], ["C=1", "C=2"], ["C=1,2,3,4,5"]])
+@pytest.mark.parametrize(
+    "options",
+    [["C"], ["C="], ["=1"], ["C=1", "C=2"], ["C=1,2,3,4,5"], ["C=1,-Infinity"], ["C=1e999"]],
+)
 def test_what_cannot_be_tried_is_refused_before_anything_runs(
     make_project: Make, monkeypatch: pytest.MonkeyPatch, options: list[str]
 ) -> None:
@@ -127,6 +131,24 @@ def test_every_task(make_project: Make, task: str) -> None:
     again = cross_validate(project, "churn", dataset.spec, dataset)
     assert (training.model_sha256, metrics) == (again[0].model_sha256, again[1])
     assert training.rows == len(dataset.part("train"))
+
+
+def test_a_class_that_a_fold_never_saw_has_no_chance_there(
+    make_project: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = rows_of("multiclass", n=240).assign(day=range(240))
+    frame["churn"] = frame["churn"].astype("str").mask(frame["day"] > 150, "new")
+    data = {"source": "data/*.csv", "id": "customer", "target": "churn", "time": "day"}
+    split = {"by": "time", "test": 0.2}
+    project = make_project("multiclass", frame=frame, data=data, split=split)
+    dataset = dataset_of(project)
+    _, (loss,) = cross_validate(project, "churn", dataset.spec, dataset)
+    assert loss.value > 2  # those who are sure of the wrong class pay for it
+    predict = Model.predict
+    unsure = {"p_new": float("nan")}
+    monkeypatch.setattr(Model, "predict", lambda self, raw: predict(self, raw).assign(**unsure))
+    with pytest.raises(UsageError, match="no finite number"):
+        cross_validate(project, "churn", dataset.spec, dataset)
 
 
 def split_by(make_project: Make, by: str, column: str, values: Any) -> tuple[Any, pd.DataFrame]:

@@ -118,13 +118,17 @@ def test_labels_show_whether_the_model_holds(released: Trained) -> None:
     assert not any(c.alarm for c in worse_now.columns)
 
 
+@pytest.mark.parametrize("file", ["later.csv", "later.parquet"])
+@pytest.mark.parametrize("number", [False, True], ids=["text", "number"])
 def test_labels_of_label_files_are_joined_by_the_row(
-    make_project: Callable[..., Project],
+    make_project: Callable[..., Project], number: bool, file: str
 ) -> None:
     first, later = rows_of(n=600), rows_of(n=400, seed=10)
+    if number:  # in Parquet; a CSV file knows text alone
+        later["customer"] = np.arange(400)
     data = {
         "source": "data/*.csv",
-        "labels": "labels/*.csv",
+        "labels": "labels/*",
         "id": "customer",
         "target": "churn",
         "positive": "yes",
@@ -141,7 +145,8 @@ def test_labels_of_label_files_are_joined_by_the_row(
     release(trained)
     serve(trained, later)
     assert check(trained).labelled == 0
-    later[["customer", "churn"]].to_csv(folder / "later.csv", index=False)
+    labels = later[["customer", "churn"]]
+    (labels.to_csv if file.endswith("csv") else labels.to_parquet)(folder / file, index=False)
     found = check(trained)
     assert (found.labelled, len(found.performance)) == (400, 1)
 

@@ -6,6 +6,7 @@ import ast
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -311,6 +312,35 @@ def test_rows_without_an_id_are_noted(tmp_path: Path) -> None:
         found = infer(saved(rows, tmp_path / f"{noted}.csv"), "y")
         assert ("id" in found.spec["data"]) is not noted
         assert any("Rows have no id" in note for note in found.notes) is noted
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        (BINARY, ["prediction", "score"]),
+        (["u", "v", "w"] * 20, ["prediction", "p_u"]),
+        (list(range(60)), ["prediction"]),
+    ],
+)
+def test_a_column_named_like_an_answer_is_left_out_and_said(
+    project: Project, tmp_path: Path, target: list[object], names: list[str]
+) -> None:
+    frame = table(**{name: range(0, 180, 3) for name in names}, y=target)
+    found = infer(saved(frame, tmp_path / "t.csv"), "y")
+    assert found.spec["data"]["ignore"] == names and list(found.spec["features"]) == ["x"]
+    for name in names:
+        assert (name, "ignored", "is named like an answer of the model") in found.summary
+        assert any(note.startswith(f"`{name}` is left out") for note in found.notes)
+    write(project, "y", found)
+    model = project.root / "models" / "y" / "model.yaml"
+    text = re.sub(r"(?m)^( +)x: number", r"\1prediction: number\n\g<0>", model.read_text())
+    model.write_text(text)
+    with pytest.raises(UsageError, match="features: this column is named like an answer"):
+        project.model("y")
+    with pytest.raises(
+        UsageError, match=r"t\.csv: data.target: this column is named like an answer"
+    ):
+        infer(saved(table(prediction=target), tmp_path / "t.csv"), "prediction")
 
 
 def test_rows_of_one_customer_stay_on_one_side(project: Project, tmp_path: Path) -> None:

@@ -18,13 +18,16 @@ from typing import Any
 import httpx
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from mlops.cli import app
 from mlops.errors import Refused, UsageError, WorldError
 from mlops.registry.stages import rollback
 from mlops.serving.log import PredictionLog
 from mlops.serving.run import follow, listen, predict_file
+from mlops.training.model import Model
 
-from .conftest import Trained, git, train_in
+from .conftest import Trained, git, rows_of, train_in
 from .serving_world import NOW, release
 
 CODE = """
@@ -178,6 +181,36 @@ def test_a_file_is_predicted_and_logged(trained: Trained, tmp_path: Path) -> Non
     assert len(log.window(NOW, NOW + timedelta(hours=1)).log) == 40
 
 
+def test_a_row_without_an_id_gets_that_of_its_prediction(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(trained)
+    rows_of(n=3).assign(customer=[7, None, 9]).to_csv(tmp_path / "people.csv", index=False)
+    answers, _ = predict_file(trained.project, "churn@production", tmp_path / "people.csv", NOW)
+    first, second, third = answers["id"]
+    window = PredictionLog(trained.project.state, "churn").window(NOW, NOW + timedelta(hours=1))
+    assert (float(first), second, float(third)) == (7, window.log["id"][1], 9)
+    assert window.log["row_id"].isna().tolist() == [False, True, False]
+    monkeypatch.chdir(trained.project.root)
+    predict = Model.predict
+    wild = {"score": [0.5, float("nan"), float("inf")]}
+    monkeypatch.setattr(Model, "predict", lambda self, raw: predict(self, raw).assign(**wild))
+    done = CliRunner().invoke(app, ["predict", "churn@production", "../people.csv", "--json"])
+    found = json.loads(done.stdout, parse_constant=pytest.fail)["predictions"]
+    assert [len(row["id"]) for row in found] == [3, 36, 3]
+    assert [row["score"] for row in found] == [0.5, None, None]
+
+
+def test_a_time_is_no_number(trained: Trained, tmp_path: Path) -> None:
+    release(trained)
+    rows = rows_of(n=2)
+    rows.assign(tenure="2024-01-01 10:00:00").to_csv(tmp_path / "time.csv", index=False)
+    rows.assign(tenure=pd.to_timedelta([1, 2], unit="s")).to_parquet(tmp_path / "span.parquet")
+    for name in ("time.csv", "span.parquet"):
+        with pytest.raises(UsageError, match=r"tenure: 2 values are no finite number"):
+            predict_file(trained.project, "churn@production", tmp_path / name, NOW)
+
+
 def test_a_file_without_a_feature_is_refused(trained: Trained, tmp_path: Path) -> None:
     release(trained)
     (tmp_path / "people.csv").write_text("tenure,spend\n1,2\n")
@@ -185,4 +218,7 @@ def test_a_file_without_a_feature_is_refused(trained: Trained, tmp_path: Path) -
         predict_file(trained.project, "churn@production", tmp_path / "people.csv", NOW)
     with pytest.raises(UsageError, match="no such file"):
         predict_file(trained.project, "churn@production", tmp_path / "nobody.csv", NOW)
+    (tmp_path / "header.csv").write_text("customer,tenure,spend,plan\n")
+    with pytest.raises(UsageError, match=r"header\.csv: this file has a header and no rows"):
+        predict_file(trained.project, "churn@production", tmp_path / "header.csv", NOW)
     assert not (trained.project.state / "predictions").exists()

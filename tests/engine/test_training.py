@@ -20,6 +20,7 @@ import pytest
 from mlops.data.dataset import Dataset, build
 from mlops.errors import Refused, UsageError
 from mlops.project import Project
+from mlops.results import Snapshot
 from mlops.training import modelfile
 from mlops.training.model import Model
 
@@ -264,6 +265,31 @@ def test_time_split_keeps_equal_times_together(make_project: Callable[..., Proje
     assert dataset.snapshot.period == ("2000", "2009")
 
 
+def test_rows_whose_label_is_late_take_no_place_in_the_test(
+    make_project: Callable[..., Project],
+) -> None:
+    rows = rows_of(n=900).assign(day=np.arange(900))
+    data = {**spec_of()["data"], "time": "day"}
+    project = make_project(frame=rows, data=data, split={"by": "time", "test": 0.25})
+
+    def snapshot(labelled: int) -> Snapshot:
+        late = rows.assign(churn=rows["churn"].where(rows["day"] < labelled))
+        late.to_csv(project.folder("churn") / "data" / "rows.csv", index=False)
+        dataset, _ = build(project.model("churn"), project.folder("churn"))
+        assert dataset is not None
+        return dataset.snapshot
+
+    for labelled, test in ((900, 225), (690, 172), (599, 150)):
+        found = snapshot(labelled)
+        assert (found.train_rows, found.test_rows) == (labelled - test, test)
+    with pytest.raises(UsageError, match="no row has a target"):
+        snapshot(0)
+    rows["churn"] = np.where(rows["day"] == 2, "yes", "no")
+    with pytest.raises(UsageError, match=r"split\.test") as caught:
+        snapshot(4)
+    assert "split.seed" not in str(caught.value)
+
+
 def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:
     rows = rows_of()
     project = make_project(
@@ -283,6 +309,40 @@ def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:
         build(project.model("churn"), project.folder("churn"))
 
 
+@pytest.mark.parametrize("values", [(0, 1), (False, True)], ids=["numbers", "booleans"])
+def test_labels_are_joined_and_named_as_text_whatever_the_files_are(
+    make_project: Callable[..., Project], values: tuple[object, object]
+) -> None:
+    churn = rows_of()["churn"].map(dict(zip(("no", "yes"), values, strict=True))).astype("object")
+    rows = rows_of().assign(customer=np.arange(600), churn=churn.where(np.arange(600) < 450, None))
+    data = {"source": "data/*", "labels": "labels/*", "id": "customer", "target": "churn"}
+    project = make_project(data={**data, "positive": values[1]})
+    folder = project.folder("churn")
+    (folder / "labels").mkdir()
+    labels = rows[["customer", "churn"]]
+    written = labels.assign(churn=labels["churn"].map(lambda v: str(v).lower(), "ignore"))
+    found = set()
+    for features_in, labels_in, known in (
+        ("csv", "csv", written),
+        ("csv", "parquet", labels),  # some are missing: read as floats, or as objects
+        ("csv", "parquet", labels.head(450)),
+        ("parquet", "csv", written),
+        ("parquet", "parquet", labels),
+    ):
+        for path in [*folder.glob("data/*"), *folder.glob("labels/*")]:
+            path.unlink()
+        for name, frame in (
+            (f"data/rows.{features_in}", rows.drop(columns="churn")),
+            (f"labels/known.{labels_in}", known),
+        ):
+            (frame.to_csv if name.endswith("csv") else frame.to_parquet)(folder / name, index=False)
+        dataset, structure = build(project.model("churn"), folder)
+        assert dataset is not None and all(e.ok for e in structure)
+        assert set(dataset.frame["churn"].dropna()) == {str(v).lower() for v in values}
+        found.add((dataset.snapshot.digest, dataset.snapshot.unlabelled))
+    assert len(found) == 1 and found.pop()[1] == 150
+
+
 def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Trained) -> None:
     from mlops.errors import WorldError
 
@@ -294,6 +354,19 @@ def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Traine
     (folder / "snapshot.json").write_text(json.dumps(meta))
     with pytest.raises(WorldError, match="digest"):
         Dataset.load(folder, trained.spec)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_a_sum_beyond_all_numbers_spoils_no_file(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    project = make_project(frame=rows_of().assign(spend=1e308))
+    dataset, _ = build(project.model("churn"), project.folder("churn"))
+    assert dataset is not None
+    dataset.save(tmp_path)
+    (spend,) = (c for c in dataset.snapshot.columns if c.name == "spend")
+    assert (spend.low, spend.mean, spend.high) == (1e308, 1e308, 1e308)
+    assert Dataset.load(tmp_path, dataset.spec).snapshot == dataset.snapshot
 
 
 def test_a_user_error_names_file_and_line(make_project: Callable[..., Project]) -> None:

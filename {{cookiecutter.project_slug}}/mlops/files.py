@@ -22,6 +22,9 @@ _ADVICE = {
     errno.EROFS: "the file system is mounted read-only: run in a writable copy",
 }
 
+# What is no number in JSON is a mistake of whoever writes it, not a file that others cannot read.
+_JSON: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -95,7 +98,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file atomically, sorted and indented so that it can be read and compared."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, **_JSON) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -117,8 +120,7 @@ def read_json(path: Path) -> Any:
 
 def canonical_json(value: Any) -> bytes:
     """Return the one byte string that stands for a JSON value, for digests."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8")
+    return json.dumps(value, separators=(",", ":"), **_JSON).encode("utf-8")
 
 
 def sha256(content: bytes) -> str:

@@ -6,16 +6,27 @@ A mistake is reported with file, key, what was found and what is allowed, all mi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from math import isfinite
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 from mlops.errors import Problem, UsageError, did_you_mean, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["number", "category", "boolean", "date"]
-Scalar = bool | int | float | str | None
+
+
+def _finite(value: object) -> object:
+    """Refuse what JSON cannot hold, before each type of the union has its own complaint."""
+    if isinstance(value, float) and not isfinite(value):
+        raise PydanticKnownError("finite_number")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_finite)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 # name -> (tasks, is a higher value better). The one list of metrics; evaluation computes them.
@@ -37,10 +48,16 @@ METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
 }
 
 
+def outputs(task: Task, classes: Iterable[str] = ()) -> set[str]:
+    """Return how the columns of a model's answers are named; no column of the data may be."""
+    chances = {"binary": ["score"], "multiclass": [f"p_{c}" for c in classes], "regression": []}
+    return {"prediction", *chances[task]}
+
+
 class Strict(BaseModel):
     """Frozen, and no key that is not known."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Data(Strict):
@@ -85,6 +102,12 @@ class Split(Strict):
     )
     test: Fraction = Field(default=0.25, description="Share of the rows in the test part.")
     seed: int = 0
+
+    @property
+    def remedy(self) -> str:
+        """What helps where a part has too few rows; by time no seed takes part."""
+        seed = "" if self.by == "time" else " or split.seed"
+        return f"add rows with a label, or change split.test{seed}"
 
 
 class Train(Strict):
@@ -249,6 +272,10 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
                 found=str(column),
                 do=f"remove `{column}` from features",
             )
+    for column in sorted(outputs(spec.task) & {*spec.features, data.target} - {*spec.sensitive}):
+        key = "data.target" if column == data.target else "features"
+        what, do = "this column is named like an answer of the model", "rename the column"
+        yield Problem(what, key=key, found=column, do=do)
     needs = (
         (spec.task == "binary", data.positive, "data.positive", "a binary model"),
         ("value" in (metrics.primary, *metrics.others), metrics.value, "metrics.value", "`value`"),

@@ -190,7 +190,7 @@ def hint(text: str) -> None:
 def emit(value: Any, text: str, as_json: bool) -> None:
     """Print `value` as JSON, or `text`."""
     if as_json:
-        print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
     elif text:
         print(text)
 

@@ -80,6 +80,7 @@ def predict(
     """
     from mlops.cli.context import Context, release_store
     from mlops.project import Project
+    from mlops.serving.log import records
     from mlops.serving.run import predict_file
 
     project = Project.find()
@@ -93,7 +94,8 @@ def predict(
         text = f"{len(answers):,} rows predicted by {version}: {out}"
     else:
         text = answers.head(20).to_string(index=False)
-    rows = answers.to_dict("records") if out is None else []
+    # JSON has finite numbers alone; the others are missing, as NaN is.
+    rows = records(answers.replace([float("inf"), float("-inf")], None)) if out is None else []
     emit({"version": version, "rows": len(answers), "predictions": rows}, text, as_json)
 
 

@@ -20,15 +20,17 @@ _FALSE = ("false", "f", "no", "n", "0", "0.0")
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Return a column as pandas ``str``; whole numbers without a decimal point, missing as NaN."""
+    """Return a column as pandas ``str``; whole numbers without a decimal point, missing as NaN.
+
+    What becomes of a value depends on no other: files are read one by one, and joined by it.
+    """
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column.dtype):
+    if pd.api.types.infer_dtype(column) == "boolean":
         return column.astype("object").map({True: "true", False: "false"}).astype("str")
     if pd.api.types.is_float_dtype(column.dtype):
-        known = column.dropna()
-        if (known == known.round()).all() and (known.abs() < 2**53).all():
-            column = column.astype("Int64")
+        whole = column.where((column == column.round()) & (column.abs() < 2**53))
+        column = whole.astype("Int64").astype("string").fillna(column.astype("string"))
     return column.astype("string").astype("str")
 
 
@@ -37,6 +39,8 @@ def as_number(column: pd.Series) -> tuple[pd.Series, np.ndarray]:
     import numpy as np
     import pandas as pd
 
+    if column.dtype.kind in "mM":  # pandas would count the microseconds of a time
+        column = column.astype("string")
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
     bad = (numbers.isna() & column.notna()).to_numpy() | np.isinf(numbers.to_numpy())
     return numbers.where(~bad), bad
@@ -160,7 +164,9 @@ def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSum
     kind = {"f": "number", "M": "date"}.get(column.dtype.kind, "text")
     facts: dict[str, Any] = {}
     if kind == "number" and missing < len(column):
-        facts = {"low": column.min(), "mean": column.mean(), "high": column.max()}
+        low, high = column.min(), column.max()
+        # A sum can be beyond all numbers; the mean is between them still.
+        facts = {"low": low, "mean": column.mean().clip(low, high), "high": high}
     if kind == "text" and not sensitive and unique <= 50:
         top = column.value_counts().head(10)
         facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}
@@ -173,7 +179,7 @@ def unusable(
 ) -> Iterator[Problem]:
     """Yield why nothing can be learnt or tested, the cause before what follows from it."""
     files, name = listed(f.path for f in snapshot.files), str(target.name)
-    move = "add rows, or change split.test or split.seed"
+    move = spec.split.remedy
     values = sorted(target.dropna().unique())
     if not values:
         yield Problem("no row has a target", files, name, do="add labels")

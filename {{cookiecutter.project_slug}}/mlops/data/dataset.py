@@ -268,16 +268,17 @@ def in_test(spec: ModelSpec, frame: pd.DataFrame, hashes: dict[str, np.ndarray])
     """Return which rows belong to the test part.
 
     By group or at random a row's part is decided by a hash of its group or id alone, so it never
-    changes when rows are added; by time the latest rows are the test, equal times together.
+    changes when rows are added; by time the latest rows are the test, equal times together, and
+    their share is of the rows with a label: those are trained and tested on.
     """
     import numpy as np
     import pandas as pd
 
     if spec.split.by == "time":
         column = frame[spec.data.time]
-        known = int(column.notna().sum())
-        cut = min(max(known - 1, 0), round(known * (1 - spec.split.test)))
-        return np.asarray(column >= column.sort_values().iloc[cut])
+        times = column[frame[spec.data.target].notna()].dropna().sort_values()
+        cut = min(max(len(times) - 1, 0), round(len(times) * (1 - spec.split.test)))
+        return np.asarray(column >= times.iloc[cut:].min())  # of none: no time, and no row
     key = spec.split.column if spec.split.by == "group" else spec.data.id
     values = hashes[key] if key else _mixed(hashes)
     if not key and not spec.data.drop_duplicates:

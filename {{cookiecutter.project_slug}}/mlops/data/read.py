@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops.data.columns import as_text
 from mlops.errors import UsageError, listed
 from mlops.files import cannot, sha256_file
 from mlops.results import SourceFile
@@ -76,7 +77,7 @@ def read_labels(spec: ModelSpec, folder: Path) -> Source:
 def _read_files(
     paths: list[Path], columns: tuple[str, ...], text: set[str], data: Data, root: Path
 ) -> Source:
-    """Read `columns` of some files into one frame; those in `text` are kept as written."""
+    """Read `columns` of some files into one frame; those in `text` are text."""
     import pandas as pd
 
     frames, files, headers = [], [], []
@@ -105,7 +106,10 @@ def read_table(
     delimiter: str | None,
     encoding: str,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return some columns (None: all) of one CSV or Parquet file, and all names in its header."""
+    """Return some columns (None: all) of one CSV or Parquet file, and all names in its header.
+
+    Those in `text` are text: in a CSV file as written, else what `as_text` makes of them.
+    """
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
     import pyarrow.parquet as pq
@@ -116,7 +120,10 @@ def read_table(
                 header = list(file.schema_arrow.names)
                 wanted = [c for c in header if columns is None or c in columns]
                 # Without pandas' own metadata, by which a column would become the index.
-                return file.read(columns=wanted).to_pandas(ignore_metadata=True), header
+                frame = file.read(columns=wanted).to_pandas(ignore_metadata=True)
+                for name in text.intersection(wanted):
+                    frame[name] = as_text(frame[name])
+                return frame, header
         header, delimiter = read_header(path, shown, delimiter, encoding)
         wanted = [c for c in header if columns is None or c in columns]
         table = arrow_csv.read_csv(

@@ -187,6 +187,8 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         raise UsageError(what, found=f"{len(o)} rows", do="add rows")
     e = estimate(name, o)
     low, high = interval(e, o, confidence)
+    if not np.isfinite([e.value, low, high]).all():
+        raise UsageError(f"`{name}` is too large for a number", do="look at what is predicted")
     better = METRICS[name][1]
     return Metric(
         name=name, value=e.value, low=low, high=high, confidence=confidence, higher_is_better=better

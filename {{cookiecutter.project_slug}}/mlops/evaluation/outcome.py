@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops.data.dataset import Dataset
-from mlops.errors import UsageError, listed
+from mlops.errors import Problem, UsageError, listed
 from mlops.results import Signature
 from mlops.spec import ModelSpec, Value
 from mlops.training.model import Model
@@ -158,9 +158,8 @@ class Bench:
         if units < 2:
             what = "rows" if clusters is None else f"groups of `{clusters.name}`"
             found = f"{units} {what}, {len(test)} rows"
-            raise _useless(
-                f"the test part has too few {what} to say anything about the model", found
-            )
+            what = f"the test part has too few {what} to say anything about the model"
+            raise self._useless(what, found)
         return test
 
     @cached_property
@@ -203,7 +202,11 @@ class Bench:
         absent = [c for c in classes if c not in counts.index]
         if (self.spec.task == "binary" and absent) or len(counts) < 2:
             found = ", ".join(f"{label}: {count:,} rows" for label, count in counts.items())
-            raise _useless(f"no test row is of class {listed(absent)}: it cannot be judged", found)
+            what = f"no test row is of class {listed(absent)}: it cannot be judged"
+            raise self._useless(what, found)
+
+    def _useless(self, what: str, found: str) -> UsageError:
+        return UsageError(Problem(what, "model.yaml", "split", found, do=self.spec.split.remedy))
 
 
 def time_blocks(times: pd.Series) -> pd.Series | None:
@@ -216,11 +219,6 @@ def time_blocks(times: pd.Series) -> pd.Series | None:
     ranks = times.rank(method="max", pct=True)
     blocks = np.ceil(ranks * _BLOCKS).rename(f"{times.name} blocks")
     return blocks if blocks.nunique() >= _FEWEST_BLOCKS else None
-
-
-def _useless(what: str, found: str) -> UsageError:
-    do = "add data, raise split.test, or change split.seed"
-    return UsageError(what, file="model.yaml", key="split", found=found, do=do)
 
 
 def sample(rows: int, most: int, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from mlops.data.dataset import Dataset
@@ -44,6 +45,8 @@ def _scalar(text: str) -> Scalar:
         value = json.loads(text)
     except ValueError:
         return text
+    if isinstance(value, float) and not isfinite(value):
+        raise UsageError("a parameter that is no finite number", key="-p", found=text)
     return text if isinstance(value, dict | list) else value
 
 
@@ -65,8 +68,11 @@ def cross_validate(
     for learn, ask in folds:
         model, *_ = fit(project, name, spec, rows.iloc[learn].reset_index(drop=True), digest)
         said.append(model.predict(rows.iloc[ask]))
-    predicted = pd.concat(said).sort_index()
     model, training, _ = fit(project, name, spec, rows, digest)
+    # A class that a fold's model never saw has no column there: its probability is zero.
+    columns = list(model.predict(rows.head(1)))
+    said = [part.reindex(columns=columns, fill_value=0.0) for part in said]
+    predicted = pd.concat(said).sort_index()
     outcome = bench.outcome_of(model, rows.loc[predicted.index], predicted)
     return training, tuple(measure(metric, outcome) for metric in spec.metric_names)
 

@@ -13,7 +13,7 @@ from mlops.errors import UsageError, did_you_mean, listed
 from mlops.results import Result
 from mlops.scaffold.columns import FEW, NESTED, Column, look, open_table
 from mlops.scaffold.plan import best_seed, plan, task_of
-from mlops.spec import ModelSpec, Task
+from mlops.spec import ModelSpec, Task, outputs
 from mlops.specfile import parse
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def infer(
     known = plain[target].dropna() if target in plain else pd.Series(dtype="str")
     task = task_of(path, columns[target], known, task)
     distinct = plain[~plain.duplicated()]
-    notes = [*_roles(columns, target, distinct), *_leaks(columns, target, task, distinct)]
+    answers = outputs(task, known.unique())
+    notes = [*_roles(columns, target, distinct, answers), *_leaks(columns, target, task, distinct)]
     data = {"source": glob.escape(str(path.resolve())), **form}
     spec = plan(data, columns, target, task, known)
     if not spec["features"]:
@@ -89,7 +90,9 @@ def infer(
     )
 
 
-def _roles(columns: dict[str, Column], target: str, rows: pd.DataFrame) -> Iterator[str]:
+def _roles(
+    columns: dict[str, Column], target: str, rows: pd.DataFrame, answers: set[str]
+) -> Iterator[str]:
     """Give every column of `columns` a role; yield what to check about it."""
     columns[target] = columns[target].model_copy(update={"role": "target"})
     for name, column in list(columns.items()):
@@ -101,7 +104,10 @@ def _roles(columns: dict[str, Column], target: str, rows: pd.DataFrame) -> Itera
         named = column.looks_like_id and column.unique > FEW and (text or column.whole)
         several = named and not differs and len(known) <= FEW * column.unique
         role, reason = "ignored", ""
-        if differs and column.looks_like_id:
+        if name in answers:
+            reason = "is named like an answer of the model"
+            yield f"`{name}` is left out: it {reason}. If it is of use, rename it."
+        elif differs and column.looks_like_id:
             role, reason = ("ignored", "is one more identifier") if "id" in taken else ("id", "")
         elif differs and column.whole and (name.startswith("__index_") or _counts(known)):
             reason = "counts the rows"

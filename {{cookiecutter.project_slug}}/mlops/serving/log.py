@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from mlops.data.columns import as_text
 from mlops.files import cannot
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class PredictionLog:
             damaged += cut
             labels |= {line["id"]: line["label"] for line in lines}
         log = pd.concat(logs, ignore_index=True)
-        by_row = log["row_id"].map(dict(known or {})).astype("object")
+        by_row = as_text(log["row_id"]).map(dict(known or {})).astype("object")
         log["label"] = log["id"].map(labels).astype("object").fillna(by_row)
         return Window(pd.concat(features, ignore_index=True), log, damaged)
 

@@ -164,13 +164,15 @@ def predict_file(
         raise UsageError("there is no such file", file=str(path))
     data = spec.data
     frame, _ = read_table(path, str(path), (*kinds, *own), text, data.delimiter, data.encoding)
+    if not len(frame):
+        raise UsageError("this file has a header and no rows", file=str(path), do="add rows")
     answers = model.predict(frame)
     ids = [new_id(now) for _ in range(len(frame))]
     if log:
         outputs = answers.assign(row_id=frame[key]) if key in frame else answers
         out = PredictionLog(project.state, name, spec.sensitive)
         out.write(frame[list(kinds)], outputs, ids, version, now)
-    answers.insert(0, "id", frame.get(key, ids))
+    answers.insert(0, "id", frame[key].where(frame[key].notna(), ids) if key in frame else ids)
     return answers, version
 
 
