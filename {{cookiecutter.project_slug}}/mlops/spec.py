@@ -193,9 +193,7 @@ class Checks(Strict):
         default=(), description="Columns whose value must not change a prediction."
     )
     directional: tuple[Directional, ...] = ()
-    latency_ms: Annotated[float, Field(gt=0)] = Field(
-        default=250, description="Median for one row."
-    )
+    latency_ms: float = Field(default=250, gt=0, description="Median for one row.")
     size_mb: Annotated[float, Field(gt=0)] = 100
 
 
@@ -207,9 +205,7 @@ class Monitor(Strict):
         default=0.1, description="Smallest Jensen-Shannon distance that matters."
     )
     min_rows: Annotated[int, Field(ge=20)] = 200
-    sample: Annotated[int, Field(ge=100)] = Field(
-        default=5000, description="Rows compared at the most."
-    )
+    sample: int = Field(default=5000, ge=100, description="Rows compared at the most.")
 
 
 class ModelSpec(Strict):
@@ -262,16 +258,13 @@ class ModelSpec(Strict):
 def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
     """Yield what is well-formed and yet makes no sense together."""
     data, metrics, split = spec.data, spec.metrics, spec.split
-    for column, role in ((data.target, "the target"), (data.id, "data.id")):
+    for column, role, why in (
+        (data.target, "the target", "the model would see the answer"),
+        (data.id, "data.id", "an identifier teaches nothing"),
+    ):
         if column in spec.features:
-            yield Problem(
-                f"{role} is also a feature: the model would see the answer"
-                if column == data.target
-                else f"{role} is also a feature: an identifier teaches nothing",
-                key="features",
-                found=str(column),
-                do=f"remove `{column}` from features",
-            )
+            what, do = f"{role} is also a feature: {why}", f"remove `{column}` from features"
+            yield Problem(what, key="features", found=str(column), do=do)
     for column in sorted(outputs(spec.task) & {*spec.features, data.target} - {*spec.sensitive}):
         key = "data.target" if column == data.target else "features"
         what, do = "this column is named like an answer of the model", "rename the column"
@@ -289,9 +282,8 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
     for name in (*spec.metric_names, *spec.checks.floor):
         allowed = [m for m, (tasks, _) in METRICS.items() if spec.task in tasks]
         if name not in allowed:
-            yield _unknown(
-                f"no metric of this name for a {spec.task} model", "metrics", name, allowed
-            )
+            what = f"no metric of this name for a {spec.task} model"
+            yield _unknown(what, "metrics", name, allowed)
     used = {
         "slices.columns": spec.slices.columns,
         "fairness.column": tuple(f.column for f in spec.fairness),
