@@ -60,7 +60,9 @@ def test_a_server_of_ones_own_with_its_addresses(enterprise: World) -> None:
     assert by_start(story)[-1]["run_url"].startswith(f"{story.hub.server_url}/acme/demo/")
     assert answer(story)["version"] == "v1.1.0"
     asked = [one for one in story.hub.exchanges if one.job]
-    assert asked and not [one for one in asked if one.status >= 400]
+    refused = [(one.status, one.template) for one in asked if one.status >= 400]
+    there_yet = (404, "/repos/{owner}/{repo}/releases/tags/{tag}")  # asked before it is published
+    assert asked and set(refused) <= {there_yet}
 
 
 @pytest.mark.slow

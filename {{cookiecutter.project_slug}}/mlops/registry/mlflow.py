@@ -5,7 +5,6 @@ By MLflow's REST API and in no more than a few seconds: the journal is the recor
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import time
@@ -86,9 +85,7 @@ def _copy(server: _Server, record: Record) -> None:
         "runs/log-batch",
         run_id=run["info"]["run_id"],
         metrics=[
-            {"key": name, "value": value, "timestamp": ended}
-            for name, value in values.items()
-            if math.isfinite(value)
+            {"key": name, "value": value, "timestamp": ended} for name, value in values.items()
         ],
         params=_pairs(params)[:100],  # no more in one request
         tags=_pairs(tags),
