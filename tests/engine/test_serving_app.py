@@ -259,6 +259,7 @@ def test_a_failing_model_is_a_server_error_that_tells_nothing(world: World) -> N
 def test_metrics_are_prometheus_text(world: World) -> None:
     world.post([ROW, ROW])
     world.post({})
+    assert world.client.get("/", follow_redirects=False).headers["location"] == "/docs"
     world.client.get("/nothing/here")
     lines = world.client.get("/metrics").text.splitlines()
     samples = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))

@@ -189,6 +189,19 @@ def decides(world: World, actor: str, decision: str = "promote", **asked: str) -
     return run
 
 
+def refused_to_strangers_and_authors(world: World) -> None:
+    """See that neither mallory, who is no approver, nor alice, who registered it, may promote."""
+    before = world.tags()
+    for actor, why in (
+        ("mallory", "this person may not approve for production"),
+        ("alice", "nobody approves a version that they registered"),
+    ):
+        run = decides(world, actor, version="staging")
+        assert run.jobs == {"promote": "failure"} and why in run.log
+        assert world.tags() == before
+        assert world.deployments()[-1] == ("production", "failure")
+
+
 @contextmanager
 def service(world: World, stage: str = "production", model: str = MODEL) -> Iterator[str]:
     """Serve a stage from a fresh clone, as its operator would; yield the address."""
