@@ -1,4 +1,8 @@
-"""Write the JSON Schemas of model.yaml and manifest.json beside their classes (`make schema`)."""
+"""Write the JSON Schemas of model.yaml and manifest.json (`make schema`).
+
+That of model.yaml goes into the generated repository, for editors; that of manifest.json into
+docs/, for whoever reads manifests with other tools.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import json
 import sys
 from pathlib import Path
 
-ENGINE = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}"
+ROOT = Path(__file__).parents[1]
+ENGINE = ROOT / "{{cookiecutter.project_slug}}"
 
 
 def schemas() -> dict[Path, str]:
@@ -14,14 +19,15 @@ def schemas() -> dict[Path, str]:
     from mlops.registry.manifest import Manifest
     from mlops.spec import ModelSpec
 
-    rooms = {"model.yaml": ("model", ModelSpec), "manifest.json": ("registry/manifest", Manifest)}
     out = {}
-    for title, (place, cls) in rooms.items():
+    for cls, title, path in (
+        (ModelSpec, "model.yaml", ENGINE / "mlops" / "model.schema.json"),
+        (Manifest, "manifest.json", ROOT / "docs" / "manifest.schema.json"),
+    ):
         document = cls.model_json_schema()
         document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
         document["title"] = title
-        text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-        out[ENGINE / "mlops" / f"{place}.schema.json"] = text
+        out[path] = json.dumps(document, indent=2, sort_keys=True) + "\n"
     return out
 
 
