@@ -222,7 +222,7 @@ def _many_versions(root: Path, n: int) -> None:
 # Puts a file of some size in the place of the model, as if a run had left it.
 _PRETEND = """
 import os, sys
-from mlops.cli.stages import STAGES, Ledger
+from mlops.cli.run import STAGES, Ledger
 from mlops.files import sha256_file
 from mlops.project import Project
 from mlops.results import Training

@@ -17,8 +17,7 @@ from mlops.data.dataset import Dataset, build
 from mlops.project import Project
 from mlops.results import Training, Validation
 from mlops.spec import ModelSpec
-from mlops.training.model import Model
-from mlops.training.train import train
+from mlops.training.model import Model, train
 
 PROJECT = """\
 name: acme

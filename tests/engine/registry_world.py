@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import Problem, WorldError
+from mlops import Problem, WorldError
 from mlops.files import sha256, sha256_file
 from mlops.project import Project
-from mlops.registry import assets, objects, publish, stages
+from mlops.registry import objects, publish, stages
 from mlops.registry.publish import Registered
 from mlops.registry.stages import Assigned
 from mlops.registry.store import FolderStore
@@ -123,8 +123,8 @@ class World:
         (build / "model.skops").write_bytes(model)
         (build / "features.py").write_bytes((source / "features.py").read_bytes())
         (build / "report.md").write_bytes(b"# Report of " + model[:20])
-        (build / assets.REFERENCE).write_text("reference")
-        (build / assets.EXAMPLES).write_text("[]")
+        (build / publish.REFERENCE).write_text("reference")
+        (build / publish.EXAMPLES).write_text("[]")
         data = source / "data" / "rows.csv"
         snapshot = Snapshot(
             digest=sha256(data.read_bytes()),

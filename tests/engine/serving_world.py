@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from mlops.evaluation.metrics import measure
-from mlops.evaluation.outcome import outcome
-from mlops.evaluation.samples import draw
+from mlops.evaluation.outcome import draw, outcome
 from mlops.registry.publish import register
 from mlops.registry.stages import promote
 from mlops.results import Evaluation, Verdict

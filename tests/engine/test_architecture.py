@@ -13,12 +13,12 @@ from schema import schemas
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "{{cookiecutter.project_slug}}" / "mlops"
 ROOMS = ("data", "training", "evaluation", "registry", "serving", "monitoring")
-SPINE = ("errors", "files", "git", "spec", "specfile", "project", "results", "usercode")
+SPINE = ("files", "spec", "project", "results")  # and the package itself: the errors
 MODULES = sorted(ENGINE.rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
-    """Return the first part after `mlops.` of everything that a module imports, anywhere in it."""
+    """Return the rooms and modules of the spine that a module imports, anywhere in it."""
     out = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
@@ -29,7 +29,7 @@ def imports(path: Path) -> set[str]:
         for name in names:
             if name.startswith("mlops."):
                 out.add(name.split(".")[1])
-    return out - {"__version__"}
+    return out & {path.relative_to(ENGINE).parts[0].removesuffix(".py") for path in MODULES}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(ENGINE).as_posix())
@@ -51,6 +51,7 @@ def test_arrows_go_one_way(path: Path) -> None:
 def test_a_module_is_short_and_says_why_it_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text)), "the first line says the reason to exist"
+    assert lines_of_code(text) <= 250
     assert len(text.splitlines()) <= 400
 
 
@@ -71,8 +72,8 @@ def lines_of_code(text: str) -> int:
 
 
 def test_the_engine_does_not_grow() -> None:
-    """The aim is 6,000 lines (docs/architecture.md says how far off it is): this only goes down."""
-    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in MODULES) <= 10321
+    """What they are for is in docs/architecture.md; the figure only goes down."""
+    assert sum(lines_of_code(path.read_text(encoding="utf-8")) for path in MODULES) <= 9514
 
 
 @pytest.mark.parametrize("name", ["model", "manifest"])

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.data.contract import check
-from mlops.data.validate import validate
-from mlops.errors import MlopsError, UsageError
+from mlops import MlopsError, UsageError
+from mlops.data.contract import check, validate
+from mlops.project import parse
 from mlops.results import Expectation, Snapshot, Validation
 from mlops.spec import ModelSpec
-from mlops.specfile import parse
 
 from .conftest import rows_of, spec_of
 
@@ -185,7 +184,7 @@ import sys, pandas as pd
 from pathlib import Path
 from mlops.data.contract import check
 from mlops.spec import ModelSpec
-from mlops.specfile import parse
+from mlops.project import parse
 assert "great_expectations" not in sys.modules
 spec = parse(ModelSpec, {spec_of()!r}, "x")
 assert check(spec, Path({str(tmp_path / "contract.py")!r}), pd.DataFrame({{"a": ["x", "y"]}}))

@@ -14,10 +14,9 @@ import pytest
 
 from mlops.data.contract import check
 from mlops.data.dataset import Dataset, build
-from mlops.project import Project
+from mlops.project import Project, load_function
 from mlops.training import modelfile
-from mlops.training.train import train
-from mlops.usercode import load_function
+from mlops.training.model import train
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "{{cookiecutter.project_slug}}" / "models" / "employment"

@@ -16,11 +16,9 @@ from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, 
 from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score
 
 from engine.conftest import Trained, rows_of, train_in
-from mlops.errors import UsageError
-from mlops.evaluation.checks import evaluate
-from mlops.evaluation.compare import _pipelines
+from mlops import UsageError
 from mlops.evaluation.outcome import Bench
-from mlops.evaluation.slices import fairness, group, slices
+from mlops.evaluation.quality import _pipelines, evaluate, fairness, group, slices
 from mlops.project import Project
 from mlops.results import Check, Evaluation
 from mlops.spec import ModelSpec
@@ -158,7 +156,7 @@ def test_a_written_exception_is_accepted_and_shown(world: Trained) -> None:
 
 
 def test_a_simple_baseline_says_on_how_many_rows(world: Trained, monkeypatch: Any) -> None:
-    monkeypatch.setattr("mlops.evaluation.compare.MOST_ROWS", 100)
+    monkeypatch.setattr("mlops.evaluation.quality.MOST_ROWS", 100)
     evaluation = judged(world)
     (check,) = [c for c in evaluation.checks if c.name == "better_than[simple]"]
     rows = world.dataset.snapshot.train_rows

@@ -9,8 +9,7 @@ from scipy.signal import lfilter
 from scipy.stats import binomtest
 
 from engine.evaluation_worlds import pair
-from mlops.evaluation.compare import compare
-from mlops.evaluation.gate import judge
+from mlops.evaluation.gate import compare, judge
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome, outcome, time_blocks
 from mlops.results import Signature

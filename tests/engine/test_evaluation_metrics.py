@@ -9,9 +9,8 @@ from scipy.stats import binom
 from sklearn import metrics as sk
 
 from engine.evaluation_worlds import AMOUNTS, pair
-from mlops.errors import UsageError
-from mlops.evaluation.intervals import standard_error
-from mlops.evaluation.metrics import estimate, measure, undefined
+from mlops import UsageError
+from mlops.evaluation.metrics import estimate, measure, standard_error, undefined
 from mlops.evaluation.outcome import Outcome, outcome
 from mlops.results import Signature
 from mlops.spec import METRICS

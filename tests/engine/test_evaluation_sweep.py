@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from mlops import UsageError
 from mlops.cli import app
 from mlops.data.dataset import Dataset, build
-from mlops.errors import UsageError
-from mlops.evaluation.sweep import FOLDS, _folds, combinations, cross_validate
+from mlops.evaluation.quality import FOLDS, _folds, combinations, cross_validate
 from mlops.project import Project
 from mlops.registry.journal import records
 from mlops.training.model import Model

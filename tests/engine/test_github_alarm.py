@@ -12,12 +12,11 @@ from typer.testing import CliRunner
 from mlops.cli import app
 from mlops.files import write_json, write_text
 from mlops.github.client import approved_by, repository
-from mlops.monitoring.report import DriftCheck
 from mlops.project import Project
 from mlops.registry.journal import checks
 from mlops.reporting.facts import Everything
 from mlops.reporting.render import markdown
-from mlops.results import Condition, Expectation, Record, Validation, Verdict
+from mlops.results import Condition, DriftCheck, Expectation, Record, Validation, Verdict
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401

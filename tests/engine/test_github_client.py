@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops.cli.context import release_store
-from mlops.errors import UsageError, WorldError
+from mlops import UsageError, WorldError
+from mlops.cli import release_store
 from mlops.github.client import approved_by, ask, here, repository
-from mlops.github.comment import post
+from mlops.github.events import post
 from mlops.project import Project
 
 from .conftest import git

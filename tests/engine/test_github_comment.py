@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.cli import app
-from mlops.github.comment import MARKER, MOST_BYTES
+from mlops.github.events import MARKER, MOST_BYTES
 from mlops.project import Project
 from mlops.results import Evaluation, Expectation, Metric, Record, Validation, Verdict
 

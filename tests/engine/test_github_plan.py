@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.cli import app
-from mlops.github.plan import asked, plan
+from mlops.github.events import asked, plan
 from mlops.project import Project
 
 from .conftest import git
@@ -37,8 +37,8 @@ ALL = ["churn", "price"]
         ("models/churn/tests/test_churn.py", ["churn"], True, False),
         ("models/gone/model.yaml", [], True, False),
         ("models/notes.txt", [], True, False),
-        ("mlops/training/train.py", ALL, True, False),
-        ("mlops/git.py", ALL, True, False),
+        ("mlops/training/model.py", ALL, True, False),
+        ("mlops/files.py", ALL, True, False),
         ("requirements.txt", ALL, True, False),
         ("pyproject.toml", ALL, True, False),
         ("project.yaml", ALL, True, False),

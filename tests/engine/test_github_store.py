@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import Refused, WorldError
+from mlops import Refused, WorldError
 from mlops.files import sha256
-from mlops.github.client import repository
-from mlops.github.store import GitHubStore
-from mlops.registry import cache
-from mlops.registry.manifest import Asset
-from mlops.registry.store import FolderStore, ReleaseStore
-from mlops.registry.verify import Bundle, fetch
+from mlops.github.client import GitHubStore, repository
+from mlops.registry import store as cache
+from mlops.registry.manifest import Bundle, fetch
+from mlops.registry.store import Asset, FolderStore, ReleaseStore
 
 from .github_world import GitHub, github_fixture  # noqa: F401
 from .registry_world import MODEL, World, finished, git, python, world_fixture  # noqa: F401
@@ -143,7 +141,7 @@ def test_the_twin_of_a_draft_goes_and_what_is_published_stays(
 def test_what_is_too_large_for_github_is_not_sent(
     github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops.github.store.LIMIT", 100_000)
+    monkeypatch.setattr("mlops.github.client.LIMIT", 100_000)
     world.build("x" * 100_000)
     with pytest.raises(Refused, match="2 GiB"):
         world.register(store=GitHubStore(repository()))
@@ -320,7 +318,7 @@ def test_where_the_cache_is(
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
-    assert cache.root() == Path(place)
+    assert cache.cache_root() == Path(place)
 
 
 def test_a_cache_that_cannot_be_written_says_what_to_do(
@@ -381,9 +379,8 @@ def test_a_process_that_is_killed_leaves_a_part_that_the_next_one_goes_on_with(
     github: GitHub, world: World, large: Bundle, tmp_path: Path
 ) -> None:
     code = (
-        "from mlops.github.client import repository\n"
-        "from mlops.github.store import GitHubStore\n"
-        "from mlops.registry.verify import fetch\n"
+        "from mlops.github.client import GitHubStore, repository\n"
+        "from mlops.registry.manifest import fetch\n"
         "real, got = GitHubStore.read, [0]\n"
         "def read(*given):\n"
         "    for piece in real(*given):\n"
@@ -434,9 +431,8 @@ def test_processes_that_want_the_same_file_download_it_once(
     github: GitHub, world: World, large: Bundle
 ) -> None:
     code = (
-        "from mlops.github.client import repository\n"
-        "from mlops.github.store import GitHubStore\n"
-        "from mlops.registry.verify import fetch\n"
+        "from mlops.github.client import GitHubStore, repository\n"
+        "from mlops.registry.manifest import fetch\n"
         "project = World(Path(sys.argv[1])).project\n"
         "bundle = fetch(project, 'churn@v1.0.0', GitHubStore(repository()))\n"
         "print(len(bundle.read('model.skops')))\n"

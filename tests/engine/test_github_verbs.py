@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app
-from mlops.cli.releases import _attests
+from mlops.cli import app, attests
 from mlops.project import Project
 
 from .conftest import ENGINE, git
@@ -145,7 +144,7 @@ def test_nothing_to_register(job: Job) -> None:
 
 
 @pytest.mark.parametrize(
-    ("private", "api", "variable", "attests"),
+    ("private", "api", "variable", "expected"),
     [
         (False, "https://api.github.com", "", True),
         (True, "https://api.github.com", "", False),
@@ -161,14 +160,14 @@ def test_github_signs_where_it_can(
     private: bool,
     api: str,
     variable: str,
-    attests: bool,
+    expected: bool,
 ) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"repository": {"private": private}}))
     for key, value in {"GITHUB_EVENT_PATH": event, "GITHUB_API_URL": api}.items():
         monkeypatch.setenv(key, str(value))
     monkeypatch.setenv("ATTESTATIONS", variable)  # empty where it is not set
-    assert _attests() is attests
+    assert attests() is expected
 
 
 def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_there(

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from mlops.monitoring.drift import compare, counts, distance, p_value
+from mlops.monitoring.monitor import compare, counts, distance, p_value
 from mlops.results import Feature
 from mlops.spec import Monitor
 

@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.monitoring.monitor import monitor, worse
-from mlops.monitoring.report import DriftCheck, draw
+from mlops.monitoring.monitor import draw, monitor, worse
 from mlops.project import Project
-from mlops.results import Metric
+from mlops.results import DriftCheck, Metric
 from mlops.serving.log import PredictionLog
 
 from .conftest import Trained, rows_of, train_in

@@ -15,8 +15,8 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from mlops.registry import assets, sbom
-from mlops.registry.verify import fetch
+from mlops.registry import environment, publish
+from mlops.registry.manifest import fetch
 
 from .conftest import ENGINE
 from .registry_world import MODEL, World, git, world_fixture  # noqa: F401
@@ -34,7 +34,7 @@ windows-only==3.0 ; sys_platform == 'win32' --hash=sha256:{"d" * 64}
 
 
 def document(lock: Path) -> dict[str, Any]:
-    content = sbom.document("acme", lock)
+    content = environment.document("acme", lock)
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode()) is None
     return json.loads(content)  # type: ignore[no-any-return]
 
@@ -44,7 +44,7 @@ def test_the_list_of_the_environment_is_valid_and_holds_what_is_locked_for_this_
 ) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text(LOCK)
-    assert sbom.pins(lock) == [
+    assert environment.pins(lock) == [
         ("demo_package", "1.0+local.1", ("b" * 64, "c" * 64)),
         ("plain", "2.0", ()),
     ]
@@ -69,11 +69,11 @@ def test_the_list_of_the_real_lock(tmp_path: Path) -> None:
     locked = re.findall(r"^([a-z][\w.-]*)==", lock.read_text(), re.M)
     assert len(found["components"]) > 0.9 * len(locked), "but those of other systems"
     assert all(c["externalReferences"][0]["hashes"] for n, c in named.items() if n != "CPython")
-    assert sbom.document("acme", lock) == sbom.document("acme", lock)
+    assert environment.document("acme", lock) == environment.document("acme", lock)
 
 
 def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
-    code = "import sys; from mlops.registry.sbom import document; from pathlib import Path;"
+    code = "import sys; from mlops.registry.environment import document; from pathlib import Path;"
     code += "sys.stdout.buffer.write(document('acme', Path(sys.argv[1])))"
     lock, out = str(ENGINE / "requirements.txt"), set()
     for seed in ("1", "2"):
@@ -84,7 +84,7 @@ def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
 
 def test_every_release_has_it(world: World) -> None:
     world.release("one")
-    held = json.loads(fetch(world.project, f"{MODEL}@v1.0.0").read(assets.SBOM))
+    held = json.loads(fetch(world.project, f"{MODEL}@v1.0.0").read(environment.SBOM))
     assert held["metadata"]["component"]["name"] == "acme"
     assert [c["name"] for c in held["components"]] == ["CPython", "scikit-learn"]
 
@@ -96,7 +96,7 @@ def test_registering_and_pulling_only_handle_files_piece_by_piece(world: World) 
         "from datetime import UTC, datetime\n"
         "from mlops.project import Project\n"
         "from mlops.registry.publish import register\n"
-        "from mlops.registry.verify import fetch\n"
+        "from mlops.registry.manifest import fetch\n"
         "project = Project.find()\n"
         "done = register(project, 'churn', actor='@ana', run='', now=datetime.now(UTC))\n"
         "fetch(project, 'churn@latest').save(project.root / 'build' / 'pulled')\n"
@@ -123,7 +123,7 @@ def test_rows_that_nothing_keeps_are_noted(world: World) -> None:
     assert f"git does not hold models/{MODEL}/data/rows.csv" in note and "data.keep" in note
 
 
-@pytest.mark.parametrize("asset", [assets.REFERENCE, assets.EXAMPLES])
+@pytest.mark.parametrize("asset", [publish.REFERENCE, publish.EXAMPLES])
 def test_samples_that_are_missing_are_asked_for(world: World, asset: str) -> None:
     world.build()
     (world.project.build(MODEL) / asset).unlink()

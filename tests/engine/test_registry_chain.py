@@ -14,15 +14,14 @@ import pytest
 from sklearn.preprocessing import FunctionTransformer
 from typer.testing import CliRunner
 
+from mlops import Refused, UsageError
 from mlops.cli import app
-from mlops.errors import Refused, UsageError
-from mlops.evaluation import samples
+from mlops.evaluation import outcome
 from mlops.files import sha256
-from mlops.registry import api, assets, tags
-from mlops.registry.manifest import Manifest
+from mlops.registry import api, environment, publish, tags
+from mlops.registry.manifest import Manifest, chain, fetch
 from mlops.registry.publish import register
 from mlops.registry.store import FolderStore
-from mlops.registry.verify import chain, fetch
 from mlops.results import Evaluation, Metric, Verdict
 from mlops.training.modelfile import dump
 
@@ -57,7 +56,7 @@ def test_what_was_registered_is_what_is_read(world: World, tmp_path: Path) -> No
         bundle.read("passwd")
 
 
-ASSETS = (*assets.REQUIRED, assets.SBOM, "report.md")
+ASSETS = (*publish.REQUIRED, environment.SBOM, "report.md")
 
 
 @pytest.mark.parametrize("asset", ASSETS)
@@ -293,7 +292,7 @@ def gated(trained: Trained) -> Trained:
     Evaluation(ok=True, rows=180, metrics=(metric,)).save(build)
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
     test = trained.dataset.part("test")
-    samples.draw(trained.spec, trained.model, test, trained.model.predict(test), build)
+    outcome.draw(trained.spec, trained.model, test, trained.model.predict(test), build)
     return trained
 
 
@@ -304,11 +303,11 @@ def test_a_real_model_comes_back_from_verified_bytes(gated: Trained) -> None:
     bundle = fetch(project, "churn@v1.0.0")
     model, test = bundle.model(), gated.dataset.part("test")
     pd.testing.assert_frame_equal(model.predict(test), gated.model.predict(test))
-    reference = pd.read_parquet(io.BytesIO(bundle.read(samples.REFERENCE)))
+    reference = pd.read_parquet(io.BytesIO(bundle.read(outcome.REFERENCE)))
     shown = [*gated.spec.features, "prediction", "score", "churn"]
     assert list(reference) == shown and "sex" not in shown
     assert len(reference) == min(5000, len(test))
-    examples = json.loads(bundle.read(samples.EXAMPLES))
+    examples = json.loads(bundle.read(outcome.EXAMPLES))
     assert len(examples) == 10
     rows = pd.DataFrame([e["features"] for e in examples])
     expected = pd.DataFrame([e["expected"] for e in examples])
@@ -337,24 +336,24 @@ def test_samples_are_bounded_seeded_and_hide_what_must_be_hidden(
         )
     )  # fmt: skip
     test = done.dataset.part("test")
-    rows = samples.examples(done.spec, done.model, test)
-    assert rows == samples.examples(done.spec, done.model, test)
+    rows = outcome.examples(done.spec, done.model, test)
+    assert rows == outcome.examples(done.spec, done.model, test)
     assert all(r["features"]["sex"] is None and r["features"]["plan"] is None for r in rows)
     again = done.model.predict(pd.DataFrame([r["features"] for r in rows]))
     assert again["score"].tolist() == [r["expected"]["score"] for r in rows]
     text = json.dumps(rows)
     assert "male" not in text and "c0-" not in text
-    table = samples.reference(done.spec, done.model, test, done.model.predict(test))
+    table = outcome.reference(done.spec, done.model, test, done.model.predict(test))
     assert sorted(table) == ["churn", "day", "prediction", "score", "tenure"]
     many = pd.concat([test] * 20, ignore_index=True)
-    assert len(samples.reference(done.spec, done.model, many, done.model.predict(many))) == 5000
+    assert len(outcome.reference(done.spec, done.model, many, done.model.predict(many))) == 5000
 
 
 def test_a_feature_named_like_an_output_is_refused(gated: Trained) -> None:
     spec = gated.spec.model_copy(update={"features": {**gated.spec.features, "score": "number"}})
     rows = gated.dataset.part("test").assign(score=1.0)
     with pytest.raises(UsageError, match="score"):
-        samples.reference(spec, gated.model, rows, gated.model.predict(rows))
+        outcome.reference(spec, gated.model, rows, gated.model.predict(rows))
 
 
 # -- every reader -----------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from mlops import MlopsError, Refused, UsageError
 from mlops.cli import app
-from mlops.errors import MlopsError, Refused, UsageError
 from mlops.registry import tags
-from mlops.registry.verify import fetch
+from mlops.registry.manifest import fetch
 
 from .registry_world import (  # noqa: F401
     MODEL,

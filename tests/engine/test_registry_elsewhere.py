@@ -16,10 +16,9 @@ from typer.testing import CliRunner, Result
 
 from mlops.cli import app
 from mlops.files import sha256
-from mlops.github.client import repository
-from mlops.github.store import GitHubStore
-from mlops.registry import cache, publish
-from mlops.registry.manifest import Asset
+from mlops.github.client import GitHubStore, repository
+from mlops.registry import publish
+from mlops.registry.store import Asset, cache_root
 
 from .conftest import ENGINE
 from .github_world import REPOSITORY, GitHub, github_fixture  # noqa: F401
@@ -45,7 +44,7 @@ def origin(world: World, github: GitHub, tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("GITHUB_SERVER_URL", SERVER)
     monkeypatch.delenv("GITHUB_REPOSITORY")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "0")
-    shutil.rmtree(cache.root())
+    shutil.rmtree(cache_root())
     github.asked.clear()
     return origin
 
@@ -97,7 +96,7 @@ def test_little_is_fetched_and_the_token_is_in_no_file(
     world.register(store=GitHubStore(repository()))
     monkeypatch.delenv("GITHUB_REPOSITORY")
     assert pull(f"{MODEL}@latest").exit_code == 0
-    files = [p for p in cache.root().rglob("*") if p.is_file()]
+    files = [p for p in cache_root().rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) < 1_000_000
     assert not [p for p in files if b"ghs_test" in p.read_bytes()]
     assert os.environ["GIT_CONFIG_KEY_0"] == f"http.{SERVER}/.extraheader"
@@ -130,7 +129,7 @@ def test_offline_what_is_cached_is_pulled_and_that_is_said(
     assert Path(f"{MODEL}-v1.0.0", "model.skops").read_text() == "model 1"
     assert f"working with the tags of {REPOSITORY} that are cached" in caplog.text
     shutil.rmtree(f"{MODEL}-v1.0.0")
-    shutil.rmtree(cache.root() / "sha256")
+    shutil.rmtree(cache_root() / "sha256")
     said(pull(f"{MODEL}@staging"), 3, "GitHub answered 503")
 
 
@@ -152,7 +151,7 @@ def test_a_moved_tag_is_refused(origin: Path, pull: Pull) -> None:
     shutil.rmtree(f"{MODEL}-v1.0.0")
     git(origin, "tag", "-f", "-am", "moved", f"{MODEL}@v1.0.0", "main")
     said(pull(f"{MODEL}@v1.0.0"), 1, "moved tags that were known here", f"{MODEL}@v1.0.0")
-    shutil.rmtree(cache.root())
+    shutil.rmtree(cache_root())
     said(pull(f"{MODEL}@v1.0.0"), 1, "tag → manifest")
 
 
@@ -189,7 +188,7 @@ def test_a_folder_on_this_machine(world: World, pull: Pull) -> None:
     world.register()
     assert pull(f"{MODEL}@v1.0.0", str(world.root), "--out", "here").exit_code == 0
     assert Path("here", "model.skops").read_text() == "model 1"
-    assert not cache.root().exists()
+    assert not cache_root().exists()
     said_ = pull(f"{MODEL}@v1.0.0", ".")
     assert said_.exit_code == 2 and "no project.yaml" in said_.output
 
@@ -207,4 +206,4 @@ def test_three_at_once_share_one_clone_and_one_download(
     for folder in folders:
         assert (folder / f"{MODEL}-v1.0.0" / "model.skops").read_text() == "model 1"
     assert len(github.asked) == len(list((folders[0] / f"{MODEL}-v1.0.0").iterdir()))
-    assert len(list((cache.root() / "git").iterdir())) == 1
+    assert len(list((cache_root() / "git").iterdir())) == 1

@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.errors import UsageError, WorldError
+from mlops import UsageError, WorldError
+from mlops.cli import ago
 from mlops.files import canonical_json
 from mlops.project import Project
 from mlops.registry import journal, objects
 from mlops.registry.journal import (
     KNOWN,
-    ago,
     append,
     append_check,
     checks,
     find,
     records,
 )
-from mlops.registry.where import condition
+from mlops.registry.objects import condition
 from mlops.results import Metric, Record, Verdict
 
 from .registry_world import (  # noqa: F401

@@ -19,8 +19,7 @@ import pytest
 import requests
 
 from mlops.files import sha256_file
-from mlops.registry.journal import append, records
-from mlops.registry.mlflow import TAG, copy
+from mlops.registry.journal import MLFLOW_TAG, append, copy_to_mlflow, records
 from mlops.results import Record
 
 from .registry_world import MODEL, World, training, world_fixture  # noqa: F401
@@ -100,7 +99,7 @@ def test_a_real_server_gets_every_record_once(
     assert append(world.project, one) == ()
     assert append(world.project, record("r2", 5, metrics=(), training=None)) == ()
     assert append(world.project, record("r3", model="other")) == ()
-    assert copy(one) == (), "a job that is run again"
+    assert copy_to_mlflow(one) == (), "a job that is run again"
     second, first = runs(server)
     assert [run["info"]["run_name"] for run in (first, second)] == ["r1", "r2"]
     assert len(runs(server, "other")) == 1
@@ -116,7 +115,7 @@ def test_a_real_server_gets_every_record_once(
     assert (params["C"], params["estimator"]) == ("0.5", "LogisticRegression")
     assert len(params["a_b__"]) == 5000
     tags = values(first, "tags")
-    assert (tags[TAG], tags["mlops.group"], tags["mlflow.user"]) == ("r1", "pr-7", "@ana")
+    assert (tags[MLFLOW_TAG], tags["mlops.group"], tags["mlflow.user"]) == ("r1", "pr-7", "@ana")
     assert tags["mlflow.source.git.commit"] == "c" * 40
     assert "mlops.group" not in values(second, "tags")
 
@@ -127,9 +126,9 @@ def test_a_copy_that_died_half_way_is_completed(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     made = ask(server, "experiments/create", name="half")["experiment_id"]
-    tags = [{"key": TAG, "value": "r1"}]
+    tags = [{"key": MLFLOW_TAG, "value": "r1"}]
     ask(server, "runs/create", experiment_id=made, run_name="r1", tags=tags)
-    assert copy(record(model="half")) == ()
+    assert copy_to_mlflow(record(model="half")) == ()
     (run,) = runs(server, "half")
     assert run["info"]["status"] == "FINISHED" and values(run, "metrics")["roc_auc"] == 0.9
 
@@ -161,9 +160,9 @@ def answering(status: int, seconds: float = 0) -> Iterator[tuple[str, list[dict[
 
 def test_without_mlflow_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert copy(record()) == ()
+    assert copy_to_mlflow(record()) == ()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # as a variable that is not set in a workflow
-    assert copy(record()) == ()
+    assert copy_to_mlflow(record()) == ()
 
 
 @pytest.mark.parametrize("status", [200, 401, 404, 500])
@@ -178,7 +177,7 @@ def test_a_server_that_answers_otherwise_is_a_warning(
         assert warning.startswith("no copy to MLflow: ") and "s3cret" not in warning
         assert [one["authorization"] for one in seen] == ["Basic YW5hOnMzY3JldA=="]
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
-        copy(record())
+        copy_to_mlflow(record())
         assert seen[1]["authorization"] == "Bearer t0ken"
     assert [r.id for r in records(world.project)] == ["r1"]
 
@@ -186,13 +185,13 @@ def test_a_server_that_answers_otherwise_is_a_warning(
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "http://[", "sqlite:///x.db", "./mlruns"])
 def test_no_server_is_a_warning(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    (warning,) = copy(record())
+    (warning,) = copy_to_mlflow(record())
     assert warning.startswith("no copy to MLflow: ")
 
 
 def test_a_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlops.registry.mlflow._SECONDS", 0.2)
+    monkeypatch.setattr("mlops.registry.journal._SECONDS", 0.2)
     with answering(200, seconds=2) as (url, _):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        (warning,) = copy(Record(**record().model_dump()))
+        (warning,) = copy_to_mlflow(Record(**record().model_dump()))
         assert "timed out" in warning.lower() or "seconds" in warning

@@ -13,13 +13,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mlops.errors import MlopsError, Refused, UsageError, WorldError
+from mlops import MlopsError, Refused, UsageError, WorldError
 from mlops.files import sha256
 from mlops.registry import tags
-from mlops.registry.manifest import Manifest, change, next_number
+from mlops.registry.manifest import Manifest, change, fetch, manifest_of, next_number
 from mlops.registry.publish import register
 from mlops.registry.store import FolderStore
-from mlops.registry.verify import fetch, manifest_of
 from mlops.results import Feature, Signature, Training
 
 from .registry_world import (

@@ -11,13 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops.errors import Refused, WorldError
+from mlops import Refused, WorldError
 from mlops.files import sha256
 from mlops.project import Project
-from mlops.registry import cache
-from mlops.registry.assets import DATA, ready
-from mlops.registry.reproduce import _python, reproduce
-from mlops.registry.verify import fetch
+from mlops.registry.environment import _python, reproduce
+from mlops.registry.manifest import DATA, fetch
+from mlops.registry.publish import ready
+from mlops.registry.store import cache_root
 
 from .conftest import Trained, git, rows_of, spec_of, train_in
 from .registry_world import World, world_fixture  # noqa: F401
@@ -35,7 +35,7 @@ def test_the_same_bytes_in_the_present_environment(trained: Trained) -> None:
     assert done.environment == "the present environment, which has its lock"
     assert lines == [f"training {REF} again …"]
     assert git(trained.project.root, "worktree", "list").count("\n") == 0
-    assert not cache.root().exists()
+    assert not cache_root().exists()
 
 
 NOISY = """\
@@ -134,7 +134,7 @@ def test_it_trains_in_an_environment_of_its_own_lock_that_is_made_once(
     assert venv[:4] == ["venv", "--clear", "--python", version.rpartition(".")[0]]
     assert sync[:3] == ["pip", "sync", "--require-hashes"]
     assert sync[-1].endswith("/tree/requirements.txt"), "the lock of the version, not ours"
-    assert Path(venv[-1]).is_relative_to(cache.root() / "environments")
+    assert Path(venv[-1]).is_relative_to(cache_root() / "environments")
     manifest = fetch(project, REF).manifest
     path, now, _ = _python(project, project, manifest, lines.append)
     assert path == sync[4] and now.lock_sha256 == manifest.environment.lock_sha256

@@ -12,14 +12,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from mlops import Refused
 from mlops.cli import app
-from mlops.errors import Refused
 from mlops.registry import tags
-from mlops.registry.retention import candidates, prune
-from mlops.registry.stages import Act
+from mlops.registry.manifest import fetch, manifest_of
+from mlops.registry.stages import Act, candidates, prune
 from mlops.registry.store import FolderStore
 from mlops.registry.tags import Event, parse, replay
-from mlops.registry.verify import fetch, manifest_of
 
 from .registry_world import MODEL, NOW, Killed, World, git, world_fixture  # noqa: F401
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops.errors import Refused, UsageError
+from mlops import Refused, UsageError
 from mlops.registry import tags
 from mlops.registry.stages import promote, same_person
 

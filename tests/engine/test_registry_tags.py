@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mlops.errors import Refused, UsageError
+from mlops import Refused, UsageError
 from mlops.registry import tags
 from mlops.registry.tags import Event, parse, replay, resolve, tag_name
 
@@ -94,7 +94,7 @@ def test_order_of_reading_does_not_matter(events: list[Event]) -> None:
     assert model.counter == 3 and [e.time for e in model.events] == [1, 2, 3, 4, 5, 6]
     before = model.before("prod")
     assert before and before.number == "v1.0.0"
-    assert model.was_in("prod", "v1.0.0") and not model.was_in("prod", "v1.10.0")
+    assert model.ever_in("prod") == {"v1.0.0", "v1.1.0"}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["assign", "unassign"]), st.integers(0, 3)), max_size=20))

@@ -11,7 +11,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from markdown_it import MarkdownIt
 
-from mlops.reporting.calibration import tenths
+from mlops.reporting.charts import tenths
 from mlops.reporting.facts import Rows
 from mlops.reporting.render import card
 

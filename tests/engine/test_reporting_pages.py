@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops import files
+from mlops import UsageError, WorldError, files
 from mlops.cli import app
-from mlops.errors import UsageError, WorldError
 from mlops.files import write_folder
-from mlops.registry import assets, journal, objects
+from mlops.registry import journal, objects, publish
 from mlops.registry.store import FolderStore
 from mlops.reporting import pages
 from mlops.reporting.pages import OURS, Site, site
@@ -60,7 +59,7 @@ library_name: sklearn
 @pytest.fixture(name="world")
 def world_with_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A repository whose releases hold a report and a card."""
-    real = assets.gather
+    real = publish.gather
 
     def gather(project: Any, name: str, rows: bool) -> dict[str, Path]:
         build = project.build(name)
@@ -70,7 +69,7 @@ def world_with_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World
             (build / asset).write_text(text)
         return real(project, name, rows)
 
-    monkeypatch.setattr(assets, "gather", gather)
+    monkeypatch.setattr(publish, "gather", gather)
     return World(tmp_path / "acme").create()
 
 
@@ -206,7 +205,7 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
         tip = objects.value(world.root, journal.LOCAL)
         files = {f"monitor/{MODEL}/2026/11/{day}.json": content}
         new = objects.commit(world.root, [tip] if tip else [], files, "A check", env)
-        objects.move(world.root, journal.LOCAL, new, tip or "")
+        git(world.root, "update-ref", journal.LOCAL, new)
 
     found = {"alarm": True, "until": "2026-11-20T05:41:00+00:00", "reasons": ["age has drifted"]}
     check("20261120", json.dumps(found).encode())

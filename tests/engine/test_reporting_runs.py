@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops.reporting.runs import MOST, flat, page
-from mlops.reporting.terminal import compare
+from mlops.reporting.render import MOST_RUNS, compare, flat, page
 from mlops.results import Record
 
 from . import reporting_facts as known
@@ -39,13 +38,13 @@ def run(at: int = 0, **changes: Any) -> Record:
 
 
 def test_the_page_is_whole_asks_for_nothing_and_links_to_the_runs() -> None:
-    text = page([run(at) for at in range(MOST)])
+    text = page([run(at) for at in range(MOST_RUNS)])
     found = Page(text)
     assert not {"script", "iframe", "img", "object", "embed", "form"} & {
         t for t, _ in found.elements
     }
     links = {str(a["href"]) for a in found.all("a")}
-    assert {f"https://github.com/acme/demo/actions/runs/{at}" for at in range(MOST)} <= links
+    assert {f"https://github.com/acme/demo/actions/runs/{at}" for at in range(MOST_RUNS)} <= links
     assert not re.search(r"url\((?!#)|@import|src=", text)
     assert len(text.encode()) < 400_000
     assert len(found.all("svg")) == len(known.MEASURED["binary"])

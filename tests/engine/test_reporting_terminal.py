@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from mlops.reporting import terminal, words
+from mlops.reporting import render, words
 
 from . import reporting_facts as known
 
@@ -30,23 +30,23 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> None:
 
 def test_columns_are_aligned_and_numbers_stand_right() -> None:
     rows = [{"name": "a", "n": 5, "x": 0.5}, {"name": "longer", "n": 1234, "x": None}]
-    assert terminal.table(rows, ["name", "n", "x"]).splitlines() == [
+    assert words.table(rows, ["name", "n", "x"]).splitlines() == [
         "NAME       N      X",
         "a          5  0.500",
         "longer  1234      -",
     ]
-    assert terminal.table([("a", "10.0"), ("b", "9.0")], ["k", "v"], "lr").endswith("b   9.0")
+    assert words.table([("a", "10.0"), ("b", "9.0")], ["k", "v"], "lr").endswith("b   9.0")
 
 
 def test_wide_characters_keep_the_columns() -> None:
-    lines = terminal.table([("你好", "x"), ("ab", "y"), ("e\u0301", "z")], ["k", "v"]).splitlines()
+    lines = words.table([("你好", "x"), ("ab", "y"), ("e\u0301", "z")], ["k", "v"]).splitlines()
     places = {wcswidth(line[: re.search(r"[vxyzV]$", line).start()]) for line in lines}  # type: ignore[union-attr]
     assert places == {6}
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=5))
 def test_no_text_can_steer_the_terminal_or_add_a_line(rows: list[tuple[str, str]]) -> None:
-    text = terminal.table(rows, ["a", "b"])
+    text = words.table(rows, ["a", "b"])
     assert len(text.split("\n")) == len(rows) + 1
     assert len(text.splitlines()) == len(rows) + 1
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
@@ -54,48 +54,46 @@ def test_no_text_can_steer_the_terminal_or_add_a_line(rows: list[tuple[str, str]
 
 def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_terminal(monkeypatch, 60)
-    lines = terminal.table(
-        [("v1.2.0", "x" * 200, "promote")], ["version", "why", "is"]
-    ).splitlines()
+    lines = words.table([("v1.2.0", "x" * 200, "promote")], ["version", "why", "is"]).splitlines()
     assert max(len(CODES.sub("", line)) for line in lines) <= 60
     assert "…" in lines[1]
     assert "v1.2.0" in lines[1]
 
 
 def test_what_is_piped_is_whole_and_without_colour() -> None:
-    text = terminal.table([("promote", "x" * 300)], ["is", "why"])
+    text = words.table([("promote", "x" * 300)], ["is", "why"])
     assert "x" * 300 in text
     assert "\x1b" not in text
-    assert "\x1b" not in terminal.outcome(known.everything(), "quality", "tests")
+    assert "\x1b" not in render.outcome(known.everything(), "quality", "tests")
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_terminal(monkeypatch)
-    assert terminal.paint("no", "bad") == "\x1b[31mno\x1b[0m"
-    assert "\x1b[32mpromote" in terminal.table([("promote",)], ["is"])
+    assert words.paint("no", "bad") == "\x1b[31mno\x1b[0m"
+    assert "\x1b[32mpromote" in words.table([("promote",)], ["is"])
     monkeypatch.setenv("NO_COLOR", "1")
-    assert terminal.paint("no", "bad") == "no"
+    assert words.paint("no", "bad") == "no"
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert terminal.paint("no", "bad") == "no"
+    assert words.paint("no", "bad") == "no"
 
 
 def test_an_outcome_is_the_answer_and_its_tables() -> None:
-    text = terminal.outcome(known.everything(decision="reject"), "quality", "slices")
+    text = render.outcome(known.everything(decision="reject"), "quality", "slices")
     lines = text.splitlines()
     assert lines[0] == "Do not replace the model in production (v1.2.0)."
     assert "worse by 0.022" in lines[1]
     assert "-0.022" in text
     assert "marital_status = Widowed" in text
     assert "ASKED OF" not in text
-    broken = terminal.outcome(known.everything(validation=known.validation(ok=False)), "data")
+    broken = render.outcome(known.everything(validation=known.validation(ok=False)), "data")
     assert "312 (2.1%)" in broken
     assert "SECRET" not in broken
 
 
 def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
     facts = known.everything(decision="inconclusive")
-    lines = terminal.outcome(facts, "cost").splitlines()
+    lines = render.outcome(facts, "cost").splitlines()
     assert max(map(len, lines)) <= 100
     assert " ".join(lines[1:4]).startswith("ROC AUC on the same 3,745 rows")
     assert lines[-2:] == ["", "It took 12 s, under 0.01 USD, about 0.066 Wh."]
@@ -103,27 +101,20 @@ def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
 
 
 def test_pairs_leave_out_what_is_not_known() -> None:
-    assert terminal.pairs({"version": "v1", "actor": None, "at": "now"}) == (
+    assert words.pairs({"version": "v1", "actor": None, "at": "now"}) == (
         "version  v1\nat       now"
     )
 
 
-def test_nothing_to_list_says_what_to_do() -> None:
-    assert terminal.listing([], ["a"], "No versions yet: mlops register NAME") == (
-        "No versions yet: mlops register NAME"
-    )
-    assert terminal.listing([{"a": 1}], ["a"], "").splitlines() == ["A", "1"]
-
-
 def test_runs_side_by_side_show_what_differs() -> None:
     runs = {"r1": {"seed": 0, "depth": 3, "auc": 0.81}, "r2": {"seed": 0, "depth": 6, "auc": 0.84}}
-    lines = terminal.compare(runs).splitlines()
+    lines = render.compare(runs).splitlines()
     assert lines[0].split() == ["r1", "r2"]
     assert [line.split() for line in lines[1:]] == [
         ["depth", "3", "6"],
         ["auc", "0.810", "0.840"],
     ]
-    assert terminal.compare({"r1": {"a": 1}, "r2": {"a": 1}}) == "These runs do not differ."
+    assert render.compare({"r1": {"a": 1}, "r2": {"a": 1}}) == "These runs do not differ."
 
 
 def test_ten_thousand_rows_are_quick() -> None:
@@ -132,13 +123,13 @@ def test_ten_thousand_rows_are_quick() -> None:
         for i in range(10_000)
     ]
     started = time.process_time()
-    terminal.table(rows, ["model", "version", "stage", "at"])
+    words.table(rows, ["model", "version", "stage", "at"])
     assert time.process_time() - started < 0.5
 
 
 def test_nothing_heavy_is_imported_for_a_table() -> None:
     code = (
-        "import sys; from mlops.reporting.terminal import table; table([(1,)], ['a']); "
+        "import sys; from mlops.reporting.words import table; table([(1,)], ['a']); "
         "print([m for m in ('pydantic', 'numpy', 'pandas', 'matplotlib', 'rich', 'jinja2') "
         "if m in sys.modules])"
     )

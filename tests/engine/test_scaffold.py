@@ -19,17 +19,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from mlops import UsageError, WorldError
 from mlops.cli import app
-from mlops.data.contract import check
+from mlops.data.contract import check, validate
 from mlops.data.dataset import build
-from mlops.data.validate import validate
-from mlops.errors import UsageError, WorldError
-from mlops.evaluation.checks import evaluate
+from mlops.evaluation.quality import evaluate
 from mlops.project import Project
 from mlops.scaffold.infer import Inference, infer
 from mlops.scaffold.write import contract, write
 from mlops.spec import ModelSpec
-from mlops.training.train import train
+from mlops.training.model import train
 
 from .conftest import git
 

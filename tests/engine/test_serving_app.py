@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
-from mlops.errors import Problem, Refused, WorldError
+from mlops import Problem, Refused, WorldError
 from mlops.results import Feature, Signature
 from mlops.serving import app as service
 from mlops.serving.app import create_app
@@ -215,15 +215,15 @@ def test_a_label_that_is_no_class_is_refused(world: World, label: Any) -> None:
 def test_labels_are_matched_as_the_data_writes_them(
     classes: tuple[str, str], label: Any, stored: str
 ) -> None:
-    from mlops.serving.request import Requests
+    from mlops.serving.run import Requests
 
     requests = Requests(SIGNATURE.model_copy(update={"classes": classes}))
     assert requests.label(json.dumps({"id": "p", "label": label}).encode()) == ("p", stored)
 
 
 def test_a_regression_label_is_a_number() -> None:
-    from mlops.errors import UsageError
-    from mlops.serving.request import Requests
+    from mlops import UsageError
+    from mlops.serving.run import Requests
 
     requests = Requests(SIGNATURE.model_copy(update={"task": "regression", "classes": ()}))
     assert requests.label(b'{"id": "p", "label": 3}') == ("p", 3.0)
@@ -243,7 +243,7 @@ def test_a_full_disk_does_not_stop_answers_and_is_seen(world: World) -> None:
 
 
 def test_a_failing_model_is_a_server_error_that_tells_nothing(world: World) -> None:
-    from mlops.errors import UsageError
+    from mlops import UsageError
 
     def fail(raw: pd.DataFrame) -> pd.DataFrame:
         raise UsageError(Problem("secret detail", file="features.py"))
@@ -254,6 +254,18 @@ def test_a_failing_model_is_a_server_error_that_tells_nothing(world: World) -> N
     assert "secret" not in response.text
     counted = 'mlops_requests_total{path="/predict",status="500"} 1\n'
     assert counted in world.client.get("/metrics").text
+
+
+def test_a_number_that_is_not_finite_is_missing_and_the_other_rows_are_answered(
+    world: World,
+) -> None:
+    def wild(raw: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"prediction": ["yes"] * 3, "score": [0.5, np.nan, np.inf]})
+
+    world.follower.served.model.predict = wild  # type: ignore[union-attr,method-assign]
+    answer = world.post([ROW] * 3)
+    assert answer.status_code == 200
+    assert [row["score"] for row in answer.json()["predictions"]] == [0.5, None, None]
 
 
 def test_metrics_are_prometheus_text(world: World) -> None:

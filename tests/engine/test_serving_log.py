@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.errors import WorldError
+from mlops import WorldError
 from mlops.serving.log import PredictionLog, new_id
 
 DAY = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from mlops import Refused, UsageError, WorldError
 from mlops.cli import app
-from mlops.errors import Refused, UsageError, WorldError
 from mlops.registry.stages import rollback
 from mlops.serving.log import PredictionLog
 from mlops.serving.run import follow, listen, predict_file

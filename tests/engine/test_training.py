@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops import Refused, UsageError
 from mlops.data.dataset import Dataset, build
-from mlops.errors import Refused, UsageError
 from mlops.project import Project
 from mlops.results import Snapshot
 from mlops.training import modelfile
@@ -54,7 +54,7 @@ def test_same_bytes_in_other_processes_with_other_threads(
     project = make_project(train={"params": {"learner": learner}})
     code = (
         "from pathlib import Path; from mlops.project import Project;"
-        "from mlops.data.dataset import build; from mlops.training.train import train;"
+        "from mlops.data.dataset import build; from mlops.training.model import train;"
         f"p=Project(Path({str(project.root)!r})); s=p.model('churn');"
         "d,_=build(s,p.folder('churn')); print(train(p,'churn',s,d)[1].model_sha256)"
     )
@@ -345,7 +345,7 @@ def test_labels_are_joined_and_named_as_text_whatever_the_files_are(
 
 
 def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Trained) -> None:
-    from mlops.errors import WorldError
+    from mlops import WorldError
 
     folder = trained.project.build("churn")
     again = Dataset.load(folder, trained.spec)

@@ -57,8 +57,7 @@ def test_no_jinja_left(bake: Bake) -> None:
 
 def test_few_files_and_no_empty_folder(bake: Bake) -> None:
     repository = bake()
-    # The aim is fewer than 90 (docs/architecture.md): this only goes down.
-    assert len(tracked(repository)) <= 131
+    assert len(tracked(repository)) < 90
     folders = [path for path in repository.rglob("*") if path.is_dir() and ".git" not in path.parts]
     assert not [folder for folder in folders if not any(folder.iterdir())]
 

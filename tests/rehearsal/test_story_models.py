@@ -33,7 +33,7 @@ from rehearsal.stories import LOCK
 from rehearsal.world import World, replaced
 
 TWO = ("churn", "price")
-TRAIN = "mlops/training/train.py"
+TRAIN = "mlops/training/model.py"
 
 
 def second_model(root: Path) -> None:
@@ -106,7 +106,8 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
 def test_an_engine_that_trains_worse_is_refused_and_one_that_is_only_tidier_changes_nothing(
     story: World,
 ) -> None:
-    raw, few_rows = "    raw = rows[list(spec.features)]\n", "    rows = rows.head(30)\n"
+    raw = "    raw, target = rows[list(spec.features)], rows[spec.data.target]\n"
+    few_rows = "    rows = rows.head(30)\n"
     few = replaced(TRAIN, raw, few_rows + raw)
     pull = story.open_pull_request("engine", few, "Train faster")
     assert ran(pull.runs) == [("pull-request", REFUSED), ("comment", COMMENTED)]

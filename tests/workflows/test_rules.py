@@ -213,7 +213,7 @@ def test_what_is_required_and_labelled_is_what_workflows_have() -> None:
     named = [check["context"] for rule in checks for check in rule["required_status_checks"]]
     assert named == ["verdict"] and "pull-request.yml:verdict" in JOBS
     from mlops.cli.github import DRIFT, NEW
-    from mlops.github.alarm import LABEL
+    from mlops.github.events import LABEL
 
     assert set(settings["labels"]) == {DRIFT, NEW, LABEL}
     used = {job["environment"] for job in JOBS.values() if isinstance(job.get("environment"), str)}

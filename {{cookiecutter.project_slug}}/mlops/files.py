@@ -1,4 +1,4 @@
-"""Files: atomic writes, digests and canonical JSON."""
+"""What lies on the disk: files, written atomically, their digests, and git as a subprocess."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import secrets
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlops.errors import UsageError, WorldError
+from mlops import Problem, UsageError, WorldError
 
 _ADVICE = {
     errno.ENOSPC: "free some disk space and run the command again; nothing was half written",
@@ -36,17 +37,22 @@ def replacing(path: Path) -> Iterator[Path]:
         When the disk is full, the folder is read-only or not ours; the old file is untouched.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise cannot("write", path, error) from error
-    finally:
+    with reaching("write", path):
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+        finally:
             temporary.unlink(missing_ok=True)
-        except OSError as error:
-            raise cannot("write", path, error) from error
+
+
+@contextmanager
+def reaching(verb: str, path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into an error that says which file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot(verb, path, error) from error
 
 
 def cannot(verb: str, path: Path, error: OSError) -> WorldError:
@@ -110,9 +116,8 @@ def read_json(path: Path) -> Any:
         When it is missing or is not JSON (cut short by another program, say).
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise cannot("read", path, error) from error
+        with reaching("read", path):
+            return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         what, do = f"this file is not JSON: {error}", "delete it and run again"
         raise WorldError(what, file=str(path), do=do) from error
@@ -129,14 +134,9 @@ def sha256(content: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
-    try:
-        for piece in pieces(path):
-            digest.update(piece)
-    except OSError as error:
-        raise cannot("read", path, error) from error
-    return digest.hexdigest()
+    """Return the SHA-256 of a file in hexadecimal, never all of it in memory."""
+    with reaching("read", path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def pieces(path: Path, start: int = 0) -> Iterator[bytes]:
@@ -151,3 +151,96 @@ def digest_of(paths: Iterable[Path], root: Path) -> str:
     """Return one digest over the names (relative to `root`) and contents of some files."""
     names = sorted((path.relative_to(root).as_posix(), sha256_file(path)) for path in paths)
     return sha256(canonical_json(names))
+
+
+# -- git ---------------------------------------------------------------------------------------
+
+
+class GitError(WorldError):
+    """A git command failed; `stderr` holds what it said."""
+
+    def __init__(self, arguments: tuple[str, ...], stderr: str) -> None:
+        self.stderr = stderr.strip()
+        last = self.stderr.splitlines()[-1] if self.stderr else "no message"
+        super().__init__(Problem(f"`git {' '.join(arguments[:3])}` failed: {last}"))
+
+
+def git_bytes(
+    root: Path,
+    *arguments: str,
+    stdin: bytes | None = None,
+    env: dict[str, str] | None = None,
+    seconds: float | None = None,
+) -> bytes:
+    """Run a git command in `root` and return exactly what it wrote.
+
+    Raises
+    ------
+    GitError
+        When the command fails, or takes more than so many seconds.
+    WorldError
+        When git is not installed.
+    """
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", **(env or {})}
+    try:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=root,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            env=environment,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(arguments, f"no answer within {seconds:.0f} seconds") from error
+    except FileNotFoundError as error:
+        raise WorldError("git is not installed", do="install git and try again") from error
+    if done.returncode:
+        raise GitError(arguments, done.stderr.decode("utf-8", "replace"))
+    return done.stdout
+
+
+def git(root: Path, *arguments: str, stdin: str | None = None, **how: Any) -> str:
+    """Run a git command as `git_bytes` does; return text, without the last newline."""
+    content = stdin.encode() if stdin is not None else None
+    out = git_bytes(root, *arguments, stdin=content, **how)
+    return out.decode("utf-8", "replace").removesuffix("\n")
+
+
+def is_repository(root: Path) -> bool:
+    """Return whether `root` lies in a git work tree."""
+    try:
+        return git(root, "rev-parse", "--is-inside-work-tree") == "true"
+    except GitError:
+        return False
+
+
+def require_repository(root: Path) -> None:
+    """Raise UsageError unless `root` is in a git repository with at least one commit."""
+    if not is_repository(root):
+        what = "this folder is not a git repository; the registry lives in git"
+        do = "`git init -b main && git add -A && git commit -m 'First commit'`"
+        raise UsageError(what, file=str(root), do=do)
+    if head(root) is None:
+        what, do = "this git repository has no commit yet", "commit your files"
+        raise UsageError(what, file=str(root), do=do)
+
+
+def head(root: Path) -> str | None:
+    """Return the commit that is checked out, or None where there is none."""
+    try:
+        return git(root, "rev-parse", "--verify", "-q", "HEAD")
+    except GitError:
+        return None
+
+
+def changed_files(root: Path) -> list[str]:
+    """Return the paths that differ from HEAD or are untracked, sorted; not the ignored ones."""
+    out = git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames")
+    return sorted(entry[3:] for entry in out.split("\0") if entry)
+
+
+def has_remote(root: Path) -> bool:
+    """Return whether the repository has an origin."""
+    return "origin" in git(root, "remote").split()

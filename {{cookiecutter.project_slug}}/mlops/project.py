@@ -1,22 +1,27 @@
-"""The repository: where everything stands, and `project.yaml`."""
+"""The repository as its owner writes it: `project.yaml`, `model.yaml`, Python; and where it is."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
-from dataclasses import dataclass
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import Field
+from pydantic import BaseModel, Field, ValidationError
 
-from mlops.errors import UsageError, did_you_mean, listed
-from mlops.files import canonical_json, digest_of, sha256
+from mlops import MlopsError, Problem, UsageError, did_you_mean, listed
+from mlops.files import canonical_json, digest_of, sha256, sha256_file
 from mlops.spec import ModelSpec, Strict
-from mlops.specfile import load_spec, load_yaml, parse
 
 MODEL_NAME = re.compile(r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?")
+T = TypeVar("T", bound=BaseModel)
 
 
 class Registry(Strict):
@@ -138,6 +143,11 @@ class Project:
         """The file of locked requirements."""
         return self.root / "requirements.txt"
 
+    @property
+    def lock_digest(self) -> str:
+        """The SHA-256 of that file; empty where there is none."""
+        return sha256_file(self.lock) if self.lock.is_file() else ""
+
     def code_digest(self, name: str, spec: ModelSpec | None = None) -> str:
         """Return one digest over the code of a model, and of its specification what training reads.
 
@@ -154,14 +164,165 @@ class Project:
 
     def stage(self, name: str) -> Stage:
         """Return a stage by name."""
-        names = [stage.name for stage in self.spec.stages]
         for stage in self.spec.stages:
             if stage.name == name:
                 return stage
-        what, do, allowed = (
-            "there is no stage of this name",
-            did_you_mean(name, names),
-            listed(names),
-        )
-        about = {"file": "project.yaml", "key": "stages", "found": name, "allowed": allowed}
-        raise UsageError(what, **about, do=do)
+        names = [stage.name for stage in self.spec.stages]
+        what, near = "there is no stage of this name", did_you_mean(name, names)
+        raise UsageError(Problem(what, "project.yaml", "stages", name, listed(names), near))
+
+
+# -- files of YAML: every mistake at once, each with its key --------------------------------------
+
+
+def load_yaml(path: Path) -> Any:
+    """Read a YAML 1.2 file; a key that stands twice is an error.
+
+    Raises
+    ------
+    UsageError
+        When the file is missing, is not UTF-8, or is not YAML; with the line.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError("there is no such file", file=str(path)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        what, do = f"cannot be read: {error}", "save it as UTF-8"
+        raise UsageError(what, file=str(path), do=do) from error
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        text = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"not valid YAML: {text}", file=str(path), key=place) from error
+
+
+def parse(cls: type[T], raw: Any, file: str) -> T:
+    """Return `raw` as an instance of `cls`.
+
+    Raises
+    ------
+    UsageError
+        With one Problem for every mistake.
+    """
+    if not isinstance(raw, dict):
+        raise UsageError("this file must hold keys and values", file=file, found=type(raw).__name__)
+    try:
+        return cls.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(*(_problem(cls, item, file) for item in error.errors())) from error
+    except UsageError as error:
+        raise UsageError(*(replace(p, file=file) for p in error.problems)) from error
+
+
+def _problem(cls: type[BaseModel], item: Any, file: str) -> Problem:
+    """Return one pydantic error in our words."""
+    location = [str(part) for part in item["loc"]]
+    key = ".".join(location)
+    if item["type"] == "extra_forbidden":
+        last, allowed = location[-1], sorted(_fields_at(cls, location[:-1]))
+        near = did_you_mean(last, allowed)
+        return Problem("unknown key", file, key, last, ", ".join(allowed), near)
+    if item["type"] == "missing":
+        return Problem("this key is missing", file, key, do=f"add `{location[-1]}`")
+    what = item["msg"][0].lower() + item["msg"][1:]
+    expected = str(item.get("ctx", {}).get("expected", ""))
+    return Problem(what, file, key, repr(item["input"])[:80], expected)
+
+
+def _fields_at(cls: type[BaseModel], location: list[str]) -> list[str]:
+    """Return the keys that are allowed at a place of the document."""
+    for part in location:
+        if part in cls.model_fields:
+            cls = _class_in(cls.model_fields[part].annotation) or cls
+    return list(cls.model_fields)
+
+
+def _class_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the class of keys and values that a type is, or has inside."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_class_in(inside) for inside in get_args(annotation))
+    return next((cls for cls in found if cls), None)
+
+
+def load_spec(path: Path, shown: str) -> ModelSpec:
+    """Read `model.yaml`; `shown` is the path that errors name."""
+    return parse(ModelSpec, load_yaml(path), shown)
+
+
+# -- files of Python: what goes wrong in them is told with file and line --------------------------
+
+
+def load_function(
+    source: bytes, shown: str, name: str, imports: frozenset[str] | None = None
+) -> Callable[..., Any]:
+    """Run a Python file and return one function of it.
+
+    Parameters
+    ----------
+    source : bytes
+        The file's content.
+    shown : str
+        The path that errors name.
+    name : str
+        The function that the file must define.
+    imports : frozenset of str, optional
+        Top-level packages that the file may import; None: any.
+
+    Raises
+    ------
+    UsageError
+        For a syntax error (with its line), an import that is not allowed, an error while the file
+        runs, or a function that is missing.
+    """
+    try:
+        tree = ast.parse(source, filename=shown)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        key = f"line {line}" if line else ""
+        raise UsageError(f"not valid Python: {error}", file=shown, key=key) from error
+    if imports is not None:
+        _check_imports(tree, shown, imports)
+    module = types.ModuleType(f"mlops_user_{shown.rsplit('/', 1)[-1].removesuffix('.py')}")
+    module.__file__ = shown
+    with blaming(shown):
+        exec(compile(tree, shown, "exec"), module.__dict__)
+    function = getattr(module, name, None)
+    if not callable(function):
+        what = f"this file must define `def {name}(...)`"
+        raise UsageError(what, file=shown, do=f"write `{name}`")
+    return function  # type: ignore[no-any-return]
+
+
+def _check_imports(tree: ast.Module, shown: str, allowed: frozenset[str]) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [("." * node.level) + (node.module or "")]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] not in allowed:
+                what = "this import is not allowed here: the file travels with the model"
+                line, others = f"line {node.lineno}", ", ".join(sorted(allowed))
+                raise UsageError(Problem(what, shown, line, name, others))
+
+
+@contextmanager
+def blaming(shown: str) -> Iterator[None]:
+    """Turn an exception out of the user's file into one error that names file and line."""
+    try:
+        yield
+    except MlopsError:
+        raise
+    except Exception as error:
+        frames = traceback.walk_tb(error.__traceback__)
+        lines = [line for frame, line in frames if frame.f_code.co_filename == shown]
+        said = (str(error).strip().splitlines() or ["no message"])[0][:300]
+        what, key = f"{type(error).__name__}: {said}", f"line {lines[-1]}" if lines else ""
+        raise UsageError(what, file=shown, key=key, do="mend the file and run again") from error

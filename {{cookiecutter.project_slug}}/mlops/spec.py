@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
-from mlops.errors import Problem, UsageError, did_you_mean, listed
+from mlops import Problem, UsageError, did_you_mean, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["number", "category", "boolean", "date"]
@@ -284,14 +284,13 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
         if name not in allowed:
             what = f"no metric of this name for a {spec.task} model"
             yield _unknown(what, "metrics", name, allowed)
-    used = {
-        "slices.columns": spec.slices.columns,
-        "fairness.column": tuple(f.column for f in spec.fairness),
-        "checks.invariant": spec.checks.invariant,
-        "checks.directional": tuple(d.column for d in spec.checks.directional),
-    }
-    for key, columns in used.items():
-        pool = spec.features if key.startswith("checks") else spec.columns
+    used = (
+        ("slices.columns", spec.slices.columns, spec.columns),
+        ("fairness.column", [f.column for f in spec.fairness], spec.columns),
+        ("checks.invariant", spec.checks.invariant, spec.features),
+        ("checks.directional", [d.column for d in spec.checks.directional], spec.features),
+    )
+    for key, columns, pool in used:
         for column in columns:
             if column not in pool:
                 yield _unknown("no such column", key, column, sorted(pool))

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from mlops.cli import app
-from mlops.cli.context import Json, as_markdown, emit, event, kept, leave, outputs, summary
-from mlops.cli.releases import here
-from mlops.errors import MlopsError, UsageError, WorldError
+from mlops import MlopsError, UsageError, WorldError
+from mlops.cli import Json, app, as_markdown, emit, event, here, kept, outputs
+from mlops.files import GitError, git, head
+from mlops.github.client import repository
 
 if TYPE_CHECKING:
     from mlops.project import Project
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel="Workflows")
 def plan(
     base: Annotated[
-        str | None, typer.Option(help="Commit to compare with; default: as the event says.")
+        str | None, Option(help="Commit to compare with; default: as the event says.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -31,20 +31,19 @@ def plan(
 
     Example: `mlops plan --base origin/main`
     """
-    from mlops import git
-    from mlops.github.plan import asked
-    from mlops.github.plan import plan as do
+    from mlops.github.events import asked
+    from mlops.github.events import plan as do
     from mlops.registry.tags import read
 
-    project, _, _ = here()
+    project = here().project
     start, model = (base, None) if base else asked(event())
     changed = None
     if start:
         try:  # from where the two parted: what others merged meanwhile is not this change
-            parted = git.git(project.root, "merge-base", start, "HEAD")
+            parted = git(project.root, "merge-base", start, "HEAD")
             diff = ("diff", "--name-only", "--no-renames", "-z", "--relative", parted, "HEAD")
-            changed = [path for path in git.git(project.root, *diff).split("\0") if path]
-        except git.GitError as error:  # not in this clone, or of another history: everything
+            changed = [path for path in git(project.root, *diff).split("\0") if path]
+        except GitError as error:  # not in this clone, or of another history: everything
             if base:
                 raise UsageError("no such commit here", key="--base", found=base) from error
     if model:
@@ -53,13 +52,8 @@ def plan(
     last, state = project.spec.stages[-1].name, read(project.root)
     live = [name for name in project.models() if last in state.model(name).stages]
     deploy = [name for name in live if found.deploy and name not in found.models]
-    answer = {
-        "models": found.models,
-        "code": found.code,
-        "deploy": deploy,
-        "live": live,
-        "commit": git.head(project.root),
-    }
+    known = {"deploy": deploy, "live": live, "commit": head(project.root)}
+    answer = {**found._asdict(), **known}
     outputs(**answer)
     words: dict[str, str] = {
         "train": ", ".join(found.models),
@@ -68,31 +62,29 @@ def plan(
         f"in {last}": ", ".join(live),
     }
     text = "\n".join(f"{key + ':':<15}{value or 'no'}" for key, value in words.items())
-    summary(as_markdown("What there is to do", *text.splitlines()))
-    emit(answer, text, as_json)
+    emit(answer, text, as_json, page=as_markdown("What there is to do", *text.splitlines()))
 
 
 @app.command(rich_help_panel="Workflows")
 def comment(
-    report: Annotated[Path, typer.Option(help="Folder of the run's artifacts, unpacked.")],
+    report: Annotated[Path, Option(help="Folder of the run's artifacts, unpacked.")],
     number: Annotated[
         int | None,
-        typer.Option("--pull-request", help="Default: that of the commit of GitHub's event."),
+        Option("--pull-request", help="Default: that of the commit of GitHub's event."),
     ] = None,
-    run_url: Annotated[str | None, typer.Option(help="Default: that of GitHub's event.")] = None,
+    run_url: Annotated[str | None, Option(help="Default: that of GitHub's event.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a pull request's one comment from its run's results.
 
     Example: `mlops comment --report artifacts`
     """
-    from mlops.github.client import repository
-    from mlops.github.comment import LIMIT, RED, attributed, post, pull_request, uploaded
+    from mlops.github.events import LIMIT, RED, attributed, post, pull_request, uploaded
     from mlops.registry.journal import append
     from mlops.reporting.facts import Everything, Run
     from mlops.reporting.render import escape, markdown
 
-    project, _, _ = here()
+    project = here().project
     hub, run = repository(), event().get("workflow_run") or {}
     if number is None and run:
         number = pull_request(hub, run)
@@ -112,18 +104,17 @@ def comment(
             continue
         if record and run:
             records.append(attributed(record, name, number, run))
-    head = [f"Could not be shown: {escape(text)}." for text in wrong]
+    foot = [f"Could not be shown: {escape(text)}." for text in wrong]
     if not found:
         ended = {"success": "It trains no model.", None: ""}
-        head.append(ended.get(run.get("conclusion"), "There is no report: the run did not finish."))
+        foot.append(ended.get(run.get("conclusion"), "There is no report: the run did not finish."))
     where = run_url or run.get("html_url")
-    head += [f"[The run, with the whole report]({where})"] if where else []
+    foot += [f"[The run, with the whole report]({where})"] if where else []
     if sum(map(len, texts)) > LIMIT - 10_000:  # then the verdicts alone
         texts = [text.split("\n\n### ")[0] for text in texts]
     green = run.get("conclusion") in ("success", None)
-    done = not found and not wrong and green
-    body = "\n\n".join([*([] if green else [RED]), *texts, *head])[:LIMIT]
-    url = post(hub, number, body, only_edit=done)
+    body = "\n\n".join([*([] if green else [RED]), *texts, *foot])[:LIMIT]
+    url = post(hub, number, body, only_edit=green and not found and not wrong)
     for record in records:
         kept(append(project, record))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
@@ -132,10 +123,10 @@ def comment(
 @app.command(rich_help_panel="Workflows")
 def alarm(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL", help="Default: all checked ones.")
+        list[str] | None, Argument(metavar="MODEL", help="Default: all checked ones.")
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Say why a retraining led to nothing instead.")
+        bool, Option("--gate", help="Say why a retraining led to nothing instead.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -143,16 +134,13 @@ def alarm(
 
     Example: `mlops alarm employment`
     """
-    from mlops.cli.context import Context
     from mlops.files import read_json
-    from mlops.github.alarm import refused, settle
-    from mlops.github.client import repository
-    from mlops.monitoring.report import DriftCheck
+    from mlops.github.events import refused, settle
     from mlops.registry.journal import append, append_check
-    from mlops.results import Record
+    from mlops.results import DriftCheck, Record
 
-    project, who, _ = here()
-    hub, url = repository(), Context.here(project.root).run_url
+    at, hub = here(), repository()
+    project, url = at.project, at.run_url
     file = "record.json" if gate else "monitor.json"
     said = []
     for name in names or [n for n in project.models() if (project.build(n) / file).is_file()]:
@@ -167,33 +155,28 @@ def alarm(
         else:
             check = DriftCheck.model_validate(read_json(build / file))
             said.append(settle(hub, check, as_markdown(*check.text().splitlines()), url))
-            said += kept(append_check(project, check.model_dump(mode="json"), who))
-    summary(as_markdown("", *said))
-    emit(said, "\n".join(said), as_json)
+            said += kept(append_check(project, check.model_dump(mode="json"), at.actor))
+    emit(said, "\n".join(said), as_json, page=as_markdown("", *said))
 
 
 @app.command(rich_help_panel="Workflows")
-def smoke(
-    ref: Annotated[str, typer.Argument(metavar="MODEL@STAGE")], as_json: Json = False
-) -> None:
+def smoke(ref: Annotated[str, Argument(metavar="MODEL@STAGE")], as_json: Json = False) -> None:
     """Start the service of a stage and ask it the release's examples.
 
     Example: `mlops smoke employment@staging`
     """
-    from mlops.cli.context import release_store
-    from mlops.registry.verify import fetch
+    from mlops.registry.manifest import fetch
 
-    project, _, _ = here()
-    project.stage(ref.partition("@")[2])  # what is served is a stage
-    bundle = fetch(project, ref, release_store(project))
+    at = here()
+    at.project.stage(ref.partition("@")[2])  # what is served is a stage
+    bundle = fetch(at.project, ref, at.store)
     examples = json.loads(bundle.read("examples.json"))
-    wrong = ask_examples(project, ref, bundle.version.number, examples)
+    wrong = ask_examples(at.project, ref, bundle.version.number, examples)
     text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
     if wrong:
         text = "\n".join([f"{bundle.version.ref} in service answers otherwise:", *wrong])
-    summary(text)
-    emit({"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}, text, as_json)
-    leave(not wrong)
+    facts = {"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}
+    emit(facts, text, as_json, page=text, yes=not wrong)
 
 
 def ask_examples(

@@ -1,27 +1,37 @@
-"""The data contract: the expectations of `contract.py`, asked by Great Expectations in one pass.
+"""`mlops validate`: the snapshot is made, and its contract asked by Great Expectations.
 
-Great Expectations computes; the words are ours, from the plain values of its results, so that
-what a person reads is one sentence and no value of a sensitive column is in it.
+On small data, importing Great Expectations takes longer than everything else together. So a second
+process does it while this one reads, and answers when the snapshot is there. Great Expectations
+computes; the words are ours, from the plain values of its results, so that what a person reads is
+one sentence and no value of a sensitive column is in it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import json
 import logging
 import os
+import signal
+import subprocess
+import sys
+import time
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops.errors import UsageError, did_you_mean, listed
+from mlops import MlopsError, Problem, UsageError, WorldError, did_you_mean, listed
 from mlops.files import cannot
-from mlops.results import Expectation
+from mlops.project import Project, blaming, load_function
+from mlops.results import Expectation, Validation
 from mlops.spec import ModelSpec
-from mlops.usercode import blaming, load_function
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops.data.dataset import Dataset
 
 # What comes after "should" for the endings of Great Expectations' names that people meet most;
 # any other is told by its own words and parameters.
@@ -34,6 +44,87 @@ _VERBS = {
 }
 _LIMITS = {"at least": "min_value", "at most": "max_value", "in": "quantile_ranges"}
 _COLUMN_KEYS = ("column", "column_A", "column_B", "column_list")
+
+
+def validate(
+    project: Project, name: str, spec: ModelSpec, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[Dataset | None, Validation]:
+    """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
+
+    No dataset where declared columns are missing; the contract is not asked then. UsageError when
+    the data cannot be read or learnt from, or the contract is no contract. While another process
+    asks the contract, `meanwhile` is done.
+    """
+    started = time.perf_counter()
+    folder, out = project.folder(name), project.build(name)
+    with _helper() as helper:
+        from mlops.data.dataset import build  # and pandas, while the helper imports too
+
+        dataset, expectations = build(spec, folder)
+        if dataset is not None:
+            dataset.save(out)
+            contract = folder / "contract.py"
+            if helper is None:
+                expectations += check(spec, contract, dataset.frame)
+            else:
+                question = json.dumps([spec.model_dump(mode="json"), str(contract), str(out)])
+                expectations += _ask_helper(helper, question, meanwhile)
+    validation = Validation(
+        ok=all(expectation.ok for expectation in expectations),
+        snapshot=dataset.snapshot if dataset else None,
+        expectations=expectations,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+    validation.save(out)
+    return dataset, validation
+
+
+@contextlib.contextmanager
+def _helper() -> Iterator[subprocess.Popen[bytes] | None]:
+    """Start a process that imports Great Expectations; none where it is imported here already."""
+    if "great_expectations" in sys.modules:
+        yield None
+        return
+    command = [sys.executable, "-m", "mlops.data.contract"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _ask_helper(
+    helper: subprocess.Popen[bytes], question: str, meanwhile: Callable[[], object]
+) -> tuple[Expectation, ...]:
+    """Return what the other process answers."""
+    assert helper.stdin and helper.stdout
+    with contextlib.suppress(BrokenPipeError), helper.stdin as pipe:
+        pipe.write(question.encode())
+    meanwhile()
+    said = helper.stdout.read()
+    if helper.wait():
+        do = "is there enough memory? Its last words are above"
+        raise WorldError("the process that asks the data contract died", do=do)
+    answer = json.loads(said)
+    if answer["problems"]:
+        kind = UsageError if answer["exit_code"] == UsageError.exit_code else WorldError
+        raise kind(*(Problem(**problem) for problem in answer["problems"]))
+    return tuple(Expectation(**expectation) for expectation in answer["expectations"])
+
+
+def _answer(question: bytes) -> dict[str, Any]:
+    """Return what the contract says of a snapshot, or what is wrong with the contract."""
+    from mlops.data.dataset import snapshot_frame
+
+    spec, contract, folder = json.loads(question)
+    try:
+        found = check(ModelSpec(**spec), Path(contract), snapshot_frame(Path(folder)))
+    except MlopsError as error:
+        return {"problems": [vars(p) for p in error.problems], "exit_code": error.exit_code}
+    return {"problems": [], "expectations": [e.model_dump(mode="json") for e in found]}
+
+
+# -- asking the contract --------------------------------------------------------------------------
 
 
 def check(spec: ModelSpec, contract_file: Path, frame: pd.DataFrame) -> tuple[Expectation, ...]:
@@ -63,7 +154,7 @@ def check(spec: ModelSpec, contract_file: Path, frame: pd.DataFrame) -> tuple[Ex
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep Great Expectations from logging, warning and sending anything home."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -169,14 +260,12 @@ def _told(spec: ModelSpec, expectation: Any, answer: Mapping[str, Any]) -> Expec
 def _demand(expectation: Any, columns: list[str], secret: bool) -> str:
     """Return what an expectation demands, as the first half of a sentence."""
     kwargs = expectation.configuration.kwargs
+    limits = [f"{w} {_shown(kwargs[k])}" for w, k in _LIMITS.items() if kwargs.get(k) is not None]
     subject, _, verb = expectation.expectation_type.removeprefix("expect_").partition("_to_")
     text = f"The {subject.removeprefix('column_').replace('_', ' ')} "
     text += f"of {listed(f'`{_line(c)}`' for c in columns)} should " if columns else "should "
     if verb in _VERBS:
         values = kwargs.get("value_set") or ()
-        limits = [
-            f"{w} {_shown(kwargs[k])}" for w, k in _LIMITS.items() if kwargs.get(k) is not None
-        ]
         text += _VERBS[verb].format(
             value_set=f"{len(values)} known values" if secret else _shown(list(values)),
             range="in its range" if secret else " and ".join(limits) or "anything",
@@ -218,3 +307,17 @@ def _shown(value: Any) -> str:
 
 def _line(value: Any) -> str:
     return " ".join(str(value).split())[:80]
+
+
+if __name__ == "__main__":
+    gc.set_threshold(100_000)  # as in mlops.cli
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked was interrupted too, and says so
+    with quiet(), contextlib.redirect_stdout(sys.stderr):
+        import great_expectations.expectations  # noqa: F401
+        import pyarrow.parquet  # noqa: F401
+
+        if asked := sys.stdin.buffer.read():  # nothing: the data could not be read
+            answer = _answer(asked)
+    if asked:
+        print(json.dumps(answer), flush=True)
+    os._exit(0)  # who asked waits: take nothing apart

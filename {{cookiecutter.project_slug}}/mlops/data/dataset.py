@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
-from mlops.data.columns import (
-    as_date,
-    as_number,
-    cast_all,
-    columns_match,
-    misfit,
-    summarise,
-    unusable,
-)
-from mlops.data.read import Source, read, read_labels
-from mlops.errors import UsageError, WorldError
-from mlops.files import read_json, replacing, write_json
-from mlops.results import Expectation, Snapshot, SourceFile, Training
+import numpy as np
+import pandas as pd
+from pandas.util import hash_array
+
+from mlops import Problem, UsageError, WorldError, listed
+from mlops.data.read import Source, cast_all, columns_match, misfit, read, read_labels
+from mlops.files import replacing
+from mlops.results import ColumnSummary, Expectation, Snapshot, SourceFile, Training
 from mlops.spec import Kind, ModelSpec
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
-_FILE, _META, _TEST = "snapshot.parquet", "snapshot.json", "__test__"
+_FILE, _TEST = "snapshot.parquet", "__test__"
 
 
 @dataclass(frozen=True)
@@ -95,14 +87,12 @@ class Dataset:
         with replacing(folder / _FILE) as temporary:
             table = self.frame.assign(**{_TEST: self.test})
             table.to_parquet(temporary, compression="lz4", index=False)
-        write_json(folder / _META, self.snapshot.model_dump(mode="json"))
+        self.snapshot.save(folder)
 
     @classmethod
     def load(cls, folder: Path, spec: ModelSpec) -> Dataset:
         """Read what `save` wrote; WorldError when it is missing or was changed."""
-        import pandas as pd
-
-        snapshot = Snapshot.model_validate(read_json(folder / _META))
+        snapshot = Snapshot.load(folder)
         what = "the snapshot does not have the digest that was written beside it"
         try:
             table = pd.read_parquet(folder / _FILE)
@@ -117,8 +107,6 @@ class Dataset:
 
 def snapshot_frame(folder: Path) -> pd.DataFrame:
     """Return the rows of a snapshot that this run has just written, not verified."""
-    import pandas as pd
-
     return pd.read_parquet(folder / _FILE).drop(columns=_TEST)
 
 
@@ -145,8 +133,6 @@ def build(spec: ModelSpec, folder: Path) -> tuple[Dataset | None, tuple[Expectat
 
 def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation, ...]]:
     """Read, join labels, cast, remove duplicates; None and why where columns are missing."""
-    import numpy as np
-
     source = read(spec, folder)
     structure = [columns_match(source.missing, source.extra)]
     if source.missing:
@@ -199,23 +185,101 @@ def _cast(spec: ModelSpec, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Expe
     target, time = spec.data.target, spec.data.time
     kinds: dict[str, str] = dict.fromkeys((*spec.columns, target), "category") | spec.features
     kinds[target] = "number" if spec.task == "regression" else "category"
-    out, bad = cast_all(frame, kinds)
+    told = dict(kinds)
     if time and time not in spec.features:
-        column = frame[time]
-        out[time], wrong = as_number(column) if column.dtype.kind in "iuf" else as_date(column)
-        if wrong.any():
-            bad[time], kinds[time] = wrong, "date or number"
+        kinds[time] = "number" if frame[time].dtype.kind in "iuf" else "date"
+        told[time] = "date or number"
+    out, bad = cast_all(frame, kinds)
     secret = spec.sensitive
-    return out, [misfit(kinds[c], frame[c], wrong, c in secret) for c, wrong in bad.items()]
+    return out, [misfit(told[c], frame[c], wrong, c in secret) for c, wrong in bad.items()]
+
+
+# -- what is in a snapshot, and whether a model can be learnt from it -----------------------------
+
+
+def summarise(spec: ModelSpec, rows: Rows, test: np.ndarray, digest: str) -> Snapshot:
+    """Return the facts of a snapshot."""
+    frame = rows.frame
+    labelled = frame[spec.data.target].notna().to_numpy()
+    period = None
+    if spec.data.time and frame[spec.data.time].notna().any():
+        times = frame[spec.data.time].agg(["min", "max"])
+        first, last = (f"{t:g}" if isinstance(t, float) else t.isoformat() for t in times)
+        period = (first, last)
+    return Snapshot(
+        digest=digest,
+        rows=len(frame),
+        rows_read=len(rows.kept),
+        duplicates_removed=len(rows.kept) - len(frame),
+        unlabelled=int((~labelled).sum()),
+        train_rows=int((labelled & ~test).sum()),
+        test_rows=int((labelled & test).sum()),
+        period=period,
+        files=rows.files,
+        columns=tuple(_column(frame[c], h, c in spec.sensitive) for c, h in rows.hashes.items()),
+    )
+
+
+def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSummary:
+    """Return what is in one column; the values themselves only where they may be shown."""
+    missing, unique = int(column.isna().sum()), int(pd.Series(hashes).nunique())
+    kind = {"f": "number", "M": "date"}.get(column.dtype.kind, "text")
+    facts: dict[str, Any] = {}
+    if kind == "number" and missing < len(column):
+        low, high = column.min(), column.max()
+        # A sum can be beyond all numbers; the mean is between them still.
+        facts = {"low": low, "mean": column.mean().clip(low, high), "high": high}
+    if kind == "text" and not sensitive and unique <= 50:
+        top = column.value_counts().head(10)
+        facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}
+    unique -= missing > 0
+    return ColumnSummary(name=str(column.name), kind=kind, missing=missing, unique=unique, **facts)
+
+
+def unusable(
+    spec: ModelSpec, target: pd.Series, test: np.ndarray, snapshot: Snapshot
+) -> Iterator[Problem]:
+    """Yield why nothing can be learnt or tested, the cause before what follows from it."""
+    files, name = listed(f.path for f in snapshot.files), str(target.name)
+    move = spec.split.remedy
+    values = sorted(target.dropna().unique())
+    if not values:
+        yield Problem("no row has a target", files, name, do="add labels")
+    if len(values) == 1:
+        found = "one value" if name in spec.sensitive else repr(values[0])
+        yield Problem("the target is constant: there is nothing to learn", files, name, found)
+    if spec.task == "binary":
+        if len(values) != 2:
+            what = f"a binary target has two values, this one has {len(values)}"
+            do = "set task: multiclass, or clean the target"
+            yield Problem(what, files, name, found=listed(values), do=do)
+        positive = positive_label(spec, values)
+        if positive not in values:
+            what, where = "the positive value is not in the data", f"{files}, model.yaml"
+            yield Problem(what, where, "data.positive", positive, allowed=listed(values))
+        for part, mask in (("train", ~test), ("test", test)):
+            absent = sorted(set(values) - set(target[mask].unique()))
+            if len(absent) == 1:
+                what = f"the {part} part has no row of one class, so it cannot serve"
+                yield Problem(what, files, name, f"no {absent[0]} among {part} rows", do=move)
+    if min(snapshot.train_rows, snapshot.test_rows) < 2:
+        what = "too few rows to train on some and test on others"
+        found = f"{snapshot.train_rows} to train, {snapshot.test_rows} to test"
+        yield Problem(what, files, "split", found, allowed="at least 2 in each part", do=move)
+
+
+def positive_label(spec: ModelSpec, classes: Iterable[str]) -> str:
+    """Return `data.positive` as the data writes it (true may be ``True``, 1 may be ``1``)."""
+    text = str(spec.data.positive)
+    same = [c for c in classes if c.lower() == text.lower()]
+    return same[0] if isinstance(spec.data.positive, bool) and same else text
 
 
 # -- rows as hashes: the digest, duplicates, and the part of the split that a row belongs to ------
 
 
 def _hashes(frame: pd.DataFrame) -> dict[str, np.ndarray]:
-    import numpy as np
-    from pandas.util import hash_array
-
+    """Return a hash of every value, by column; the same on every machine."""
     out = {}
     for name, column in frame.items():
         if column.dtype.kind in "fM":
@@ -239,8 +303,6 @@ def _digest(frame: pd.DataFrame, hashes: dict[str, np.ndarray]) -> str:
 
 def _mixed(hashes: dict[str, np.ndarray]) -> np.ndarray:
     """Mix the hashes of a row's values into one (multiply and add, modulo 2**64)."""
-    import numpy as np
-
     total = np.zeros(len(next(iter(hashes.values()))), dtype=np.uint64)
     for values in hashes.values():
         total = total * np.uint64(0x9E3779B97F4A7C15) + values
@@ -250,9 +312,6 @@ def _mixed(hashes: dict[str, np.ndarray]) -> np.ndarray:
 
 def _duplicated(frame: pd.DataFrame, quick: np.ndarray) -> np.ndarray:
     """Return which rows repeat an earlier one: hashes find the candidates, the values decide."""
-    import numpy as np
-    import pandas as pd
-
     candidates = frame[pd.Series(quick).duplicated(keep=False).to_numpy()]
     return np.asarray(frame.index.isin(candidates.index[candidates.duplicated()]))
 
@@ -271,9 +330,6 @@ def in_test(spec: ModelSpec, frame: pd.DataFrame, hashes: dict[str, np.ndarray])
     changes when rows are added; by time the latest rows are the test, equal times together, and
     their share is of the rows with a label: those are trained and tested on.
     """
-    import numpy as np
-    import pandas as pd
-
     if spec.split.by == "time":
         column = frame[spec.data.time]
         times = column[frame[spec.data.target].notna()].dropna().sort_values()

@@ -1,19 +1,20 @@
-"""Reading the declared columns of CSV and Parquet files."""
+"""The declared columns of CSV and Parquet files, each cast to its type one way for all who read."""
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.data.columns import as_text
-from mlops.errors import UsageError, listed
+from mlops import Problem, UsageError, did_you_mean, listed
 from mlops.files import cannot, sha256_file
-from mlops.results import SourceFile
+from mlops.results import Expectation, SourceFile
 from mlops.spec import Data, ModelSpec
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 PARQUET = {".parquet", ".pq"}
@@ -23,6 +24,8 @@ MISSING = (
     *("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>"),
     *("#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
+_TRUE = ("true", "t", "yes", "y", "1", "1.0")
+_FALSE = ("false", "f", "no", "n", "0", "0.0")
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,12 @@ class Source:
 def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[Path]:
     """Return the files that a path or glob names, sorted; UsageError when there is none."""
     path = Path(pattern)
-    base = Path(path.anchor) if path.is_absolute() else folder
-    relative = path.relative_to(path.anchor) if path.is_absolute() else path
-    found = sorted(p for p in base.glob(relative.as_posix()) if p.is_file())
+    relative = path.relative_to(path.anchor)  # to the root of the disk, or itself
+    found = sorted(p for p in (folder / path.anchor).glob(relative.as_posix()) if p.is_file())
     if not found:
         place = f"models/{folder.name}"
         do = f"put the data there, or mend {key} (relative to {place}/)"
-        raise UsageError(
-            "no file matches", file=f"{place}/model.yaml", key=key, found=pattern, do=do
-        )
+        raise UsageError(Problem("no file matches", f"{place}/model.yaml", key, pattern, do=do))
     return found
 
 
@@ -192,3 +192,114 @@ def guess_delimiter(lines: list[str]) -> str:
         return (sum(w == widths[0] for w in widths) if widths[0] > 1 else 0, widths[0])
 
     return max(DELIMITERS, key=score)
+
+
+# -- types ----------------------------------------------------------------------------------------
+
+
+def as_text(column: pd.Series) -> pd.Series:
+    """Return a column as pandas ``str``; whole numbers without a decimal point, missing as NaN.
+
+    What becomes of a value depends on no other: files are read one by one, and joined by it.
+    """
+    import pandas as pd
+
+    if pd.api.types.infer_dtype(column) == "boolean":
+        return column.astype("object").map({True: "true", False: "false"}).astype("str")
+    if pd.api.types.is_float_dtype(column.dtype):
+        whole = column.where((column == column.round()) & (column.abs() < 2**53))
+        column = whole.astype("Int64").astype("string").fillna(column.astype("string"))
+    return column.astype("string").astype("str")
+
+
+def as_number(column: pd.Series) -> pd.Series:
+    """Return a column as float64; what is no finite number is missing."""
+    import numpy as np
+    import pandas as pd
+
+    if column.dtype.kind in "mM":  # pandas would count the microseconds of a time
+        column = column.astype("string")
+    numbers = pd.to_numeric(column, errors="coerce").astype("float64")
+    return numbers.where(np.isfinite(numbers.to_numpy()))
+
+
+def as_boolean(column: pd.Series) -> pd.Series:
+    """Return yes/no, true/false and 1/0 as 1.0 and 0.0; anything else is missing."""
+    words = column.astype("string").str.strip().str.lower()
+    return words.map({**dict.fromkeys(_TRUE, 1.0), **dict.fromkeys(_FALSE, 0.0)}).astype("float64")
+
+
+def as_date(column: pd.Series) -> pd.Series:
+    """Return a column as UTC datetime64 without zone; what is no date is missing."""
+    import pandas as pd
+
+    out = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+    if (out.isna() & column.notna()).any():
+        out = pd.to_datetime(column, errors="coerce", format="mixed", utc=True)
+    return out.dt.tz_localize(None).astype("datetime64[us]")
+
+
+def cast_all(
+    frame: pd.DataFrame, kinds: Mapping[str, str]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Return the columns of `kinds`, in that order and with those types.
+
+    A value that does not fit becomes missing. Beside the frame stand the rows (ndarray of bool,
+    shape (n_rows,)) that did not fit, for the columns that have any.
+    """
+    import pandas as pd
+
+    convert = {"number": as_number, "boolean": as_boolean, "date": as_date}
+    out, bad = {}, {}
+    for name, kind in kinds.items():
+        column = frame[name]
+        out[name] = convert.get(kind, as_text)(column)
+        if kind in convert:  # any value is a text
+            wrong = out[name].isna().to_numpy() & column.notna().to_numpy()
+            if wrong.any():
+                bad[name] = wrong
+    return pd.DataFrame(out, index=frame.index, columns=list(kinds)), bad
+
+
+def cast(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Give columns their declared types; UsageError names whatever does not fit."""
+    if missing := [name for name in kinds if name not in frame.columns]:
+        what = f"columns are missing: {listed(missing)}"
+        raise UsageError(what, found=listed(frame.columns), do="add them")
+    out, bad = cast_all(frame, kinds)
+    problems = []
+    for name, wrong in bad.items():
+        kind = "finite number" if kinds[name] == "number" else kinds[name]
+        what = f"{int(wrong.sum())} values are no {kind} (first: row {wrong.argmax()})"
+        problems.append(Problem(what, key=name, allowed=f"a {kind}"))
+    if problems:
+        raise UsageError(*problems)
+    return out
+
+
+def columns_match(missing: tuple[str, ...], extra: tuple[str, ...]) -> Expectation:
+    """Return whether the files have the declared columns and no others."""
+    near = {name: did_you_mean(name, extra) for name in missing}
+    parts = [f"`{name}` is missing" + (f" ({hint})" if hint else "") for name, hint in near.items()]
+    parts += [f"`{name}` is not declared (add it to features, or to data.ignore)" for name in extra]
+    found = "; ".join(parts) or "they are"
+    return Expectation(
+        name="expect_table_columns_to_match_model_yaml",
+        ok=not parts,
+        message=f"The columns should be those that model.yaml declares; {found}.",
+    )
+
+
+def misfit(kind: str, column: pd.Series, wrong: np.ndarray, secret: bool) -> Expectation:
+    """Return that some values of a column are not of its kind."""
+    kind = "finite number" if kind == "number" else kind
+    found = f"{wrong.sum():,} of {len(wrong):,} are not"
+    return Expectation(
+        name="expect_column_values_to_be_of_declared_type",
+        column=str(column.name),
+        ok=False,
+        failed_rows=int(wrong.sum()),
+        failed_share=float(wrong.mean()),
+        examples=() if secret else tuple(v[:80] for v in as_text(column[wrong]).unique()[:3]),
+        message=f"Values of `{column.name}` should each be a {kind}; {found}.",
+    )

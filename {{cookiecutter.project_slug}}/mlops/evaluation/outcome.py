@@ -1,27 +1,32 @@
-"""What happened and what a model said, side by side, computed once: every metric starts here."""
+"""The test rows: what happened and what a model said side by side, and those that travel with it.
+
+Every metric starts from an `Outcome`, computed once. The samples that travel with a version (what
+monitoring compares with, what a service must answer) belong to the run that judged the model:
+whoever registers it later only handles files.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from mlops import Problem, UsageError, listed
 from mlops.data.dataset import Dataset
-from mlops.errors import Problem, UsageError, listed
-from mlops.results import Signature
+from mlops.files import replacing, write_json
+from mlops.results import EXAMPLES, REFERENCE, Signature
 from mlops.spec import ModelSpec, Value
 from mlops.training.model import Model
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 _BLOCKS, _FEWEST_BLOCKS = 20, 10  # of a split by time
+_REFERENCE_ROWS, _EXAMPLE_ROWS = 5000, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,37 +87,27 @@ def outcome(
     UsageError
         When a prediction is no finite number.
     """
+    said = predicted["prediction"]
     unit = None if clusters is None else _units(clusters)
     if signature.task == "regression":
-        guess = _finite(predicted["prediction"])
+        guess = _finite(said)
         return Outcome("regression", target.to_numpy(dtype=np.float64), guess, guess, unit=unit)
     if signature.task == "binary":
         positive = str(signature.positive)
         classes: tuple[str, ...] = (f"not {positive}", positive)
         score = _finite(predicted["score"])
-        truth, decision = (
-            (labels == positive).to_numpy(dtype=np.int64)
-            for labels in (target, predicted["prediction"])
-        )
+        truth, decision = ((x == positive).to_numpy(dtype=np.int64) for x in (target, said))
     else:
         # A class that training never saw has no probability column: its probability is zero.
         unseen = sorted(set(target.unique()) - set(signature.classes))
         classes = (*signature.classes, *unseen)
         chances = _finite(predicted[[f"p_{c}" for c in signature.classes]])
         score = np.hstack([chances, np.zeros((len(chances), len(unseen)))])
-        truth, decision = (_positions(x, classes) for x in (target, predicted["prediction"]))
+        truth, decision = (pd.Index(classes).get_indexer(x) for x in (target, said))
     return Outcome(signature.task, truth, decision, score, classes, unit, amounts)
 
 
-def _positions(labels: pd.Series, classes: tuple[str, ...]) -> Codes:
-    import pandas as pd
-
-    return np.asarray(pd.Categorical(labels, categories=list(classes)).codes, dtype=np.int64)
-
-
 def _units(clusters: pd.Series) -> Codes:
-    import pandas as pd
-
     codes, names = pd.factorize(clusters)
     alone = codes < 0
     codes[alone] = len(names) + np.arange(alone.sum())
@@ -156,10 +151,9 @@ class Bench:
         clusters = self._clusters(test)
         units = len(test) if clusters is None else int(clusters.nunique())
         if units < 2:
-            what = "rows" if clusters is None else f"groups of `{clusters.name}`"
-            found = f"{units} {what}, {len(test)} rows"
-            what = f"the test part has too few {what} to say anything about the model"
-            raise self._useless(what, found)
+            kind = "rows" if clusters is None else f"groups of `{clusters.name}`"
+            what = f"the test part has too few {kind} to say anything about the model"
+            raise self._useless(what, f"{units} {kind}, {len(test)} rows")
         return test
 
     @cached_property
@@ -189,10 +183,10 @@ class Bench:
         return outcome(model.signature, target, predicted, self._clusters(rows), amounts)
 
     def _clusters(self, rows: pd.DataFrame) -> pd.Series | None:
-        split, time = self.spec.split, self.spec.data.time
-        if split.by == "time" and time:
-            return time_blocks(rows[time])
-        return rows[split.column] if split.by == "group" and split.column else None
+        split = self.spec.split
+        if split.by == "time":
+            return time_blocks(rows[self.spec.data.time])
+        return rows[split.column] if split.by == "group" else None
 
     def _require_classes(self, model: Model) -> None:
         """Raise UsageError where a class is absent that the metrics cannot do without."""
@@ -226,3 +220,63 @@ def sample(rows: int, most: int, seed: int) -> np.ndarray:
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def draw(
+    spec: ModelSpec, model: Model, test: pd.DataFrame, predicted: pd.DataFrame, folder: Path
+) -> None:
+    """Write both samples of the test rows, of which the predictions are known, into a folder."""
+    with replacing(folder / REFERENCE) as temporary:
+        reference(spec, model, test, predicted).to_parquet(temporary, index=False)
+    write_json(folder / EXAMPLES, examples(spec, model, test))
+
+
+def reference(
+    spec: ModelSpec, model: Model, test: pd.DataFrame, predicted: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what monitoring compares with: test rows as the model saw them, and its answers.
+
+    Returns
+    -------
+    DataFrame, shape (at most 5,000, n_features + n_outputs + 1)
+        Features, `prediction` (and `score`, or `p_CLASS` columns), target. Never the id, the group
+        column or a sensitive column, not even where it is a feature.
+    """
+    rows, hidden = _sample(test, _REFERENCE_ROWS, spec), _hidden(spec)
+    shown = [column for column in spec.features if column not in hidden]
+    target = [column for column in [spec.data.target] if column not in hidden]
+    predicted = predicted.loc[rows.index]
+    if twice := sorted({*shown, *target} & set(predicted)):
+        what, file = "this column is named like an answer of the model", f"{model.name}/model.yaml"
+        do = "rename the column"
+        raise UsageError(what, file=f"models/{file}", key="features", found=listed(twice), do=do)
+    return pd.concat([rows[shown], predicted, rows[target]], axis=1).reset_index(drop=True)
+
+
+def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return ten rows with the predictions that a service must give for them.
+
+    Hidden columns that are features are left empty, and the prediction is for the row as shown.
+    """
+    rows = _sample(test, _EXAMPLE_ROWS, spec)[list(spec.features)]
+    rows = rows.assign(**{column: None for column in rows if column in _hidden(spec)})
+    pairs = zip(_plain(rows), _plain(model.predict(rows)), strict=True)
+    return [{"features": row, "expected": answer} for row, answer in pairs]
+
+
+def _hidden(spec: ModelSpec) -> set[str | None]:
+    return {spec.data.id, spec.split.column, *spec.sensitive}
+
+
+def _sample(frame: pd.DataFrame, most: int, spec: ModelSpec) -> pd.DataFrame:
+    """Return at most so many rows, drawn with the seed of the training, in their order."""
+    return frame.sample(min(most, len(frame)), random_state=spec.train.seed).sort_index()
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON values: missing as null, dates as ISO 8601."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [
+        {str(k): v.isoformat() if isinstance(v, pd.Timestamp) else v for k, v in row.items()}
+        for row in rows
+    ]

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
 
 from pydantic import Field
 
-from mlops.project import Project
+from mlops import WorldError
+from mlops.github.client import ask
+from mlops.project import Project, load_yaml, parse
 from mlops.spec import Strict
-from mlops.specfile import load_yaml, parse
+
+if TYPE_CHECKING:
+    from github.Repository import Repository
 
 FILE = ".github/settings.yaml"
+_PLAN = re.compile(r"\bupgrade\b|billing plan|current plan", re.IGNORECASE)
+Call = tuple[str, str, Any]  # method, path below the repository's address, body
 _VARIABLE = Field(pattern="^[A-Z_][A-Z0-9_]*$")
 # What holds where the plan has no such thing.
 _INSTEAD = {
@@ -68,14 +75,6 @@ class Settings(Strict):
     workflow_permissions: Workflows | None = None
 
 
-class Call(NamedTuple):
-    """A request below the repository's address."""
-
-    method: str
-    path: str
-    body: Any = None
-
-
 class Difference(NamedTuple):
     """One thing that is not as declared.
 
@@ -85,8 +84,8 @@ class Difference(NamedTuple):
         Such as ``environment production``.
     found, wanted : object
         Only where they differ; found is None where there is nothing.
-    calls : tuple of Call
-        What mends it, in this order.
+    calls : list of tuple
+        What mends it, in this order: method, path and body of requests.
     instead : str
         What holds where the plan has no such thing.
     lacking : bool
@@ -96,7 +95,7 @@ class Difference(NamedTuple):
     what: str
     found: Any
     wanted: Any
-    calls: tuple[Call, ...]
+    calls: list[Call]
     instead: str = ""
     lacking: bool = False
 
@@ -112,8 +111,7 @@ def differences(settings: Settings, found: Mapping[str, Any]) -> list[Difference
     Parameters
     ----------
     found : mapping
-        What GitHub's API shows, by the fields of `Settings`, as `mlops.github.apply.read` returns
-        it; nothing is said of a field that is not there.
+        What GitHub's API shows, as `read` returns it; nothing is said of a field that is not there.
     """
     labels = {name: one.model_dump(exclude_defaults=True) for name, one in settings.labels.items()}
     variables = {name: {"value": value} for name, value in settings.variables.items()}
@@ -152,24 +150,24 @@ def _named(kind: str, path: str, wanted: Mapping[str, Any], found: Any) -> Itera
     there = {one["name"].lower(): one for one in found or ()}
     for name, body in wanted.items() if found is not None else ():
         old = there.get(name.lower())
-        edit = Call("PATCH", f"{path}/{quote(name, safe='')}", body)
-        call = edit if old else Call("POST", path, {"name": name, **body})
-        yield Difference(f"{kind} {name}", old, body, (call,))
+        edit = ("PATCH", f"{path}/{quote(name, safe='')}", body)
+        call = edit if old else ("POST", path, {"name": name, **body})
+        yield Difference(f"{kind} {name}", old, body, [call])
 
 
 def _switches(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
     if settings.workflow_permissions and (old := found.get("workflow_permissions")):
         body = settings.workflow_permissions.model_dump()
-        call = Call("PUT", "/actions/permissions/workflow", body)
-        yield Difference("permissions of workflows", old, body, (call,))
+        call: Call = ("PUT", "/actions/permissions/workflow", body)
+        yield Difference("permissions of workflows", old, body, [call])
     if settings.immutable_releases is not None and "immutable_releases" in found:
-        call = Call("PUT" if settings.immutable_releases else "DELETE", "/immutable-releases")
+        call = ("PUT" if settings.immutable_releases else "DELETE", "/immutable-releases", None)
         old, wanted = found["immutable_releases"], {"enabled": settings.immutable_releases}
-        yield Difference("immutable releases", old or {"enabled": False}, wanted, (call,))
+        yield Difference("immutable releases", old or {"enabled": False}, wanted, [call])
     if settings.pages and "pages" in found:
         body, old = {"build_type": settings.pages}, found["pages"]
-        call, lacking = Call("PUT" if old else "POST", "/pages", body), found["plan"] == "free"
-        yield Difference("pages", old, body, (call,), _INSTEAD["pages"], lacking)
+        call, lacking = ("PUT" if old else "POST", "/pages", body), found["plan"] == "free"
+        yield Difference("pages", old, body, [call], _INSTEAD["pages"], lacking)
 
 
 def _environments(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
@@ -177,33 +175,31 @@ def _environments(settings: Settings, found: Mapping[str, Any]) -> Iterator[Diff
         old, path = found["environments"].get(name), f"/environments/{quote(name, safe='')}"
         body, there = _kept(old or {})
         wanted: dict[str, Any] = {}
-        calls = []
-        if environment.branches:
+        calls: list[Call] = [("PUT", path, body)]
+        if branches := list(environment.branches):
             policy = {"protected_branches": False, "custom_branch_policies": True}
             body["deployment_branch_policy"] = policy
-            wanted = {"deployment_branch_policy": policy, "branches": list(environment.branches)}
+            wanted = {"deployment_branch_policy": policy, "branches": branches}
             rules = f"{path}/deployment-branch-policies"
-            new = [branch for branch in environment.branches if branch not in there]
-            calls = [Call("POST", rules, {"name": branch, "type": "branch"}) for branch in new]
-            gone = [number for branch, number in there.items() if branch not in wanted["branches"]]
-            calls += [Call("DELETE", f"{rules}/{number}") for number in gone]
+            new = [branch for branch in branches if branch not in there]
+            calls += [("POST", rules, {"name": branch, "type": "branch"}) for branch in new]
+            gone = [there[branch] for branch in there if branch not in branches]
+            calls += [("DELETE", f"{rules}/{number}", None) for number in gone]
         seen = None if old is None else {**old, "branches": list(there)}
         about = (_INSTEAD["branches"], found["plan"] == "free")
-        put = Call("PUT", path, dict(body))
-        yield Difference(f"environment {name}", seen, wanted, (put, *calls), *about)
+        yield Difference(f"environment {name}", seen, wanted, calls, *about)
         if people := found["reviewers"].get(name):
             # A sole approver may start promote.yml; what they registered the engine refuses them.
             wanted = {"reviewers": people, "prevent_self_review": False}
-            put = Call("PUT", path, {**body, **wanted})
+            calls = [("PUT", path, body | wanted)]
             about = (_INSTEAD["reviewers"], found["plan"] in ("free", "paid"))
-            yield Difference(f"reviewers of {name}", body, wanted, (put,), *about)
+            yield Difference(f"reviewers of {name}", body, wanted, calls, *about)
 
 
 def _kept(environment: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
     """Return what a change must repeat, because GitHub takes off the rest; and the branches."""
-    body: dict[str, Any] = {}
-    if policy := environment.get("deployment_branch_policy"):
-        body["deployment_branch_policy"] = policy
+    policy = environment.get("deployment_branch_policy")
+    body: dict[str, Any] = {"deployment_branch_policy": policy} if policy else {}
     for rule in environment.get("protection_rules", ()):
         if rule["type"] == "wait_timer":
             body["wait_timer"] = rule["wait_timer"]
@@ -230,12 +226,139 @@ def _rulesets(settings: Settings, found: Mapping[str, Any]) -> Iterator[Differen
         body = {"name": name, **wanted, "rules": rules}
         if old and "bypass_actors" not in old:  # only who may change a ruleset sees them
             del wanted["bypass_actors"]
-        call = (
-            Call("PUT", f"/rulesets/{old['id']}", body) if old else Call("POST", "/rulesets", body)
-        )
+        method, path = ("PUT", f"/rulesets/{old['id']}") if old else ("POST", "/rulesets")
         about = (_INSTEAD[ruleset.target], found["plan"] == "free")
-        yield Difference(f"ruleset {name}", old, wanted, (call,), *about)
+        yield Difference(f"ruleset {name}", old, wanted, [(method, path, body)], *about)
 
 
 def _rule(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": kind, "parameters": parameters} if parameters else {"type": kind}
+
+
+class Denied(WorldError):
+    """GitHub said no: with which status, and whether for lack of a plan or of the token's right."""
+
+    def __init__(self, status: int, said: str) -> None:
+        self.status, self.lacks_plan = status, bool(_PLAN.search(said))
+        self.lacks_right = said.startswith("Resource not accessible")  # by this token
+        super().__init__(f"GitHub answered {status}: {said}")
+
+
+class Outcome(NamedTuple):
+    """What there is to say of one thing."""
+
+    what: str
+    result: Literal["differs", "done", "not in this plan", "not seen", "refused"]
+    said: str = ""
+
+
+def send(repository: Repository, method: str, path: str, body: Any = None) -> Any:
+    """Make a request below the repository's address and return its answer.
+
+    Raises
+    ------
+    Denied
+        When the answer is no.
+    WorldError
+        When there is no answer, the token is not valid, or too much was asked.
+    """
+    url, do = repository.url + path, repository.requester.requestJsonAndCheck
+    try:
+        return ask(f"{method} {path or '/'}", lambda: do(method, url, input=body))[1]
+    except WorldError as error:
+        answer: Any = error.__cause__
+        data, status = getattr(answer, "data", None), getattr(answer, "status", 0)
+        said = str(data.get("message", "")) if isinstance(data, dict) else ""
+        if status not in (403, 404, 409, 422) or "rate limit" in said:
+            raise
+        needs = answer.headers.get("x-accepted-github-permissions")
+        raise Denied(status, f"{said} (needs {needs})" if needs else said) from error
+
+
+def read(
+    repository: Repository, settings: Settings, project: Project
+) -> tuple[dict[str, Any], list[Outcome]]:
+    """Return what is there of what is declared, and what of it could not be seen.
+
+    The first has the fields of `Settings`; `reviewers`, by environment, as project.yaml names them;
+    and the `plan`: public, enterprise, free, or paid where nobody can say.
+    """
+
+    def one(path: str) -> Any:
+        try:
+            return send(repository, "GET", path)
+        except Denied as no:
+            if no.status == 404:
+                return None
+            raise
+
+    def rows(path: str, key: str = "", more: str = "", page: int = 1) -> list[dict[str, Any]]:
+        data = send(repository, "GET", f"{path}?per_page=100&page={page}{more}")
+        some: list[dict[str, Any]] = data[key] if key else data
+        return some if len(some) < 100 else some + rows(path, key, more, page + 1)
+
+    def environments() -> dict[str, Any]:
+        named = {place["name"]: place for place in rows("/environments", "environments")}
+        for name in named.keys() & settings.environments.keys():
+            path = f"/environments/{quote(name, safe='')}/deployment-branch-policies"
+            if (named[name]["deployment_branch_policy"] or {}).get("custom_branch_policies"):
+                named[name]["policies"] = rows(path, "branch_policies")
+        return named
+
+    def rulesets() -> dict[str, Any]:
+        every = rows("/rulesets", more="&includes_parents=false")
+        mine = [rule for rule in every if rule["name"] in settings.rulesets]
+        return {rule["name"]: one(f"/rulesets/{rule['id']}") for rule in mine}
+
+    looks: dict[str, Callable[[], Any]] = {
+        "rulesets": rulesets,  # first: its answer says it where the plan lacks something
+        "environments": environments,
+        "labels": lambda: rows("/labels"),
+        "variables": lambda: rows("/actions/variables", "variables"),
+        "pages": lambda: one("/pages"),
+        "immutable_releases": lambda: one("/immutable-releases"),
+        "workflow_permissions": lambda: one("/actions/permissions/workflow"),
+    }
+    seen = send(repository, "GET", "")["visibility"]
+    plan = {"public": "public", "internal": "enterprise"}.get(seen, "paid")
+    found: dict[str, Any] = {"plan": plan, "reviewers": {}}
+    unseen: list[Outcome] = []
+    for name, look in looks.items():
+        if getattr(settings, name) in (None, {}):
+            continue
+        try:
+            found[name] = look()
+        except Denied as no:
+            none = name == "environments" and no.status == 404 and found["plan"] == "free"
+            if no.lacks_plan or none:
+                found |= {"plan": "free", name: {}}
+            else:
+                unseen.append(Outcome(name.replace("_", " "), "not seen", str(no)))
+    for stage in project.spec.stages:
+        names = [who.strip().lstrip("@") for who in stage.approvers]
+        people = {who: one(f"/collaborators/{quote(who, safe='')}/permission") for who in names}
+        unseen += [Outcome(f"@{who}", "not seen") for who, seen in people.items() if not seen]
+        ids = [{"type": "User", "id": seen["user"]["id"]} for seen in people.values() if seen]
+        found["reviewers"][stage.name] = ids[:6]  # GitHub takes no more
+    rules = [r for e in found.get("environments", {}).values() for r in e["protection_rules"]]
+    if found["plan"] == "paid" and any(rule["type"] == "required_reviewers" for rule in rules):
+        found["plan"] = "enterprise"  # no other has them in a private repository
+    return found, unseen
+
+
+def apply(repository: Repository, differing: list[Difference]) -> list[Outcome]:
+    """Mend differences, one after the other; return what became of each."""
+    return [_mend(repository, one) for one in differing]
+
+
+def _mend(repository: Repository, one: Difference) -> Outcome:
+    try:
+        for call in one.calls:
+            send(repository, *call)
+    except Denied as no:
+        # Environments are only said not to be found where the plan lacks them.
+        lacking = one.lacking and no.status in (403, 404, 422) and not no.lacks_right
+        if no.lacks_plan or lacking:
+            return Outcome(one.what, "not in this plan", one.instead or str(no))
+        return Outcome(one.what, "refused", str(no))
+    return Outcome(one.what, "done")

@@ -15,9 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from mlops.errors import UsageError, WorldError, listed
-from mlops.files import write_bytes
-from mlops.git import GitError, changed_files, git, git_bytes
+from mlops import UsageError, WorldError, listed
+from mlops.files import GitError, changed_files, git, git_bytes, write_bytes
 from mlops.github.client import ask, login
 from mlops.registry.objects import value
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops.errors import MlopsError, Refused, UsageError, did_you_mean, listed
-from mlops.git import GitError, git
+from mlops import MlopsError, Refused, UsageError, did_you_mean, listed
+from mlops.files import GitError, git
 from mlops.project import Project
 from mlops.registry.tags import Event, State, Version, known, read, resolve
 
@@ -34,7 +34,7 @@ def versions(state: State, name: str | None = None, everything: bool = False) ->
 
 def show(project: Project, ref: str) -> tuple[Version, Manifest]:
     """Return a version and its manifest, verified against the tag."""
-    from mlops.registry.verify import manifest_of
+    from mlops.registry.manifest import manifest_of
 
     version = resolve(read(project.root), ref)
     return version, manifest_of(project.root, version)[0]
@@ -57,8 +57,7 @@ def public(project: Project, manifest: Manifest) -> dict[str, Any]:
     for feature in out["signature"]["features"]:
         if feature["name"] in hidden:
             feature |= {"low": None, "high": None, "categories": None}
-    shown = (part for part in out["slices"] if part["metric"] and part["column"] not in hidden)
-    out["slices"] = list(shown)
+    out["slices"] = [s for s in out["slices"] if s["metric"] and s["column"] not in hidden]
     return out
 
 
@@ -114,16 +113,15 @@ def best(
     stage : str, optional
         Only versions that are or were in this stage.
     """
-    from mlops.registry.manifest import Manifest
-    from mlops.registry.verify import manifests
-    from mlops.registry.where import condition
+    from mlops.registry.manifest import Manifest, manifests
+    from mlops.registry.objects import condition
 
     test = condition(where, [*Manifest.model_fields, "decision"]) if where else None
-    model = known(read(project.root), name)
-    found = [version for version in reversed(model.versions.values()) if version.active]
+    state = read(project.root)
+    model, found = known(state, name), versions(state, name)
     if stage:
-        was = {e.version for e in model.events if (e.kind, e.stage) == ("assign", stage)}
-        found = [version for version in found if version.number in was]
+        once = model.ever_in(stage)
+        found = [version for version in found if version.number in once]
     ranked, notes, names = [], [], dict[str, None]()
     for number, manifest in manifests(project.root, found):
         if isinstance(manifest, Refused):
@@ -137,8 +135,8 @@ def best(
     if metric and names and metric not in names:
         what, do = "no version has this metric", did_you_mean(metric, names)
         raise UsageError(what, key="--metric", found=metric, allowed=listed(names), do=do)
-    sign = -1 if ranked and ranked[0].metric.higher_is_better else 1
-    return sorted(ranked, key=lambda one: sign * one.metric.value), notes
+    higher = bool(ranked) and ranked[0].metric.higher_is_better
+    return sorted(ranked, key=lambda one: one.metric.value, reverse=higher), notes
 
 
 # -- what differs -----------------------------------------------------------------------------
@@ -146,7 +144,7 @@ def best(
 
 def diff(project: Project, one: str, other: str) -> tuple[Version, Version, list[dict[str, Any]]]:
     """Return two versions, and a row for each fact that is not the same in both."""
-    from mlops.registry.verify import manifest_of
+    from mlops.registry.manifest import manifest_of
 
     state = read(project.root)
     pair = resolve(state, one), resolve(state, other)
@@ -181,7 +179,7 @@ def _changed(project: Project, before: Manifest, after: Manifest) -> str:
 def lineage(project: Project, ref: str) -> dict[str, Any]:
     """Return what is behind a version, and what came after it."""
     from mlops.registry.journal import runs
-    from mlops.registry.verify import manifests
+    from mlops.registry.manifest import manifests
 
     state = read(project.root)
     version = resolve(state, ref)
@@ -214,7 +212,7 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
         Of a snapshot or of one of its files; the first letters are enough.
     """
     from mlops.registry.journal import runs
-    from mlops.registry.verify import manifests
+    from mlops.registry.manifest import manifests
 
     out = []
     for model in read(project.root).models.values():
@@ -240,8 +238,8 @@ def problems(project: Project, store: ReleaseStore | None = None) -> list[str]:
     The chain of digests is followed for the versions that are in a stage; of the others, which may
     be thousands, it is only asked whether the store has them.
     """
+    from mlops.registry.manifest import fetch
     from mlops.registry.store import FolderStore
-    from mlops.registry.verify import fetch
 
     state = read(project.root)
     found = list(state.warnings)

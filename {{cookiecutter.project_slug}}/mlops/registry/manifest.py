@@ -1,18 +1,27 @@
-"""The manifest: what a version is made of, which digests prove it, and what number it gets."""
+"""The manifest, and the chain of digests from a tag to bytes in memory.
+
+Nothing is handed out whose chain does not hold.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from collections.abc import Iterable
-from math import inf
-from typing import BinaryIO, Literal
+import io
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import Field, ValidationError
 
-from mlops.errors import Refused
-from mlops.files import canonical_json
-from mlops.registry.tags import version_key
+from mlops import Refused, WorldError
+from mlops.files import canonical_json, pieces, replacing, sha256
+from mlops.project import Project
+from mlops.registry.objects import contents
+from mlops.registry.store import ASSET_NAME, Asset, FolderStore, ReleaseStore, keep, measure, place
+from mlops.registry.tags import Version, read, resolve, version_key
 from mlops.results import (
     FairnessResult,
     Metric,
@@ -25,33 +34,12 @@ from mlops.results import (
 )
 from mlops.spec import Scalar
 
+if TYPE_CHECKING:
+    from mlops.training.model import Model
+
 SCHEMA = 1
-
-
-class Asset(Result):
-    """One file of a release."""
-
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    size: int = Field(ge=0, description="Bytes.")
-
-    def __str__(self) -> str:
-        return f"{self.sha256} ({self.size} bytes)"
-
-
-def measure(content: Iterable[bytes], most: float = inf, out: BinaryIO | None = None) -> Asset:
-    """Return digest and size of content, not read further than a piece beyond `most` bytes.
-
-    It is written to `out` on its way, where that is given.
-    """
-    digest, size = hashlib.sha256(), 0
-    for piece in content:
-        digest.update(piece)
-        size += len(piece)
-        if out:
-            out.write(piece)
-        if size > most:
-            break
-    return Asset(sha256=digest.hexdigest(), size=size)
+MANIFEST, DATA_LOCK, DATA = "manifest.json", "data.lock.json", "data.parquet"
+_log = logging.getLogger("mlops.registry")
 
 
 class Code(Result):
@@ -67,12 +55,6 @@ class Environment(Result):
     lock_sha256: str
     python: str
     platform: str
-
-    @classmethod
-    def here(cls, lock_sha256: str) -> Environment:
-        """Return that of this process."""
-        system = f"{platform.system()}-{platform.machine()}"
-        return cls(lock_sha256=lock_sha256, python=platform.python_version(), platform=system)
 
 
 class Manifest(Result):
@@ -166,10 +148,8 @@ def next_number(
     return number, f"{level}: {reason}"
 
 
-def change(
-    previous: Manifest | None, training: Training
-) -> tuple[Literal["major", "minor", "patch"], str]:
-    """Return what kind of change a training is against a version, and what exactly changed."""
+def change(previous: Manifest | None, training: Training) -> tuple[str, str]:
+    """Return how a training changes a version (major, minor or patch), and what exactly changed."""
     if previous is None:
         return "major", "the version before has no manifest to compare with"
     if broken := _broken(previous.signature, training.signature):
@@ -194,12 +174,204 @@ def _broken(old: Signature, new: Signature) -> list[str]:
         for key in ("task", "target", "positive", "classes")
         if getattr(old, key) != getattr(new, key)
     ]
-    before, after = ({f.name: f for f in s.features} for s in (old, new))
+    before, after = ({f.name: f.kind for f in s.features} for s in (old, new))
     for name in sorted(before | after):
         if name not in after:
             out.append(f"feature {name} was removed")
         elif name not in before:
             out.append(f"feature {name} is new")
-        elif before[name].kind != after[name].kind:
-            out.append(f"feature {name} is now a {after[name].kind} (was {before[name].kind})")
+        elif before[name] != after[name]:
+            out.append(f"feature {name} is now a {after[name]} (was {before[name]})")
     return out
+
+
+# -- from a tag to bytes -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A release whose chain holds down to its manifest; each file is verified as it is read."""
+
+    version: Version
+    manifest: Manifest
+    manifest_bytes: bytes
+    store: ReleaseStore
+    trusted_types: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> dict[str, Asset]:
+        """The assets, and the copy of the manifest that lies beside them."""
+        return {MANIFEST: measure([self.manifest_bytes]), **self.manifest.assets}
+
+    def read(self, asset: str) -> bytes:
+        """Return the content of an asset; Refused where it is not the one that was registered."""
+        out = io.BytesIO()
+        self.copy(asset, out)
+        return out.getvalue()
+
+    def save(self, folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+        """Copy all files into a folder, each read once; they appear when all are verified."""
+        with ExitStack() as at_once:
+            for name, asset in self.files.items():
+                say(f"{name}, {asset.size / 1e6:,.1f} MB …")
+                temporary = at_once.enter_context(replacing(folder / name))
+                with temporary.open("wb") as out:
+                    self.copy(name, out)
+        return [folder / name for name in self.files]
+
+    def model(self) -> Model:
+        """Return the model, made of verified bytes only."""
+        from mlops.training.model import Model
+        from mlops.training.modelfile import load
+
+        pipeline = load(self.read("model.skops"), self.trusted_types)
+        features = self.read("features.py")
+        return Model(self.manifest.model, self.manifest.signature, pipeline, features)
+
+    def verify(self, whole: bool = False) -> None:
+        """Verify all files: by the digest that the store has, or by reading where it has none.
+
+        With `whole` every byte is read in any case. Where a far store does not answer, what is in
+        the cache can still be used: nothing is handed out that is not read and verified.
+        """
+        try:
+            for name, asset in self.files.items():
+                has = self.store.digest(self.version.model, self.version.number, name)
+                if has is not None:
+                    self._same(asset.model_copy(update={"sha256": has}), name)
+                if whole or has is None:
+                    self.copy(name)
+        except WorldError as error:
+            if whole or not self.store.far:
+                raise
+            _log.warning("working with what is cached: %s", error.problems[0].what)
+
+    def copy(self, name: str, out: BinaryIO | None = None) -> None:
+        """Verify a file, and write it to `out` where that is given.
+
+        What a far store sends goes into the cache, and is read there as it would be in any folder.
+        """
+        if name not in self.files:
+            raise broken("manifest → asset", f"{self.version.ref} has no asset {name}")
+        asset = self.files[name]
+        source = partial(self.store.read, self.version.model, self.version.number, name)
+        if self.store.far:
+            self._same(keep(asset, source), name)
+            source = partial(pieces, place(asset))
+        self._same(measure(source(), asset.size, out), name)
+
+    def _same(self, came: Asset, name: str) -> None:
+        link = "tag → manifest in the store" if name == MANIFEST else "manifest → asset"
+        same(came, self.files[name], link, f"{self.version.ref} {name}")
+
+
+def same(came: Asset, asset: Asset, link: str, shown: str) -> None:
+    """Raise Refused where what came is not the file that was registered."""
+    if came != asset:
+        raise broken(link, f"{shown} is not the file that was registered", str(came), str(asset))
+
+
+def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
+    """Return the error for one broken link of the chain."""
+    do = "do not use this version; find out who changed it, then register again"
+    text = f"the chain of digests is broken at {link}: {what}"
+    return Refused(text, found=found, allowed=allowed, do=do)
+
+
+def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
+    """Return the manifest of a version and its bytes, verified from the tag to the commit."""
+    return _verified(version, *contents(root, _objects(version)))
+
+
+def manifests(root: Path, versions: Iterable[Version]) -> Iterator[tuple[str, Manifest | Refused]]:
+    """Yield number and verified manifest of each version, or why it has none; git is asked once."""
+    asked = list(versions)
+    found = iter(contents(root, (name for version in asked for name in _objects(version))))
+    for version, parts in zip(asked, zip(found, found, found, strict=True), strict=True):
+        try:
+            yield version.number, _verified(version, *parts)[0]
+        except Refused as error:
+            yield version.number, error
+
+
+def _objects(version: Version) -> tuple[str, str, str]:
+    """Return the names by which git knows commit, manifest and data lock of a version."""
+    folder = f"{version.commit}:./models/{version.model}"
+    return version.commit, f"{folder}/{MANIFEST}", f"{folder}/{DATA_LOCK}"
+
+
+def _verified(
+    version: Version, commit: bytes | None, content: bytes | None, lock: bytes | None
+) -> tuple[Manifest, bytes]:
+    ref, named = version.ref, version.manifest_sha256
+    if named is None:
+        raise broken("tag → manifest", f"the tag {ref} names no manifest")
+    if content is None:
+        raise broken("tag → manifest", f"the commit of {ref} holds no manifest")
+    if sha256(content) != named:
+        what = f"the commit of {ref} holds another manifest than its tag names"
+        raise broken("tag → manifest", what, sha256(content), named)
+    manifest = Manifest.parse(content, f"{ref} {MANIFEST}")
+    head = (commit or b"").decode("utf-8", "replace").split("\n\n")[0]
+    parents = [line[7:] for line in head.split("\n") if line.startswith("parent ")]
+    for link, what, found, allowed in (
+        ("manifest → version", "is another", f"{manifest.model}@{manifest.version}", ref),
+        ("tag → commit", "has other parents", ", ".join(parents), manifest.code.commit),
+        ("manifest → data lock", "changed", sha256(lock or b""), manifest.data_lock_sha256),
+    ):
+        if found != allowed:
+            raise broken(link, f"{link.split(' → ')[1]} of {ref} {what}", found, allowed)
+    return manifest, content
+
+
+def chain(root: Path, ref: str, store: ReleaseStore, trusted_types: tuple[str, ...] = ()) -> Bundle:
+    """Return a release with its chain verified down to the manifest: stage → tag → commit.
+
+    Parameters
+    ----------
+    root : Path
+        A repository that has the tags.
+    trusted_types : tuple of str
+        Those of whoever reads, never of who wrote.
+    """
+    state = read(root)
+    version = resolve(state, ref)
+    if not version.active:
+        raise Refused(f"{version.ref} was withdrawn", do="use another version")
+    manifest, content = manifest_of(root, version)
+    named = sha256(content)
+    for event in state.model(version.model).events:
+        promised = event.trailers.get("Manifest-SHA256", named)
+        if event.version == version.number and promised != named:
+            what = f"{version.ref} was replaced after {event.tag} was given to it"
+            raise broken("stage → tag", what, named, promised)
+    for name in manifest.assets:
+        if not ASSET_NAME.fullmatch(name) or name == MANIFEST:
+            what = f"{version.ref} has an asset whose name would lead elsewhere"
+            raise broken("manifest → asset", what, repr(name)[:120])
+    return Bundle(version, manifest, content, store, trusted_types)
+
+
+def fetch(
+    project: Project, ref: str, store: ReleaseStore | None = None, whole: bool = False
+) -> Bundle:
+    """Return a release with its whole chain verified: stage → tag → commit → manifest → assets.
+
+    Parameters
+    ----------
+    ref : str
+        ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest``.
+    whole : bool
+        Read every byte now, also where the store has digests of its own; see `Bundle.verify`.
+
+    Raises
+    ------
+    UsageError
+        When there is no such version.
+    Refused
+        Naming the link that broke.
+    """
+    store = store or FolderStore(project.store)
+    bundle = chain(project.root, ref, store, project.spec.trusted_types)
+    bundle.verify(whole)
+    return bundle

@@ -1,23 +1,27 @@
-"""git as a database: objects beside branch, index and work tree; refs by compare-and-swap."""
+"""git as a database: objects beside branch and index, refs by compare-and-swap, conditions.
+
+Nothing here touches the work tree or what is checked out.
+"""
 
 from __future__ import annotations
 
+import json
+import operator
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from mlops.errors import Refused, WorldError, listed
-from mlops.git import GitError, git, git_bytes, has_remote
+from mlops import Refused, UsageError, WorldError, did_you_mean, listed
+from mlops.files import GitError, git, git_bytes, has_remote
 from mlops.registry.tags import Event, parse, read
 
 T = TypeVar("T")
 Env = dict[str, str]
-Files = dict[str, bytes]
 Trailers = dict[str, str | None]
 
 
@@ -55,17 +59,6 @@ def value(root: Path, ref: str) -> str | None:
         return None
 
 
-def move(root: Path, ref: str, oid: str, old: str = "") -> bool:
-    """Let a ref that is at `old` (empty: is not there) point to an object; False where it moved."""
-    try:
-        git(root, "update-ref", ref, oid, old)
-    except GitError as error:
-        if value(root, ref) == (old or None) and "File exists" not in error.stderr:  # no lock
-            raise
-        return False
-    return True
-
-
 def one_line(text: str) -> str:
     """Return text as one line, so that nothing a person types can look like a trailer."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f\u2028\u2029]", " ", text).split())
@@ -96,7 +89,7 @@ def identity(root: Path, actor: str, seconds: int) -> Env:
 def commit(
     root: Path,
     parents: list[str],
-    files: Files,
+    files: Mapping[str, bytes],
     title: str,
     env: Env,
     blobs: Mapping[str, str] | None = None,
@@ -129,7 +122,7 @@ def tag_object(root: Path, name: str, target: str, title: str, trailers: Trailer
     sign = git(root, "config", "--type=bool", "--default=false", "--get", "tag.gpgSign")
     if sign == "true":  # git signs only while it creates the ref
         git(root, "tag", "-s", "-F", "-", name, target, stdin=message, env=env)
-        oid = value(root, f"refs/tags/{name}") or ""
+        oid = git(root, "rev-parse", "--verify", f"refs/tags/{name}")
         git(root, "update-ref", "-d", f"refs/tags/{name}", oid)
         return oid
     tagger = git(root, "var", "GIT_COMMITTER_IDENT", env=env)
@@ -209,3 +202,68 @@ def sync(
             said = listed(error.stderr.splitlines()[-2:])
             do = "check the network and try again; nothing was changed"
             raise WorldError(what, found=said, do=do) from error
+
+
+# -- conditions on documents ------------------------------------------------------------------
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    "!=": operator.ne,
+    "==": operator.eq,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+_CONDITION = re.compile(rf"\s*([\w.-]+)\s*({'|'.join(_COMPARE)})\s*(.+?)\s*")
+
+
+def condition(text: str, known: Collection[str]) -> Callable[[dict[str, Any]], bool]:
+    """Return a test of documents for conditions joined by ``and``: ``PATH OPERATOR VALUE``.
+
+    A path begins with one of the `known` keys and goes on by key (``params.C``) or by name
+    (``metrics.roc_auc``). What is not there fulfils no condition.
+    """
+    tests = []
+    for part in re.split(r"\s+and\s+", text):
+        match = _CONDITION.fullmatch(part)
+        first = match[1].split(".")[0] if match else ""
+        if not match or first not in known:
+            allowed = "PATH, one of > >= < <= = !=, VALUE; such as metrics.roc_auc>0.9"
+            near = did_you_mean(first, known)
+            what = "not a condition, or not on anything that is known"
+            raise UsageError(what, key="--where", found=part, allowed=allowed, do=near)
+        try:
+            wanted = json.loads(match[3])
+        except ValueError:
+            wanted = match[3].strip("\"'")
+        tests.append((match[1], _COMPARE[match[2]], wanted))
+
+    def holds(record: dict[str, Any]) -> bool:
+        return all(_true(compare, _at(record, path), wanted) for path, compare, wanted in tests)
+
+    return holds
+
+
+def _at(record: dict[str, Any], path: str) -> Any:
+    """Return what stands at a path, or at the short form of one; None where nothing does."""
+    found = (_walk(record, start + path) for start in ("", "training.", "verdict."))
+    return next((x for x in found if x is not None), None)
+
+
+def _walk(value: Any, path: str) -> Any:
+    if isinstance(value, list):
+        value = {x["name"]: x for x in value if isinstance(x, dict) and "name" in x}
+    if not path:
+        return value.get("value", value.get("decision")) if isinstance(value, dict) else value
+    entries = value.items() if isinstance(value, dict) else ()  # a key may have dots in it
+    inside = ((x, path[len(key) + 1 :]) for key, x in entries if f"{path}.".startswith(f"{key}."))
+    found = (_walk(x, rest) for x, rest in inside)
+    return next((x for x in found if x is not None), None)
+
+
+def _true(compare: Callable[[Any, Any], bool], found: Any, wanted: Any) -> bool:
+    try:
+        return found is not None and compare(found, wanted)
+    except TypeError:  # a number is not above a word
+        return False

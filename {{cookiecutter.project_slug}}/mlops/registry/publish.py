@@ -2,7 +2,7 @@
 
 Killed anywhere, the next call finishes what has a tag and goes on with its own draft, whose name is
 the digest of its manifest. Two calls at once get two versions, or the same one where they bring the
-same model.
+same model. A release holds the files that one run of this commit left, and nothing drawn anew.
 """
 
 from __future__ import annotations
@@ -12,16 +12,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from mlops.errors import MlopsError, Refused
-from mlops.files import sha256
-from mlops.git import git
+from mlops import MlopsError, Problem, Refused, UsageError, listed
+from mlops.files import changed_files, git, pieces, require_repository, sha256, sha256_file
 from mlops.project import Project
-from mlops.registry import assets, objects, tags
-from mlops.registry.manifest import SCHEMA, Code, Environment, Manifest, dump, measure, next_number
-from mlops.registry.store import FolderStore, ReleaseStore
-from mlops.registry.verify import DATA_LOCK, MANIFEST, manifest_of, same
+from mlops.registry import environment, objects, tags
+from mlops.registry.manifest import (
+    DATA,
+    DATA_LOCK,
+    MANIFEST,
+    Code,
+    Manifest,
+    dump,
+    manifest_of,
+    next_number,
+    same,
+)
+from mlops.registry.store import Asset, FolderStore, ReleaseStore, measure
+from mlops.results import EXAMPLES, REFERENCE, Evaluation, Snapshot, Training, Verdict
 
-Files = dict[str, Path]
+REQUIRED = ("model.skops", "features.py", "training.json", REFERENCE, EXAMPLES)
+OPTIONAL = ("report.md", "report.html", "card.md")
+_RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
+_ROWS = "snapshot.parquet"
 # Left out of a version's commit: a job's token may push a tag to files that are there only while
 # some branch has the very same ones, and main moves on.
 WORKFLOWS = ".github/workflows"
@@ -65,20 +77,18 @@ def register(
     WorldError
         When disk or network fail; the next call goes on.
     """
-    root, built = project.root, assets.ready(project, name)
+    root, built = project.root, ready(project, name)
     releases = store or FolderStore(project.store)
 
     def attempt() -> Registered | None:
         objects.sync(root)
         model = tags.read(root).model(name)
         last = model.latest
-        known = manifest_of(root, last) if last and last.manifest_sha256 else None
-        created = not (last and known and known[0].same_model(built.training))
-        if last and known and not created:
-            draft = _Draft(releases, known[0], known[1], built.files)
+        before, content = manifest_of(root, last) if last and last.manifest_sha256 else (None, b"")
+        if last and before and before.same_model(built.training):
+            draft = _Draft(releases, before, content, built.files)
             objects.claim(root, {last.event.tag: last.event.oid})
         else:
-            before = known[0] if known else None
             manifest = _manifest(project, model, before, built, run, actor)
             draft = _Draft(releases, manifest, dump(manifest), built.files)
             if not _tagged(root, draft, model, now):
@@ -95,7 +105,7 @@ def register(
                 releases.publish(name, draft.digest, number)
             else:
                 notes.append("the release store here does not hold it")
-        return Registered(model.versions[number], created, tuple(notes))
+        return Registered(model.versions[number], draft.manifest is not before, tuple(notes))
 
     return objects.retry(attempt)
 
@@ -107,7 +117,7 @@ class _Draft:
     store: ReleaseStore
     manifest: Manifest
     content: bytes
-    files: Files
+    files: dict[str, Path]
 
     @property
     def digest(self) -> str:
@@ -119,11 +129,11 @@ class _Draft:
         name, digest = self.manifest.model, self.digest
         self.store.draft(name, digest)
         with TemporaryDirectory() as folder:
-            path = Path(folder) / MANIFEST
-            path.write_bytes(self.content)
-            expected = {**assets.describe({MANIFEST: path}), **self.manifest.assets}
+            files = {**self.files, MANIFEST: Path(folder) / MANIFEST}
+            files[MANIFEST].write_bytes(self.content)
+            expected = {MANIFEST: measure([self.content]), **self.manifest.assets}
             for asset, facts in expected.items():
-                self.store.upload(name, digest, asset, {**self.files, MANIFEST: path}[asset])
+                self.store.upload(name, digest, asset, files[asset])
                 back = measure(self.store.read(name, f"draft-{digest}", asset), facts.size)
                 same(back, facts, "upload → read back", f"{asset} of the draft")
 
@@ -132,7 +142,7 @@ def _manifest(
     project: Project,
     model: tags.ModelState,
     previous: Manifest | None,
-    built: assets.Built,
+    built: Built,
     run: str,
     actor: str,
 ) -> Manifest:
@@ -140,7 +150,6 @@ def _manifest(
     spec, price, tests = project.model(model.name), project.spec.cost, built.evaluation
     number, change = next_number(model.versions, previous, training)
     return Manifest(
-        schema=SCHEMA,
         model=model.name,
         version=number,
         owner=spec.owner,
@@ -157,7 +166,7 @@ def _manifest(
         data=data,
         data_lock_sha256=sha256(dump(data)),
         code=Code(commit=built.commit, digest=training.code),
-        environment=Environment.here(training.lock),
+        environment=environment.present(training.lock),
         estimator=training.estimator,
         params=training.params,
         seed=training.seed,
@@ -190,8 +199,7 @@ def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) ->
     folder = git(root, "rev-parse", "--show-prefix") + f"models/{name}"
     inside = {f"{folder}/{MANIFEST}": draft.content, f"{folder}/{DATA_LOCK}": dump(manifest.data)}
     title = f"Register {name} {number}"
-    parents = [manifest.code.commit]
-    commit = objects.commit(root, parents, inside, title, env, without=WORKFLOWS)
+    commit = objects.commit(root, [manifest.code.commit], inside, title, env, without=WORKFLOWS)
     trailers: objects.Trailers = {
         "Actor": manifest.actor,
         "Reason": manifest.change,
@@ -225,3 +233,104 @@ def _number(store: ReleaseStore, name: str, release: str) -> str | None:
         return Manifest.parse(content, release).version
     except Refused:
         return None
+
+
+# -- what a release is made of ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the stages left in the build folder, known to belong to the commit.
+
+    `files` are those of the release by asset name, `assets` what they are, `notes` what is to be
+    known of it.
+    """
+
+    commit: str
+    snapshot: Snapshot
+    training: Training
+    evaluation: Evaluation
+    verdict: Verdict
+    files: dict[str, Path]
+    assets: dict[str, Asset]
+    notes: tuple[str, ...]
+
+
+def ready(project: Project, name: str) -> Built:
+    """Return the results in the build folder, if they belong to what is committed.
+
+    If not, the error names all mismatches at once.
+    """
+    project.folder(name)
+    require_repository(project.root)
+    build, again = project.build(name), f"run `mlops run {name}`"
+    if missing := [file for file in (*_RESULTS, *REQUIRED) if not (build / file).is_file()]:
+        what = "there is nothing to register yet"
+        raise UsageError(what, file=str(build), found=f"no {listed(missing)}", do=again)
+    if dirty := changed_files(project.root):
+        what = "there are changes that no commit holds, so nobody could reproduce this version"
+        do = "commit or stash them, and run the pipeline again"
+        raise Refused(what, found=listed(dirty), do=do)
+    snapshot = Snapshot.load(build)
+    kept, notes = _rows_kept(project, name, snapshot)
+    files = gather(project, name, kept)
+    commit = git(project.root, "rev-parse", "HEAD")
+    results = (Training.load(build), Evaluation.load(build), Verdict.load(build))
+    assets = {asset: measure(pieces(path)) for asset, path in sorted(files.items())}
+    built = Built(commit, snapshot, *results, files, assets, notes)
+    if stale := _stale(project, name, built):
+        what = "the results are not of what is committed"
+        raise Refused(*(Problem(f"{what}: {part}", str(build), do=again) for part in stale))
+    if built.verdict.decision != "promote":
+        what = f"the verdict is {built.verdict.decision}"
+        raise Refused(what, file=f"models/{name}", found="; ".join(built.verdict.reasons))
+    return built
+
+
+def _rows_kept(project: Project, name: str, snapshot: Snapshot) -> tuple[bool, tuple[str, ...]]:
+    """Return whether the release has to hold the rows, and what to tell whoever registers.
+
+    Where every source file is in git the commit holds them. Where not, only `data.keep` lets them
+    be published: who may see a release may see its rows.
+    """
+    paths = [file.path for file in snapshot.files]
+    inside = [path for path in paths if not Path(path).is_absolute()]
+    listing = git(project.root, "--literal-pathspecs", "ls-files", "-z", "--", *inside)
+    lost = sorted(set(paths) - set(listing.split("\0")))
+    spec = project.model(name)
+    if lost and spec.data.keep:
+        hidden = f", {listed(spec.sensitive)} too" if spec.sensitive else ""
+        return True, (f"{DATA} holds every row and column{hidden}: whoever sees the release can",)
+    what = f"its rows cannot be got back: git does not hold {listed(lost)}; see data.keep"
+    return False, (what,) if lost else ()
+
+
+def _stale(project: Project, name: str, built: Built) -> list[str]:
+    """Return in which respects the results do not belong to the commit that is checked out."""
+    training, assets = built.training, built.assets
+    pairs = {
+        "code or specification": (training.code, project.code_digest(name)),
+        "requirements.txt": (training.lock, project.lock_digest),
+        "data of the training": (training.snapshot, built.snapshot.digest),
+        "model.skops": (training.model_sha256, assets["model.skops"].sha256),
+        "features.py": (training.features_sha256, assets["features.py"].sha256),
+    }
+    for file in built.snapshot.files:
+        pairs[file.path] = (file.sha256, _digest(project.root / file.path))
+    return [what for what, (recorded, present) in pairs.items() if recorded != present]
+
+
+def _digest(path: Path) -> str:
+    return sha256_file(path) if path.is_file() else ""
+
+
+def gather(project: Project, name: str, rows: bool) -> dict[str, Path]:
+    """Return all files of the release by asset name; the list of the environment is written."""
+    build = project.build(name)
+    files = {asset: build / asset for asset in REQUIRED}
+    files |= {asset: build / asset for asset in OPTIONAL if (build / asset).is_file()}
+    if rows:
+        files[DATA] = build / _ROWS
+    if project.lock.is_file():
+        files[environment.SBOM] = environment.bill_of_materials(project)
+    return files

@@ -1,22 +1,24 @@
-"""What is decided about versions: promote, roll back, reject, withdraw, and retire a model.
+"""What is decided about versions: promote, roll back, reject, withdraw, retire a model, prune.
 
 Each decision is one or two tags, written together or not at all; the tag says who, why and when.
+Pruning withdraws by tags first and removes files after: killed anywhere, the next call goes on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops.errors import Refused, UsageError, listed
-from mlops.git import require_repository
+from mlops import Refused, UsageError, listed
+from mlops.files import require_repository
 from mlops.project import Project, Stage
 from mlops.registry import objects, tags
+from mlops.registry.manifest import fetch
 from mlops.registry.store import ReleaseStore
 from mlops.registry.tags import ModelState, State, Version
-from mlops.registry.verify import fetch
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,8 @@ def promote(
         fetch(project, version.ref, store, whole=True)
         title = f"Promote {model.name} to {version.number} in {stage}"
         note = {"Overrules": overruled.tag if overruled else None}
-        return Assigned(version, stage, replaced=present), [
-            Step("assign", version, title, target, note)
-        ]
+        step = Step("assign", version, title, target, note)
+        return Assigned(version, stage, replaced=present), [step]
 
     return write(project, by, decide)
 
@@ -191,9 +192,8 @@ def deprecate(project: Project, name: str, **act: Any) -> Assigned:
     def decide(state: State) -> tuple[Assigned, list[Step]]:
         model = tags.known(state, name)
         last = list(model.versions.values())[-1]
-        return Assigned(last), [] if model.deprecated else [
-            Step("deprecate", last, f"Retire {name}")
-        ]
+        step = Step("deprecate", last, f"Retire {name}")
+        return Assigned(last), [] if model.deprecated else [step]
 
     return write(project, Act(**act), decide)
 
@@ -231,8 +231,8 @@ def _named(model: ModelState, steps: list[Step]) -> Iterator[tuple[str, Step]]:
     """Yield each step with the name of its tag: counted for stages, and where that is taken."""
     counter, taken = model.counter, {event.tag for event in model.events}
     for step in steps:
-        parts = {"model": model.name, "version": step.version.number}
-        parts |= {"stage": step.stage.name} if step.stage else {}
+        stage = step.stage.name if step.stage else ""
+        parts = {"model": model.name, "version": step.version.number, "stage": stage}
         name = tags.tag_name(step.kind, None, **parts)
         if step.stage or name in taken:
             counter += 1
@@ -271,7 +271,7 @@ def _entry(stage: Stage, model: ModelState, version: Version, again: bool) -> No
             what = f"{version.ref} was rejected for {place} by {no.actor}"
             do = f"`mlops promote {version.ref} {place} --again -m WHY` decides anew"
             raise Refused(what, found=no.trailers.get("Reason", ""), do=do)
-    if stage.after and not model.was_in(stage.after, version.number):
+    if stage.after and version.number not in model.ever_in(stage.after):
         what = f"{version.ref} was never in {stage.after}, which comes before {stage.name}"
         key, do = f"stages.{stage.name}.after", f"`mlops promote {version.ref} {stage.after}` first"
         raise Refused(what, file="project.yaml", key=key, do=do)
@@ -294,3 +294,61 @@ def _approval(stage: Stage, version: Version | None, approver: str) -> None:
 def same_person(one: str, other: str) -> bool:
     """Return whether two handles are one person: ``@Ana`` and ``ana`` are."""
     return one.strip().lstrip("@").casefold() == other.strip().lstrip("@").casefold()
+
+
+# -- pruning -------------------------------------------------------------------------------------
+
+
+def candidates(
+    model: ModelState, last: str, newest: int, since: datetime, there: list[str]
+) -> list[Version]:
+    """Return what may go of a model, oldest first.
+
+    Never what is in a stage, would come back into one by a rollback, was in the `last` stage since
+    then, or is among so many of the newest. `there` is what the store holds: of a version that
+    was withdrawn already only the files are left to go.
+    """
+    left = _left(model, last)
+    active = [version.number for version in model.versions.values() if version.active]
+    stays = set(active[max(len(active) - newest, 0) :])
+    for stage in model.trails:
+        stays |= {v.number for v in (model.stages.get(stage), model.before(stage)) if v}
+    return [
+        version
+        for number, version in model.versions.items()
+        if number not in stays
+        and left.get(number, -math.inf) < since.timestamp()
+        and (version.active or number in there)
+    ]
+
+
+def prune(
+    project: Project, name: str, newest: int, since: datetime, act: Act, store: ReleaseStore
+) -> Iterator[Version]:
+    """Let what may go, go; yields each version when its files are gone."""
+    there, last = store.list(name), project.spec.stages[-1].name
+
+    def decide(state: State) -> tuple[Assigned, list[Step]]:
+        model = tags.known(state, name)
+        gone = [v for v in candidates(model, last, newest, since, there) if v.active]
+        steps = [Step("deregister", v, f"Withdraw {v.ref}: pruned") for v in gone]
+        return Assigned(next(iter(model.versions.values()))), steps
+
+    write(project, act, decide)
+    model = tags.known(tags.read(project.root), name)
+    for version in candidates(model, last, newest, since, there):
+        if not version.active:
+            store.remove(name, version.number)
+            yield version
+
+
+def _left(model: ModelState, stage: str) -> dict[str, float]:
+    """Return when each version that was in a stage left it for the last time; never: infinity."""
+    past, out = ModelState(model.name), dict[str, float]()
+    for event in model.events:
+        before = past.holder(stage)
+        past.apply(event)
+        if before and past.holder(stage) is not before:
+            out[before.number] = event.time
+    present = past.holder(stage)
+    return out | ({present.number: math.inf} if present else {})

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mlops.errors import UsageError, did_you_mean, listed
-from mlops.git import git
+from mlops import UsageError, did_you_mean, listed
+from mlops.files import git
 
 Kind = Literal["register", "deregister", "assign", "unassign", "deprecate"]
 
@@ -156,19 +156,18 @@ class ModelState:
         self.events.append(event)
         return None
 
-    def was_in(self, stage: str, version: str) -> bool:
-        """Return whether a version is or was in a stage."""
-        return any((e.kind, e.stage, e.version) == ("assign", stage, version) for e in self.events)
+    def ever_in(self, stage: str) -> set[str | None]:
+        """Return the versions that are or were in a stage."""
+        return {e.version for e in self.events if (e.kind, e.stage) == ("assign", stage)}
 
-    def holder(self, stage: str) -> Version | None:
-        """Return the version that is in a stage."""
+    def holder(self, stage: str, but: Version | None = None) -> Version | None:
+        """Return the version that is in a stage, or would be without another one."""
         trail = (self.versions[number] for number in reversed(self.trails.get(stage, [])))
-        return next((version for version in trail if version.active), None)
+        return next((version for version in trail if version.active and version is not but), None)
 
     def before(self, stage: str) -> Version | None:
         """Return the version that was in a stage before the present one, repeats skipped."""
-        trail = [self.versions[number] for number in reversed(self.trails.get(stage, []))]
-        return next((v for v in trail if v.active and v is not self.stages.get(stage)), None)
+        return self.holder(stage, but=self.stages.get(stage))
 
 
 @dataclass(slots=True)

@@ -1,4 +1,8 @@
-"""The charts of a report, as SVG in the page's own colours; they show aggregates, never a row."""
+"""The charts of a report: SVG in the page's own colours, and a plot of plain text for the card.
+
+They show aggregates, never a row. GitHub drops pictures that stand in a card's text, and no folder
+travels with a card everywhere; characters show there, on the Hugging Face hub and on a terminal.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +10,28 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-import matplotlib
 import numpy as np
+from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mlops.reporting.calibration import tenths
 from mlops.reporting.facts import Everything, Rows, interval
-from mlops.reporting.words import clean, count, label, number, share, signed
-from mlops.results import Evaluation, Record, Verdict
+from mlops.reporting.words import MINUS, clean, count, label, number, share, signed
+from mlops.results import Metric, Record
 
 # Placeholders, replaced by the CSS variables of these names: one drawing is for light, dark, paper.
 _VARIABLES = ("ink", "muted", "line", "new", "old", "good", "bad")
 INK, MUTED, LINE, NEW, OLD, GOOD, BAD = _COLOURS = [f"#00000{i}" for i in range(1, 8)]
 _DROP = r'<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->| id="[\w.]*[a-z]_\d+"|xlink:|\n\s+'
+_CELLS = 50  # across a plot of plain text
 _LINES: dict[str, Any] = {NEW: "-", OLD: "--"}
 _THIN: dict[str, Any] = {"color": MUTED, "linewidth": 1, "linestyle": ":"}
-# The font comes with matplotlib, so that the layout is the same everywhere.
+# On top of matplotlib's own defaults, whatever the user has configured. The font comes with it, so
+# that the layout is the same everywhere.
 _STYLE: Any = {
     **{"figure.constrained_layout.use": True, "figure.figsize": (6.4, 3.9), "svg.fonttype": "none"},
     **{"font.family": "DejaVu Sans", "font.size": 12, "text.parse_math": False, "text.color": INK},
@@ -40,8 +43,7 @@ _STYLE: Any = {
 }
 
 
-@dataclass(frozen=True)
-class Chart:
+class Chart(NamedTuple):
     """An SVG element, the section it belongs to, its title, and what it shows in a sentence."""
 
     id: str
@@ -53,49 +55,33 @@ class Chart:
 
 def charts(facts: Everything) -> list[Chart]:
     """Return the charts that these facts allow; some 50 ms each."""
-    rows, task = facts.rows, facts.spec.task
-    with _style():
-        drawn = [*_differences(facts.verdict, facts.spec.gate.margin), *_slices(facts.evaluation)]
-        if rows is not None and task == "binary":
-            drawn += _binary(facts, rows)
-        elif rows is not None and task == "regression":
-            drawn += _regression(rows)
-    return drawn
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Draw in our own style, whatever the user has configured."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        yield
+    with style.context(["default", _STYLE]):
+        parts = (_differences, _slices, _binary, _regression)
+        return [chart for part in parts for chart in part(facts)]
 
 
 def side_by_side(records: Sequence[Record]) -> list[Chart]:
     """Return a chart per metric: the interval of each run, and a line at the value of the first."""
+    found: dict[str, list[tuple[str, Metric]]] = {}
+    for record in records:
+        for metric in record.metrics:
+            found.setdefault(metric.name, []).append((record.id, metric))
     drawn = []
-    with _style():
-        measured = [{m.name: m for m in record.metrics} for record in records]
-        for name in dict.fromkeys(name for metrics in measured for name in metrics):
-            known = [
-                (r.id, ms[name]) for r, ms in zip(records, measured, strict=True) if name in ms
-            ]
-            first = known[0][1]
-            panel = _forest([(run, m.low, m.value, m.high, NEW) for run, m in known], first.value)
+    with style.context(["default", _STYLE]):
+        for name, known in found.items():
+            first, m = known[0]
+            panel = _forest([(run, m.low, m.value, m.high, NEW) for run, m in known], m.value)
             panel.locator_params(axis="x", nbins=6)
-            better = "higher" if first.higher_is_better else "lower"
-            alt = f"With its {share(first.confidence)} interval; {better} is better. "
-            alt += f"The line is at {number(first.value)}, the value of {known[0][0]}."
+            better = "higher" if m.higher_is_better else "lower"
+            alt = f"With its {share(m.confidence)} interval; {better} is better. "
+            alt += f"The line is at {number(m.value)}, the value of {first}."
             drawn.append(_chart("metrics", label(name), panel, alt))
     return drawn
 
 
 def _axes(height: float = 3.9, **labels: Any) -> Axes:
     """Return the axes of an empty figure 6.4 inches wide."""
-    panel = Figure(figsize=(6.4, height)).subplots()
-    panel.set(**labels)
-    return panel
+    return Figure(figsize=(6.4, height)).subplots(subplot_kw=labels)
 
 
 def _chart(section: str, title: str, panel: Axes, alt: str) -> Chart:
@@ -104,7 +90,7 @@ def _chart(section: str, title: str, panel: Axes, alt: str) -> Chart:
         panel.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.3, ncols=3)
     own, file, figure = title.lower().replace(" ", "-"), io.StringIO(), cast(Figure, panel.figure)
     # The salt makes the ids inside the drawing the same each time, and those of this chart alone.
-    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": title}):
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": title}):
         warnings.filterwarnings("ignore", "Glyph")  # the reader's fonts draw it, not ours
         figure.savefig(file, format="svg", transparent=True)
     text = re.sub(_DROP, "", file.getvalue(), flags=re.DOTALL)
@@ -128,12 +114,13 @@ def _forest(rows: Sequence[tuple[str, float, float, float, str]], line: float) -
     return panel
 
 
-def _differences(verdict: Verdict | None, margin: float) -> Iterator[Chart]:
+def _differences(facts: Everything) -> Iterator[Chart]:
     """Draw challenger minus champion by metric, each on its own scale: units differ."""
+    verdict = facts.verdict
     if not verdict or not verdict.comparison:
         return
     everyone = (verdict.comparison, *verdict.others)
-    margin = margin if verdict.rule == "non-inferiority" else 0.0
+    margin = facts.spec.gate.margin if verdict.rule == "non-inferiority" else 0.0
     reach = [max(abs(c.low), abs(c.high)) or 1 for c in everyone]
     reach[0] = max(reach[0], margin)
     rows = []
@@ -153,8 +140,9 @@ def _differences(verdict: Verdict | None, margin: float) -> Iterator[Chart]:
     yield _chart("quality", "Difference to the model in production", panel, alt)
 
 
-def _slices(result: Evaluation | None) -> Iterator[Chart]:
+def _slices(facts: Everything) -> Iterator[Chart]:
     """Draw the primary metric by slice against that of all rows, those that fall off first."""
+    result = facts.evaluation
     known = [(s, s.metric) for s in (result.slices if result else ()) if s.metric]
     if not result or not known:
         return
@@ -169,20 +157,22 @@ def _slices(result: Evaluation | None) -> Iterator[Chart]:
     yield _chart("slices", "Quality by slice", panel, alt)
 
 
-def _binary(facts: Everything, rows: Rows) -> Iterator[Chart]:
+def _binary(facts: Everything) -> Iterator[Chart]:
     """Draw ROC, precision against recall, calibration, and scores by outcome."""
-    signature, threshold = facts.training and facts.training.signature, facts.spec.metrics.threshold
-    yes = rows.actual.astype(str) == (signature.positive if signature else facts.spec.data.positive)
-    if rows.score is None or not 0 < yes.sum() < len(yes):
+    rows, threshold = facts.rows, facts.spec.metrics.threshold
+    if facts.spec.task != "binary" or rows is None or rows.score is None:
         return
-    score = np.asarray(rows.score, dtype=float)
+    yes, score = _positive(facts, rows), rows.score.astype(float)
+    if yes.all() or not yes.any():
+        return
     yield from _ranking(yes, score, rows.champion, threshold)
 
     parts = tenths(facts)
+    _, predicted, happened, low, high = zip(*parts, strict=True)
     panel = _axes(xlabel="Predicted probability", ylabel="Happened")
     panel.plot([0, 1], [0, 1], **_THIN)
-    panel.vlines([t.predicted for t in parts], [t.low for t in parts], [t.high for t in parts], NEW)
-    panel.plot([t.predicted for t in parts], [t.happened for t in parts], "o-", color=NEW)
+    panel.vlines(predicted, low, high, NEW)
+    panel.plot(predicted, happened, "o-", color=NEW)
     worst = max(parts, key=lambda t: abs(t.predicted - t.happened))
     alt = f"In tenths of the rows, by score: furthest off where {share(worst.predicted)} was "
     alt += f"predicted and {share(worst.happened)} happened."
@@ -191,13 +181,13 @@ def _binary(facts: Everything, rows: Rows) -> Iterator[Chart]:
     panel = _axes(xlabel="Score", ylabel="Share of the rows", xlim=(0, 1))
     for part, colour, name in ((score[~yes], OLD, "negative"), (score[yes], NEW, "positive")):
         heights, edges = np.histogram(part, 40, (0, 1))
-        style: dict[str, Any] = {"edgecolor": colour, "linestyle": _LINES[colour], "label": name}
-        style |= {"facecolor": (colour, 0.22), "linewidth": 1.6}
-        panel.stairs(heights / len(part), edges, fill=True, **style)
+        look: dict[str, Any] = {"edgecolor": colour, "linestyle": _LINES[colour], "label": name}
+        look |= {"facecolor": (colour, 0.22), "linewidth": 1.6}
+        panel.stairs(heights / len(part), edges, fill=True, **look)
     panel.axvline(threshold, color=INK, linewidth=1, label="threshold")
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    low, high = (number(float(np.median(part))) for part in (score[~yes], score[yes]))
-    alt = f"The median is {high} for positive and {low} for negative rows."
+    negative, positive = (number(float(np.median(part))) for part in (score[~yes], score[yes]))
+    alt = f"The median is {positive} for positive and {negative} for negative rows."
     yield _chart("quality", "Scores by outcome", panel, alt)
 
 
@@ -231,20 +221,95 @@ def _few(*axes: NDArray[Any]) -> list[NDArray[Any]]:
     return [x[np.linspace(0, len(x) - 1, 200).astype(int)] for x in axes]
 
 
-def _regression(rows: Rows) -> Iterator[Chart]:
+def _regression(facts: Everything) -> Iterator[Chart]:
     """Draw what happened by twentieths of the prediction."""
-    both = np.column_stack([rows.predicted, rows.actual]).astype(float)
-    both = both[np.isfinite(both).all(axis=1)]
-    if len(both) < 2:
+    rows = facts.rows if facts.spec.task == "regression" else None
+    parts = _parts(rows.predicted, rows.actual, 20) if rows else []
+    if len(parts) < 2:
         return
-    parts = np.array_split(both[np.argsort(both[:, 0], kind="stable")], min(20, len(both)))
     x = [part[:, 0].mean() for part in parts]
     low, middle, high = np.transpose([np.quantile(p[:, 1], [0.1, 0.5, 0.9]) for p in parts])
     panel = _axes(xlabel="Predicted", ylabel="Actual")
     panel.plot(x, x, **_THIN, label="as predicted")
     panel.fill_between(x, low, high, color=NEW, alpha=0.2, linewidth=0, label="middle 80%")
     panel.plot(x, middle, "o-", color=NEW, markersize=4, label="median")
+    both = np.concatenate(parts)
     span, off = np.median(high - low), np.median(both[:, 0] - both[:, 1])
     alt = f"In twentieths of the prediction: the middle 80% of the rows span {number(span)}. "
     alt += f"The median of predicted minus actual is {signed(off)}."
     yield _chart("quality", "Predicted and actual", panel, alt)
+
+
+# -- calibration, in characters too -----------------------------------------------------------
+
+
+class Tenth(NamedTuple):
+    """Rows of similar predictions: their mean, and the mean of what happened with its interval."""
+
+    rows: int
+    predicted: float
+    happened: float
+    low: float
+    high: float
+
+
+def tenths(facts: Everything) -> list[Tenth]:
+    """Return up to ten parts of equal size, from the lowest prediction to the highest.
+
+    Binary: the score, and whether the row is positive. Multiclass: the probability of the class
+    that was predicted, and whether it was right. Regression: predicted and actual value.
+    """
+    rows, task = facts.rows, facts.spec.task
+    promised = (rows.predicted if task == "regression" else rows.score) if rows else None
+    if rows is None or promised is None:
+        return []
+    came = rows.actual if task == "regression" else rows.actual == rows.predicted
+    if task == "binary":
+        came = _positive(facts, rows)
+    return [_tenth(part, task != "regression") for part in _parts(promised, came, 10)]
+
+
+def _parts(promised: NDArray[Any], came: NDArray[Any], most: int) -> list[NDArray[Any]]:
+    """Return rows of what was predicted and what happened, in parts of equal size, in order."""
+    both = np.column_stack([promised, came]).astype(float)
+    both = both[np.isfinite(both).all(axis=1)]
+    both = both[np.argsort(both[:, 0], kind="stable")]
+    return np.array_split(both, min(most, len(both))) if len(both) else []
+
+
+def _positive(facts: Everything, rows: Rows) -> NDArray[Any]:
+    """Return which rows are of the positive class."""
+    positive = facts.training.signature.positive if facts.training else facts.spec.data.positive
+    return np.asarray(rows.actual.astype(str) == positive)
+
+
+def _tenth(part: NDArray[Any], shares: bool) -> Tenth:
+    from scipy.stats import binomtest
+
+    (predicted, happened), n = part.mean(axis=0).tolist(), len(part)
+    half = 1.96 * part[:, 1].std() / n**0.5
+    low, high = happened - half, happened + half
+    if shares:
+        low, high = binomtest(int(part[:, 1].sum()), n).proportion_ci(method="wilson")
+    return Tenth(n, predicted, happened, low, high)
+
+
+def plot(parts: Sequence[Tenth], shares: bool) -> str:
+    """Return a plot in ASCII: o happened, - its interval, | predicted."""
+    low, high, shown = 0.0, 1.0, share
+    if not shares:
+        ends = [end for t in parts for end in (t.low, t.predicted, t.high)]
+        low, high, shown = min(ends), max(ends), number
+    scale = f"{shown(low)}{shown(high):>{_CELLS - len(shown(low))}}"
+    lines = [f"{'Predicted':>10} {'Happened':>10} {'Rows':>7}   {scale}"]
+    for t in parts:
+        cells = [" "] * _CELLS
+        start, end, predicted, happened = (
+            round((value - low) / ((high - low) or 1) * (_CELLS - 1))
+            for value in (t.low, t.high, t.predicted, t.happened)
+        )
+        cells[start : end + 1] = "-" * (end + 1 - start)
+        cells[predicted], cells[happened] = "|", "o"
+        facts = f"{shown(t.predicted):>10} {shown(t.happened):>10} {t.rows:>7,}"
+        lines.append(f"{facts}   {''.join(cells).rstrip()}")
+    return "\n".join(lines).replace(MINUS, "-")

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from mlops.errors import MlopsError, Refused, WorldError
-from mlops.git import head
+from mlops import MlopsError, Refused, WorldError
+from mlops.files import head
 from mlops.project import Project
 from mlops.registry import journal, tags
-from mlops.registry.manifest import Manifest
+from mlops.registry.manifest import Bundle, Manifest, fetch, manifest_of
 from mlops.registry.store import ReleaseStore
 from mlops.registry.tags import Event, ModelState, Version
-from mlops.registry.verify import Bundle, fetch, manifest_of
 from mlops.reporting import words as w
-from mlops.reporting.facts import Summary, Tone, interval
-from mlops.reporting.render import drawn, template
-from mlops.reporting.sections import Cell, Link, Row, Table
+from mlops.reporting.facts import interval
+from mlops.reporting.render import drawn, fill
+from mlops.reporting.words import Cell, Link, Row, Summary, Table, Tone
 from mlops.results import Metric, Record, Result
 
 # Versions in the table, events and runs; versions with pages, of a model and of all: each costs
@@ -33,22 +32,20 @@ _LISTED, _RECENT, _KEPT, _KEPT_IN_ALL = 50, 10, 10, 60
 _PAGES = {"report.html": "report", "card.md": "card"}  # asset, and what its page is called
 _OUTCOMES: dict[str, Tone] = {"promote": "good", "reject": "bad", "inconclusive": "unsure"}
 _SAID = {"Rollback": "back from", "Approver": "approved by", "Reason": "why:"}  # by trailer
-OURS = "index.html", '<meta name="generator" content="mlops">'  # as frame.html.j2 has it
+OURS = "index.html", '<meta name="generator" content="mlops">'  # as page.html.j2 has it
 
 
-@dataclass(frozen=True)
-class Release:
+class Release(NamedTuple):
     """A version, its manifest and what may be published; `wrong` says why that is nothing."""
 
     version: Version
     manifest: Manifest | None = None
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes] = {}
     tone: Tone = ""
     wrong: str = ""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What the first page says of one model; a place is a stage, its version, and lines on it."""
 
     name: str
@@ -68,8 +65,7 @@ class Check(Result):
     reasons: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """The files of a site by their paths, and what it says in short."""
 
     files: Mapping[str, bytes]
@@ -97,16 +93,16 @@ def site(project: Project, store: ReleaseStore, now: datetime, address: str = ""
     names = sorted({*project.models(), *state.models})
     most = min(_KEPT, max(2, _KEPT_IN_ALL // max(len(names), 1)))
     parts = [_part(project, state.model(name), store, address, most) for name in names]
-    said, page = _said(project, parts), template("pages.html.j2", lambda value: w.clean(value, 500))
     known = {"project": project.spec, "address": address, "commit": head(project.root)}
-    known["now"] = w.when(int(now.timestamp()))
-    index = page.render(said=said, parts=parts, index=_index(project, parts), card=None, **known)
-    files = {"index.html": index.encode()}
+    known |= {"now": w.when(int(now.timestamp()))}
+    said = _said(project, parts)
+    first = fill(said=said, parts=parts, index=_index(project, parts), **known)
+    files = {"index.html": first.encode()}
     for release in (r for part in parts for r in part.releases):
         for asset, content in release.files.items():
             if asset == "card.md":
                 card = drawn(content.decode("utf-8", "replace"))
-                content = page.render(card=card, ref=release.version.ref, **known).encode()
+                content = fill(card=card, ref=release.version.ref, **known).encode()
             files[_path(release.version, asset)] = content
     return Site(files, said)
 
@@ -267,8 +263,8 @@ def _measured(m: Manifest) -> tuple[str, str, str]:
 
 def _primary(metrics: Sequence[Metric]) -> str:
     """Return the primary metric with its interval."""
-    shown = [f"{w.label(m.name)} {w.number(m.value)} ({interval(m)})" for m in metrics[:1]]
-    return (shown or [w.NONE])[0]
+    m = metrics[0] if metrics else None
+    return f"{w.label(m.name)} {w.number(m.value)} ({interval(m)})" if m else w.NONE
 
 
 def _runs(records: Sequence[Record], address: str) -> Table:

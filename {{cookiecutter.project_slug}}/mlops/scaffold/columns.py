@@ -1,29 +1,29 @@
-"""A file that nobody has described: how it is written, and what is in each of its columns."""
+"""A file that nobody has described: how it is written, what each column is, and what it is for."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import datetime
 import decimal
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from pydantic import Field
 
-from mlops.data.columns import as_date, as_number, as_text
-from mlops.data.read import PARQUET, read_header, read_table
-from mlops.errors import UsageError
-from mlops.files import cannot
+from mlops import UsageError
+from mlops.data.read import PARQUET, as_date, as_number, as_text, read_header, read_table
+from mlops.files import reaching
 from mlops.results import Result
 from mlops.scaffold.template_features import number
-from mlops.spec import Kind
-
-if TYPE_CHECKING:
-    import pandas as pd
+from mlops.spec import Kind, Task
 
 FEW = 20  # distinct values that can be listed
+_MOST_VALUES = 1000
 NESTED = "holds lists or other values that are not plain"
 _PLAIN = (str, bool, int, float, datetime.date, decimal.Decimal)
 _BOOLEANS = ({"true", "false"}, {"t", "f"}, {"yes", "no"}, {"y", "n"}, {"1", "0"}, {"1.0", "0.0"})
@@ -85,6 +85,9 @@ class Column(Result):
         return f"dates ({self.written})" if "%" in self.written else f"numbers ({self.written})"
 
 
+Columns = dict[str, Column]  # by their names, in the order of the file
+
+
 def open_table(path: Path, delimiter: str | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read a CSV or Parquet file of unknown form.
 
@@ -114,19 +117,14 @@ def open_table(path: Path, delimiter: str | None = None) -> tuple[pd.DataFrame, 
 
 def _encoding(path: Path) -> str:
     """Return the first encoding in which all of a file can be read; Latin-1 reads anything."""
-    try:
+    with reaching("read", path):
         with path.open("rb") as binary:
             marked = binary.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
         for encoding in ("utf-16",) if marked else ("utf-8", "cp1252"):
-            try:
-                with path.open(encoding=encoding) as file:
-                    while file.read(1 << 20):
-                        pass
+            with contextlib.suppress(UnicodeError), path.open(encoding=encoding) as file:
+                while file.read(1 << 20):
+                    pass
                 return encoding
-            except UnicodeError:
-                continue
-    except OSError as error:
-        raise cannot("read", path, error) from error
     return "latin-1"
 
 
@@ -139,8 +137,7 @@ def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
     facts: dict[str, Any] = {"name": name, "rows": len(series), "missing": int(series.isna().sum())}
     if series.dtype == object and not known.map(lambda value: isinstance(value, _PLAIN)).all():
         return Column(**facts, role="ignored", reason=NESTED)
-    text = as_text(known)
-    values = text.drop_duplicates()
+    values = as_text(known).drop_duplicates()
     facts["unique"] = len(values)
     if len(values) <= FEW:
         facts["values"] = tuple(sorted(values))
@@ -148,32 +145,28 @@ def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
         reason = "has one value only" if len(values) else "is empty"
         return Column(**facts, role="ignored", reason=reason)
     if series.dtype.kind == "M":
-        return Column(**facts, kind="date", earliest=as_date(known)[0].min().isoformat())
+        return Column(**facts, kind="date", earliest=as_date(known).min().isoformat())
     return Column(**facts, **_kind(values, delimiter))
 
 
 def _kind(values: pd.Series, delimiter: str | None) -> dict[str, Any]:
     """Return the kind of a column that has these different values, and what goes with it."""
-    import pandas as pd
-
     if set(values.str.strip().str.lower()) in _BOOLEANS:
         return {"kind": "boolean"}
     if values.str.fullmatch(r"0\d+").any():  # a code such as a postal one
         return {}
-    numbers, bad = as_number(values)
-    if not bad.any():
+    numbers = as_number(values)
+    if numbers.notna().all():
         whole = bool((numbers == numbers.round()).all())
         return {"kind": "number", "low": numbers.min(), "high": numbers.max(), "whole": whole}
     dates = pd.to_datetime(values, format="ISO8601", errors="coerce", utc=True)
     if dates.notna().all():
-        return {"kind": "date", "earliest": as_date(values)[0].min().isoformat()}
+        return {"kind": "date", "earliest": as_date(values).min().isoformat()}
     return {"written": _written(values, delimiter)}
 
 
 def _written(values: pd.Series, delimiter: str | None) -> str:
     """Return how text stands for dates or numbers, where nearly all of it does."""
-    import pandas as pd
-
     some = values.sample(min(len(values), 1000), random_state=0)
     for written in _DATES:
         if pd.to_datetime(some, format=written, errors="coerce").notna().mean() > 0.9:
@@ -185,3 +178,77 @@ def _written(values: pd.Series, delimiter: str | None) -> str:
     if numbers.notna().mean() > 0.9 and numbers.nunique() > FEW // 2:
         return "decimal comma" if comma else "decimal point"
     return ""
+
+
+def roles(columns: Columns, target: str, rows: pd.DataFrame, answers: set[str]) -> Iterator[str]:
+    """Give every column of `columns` a role; yield what to check about it."""
+    columns[target] = columns[target].model_copy(update={"role": "target"})
+    for name, column in list(columns.items()):
+        if column.role != "feature":
+            continue
+        known, taken = rows[name].dropna(), {c.role for c in columns.values()}
+        text = column.kind == "category" and not column.written
+        differs = (text or column.whole) and not column.missing and known.is_unique
+        named = column.looks_like_id and column.unique > FEW and (text or column.whole)
+        several = named and not differs and len(known) <= FEW * column.unique
+        role, reason = "ignored", ""
+        if name in answers:
+            reason = "is named like an answer of the model"
+            yield f"`{name}` is left out: it {reason}. If it is of use, rename it."
+        elif differs and column.looks_like_id:
+            role, reason = ("ignored", "is one more identifier") if "id" in taken else ("id", "")
+        elif differs and column.whole and (name.startswith("__index_") or _counts(known)):
+            reason = "counts the rows"
+        elif several and "group" not in taken:
+            role = "group"
+            what = "rows of one never stand on both sides of the split (split.by: group)"
+            do = "If that does not matter, set split.by: random."
+            yield f"Several rows have the same `{name}`: {what}. {do}"
+        elif column.looks_sensitive:
+            role = "sensitive"
+            what = "it is under sensitive, so it is no feature and never shown"
+            do = "Check that, and add limits under fairness."
+            yield f"`{name}` sounds like what the law protects: {what}. {do}"
+        elif several:
+            reason = "is an identifier"
+        elif text and column.unique > min(_MOST_VALUES, max(FEW, len(known) / 2)):
+            reason = f"is text with {column.unique:,} different values"
+        else:
+            role = "feature"
+        hidden = {"values": (), "low": None, "high": None} if role == "sensitive" else {}
+        columns[name] = column.model_copy(update={"role": role, "reason": reason, **hidden})
+
+
+def _counts(known: pd.Series) -> bool:
+    numbers = as_number(known)
+    return bool(numbers.is_monotonic_increasing and numbers.max() - numbers.min() < len(numbers))
+
+
+def leaks(columns: Columns, target: str, task: Task, rows: pd.DataFrame) -> Iterator[str]:
+    """Yield which features tell the target alone; one that is a copy of it is ignored."""
+    rows = rows[rows[target].notna()]
+    features = [c for c in columns.values() if c.role == "feature"]
+    for column in features:
+        copy, almost = _tells(column, rows[column.name], rows[target], task)
+        if copy and len(features) > 1:
+            reason = f"says the same as `{target}`, row by row"
+            columns[column.name] = column.model_copy(update={"role": "ignored", "reason": reason})
+            yield f"`{column.name}` is left out: it {reason}."
+        elif almost:
+            do = "If it is not known before the target is, move it from features to data.ignore."
+            yield f"`{column.name}` alone tells `{target}` almost without error. {do}"
+
+
+def _tells(column: Column, values: pd.Series, truth: pd.Series, task: Task) -> tuple[bool, bool]:
+    """Return whether a column is the target by another name, and whether it gives it away."""
+    if task == "regression":
+        numbers, wanted = as_number(values), as_number(truth)
+        if column.kind != "number" or numbers.nunique() < 3:
+            return False, False
+        return bool((numbers == wanted).all()), bool(abs(numbers.corr(wanted)) > 0.9999)
+    if column.kind == "number" and column.unique > 100:
+        values = pd.qcut(as_number(values), 100, labels=False, duplicates="drop")
+    counts = pd.crosstab(values.fillna("" if values.dtype == "str" else -1), truth)
+    right, common = counts.max(axis=1).sum() / len(truth), counts.sum().max() / len(truth)
+    copy = right == 1 and len(counts) == counts.shape[1] == column.unique
+    return bool(copy), bool(right > 1 - 0.02 * (1 - common) and len(counts) < len(truth) / 5)

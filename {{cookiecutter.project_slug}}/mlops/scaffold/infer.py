@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import glob
+import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlops.data.columns import as_number, as_text
-from mlops.data.dataset import Dataset, clean, split
-from mlops.errors import UsageError, did_you_mean, listed
+import pandas as pd
+
+from mlops import Problem, UsageError, did_you_mean, listed
+from mlops.data.dataset import Dataset, Rows, clean, in_test, split
+from mlops.data.read import as_number, as_text
+from mlops.project import parse
 from mlops.results import Result
-from mlops.scaffold.columns import FEW, NESTED, Column, look, open_table
-from mlops.scaffold.plan import best_seed, plan, task_of
+from mlops.scaffold.columns import NESTED, Column, Columns, leaks, look, open_table, roles
 from mlops.spec import ModelSpec, Task, outputs
-from mlops.specfile import parse
 
-if TYPE_CHECKING:
-    import pandas as pd
+Spec = dict[str, Any]  # model.yaml as data
 
-_MOST_VALUES = 1000
+FEWEST_ROWS, _MOST_CLASSES = 20, 100
+_SEEDS = 25
+# Rows from which boosted trees beat a linear model even where there is little to learn: simulated
+# with 12 columns, two of them at work; with 1,000 rows they were worse than a constant.
+_TREES = 3000
+_POSITIVE = ("yes", "true", "y", "t", "1", "positive", "pos", "ja", "oui", "si", "sim", "tak", "да")
+_NEGATIVE = ("no", "false", "n", "f", "0", "negative", "neg", "nein", "non", "não", "nie", "нет")
 
 
 class Inference(Result):
@@ -27,7 +34,7 @@ class Inference(Result):
 
     path: str
     rows: int  # without those that repeat earlier ones
-    spec: dict[str, Any]  # model.yaml as data; data.source is the file as given
+    spec: Spec  # data.source is the file as given
     columns: tuple[Column, ...]  # all of them, in the order of the file
     notes: tuple[str, ...]  # what a person should check, each with what to do
     summary: tuple[tuple[str, str, str], ...]  # each column, what it is taken for, and why
@@ -43,8 +50,6 @@ def infer(
     UsageError
         When the file is no table, or `target` cannot be learnt from it; says what would do.
     """
-    import pandas as pd
-
     frame, form = open_table(path, delimiter)
     names = list(frame.columns)
     if target is None or target not in names:
@@ -52,16 +57,14 @@ def infer(
         found, wanted = target or "", (target or "").strip().lower()
         same = [f"did you mean `{name}`?" for name in names if name.strip().lower() == wanted]
         do = same[0] if same else did_you_mean(found, names) or "name a column with --target"
-        raise UsageError(
-            what, file=path.name, key="--target", found=found, allowed=listed(names, 40), do=do
-        )
+        raise UsageError(Problem(what, path.name, "--target", found, listed(names, 40), do))
     columns = {name: look(name, frame[name], form.get("delimiter")) for name in names}
     plain = pd.DataFrame({n: as_text(frame[n]) for n, c in columns.items() if c.reason != NESTED})
     known = plain[target].dropna() if target in plain else pd.Series(dtype="str")
     task = task_of(path, columns[target], known, task)
     distinct = plain[~plain.duplicated()]
     answers = outputs(task, known.unique())
-    notes = [*_roles(columns, target, distinct, answers), *_leaks(columns, target, task, distinct)]
+    notes = [*roles(columns, target, distinct, answers), *leaks(columns, target, task, distinct)]
     data = {"source": glob.escape(str(path.resolve())), **form}
     spec = plan(data, columns, target, task, known)
     if not spec["features"]:
@@ -72,10 +75,9 @@ def infer(
     alike = int(plain.drop(columns=data["ignore"], errors="ignore").duplicated().sum())
     if "id" not in data and alike > 0.05 * len(plain):
         data["drop_duplicates"] = False
-        notes.append(
-            f"{alike:,} rows are equal in all columns that are used, and are kept, as nothing "
-            "names a row. If they are accidents, set data.drop_duplicates: true."
-        )
+        what = "are equal in all columns that are used, and are kept, as nothing names a row"
+        do = "If they are accidents, set data.drop_duplicates: true."
+        notes.append(f"{alike:,} rows {what}. {do}")
     rows, _ = clean(parse(ModelSpec, spec, path.name), path.resolve().parent)
     assert rows  # every column of the specification was read from the file
     spec["split"]["seed"] = best_seed(spec, rows)
@@ -90,93 +92,111 @@ def infer(
     )
 
 
-def _roles(
-    columns: dict[str, Column], target: str, rows: pd.DataFrame, answers: set[str]
-) -> Iterator[str]:
-    """Give every column of `columns` a role; yield what to check about it."""
-    columns[target] = columns[target].model_copy(update={"role": "target"})
-    for name, column in list(columns.items()):
-        if column.role != "feature":
-            continue
-        known, taken = rows[name].dropna(), {c.role for c in columns.values()}
-        text = column.kind == "category" and not column.written
-        differs = (text or column.whole) and not column.missing and known.is_unique
-        named = column.looks_like_id and column.unique > FEW and (text or column.whole)
-        several = named and not differs and len(known) <= FEW * column.unique
-        role, reason = "ignored", ""
-        if name in answers:
-            reason = "is named like an answer of the model"
-            yield f"`{name}` is left out: it {reason}. If it is of use, rename it."
-        elif differs and column.looks_like_id:
-            role, reason = ("ignored", "is one more identifier") if "id" in taken else ("id", "")
-        elif differs and column.whole and (name.startswith("__index_") or _counts(known)):
-            reason = "counts the rows"
-        elif several and "group" not in taken:
-            role = "group"
-            yield (
-                f"Several rows have the same `{name}`: rows of one never stand on both sides of "
-                "the split (split.by: group). If that does not matter, set split.by: random."
-            )
-        elif column.looks_sensitive:
-            role = "sensitive"
-            yield (
-                f"`{name}` sounds like what the law protects: it is under sensitive, so it is no "
-                "feature and never shown. Check that, and add limits under fairness."
-            )
-        elif several:
-            reason = "is an identifier"
-        elif text and column.unique > min(_MOST_VALUES, max(FEW, len(known) / 2)):
-            reason = f"is text with {column.unique:,} different values"
-        else:
-            role = "feature"
-        hidden = {"values": (), "low": None, "high": None} if role == "sensitive" else {}
-        columns[name] = column.model_copy(update={"role": role, "reason": reason, **hidden})
+def task_of(path: Path, column: Column, known: pd.Series, asked: Task | None) -> Task:
+    """Return the task that the target stands for, or raise UsageError."""
+    numbers = as_number(known)
+    bad = numbers.isna()
+    words, unique = list(known[bad].unique()), column.unique
+    classes = words or (unique <= 10 and (numbers == numbers.round()).all())
+    task = asked or ("binary" if unique == 2 else "multiclass" if classes else "regression")
+    mixed = task == "multiclass" and not asked and words and (column.written or bad.mean() < 0.5)
+    many = task == "multiclass" and unique > min(_MOST_CLASSES, len(known) / 2)
+    few = f"{len(known)} rows with a target; at least {FEWEST_ROWS} are needed"
+    other = "join values, or leave --task to be found out"
+    mix = "the target mixes numbers and words"
+    if column.written and bad.mean() > 0.5:
+        mix = f"the target is text that stands for {column.stands_for}"
+    classes_found = f"{unique:,} in {len(known):,} rows"
+    numeric = "write numbers like 1234.5, and leave what is none empty"
+    for wrong, what, found, do in (
+        (column.reason == NESTED, f"the target {NESTED}", "", "make it one value per row"),
+        (known.empty, "the target is missing in every row", "", "add labels"),
+        (unique == 1, "the target has one value only: nothing to learn", "", "add other rows"),
+        (len(known) < FEWEST_ROWS, "too few rows to train on some and test on others", few, ""),
+        (column.kind == "date", "the target is a date", "", "make it a number: days until it, say"),
+        (task == "binary" and unique != 2, "a binary target has two values", f"{unique}", other),
+        (task == "regression" and words, "the target is no number", listed(words, 3), numeric),
+        (mixed, mix, listed(words, 3), numeric),
+        (many, "the target has too many classes", classes_found, "join some"),
+    ):
+        if wrong:
+            raise UsageError(what, file=path.name, key=column.name, found=found, do=do)
+    return task
 
 
-def _counts(known: pd.Series) -> bool:
-    numbers = as_number(known)[0]
-    return bool(numbers.is_monotonic_increasing and numbers.max() - numbers.min() < len(numbers))
+def plan(data: dict[str, Any], columns: Columns, target: str, task: Task, known: pd.Series) -> Spec:
+    """Return model.yaml as data, and complete `data`; `known` are the target's values as text.
+
+    A sound first model passes and one that has learnt nothing does not; what only the user can
+    know (floors, limits) stays wide or empty. Trees need rows: with few, lines do better.
+    """
+    of: dict[str, list[str]] = {"ignored": [], "feature": [], "sensitive": []}
+    for column in columns.values():
+        of.setdefault(column.role, []).append(column.name)
+    data |= {"target": target, "ignore": of["ignored"]}
+    if "id" in of:
+        data["id"] = of["id"][0]
+    dates = [c for c in columns.values() if c.kind == "date" and not c.missing]
+    if len(dates) == 1 and dates[0].role == "feature":
+        data["time"] = dates[0].name
+    metric, drop, margin = "roc_auc", 0.5, 0.01
+    others = ["average_precision", "log_loss", "brier", "accuracy"]
+    learners = ("logistic", "boosting")
+    trees = len(known) >= max(_TREES, 500 * known.nunique()) and known.nunique() <= 10
+    if task == "binary":
+        data["positive"] = _positive(known)
+    elif task == "multiclass":
+        shares = known.value_counts(normalize=True)
+        drop = round(-3 * sum(p * math.log(p) for p in shares), 2)
+        metric, others = "log_loss", ["accuracy", "balanced_accuracy", "macro_f1"]
+    else:
+        spread = as_number(known).std()
+        drop, margin = float(f"{3 * spread:.3g}"), float(f"{spread / 50:.2g}")
+        metric, others = "rmse", ["mae", "r2"]
+        learners, trees = ("ridge", "boosting_regression"), len(known) >= _TREES
+    few = [n for n in of["feature"] if columns[n].kind in {"category", "boolean"}]
+    group = {"by": "group", "column": of["group"][0]} if "group" in of else {"by": "random"}
+    return {
+        "task": task,
+        "owner": "nobody yet",
+        "intended_use": "not said yet",
+        "data": data,
+        "features": {name: columns[name].kind for name in of["feature"]},
+        "sensitive": of["sensitive"],
+        "split": {**group, "test": 0.25, "seed": 0},
+        "train": {"params": {"learner": learners[trees]}, "seed": 0},
+        "metrics": {"primary": metric, "others": others},
+        "gate": {"margin": margin},
+        "checks": {"better_than": ["dummy"] if len(known) >= 100 else []},
+        "slices": {"columns": [n for n in few if columns[n].values][:3], "max_drop": drop},
+    }
 
 
-def _leaks(
-    columns: dict[str, Column], target: str, task: Task, rows: pd.DataFrame
-) -> Iterator[str]:
-    """Yield which features tell the target alone; one that is a copy of it is ignored."""
-    rows = rows[rows[target].notna()]
-    features = [c for c in columns.values() if c.role == "feature"]
-    for column in features:
-        copy, almost = _tells(column, rows[column.name], rows[target], task)
-        if copy and len(features) > 1:
-            reason = f"says the same as `{target}`, row by row"
-            columns[column.name] = column.model_copy(update={"role": "ignored", "reason": reason})
-            yield f"`{column.name}` is left out: it {reason}."
-        elif almost:
-            yield (
-                f"`{column.name}` alone tells `{target}` almost without error. If it is not known "
-                "before the target is, move it from features to data.ignore."
-            )
+def _positive(known: pd.Series) -> str:
+    """Return the class that a model is asked for: by its name, else the rarer one."""
+    counts = known.value_counts().sort_index()
+    for value, other in (counts.index, counts.index[::-1]):
+        if value.strip().lower() in _POSITIVE or other.strip().lower() in _NEGATIVE:
+            return str(value)
+    return str(counts.idxmin())
 
 
-def _tells(column: Column, values: pd.Series, truth: pd.Series, task: Task) -> tuple[bool, bool]:
-    """Return whether a column is the target by another name, and whether it gives it away."""
-    import pandas as pd
-
-    if task == "regression":
-        numbers, wanted = as_number(values)[0], as_number(truth)[0]
-        if column.kind != "number" or numbers.nunique() < 3:
-            return False, False
-        return bool((numbers == wanted).all()), bool(abs(numbers.corr(wanted)) > 0.9999)
-    if column.kind == "number" and column.unique > 100:
-        values = pd.qcut(as_number(values)[0], 100, labels=False, duplicates="drop")
-    counts = pd.crosstab(values.fillna("" if values.dtype == "str" else -1), truth)
-    right, common = counts.max(axis=1).sum() / len(truth), counts.sum().max() / len(truth)
-    copy = right == 1 and len(counts) == counts.shape[1] == column.unique
-    return bool(copy), bool(right > 1 - 0.02 * (1 - common) and len(counts) < len(truth) / 5)
+def best_seed(spec: Spec, rows: Rows) -> int:
+    """Return the first seed that puts every class on both sides of the split, or most of them."""
+    target = rows.frame[spec["data"]["target"]]
+    classes = 1 if spec["task"] == "regression" else target.nunique()
+    scores = {}
+    for seed in range(_SEEDS):
+        seeded = parse(ModelSpec, {**spec, "split": {**spec["split"], "seed": seed}}, "")
+        test = in_test(seeded, rows.frame, rows.hashes)
+        train, held = (min(target[side].nunique(), classes) for side in (~test, test))
+        scores[seed] = (train, held, target[test].count() >= 0.15 * target.count())
+        if scores[seed] == (classes, classes, True):
+            break
+    return max(scores, key=lambda seed: scores[seed])
 
 
-def _advice(
-    path: Path, spec: dict[str, Any], columns: dict[str, Column], dataset: Dataset
-) -> Iterator[str]:
+def _advice(path: Path, spec: Spec, columns: Columns, dataset: Dataset) -> Iterator[str]:
     """Yield what a person should know about file, target, features and split."""
     data, facts, task = spec["data"], dataset.snapshot, spec["task"]
     target, encoding = columns[data["target"]], data.get("encoding", "utf-8")
@@ -185,10 +205,8 @@ def _advice(
     if encoding not in {"utf-8", "utf-16"}:
         yield f"The file is not UTF-8; it was read as {encoding}. Look at its accents."
     if path.stat().st_size > 1 << 20:
-        yield (
-            "The file is larger than 1 MB, which pre-commit refuses: keep it outside of git and "
-            "let data.source point there."
-        )
+        do = "keep it outside of git and let data.source point there."
+        yield f"The file is larger than 1 MB, which pre-commit refuses: {do}"
     if n := facts.duplicates_removed:
         do = "If they are no accidents, set data.drop_duplicates: false."
         yield f"{n:,} rows repeat earlier ones and are removed. {do}"
@@ -201,32 +219,25 @@ def _advice(
     if task != "regression" and (rare := [repr(value) for value, n in counts.items() if n < 10]):
         yield f"Fewer than 10 rows each have {listed(rare)}: join such classes, or add rows."
     if task == "multiclass" and target.kind == "number":
-        yield (
-            f"`{target.name}` has {target.unique} whole numbers, taken for classes. If it is an "
-            "amount, remove the folder and make the model again with --task regression."
-        )
+        what = f"has {target.unique} whole numbers, taken for classes"
+        do = "remove the folder and make the model again with --task regression"
+        yield f"`{target.name}` {what}. If it is an amount, {do}."
     if not spec["checks"]["better_than"]:
         yield "So few rows hardly tell a model from a guess: gather more before you rely on it."
     if "id" not in data and spec["split"]["by"] == "random":
         yield "Rows have no id, so other columns split them anew: set data.id if you can."
     if "time" in data:
-        yield (
-            f"Rows have a date (`{data['time']}`). If the model will predict later rows than it "
-            "learnt from, set split.by: time."
-        )
+        do = "If the model will predict later rows than it learnt from, set split.by: time."
+        yield f"Rows have a date (`{data['time']}`). {do}"
     for column in (columns[name] for name in spec["features"]):
         if column.written:
-            yield (
-                f"`{column.name}` is text that stands for {column.stands_for}: features.py "
-                "converts it, and what it cannot convert is missing."
-            )
+            what = "features.py converts it, and what it cannot convert is missing"
+            yield f"`{column.name}` is text that stands for {column.stands_for}: {what}."
         if (share := column.missing / column.rows) > 0.5:
             yield f"`{column.name}` is missing in {share:.0%} of the rows: why?"
 
 
-def _summary(
-    spec: dict[str, Any], columns: dict[str, Column], dataset: Dataset
-) -> Iterator[tuple[str, str, str]]:
+def _summary(spec: Spec, columns: Columns, dataset: Dataset) -> Iterator[tuple[str, str, str]]:
     """Yield each column, what it is taken for, and why; the target first."""
     target, task = spec["data"]["target"], spec["task"]
     what = columns[target].told()

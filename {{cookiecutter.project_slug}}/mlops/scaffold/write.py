@@ -11,12 +11,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import UsageError
-from mlops.files import cannot
-from mlops.project import MODEL_NAME, Project
+from mlops import UsageError
+from mlops.files import reaching
+from mlops.project import MODEL_NAME, Project, load_spec
 from mlops.scaffold.columns import Column
 from mlops.scaffold.infer import Inference
-from mlops.specfile import load_spec
 
 _HERE = Path(__file__).parent
 _TAKEN = {"all", "journal"}
@@ -42,13 +41,13 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
     spec = {**inference.spec, "owner": project.spec.owner, "columns": columns}
     spec["data"] = {**spec["data"], "source": data}
     texts = {
-        "model.yaml": _filled("template_model.yaml.j2", spec),
+        "model.yaml": _filled("model_yaml", spec),
         "contract.py": contract(inference),
         "features.py": features(inference),
         "estimator.py": (_HERE / "template_estimator.py").read_text(encoding="utf-8"),
-        f"tests/test_{name}.py": (_HERE / "template_tests.txt").read_text(encoding="utf-8"),
+        f"tests/test_{name}.py": _filled("tests_py", {}),
     }
-    try:
+    with reaching("write", final):
         final.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=final.parent) as temporary:
             folder = Path(temporary) / name
@@ -59,8 +58,6 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
             shutil.copyfile(source, folder / data)
             load_spec(folder / "model.yaml", f"models/{name}/model.yaml")
             folder.rename(final)
-    except OSError as error:
-        raise cannot("write", final, error) from error
     return [final / file for file in (*texts, data)]
 
 
@@ -84,11 +81,7 @@ def contract(inference: Inference) -> str:
     values = {
         "fewest_rows": max(20, inference.rows // 2),
         "unique": [c.name for c in used if c.role == "id"],
-        # None where none is missing, else half as much again.
-        "missing": {
-            c.name: min(1.0, round(1.5 * s + 0.02, 2)) if (s := c.missing / c.rows) else 0.0
-            for c in used
-        },
+        "missing": {c.name: _room_to_miss(c) for c in used},
         "ranges": {c.name: limits for c in numbers if c not in classes and (limits := _range(c))},
         # The first day of the year before.
         "earliest": {
@@ -96,7 +89,7 @@ def contract(inference: Inference) -> str:
         },
         "values": {c.name: list(c.values) for c in (*classes, *known) if c.values},
     }
-    return _filled("template_contract.py.j2", values)
+    return _filled("contract_py", values)
 
 
 def features(inference: Inference) -> str:
@@ -109,6 +102,12 @@ def features(inference: Inference) -> str:
         before, start, after = re.split(rf"(?m)^({name}: .* = ){{}}$", text)
         text = before + start + _python(value) + after
     return text
+
+
+def _room_to_miss(column: Column) -> float:
+    """Return none where none is missing, else half as much again, as a share of the rows."""
+    share = column.missing / column.rows
+    return min(1.0, round(1.5 * share + 0.02, 2)) if share else 0.0
 
 
 def _range(column: Column) -> tuple[float, float] | None:
@@ -124,16 +123,16 @@ def _range(column: Column) -> tuple[float, float] | None:
     return (0.0 if 0 <= low <= room else round(low - room, digits)), round(high + room, digits)
 
 
-def _filled(template: str, values: dict[str, Any]) -> str:
-    """Return a template with these values in it."""
+def _filled(block: str, values: dict[str, Any]) -> str:
+    """Return a block of `templates.j2` with these values in it."""
     import jinja2
 
     environment = jinja2.Environment(
         trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"yaml": _yaml, "python": _python, "comment": _comment}
-    text = (_HERE / template).read_text(encoding="utf-8")
-    return environment.from_string(text).render(values)
+    template = environment.from_string((_HERE / "templates.j2").read_text(encoding="utf-8"))
+    return "".join(template.blocks[block](template.new_context(values)))
 
 
 def _comment(text: str) -> str:

@@ -8,17 +8,16 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
-from mlops.errors import MlopsError, UsageError
+from mlops import MlopsError, UsageError
 from mlops.serving.log import PredictionLog, new_id, records
-from mlops.serving.request import Feedback
-from mlops.serving.run import Follower, Served
+from mlops.serving.run import Feedback, Follower, Served
 
 MAX_BYTES = 32 << 20
 METRICS = {
@@ -29,9 +28,9 @@ METRICS = {
     "refresh_failed": "gauge",
     "model_info": "gauge",
 }
-COUNTED = ("rows_total", "unlogged_rows_total", "predict_seconds_sum", "predict_seconds_count")
 LIMITS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "10.0", "+Inf")
 BUCKETS = {limit: f'predict_seconds_bucket{{le="{limit}"}}' for limit in LIMITS}
+SUMS = ("rows_total", "unlogged_rows_total", "predict_seconds_sum", "predict_seconds_count")
 _log = logging.getLogger("mlops.serving")
 
 
@@ -51,8 +50,7 @@ def create_app(
             task.cancel()
 
     app = FastAPI(title=f"{follower.name} ({follower.stage})", lifespan=lifespan)
-    known = (*COUNTED, *BUCKETS.values())
-    samples: defaultdict[str, float] = defaultdict(int, dict.fromkeys(known, 0))
+    samples = defaultdict[str, float](int, dict.fromkeys([*SUMS, *BUCKETS.values()], 0))
 
     @app.middleware("http")
     async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -60,14 +58,14 @@ def create_app(
         try:
             response = await answer(request)
             status = response.status_code
+            return response
         finally:
             route = getattr(request.scope.get("route"), "path", "other")
             samples[f'requests_total{{path="{route}",status="{status}"}}'] += 1
-        return response
 
     @app.exception_handler(UsageError)
     async def refuse(_: Request, error: UsageError) -> JSONResponse:
-        return JSONResponse({"errors": [asdict(problem) for problem in error.problems]}, 422)
+        return JSONResponse({"errors": [vars(problem) for problem in error.problems]}, 422)
 
     def serving() -> Served:
         if follower.served is None:
@@ -100,7 +98,8 @@ def create_app(
             _log.error("%s", error)
             samples["unlogged_rows_total"] += len(rows)
             logged = False
-        answers = [{"id": i, **row} for i, row in zip(ids, records(outputs), strict=True)]
+        known = records(outputs.replace([inf, -inf], None))  # JSON has finite numbers alone
+        answers = [{"id": i, **row} for i, row in zip(ids, known, strict=True)]
         return JSONResponse({"version": served.version, "logged": logged, "predictions": answers})
 
     @app.get("/", include_in_schema=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from mlops.data.columns import as_text
+from mlops.data.read import as_text
 from mlops.files import cannot
 
 if TYPE_CHECKING:
@@ -112,9 +112,8 @@ class PredictionLog:
         logs, features, damaged = [pd.DataFrame(columns=_ALWAYS)], [pd.DataFrame()], 0
         for lines, cut in self._read("predictions", low, high):
             damaged += cut
-            kept = [line for line in lines if low <= line["at"] < high]
-            if version is not None:
-                kept = [line for line in kept if line["version"] == version]
+            within = [line for line in lines if low <= line["at"] < high]
+            kept = [line for line in within if version in (None, line["version"])]
             features.append(pd.DataFrame([line.pop("features") for line in kept]))
             logs.append(pd.DataFrame(kept).drop(columns="model", errors="ignore"))
         labels: dict[str, Any] = {}
@@ -135,10 +134,7 @@ class PredictionLog:
                 lines = [line for line in path.read_bytes().splitlines() if line]
             except OSError as error:
                 raise cannot("read", path, error) from error
-            found = []
-            for line in lines:
-                with suppress(ValueError):
-                    found.append(json.loads(line))
+            found = _objects(lines)
             yield found, len(lines) - len(found)
 
     def _append(self, kind: str, at: datetime, lines: Sequence[Mapping[str, Any]]) -> None:
@@ -171,12 +167,19 @@ def find(state: Path, key: str) -> dict[str, Any] | None:
         for path in sorted((state / "predictions").glob(f"*/{_stamp(day)[:10]}.jsonl")):
             with path.open("rb") as file:
                 lines = [line for line in file if key.encode() in line]
-            for line in lines:
-                with suppress(ValueError):  # cut short by a crash
-                    found: dict[str, Any] = json.loads(line)
-                    if found["id"] == key:
-                        return found
+            for found in _objects(lines):
+                if found["id"] == key:
+                    return found
     return None
+
+
+def _objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return what lines hold; one that a crash has cut short is no JSON, and is left out."""
+    found = []
+    for line in lines:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

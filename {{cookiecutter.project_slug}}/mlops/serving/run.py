@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from reprlib import repr as brief
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from mlops.data.read import read_table
-from mlops.errors import MlopsError, Refused, UsageError, WorldError
+import pydantic
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StrictStr, TypeAdapter
+from typing_extensions import TypedDict
+
+from mlops import MlopsError, Problem, Refused, UsageError, WorldError, did_you_mean, listed
+from mlops.data.read import as_text, read_table
 from mlops.project import Project
+from mlops.registry.manifest import fetch
 from mlops.registry.objects import sync
 from mlops.registry.store import ReleaseStore
 from mlops.registry.tags import read, resolve
-from mlops.registry.verify import fetch
+from mlops.results import Signature
 from mlops.serving.log import PredictionLog, new_id
-from mlops.serving.request import Requests
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +35,92 @@ if TYPE_CHECKING:
     from mlops.training.model import Model
 
 TOLERANCE = 1e-9
+MAX_ROWS = 10_000
+_MOST_PROBLEMS = 20
+_STRICT = pydantic.ConfigDict(extra="forbid")
+_NUMBER = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_TYPES: dict[str, Any] = {
+    "number": _NUMBER,
+    "category": Annotated[StrictStr, BeforeValidator(lambda v: str(v) if type(v) is int else v)],
+    "boolean": bool,
+    "date": Annotated[StrictStr, AfterValidator(lambda v: datetime.fromisoformat(v).isoformat())],
+}
 _SHOWN = {"model", "version", "created", "signature", "metrics", "data", "code", "assets"}
 _log = logging.getLogger("mlops.serving")
+
+
+class Feedback(BaseModel):
+    """The label of a prediction, which came later."""
+
+    model_config = _STRICT
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    label: Any = Field(description="A class of the model; for regression a number.")
+
+
+class Requests:
+    """Reads what clients send to a model, by pydantic types that are made from its signature.
+
+    Every refusal is a `UsageError` with all problems.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self.names = [f.name for f in signature.features]
+        # A dict and no class with attributes: the name of a column can be any text.
+        types = {f.name: _TYPES[f.kind] | None for f in signature.features}
+        self.row: Any = pydantic.with_config(_STRICT)(cast(Any, TypedDict)("Row", types))
+        rows: Any = Annotated[
+            list[self.row],  # type: ignore[name-defined]
+            Field(min_length=1, max_length=MAX_ROWS),
+            BeforeValidator(lambda v: [v] if isinstance(v, dict) else v),
+        ]
+        self.body = pydantic.create_model("Request", __config__=_STRICT, rows=(rows, ...))
+
+    def rows(self, content: bytes) -> pd.DataFrame:
+        """Return the rows of ``{"rows": ROW or [ROW, ...]}``, each with every feature."""
+        import pandas as pd
+
+        return pd.DataFrame(self._parse(self.body, content).rows, columns=self.names)
+
+    def label(self, content: bytes) -> tuple[str, str | float]:
+        """Return prediction id and label of ``{"id": ..., "label": ...}``."""
+        import pandas as pd
+
+        sent, classes = self._parse(Feedback, content), self.signature.classes
+        if self.signature.task == "regression":
+            with suppress(pydantic.ValidationError):
+                return sent.id, TypeAdapter(_NUMBER).validate_python(sent.label)
+        else:  # true may stand as `True` in the data
+            names = {name.lower(): name for name in classes} | {name: name for name in classes}
+            text = as_text(pd.Series([sent.label]))[0]
+            if text in names:
+                return sent.id, names[text]
+        what, allowed = "this is no label of the model", listed(classes) or "a finite number"
+        raise UsageError(what, file="", key="label", found=brief(sent.label), allowed=allowed)
+
+    def openapi(self, example: dict[str, Any]) -> dict[str, Any]:
+        """Return the request body of ``/predict`` for OpenAPI, with a row that works."""
+        row = TypeAdapter(self.row).json_schema()
+        rows = {"anyOf": [row, {"type": "array", "items": row, "maxItems": MAX_ROWS}]}
+        schema = {"type": "object", "properties": {"rows": rows}, "required": ["rows"]}
+        return {"content": {"application/json": {"schema": schema, "example": {"rows": example}}}}
+
+    def _parse(self, cls: type[BaseModel], content: bytes) -> Any:
+        try:
+            return cls.model_validate_json(content)
+        except pydantic.ValidationError as error:
+            found = error.errors(include_url=False)
+        problems = [self._problem(item) for item in found[:_MOST_PROBLEMS]]
+        if len(found) > _MOST_PROBLEMS:
+            problems.append(Problem(f"and {len(found) - _MOST_PROBLEMS} problems more"))
+        raise UsageError(*problems)
+
+    def _problem(self, item: Any) -> Problem:
+        advice = "send null where it is not known" if item["type"] == "missing" else ""
+        if item["type"] == "extra_forbidden":
+            advice = did_you_mean(str(item["loc"][-1]), self.names)
+        key = ".".join(map(str, item["loc"]))
+        return Problem(item["msg"], key=key, found=brief(item["input"]), do=advice)
 
 
 @dataclass(frozen=True)
@@ -99,13 +188,12 @@ class Follower:
     def start(self) -> Served:
         """Take up the version of the stage, or raise what keeps it out."""
         version = self.resolve()
-        if self.served is not None and self.served.version == version:
-            return self.served
-        served = self.load(version)
-        served.warm_up()
-        self.served = served
-        _log.info("%s@%s is %s", self.name, self.stage, version)
-        return served
+        if self.served is None or self.served.version != version:
+            served = self.load(version)
+            served.warm_up()
+            self.served = served
+            _log.info("%s@%s is %s", self.name, self.stage, version)
+        return self.served
 
     def refresh(self) -> bool:
         """Take up the version of the stage; where it stays out, what served before serves on."""
@@ -156,22 +244,21 @@ def predict_file(
     bundle = fetch(project, ref, store)
     name, version = bundle.version.model, bundle.version.number
     spec, model = project.model(name), bundle.model()
-    kinds = {f.name: f.kind for f in model.signature.features}
-    key = spec.data.id
-    own = (key,) if key else ()
-    text = {*(c for c, kind in kinds.items() if kind == "category"), *own}
+    features = {f.name: f.kind for f in model.signature.features}
+    data, key = spec.data, spec.data.id
+    kinds = {**features, key: "category"} if key else features
+    text = {column for column, kind in kinds.items() if kind == "category"}
     if not path.is_file():
         raise UsageError("there is no such file", file=str(path))
-    data = spec.data
-    frame, _ = read_table(path, str(path), (*kinds, *own), text, data.delimiter, data.encoding)
+    frame, _ = read_table(path, str(path), tuple(kinds), text, data.delimiter, data.encoding)
     if not len(frame):
         raise UsageError("this file has a header and no rows", file=str(path), do="add rows")
     answers = model.predict(frame)
-    ids = [new_id(now) for _ in range(len(frame))]
+    ids = [new_id(now) for _ in frame.index]
     if log:
         outputs = answers.assign(row_id=frame[key]) if key in frame else answers
         out = PredictionLog(project.state, name, spec.sensitive)
-        out.write(frame[list(kinds)], outputs, ids, version, now)
+        out.write(frame[list(features)], outputs, ids, version, now)
     answers.insert(0, "id", frame[key].where(frame[key].notna(), ids) if key in frame else ids)
     return answers, version
 

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlops.errors import Refused, listed
+from mlops import Refused, listed
 
 # Types outside skops' own list of safe ones that a model file may contain. This list is part of the
 # repository: it is never read from the file that is being loaded.
@@ -23,12 +23,6 @@ TRUSTED = (
     "sklearn.compose._column_transformer.make_column_selector",
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
 )
-# What a damaged or hostile archive can raise: an encrypted member and endless nesting are the last.
-_DAMAGED = (
-    *(zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, EOFError),
-    *(RuntimeError, MemoryError),
-)
-_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def dump(estimator: Any) -> bytes:
@@ -49,13 +43,12 @@ def dump(estimator: Any) -> bytes:
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(estimator))) as archive:
         schema = json.loads(archive.read("schema.json"))
         members = {name: archive.read(name) for name in archive.namelist()}
+    ids: dict[object, int] = {}
+    names: dict[str, str] = {}
     for node in _nodes(schema):
         if node.get("__class__") == "_BinMapper":
             # The number of threads of the machine that trained; no part of the model.
             node["content"]["content"]["n_threads"]["content"] = "1"
-    ids: dict[object, int] = {}
-    names: dict[str, str] = {}
-    for node in _nodes(schema):
         if "__id__" in node:
             # Whether two equal plain values are one object in memory is chance: go by the value.
             plain = node["__loader__"] == "JsonNode"
@@ -66,10 +59,10 @@ def dump(estimator: Any) -> bytes:
             node["file"] = names.setdefault(node["file"], f"{len(names):05d}.{suffix}")
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        text = json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-        _write(archive, "schema.json", text.encode())
+        text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+        archive.writestr(zipfile.ZipInfo("schema.json"), text)  # of 1980, as every new ZipInfo is
         for old, new in sorted(names.items(), key=lambda pair: pair[1]):
-            _write(archive, new, members[old])
+            archive.writestr(zipfile.ZipInfo(new), members[old])
     return out.getvalue()
 
 
@@ -100,7 +93,9 @@ def load(content: bytes, extra_trusted: Iterable[str] = ()) -> Any:
             if sum(member.file_size for member in members) > len(content):
                 raise _refused("its members are larger than the file, so they overlap")
         return skops.io.loads(content, trusted=allowed_types(content, extra_trusted))
-    except _DAMAGED as error:
+    except Refused:
+        raise
+    except Exception as error:  # there is no list of what a damaged or hostile archive can raise
         raise _refused(f"{type(error).__name__}: {error}") from error
 
 
@@ -129,7 +124,7 @@ def differences(old: bytes, new: bytes, most: int = 5) -> tuple[str, ...]:
 
     Both are archives of `dump`; nothing is loaded.
     """
-    found = [f"model{place}: {what}" for place, what in _unlike(_opened(old), _opened(new))]
+    found = list(_unlike(_opened(old), _opened(new), "model"))
     more = [f"and {len(found) - most} parts more"] if len(found) > most else []
     return (*found[:most], *more) or ("the same parts, shared or written otherwise",)
 
@@ -144,21 +139,20 @@ def _opened(content: bytes) -> Any:
     return schema
 
 
-def _unlike(old: Any, new: Any) -> Iterator[tuple[str, str]]:
+def _unlike(old: Any, new: Any, place: str) -> Iterator[str]:
     """Yield place and difference for everything in which two parts of schemas differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted((old.keys() | new.keys()) - {"__id__", "key_types"}):
             name = "" if key in ("content", "file") else f".{key}"
-            yield from ((name + at, what) for at, what in _unlike(old.get(key), new.get(key)))
+            yield from _unlike(old.get(key), new.get(key), place + name)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
-            name = _label(pair[0], number)
-            yield from ((name + at, what) for at, what in _unlike(*pair))
+            yield from _unlike(*pair, place + _label(pair[0], number))
     elif isinstance(old, bytes) and isinstance(new, bytes) and old != new:
-        yield "", _numbers(old, new)
+        yield f"{place}: {_numbers(old, new)}"
     elif old != new:
         sides = [f"{len(x)} parts" if isinstance(x, list | dict) else str(x) for x in (old, new)]
-        yield "", f"{sides[0][:40]} then, {sides[1][:40]} now"
+        yield f"{place}: {sides[0][:40]} then, {sides[1][:40]} now"
 
 
 def _label(node: Any, at: int) -> str:
@@ -194,7 +188,3 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for child in value:
             yield from _nodes(child)
-
-
-def _write(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    archive.writestr(zipfile.ZipInfo(name, _TIME), content)

@@ -1,30 +1,123 @@
-"""Training a released version again, from its tag alone, and comparing bytes."""
+"""The locked environment: the list of its packages, and a released version trained in it again.
+
+From the version's tag alone; the bytes are compared.
+"""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
-from mlops.errors import WorldError, listed
-from mlops.files import sha256_file, write_json
-from mlops.git import git
-from mlops.project import Project
-from mlops.registry import cache
-from mlops.registry.assets import DATA
-from mlops.registry.manifest import Environment, Manifest
-from mlops.registry.sbom import not_installed
-from mlops.registry.store import ReleaseStore
-from mlops.registry.verify import Bundle, fetch
+from mlops import WorldError, listed
+from mlops.files import canonical_json, git, sha256_file, write_bytes, write_json
+from mlops.project import Project, load_yaml
+from mlops.registry.manifest import DATA, Bundle, Environment, Manifest, fetch
+from mlops.registry.store import ReleaseStore, alone, cache_root
 from mlops.results import Training
-from mlops.specfile import load_yaml
 
 Say = Callable[[str], None]
+SBOM = "sbom.cdx.json"
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+
+
+class Pin(NamedTuple):
+    """One package of the lock, with the digests of the files that may be installed as it."""
+
+    name: str
+    version: str
+    hashes: tuple[str, ...]
+
+
+def pins(lock: Path) -> list[Pin]:
+    """Return what a requirements file installs on this machine, sorted by name."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    found = []
+    text = re.sub(r"\\\n\s*", " ", lock.read_text(encoding="utf-8"))
+    for line in text.splitlines():
+        with suppress(InvalidRequirement):  # a comment, or a marker that nobody knows
+            pin = Requirement(line.split(" --")[0])
+            exact = str(pin.specifier)
+            if exact.startswith("==") and (not pin.marker or pin.marker.evaluate()):
+                hashes = tuple(_HASH.findall(line))
+                found.append(Pin(pin.name.lower(), exact.removeprefix("=="), hashes))
+    return sorted(found)
+
+
+def not_installed(lock: Path) -> list[str]:
+    """Return the pins that this interpreter has not, or has in another version."""
+    wrong = []
+    for pin in pins(lock):
+        try:
+            have = metadata.version(pin.name)
+        except metadata.PackageNotFoundError:
+            have = "nothing"
+        if have != pin.version:
+            wrong.append(f"{pin.name} {have} (locked: {pin.version})")
+    return wrong
+
+
+def present(lock_sha256: str) -> Environment:
+    """Return the environment of this process, whose lock has that digest."""
+    system = f"{platform.system()}-{platform.machine()}"
+    return Environment(lock_sha256=lock_sha256, python=platform.python_version(), platform=system)
+
+
+def bill_of_materials(project: Project) -> Path:
+    """Write the document of the project's lock, and return where.
+
+    It is one for all models, as the lock is: where a workflow registers several, it attests one.
+    """
+    path = project.root / "build" / SBOM
+    write_bytes(path, document(project.spec.name, project.lock))
+    return path
+
+
+def document(name: str, lock: Path) -> bytes:
+    """Return a CycloneDX 1.6 document of a locked environment.
+
+    No clock and no random number is in it: the same lock on the same kind of machine is the same
+    bytes, so that a registration that was killed goes on with its own draft.
+    """
+    version = platform.python_version()
+    python = {
+        "type": "platform",
+        "bom-ref": "python",
+        "name": platform.python_implementation(),
+        "version": version,
+        "cpe": f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*",
+    }
+    found = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": {"type": "application", "bom-ref": "root", "name": name}},
+        "components": [python, *map(_component, pins(lock))],
+    }
+    return canonical_json(found) + b"\n"
+
+
+def _component(pin: Pin) -> dict[str, Any]:
+    """Return a package; its digests are those of its files, of which one is installed."""
+    purl = f"pkg:pypi/{pin.name.replace('_', '-')}@{pin.version.replace('+', '%2B')}"
+    hashes = [{"alg": "SHA-256", "content": digest} for digest in pin.hashes]
+    files = {"type": "distribution", "url": purl, "hashes": hashes}
+    component = {"type": "library", "bom-ref": purl, "name": pin.name, "version": pin.version}
+    return {**component, "purl": purl, **({"externalReferences": [files]} if hashes else {})}
+
+
+# -- training again ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -40,10 +133,7 @@ class Reproduction:
 
 
 def reproduce(
-    project: Project,
-    ref: str,
-    store: ReleaseStore | None = None,
-    say: Say = lambda line: None,
+    project: Project, ref: str, store: ReleaseStore | None = None, say: Say = lambda line: None
 ) -> Reproduction:
     """Check the version's commit out into a worktree of its own, train there, compare.
 
@@ -60,17 +150,17 @@ def reproduce(
         tree = Path(folder) / "tree"
         git(project.root, "worktree", "add", "--detach", "--force", str(tree), manifest.code.commit)
         try:
-            home = tree / git(project.root, "rev-parse", "--show-prefix")
-            _bring_rows(project, bundle, home)
-            python, now, where = _python(project, Project(home), manifest, say)
+            there = Project(tree / git(project.root, "rev-parse", "--show-prefix"))
+            _bring_rows(project, bundle, there.root)
+            python, now, where = _python(project, there, manifest, say)
             say(f"training {version} again …")
-            training = _train(home, manifest.model, version, python)
+            training = _train(there, manifest.model, version, python)
             found, expected = training.model_sha256, manifest.assets["model.skops"].sha256
             differences: tuple[str, ...] = ()
             if found != expected:
                 from mlops.training.modelfile import differences as parts
 
-                made = (Project(home).build(manifest.model) / "model.skops").read_bytes()
+                made = (there.build(manifest.model) / "model.skops").read_bytes()
                 causes = _causes(manifest, training, now)
                 if python == sys.executable and (odd := not_installed(project.lock)):
                     causes = (f"installed is not what is locked: {listed(odd, 4)}", *causes)
@@ -111,7 +201,7 @@ def _python(
 
     It is the version's own environment wherever that can be had.
     """
-    now = Environment.here(sha256_file(here.lock) if here.lock.is_file() else "")
+    now = present(here.lock_digest)
     then, minor = manifest.environment, manifest.environment.python.rpartition(".")[0]
     if (now.lock_sha256, now.python.rpartition(".")[0]) == (then.lock_sha256, minor):
         return sys.executable, now, "the present environment, which has its lock"
@@ -130,9 +220,9 @@ def _locked(lock: Path, name: str, version: str, say: Say) -> str:
     """Return the interpreter of an environment of a lock; uv makes it once, the cache keeps it."""
     places = (os.environ.get("PATH", ""), str(Path(sys.executable).parent))
     uv = shutil.which("uv", path=os.pathsep.join(places)) or "uv"
-    folder = cache.root() / "environments" / name
+    folder = cache_root() / "environments" / name
     python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    with cache.alone(folder):
+    with alone(folder):
         if not (folder / "ready").is_file():
             say("making an environment of its lock, once")
             make = ("venv", "--clear", "--python", version, str(folder / "venv"))
@@ -144,22 +234,19 @@ def _locked(lock: Path, name: str, version: str, say: Say) -> str:
     return str(python)
 
 
-def _train(home: Path, name: str, version: str, python: str) -> Training:
+def _train(there: Project, name: str, version: str, python: str) -> Training:
     """Train in a tree, by the engine that is in it (in tests: by this one)."""
-    engine = home if (home / "mlops").is_dir() else Path(__file__).parents[2]
+    engine = there.root if (there.root / "mlops").is_dir() else Path(__file__).parents[2]
+    command = [python, "-m", "mlops", "train", name]
+    env = {**os.environ, "PYTHONPATH": str(engine)}
     done = subprocess.run(
-        [python, "-m", "mlops", "train", name],
-        cwd=home,
-        env={**os.environ, "PYTHONPATH": str(engine)},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=there.root, env=env, capture_output=True, text=True, check=False
     )
     if done.returncode:
         said = " / ".join(done.stderr.strip().splitlines()[-5:]) or "no message"
         do = "look at the version's code, data and lock"
         raise WorldError(f"{version} could not be trained again", found=said, do=do)
-    return Training.load(Project(home).build(name))
+    return Training.load(there.build(name))
 
 
 def _causes(manifest: Manifest, training: Training, now: Environment) -> tuple[str, ...]:
