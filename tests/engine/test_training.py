@@ -355,6 +355,11 @@ def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Traine
     (folder / "snapshot.json").write_text(json.dumps(meta))
     with pytest.raises(WorldError, match="digest"):
         Dataset.load(folder, trained.spec)
+    for spoilt in ("{}", '{"rows": "many"}', "half of"):
+        (folder / "snapshot.json").write_text(spoilt)
+        with pytest.raises(WorldError, match=r"snapshot\.json") as refused:
+            Dataset.load(folder, trained.spec)
+        assert refused.value.problems[0].do
 
 
 @pytest.mark.filterwarnings("ignore:overflow")
