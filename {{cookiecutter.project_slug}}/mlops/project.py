@@ -168,8 +168,9 @@ class Project:
             if stage.name == name:
                 return stage
         names = [stage.name for stage in self.spec.stages]
-        what, near = "there is no stage of this name", did_you_mean(name, names)
-        raise UsageError(Problem(what, "project.yaml", "stages", name, listed(names), near))
+        what = "there is no stage of this name"
+        about = {"found": name, "allowed": listed(names), "do": did_you_mean(name, names)}
+        raise UsageError(what, file="project.yaml", key="stages", **about)
 
 
 # -- files of YAML: every mistake at once, each with its key --------------------------------------
@@ -224,13 +225,13 @@ def _problem(cls: type[BaseModel], item: Any, file: str) -> Problem:
     key = ".".join(location)
     if item["type"] == "extra_forbidden":
         last, allowed = location[-1], sorted(_fields_at(cls, location[:-1]))
-        near = did_you_mean(last, allowed)
-        return Problem("unknown key", file, key, last, ", ".join(allowed), near)
+        about = {"found": last, "allowed": ", ".join(allowed), "do": did_you_mean(last, allowed)}
+        return Problem("unknown key", file, key, **about)
     if item["type"] == "missing":
         return Problem("this key is missing", file, key, do=f"add `{location[-1]}`")
     what = item["msg"][0].lower() + item["msg"][1:]
     expected = str(item.get("ctx", {}).get("expected", ""))
-    return Problem(what, file, key, repr(item["input"])[:80], expected)
+    return Problem(what, file, key, found=repr(item["input"])[:80], allowed=expected)
 
 
 def _fields_at(cls: type[BaseModel], location: list[str]) -> list[str]:
@@ -310,7 +311,7 @@ def _check_imports(tree: ast.Module, shown: str, allowed: frozenset[str]) -> Non
             if name.split(".")[0] not in allowed:
                 what = "this import is not allowed here: the file travels with the model"
                 line, others = f"line {node.lineno}", ", ".join(sorted(allowed))
-                raise UsageError(Problem(what, shown, line, name, others))
+                raise UsageError(what, file=shown, key=line, found=name, allowed=others)
 
 
 @contextmanager

@@ -242,6 +242,8 @@ def fetched(root: Path, named: str | None) -> Path:
 
     The clone is of the commit that cruft recorded, and made once.
     """
+    from mlops.registry.store import cache_root
+
     if named and (Path(named) / PLAY).is_file():
         return Path(named).resolve()
     cruft = root / ".cruft.json"
@@ -253,8 +255,7 @@ def fetched(root: Path, named: str | None) -> Path:
         raise UsageError(what, file=".cruft.json", do=do)
     if address.startswith("gh:"):
         address = "https://github.com/" + address.removeprefix("gh:")  # as cookiecutter reads it
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(home, "mlops", f"template-{sha256(f'{address} {commit}'.encode())[:16]}")
+    folder = cache_root() / f"template-{sha256(f'{address} {commit}'.encode())[:16]}"
     if not folder.is_dir():
         print(f"fetching {address} into {folder}, once ...", file=sys.stderr)
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -316,12 +316,9 @@ def _stale(project: Project, name: str, built: Built) -> list[str]:
         "features.py": (training.features_sha256, assets["features.py"].sha256),
     }
     for file in built.snapshot.files:
-        pairs[file.path] = (file.sha256, _digest(project.root / file.path))
+        path = project.root / file.path
+        pairs[file.path] = (file.sha256, sha256_file(path) if path.is_file() else "")
     return [what for what, (recorded, present) in pairs.items() if recorded != present]
-
-
-def _digest(path: Path) -> str:
-    return sha256_file(path) if path.is_file() else ""
 
 
 def gather(project: Project, name: str, rows: bool) -> dict[str, Path]:
