@@ -16,10 +16,21 @@ features = runpy.run_path(f"{sys.argv[2]}/features.py")["features"]
 build = runpy.run_path(f"{sys.argv[2]}/estimator.py")["build"]
 
 rows = pd.read_csv(sys.argv[1])
-special = ["person_id", "household_id", "year", "employed", "nativity", "sex", "race", "disability"]
+special = [
+    "person_id",
+    "household_id",
+    "year",
+    "employed",
+    "nativity",
+    "sex",
+    "race",
+    "disability",
+]
 inputs = features(rows.drop(columns=special))
 split = GroupShuffleSplit(n_splits=1, test_size=0.25, random_state=0)
 train, test = next(split.split(inputs, groups=rows["household_id"]))
-model = build({"learner": "boosting"}).fit(inputs.iloc[train], rows["employed"].iloc[train])
+model = build({"learner": "boosting"}).fit(
+    inputs.iloc[train], rows["employed"].iloc[train]
+)
 score = model.predict_proba(inputs.iloc[test])[:, 1]
 print(f"{roc_auc_score(rows['employed'].iloc[test] == 'yes', score):.4f}")

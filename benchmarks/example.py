@@ -20,14 +20,18 @@ COLUMNS += ["ancestry", "nativity", "sex", "race", "disability", "employed"]
 def git(root: Path, *arguments: str) -> None:
     """Run git with an identity of its own."""
     identity = ["-c", "user.name=Bench", "-c", "user.email=bench@example.com"]
-    subprocess.run(["git", *identity, *arguments], cwd=root, check=True, capture_output=True)
+    subprocess.run(
+        ["git", *identity, *arguments], cwd=root, check=True, capture_output=True
+    )
 
 
 def make_rows(n: int) -> pd.DataFrame:
     """Return the people of the example again and again, with new ids and ages shaken by a year."""
     data = EXAMPLE / "data"
     people = pd.read_csv(data / "people" / "2015.csv")
-    people = people.merge(pd.read_csv(data / "labels" / "2015.csv"), on="person_id")[COLUMNS]
+    people = people.merge(pd.read_csv(data / "labels" / "2015.csv"), on="person_id")[
+        COLUMNS
+    ]
     copies = []
     for copy in range(-(-n // len(people))):
         shake = np.random.default_rng(copy).integers(-1, 2, len(people))
@@ -39,7 +43,9 @@ def make_rows(n: int) -> pd.DataFrame:
 def make_project(where: Path, rows: pd.DataFrame) -> Path:
     """Make a repository with the example model on some rows."""
     folder = where / "models" / "employment"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    shutil.copytree(
+        EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "__pycache__")
+    )
     (folder / "data").mkdir()
     rows.to_csv(folder / "data" / "rows.csv", index=False)
     text = (folder / "model.yaml").read_text(encoding="utf-8")

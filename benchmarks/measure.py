@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "{{cookiecutter.project_slug}}"
 # The rehearsal and the engine are imported from where they stand.
-sys.path[:0] = [str(ROOT / "tests"), str(ENGINE)]
+sys.path[:0] = [str(ROOT / "tests"), str(ENGINE / "vendor/mlops/src")]
 REPEATS = int(os.environ.get("BENCH_REPEATS", "5"))
 
 
@@ -40,7 +40,11 @@ class Cost:
 def environment() -> dict[str, str]:
     """Return the environment for `python -m mlops`, with compiled bytecode allowed."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    return {**env, "PYTHONPATH": str(ENGINE), "GIT_CONFIG_GLOBAL": os.devnull}
+    return {
+        **env,
+        "PYTHONPATH": str(ENGINE / "vendor/mlops/src"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+    }
 
 
 # The child's peak counts from its fork, so a small process has to start it, not this one.
@@ -78,7 +82,8 @@ def compare(commands: Mapping[str, Command], repeats: int = REPEATS) -> dict[str
             costs[name].append(once(command))
     return {
         name: Cost(
-            statistics.median(c.seconds for c in taken), statistics.median(c.memory for c in taken)
+            statistics.median(c.seconds for c in taken),
+            statistics.median(c.memory for c in taken),
         )
         for name, taken in costs.items()
     }

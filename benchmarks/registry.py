@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from example import git, make_project, make_rows
 from measure import ENGINE, REPEATS, Command, compare, environment, mlops
 
-sys.path.insert(0, str(ENGINE))  # the registry is filled by the engine's own classes
+sys.path.insert(
+    0, str(ENGINE / "vendor/mlops/src")
+)  # the registry is filled by the engine's own classes
 
 if TYPE_CHECKING:
     from mlops.registry.manifest import Manifest
@@ -34,26 +36,35 @@ def registry_part(where: Path) -> list[str]:
         "gto show": [gto, "show", "employment"],
     }
     out = ["## The registry by number of versions", ""]
-    out += [f"| versions | {' | '.join(columns)} |", "| --: |" + " --: |" * len(columns)]
+    out += [
+        f"| versions | {' | '.join(columns)} |",
+        "| --: |" + " --: |" * len(columns),
+    ]
     for n in (100, 1_000, 5_000, 10_000):
         root = make_project(where / f"registry{n}", make_rows(100))
         _many_versions(root, n)
-        asked = {k: Command(v, empty if k == start else root) for k, v in columns.items()}
+        asked = {
+            k: Command(v, empty if k == start else root) for k, v in columns.items()
+        }
         slow = asked.pop("gto show")
         costs = compare(asked)
         if n <= 5_000:  # where it takes minutes: once
             costs |= compare({"gto show": slow}, 1 if n > 1_000 else REPEATS)
-        cells = [f"{costs[c].seconds:.3f} s" if c in costs else "not run" for c in columns]
+        cells = [
+            f"{costs[c].seconds:.3f} s" if c in costs else "not run" for c in columns
+        ]
         out.append(f"| {n:,} | {' | '.join(cells)} |")
     return [*out, ""]
 
 
 def _many_versions(root: Path, n: int) -> None:
     """Write n versions, each a commit with a true manifest and a tag, by git fast-import."""
-    from mlops.files import sha256
+    from mlops.io.digests import sha256
     from mlops.registry.manifest import dump
 
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True
+    )
     first = _manifest(head.stdout.strip())
     lock, stream = dump(first.data), []
     for i in range(n):
@@ -61,17 +72,29 @@ def _many_versions(root: Path, n: int) -> None:
         name, when = f"employment@{number}", f"{1_700_000_000 + i * 60} +0000"
         who = f"Bench <bench@example.com> {when}"
         metric = first.metrics[0].model_copy(update={"value": 0.8 + i % 997 / 1e4})
-        content = dump(first.model_copy(update={"version": number, "metrics": (metric,)}))
+        content = dump(
+            first.model_copy(update={"version": number, "metrics": (metric,)})
+        )
         said = f"Register\n\nActor: @bench\nReason: bench\nManifest-SHA256: {sha256(content)}\n"
         stream += [
             f"commit refs/heads/versions\nmark :{i + 1}\ncommitter {who}\ndata 1\nx\n",
             f"from {first.code.commit}\n",
         ]
-        for file, text in (("manifest.json", content.decode()), ("data.lock.json", lock.decode())):
-            stream.append(f"M 100644 inline models/employment/{file}\ndata {len(text)}\n{text}\n")
-        stream.append(f"tag {name}\nfrom :{i + 1}\ntagger {who}\ndata {len(said)}\n{said}\n")
+        for file, text in (
+            ("manifest.json", content.decode()),
+            ("data.lock.json", lock.decode()),
+        ):
+            stream.append(
+                f"M 100644 inline models/employment/{file}\ndata {len(text)}\n{text}\n"
+            )
+        stream.append(
+            f"tag {name}\nfrom :{i + 1}\ntagger {who}\ndata {len(said)}\n{said}\n"
+        )
     subprocess.run(
-        ["git", "fast-import", "--quiet"], cwd=root, input="".join(stream).encode(), check=True
+        ["git", "fast-import", "--quiet"],
+        cwd=root,
+        input="".join(stream).encode(),
+        check=True,
     )
     git(root, "update-ref", "-d", "refs/heads/versions")
     git(root, "pack-refs", "--all")
@@ -107,7 +130,9 @@ def releases_part(where: Path) -> list[str]:
 
     def forget() -> None:
         shutil.rmtree(root / ".mlops", ignore_errors=True)
-        subprocess.run("git tag -l | xargs -r git tag -d", cwd=root, shell=True, check=True)
+        subprocess.run(
+            "git tag -l | xargs -r git tag -d", cwd=root, shell=True, check=True
+        )
 
     def clear() -> None:
         shutil.rmtree(where / "pulled", ignore_errors=True)
@@ -117,7 +142,9 @@ def releases_part(where: Path) -> list[str]:
         "cp and sha256sum": Command(["sh", "-c", plain], root),
         "mlops register": Command(mlops("register", "employment"), root, forget),
         "mlops pull": Command(
-            mlops("pull", "employment@latest", "--out", str(where / "pulled")), root, clear
+            mlops("pull", "employment@latest", "--out", str(where / "pulled")),
+            root,
+            clear,
         ),
     }
     out = ["## Publishing and pulling, releases in a folder", ""]
@@ -132,14 +159,16 @@ def releases_part(where: Path) -> list[str]:
 
 def _manifest(commit: str) -> Manifest:
     """Return a manifest as registering the example would write it, for a commit."""
-    from mlops.files import sha256
+    from mlops.io.digests import sha256
     from mlops.registry.manifest import Manifest, dump
-    from mlops.results import Snapshot
+    from mlops.results.data import Snapshot
 
     digest = "0" * 64
     counts = dict.fromkeys(("rows", "rows_read", "train_rows", "test_rows"), 10_000)
     data = Snapshot(digest=digest, **counts, duplicates_removed=0, unlabelled=0)
-    features = [{"name": f"feature_{i}", "kind": "number", "missing": False} for i in range(10)]
+    features = [
+        {"name": f"feature_{i}", "kind": "number", "missing": False} for i in range(10)
+    ]
     metric = {"name": "roc_auc", "value": 0.8, "low": 0.79, "high": 0.81}
     return Manifest.model_validate(
         {
@@ -151,7 +180,11 @@ def _manifest(commit: str) -> Manifest:
             "data": data,
             "data_lock_sha256": sha256(dump(data)),
             "code": {"commit": commit, "digest": digest},
-            "environment": {"lock_sha256": digest, "python": "3.11.7", "platform": "Linux"},
+            "environment": {
+                "lock_sha256": digest,
+                "python": "3.11.7",
+                "platform": "Linux",
+            },
             "estimator": "Bench",
             "params": {},
             "seed": 0,

@@ -57,7 +57,9 @@ def rows_part(where: Path) -> list[str]:
                 "mlops train (validate, train)": Command(
                     mlops("train", "employment"), root, forget
                 ),
-                "mlops run (all five stages)": Command(mlops("run", "employment"), root, forget),
+                "mlops run (all five stages)": Command(
+                    mlops("run", "employment"), root, forget
+                ),
             }
         )
         out += [f"{n:,} rows of {len(COLUMNS)} columns:", ""]
@@ -73,7 +75,11 @@ def idle_part(where: Path) -> list[str]:
     """Time what is done often: help, and a run in which nothing changed."""
     root = make_project(where / "idle", make_rows(10_000))
     subprocess.run(
-        mlops("run", "employment"), cwd=root, env=environment(), check=True, capture_output=True
+        mlops("run", "employment"),
+        cwd=root,
+        env=environment(),
+        check=True,
+        capture_output=True,
     )
     costs = compare(
         {
@@ -102,7 +108,9 @@ def start_part(where: Path) -> list[str]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
 
-    commands = {"cookiecutter, then mlops run": Command(generate_and_run(), folder, clean)}
+    commands = {
+        "cookiecutter, then mlops run": Command(generate_and_run(), folder, clean)
+    }
     kedro = shutil.which("kedro-bench")
     if kedro:  # a script of the reader's own: `kedro new` (spaceflights-pandas), then `kedro run`
         commands["kedro new, then kedro run"] = Command([kedro], folder, clean)
@@ -110,8 +118,16 @@ def start_part(where: Path) -> list[str]:
 
 
 def _plain(title: str, costs: dict[str, Cost]) -> list[str]:
-    lines = [f"## {title}", "", "| command | time | peak memory |", "| --- | --: | --: |"]
-    lines += [f"| {name} | {c.seconds:.2f} s | {c.memory:,.0f} MB |" for name, c in costs.items()]
+    lines = [
+        f"## {title}",
+        "",
+        "| command | time | peak memory |",
+        "| --- | --: | --: |",
+    ]
+    lines += [
+        f"| {name} | {c.seconds:.2f} s | {c.memory:,.0f} MB |"
+        for name, c in costs.items()
+    ]
     return [*lines, ""]
 
 
@@ -136,7 +152,10 @@ def main() -> None:
     """Run the parts that were asked for and write the results."""
     chosen = sys.argv[1:] or list(PARTS)
     version = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
+        ["git", "rev-parse", "--short", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     lines = [
         "# Figures",

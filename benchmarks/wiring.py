@@ -37,11 +37,15 @@ def fewer(root: Path) -> None:
     path.write_text("".join(lines[:-50]), encoding="utf-8")
 
 
-BETTER = replaced(f"models/{MODEL}/model.yaml", "learner: logistic", "learner: boosting")
+BETTER = replaced(
+    f"models/{MODEL}/model.yaml", "learner: logistic", "learner: boosting"
+)
 VERBS = {"plan": ("plan", "--base", "origin/main"), f"model ({MODEL})": ("run", MODEL)}
 KINDS: dict[str, Edit] = {
     "docs only": {"docs/notes.md": "Notes.\n"},
-    "application code only": {"mlops/serving/note.py": '"""A note."""\n'},
+    "application code only": {
+        "vendor/mlops/src/mlops/serving/note.py": '"""A note."""\n'
+    },
     "data only": fewer,
     "training code": BETTER,
 }
@@ -83,7 +87,9 @@ def by_hand(world: World, kind: str, number: int) -> dict[str, float]:
     for job, verb in VERBS.items():
         began = time.perf_counter()
         command = [sys.executable, "-m", "mlops", *verb]
-        done = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=clone, env=environment, capture_output=True, text=True
+        )
         seconds[job] = time.perf_counter() - began
         if done.returncode > 1:  # 1: the gate says no, which takes as long
             sys.exit(done.stdout + done.stderr)
@@ -104,7 +110,9 @@ def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
     with released(where) as world:
         for number in range(repeats):
             for kind in KINDS:
-                print(f"  {kind}, {number + 1} of {repeats}", file=sys.stderr, flush=True)
+                print(
+                    f"  {kind}, {number + 1} of {repeats}", file=sys.stderr, flush=True
+                )
                 checks, comment = rehearsed(world, kind, number)
                 jobs[kind].append(checks.seconds | comment.seconds)
                 walls[kind].append(checks.wall)
@@ -153,7 +161,9 @@ def main() -> None:
     path = ROOT / "benchmarks" / "results.md"
     parts = path.read_text(encoding="utf-8").split("\n## ")
     kept = [part for part in parts if not part.startswith(TITLE.removeprefix("## "))]
-    path.write_text("\n## ".join(kept).rstrip() + f"\n\n{section.rstrip()}\n", encoding="utf-8")
+    path.write_text(
+        "\n## ".join(kept).rstrip() + f"\n\n{section.rstrip()}\n", encoding="utf-8"
+    )
     print(section)
 
 

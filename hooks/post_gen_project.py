@@ -53,7 +53,11 @@ def git(*arguments: str) -> str:
         command += ["-c", f"{key}={value}"]
     try:
         done = subprocess.run(
-            [*command, *arguments], cwd=HERE, env=environment, capture_output=True, check=False
+            [*command, *arguments],
+            cwd=HERE,
+            env=environment,
+            capture_output=True,
+            check=False,
         )
     except OSError as error:
         raise GitError(f"git could not be started ({error.strerror})") from error
@@ -121,12 +125,18 @@ def main() -> int:
     else:
         try:
             commit()
-            print(f"{ANSWERS['project_slug']} is ready: a git repository on main, one commit.")
+            print(
+                f"{ANSWERS['project_slug']} is ready: a git repository on main, one commit."
+            )
             around = enclosing_repository()
             if around:
-                print(f"It lies inside the repository {str(around)!a} and is one of its own.")
+                print(
+                    f"It lies inside the repository {str(around)!a} and is one of its own."
+                )
         except GitError as error:
-            print(f"{ANSWERS['project_slug']} is written, but has no commit yet: {str(error)!a}")
+            print(
+                f"{ANSWERS['project_slug']} is written, but has no commit yet: {str(error)!a}"
+            )
             first = by_hand
     print(next_steps(first))
     return 0

@@ -66,7 +66,11 @@ def name_problem(value: str, pattern: str, reserved: set[str]) -> str | None:
 
 def pattern_problem(value: str, pattern: str, longest: int, what: str) -> str | None:
     """Say that a value is not what it should be."""
-    return None if len(value) <= longest and re.fullmatch(pattern, value) else f"it is no {what}"
+    return (
+        None
+        if len(value) <= longest and re.fullmatch(pattern, value)
+        else f"it is no {what}"
+    )
 
 
 def choice_problem(value: str, offered: tuple[str, ...]) -> str | None:
@@ -76,8 +80,9 @@ def choice_problem(value: str, offered: tuple[str, ...]) -> str | None:
 
 def free_text(longest: int) -> str:
     """Say what a free text may be."""
-    return f"up to {longest} characters on one line, no control characters, none of " + " ".join(
-        JINJA
+    return (
+        f"up to {longest} characters on one line, no control characters, none of "
+        + " ".join(JINJA)
     )
 
 
@@ -93,7 +98,9 @@ def problems(answers: dict[str, str]) -> list[str]:
         (
             "project_slug",
             name_problem(
-                answers["project_slug"], r"[a-z](?:[a-z0-9_-]{0,58}[a-z0-9])?", DEVICES | OURS
+                answers["project_slug"],
+                r"[a-z](?:[a-z0-9_-]{0,58}[a-z0-9])?",
+                DEVICES | OURS,
             ),
             "up to 60 lowercase letters, digits, - and _, a letter first, a letter or digit last; "
             "not mlops, models, tests or a Windows device such as con",
@@ -108,7 +115,10 @@ def problems(answers: dict[str, str]) -> list[str]:
         (
             "github_owner",
             pattern_problem(
-                answers["github_owner"], HANDLE + r"(?:/[A-Za-z0-9_-]{1,100})?", 140, "GitHub name"
+                answers["github_owner"],
+                HANDLE + r"(?:/[A-Za-z0-9_-]{1,100})?",
+                140,
+                "GitHub name",
             ),
             "a user or organisation (up to 39 letters, digits and single hyphens), "
             "or organisation/team",
@@ -123,7 +133,9 @@ def problems(answers: dict[str, str]) -> list[str]:
         (
             "model_name",
             name_problem(
-                answers["model_name"], r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?", RESERVED_MODELS
+                answers["model_name"],
+                r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?",
+                RESERVED_MODELS,
             ),
             "up to 40 lowercase letters, digits and _, a letter first; no word of the Python "
             "language; not all, journal, mlops, models, tests or a Windows device such as con",

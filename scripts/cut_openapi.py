@@ -19,22 +19,56 @@ TARGET = TESTS / "rehearsal" / "github.json"
 # Left out: prose, and the hint which of several schemas is meant, which fits no list.
 PROSE = frozenset(
     (
-        *("summary", "externalDocs", "tags", "servers", "example", "examples", "discriminator"),
+        *(
+            "summary",
+            "externalDocs",
+            "tags",
+            "servers",
+            "example",
+            "examples",
+            "discriminator",
+        ),
         *("x-github", "x-octokit", "x-multi-segment", "x-github-breaking-changes"),
     )
 )
 # Where the hub's answers start from. Repositories are nested everywhere: one is enough.
 EXAMPLES = (
-    *("artifact", "branch-get", "check-run", "commit", "deployment", "deployment-status"),
-    *("diff-entry-items", "environment", "full-repository", "git-commit-2", "git-ref", "git-tag"),
-    *("issue", "issue-comment", "job-paginated", "label", "page", "pull-request", "release"),
+    *(
+        "artifact",
+        "branch-get",
+        "check-run",
+        "commit",
+        "deployment",
+        "deployment-status",
+    ),
+    *(
+        "diff-entry-items",
+        "environment",
+        "full-repository",
+        "git-commit-2",
+        "git-ref",
+        "git-tag",
+    ),
+    *(
+        "issue",
+        "issue-comment",
+        "job-paginated",
+        "label",
+        "page",
+        "pull-request",
+        "release",
+    ),
     *("release-asset", "repository-ruleset", "status", "workflow", "workflow-run"),
 )
-REPEATED = frozenset(("template_repository", "parent", "source", "organization", "repo"))
+REPEATED = frozenset(
+    ("template_repository", "parent", "source", "organization", "repo")
+)
 _REFERENCE = re.compile(r"#/components/(\w+)/(.+)")
 
 
-def cut(description: dict[str, Any], operations: set[tuple[str, str]]) -> dict[str, Any]:
+def cut(
+    description: dict[str, Any], operations: set[tuple[str, str]]
+) -> dict[str, Any]:
     """Return a description with these operations and what they refer to.
 
     Parameters
@@ -79,12 +113,25 @@ def _lean(node: Any, names: bool = False) -> Any:
         if names:
             lean[key] = _lean(value)
         elif key == "description":
-            if not {"schema", "type", "name", "properties", "anyOf", "allOf", "oneOf"} & set(node):
+            if not {
+                "schema",
+                "type",
+                "name",
+                "properties",
+                "anyOf",
+                "allOf",
+                "oneOf",
+            } & set(node):
                 lean[key] = ""  # a response must have one
         elif key == "enum" and node.get("nullable"):
-            lean[key] = [*(v for v in value if v is not None), None]  # OpenAPI wants it said twice
+            lean[key] = [
+                *(v for v in value if v is not None),
+                None,
+            ]  # OpenAPI wants it said twice
         elif key not in PROSE:
-            lean[key] = _lean(value, key in ("properties", "responses", "headers", "content"))
+            lean[key] = _lean(
+                value, key in ("properties", "responses", "headers", "content")
+            )
     return lean
 
 
@@ -103,7 +150,8 @@ def text(description: dict[str, Any]) -> str:
     lines = []
     for group, items in groups.items():
         rows = (
-            f"{json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in sorted(items.items())
+            f"{json.dumps(k)}: {json.dumps(v, sort_keys=True)}"
+            for k, v in sorted(items.items())
         )
         lines.append(f"{json.dumps(group)}: {{\n" + ",\n".join(rows) + "\n}")
     head = {k: v for k, v in description.items() if k not in ("paths", "components")}
@@ -117,7 +165,9 @@ def text(description: dict[str, Any]) -> str:
     )
 
 
-def _collect(node: Any, source: dict[str, Any], found: dict[str, dict[str, Any]]) -> None:
+def _collect(
+    node: Any, source: dict[str, Any], found: dict[str, dict[str, Any]]
+) -> None:
     """Add every component that is referred to."""
     if isinstance(node, list):
         for item in node:
@@ -141,7 +191,9 @@ def main(source: Path) -> None:
     description = json.loads(source.read_text(encoding="utf-8"))
     result = cut(description, set(endpoints()))
     TARGET.write_text(text(result), encoding="utf-8")
-    print(f"{len(result['paths'])} paths, {TARGET.stat().st_size // 1024} KiB in {TARGET}")
+    print(
+        f"{len(result['paths'])} paths, {TARGET.stat().st_size // 1024} KiB in {TARGET}"
+    )
 
 
 if __name__ == "__main__":

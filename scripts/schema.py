@@ -16,12 +16,16 @@ ENGINE = ROOT / "{{cookiecutter.project_slug}}"
 
 def schemas() -> dict[Path, str]:
     """Return what should stand in each file."""
+    from mlops.config.model_spec import ModelSpec
     from mlops.registry.manifest import Manifest
-    from mlops.spec import ModelSpec
 
     out = {}
     for cls, title, path in (
-        (ModelSpec, "model.yaml", ENGINE / "mlops" / "model.schema.json"),
+        (
+            ModelSpec,
+            "model.yaml",
+            ENGINE / "vendor/mlops/src/mlops/config/model.schema.json",
+        ),
         (Manifest, "manifest.json", ROOT / "docs" / "manifest.schema.json"),
     ):
         document = cls.model_json_schema()
@@ -32,6 +36,6 @@ def schemas() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ENGINE))
+    sys.path.insert(0, str(ENGINE / "vendor/mlops/src"))
     for path, text in schemas().items():
         path.write_text(text, encoding="utf-8")

@@ -47,10 +47,14 @@ def shown(page: Path, folder: Path) -> Path:
     """Return a page to open: markdown becomes HTML in `folder`, without its metadata."""
     if page.suffix != ".md":
         return page
-    text = re.sub(r"\A---\n.*?\n---\n", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(
+        r"\A---\n.*?\n---\n", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
     body = MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
     target = folder / f"{page.stem}.html"
-    target.write_text(f"<!doctype html><meta charset=utf-8><style>{LOOKS}</style>{body}")
+    target.write_text(
+        f"<!doctype html><meta charset=utf-8><style>{LOOKS}</style>{body}"
+    )
     return target
 
 
@@ -65,7 +69,9 @@ def picture(page: Path, target: Path, scheme: str, width: int, height: int) -> N
         uri = shown(page, Path(profile)).resolve().as_uri()
         done = subprocess.run([*command, uri], capture_output=True, timeout=120)
     if done.returncode or not target.is_file():
-        sys.exit(f"chromium made no picture:\n{done.stderr.decode(errors='replace')[-800:]}")
+        sys.exit(
+            f"chromium made no picture:\n{done.stderr.decode(errors='replace')[-800:]}"
+        )
 
 
 def main() -> None:

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "{{cookiecutter.project_slug}}"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 NAMED = re.findall(
-    r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8")
+    r"`(tests/[\w/]+\.py)::(\w+)`",
+    (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8"),
 )
 
 
@@ -21,32 +22,52 @@ def test_capabilities_name_tests() -> None:
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
 def test_a_named_test_exists(file: str, name: str) -> None:
-    assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.M)
+    assert re.search(
+        rf"^(async )?def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.M
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")):
+    for target in re.findall(
+        r"\]\(([^)#]+)(?:#[\w-]*)?\)", page.read_text(encoding="utf-8")
+    ):
         if "://" not in target:
             assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", [*PAGES, GENERATED / "README.md"], ids=lambda p: p.parent.name)
+@pytest.mark.parametrize(
+    "page", [*PAGES, GENERATED / "README.md"], ids=lambda p: p.parent.name
+)
 def test_commands_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    targets |= set(re.findall(r"^([a-z-]+):", (GENERATED / "Makefile").read_text(), re.M))
+    targets |= set(
+        re.findall(r"^([a-z-]+):", (GENERATED / "Makefile").read_text(), re.M)
+    )
     for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.M):
         assert target in targets, target
-    cells = re.findall(r"^\| (`mlops .+?) \|", (GENERATED / "README.md").read_text("utf-8"), re.M)
-    verbs = {verb for cell in cells for verb in re.findall(r"`(?:mlops )?([a-z]+)", cell)}
+    cells = re.findall(
+        r"^\| (`mlops .+?) \|", (GENERATED / "README.md").read_text("utf-8"), re.M
+    )
+    verbs = {
+        verb for cell in cells for verb in re.findall(r"`(?:mlops )?([a-z]+)", cell)
+    }
     for verb in re.findall(r"`mlops ([a-z]+)", text):
         assert verb in verbs, verb
 
 
 def test_every_package_of_the_brief_is_a_dependency() -> None:
     project = (GENERATED / "pyproject.toml").read_text(encoding="utf-8")
-    for package in ("scikit-learn", "pandas", "great-expectations", "evidently", "pytest"):
+    for package in (
+        "scikit-learn",
+        "pandas",
+        "great-expectations",
+        "evidently",
+        "pytest",
+    ):
         assert f'"{package}>=' in project
     assert '"pre-commit>=' in project
-    assert "cookiecutter>=" in (ROOT / "requirements-dev.in").read_text(encoding="utf-8")
+    assert "cookiecutter>=" in (ROOT / "requirements-dev.in").read_text(
+        encoding="utf-8"
+    )

@@ -13,11 +13,13 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from mlops.data.dataset import Dataset, build
-from mlops.project import Project
-from mlops.results import Training, Validation
-from mlops.spec import ModelSpec
-from mlops.training.model import Model, train
+from mlops.config.model_spec import ModelSpec
+from mlops.config.project import Project
+from mlops.data.snapshot import Dataset, build
+from mlops.results.data import Validation
+from mlops.results.training import Training
+from mlops.training.fit import train
+from mlops.training.model import Model
 
 PROJECT = """\
 name: acme
@@ -96,7 +98,9 @@ def spec_of(task: str = "binary", **changes: Any) -> dict[str, Any]:
         "features": {"tenure": "number", "spend": "number", "plan": "category"},
         "sensitive": ["sex"],
         "split": {"by": "random", "test": 0.3, "seed": 1},
-        "train": {"params": {"learner": "ridge" if task == "regression" else "logistic"}},
+        "train": {
+            "params": {"learner": "ridge" if task == "regression" else "logistic"}
+        },
         "metrics": {"primary": metric},
     }
     return {**spec, **changes}
@@ -114,11 +118,15 @@ def rows_of(task: str = "binary", n: int = 600, seed: int = 0) -> pd.DataFrame:
             "sex": rng.choice(["female", "male"], n),
         }
     )
-    latent = (30 - frame["tenure"]) / 12 + (frame["plan"] == "basic") + rng.normal(0, 1, n)
+    latent = (
+        (30 - frame["tenure"]) / 12 + (frame["plan"] == "basic") + rng.normal(0, 1, n)
+    )
     if task == "binary":
         frame["churn"] = np.where(latent > 0, "yes", "no")
     elif task == "multiclass":
-        frame["churn"] = pd.cut(latent, [-np.inf, -1, 1, np.inf], labels=["stay", "maybe", "go"])
+        frame["churn"] = pd.cut(
+            latent, [-np.inf, -1, 1, np.inf], labels=["stay", "maybe", "go"]
+        )
     else:
         frame["churn"] = latent.round(4)
     frame.loc[rng.random(n) < 0.02, "spend"] = np.nan
@@ -207,7 +215,9 @@ def train_in(project: Project, name: str = "churn") -> Trained:
     dataset, structure = build(spec, project.folder(name))
     assert dataset is not None
     dataset.save(project.build(name))
-    Validation(ok=True, snapshot=dataset.snapshot, expectations=structure).save(project.build(name))
+    Validation(ok=True, snapshot=dataset.snapshot, expectations=structure).save(
+        project.build(name)
+    )
     model, training = train(project, name, spec, dataset)
     return Trained(project, spec, dataset, model, training)
 

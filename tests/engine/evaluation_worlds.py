@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlops.config.model_spec import Value
 from mlops.evaluation.outcome import Outcome
-from mlops.spec import Value
 
 AMOUNTS = Value(true_positive=10, false_positive=-3, false_negative=-8)
 
@@ -34,7 +34,9 @@ def pair(
         chance = _softmax(latent + np.array([0.5, 0, -0.5]))
         truth = (chance.cumsum(1) < rng.random((len(chance), 1))).sum(1).clip(0, 2)
         scores = [_softmax(latent + draw(size, 3)) for size in noise]
-        return tuple(Outcome(task, truth, s.argmax(1), s, ("a", "b", "c"), unit) for s in scores)
+        return tuple(
+            Outcome(task, truth, s.argmax(1), s, ("a", "b", "c"), unit) for s in scores
+        )
     latent = draw(1)[:, 0]
     seen = [latent + draw(size)[:, 0] for size in noise]
     if task == "regression":

@@ -40,7 +40,10 @@ class GitHub:
         # after how many bytes the next answers break off.
         self.asked: list[tuple[str | None, str | None]] = []
         self.ranges, self.breaks = True, list[int]()
-        self.lag, self._unlisted = 0, dict[int, int]()  # lists that a new release is not in yet
+        self.lag, self._unlisted = (
+            0,
+            dict[int, int](),
+        )  # lists that a new release is not in yet
         self.spared = 0  # requests that no fault meets any more
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
         self._last = 100
@@ -51,7 +54,12 @@ class GitHub:
         return self.url.endswith("/api/v3")
 
     def fail(
-        self, pattern: str, answer: int | str, obeyed: bool = False, times: int = 1, **headers: str
+        self,
+        pattern: str,
+        answer: int | str,
+        obeyed: bool = False,
+        times: int = 1,
+        **headers: str,
     ) -> None:
         """Let requests get an error, or no answer, though they may have been obeyed.
 
@@ -63,7 +71,12 @@ class GitHub:
     def new(self, where: dict[int, Thing], path: str, **facts: Any) -> Thing:
         self._last += 1
         url = f"{self.url}/repos/{REPOSITORY}/{path}/{self._last}"
-        where[self._last] = {"id": self._last, "url": url, "html_url": f"html:{url}", **facts}
+        where[self._last] = {
+            "id": self._last,
+            "url": url,
+            "html_url": f"html:{url}",
+            **facts,
+        }
         return where[self._last]
 
     def user(self) -> Thing:
@@ -71,7 +84,10 @@ class GitHub:
 
     def issue(self, number: int) -> Thing:
         facts = self.issues.get(number)
-        return facts or {"number": number, "url": f"{self.url}/repos/{REPOSITORY}/issues/{number}"}
+        return facts or {
+            "number": number,
+            "url": f"{self.url}/repos/{REPOSITORY}/issues/{number}",
+        }
 
     def answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> Any:
         """Do what a request asks; None is 404."""
@@ -79,7 +95,11 @@ class GitHub:
         parts = path.split("/")
         match method, parts:
             case "GET", ["releases"]:
-                return [self._release(r) for r in self.releases.values() if self._listed(r["id"])]
+                return [
+                    self._release(r)
+                    for r in self.releases.values()
+                    if self._listed(r["id"])
+                ]
             case "POST", ["releases"]:
                 made = self.new(self.releases, "releases", **given)
                 self._unlisted[made["id"]] = self.lag
@@ -87,10 +107,16 @@ class GitHub:
                 made["upload_url"] = f"{place}/assets{{?name,label}}"
                 return self._release(made)
             case "GET", ["releases", "tags", tag]:
-                named = [r for r in self.releases.values() if r["tag_name"] == unquote(tag)]
+                named = [
+                    r for r in self.releases.values() if r["tag_name"] == unquote(tag)
+                ]
                 return next((self._release(r) for r in named if not r["draft"]), None)
             case "GET", ["releases", "assets", key]:
-                return self.assets[int(key)]["content"] if int(key) in self.assets else None
+                return (
+                    self.assets[int(key)]["content"]
+                    if int(key) in self.assets
+                    else None
+                )
             case "DELETE", ["releases", "assets", key]:
                 return self.assets.pop(int(key), None) and ""
             case "PATCH", ["releases", key]:
@@ -103,16 +129,29 @@ class GitHub:
             case "POST", ["releases", key, "assets"]:
                 if any(a["name"] == query["name"] for a in self._assets(int(key))):
                     return 422
-                made = self.new(self.assets, "releases/assets", name=query["name"], of=int(key))
+                made = self.new(
+                    self.assets, "releases/assets", name=query["name"], of=int(key)
+                )
                 digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
                 made |= {"state": "uploaded", "digest": digest, "content": body}
                 return self._shown(made)
             case "GET", ["issues"]:
-                found = [i for i in self.issues.values() if i["state"] == query["state"]]
-                return [i for i in found if query["labels"] in [x["name"] for x in i["labels"]]]
+                found = [
+                    i for i in self.issues.values() if i["state"] == query["state"]
+                ]
+                return [
+                    i
+                    for i in found
+                    if query["labels"] in [x["name"] for x in i["labels"]]
+                ]
             case "POST", ["issues"]:
-                made = self.new(self.issues, "issues", state="open", user=self.user(), **given)
-                made |= {"number": made["id"], "labels": [{"name": x} for x in given["labels"]]}
+                made = self.new(
+                    self.issues, "issues", state="open", user=self.user(), **given
+                )
+                made |= {
+                    "number": made["id"],
+                    "labels": [{"name": x} for x in given["labels"]],
+                }
                 return made
             case "PATCH", ["issues", key]:
                 return self.issues[int(key)].update(given) or self.issues[int(key)]
@@ -122,7 +161,11 @@ class GitHub:
                 return [c for c in self.comments.values() if c["on"] == int(key)]
             case "POST", ["issues", key, "comments"]:
                 return self.new(
-                    self.comments, "issues/comments", on=int(key), user=self.user(), **given
+                    self.comments,
+                    "issues/comments",
+                    on=int(key),
+                    user=self.user(),
+                    **given,
                 )
             case "PATCH", ["issues", "comments", key]:
                 return self.comments[int(key)].update(given) or self.comments[int(key)]
@@ -213,11 +256,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve
 
-    def _send(self, status: int, content: Any, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self, status: int, content: Any, headers: dict[str, str] | None = None
+    ) -> None:
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
         raw = b"" if status == 204 else raw
         self.send_response(status)
-        kind = "application/octet-stream" if isinstance(content, bytes) else "application/json"
+        kind = (
+            "application/octet-stream"
+            if isinstance(content, bytes)
+            else "application/json"
+        )
         for key, value in {"Content-Type": kind, **(headers or {})}.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(raw)))
@@ -248,6 +297,12 @@ def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
         monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
         monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
-        for name in ("ACTIONS", "EVENT_PATH", "EVENT_NAME", "OUTPUT", "TRIGGERING_ACTOR"):
+        for name in (
+            "ACTIONS",
+            "EVENT_PATH",
+            "EVENT_NAME",
+            "OUTPUT",
+            "TRIGGERING_ACTOR",
+        ):
             monkeypatch.delenv(f"GITHUB_{name}", raising=False)
         yield world

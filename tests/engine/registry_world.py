@@ -13,27 +13,26 @@ from typing import Any
 
 import pytest
 
-from mlops import Problem, WorldError
-from mlops.files import sha256, sha256_file
-from mlops.project import Project
-from mlops.registry import objects, publish, stages
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure, Problem
+from mlops.io import git_objects
+from mlops.io.digests import sha256, sha256_file
+from mlops.registry import decisions, publish, tag_writes
+from mlops.registry.decisions import Assigned
 from mlops.registry.publish import Registered
-from mlops.registry.stages import Assigned
-from mlops.registry.store import FolderStore
-from mlops.results import (
-    ColumnSummary,
+from mlops.results.data import ColumnSummary, Snapshot, SourceFile
+from mlops.results.evaluation import (
+    EXAMPLES,
+    REFERENCE,
     Evaluation,
     FairnessResult,
-    Feature,
     Group,
     Metric,
-    Signature,
     Slice,
-    Snapshot,
-    SourceFile,
-    Training,
-    Verdict,
 )
+from mlops.results.training import Feature, Signature, Training
+from mlops.results.verdict import Verdict
+from mlops.storage.folder import FolderStore
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MODEL = "churn"
@@ -50,12 +49,19 @@ PLAN = Feature(name="plan", kind="category", missing=True)
 
 
 def git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=root, check=True, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 
 def signature(*features: Feature, **changes: Any) -> Signature:
-    facts = {"task": "binary", "target": "churn", "classes": ("no", "yes"), "positive": "yes"}
+    facts = {
+        "task": "binary",
+        "target": "churn",
+        "classes": ("no", "yes"),
+        "positive": "yes",
+    }
     return Signature(features=features or (AGE, PLAN), **{**facts, **changes})
 
 
@@ -123,8 +129,8 @@ class World:
         (build / "model.skops").write_bytes(model)
         (build / "features.py").write_bytes((source / "features.py").read_bytes())
         (build / "report.md").write_bytes(b"# Report of " + model[:20])
-        (build / publish.REFERENCE).write_text("reference")
-        (build / publish.EXAMPLES).write_text("[]")
+        (build / REFERENCE).write_text("reference")
+        (build / EXAMPLES).write_text("[]")
         data = source / "data" / "rows.csv"
         snapshot = Snapshot(
             digest=sha256(data.read_bytes()),
@@ -135,7 +141,11 @@ class World:
             train_rows=1,
             test_rows=0,
             files=(
-                SourceFile(path=f"models/{MODEL}/data/rows.csv", sha256=sha256_file(data), rows=1),
+                SourceFile(
+                    path=f"models/{MODEL}/data/rows.csv",
+                    sha256=sha256_file(data),
+                    rows=1,
+                ),
             ),
         )
         facts = {
@@ -147,20 +157,29 @@ class World:
         }
         decision, auc = changes.pop("decision", "promote"), changes.pop("auc", 0.9)
         if "snapshot" in changes:  # rows that no file here holds
-            snapshot = snapshot.model_copy(update={"digest": changes["snapshot"], "files": ()})
+            snapshot = snapshot.model_copy(
+                update={"digest": changes["snapshot"], "files": ()}
+            )
         name = changes.pop("metric", "roc_auc")
         metric = Metric(name=name, value=auc, low=auc - 0.1, high=auc + 0.05)
         metric = metric.model_copy(update={"higher_is_better": name == "roc_auc"})
         tests = Evaluation(ok=True, rows=50, metrics=(metric,))
         if changes.pop("sensitive", False):
-            (source / "model.yaml").write_text(f"{SPEC}risk: limited\nsensitive: [sex]\n")
+            (source / "model.yaml").write_text(
+                f"{SPEC}risk: limited\nsensitive: [sex]\n"
+            )
             self.commit("Sensitive")
             facts |= {"seconds": 3600}
-            columns = [("age", "number", {}), ("sex", "category", {"female": 1, "male": 2})]
+            columns = [
+                ("age", "number", {}),
+                ("sex", "category", {"female": 1, "male": 2}),
+            ]
             snapshot = snapshot.model_copy(
                 update={
                     "columns": tuple(
-                        ColumnSummary(name=name, kind=kind, missing=0, unique=2, top=top)
+                        ColumnSummary(
+                            name=name, kind=kind, missing=0, unique=2, top=top
+                        )
                         for name, kind, top in columns
                     )
                 }
@@ -190,7 +209,9 @@ class World:
         snapshot.save(build)
         training(**{**facts, **changes}).save(build)
         tests.save(build)
-        reasons = ("the first version",) if decision == "promote" else ("no better, p = 0.4",)
+        reasons = (
+            ("the first version",) if decision == "promote" else ("no better, p = 0.4",)
+        )
         Verdict(decision=decision, rule="first version", reasons=reasons).save(build)
 
     def change_code(self, text: str) -> None:
@@ -217,21 +238,25 @@ class World:
     def promote(self, number: str, stage: str, **changes: Any) -> Assigned:
         self.now += timedelta(minutes=1)
         facts = {"actor": "@ana", "reason": "it is better", "now": self.now}
-        return stages.promote(self.project, f"{MODEL}@{number}", stage, **{**facts, **changes})
+        return decisions.promote(
+            self.project, f"{MODEL}@{number}", stage, **{**facts, **changes}
+        )
 
     def rollback(self, stage: str, **changes: Any) -> Assigned:
-        return stages.rollback(self.project, MODEL, stage, **self._act("complaints", changes))
+        return decisions.rollback(
+            self.project, MODEL, stage, **self._act("complaints", changes)
+        )
 
     def reject(self, number: str, stage: str, **changes: Any) -> Assigned:
         act = self._act("it is unfair", changes)
-        return stages.reject(self.project, f"{MODEL}@{number}", stage, **act)
+        return decisions.reject(self.project, f"{MODEL}@{number}", stage, **act)
 
     def withdraw(self, number: str, **changes: Any) -> Assigned:
         act = self._act("wrong labels", changes)
-        return stages.withdraw(self.project, f"{MODEL}@{number}", **act)
+        return decisions.withdraw(self.project, f"{MODEL}@{number}", **act)
 
     def deprecate(self, **changes: Any) -> Assigned:
-        return stages.deprecate(self.project, MODEL, **self._act("no more", changes))
+        return decisions.deprecate(self.project, MODEL, **self._act("no more", changes))
 
     def _act(self, reason: str, changes: dict[str, Any]) -> dict[str, Any]:
         self.now += timedelta(minutes=1)
@@ -263,10 +288,10 @@ EFFECTS: tuple[tuple[Any, str], ...] = (
     (FolderStore, "upload"),
     (FolderStore, "publish"),
     (FolderStore, "discard"),
-    (objects, "sync"),
-    (objects, "commit"),
-    (objects, "tag_object"),
-    (objects, "claim"),
+    (tag_writes, "sync"),
+    (git_objects, "commit"),
+    (tag_writes, "tag_object"),
+    (tag_writes, "claim"),
 )
 
 
@@ -303,14 +328,17 @@ def killed() -> None:
 
 
 def failed() -> None:
-    raise WorldError(Problem("the network is gone"))
+    raise EnvironmentFailure(Problem("the network is gone"))
 
 
 def python(code: str, *arguments: str) -> subprocess.Popen[str]:
     """Start a Python process that knows the engine and this module."""
     here = Path(__file__).resolve()
-    engine = here.parents[2] / "{{cookiecutter.project_slug}}"
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(engine), str(here.parents[1])))}
+    engine = here.parents[2] / "{{cookiecutter.project_slug}}/vendor/mlops/src"
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join((str(engine), str(here.parents[1]))),
+    }
     prelude = (
         "import os, sys, signal\n"
         "from pathlib import Path\n"

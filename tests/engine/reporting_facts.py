@@ -7,27 +7,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlops.reporting.facts import Everything, Rows, Run
-from mlops.results import (
-    Check,
+from mlops.config.model_spec import ModelSpec
+from mlops.reporting.run_report import Rows, RunInfo, RunReport
+from mlops.results.data import (
     ColumnSummary,
-    Comparison,
-    Condition,
-    Evaluation,
     Expectation,
-    FairnessResult,
-    Feature,
-    Group,
-    Metric,
-    Signature,
-    Slice,
     Snapshot,
     SourceFile,
-    Training,
     Validation,
-    Verdict,
 )
-from mlops.spec import ModelSpec
+from mlops.results.evaluation import (
+    Check,
+    Evaluation,
+    FairnessResult,
+    Group,
+    Metric,
+    Slice,
+)
+from mlops.results.training import Feature, Signature, Training
+from mlops.results.verdict import Comparison, Condition, Verdict
 
 Decision = Literal["promote", "reject", "inconclusive"]
 
@@ -35,7 +33,10 @@ Decision = Literal["promote", "reject", "inconclusive"]
 def spec(task: str = "binary", **changes: Any) -> ModelSpec:
     """Return a specification like that of the example."""
     metrics = {
-        "binary": {"primary": "roc_auc", "others": ["average_precision", "accuracy", "brier"]},
+        "binary": {
+            "primary": "roc_auc",
+            "others": ["average_precision", "accuracy", "brier"],
+        },
         "multiclass": {"primary": "macro_f1", "others": ["accuracy", "log_loss"]},
         "regression": {"primary": "mae", "others": ["rmse", "r2"]},
     }[task]
@@ -53,7 +54,11 @@ def spec(task: str = "binary", **changes: Any) -> ModelSpec:
             "time": "year",
             "positive": "yes" if task == "binary" else None,
         },
-        "features": {"age": "number", "schooling": "category", "marital_status": "category"},
+        "features": {
+            "age": "number",
+            "schooling": "category",
+            "marital_status": "category",
+        },
         "sensitive": ["sex", "disability"],
         "metrics": metrics,
         "slices": {"columns": ["schooling", "marital_status"]},
@@ -64,8 +69,13 @@ def spec(task: str = "binary", **changes: Any) -> ModelSpec:
 def validation(ok: bool = True) -> Validation:
     """Return a validation that held, or one with a column that two rows in a hundred break."""
     kept = [
-        Expectation(name="expect_column_values_to_not_be_null", column=c, ok=True, message=m)
-        for c, m in (("age", "no value is missing"), ("schooling", "no value is missing"))
+        Expectation(
+            name="expect_column_values_to_not_be_null", column=c, ok=True, message=m
+        )
+        for c, m in (
+            ("age", "no value is missing"),
+            ("schooling", "no value is missing"),
+        )
     ]
     broken = Expectation(
         name="expect_column_values_to_be_between",
@@ -86,15 +96,23 @@ def validation(ok: bool = True) -> Validation:
         examples=("SECRET",),
     )
     columns = (
-        ColumnSummary(name="age", kind="number", missing=0, unique=80, low=16, mean=47.3, high=95),
+        ColumnSummary(
+            name="age", kind="number", missing=0, unique=80, low=16, mean=47.3, high=95
+        ),
         ColumnSummary(
             name="schooling",
             kind="category",
             missing=112,
             unique=24,
-            top={"High school": 4120, "Bachelor's degree": 3388, "Master's degree": 1904},
+            top={
+                "High school": 4120,
+                "Bachelor's degree": 3388,
+                "Master's degree": 1904,
+            },
         ),
-        ColumnSummary(name="sex", kind="category", missing=0, unique=2, top={"SECRET": 7800}),
+        ColumnSummary(
+            name="sex", kind="category", missing=0, unique=2, top={"SECRET": 7800}
+        ),
     )
     snapshot = Snapshot(
         digest="9f2c" * 16,
@@ -114,9 +132,11 @@ def validation(ok: bool = True) -> Validation:
 
 def training(task: str = "binary") -> Training:
     """Return a training of a histogram gradient boosting."""
-    classes = {"binary": ("no", "yes"), "multiclass": ("bus", "car", "walk"), "regression": ()}[
-        task
-    ]
+    classes = {
+        "binary": ("no", "yes"),
+        "multiclass": ("bus", "car", "walk"),
+        "regression": (),
+    }[task]
     signature = Signature(
         task=task,
         target="employed",
@@ -142,7 +162,11 @@ def training(task: str = "binary") -> Training:
 
 def _metric(name: str, value: float, half: float, higher: bool = True) -> Metric:
     return Metric(
-        name=name, value=value, low=value - half, high=value + half, higher_is_better=higher
+        name=name,
+        value=value,
+        low=value - half,
+        high=value + half,
+        higher_is_better=higher,
     )
 
 
@@ -172,7 +196,13 @@ def evaluation(task: str = "binary", ok: bool = True, checks: int = 0) -> Evalua
     rng = np.random.default_rng(3)
     primary = MEASURED[task][0]
     scale = (primary.high - primary.low) / 2
-    groups = ("High school", "Bachelor's degree", "Master's degree", "Some college", "No diploma")
+    groups = (
+        "High school",
+        "Bachelor's degree",
+        "Master's degree",
+        "Some college",
+        "No diploma",
+    )
     slices = [
         Slice(
             column="schooling",
@@ -191,12 +221,15 @@ def evaluation(task: str = "binary", ok: bool = True, checks: int = 0) -> Evalua
     ]
     weak = primary.model_copy(
         update={
-            "value": primary.value - 9 * scale * (1 if primary.higher_is_better else -1),
+            "value": primary.value
+            - 9 * scale * (1 if primary.higher_is_better else -1),
             "low": primary.value - (12 if primary.higher_is_better else -6) * scale,
             "high": primary.value - (6 if primary.higher_is_better else -12) * scale,
         }
     )
-    slices.append(Slice(column="marital_status", value="Widowed", rows=212, metric=weak, ok=False))
+    slices.append(
+        Slice(column="marital_status", value="Widowed", rows=212, metric=weak, ok=False)
+    )
     slices.append(Slice(column="marital_status", value="Separated", rows=61, ok=True))
     sex = FairnessResult(
         column="sex",
@@ -205,8 +238,14 @@ def evaluation(task: str = "binary", ok: bool = True, checks: int = 0) -> Evalua
         limit=0.2 if task != "regression" else 400.0,
         ok=True,
         groups=(
-            Group(name="Female", rows=1950, value=0.569 if task != "regression" else 1940.0),
-            Group(name="Male", rows=1795, value=0.651 if task != "regression" else 1728.0),
+            Group(
+                name="Female",
+                rows=1950,
+                value=0.569 if task != "regression" else 1940.0,
+            ),
+            Group(
+                name="Male", rows=1795, value=0.651 if task != "regression" else 1728.0
+            ),
         ),
     )
     disability = FairnessResult(
@@ -216,19 +255,40 @@ def evaluation(task: str = "binary", ok: bool = True, checks: int = 0) -> Evalua
         limit=0.1,
         ok=True,
         exception="Follows the labels; agreed with the works council on 2 March.",
-        groups=(Group(name="no", rows=3200, value=0.771), Group(name="yes", rows=545, value=0.902)),
+        groups=(
+            Group(name="no", rows=3200, value=0.771),
+            Group(name="yes", rows=545, value=0.902),
+        ),
     )
     standard = [
         Check(name="better than a dummy", ok=True, message="0.860 against 0.500"),
-        Check(name="better than a simple model", ok=True, message="0.860 against 0.830"),
-        Check(name="missing values are accepted", ok=True, message="every feature, one by one"),
+        Check(
+            name="better than a simple model", ok=True, message="0.860 against 0.830"
+        ),
+        Check(
+            name="missing values are accepted",
+            ok=True,
+            message="every feature, one by one",
+        ),
         Check(name="one row equals batch", ok=True, message="largest difference 0"),
         Check(name="latency", ok=True, message="5.1 ms for one row, at most 250 ms"),
         Check(name="size", ok=True, message="0.3 MB, at most 100 MB"),
-        Check(name="test_schooling_helps", ok=ok, standard=False, message="mean effect +0.041"),
-        Check(name="test_champion_agrees", ok=True, skipped=True, message="there is no champion"),
+        Check(
+            name="test_schooling_helps",
+            ok=ok,
+            standard=False,
+            message="mean effect +0.041",
+        ),
+        Check(
+            name="test_champion_agrees",
+            ok=True,
+            skipped=True,
+            message="there is no champion",
+        ),
     ]
-    standard += [Check(name=f"check {i}", ok=True, message="x" * 150) for i in range(checks)]
+    standard += [
+        Check(name=f"check {i}", ok=True, message="x" * 150) for i in range(checks)
+    ]
     return Evaluation(
         ok=ok,
         rows=3745,
@@ -331,7 +391,7 @@ HOSTILE = (
 )
 
 
-def hostile(task: str = "binary") -> Everything:
+def hostile(task: str = "binary") -> RunReport:
     """Return facts in which every text that data, specification or tests bring is an attack."""
     attack = " ".join(HOSTILE)
     tests = evaluation(task)
@@ -340,14 +400,29 @@ def hostile(task: str = "binary") -> Everything:
         Check(name=next(again), ok=bool(i % 3), standard=False, message=next(again))
         for i in range(3 * len(HOSTILE))
     ]
-    slices = [s.model_copy(update={"column": next(again), "value": attack}) for s in tests.slices]
+    slices = [
+        s.model_copy(update={"column": next(again), "value": attack})
+        for s in tests.slices
+    ]
     fair = tests.fairness[0]
     groups = tuple(g.model_copy(update={"name": next(again)}) for g in fair.groups)
     unfair = fair.model_copy(
-        update={"column": attack, "groups": groups, "difference": 9.0, "exception": attack}
+        update={
+            "column": attack,
+            "groups": groups,
+            "difference": 9.0,
+            "exception": attack,
+        }
     )
     broken = [
-        Expectation(name=text, column=text, ok=False, message=text, failed_rows=1, examples=(text,))
+        Expectation(
+            name=text,
+            column=text,
+            ok=False,
+            message=text,
+            failed_rows=1,
+            examples=(text,),
+        )
         for text in HOSTILE
     ]
     snapshot = validation().snapshot
@@ -360,16 +435,24 @@ def hostile(task: str = "binary") -> Everything:
     said = verdict(task, "reject")
     return everything(
         task,
-        spec=spec(task, description=attack, owner=attack, intended_use=attack, limits=attack),
+        spec=spec(
+            task, description=attack, owner=attack, intended_use=attack, limits=attack
+        ),
         validation=Validation(ok=True, snapshot=snapshot, expectations=tuple(broken)),
         evaluation=tests.model_copy(
-            update={"checks": tuple(checks), "slices": tuple(slices), "fairness": (unfair,)}
+            update={
+                "checks": tuple(checks),
+                "slices": tuple(slices),
+                "fairness": (unfair,),
+            }
         ),
         verdict=said.model_copy(
             update={
                 "champion": attack,
                 "reasons": HOSTILE,
-                "conditions": tuple(Condition(name=t, ok=False, message=t) for t in HOSTILE),
+                "conditions": tuple(
+                    Condition(name=t, ok=False, message=t) for t in HOSTILE
+                ),
             }
         ),
     )
@@ -377,7 +460,7 @@ def hostile(task: str = "binary") -> Everything:
 
 def everything(
     task: str = "binary", decision: Decision = "promote", n: int = 3745, **changes: Any
-) -> Everything:
+) -> RunReport:
     """Return the facts of a run that came to its end."""
     seconds = {"validate": 1.4, "train": 3.2, "test": 6.4, "gate": 0.9}
     facts: dict[str, Any] = {
@@ -387,7 +470,7 @@ def everything(
         "training": training(task),
         "evaluation": evaluation(task),
         "verdict": verdict(task, decision),
-        "run": Run(commit="4be1c2d8" * 5, seconds=seconds),
+        "run": RunInfo(commit="4be1c2d8" * 5, seconds=seconds),
         "rows": rows(task, n),
     }
-    return Everything(**{**facts, **changes})
+    return RunReport(**{**facts, **changes})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mlops.evaluation.metrics import measure
-from mlops.evaluation.outcome import draw, outcome
+from mlops.evaluation.intervals import measure
+from mlops.evaluation.outcome import outcome
+from mlops.evaluation.samples import draw
+from mlops.registry.decisions import promote
 from mlops.registry.publish import register
-from mlops.registry.stages import promote
-from mlops.results import Evaluation, Verdict
+from mlops.results.evaluation import Evaluation
+from mlops.results.verdict import Verdict
 
 from .conftest import Trained
 
@@ -31,7 +33,9 @@ def release(trained: Trained, hour: int = 0) -> str:
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
     draw(trained.spec, trained.model, test, predicted, build)
     at = NOW + timedelta(hours=hour)
-    number = register(project, "churn", actor="@ana", run=f"r{hour}", now=at).version.number
+    number = register(
+        project, "churn", actor="@ana", run=f"r{hour}", now=at
+    ).version.number
     for stage in ("staging", "production"):
         promote(project, f"churn@{number}", stage, actor="@ana", reason="good", now=at)
     return number

@@ -19,9 +19,11 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops.cli import app, emit
-from mlops.files import canonical_json, write_json
-from mlops.project import Project
+from mlops.cli.main import app
+from mlops.cli.output import emit
+from mlops.config.project import Project
+from mlops.io.digests import canonical_json
+from mlops.io.files import write_json
 
 from .conftest import ENGINE, PROJECT, git, rows_of, spec_of
 
@@ -62,12 +64,21 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     assert answer(first)["churn"]["gate"]["rule"] == "first version"
     for file in ("report.md", "report.html", "card.md", "record.json"):
         assert (project.build("churn") / file).stat().st_size > 100
-    assert mlops(project, "register", "churn").output.strip().endswith("v1.0.0 is registered")
+    assert (
+        mlops(project, "register", "churn")
+        .output.strip()
+        .endswith("v1.0.0 is registered")
+    )
     assert "was registered already" in mlops(project, "register", "churn").output
     assert mlops(project, "promote", "churn@v1.0.0", "production").exit_code == 1
     for stage in ("staging", "production"):
-        assert mlops(project, "promote", "churn@v1.0.0", stage, "-m", "first").exit_code == 0
-    again = mlops(project, "promote", "churn@v1.0.0", "production", "-m", "again", "--json")
+        assert (
+            mlops(project, "promote", "churn@v1.0.0", stage, "-m", "first").exit_code
+            == 0
+        )
+    again = mlops(
+        project, "promote", "churn@v1.0.0", "production", "-m", "again", "--json"
+    )
     assert (again.exit_code, answer(again)["created"]) == (0, False)
 
     listed = answer(mlops(project, "registry", "list", "--json"))
@@ -80,7 +91,10 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
         "put v1.0.0 into staging",
         "put v1.0.0 into production",
     ]
-    assert answer(mlops(project, "registry", "show", "churn@latest", "--json"))["model"] == "churn"
+    assert (
+        answer(mlops(project, "registry", "show", "churn@latest", "--json"))["model"]
+        == "churn"
+    )
     assert mlops(project, "reproduce", "churn@v1.0.0").exit_code == 0
 
     out = project.root / "answers.csv"
@@ -98,10 +112,15 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     assert second.exit_code == (0 if verdict["decision"] == "promote" else 1)
 
     runs = answer(mlops(project, "runs", "list", "churn", "--json"))
-    assert [r["training"]["params"]["learner"] for r in runs] == ["logistic", "boosting"]
+    assert [r["training"]["params"]["learner"] for r in runs] == [
+        "logistic",
+        "boosting",
+    ]
     compared = mlops(project, "runs", "compare", *[r["id"] for r in runs])
     assert "params.learner" in compared.output and "boosting" in compared.output
-    chosen = mlops(project, "runs", "list", "--where", "params.learner=boosting", "--json")
+    chosen = mlops(
+        project, "runs", "list", "--where", "params.learner=boosting", "--json"
+    )
     assert [r["id"] for r in answer(chosen)] == [runs[1]["id"]]
     assert mlops(project, "runs", "show", runs[0]["id"][:-1]).exit_code == 0
     options = ["--model", "churn", "--since", "30d", "--where", "metrics.roc_auc>0.5"]
@@ -109,9 +128,13 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     assert [r["id"] for r in json.loads(filtered.stdout)] == [runs[1]["id"]]
     assert "there are older ones" in filtered.stderr
     page = project.root / "build" / "compare.html"
-    both = mlops(project, "runs", "compare", *[r["id"] for r in runs], "--html", str(page))
+    both = mlops(
+        project, "runs", "compare", *[r["id"] for r in runs], "--html", str(page)
+    )
     assert both.exit_code == 0 and "boosting" in page.read_text()
-    pulled = mlops(project, "pull", "churn@production", "--out", str(project.root / "got"))
+    pulled = mlops(
+        project, "pull", "churn@production", "--out", str(project.root / "got")
+    )
     assert pulled.exit_code == 0 and (project.root / "got" / "model.skops").is_file()
 
 
@@ -173,7 +196,9 @@ def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(
     git(project.root, "commit", "-qam", "Another split")
     verdict = answer(mlops(project, "run", "--json"))["churn"]["gate"]
     assert verdict["rule"] == "superiority"
-    assert "The split has changed: v1.0.0 may have learned up to" in verdict["reasons"][-1]
+    assert (
+        "The split has changed: v1.0.0 may have learned up to" in verdict["reasons"][-1]
+    )
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -188,7 +213,9 @@ def test_a_feature_can_be_removed_from_what_is_in_production(
     for stage in ("staging", "production"):
         assert mlops(project, "promote", "churn@v1.0.0", stage).exit_code == 0
     data = {**spec_of()["data"], "ignore": ["spare"] if kept else []}
-    spec = spec_of(features=features, data=data, gate={"rule": "non-inferiority", "margin": 0.1})
+    spec = spec_of(
+        features=features, data=data, gate={"rule": "non-inferiority", "margin": 0.1}
+    )
     (project.folder("churn") / "model.yaml").write_text(json.dumps(spec))
     if not kept:
         frame.drop(columns="spare").to_csv(data_of(project), index=False)
@@ -208,19 +235,23 @@ def test_a_feature_can_be_removed_from_what_is_in_production(
         assert "v2.0.0 is registered" in mlops(project, "register", "churn").output
 
 
-def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[..., Result]) -> None:
+def test_what_is_done_is_not_done_again(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
     project = make_project()
     states = answer(mlops(project, "run", "churn", "--json"))["churn"]["stages"]
     assert set(states.values()) == {"ran"}
 
     def again(*arguments: str) -> dict[str, str]:
-        out: dict[str, str] = answer(mlops(project, "run", "churn", "--json", *arguments))["churn"][
-            "stages"
-        ]
+        out: dict[str, str] = answer(
+            mlops(project, "run", "churn", "--json", *arguments)
+        )["churn"]["stages"]
         return out
 
     assert set(again().values()) == {"skipped"}
-    assert len(answer(mlops(project, "runs", "list", "--json"))) == 1, "a no-op is no run"
+    assert len(answer(mlops(project, "runs", "list", "--json"))) == 1, (
+        "a no-op is no run"
+    )
     assert set(again("--force").values()) == {"ran"}
     test = project.folder("churn") / "tests" / "test_churn.py"
     test.write_text(test.read_text() + "\n\ndef test_more(model):\n    assert model\n")
@@ -232,7 +263,9 @@ def test_what_is_done_is_not_done_again(make_project: Make, mlops: Callable[...,
         "report": "ran",
     }
     (test.parent / "golden.json").write_text("1")
-    assert again()["test"] == "ran", "whatever lies beside the tests may be read by them"
+    assert again()["test"] == "ran", (
+        "whatever lies beside the tests may be read by them"
+    )
     for file in ("spec.json", "record.json"):
         (project.build("churn") / file).unlink()
         again()
@@ -264,7 +297,10 @@ def test_runs_belong_to_groups(
     assert not listed[0]["data"]["columns"], "they are in the report"
     (one,) = answer(mlops(project, "runs", "list", "--group", "night", "--json"))
     assert one["id"] == listed[1]["id"]
-    assert mlops(project, "runs", "compare", "--group", "night", listed[0]["id"]).exit_code == 0
+    assert (
+        mlops(project, "runs", "compare", "--group", "night", listed[0]["id"]).exit_code
+        == 0
+    )
     alone = mlops(project, "runs", "compare", "--group", "night")
     assert alone.exit_code == 2 and "2 to 20" in alone.output
 
@@ -285,17 +321,23 @@ GROUPED += ("github plan", "github apply", "github update", "github propose")
 
 
 @pytest.mark.parametrize("verb", [*VERBS.split(), *GROUPED])
-def test_every_verb_has_help_with_an_example(tmp_path: Path, verb: str, mlops: Any) -> None:
+def test_every_verb_has_help_with_an_example(
+    tmp_path: Path, verb: str, mlops: Any
+) -> None:
     result = mlops(tmp_path, *verb.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: mlops {verb}" in " ".join(result.output.split())
 
 
-def test_a_verb_is_explained_in_one_line_of_the_list(tmp_path: Path, mlops: Any) -> None:
+def test_a_verb_is_explained_in_one_line_of_the_list(
+    tmp_path: Path, mlops: Any
+) -> None:
     for group in ("", "registry", "runs", "github"):
         lines = mlops(tmp_path, *group.split(), "--help").output.splitlines()
         assert len([line for line in lines if re.match(r"│ [a-z]", line)]) >= 3
-        assert not [line for line in lines if re.match("│ {5}", line)], "two lines for one verb"
+        assert not [line for line in lines if re.match("│ {5}", line)], (
+            "two lines for one verb"
+        )
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -308,13 +350,17 @@ def test_help_imports_nothing_heavy() -> None:
         "heavy|={'jinja2','requests','github','pytest','matplotlib'};"
         "print(sorted(heavy & set(sys.modules)))"
     )
-    env = {**os.environ, "PYTHONPATH": str(ENGINE)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    env = {**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
 @pytest.mark.parametrize("value", [float("nan"), -float("inf")])
-def test_what_is_no_number_in_json_is_never_written(tmp_path: Path, value: float) -> None:
+def test_what_is_no_number_in_json_is_never_written(
+    tmp_path: Path, value: float
+) -> None:
     for write in (canonical_json, lambda v: write_json(tmp_path / "a.json", v)):
         with pytest.raises(ValueError, match="not JSON compliant"):
             write({"value": [value]})
@@ -342,7 +388,7 @@ def rewrite(**columns: Any) -> Callable[[Project], None]:
 
 def only_test_rows_of_one_class(project: Project) -> None:
     """Make every row of the test part a `no`."""
-    from mlops.data.dataset import build
+    from mlops.data.snapshot import build
 
     dataset, _ = build(project.model("churn"), project.folder("churn"))
     assert dataset is not None
@@ -364,7 +410,11 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         2,
         ("rows.csv", "no rows"),
     ),
-    "binary file": (lambda p: data_of(p).write_bytes(b"\0\1\2" * 99), 2, ("rows.csv", "binary")),
+    "binary file": (
+        lambda p: data_of(p).write_bytes(b"\0\1\2" * 99),
+        2,
+        ("rows.csv", "binary"),
+    ),
     "wrong encoding": (
         lambda p: data_of(p).write_bytes(
             data_of(p).read_bytes().replace(b"basic", "básico".encode("latin-1"))
@@ -390,7 +440,11 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         ("churn", "missing"),
     ),
     "target constant": (rewrite(churn="no"), 2, ("rows.csv", "churn", "constant")),
-    "target empty": (rewrite(churn=None), 2, ("rows.csv", "churn", "no row has a target")),
+    "target empty": (
+        rewrite(churn=None),
+        2,
+        ("rows.csv", "churn", "no row has a target"),
+    ),
     "three classes": (
         rewrite(churn=["yes", "no", "maybe"] * 200),
         2,
@@ -402,7 +456,11 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         ("rows.csv", "churn", "no yes among test rows", "split"),
     ),
     "column renamed": (
-        lambda p: rows_of().rename(columns={"tenure": "Tenure"}).to_csv(data_of(p), index=False),
+        lambda p: (
+            rows_of()
+            .rename(columns={"tenure": "Tenure"})
+            .to_csv(data_of(p), index=False)
+        ),
         1,
         ("tenure", "Tenure"),
     ),
@@ -412,14 +470,20 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         1,
         ("spend", "finite", "2"),
     ),
-    "words among numbers": (rewrite(tenure=["many"] + ["3"] * 599), 1, ("tenure", "many")),
+    "words among numbers": (
+        rewrite(tenure=["many"] + ["3"] * 599),
+        1,
+        ("tenure", "many"),
+    ),
     "times among numbers": (
         rewrite(tenure="2024-01-01 10:00:00"),
         1,
         ("tenure", "finite number", "600 of 600"),
     ),
     "two rows": (
-        lambda p: rows_of(n=2).assign(churn=["yes", "no"]).to_csv(data_of(p), index=False),
+        lambda p: (
+            rows_of(n=2).assign(churn=["yes", "no"]).to_csv(data_of(p), index=False)
+        ),
         2,
         ("rows.csv", "row"),
     ),
@@ -439,7 +503,9 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         ("model.yaml", "train.params.C: input should be a finite number"),
     ),
     "floor that is no number": (
-        lambda p: edit(p, "task: binary", "task: binary\nchecks: {floor: {roc_auc: .nan}}"),
+        lambda p: edit(
+            p, "task: binary", "task: binary\nchecks: {floor: {roc_auc: .nan}}"
+        ),
         2,
         ("model.yaml", "checks.floor.roc_auc: input should be a finite number"),
     ),
@@ -453,7 +519,11 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         2,
         ("model.yaml", "features", "the target is also a feature"),
     ),
-    "not YAML": (lambda p: edit(p, "task: binary", "task: [binary"), 2, ("model.yaml", "line")),
+    "not YAML": (
+        lambda p: edit(p, "task: binary", "task: [binary"),
+        2,
+        ("model.yaml", "line"),
+    ),
     "key twice": (
         lambda p: edit(p, "task: binary", "task: binary\ntask: binary"),
         2,
@@ -465,7 +535,9 @@ BROKEN: dict[str, tuple[Callable[[Project], object], int, tuple[str, ...]]] = {
         ("model.yaml", "metrics", "did you mean `roc_auc`"),
     ),
     "syntax error": (
-        lambda p: (p.folder("churn") / "estimator.py").write_text("def build(params:\n"),
+        lambda p: (p.folder("churn") / "estimator.py").write_text(
+            "def build(params:\n"
+        ),
         2,
         ("models/churn/estimator.py", "line 1"),
     ),
@@ -508,8 +580,12 @@ def test_bad_input_gets_one_clear_error(
     assert not (project.build("churn") / "model.skops").exists()
 
 
-def test_all_mistakes_of_a_specification_at_once(make_project: Make, mlops: Any) -> None:
-    project = make_project(task="binary", rsk="high", metrics={"primary": "roc_auc", "treshold": 1})
+def test_all_mistakes_of_a_specification_at_once(
+    make_project: Make, mlops: Any
+) -> None:
+    project = make_project(
+        task="binary", rsk="high", metrics={"primary": "roc_auc", "treshold": 1}
+    )
     text = mlops(project, "run", "churn").output
     assert "rsk" in text and "metrics.treshold" in text and text.count("error:") == 2
 
@@ -521,7 +597,9 @@ def test_bad_data_is_reported_in_the_report_too(make_project: Make, mlops: Any) 
     assert mlops(project, "run", "churn").exit_code == 1
     report = (project.build("churn") / "report.md").read_text()
     assert "7" in report and "tenure" in report
-    assert "Put this model into production" not in report, "no verdict of an earlier run"
+    assert "Put this model into production" not in report, (
+        "no verdict of an earlier run"
+    )
 
 
 def test_not_a_git_repository(make_project: Make, mlops: Callable[..., Result]) -> None:
@@ -535,12 +613,16 @@ def test_not_a_git_repository(make_project: Make, mlops: Callable[..., Result]) 
         assert "git init" in result.output
 
 
-def test_not_a_repository_of_this_template(tmp_path: Path, mlops: Callable[..., Result]) -> None:
+def test_not_a_repository_of_this_template(
+    tmp_path: Path, mlops: Callable[..., Result]
+) -> None:
     result = mlops(tmp_path, "run")
     assert result.exit_code == 2 and "no project.yaml" in result.output
 
 
-def test_dirty_tree_at_register(make_project: Make, mlops: Callable[..., Result]) -> None:
+def test_dirty_tree_at_register(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
     project = make_project()
     assert mlops(project, "run", "churn").exit_code == 0
     (project.root / "note.txt").write_text("x")
@@ -598,7 +680,9 @@ def test_ctrl_c_in_training_leaves_nothing_half_written(make_project: Make) -> N
     project = make_project(spec_of()["task"])
     path = project.folder("churn") / "estimator.py"
     path.write_text(
-        "import time, pathlib\n" + path.read_text() + "\n\nclass Slow(LogisticRegression):\n"
+        "import time, pathlib\n"
+        + path.read_text()
+        + "\n\nclass Slow(LogisticRegression):\n"
         "    def fit(self, X, y):\n"
         "        pathlib.Path('fitting').touch()\n"
         "        time.sleep(60)\n\n\n"
@@ -607,7 +691,7 @@ def test_ctrl_c_in_training_leaves_nothing_half_written(make_project: Make) -> N
     process = subprocess.Popen(
         [sys.executable, "-m", "mlops", "train", "churn"],
         cwd=project.root,
-        env={**os.environ, "PYTHONPATH": str(ENGINE)},
+        env={**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")},
         stderr=subprocess.PIPE,
         text=True,
         # Whoever starts the tests in the background has SIGINT ignored, and children inherit that.
@@ -619,6 +703,10 @@ def test_ctrl_c_in_training_leaves_nothing_half_written(make_project: Make) -> N
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130 and "interrupted" in stderr and "Traceback" not in stderr
+    assert (
+        process.returncode == 130
+        and "interrupted" in stderr
+        and "Traceback" not in stderr
+    )
     assert not (project.build("churn") / "training.json").exists()
     assert not leftovers(project)

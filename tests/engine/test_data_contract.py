@@ -10,18 +10,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops import MlopsError, UsageError
-from mlops.data.contract import check, validate
-from mlops.project import parse
-from mlops.results import Expectation, Snapshot, Validation
-from mlops.spec import ModelSpec
+from mlops.config.model_spec import ModelSpec
+from mlops.config.yaml import parse
+from mlops.data.contract import check
+from mlops.data.validation import validate
+from mlops.errors import MlopsError, UsageError
+from mlops.results.data import Expectation, Snapshot, Validation
 
 from .conftest import rows_of, spec_of
 
 ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 
 
-def asked(folder: Path, body: str, frame: pd.DataFrame, **spec: object) -> tuple[Expectation, ...]:
+def asked(
+    folder: Path, body: str, frame: pd.DataFrame, **spec: object
+) -> tuple[Expectation, ...]:
     """Ask a contract whose function returns `body`."""
     file = folder / "contract.py"
     file.write_text(f"def expectations(gxe):\n    return {body}\n", encoding="utf-8")
@@ -43,7 +46,9 @@ def people() -> pd.DataFrame:
     return frame.astype({"customer": "str", "plan": "str", "sex": "str"})
 
 
-def test_each_answer_says_what_was_expected_and_found(tmp_path: Path, people: pd.DataFrame) -> None:
+def test_each_answer_says_what_was_expected_and_found(
+    tmp_path: Path, people: pd.DataFrame
+) -> None:
     body = """[
         gxe.ExpectColumnValuesToBeInSet(column="plan", value_set=["basic", "plus"]),
         gxe.ExpectTableRowCountToBeBetween(min_value=3),
@@ -63,9 +68,12 @@ def test_each_answer_says_what_was_expected_and_found(tmp_path: Path, people: pd
     assert rows.ok and "found 10" in rows.message
     assert not unique.ok and unique.examples == ("c8",)
     assert (
-        not mean.ok and "should be at least 6 and at most 8; found 5. Why: it was" in mean.message
+        not mean.ok
+        and "should be at least 6 and at most 8; found 5. Why: it was" in mean.message
     )
-    assert missing.ok and "in at least 90.0% of the rows; 1 of 10 rows" in missing.message
+    assert (
+        missing.ok and "in at least 90.0% of the rows; 1 of 10 rows" in missing.message
+    )
     assert not since.ok and "2020-01-01" in since.message
 
 
@@ -192,7 +200,11 @@ heavy = {{"evidently", "sklearn", "fairlearn", "skops", "matplotlib"}} & set(sys
 assert not heavy, heavy
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ENGINE, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=ENGINE / "vendor/mlops/src",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -212,7 +224,9 @@ def test_validate_writes_snapshot_and_answer(make_project) -> None:
     ]
 
 
-def test_validate_without_a_declared_column_stops_at_the_structure(make_project) -> None:
+def test_validate_without_a_declared_column_stops_at_the_structure(
+    make_project,
+) -> None:
     project = make_project(frame=rows_of().rename(columns={"tenure": "Tenure"}))
     dataset, validation = validate(project, "churn", project.model("churn"))
     assert dataset is None and not validation.ok and validation.snapshot is None
@@ -227,14 +241,18 @@ def test_validate_fails_where_the_contract_is_broken(make_project) -> None:
     dataset, validation = validate(project, "churn", project.model("churn"))
     assert dataset is not None and not validation.ok
     (broken,) = [e for e in validation.expectations if not e.ok]
-    assert (broken.column, broken.failed_rows, broken.examples) == ("tenure", 4, ("1000",))
+    assert (broken.column, broken.failed_rows, broken.examples) == (
+        "tenure",
+        4,
+        ("1000",),
+    )
 
 
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this process look as a new one does: Great Expectations is not imported yet."""
     monkeypatch.delitem(sys.modules, "great_expectations")
-    monkeypatch.setenv("PYTHONPATH", str(ENGINE))
+    monkeypatch.setenv("PYTHONPATH", str(ENGINE / "vendor/mlops/src"))
 
 
 NOISY = """\
@@ -249,7 +267,9 @@ def expectations(gxe):
 """
 
 
-def test_a_process_of_its_own_answers_as_this_one_does(make_project, apart, monkeypatch) -> None:
+def test_a_process_of_its_own_answers_as_this_one_does(
+    make_project, apart, monkeypatch
+) -> None:
     project = make_project()
     (project.folder("churn") / "contract.py").write_text(NOISY)
     spec = project.model("churn")
@@ -257,13 +277,18 @@ def test_a_process_of_its_own_answers_as_this_one_does(make_project, apart, monk
     monkeypatch.undo()
     _, here = validate(project, "churn", spec)
     assert not there.ok and len(there.expectations) == 3
-    assert there.model_copy(update={"seconds": 0}) == here.model_copy(update={"seconds": 0})
+    assert there.model_copy(update={"seconds": 0}) == here.model_copy(
+        update={"seconds": 0}
+    )
 
 
 @pytest.mark.parametrize(
     ("contract", "said"),
     [
-        ("def expectations(gxe):\n    return 1 / 0\n", "models/churn/contract.py: line 2: Zero"),
+        (
+            "def expectations(gxe):\n    return 1 / 0\n",
+            "models/churn/contract.py: line 2: Zero",
+        ),
         (
             "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
             "asks the data contract died",

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops.config.project import Project
 from mlops.data.contract import check
-from mlops.data.dataset import Dataset, build
-from mlops.project import Project, load_function
-from mlops.training import modelfile
-from mlops.training.model import train
+from mlops.data.snapshot import Dataset, build
+from mlops.io.user_code import load_function
+from mlops.training import model_file
+from mlops.training.fit import train
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "{{cookiecutter.project_slug}}" / "models" / "employment"
@@ -26,7 +27,9 @@ LEARNERS = ["logistic", "boosting"]
 
 
 def table(year: int, part: str) -> pd.DataFrame:
-    return pd.read_csv(YEARS[year] / part / f"{year}.csv", dtype=str, keep_default_na=False)
+    return pd.read_csv(
+        YEARS[year] / part / f"{year}.csv", dtype=str, keep_default_na=False
+    )
 
 
 def function(file: str, name: str) -> Any:
@@ -36,7 +39,9 @@ def function(file: str, name: str) -> Any:
 def project_of(root: Path, *years: int) -> Project:
     """The example in a repository of its own, with the data of some years."""
     folder = root / "models" / "employment"
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "__pycache__"))
+    shutil.copytree(
+        EXAMPLE, folder, ignore=shutil.ignore_patterns("data", "__pycache__")
+    )
     for year in years:
         for part in ("people", "labels"):
             (folder / "data" / part).mkdir(parents=True, exist_ok=True)
@@ -47,7 +52,9 @@ def project_of(root: Path, *years: int) -> Project:
 
 
 def dataset_of(project: Project) -> Dataset:
-    dataset, structure = build(project.model("employment"), project.folder("employment"))
+    dataset, structure = build(
+        project.model("employment"), project.folder("employment")
+    )
     assert dataset is not None
     assert [s.message for s in structure if not s.ok] == []
     return dataset
@@ -107,14 +114,23 @@ def test_households_look_like_households(year: int) -> None:
 @pytest.mark.parametrize("year", YEARS)
 def test_values_are_decoded_and_explained(year: int) -> None:
     people = table(year, "people")
-    rows = re.findall(r"^\| (`.+?) \| (.+) \|$", (EXAMPLE / "data" / "README.md").read_text(), re.M)
-    explained = {name: text for names, text in rows for name in re.findall(r"`(\w+)`", names)}
+    rows = re.findall(
+        r"^\| (`.+?) \| (.+) \|$", (EXAMPLE / "data" / "README.md").read_text(), re.M
+    )
+    explained = {
+        name: text for names, text in rows for name in re.findall(r"`(\w+)`", names)
+    }
     assert set(people.columns) | {"employed"} == set(explained)
     for name in people.columns.drop(["person_id", "household_id", "year", "age"]):
         for value in set(people[name]) - {""}:
-            assert not any(c.isdigit() for c in value.replace("under 17", "")), (name, value)
+            assert not any(c.isdigit() for c in value.replace("under 17", "")), (
+                name,
+                value,
+            )
             assert value in explained[name], (name, value)
-    assert [name for name in people if (people[name] == "").any()] == ["parents_employment"]
+    assert [name for name in people if (people[name] == "").any()] == [
+        "parents_employment"
+    ]
 
 
 def test_difficulties_are_not_features_because_they_tell_who_is_disabled() -> None:
@@ -145,10 +161,17 @@ def test_a_person_stays_in_the_part_when_a_year_arrives(
     assert (later["year"] == 2016).sum() > 1_500
 
 
-@pytest.mark.parametrize("years", [(2015,), (2016,), (2017,), (2018,), tuple(YEARS)], ids=str)
-def test_contract_holds_in_every_natural_year(years: tuple[int, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "years", [(2015,), (2016,), (2017,), (2018,), tuple(YEARS)], ids=str
+)
+def test_contract_holds_in_every_natural_year(
+    years: tuple[int, ...], tmp_path: Path
+) -> None:
     project = project_of(tmp_path, *years)
-    spec, file = project.model("employment"), project.folder("employment") / "contract.py"
+    spec, file = (
+        project.model("employment"),
+        project.folder("employment") / "contract.py",
+    )
     answers = check(spec, file, dataset_of(project).frame)
     assert [a.message for a in answers if not a.ok] == []
     asked = {column for a in answers if (column := a.column)}
@@ -202,7 +225,9 @@ def test_contract_breaks_where_the_source_is_broken(
 # -- features and learners ----------------------------------------------------------------------
 
 
-def test_features_of_one_row_are_those_in_a_batch(first_year: tuple[Project, Dataset]) -> None:
+def test_features_of_one_row_are_those_in_a_batch(
+    first_year: tuple[Project, Dataset],
+) -> None:
     _, dataset = first_year
     features = function("features.py", "features")
     raw = dataset.frame[list(dataset.spec.features)].head(200)
@@ -225,7 +250,7 @@ def test_learner_fits_quickly_and_survives_the_model_file(
     fitted = function("estimator.py", "build")({"learner": learner})
     fitted.fit(inputs, rows["employed"].to_numpy(dtype=object))
     expected = fitted.predict_proba(inputs)
-    again = modelfile.load(modelfile.dump(fitted))
+    again = model_file.load(model_file.dump(fitted))
     assert (again.predict_proba(inputs) == expected).all()
     empty = inputs.head(3).assign(
         age=np.nan, schooling_years=np.nan, mobility="beamed", citizenship=None
@@ -260,8 +285,12 @@ def test_the_one_line_change_is_a_real_improvement(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     differences = []
     for _ in range(200):
-        drawn = np.concatenate([homes[i] for i in rng.integers(0, len(homes), len(homes))])
-        logistic, boosting = (roc_auc_score(truth[drawn], scores[name][drawn]) for name in LEARNERS)
+        drawn = np.concatenate(
+            [homes[i] for i in rng.integers(0, len(homes), len(homes))]
+        )
+        logistic, boosting = (
+            roc_auc_score(truth[drawn], scores[name][drawn]) for name in LEARNERS
+        )
         differences.append(boosting - logistic)
     assert roc_auc_score(truth, scores["logistic"]) > 0.80
     assert np.mean(differences) > 0.015

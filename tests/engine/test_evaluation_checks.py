@@ -12,16 +12,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+from fairlearn.metrics import (
+    MetricFrame,
+    false_positive_rate,
+    selection_rate,
+    true_positive_rate,
+)
 from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score
 
 from engine.conftest import Trained, rows_of, train_in
-from mlops import UsageError
-from mlops.evaluation.outcome import Bench
-from mlops.evaluation.quality import _pipelines, evaluate, fairness, group, slices
-from mlops.project import Project
-from mlops.results import Check, Evaluation
-from mlops.spec import ModelSpec
+from mlops.config.model_spec import ModelSpec
+from mlops.config.project import Project
+from mlops.errors import UsageError
+from mlops.evaluation.baselines import _pipelines
+from mlops.evaluation.evaluate import evaluate
+from mlops.evaluation.fairness import fairness
+from mlops.evaluation.outcome import EvaluationContext
+from mlops.evaluation.slices import group, slices
+from mlops.results.evaluation import Check, Evaluation
 from mlops.training.model import Model
 
 SETTINGS: dict[str, Any] = {
@@ -29,7 +37,9 @@ SETTINGS: dict[str, Any] = {
     "fairness": [{"column": "sex", "metric": "selection_rate", "max_difference": 0.4}],
     "checks": {
         "floor": {"roc_auc": 0.8},
-        "directional": [{"column": "tenure", "low": 1, "high": 70, "expect": "decrease"}],
+        "directional": [
+            {"column": "tenure", "low": 1, "high": 70, "expect": "decrease"}
+        ],
     },
 }
 
@@ -46,7 +56,9 @@ def respec(world: Trained, **changes: Any) -> ModelSpec:
     return ModelSpec.model_validate({**world.spec.model_dump(), **changes})
 
 
-def judged(world: Trained, model: Any = None, spec: ModelSpec | None = None) -> Evaluation:
+def judged(
+    world: Trained, model: Any = None, spec: ModelSpec | None = None
+) -> Evaluation:
     spec = spec or world.spec
     dataset = dataclasses.replace(world.dataset, spec=spec)
     return evaluate(world.project, "churn", spec, dataset, model or world.model)
@@ -59,8 +71,12 @@ def failed(evaluation: Evaluation) -> dict[str, str]:
 class Altered(Model):
     """The trained model, except for what `change(raw, scores)` does to its scores."""
 
-    def __init__(self, model: Model, change: Callable[[pd.DataFrame, np.ndarray], Any]) -> None:
-        super().__init__(model.name, model.signature, model.pipeline, model.features_source)
+    def __init__(
+        self, model: Model, change: Callable[[pd.DataFrame, np.ndarray], Any]
+    ) -> None:
+        super().__init__(
+            model.name, model.signature, model.pipeline, model.features_source
+        )
         self.change = change
 
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
@@ -108,7 +124,9 @@ def _unseen(raw: pd.DataFrame, score: np.ndarray) -> np.ndarray:
     return np.where(known, score, np.nan)
 
 
-REPEATS = "one_row_equals_batch"  # a model that answers differently every time fails it too
+REPEATS = (
+    "one_row_equals_batch"  # a model that answers differently every time fails it too
+)
 BREAKERS: dict[str, Callable[[pd.DataFrame, np.ndarray], Any]] = {
     "floor[roc_auc]": lambda raw, s: 1 - s,
     "better_than[dummy]": lambda raw, s: 1 - s,
@@ -118,14 +136,18 @@ BREAKERS: dict[str, Callable[[pd.DataFrame, np.ndarray], Any]] = {
     "missing_values": _missing,
     "unseen_categories": _unseen,
     "one_row_equals_batch": lambda raw, s: s * (1 if len(raw) > 1 else 0.999),
-    "numerically_stable": lambda raw, s: (np.sin(raw["spend"].fillna(0) * 1e12) + 1) / 2,
+    "numerically_stable": lambda raw, s: (
+        (np.sin(raw["spend"].fillna(0) * 1e12) + 1) / 2
+    ),
 }
 
 
 @pytest.mark.parametrize(
     ("name", "change"), [*BREAKERS.items(), (REPEATS, _noise)], ids=[*BREAKERS, "noise"]
 )
-def test_every_check_of_behaviour_can_fail(world: Trained, name: str, change: Any) -> None:
+def test_every_check_of_behaviour_can_fail(
+    world: Trained, name: str, change: Any
+) -> None:
     found = failed(judged(world, Altered(world.model, change)))
     assert name in found
     assert found[name]
@@ -139,7 +161,12 @@ def test_every_check_of_a_limit_can_fail(world: Trained) -> None:
         fairness=[{"column": "sex", "metric": "selection_rate", "max_difference": 0}],
     )
     found = failed(judged(world, spec=spec))
-    assert set(found) == {"invariant[plan]", "latency", "size", "fairness[sex: selection_rate]"}
+    assert set(found) == {
+        "invariant[plan]",
+        "latency",
+        "size",
+        "fairness[sex: selection_rate]",
+    }
     assert "depend on `plan`" in found["invariant[plan]"]
     assert "the limit is 0.001 ms" in found["latency"]
 
@@ -155,8 +182,10 @@ def test_a_written_exception_is_accepted_and_shown(world: Trained) -> None:
     assert "accepted: Agreed with the council." in check.message
 
 
-def test_a_simple_baseline_says_on_how_many_rows(world: Trained, monkeypatch: Any) -> None:
-    monkeypatch.setattr("mlops.evaluation.quality.MOST_ROWS", 100)
+def test_a_simple_baseline_says_on_how_many_rows(
+    world: Trained, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("mlops.evaluation.sweep.MOST_ROWS", 100)
     evaluation = judged(world)
     (check,) = [c for c in evaluation.checks if c.name == "better_than[simple]"]
     rows = world.dataset.snapshot.train_rows
@@ -164,7 +193,9 @@ def test_a_simple_baseline_says_on_how_many_rows(world: Trained, monkeypatch: An
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_other_tasks_are_judged_too(make_project: Callable[..., Project], task: str) -> None:
+def test_other_tasks_are_judged_too(
+    make_project: Callable[..., Project], task: str
+) -> None:
     limit = {"multiclass": "accuracy", "regression": "mae"}[task]
     project = make_project(
         task,
@@ -198,7 +229,9 @@ def own(world: Trained) -> Any:
 
 
 def test_an_own_test_that_fails_gives_its_message_only(own: Any) -> None:
-    (check,) = own("def test_a(model):\n    assert model.name == 'x', 'the name should be x'\n")
+    (check,) = own(
+        "def test_a(model):\n    assert model.name == 'x', 'the name should be x'\n"
+    )
     assert not check.ok
     assert check.message == "the name should be x"
 
@@ -223,7 +256,9 @@ def test_changed_tests_are_read_again_in_the_same_process(own: Any) -> None:
         ("import pytest\n\n\ndef test_a():\n    pytest.exit('enough')\n", "enough"),
     ],
 )
-def test_an_own_test_that_breaks_is_a_failed_check(own: Any, text: str, expected: str) -> None:
+def test_an_own_test_that_breaks_is_a_failed_check(
+    own: Any, text: str, expected: str
+) -> None:
     bad = [check for check in own(text) if not check.ok]
     assert len(bad) == 1
     assert expected in bad[0].message
@@ -231,7 +266,11 @@ def test_an_own_test_that_breaks_is_a_failed_check(own: Any, text: str, expected
 
 
 def test_a_broken_conftest_is_a_failed_check(own: Any) -> None:
-    bad = [check for check in own("import no_such_module_here\n", "conftest.py") if not check.ok]
+    bad = [
+        check
+        for check in own("import no_such_module_here\n", "conftest.py")
+        if not check.ok
+    ]
     assert len(bad) == 1
     assert "no_such_module_here" in bad[0].message
 
@@ -263,7 +302,9 @@ def test_ctrl_c_stops_the_command(own: Any) -> None:
         own("def test_a():\n    raise KeyboardInterrupt\n")
 
 
-def test_a_model_without_own_tests_is_judged_by_the_standard_ones(own: Any, world: Trained) -> None:
+def test_a_model_without_own_tests_is_judged_by_the_standard_ones(
+    own: Any, world: Trained
+) -> None:
     folder = world.project.folder("churn") / "tests"
     (folder / "test_churn.py").unlink()
     folder.rmdir()
@@ -293,15 +334,23 @@ def test_pytest_leaves_nothing_behind(
     world: Trained, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
-    (world.project.root / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option-either\n")
-    before = (dict(os.environ), list(sys.path), {p for p in world.project.root.rglob("*")})
+    (world.project.root / "pytest.ini").write_text(
+        "[pytest]\naddopts = --no-such-option-either\n"
+    )
+    before = (
+        dict(os.environ),
+        list(sys.path),
+        {p for p in world.project.root.rglob("*")},
+    )
     evaluation = judged(world)
     assert evaluation.ok
     assert capsys.readouterr() == ("", "")
     assert (dict(os.environ), list(sys.path)) == before[:2]
     assert {p for p in world.project.root.rglob("*")} - before[2] == set()
     assert not [
-        m for m in sys.modules.values() if "test_churn.py" in str(getattr(m, "__file__", ""))
+        m
+        for m in sys.modules.values()
+        if "test_churn.py" in str(getattr(m, "__file__", ""))
     ]
     (world.project.root / "pytest.ini").unlink()
 
@@ -309,7 +358,9 @@ def test_pytest_leaves_nothing_behind(
 # -- slices, fairness, tiny and odd data -------------------------------------------------------
 
 
-def test_slices_and_fairness_are_those_of_scikit_learn_and_fairlearn(world: Trained) -> None:
+def test_slices_and_fairness_are_those_of_scikit_learn_and_fairlearn(
+    world: Trained,
+) -> None:
     rates = {
         "selection_rate": selection_rate,
         "true_positive_rate": true_positive_rate,
@@ -318,19 +369,29 @@ def test_slices_and_fairness_are_those_of_scikit_learn_and_fairlearn(world: Trai
     }
     limits = [{"column": "sex", "metric": m, "max_difference": 1} for m in rates]
     spec = respec(world, fairness=limits, slices={"columns": ["plan"], "min_rows": 2})
-    bench = Bench(spec, world.dataset)
+    bench = EvaluationContext(spec, world.dataset)
     test, said = bench.test, bench.predicted(world.model)
-    truth, label = (test["churn"] == "yes").astype(int), (said["prediction"] == "yes").astype(int)
+    truth, label = (
+        (test["churn"] == "yes").astype(int),
+        (said["prediction"] == "yes").astype(int),
+    )
     for result in fairness(bench, world.model):
         frame = MetricFrame(
-            metrics=rates[result.metric], y_true=truth, y_pred=label, sensitive_features=test["sex"]
+            metrics=rates[result.metric],
+            y_true=truth,
+            y_pred=label,
+            sensitive_features=test["sex"],
         )
-        assert {g.name: g.value for g in result.groups} == pytest.approx(frame.by_group.to_dict())
+        assert {g.name: g.value for g in result.groups} == pytest.approx(
+            frame.by_group.to_dict()
+        )
         assert result.difference == pytest.approx(frame.difference())
     for part in slices(bench, world.model):
         rows = test["plan"] == part.value
         assert part.metric is not None
-        assert part.metric.value == pytest.approx(roc_auc_score(truth[rows], said["score"][rows]))
+        assert part.metric.value == pytest.approx(
+            roc_auc_score(truth[rows], said["score"][rows])
+        )
 
 
 def test_baselines_take_dates_words_and_infinities() -> None:
@@ -353,16 +414,20 @@ def test_baselines_take_dates_words_and_infinities() -> None:
 def test_mean_absolute_error_by_group(make_project: Callable[..., Project]) -> None:
     limit = {"column": "sex", "metric": "mae", "max_difference": 9}
     t = train_in(make_project("regression", fairness=[limit], slices={"min_rows": 2}))
-    bench = Bench(t.spec, t.dataset)
+    bench = EvaluationContext(t.spec, t.dataset)
     (result,) = fairness(bench, t.model)
     for g in result.groups:
         rows = bench.test["sex"] == g.name
         said = bench.predicted(t.model)["prediction"]
-        assert g.value == pytest.approx(mean_absolute_error(bench.test["churn"][rows], said[rows]))
+        assert g.value == pytest.approx(
+            mean_absolute_error(bench.test["churn"][rows], said[rows])
+        )
 
 
 def test_small_groups_are_listed_and_not_compared(world: Trained) -> None:
-    bench = Bench(respec(world, slices={"columns": ["sex"], "min_rows": 10_000}), world.dataset)
+    bench = EvaluationContext(
+        respec(world, slices={"columns": ["sex"], "min_rows": 10_000}), world.dataset
+    )
     (result,) = fairness(bench, world.model)
     assert (result.difference, result.ok, result.measured) == (0, True, False)
     assert [g.name for g in result.groups] == ["female", "male"]
@@ -375,7 +440,7 @@ def test_a_group_without_positives_has_no_true_positive_rate(world: Trained) -> 
     frame, test = world.dataset.frame, world.dataset.test
     kept = ~(test & (frame["sex"] == "male") & (frame["churn"] == "yes")).to_numpy()
     dataset = dataclasses.replace(world.dataset, frame=frame[kept], test=test[kept])
-    (result,) = fairness(Bench(spec, dataset), world.model)
+    (result,) = fairness(EvaluationContext(spec, dataset), world.model)
     female, male = result.groups
     assert (male.name, male.rows, male.value) == ("male", 0, None)
     assert female.value is not None
@@ -383,9 +448,11 @@ def test_a_group_without_positives_has_no_true_positive_rate(world: Trained) -> 
 
 
 def test_a_rate_of_another_task_is_refused(world: Trained) -> None:
-    spec = respec(world, fairness=[{"column": "sex", "metric": "mae", "max_difference": 1}])
+    spec = respec(
+        world, fairness=[{"column": "sex", "metric": "mae", "max_difference": 1}]
+    )
     with pytest.raises(UsageError, match="does not exist for a binary model"):
-        fairness(Bench(spec, world.dataset), world.model)
+        fairness(EvaluationContext(spec, world.dataset), world.model)
 
 
 def test_groups_of_numbers_are_quartiles_and_of_many_texts_the_most_frequent() -> None:
@@ -407,7 +474,7 @@ def test_a_class_without_test_rows_is_named(world: Trained) -> None:
         world.dataset, frame=frame, test=world.dataset.test[frame.index.to_numpy()]
     )
     with pytest.raises(UsageError) as error:
-        Bench(world.spec, dataset).outcome(world.model)
+        EvaluationContext(world.spec, dataset).outcome(world.model)
     text = str(error.value)
     assert "no test row is of class yes" in text
     assert "no: " in text
@@ -418,10 +485,14 @@ def test_a_test_part_of_one_group_is_refused(world: Trained) -> None:
     spec = respec(world, split={"by": "group", "column": "sex", "test": 0.3})
     rows = (world.dataset.frame["sex"] == "male").to_numpy()
     with pytest.raises(UsageError, match="too few groups of `sex`"):
-        _ = Bench(spec, dataclasses.replace(world.dataset, spec=spec, test=rows)).test
+        _ = EvaluationContext(
+            spec, dataclasses.replace(world.dataset, spec=spec, test=rows)
+        ).test
 
 
-def test_a_handful_of_rows_is_judged_without_a_crash(make_project: Callable[..., Project]) -> None:
+def test_a_handful_of_rows_is_judged_without_a_crash(
+    make_project: Callable[..., Project],
+) -> None:
     project = make_project(frame=rows_of(n=24, seed=3))
     t = train_in(project)
     evaluation = evaluate(project, "churn", t.spec, t.dataset, t.model)
@@ -429,7 +500,9 @@ def test_a_handful_of_rows_is_judged_without_a_crash(make_project: Callable[...,
     assert evaluation.primary.high - evaluation.primary.low > 0.2
 
 
-def test_the_test_set_is_predicted_once(world: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_set_is_predicted_once(
+    world: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes: list[int] = []
     original = Model.predict
 
@@ -446,7 +519,12 @@ def test_the_test_set_is_predicted_once(world: Trained, monkeypatch: pytest.Monk
 def test_no_value_of_a_sensitive_column_is_in_a_message(
     make_project: Callable[..., Project],
 ) -> None:
-    features = {"tenure": "number", "plan": "category", "sex": "category", "spend": "number"}
+    features = {
+        "tenure": "number",
+        "plan": "category",
+        "sex": "category",
+        "spend": "number",
+    }
     t = train_in(make_project(features=features))
 
     def leak(raw: pd.DataFrame, score: np.ndarray) -> np.ndarray:
@@ -460,7 +538,9 @@ def test_no_value_of_a_sensitive_column_is_in_a_message(
     assert "male" not in text
 
 
-def test_a_path_with_spaces_works(make_project: Callable[..., Project], tmp_path: Path) -> None:
+def test_a_path_with_spaces_works(
+    make_project: Callable[..., Project], tmp_path: Path
+) -> None:
     t = train_in(make_project(root=tmp_path / "a folder [1]"))
     evaluation = evaluate(t.project, "churn", t.spec, t.dataset, t.model)
     assert [c.name for c in evaluation.checks if not c.standard]

@@ -9,19 +9,24 @@ from scipy.signal import lfilter
 from scipy.stats import binomtest
 
 from engine.evaluation_worlds import pair
-from mlops.evaluation.gate import compare, judge
+from mlops.config.model_spec import METRICS
+from mlops.evaluation.compare import compare
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome, outcome, time_blocks
-from mlops.results import Signature
-from mlops.spec import METRICS
+from mlops.gate.verdict import judge
+from mlops.results.training import Signature
 
 PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]
 WORLDS = 800
 
 
-def _decisions(task: str, per: int, noise: tuple[float, float], metrics: list[str], **how: object):
+def _decisions(
+    task: str, per: int, noise: tuple[float, float], metrics: list[str], **how: object
+):
     """Return how often each decision was taken over many worlds, by metric."""
-    counts = {m: dict.fromkeys(("promote", "reject", "inconclusive"), 0) for m in metrics}
+    counts = {
+        m: dict.fromkeys(("promote", "reject", "inconclusive"), 0) for m in metrics
+    }
     rule, margin = how.get("rule", "superiority"), how.get("margin", {})
     confidence = 0.95 if rule == "superiority" else 0.9
     for i in range(WORLDS):
@@ -38,7 +43,9 @@ def test_a_useless_change_is_promoted_with_half_of_alpha(task: str, per: int) ->
     """800 worlds without a difference: 2.5 %, and 4.1 % is exceeded in 1 of 500 tests."""
     metrics = [name for t, name in PAIRS if t == task]
     seen = _decisions(task, per, (0.7, 0.7), metrics)
-    assert {m: s for m, s in seen.items() if max(s["promote"], s["reject"]) > 0.041} == {}
+    assert {
+        m: s for m, s in seen.items() if max(s["promote"], s["reject"]) > 0.041
+    } == {}
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -57,7 +64,9 @@ def test_a_loss_as_large_as_the_margin_passes_with_alpha(per: int) -> None:
     metrics, noise = ["roc_auc", "accuracy", "log_loss"], (0.6, 0.9)
     old, new = pair(np.random.default_rng(0), rows=2_000_000, per=per, noise=noise)
     lost = {m: abs(estimate(m, new).value - estimate(m, old).value) for m in metrics}
-    seen = _decisions("binary", per, noise, metrics, rule="non-inferiority", margin=lost)
+    seen = _decisions(
+        "binary", per, noise, metrics, rule="non-inferiority", margin=lost
+    )
     assert {m: s for m, s in seen.items() if s["promote"] > 0.073} == {}
 
 
@@ -68,7 +77,9 @@ def test_the_smallest_detectable_difference_is_found_in_80_of_100_worlds() -> No
     ratio, found = [], []
     for rows in (300, 550, 1000):
         comparisons = [
-            compare("roc_auc", *pair(np.random.default_rng([6, i]), rows=rows, noise=noise))
+            compare(
+                "roc_auc", *pair(np.random.default_rng([6, i]), rows=rows, noise=noise)
+            )
             for i in range(300)
         ]
         ratio.append(truth / np.mean([c.smallest_detectable for c in comparisons]))
@@ -80,7 +91,9 @@ def test_the_smallest_detectable_difference_is_found_in_80_of_100_worlds() -> No
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)
 @pytest.mark.parametrize("per", [1, 4])
-def test_turning_the_question_round_turns_the_answer_round(task: str, name: str, per: int) -> None:
+def test_turning_the_question_round_turns_the_answer_round(
+    task: str, name: str, per: int
+) -> None:
     old, new = pair(np.random.default_rng(8), task, 120, per, (0.7, 1.0))
     there, back = compare(name, old, new), compare(name, new, old)
     assert there.difference == pytest.approx(-back.difference)
@@ -102,14 +115,18 @@ def test_the_order_of_rows_does_not_matter(seed: int, which: tuple[str, str]) ->
 
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)
-def test_a_better_model_has_a_positive_difference_whatever_the_metric(task: str, name: str) -> None:
+def test_a_better_model_has_a_positive_difference_whatever_the_metric(
+    task: str, name: str
+) -> None:
     old, new = pair(np.random.default_rng(1), task, 20_000, 1, (3.0, 0.1))
     assert compare(name, old, new).low > 0
 
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)
 @pytest.mark.parametrize("rows", [4, 60])
-def test_identical_predictions_differ_by_nothing(task: str, name: str, rows: int) -> None:
+def test_identical_predictions_differ_by_nothing(
+    task: str, name: str, rows: int
+) -> None:
     old, _ = pair(np.random.default_rng(20), task, rows)
     c = compare(name, old, old.take(np.arange(rows)))
     assert (c.difference, c.low, c.high, c.p_value) == (0, 0, 0, 1)
@@ -121,13 +138,19 @@ def test_identical_predictions_differ_by_nothing(task: str, name: str, rows: int
 def _binary(right_old: list[int], right_new: list[int]) -> tuple[Outcome, Outcome]:
     truth = np.ones(len(right_old), int)
     truth[0] = 0
-    said = [np.where(np.array(r) == 1, truth, 1 - truth) for r in (right_old, right_new)]
+    said = [
+        np.where(np.array(r) == 1, truth, 1 - truth) for r in (right_old, right_new)
+    ]
     return tuple(Outcome("binary", truth, s, s.astype(float), ("n", "y")) for s in said)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60))
-def test_accuracy_has_the_exact_p_of_mcnemar_and_an_interval_that_agrees(rows: list) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=2, max_size=60)
+)
+def test_accuracy_has_the_exact_p_of_mcnemar_and_an_interval_that_agrees(
+    rows: list,
+) -> None:
     old, new = _binary([a for a, _ in rows], [b for _, b in rows])
     won, lost = sum(b > a for a, b in rows), sum(a > b for a, b in rows)
     c = compare("accuracy", old, new)
@@ -153,13 +176,17 @@ def _through_time(seed: int, blocks: bool) -> bool:
     rng, n = np.random.default_rng([9, seed]), 1_000
     hours = pd.Series(np.arange(n), name="hour")
     latent = rng.normal(size=n)
-    truth = pd.Series(np.where(rng.random(n) < 1 / (1 + np.exp(-1.5 * latent)), "yes", "no"))
+    truth = pd.Series(
+        np.where(rng.random(n) < 1 / (1 + np.exp(-1.5 * latent)), "yes", "no")
+    )
     signature = Signature(task="binary", target="y", features=(), classes=("no", "yes"))
     both = []
     for _ in range(2):
         off = lfilter([np.sqrt(1 - 0.9**2)], [1, -0.9], rng.normal(size=n))
         score = 1 / (1 + np.exp(-1.2 * (latent + 0.9 * off)))
-        said = pd.DataFrame({"prediction": np.where(score < 0.5, "no", "yes"), "score": score})
+        said = pd.DataFrame(
+            {"prediction": np.where(score < 0.5, "no", "yes"), "score": score}
+        )
         about = signature.model_copy(update={"positive": "yes"})
         both.append(outcome(about, truth, said, time_blocks(hours) if blocks else None))
     seen = compare("roc_auc", *both)

@@ -13,20 +13,14 @@ import pandas as pd
 import pytest
 
 from engine.conftest import Trained, rows_of, spec_of, train_in
-from mlops.evaluation.gate import decide, figure, judge, which_rule
-from mlops.evaluation.outcome import Bench
-from mlops.project import Project
-from mlops.results import (
-    Check,
-    Comparison,
-    Evaluation,
-    FairnessResult,
-    Feature,
-    Metric,
-    Slice,
-    Verdict,
-)
-from mlops.spec import ModelSpec, Split
+from mlops.config.model_spec import ModelSpec, Split
+from mlops.config.project import Project
+from mlops.evaluation.outcome import EvaluationContext
+from mlops.gate.rules import which_rule
+from mlops.gate.verdict import decide, figure, judge
+from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice
+from mlops.results.training import Feature
+from mlops.results.verdict import Comparison, Verdict
 from mlops.training.model import Model
 
 
@@ -34,7 +28,9 @@ class Scored(Model):
     """A model whose scores are mixed with noise: `share` of it."""
 
     def __init__(self, model: Model, share: float, seed: int = 0) -> None:
-        super().__init__(model.name, model.signature, model.pipeline, model.features_source)
+        super().__init__(
+            model.name, model.signature, model.pipeline, model.features_source
+        )
         self.share, self.seed = share, seed
 
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
@@ -47,21 +43,38 @@ class Scored(Model):
 
 def _evaluation(**changes: Any) -> Evaluation:
     metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
-    fine = {"ok": True, "rows": 172, "metrics": (metric,), "checks": (Check(name="a", ok=True),)}
+    fine = {
+        "ok": True,
+        "rows": 172,
+        "metrics": (metric,),
+        "checks": (Check(name="a", ok=True),),
+    }
     return Evaluation(**{**fine, **changes})
 
 
-def _decide(t: Trained, challenger: Model, champion: Model | None, **how: Any) -> Verdict:
+def _decide(
+    t: Trained, challenger: Model, champion: Model | None, **how: Any
+) -> Verdict:
     gate = {"rule": how.pop("rule", "auto"), "margin": how.pop("margin", 0.01)}
     spec = ModelSpec.model_validate({**t.spec.model_dump(), "gate": gate})
     evaluation = how.pop("evaluation", _evaluation())
     version = "v1.0.0" if champion else None
     return decide(
-        t.project, "churn", spec, t.dataset, challenger, champion, version, evaluation, **how
+        t.project,
+        "churn",
+        spec,
+        t.dataset,
+        challenger,
+        champion,
+        version,
+        evaluation,
+        **how,
     )
 
 
-def test_the_first_version_is_promoted_when_all_conditions_hold(trained: Trained) -> None:
+def test_the_first_version_is_promoted_when_all_conditions_hold(
+    trained: Trained,
+) -> None:
     verdict = _decide(trained, trained.model, None)
     assert (verdict.decision, verdict.rule) == ("promote", "first version")
     assert verdict.comparison is None
@@ -71,23 +84,35 @@ def test_the_first_version_is_promoted_when_all_conditions_hold(trained: Trained
 
 def test_better_is_promoted_and_worse_rejected(trained: Trained) -> None:
     weak = Scored(trained.model, 0.9)
-    up, down = _decide(trained, trained.model, weak), _decide(trained, weak, trained.model)
+    up, down = (
+        _decide(trained, trained.model, weak),
+        _decide(trained, weak, trained.model),
+    )
     assert (up.decision, up.rule, up.champion) == ("promote", "superiority", "v1.0.0")
     assert up.comparison is not None
     assert up.comparison.low > 0
     assert "95% interval" in up.comparison.method
     assert up.comparison.confidence == 0.95
     assert down.decision == "reject"
-    assert down.reasons[-1].startswith("The new version is worse than the one in production")
+    assert down.reasons[-1].startswith(
+        "The new version is worse than the one in production"
+    )
 
 
-def test_what_cannot_be_told_is_inconclusive_and_says_how_much_could_be(trained: Trained) -> None:
-    verdict = _decide(trained, Scored(trained.model, 0.02, 1), Scored(trained.model, 0.02, 2))
+def test_what_cannot_be_told_is_inconclusive_and_says_how_much_could_be(
+    trained: Trained,
+) -> None:
+    verdict = _decide(
+        trained, Scored(trained.model, 0.02, 1), Scored(trained.model, 0.02, 2)
+    )
     assert verdict.decision == "inconclusive"
     assert verdict.comparison is not None
     rows = trained.dataset.snapshot.test_rows
     shown = figure(verdict.comparison.smallest_detectable)
-    assert f"The test set of {rows} rows could show a difference of {shown}" in verdict.reasons[0]
+    assert (
+        f"The test set of {rows} rows could show a difference of {shown}"
+        in verdict.reasons[0]
+    )
     assert "was seen" in verdict.reasons[0]
 
 
@@ -98,7 +123,9 @@ def test_fresh_data_alone_has_only_to_be_no_worse(trained: Trained) -> None:
     assert verdict.comparison is not None
     assert "90% interval" in verdict.comparison.method
     assert verdict.comparison.confidence == 0.9
-    far = _decide(trained, Scored(trained.model, 0.9), trained.model, code_changed=False)
+    far = _decide(
+        trained, Scored(trained.model, 0.9), trained.model, code_changed=False
+    )
     assert far.decision == "reject"
     assert "more than 0.010 worse" in far.reasons[-1]
 
@@ -108,19 +135,31 @@ def test_identical_predictions(trained: Trained) -> None:
     verdict = _decide(trained, same, trained.model, code_changed=True)
     assert verdict.decision == "inconclusive"
     assert verdict.reasons[0].startswith("Nothing changed")
-    assert _decide(trained, same, trained.model, code_changed=False).decision == "promote"
+    assert (
+        _decide(trained, same, trained.model, code_changed=False).decision == "promote"
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"checks": (Check(name="latency", ok=False, message="too slow"),)}, "latency (too slow)"),
-        ({"slices": (Slice(column="plan", value="pro", rows=9, ok=False),)}, "plan = pro"),
+        (
+            {"checks": (Check(name="latency", ok=False, message="too slow"),)},
+            "latency (too slow)",
+        ),
+        (
+            {"slices": (Slice(column="plan", value="pro", rows=9, ok=False),)},
+            "plan = pro",
+        ),
         (
             {
                 "fairness": (
                     FairnessResult(
-                        column="sex", metric="accuracy", difference=0.3, limit=0.1, ok=False
+                        column="sex",
+                        metric="accuracy",
+                        difference=0.3,
+                        limit=0.1,
+                        ok=False,
                     ),
                 )
             },
@@ -135,7 +174,9 @@ def test_a_failed_condition_rejects_and_is_named(
     first = _decide(trained, trained.model, None, evaluation=evaluation)
     assert first.decision == "reject"
     assert words in first.reasons[0]
-    better = _decide(trained, trained.model, Scored(trained.model, 0.9), evaluation=evaluation)
+    better = _decide(
+        trained, trained.model, Scored(trained.model, 0.9), evaluation=evaluation
+    )
     assert better.decision == "reject"
     assert words in better.reasons[0]
     assert better.comparison is not None  # shown all the same
@@ -162,12 +203,20 @@ def test_what_was_not_measured_is_not_said_to_hold(
     trained: Trained, seen: int, slices: str, fairness: str
 ) -> None:
     metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
-    groups = [Slice(column="plan", value=v, rows=9, metric=metric) for v in "abc"[:seen]]
+    groups = [
+        Slice(column="plan", value=v, rows=9, metric=metric) for v in "abc"[:seen]
+    ]
     small = [Slice(column="plan", value=v, rows=9) for v in "abc"[seen:]]
-    limit = FairnessResult(column="sex", metric="accuracy", difference=0, limit=0.1, ok=True)
-    wide = limit.model_copy(update={"difference": 0.3, "exception": "the law asks for it"})
+    limit = FairnessResult(
+        column="sex", metric="accuracy", difference=0, limit=0.1, ok=True
+    )
+    wide = limit.model_copy(
+        update={"difference": 0.3, "exception": "the law asks for it"}
+    )
     unseen = limit.model_copy(update={"measured": False})
-    limits = (wide, *[limit] * (seen - 1), *[unseen] * (3 - seen)) if seen else [unseen] * 3
+    limits = (
+        (wide, *[limit] * (seen - 1), *[unseen] * (3 - seen)) if seen else [unseen] * 3
+    )
     evaluation = _evaluation(slices=(*groups, *small), fairness=tuple(limits))
     verdict = _decide(trained, trained.model, None, evaluation=evaluation)
     assert verdict.decision == "promote"  # too few rows are no failure
@@ -188,12 +237,19 @@ def _with_features(model: Model, **changes: Any) -> Model:
     return Model(model.name, signature, model.pipeline, model.features_source)
 
 
-def test_a_champion_that_needs_a_lost_column_cannot_be_compared(trained: Trained) -> None:
+def test_a_champion_that_needs_a_lost_column_cannot_be_compared(
+    trained: Trained,
+) -> None:
     extra = Feature(name="income", kind="number", missing=False)
-    old = _with_features(trained.model, features=(*trained.model.signature.features, extra))
+    old = _with_features(
+        trained.model, features=(*trained.model.signature.features, extra)
+    )
     verdict = _decide(trained, trained.model, old)
     assert verdict.decision == "inconclusive"
-    assert "v1.0.0 cannot predict these rows (columns are missing: income)" in verdict.reasons[0]
+    assert (
+        "v1.0.0 cannot predict these rows (columns are missing: income)"
+        in verdict.reasons[0]
+    )
     assert [c.name for c in verdict.conditions if not c.ok] == ["same rows"]
 
 
@@ -202,7 +258,9 @@ def test_a_champion_of_other_columns_is_asked_as_the_files_have_them(
     make_project: Callable[..., Project], duplicates: int
 ) -> None:
     """`loyal` was a category and is a boolean now, `spare` is no feature any more."""
-    frame = rows_of().assign(loyal=lambda rows: np.where(rows["churn"] == "yes", "no", "yes"))
+    frame = rows_of().assign(
+        loyal=lambda rows: np.where(rows["churn"] == "yes", "no", "yes")
+    )
     frame["spare"] = np.arange(len(frame)) % 7
     frame = pd.concat([frame, frame.head(duplicates)])
     known = {"tenure": "number", "plan": "category"}
@@ -213,12 +271,14 @@ def test_a_champion_of_other_columns_is_asked_as_the_files_have_them(
     path = old.project.folder("churn") / "model.yaml"
     path.write_text(json.dumps(spec))
     new = train_in(old.project)
-    bench = Bench(new.spec, new.dataset, old.project.folder("churn"))
+    bench = EvaluationContext(new.spec, new.dataset, old.project.folder("churn"))
     verdict = _decide(new, new.model, old.model, bench=bench, evaluation=_evaluation())
     assert verdict.comparison is not None, verdict.reasons
-    assert verdict.comparison.champion == pytest.approx(1.0, abs=0.01)  # it knows `loyal`
+    assert verdict.comparison.champion == pytest.approx(
+        1.0, abs=0.01
+    )  # it knows `loyal`
     assert verdict.decision == "inconclusive"
-    there = Bench(old.spec, old.dataset).predicted(old.model)
+    there = EvaluationContext(old.spec, old.dataset).predicted(old.model)
     pd.testing.assert_frame_equal(bench.predicted(old.model), there)
     data = old.project.folder("churn") / "data" / "rows.csv"
     frame.assign(tenure=3).to_csv(data, index=False)
@@ -227,12 +287,16 @@ def test_a_champion_of_other_columns_is_asked_as_the_files_have_them(
 
 
 def test_a_champion_of_another_target_cannot_be_compared(trained: Trained) -> None:
-    verdict = _decide(trained, trained.model, _with_features(trained.model, positive="no"))
+    verdict = _decide(
+        trained, trained.model, _with_features(trained.model, positive="no")
+    )
     assert verdict.decision == "inconclusive"
     assert "predicts something else" in verdict.reasons[0]
 
 
-def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(trained: Trained) -> None:
+def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(
+    trained: Trained,
+) -> None:
     broken = _with_features(trained.model)
     broken.pipeline = None
     verdict = _decide(trained, trained.model, broken)
@@ -244,7 +308,10 @@ def test_a_champion_that_breaks_on_these_rows_is_a_reason_and_no_crash(trained: 
     ("split", "learned"),
     [
         ({"by": "random", "test": 0.3, "seed": 2}, (0.6, 0.8)),  # nearly 7 in 10
-        ({"by": "random", "test": 0.15, "seed": 1}, (0.4, 0.6)),  # the half that was left out
+        (
+            {"by": "random", "test": 0.15, "seed": 1},
+            (0.4, 0.6),
+        ),  # the half that was left out
         ({"by": "group", "column": "gone", "test": 0.3}, (1, 1)),  # nobody knows
     ],
 )
@@ -257,7 +324,9 @@ def test_a_champion_of_another_split_may_know_the_test(
     assert verdict.decision == "promote"  # though the champion had it easier
     said = verdict.reasons[-1]
     rows = trained.dataset.snapshot.test_rows
-    found = re.search(rf"v1.0.0 may have learned up to (\d+) of the {rows} test rows", said)
+    found = re.search(
+        rf"v1.0.0 may have learned up to (\d+) of the {rows} test rows", said
+    )
     assert found and "The split has changed" in said and "favours it" in said
     assert learned[0] <= int(found[1]) / rows <= learned[1]
     lost = _decide(trained, weak, trained.model, old_training=before)
@@ -335,7 +404,9 @@ def test_without_an_id_other_columns_split_the_rows_anew(
 def test_other_metrics_inform(trained: Trained) -> None:
     metrics = {"primary": "roc_auc", "others": ["accuracy", "log_loss"]}
     spec = ModelSpec.model_validate({**trained.spec.model_dump(), "metrics": metrics})
-    world = Trained(trained.project, spec, trained.dataset, trained.model, trained.training)
+    world = Trained(
+        trained.project, spec, trained.dataset, trained.model, trained.training
+    )
     verdict = _decide(world, trained.model, Scored(trained.model, 0.9))
     assert [c.metric for c in verdict.others] == ["accuracy", "log_loss"]
     assert all(c.difference > 0 for c in verdict.others)
@@ -344,7 +415,7 @@ def test_other_metrics_inform(trained: Trained) -> None:
 def test_a_bench_saves_the_second_prediction(
     trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(trained.spec, trained.dataset)
+    bench = EvaluationContext(trained.spec, trained.dataset)
     bench.outcome(trained.model)
     monkeypatch.setattr(trained.model, "predict", None)
     weak = Scored(Model.load(trained.project.build("churn"), "churn"), 0.9)
@@ -361,7 +432,9 @@ def test_a_bench_saves_the_second_prediction(
     ],
 )
 def test_the_rule(trained: Trained, rule: str, changed: bool, expected: str) -> None:
-    spec = ModelSpec.model_validate({**trained.spec.model_dump(), "gate": {"rule": rule}})
+    spec = ModelSpec.model_validate(
+        {**trained.spec.model_dump(), "gate": {"rule": rule}}
+    )
     assert which_rule(spec, changed) == expected
 
 
@@ -376,7 +449,9 @@ def test_the_rule(trained: Trained, rule: str, changed: bool, expected: str) -> 
         (-0.03, -0.02, "reject", "reject"),
     ],
 )
-def test_the_bounds(low: float, high: float, superiority: str, non_inferiority: str) -> None:
+def test_the_bounds(
+    low: float, high: float, superiority: str, non_inferiority: str
+) -> None:
     c = Comparison(
         metric="f1", champion=0.5, challenger=0.5, difference=(low + high) / 2, low=low, high=high,
         smallest_detectable=0.02, method="x",
@@ -387,7 +462,13 @@ def test_the_bounds(low: float, high: float, superiority: str, non_inferiority: 
 
 @pytest.mark.parametrize(
     ("x", "text"),
-    [(0, "0.000"), (0.0031, "0.00310"), (0.8612, "0.861"), (12.345, "12.35"), (54321.9, "54,322")],
+    [
+        (0, "0.000"),
+        (0.0031, "0.00310"),
+        (0.8612, "0.861"),
+        (12.345, "12.35"),
+        (54321.9, "54,322"),
+    ],
 )
 def test_figures_have_as_many_digits_as_people_read(x: float, text: str) -> None:
     assert figure(x) == text

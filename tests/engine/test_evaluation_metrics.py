@@ -9,11 +9,12 @@ from scipy.stats import binom
 from sklearn import metrics as sk
 
 from engine.evaluation_worlds import AMOUNTS, pair
-from mlops import UsageError
-from mlops.evaluation.metrics import estimate, measure, standard_error, undefined
+from mlops.config.model_spec import METRICS
+from mlops.errors import UsageError
+from mlops.evaluation.intervals import measure, standard_error
+from mlops.evaluation.metrics import estimate, undefined
 from mlops.evaluation.outcome import Outcome, outcome
-from mlops.results import Signature
-from mlops.spec import METRICS
+from mlops.results.training import Signature
 
 WORLDS = 1_500
 PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]
@@ -52,7 +53,9 @@ def _sklearn(name: str, o: Outcome) -> float:
 def test_the_value_is_that_of_scikit_learn(task: str, name: str, digits: int) -> None:
     o, _ = pair(np.random.default_rng(3), task, 500)
     if task == "binary":
-        o = Outcome(task, o.truth, o.decision, o.score.round(digits), o.classes, None, AMOUNTS)
+        o = Outcome(
+            task, o.truth, o.decision, o.score.round(digits), o.classes, None, AMOUNTS
+        )
     assert estimate(name, o).value == pytest.approx(_sklearn(name, o), rel=1e-12)
 
 
@@ -61,11 +64,15 @@ def test_influence_is_the_derivative_by_a_rows_weight(task: str, name: str) -> N
     """Repeating a row in a large sample moves the metric by its influence divided by n."""
     o, _ = pair(np.random.default_rng(5), task, 4000)
     e = estimate(name, o)
-    assert e.influence.sum() == pytest.approx(0, abs=1e-8 * len(o) * max(abs(e.value), 1))
+    assert e.influence.sum() == pytest.approx(
+        0, abs=1e-8 * len(o) * max(abs(e.value), 1)
+    )
     for row in (0, 17, 1234, 3999):
         more = estimate(name, o.take(np.r_[np.arange(len(o)), row])).value
         slack = 0.02 * np.abs(e.influence).max()
-        assert (more - e.value) * (len(o) + 1) == pytest.approx(e.influence[row], abs=slack)
+        assert (more - e.value) * (len(o) + 1) == pytest.approx(
+            e.influence[row], abs=slack
+        )
 
 
 @pytest.mark.parametrize("per", [1, 5])
@@ -101,16 +108,23 @@ def test_ignoring_the_clusters_would_have_been_wrong() -> None:
     assert held / 300 < 0.9
 
 
-@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "f1", "balanced_accuracy"])
+@pytest.mark.parametrize(
+    "name", ["roc_auc", "average_precision", "f1", "balanced_accuracy"]
+)
 @pytest.mark.parametrize("per", [1, 4])
-def test_the_standard_error_is_that_of_a_bootstrap_over_units(name: str, per: int) -> None:
+def test_the_standard_error_is_that_of_a_bootstrap_over_units(
+    name: str, per: int
+) -> None:
     o, _ = pair(np.random.default_rng(11), rows=600, per=per)
     unit = np.arange(600) if o.unit is None else o.unit
     rows = [np.flatnonzero(unit == u) for u in range(unit.max() + 1)]
     rng = np.random.default_rng(0)
     drawn = [
         estimate(
-            name, o.take(np.concatenate([rows[u] for u in rng.integers(0, len(rows), len(rows))]))
+            name,
+            o.take(
+                np.concatenate([rows[u] for u in rng.integers(0, len(rows), len(rows))])
+            ),
         ).value
         for _ in range(400)
     ]
@@ -122,7 +136,9 @@ def test_delong_for_independent_rows_is_delongs_formula() -> None:
     o, _ = pair(np.random.default_rng(4), rows=80)
     high, low = o.score[o.truth == 1], o.score[o.truth == 0]
     wins = (high[:, None] > low).astype(float)
-    variance = wins.mean(1).var(ddof=1) / len(high) + wins.mean(0).var(ddof=1) / len(low)
+    variance = wins.mean(1).var(ddof=1) / len(high) + wins.mean(0).var(ddof=1) / len(
+        low
+    )
     error, _ = standard_error(estimate("roc_auc", o).influence, None)
     assert error**2 * 79 / 80 == pytest.approx(variance, rel=1e-10)
 
@@ -152,7 +168,9 @@ def test_any_rows_give_a_finite_interval_around_the_value(data: st.DataObject) -
     else:
         score = np.column_stack([draw(numbers) + 0.01 for _ in range(3)])
         score = score / score.sum(axis=1, keepdims=True)
-        o = Outcome(task, draw(st.integers(0, 2)), score.argmax(1), score, ("a", "b", "c"), unit)
+        o = Outcome(
+            task, draw(st.integers(0, 2)), score.argmax(1), score, ("a", "b", "c"), unit
+        )
     for name in [name for t, name in PAIRS if t == task]:
         if undefined(name, o):
             with pytest.raises(UsageError, match=name):
@@ -168,10 +186,15 @@ def test_any_rows_give_a_finite_interval_around_the_value(data: st.DataObject) -
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(PAIRS), st.sampled_from([1, 4]))
-def test_the_order_of_rows_does_not_matter(seed: int, which: tuple[str, str], per: int) -> None:
+def test_the_order_of_rows_does_not_matter(
+    seed: int, which: tuple[str, str], per: int
+) -> None:
     task, name = which
     o, _ = pair(np.random.default_rng(seed), task, 80, per)
-    a, b = measure(name, o), measure(name, o.take(np.random.default_rng(seed).permutation(len(o))))
+    a, b = (
+        measure(name, o),
+        measure(name, o.take(np.random.default_rng(seed).permutation(len(o)))),
+    )
     assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), rel=1e-9)
 
 
@@ -184,7 +207,9 @@ def test_no_error_in_ten_rows_is_no_proof(name: str) -> None:
 
 
 def test_a_precision_that_nobody_asked_is_unknown() -> None:
-    o = Outcome("binary", np.array([0, 1, 1]), np.zeros(3, int), np.zeros(3), ("n", "y"))
+    o = Outcome(
+        "binary", np.array([0, 1, 1]), np.zeros(3, int), np.zeros(3), ("n", "y")
+    )
     m = measure("precision", o)
     assert (m.value, m.low, m.high) == (0, 0, 1)
 
@@ -197,7 +222,9 @@ def test_one_positive_row_makes_a_wide_interval() -> None:
 
 
 def test_a_class_that_training_never_saw_has_probability_zero() -> None:
-    signature = Signature(task="multiclass", target="t", features=(), classes=("a", "b"))
+    signature = Signature(
+        task="multiclass", target="t", features=(), classes=("a", "b")
+    )
     said = pd.DataFrame(
         {"prediction": ["a", "b", "a"], "p_a": [0.9, 0.2, 0.6], "p_b": [0.1, 0.8, 0.4]}
     )
@@ -208,7 +235,9 @@ def test_a_class_that_training_never_saw_has_probability_zero() -> None:
 
 
 def test_predictions_that_are_no_numbers_are_refused() -> None:
-    signature = Signature(task="binary", target="t", features=(), classes=("n", "y"), positive="y")
+    signature = Signature(
+        task="binary", target="t", features=(), classes=("n", "y"), positive="y"
+    )
     said = pd.DataFrame({"prediction": ["n", "y"], "score": [0.1, np.nan]})
     with pytest.raises(UsageError, match="no finite number"):
         outcome(signature, pd.Series(["n", "y"]), said)

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops import UsageError
-from mlops.cli import app
-from mlops.data.dataset import Dataset, build
-from mlops.evaluation.quality import FOLDS, _folds, combinations, cross_validate
-from mlops.project import Project
-from mlops.registry.journal import records
+from mlops.cli.main import app
+from mlops.config.project import Project
+from mlops.data.snapshot import Dataset, build
+from mlops.errors import UsageError
+from mlops.evaluation.sweep import FOLDS, _folds, combinations, cross_validate
+from mlops.runlog.query import records
 from mlops.training.model import Model
 
 from .conftest import rows_of
@@ -35,8 +35,17 @@ def test_each_combination_is_recorded_and_the_test_part_is_not_asked(
 ) -> None:
     project = make_project(n=300)
     part, asked = Dataset.part, set[str]()
-    monkeypatch.setattr(Dataset, "part", lambda self, name: asked.add(name) or part(self, name))
-    options = ["-p", "C=0.0001,1", "-p", "learner=logistic,boosting,nothing", "--group", "first"]
+    monkeypatch.setattr(
+        Dataset, "part", lambda self, name: asked.add(name) or part(self, name)
+    )
+    options = [
+        "-p",
+        "C=0.0001,1",
+        "-p",
+        "learner=logistic,boosting,nothing",
+        "--group",
+        "first",
+    ]
     done = sweep(monkeypatch, project, *options, "--json")
     assert done.exit_code == 0 and asked == {"train"}
     said = json.loads(done.stdout)
@@ -44,14 +53,16 @@ def test_each_combination_is_recorded_and_the_test_part_is_not_asked(
     good, bad = said["tried"][:4], said["tried"][4:]
     values = [row["roc_auc"] for row in good]
     assert values == sorted(values, reverse=True)
-    assert {row["learner"] for row in bad} == {"nothing"} and "KeyError" in bad[0]["failed"]
+    assert {row["learner"] for row in bad} == {"nothing"} and "KeyError" in bad[0][
+        "failed"
+    ]
     kept = records(project, "churn", group="first")
     assert {r.id for r in kept} == {row["run"] for row in good}
     assert {r.measured_on for r in kept} == {"cross-validation"}
     assert {r.outcome for r in kept} == {"cross-validated"}
-    assert {(p["C"], p["learner"]) for r in kept if r.training for p in [r.training.params]} == {
-        (c, learner) for c in (0.0001, 1) for learner in ("logistic", "boosting")
-    }
+    assert {
+        (p["C"], p["learner"]) for r in kept if r.training for p in [r.training.params]
+    } == {(c, learner) for c in (0.0001, 1) for learner in ("logistic", "boosting")}
     left = {path.name for path in project.build("churn").iterdir()}
     assert not {"record.json", "training.json", "model.skops", "evaluation.json"} & left
 
@@ -81,7 +92,9 @@ def test_a_record_names_the_model_that_a_run_would_train(
     assert swept and ran and swept.model_sha256 == ran.model_sha256
 
 
-def test_the_best_of_none_is_a_no(make_project: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_of_none_is_a_no(
+    make_project: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = make_project(n=300)
     assert sweep(monkeypatch, project, "-p", "learner=nothing").exit_code == 1
     assert records(project) == []
@@ -104,7 +117,15 @@ def test_combinations() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["C"], ["C="], ["=1"], ["C=1", "C=2"], ["C=1,2,3,4,5"], ["C=1,-Infinity"], ["C=1e999"]],
+    [
+        ["C"],
+        ["C="],
+        ["=1"],
+        ["C=1", "C=2"],
+        ["C=1,2,3,4,5"],
+        ["C=1,-Infinity"],
+        ["C=1e999"],
+    ],
 )
 def test_what_cannot_be_tried_is_refused_before_anything_runs(
     make_project: Make, monkeypatch: pytest.MonkeyPatch, options: list[str]
@@ -146,37 +167,54 @@ def test_a_class_that_a_fold_never_saw_has_no_chance_there(
     assert loss.value > 2  # those who are sure of the wrong class pay for it
     predict = Model.predict
     unsure = {"p_new": float("nan")}
-    monkeypatch.setattr(Model, "predict", lambda self, raw: predict(self, raw).assign(**unsure))
+    monkeypatch.setattr(
+        Model, "predict", lambda self, raw: predict(self, raw).assign(**unsure)
+    )
     with pytest.raises(UsageError, match="no finite number"):
         cross_validate(project, "churn", dataset.spec, dataset)
 
 
-def split_by(make_project: Make, by: str, column: str, values: Any) -> tuple[Any, pd.DataFrame]:
+def split_by(
+    make_project: Make, by: str, column: str, values: Any
+) -> tuple[Any, pd.DataFrame]:
     frame = rows_of(n=240)
     frame[column] = values(frame)
-    split = {"by": by, "test": 0.3, "seed": 1} | ({"column": column} if by == "group" else {})
-    data = {"source": "data/*.csv", "id": "customer", "target": "churn", "positive": "yes"}
+    split = {"by": by, "test": 0.3, "seed": 1} | (
+        {"column": column} if by == "group" else {}
+    )
+    data = {
+        "source": "data/*.csv",
+        "id": "customer",
+        "target": "churn",
+        "positive": "yes",
+    }
     data |= {"time": column} if by == "time" else {}
     dataset = dataset_of(make_project(frame=frame, split=split, data=data))
     return dataset.spec, dataset.part("train")
 
 
 def test_a_group_is_on_one_side_only(make_project: Make) -> None:
-    spec, rows = split_by(make_project, "group", "home", lambda f: [f"h{i % 60}" for i in f.index])
+    spec, rows = split_by(
+        make_project, "group", "home", lambda f: [f"h{i % 60}" for i in f.index]
+    )
     folds = [(set(rows["home"].iloc[a]), list(b)) for a, b in _folds(spec, rows)]
     assert not any(learnt & set(rows["home"].iloc[asked]) for learnt, asked in folds)
     assert sorted(at for _, asked in folds for at in asked) == list(range(len(rows)))
 
 
 def test_the_past_predicts_the_future(make_project: Make) -> None:
-    spec, rows = split_by(make_project, "time", "day", lambda f: [(i * 7) % 240 for i in f.index])
+    spec, rows = split_by(
+        make_project, "time", "day", lambda f: [(i * 7) % 240 for i in f.index]
+    )
     folds = list(_folds(spec, rows))
     assert len(folds) == FOLDS
     assert all(rows["day"].iloc[a].max() <= rows["day"].iloc[b].min() for a, b in folds)
 
 
 def test_too_few_groups_to_part_are_said(make_project: Make) -> None:
-    spec, rows = split_by(make_project, "group", "home", lambda f: [f"h{i % 4}" for i in f.index])
+    spec, rows = split_by(
+        make_project, "group", "home", lambda f: [f"h{i % 4}" for i in f.index]
+    )
     few = rows[rows["home"].isin(sorted(rows["home"].unique())[:2])]
     with pytest.raises(ValueError, match="n_splits"):
         list(_folds(spec, few))

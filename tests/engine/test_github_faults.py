@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app
-from mlops.project import Project
+from mlops.cli.main import app
+from mlops.config.project import Project
 
 from .conftest import ENGINE, git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -49,10 +49,16 @@ class Verb:
         """Return what the verb has made of the world, without what it counts up."""
         github, root = self.github, self.project.root
         refs = git(root, "for-each-ref", "--format=%(refname)").split()
-        runs = git(root, "ls-tree", "-r", "--name-only", "journal") if JOURNAL in refs else ""
+        runs = (
+            git(root, "ls-tree", "-r", "--name-only", "journal")
+            if JOURNAL in refs
+            else ""
+        )
         issues = [(i["state"], i["body"]) for i in github.issues.values()]
         comments = [(c["on"], c["body"]) for c in github.comments.values()]
-        shown = json.dumps([issues, comments]) if not github.issues else issues_of(github)
+        shown = (
+            json.dumps([issues, comments]) if not github.issues else issues_of(github)
+        )
         return refs, runs, shown, bool(github.dispatches)
 
 
@@ -62,7 +68,11 @@ JOURNAL = "refs/heads/journal"
 def issues_of(github: GitHub) -> Any:
     """Return issues and their comments, without the ids that depend on how often was asked."""
     return [
-        (i["state"], i["body"], [c["body"] for c in github.comments.values() if c["on"] == n])
+        (
+            i["state"],
+            i["body"],
+            [c["body"] for c in github.comments.values() if c["on"] == n],
+        )
         for n, i in github.issues.items()
     ]
 
@@ -71,7 +81,12 @@ class Comment(Verb):
     """`mlops comment`; with `again` there is a comment of an older run."""
 
     def __init__(
-        self, github: GitHub, project: Project, folder: Path, patch: pytest.MonkeyPatch, again: bool
+        self,
+        github: GitHub,
+        project: Project,
+        folder: Path,
+        patch: pytest.MonkeyPatch,
+        again: bool,
     ) -> None:
         super().__init__(github, project, ["comment", "--report", str(folder)])
         self.again = again
@@ -84,17 +99,26 @@ class Comment(Verb):
     def prepare(self) -> None:
         super().prepare()
         if self.again:
-            old = {"on": 5, "user": self.github.user(), "body": "<!-- mlops: report -->\nold"}
+            old = {
+                "on": 5,
+                "user": self.github.user(),
+                "body": "<!-- mlops: report -->\nold",
+            }
             self.github.new(self.github.comments, "issues/comments", **old)
 
     def state(self) -> Any:
-        return (*super().state()[:2], [(c["on"], c["body"]) for c in self.github.comments.values()])
+        return (
+            *super().state()[:2],
+            [(c["on"], c["body"]) for c in self.github.comments.values()],
+        )
 
 
 class Alarm(Verb):
     """`mlops alarm` after some checks."""
 
-    def __init__(self, github: GitHub, project: Project, before: int, alarm: bool) -> None:
+    def __init__(
+        self, github: GitHub, project: Project, before: int, alarm: bool
+    ) -> None:
         super().__init__(github, project, ["alarm"])
         self.world, self.before, self.alarm = AlarmWorld(project, github), before, alarm
 
@@ -124,7 +148,11 @@ def project_fixture(
 ) -> Project:
     project = make_project()
     monkeypatch.chdir(project.root)
-    for key, value in {"SERVER_URL": "https://x.test", "RUN_ID": "7", "ACTOR": "ana"}.items():
+    for key, value in {
+        "SERVER_URL": "https://x.test",
+        "RUN_ID": "7",
+        "ACTOR": "ana",
+    }.items():
         monkeypatch.setenv(f"GITHUB_{key}", value)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     return project
@@ -175,12 +203,16 @@ def test_comment(
     answer: int | str,
     again: bool,
 ) -> None:
-    every_call_fails(Comment(github, project, tmp_path / "report", monkeypatch, again), answer)
+    every_call_fails(
+        Comment(github, project, tmp_path / "report", monkeypatch, again), answer
+    )
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.parametrize(
-    ("before", "alarm"), [(0, True), (1, True), (1, False)], ids=["opened", "edited", "closed"]
+    ("before", "alarm"),
+    [(0, True), (1, True), (1, False)],
+    ids=["opened", "edited", "closed"],
 )
 def test_alarm(
     github: GitHub, project: Project, answer: int | str, before: int, alarm: bool
@@ -189,7 +221,9 @@ def test_alarm(
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-def test_a_refused_retraining(github: GitHub, project: Project, answer: int | str) -> None:
+def test_a_refused_retraining(
+    github: GitHub, project: Project, answer: int | str
+) -> None:
     every_call_fails(Gate(github, project), answer)
 
 
@@ -208,7 +242,7 @@ def test_promotion(
         '  - {name: production, after: staging, approvers: ["@ben"]}\n'
     )
     git(project.root, "commit", "-qam", "Approvers")
-    monkeypatch.setenv("PYTHONPATH", str(ENGINE))
+    monkeypatch.setenv("PYTHONPATH", str(ENGINE / "vendor/mlops/src"))
     review = {"state": "approved", "environments": [{"name": "production"}]}
     github.approvals = [{**review, "user": {"login": "ben"}}]
     for command in (["run"], ["register"], ["promote", "churn@latest", "staging"]):

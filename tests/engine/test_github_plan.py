@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app
+from mlops.cli.main import app
+from mlops.config.project import Project
 from mlops.github.events import asked, plan
-from mlops.project import Project
 
 from .conftest import git
 
@@ -37,12 +37,12 @@ ALL = ["churn", "price"]
         ("models/churn/tests/test_churn.py", ["churn"], True, False),
         ("models/gone/model.yaml", [], True, False),
         ("models/notes.txt", [], True, False),
-        ("mlops/training/model.py", ALL, True, False),
-        ("mlops/files.py", ALL, True, False),
+        ("vendor/mlops/src/mlops/training/model.py", ALL, True, False),
+        ("vendor/mlops/src/mlops/io/files.py", ALL, True, False),
         ("requirements.txt", ALL, True, False),
         ("pyproject.toml", ALL, True, False),
         ("project.yaml", ALL, True, False),
-        ("mlops/serving/app.py", [], True, True),
+        ("vendor/mlops/src/mlops/serving/app.py", [], True, True),
         ("serving/Dockerfile", [], True, True),
         ("tests/test_repository.py", [], True, False),
         ("notebooks/new.ipynb", [], True, False),
@@ -55,7 +55,11 @@ def test_one_file(path: str, models: list[str], code: bool, deploy: bool) -> Non
 
 
 def test_files_add_up() -> None:
-    assert plan(["README.md", "models/price/data/x.csv"], ALL) == (["price"], False, False)
+    assert plan(["README.md", "models/price/data/x.csv"], ALL) == (
+        ["price"],
+        False,
+        False,
+    )
     both = ["models/price/model.yaml", "models/churn/data/x.csv", "serving/x"]
     assert plan(both, ALL) == (ALL, True, True)
     assert plan([], ALL) == ([], False, False)
@@ -86,9 +90,14 @@ def test_events(payload: dict[str, Any], answer: tuple[str | None, str | None]) 
     assert asked(payload) == answer
 
 
-def ask(project: Project, monkeypatch: pytest.MonkeyPatch, payload: dict[str, Any]) -> Any:
+def ask(
+    project: Project, monkeypatch: pytest.MonkeyPatch, payload: dict[str, Any]
+) -> Any:
     """Run `mlops plan` for an event; return its answer, checked against its outputs."""
-    event, out = project.root / "build" / "event.json", project.root / "build" / "output"
+    event, out = (
+        project.root / "build" / "event.json",
+        project.root / "build" / "output",
+    )
     event.parent.mkdir(exist_ok=True)
     event.write_text(json.dumps(payload))
     out.unlink(missing_ok=True)
@@ -116,8 +125,8 @@ def test_a_pull_request_is_compared_with_where_it_parted(
     git(root, "add", "-A")
     git(root, "commit", "-qm", "data")
     git(root, "checkout", "-q", "main")
-    (root / "mlops").mkdir()
-    (root / "mlops" / "x.py").write_text("x = 1\n")
+    (root / "vendor").mkdir()
+    (root / "vendor" / "x.py").write_text("x = 1\n")
     git(root, "add", "-A")
     git(root, "commit", "-qm", "engine, meanwhile")
     base = git(root, "rev-parse", "HEAD")
@@ -126,12 +135,19 @@ def test_a_pull_request_is_compared_with_where_it_parted(
     assert (answer["models"], answer["code"], answer["live"]) == (["churn"], False, [])
     unknown = ask(project, monkeypatch, {"before": "1" * 40})
     assert (unknown["models"], unknown["code"]) == (["churn"], True)
-    assert ask(project, monkeypatch, {"client_payload": {"model": "churn"}})["models"] == ["churn"]
-    assert ask(project, monkeypatch, {"before": git(root, "rev-parse", "HEAD")})["models"] == []
+    assert ask(project, monkeypatch, {"client_payload": {"model": "churn"}})[
+        "models"
+    ] == ["churn"]
+    assert (
+        ask(project, monkeypatch, {"before": git(root, "rev-parse", "HEAD")})["models"]
+        == []
+    )
 
 
 def test_a_message_that_names_no_model_of_ours(
-    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_project: Callable[..., Project],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     project = make_project()
     for name in ("other", "../../etc", "$(id)"):

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops.cli import app
+from mlops.cli.main import app
 from mlops.cli.github import HOW_TO_SET
-from mlops.github.settings import covers
+from mlops.github.repo_settings import covers
 from rehearsal.hub import Hub
 
 from .conftest import ENGINE
@@ -53,7 +53,9 @@ class Desk:
         patch.chdir(root)
         self.token(NAMED)
 
-    def token(self, permissions: Any, kind: Any = "user", variable: str = "GITHUB_TOKEN") -> None:
+    def token(
+        self, permissions: Any, kind: Any = "user", variable: str = "GITHUB_TOKEN"
+    ) -> None:
         token = self.hub.tokens.issue(permissions, actor="alice", kind=kind)
         self.patch.setenv(variable, token)
 
@@ -75,14 +77,22 @@ class Desk:
     def said(self, verb: str, code: int) -> dict[str, tuple[str, str]]:
         done = self.run(verb, "--json")
         assert done.exit_code == code, done.output
-        return {row["what"]: (row["result"], row["said"]) for row in json.loads(done.stdout)}
+        return {
+            row["what"]: (row["result"], row["said"]) for row in json.loads(done.stdout)
+        }
 
     def differs(self) -> list[str]:
         done = self.run("plan", "--json")
-        return [row["what"] for row in json.loads(done.stdout) if row["result"] == "differs"]
+        return [
+            row["what"] for row in json.loads(done.stdout) if row["result"] == "differs"
+        ]
 
     def written(self) -> list[str]:
-        asked = [f"{one.method} {one.path}" for one in self.hub.exchanges if one.method != "GET"]
+        asked = [
+            f"{one.method} {one.path}"
+            for one in self.hub.exchanges
+            if one.method != "GET"
+        ]
         self.hub.exchanges.clear()
         return [line.replace("/repos/acme/demo", "") for line in asked]
 
@@ -108,13 +118,21 @@ def test_everything_is_made_once(desk: Desk) -> None:
     assert desk.written() == []
     assert set(desk.said("apply", code=0).values()) == {("done", "")}
     state = desk.hub.state
-    assert {r["name"] for r in state.rulesets.values()} == {"main", "review", "registry"}
+    assert {r["name"] for r in state.rulesets.values()} == {
+        "main",
+        "review",
+        "registry",
+    }
     assert (state.pages, state.immutable_releases) == ({"build_type": "workflow"}, True)
     assert state.variables["SCHEDULES"]["value"] == "off"
     assert state.labels["model-alarm"]["color"] == "d73a4a"
     production = state.environments["production"]
-    assert [rule["id"] for rule in production["reviewers"]] == [desk.hub.view.user("ana")["id"]]
-    assert production["prevent_self_review"] is False  # else a sole approver could not act
+    assert [rule["id"] for rule in production["reviewers"]] == [
+        desk.hub.view.user("ana")["id"]
+    ]
+    assert (
+        production["prevent_self_review"] is False
+    )  # else a sole approver could not act
     assert [policy["name"] for policy in production["policies"]] == ["main"]
     desk.written()
     assert desk.said("plan", code=0) == desk.said("apply", code=0) == {}
@@ -144,34 +162,50 @@ def test_what_is_not_named_is_left_alone(desk: Desk) -> None:
     assert review["rules"][0]["parameters"]["allowed_merge_methods"] == ["squash"]
     assert "OWN" in state.variables and desk.differs() == []
     text = (desk.root / ".github" / "settings.yaml").read_text(encoding="utf-8")
-    (desk.root / ".github" / "settings.yaml").write_text("labels: {}\n", encoding="utf-8")
+    (desk.root / ".github" / "settings.yaml").write_text(
+        "labels: {}\n", encoding="utf-8"
+    )
     assert desk.said("plan", code=0) == {} and "rulesets" in text
 
 
 def of(state: Any, name: str) -> Any:
-    return next(ruleset for ruleset in state.rulesets.values() if ruleset["name"] == name)
+    return next(
+        ruleset for ruleset in state.rulesets.values() if ruleset["name"] == name
+    )
 
 
 # What somebody changes by hand, and what the plan calls it.
 DRIFT: dict[str, tuple[Callable[[Any], object], str]] = {
     "check": (lambda s: of(s, "main")["rules"].pop(), "ruleset main"),
-    "more rules": (lambda s: of(s, "main")["rules"].append({"type": "update"}), "ruleset main"),
+    "more rules": (
+        lambda s: of(s, "main")["rules"].append({"type": "update"}),
+        "ruleset main",
+    ),
     "bypass": (
         lambda s: of(s, "main")["bypass_actors"].append(
             {"actor_type": "Team", "actor_id": 1, "bypass_mode": "always"}
         ),
         "ruleset main",
     ),
-    "asleep": (lambda s: of(s, "registry").update(enforcement="disabled"), "ruleset registry"),
+    "asleep": (
+        lambda s: of(s, "registry").update(enforcement="disabled"),
+        "ruleset registry",
+    ),
     "refs": (
         lambda s: of(s, "registry")["conditions"]["ref_name"]["include"].pop(),
         "ruleset registry",
     ),
     "ruleset": (lambda s: s.rulesets.pop(min(s.rulesets)), "ruleset main"),
-    "label": (lambda s: s.labels["model-alarm"].update(color="000000"), "label model-alarm"),
+    "label": (
+        lambda s: s.labels["model-alarm"].update(color="000000"),
+        "label model-alarm",
+    ),
     "pages": (lambda s: s.pages.update(build_type="legacy"), "pages"),
     "no pages": (lambda s: setattr(s, "pages", None), "pages"),
-    "immutable": (lambda s: setattr(s, "immutable_releases", False), "immutable releases"),
+    "immutable": (
+        lambda s: setattr(s, "immutable_releases", False),
+        "immutable releases",
+    ),
     "token": (
         lambda s: s.workflow_permissions.update(default_workflow_permissions="write"),
         "permissions of workflows",
@@ -187,7 +221,9 @@ DRIFT: dict[str, tuple[Callable[[Any], object], str]] = {
         "environment upkeep",
     ),
     "any branch": (
-        lambda s: s.environments["upkeep"].update(deployment_branch_policy=None, policies=[]),
+        lambda s: s.environments["upkeep"].update(
+            deployment_branch_policy=None, policies=[]
+        ),
         "environment upkeep",
     ),
     "environment": (lambda s: s.environments.pop("staging"), "environment staging"),
@@ -199,7 +235,10 @@ DRIFT: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda s: s.environments["production"].update(prevent_self_review=True),
         "reviewers of production",
     ),
-    "variable": (lambda s: s.variables["SCHEDULES"].update(value="on"), "variable SCHEDULES"),
+    "variable": (
+        lambda s: s.variables["SCHEDULES"].update(value="on"),
+        "variable SCHEDULES",
+    ),
 }
 
 
@@ -254,7 +293,9 @@ def test_the_token_that_is_asked_for_is_just_enough(desk: Desk) -> None:
     assert desk.said("plan", code=0) == {}
 
 
-def test_a_job_without_the_secret_looks_and_changes_nothing(desk: Desk, tmp_path: Path) -> None:
+def test_a_job_without_the_secret_looks_and_changes_nothing(
+    desk: Desk, tmp_path: Path
+) -> None:
     desk.patch.setenv("GITHUB_ACTIONS", "true")
     desk.patch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
     seen = {"actions": "read", "issues": "write", "pages": "read", "contents": "read"}
@@ -271,7 +312,9 @@ def test_a_job_without_the_secret_looks_and_changes_nothing(desk: Desk, tmp_path
     assert desk.run("apply").exit_code == 0
     assert desk.differs() == [] and "PUT /immutable-releases" in desk.written()
     desk.patch.delenv("SETTINGS_TOKEN")
-    assert desk.run("plan").exit_code == 3  # all that it sees is well, and it does not see all
+    assert (
+        desk.run("plan").exit_code == 3
+    )  # all that it sees is well, and it does not see all
 
 
 def test_a_token_that_is_not_valid_is_one_error(desk: Desk) -> None:
@@ -284,20 +327,32 @@ def test_a_token_that_is_not_valid_is_one_error(desk: Desk) -> None:
 # ----- plans
 
 
-def test_a_private_repository_of_the_free_plan_hears_what_holds_instead(tmp_path: Path) -> None:
+def test_a_private_repository_of_the_free_plan_hears_what_holds_instead(
+    tmp_path: Path,
+) -> None:
     with desk_of(tmp_path, private=True) as desk:
-        lacking = ["pages", *(w for w in EVERYTHING if w.split()[0] in ("ruleset", "reviewers"))]
-        lacking += [f"environment {name}" for name in ("staging", "production", "upkeep")]
+        lacking = [
+            "pages",
+            *(w for w in EVERYTHING if w.split()[0] in ("ruleset", "reviewers")),
+        ]
+        lacking += [
+            f"environment {name}" for name in ("staging", "production", "upkeep")
+        ]
         rows = desk.said("plan", code=1)
         assert [w for w, (result, _) in rows.items() if result == "differs"] == [
             w for w in EVERYTHING if w not in lacking
         ]
         for verb in ("apply", "plan"):
             rows = desk.said(verb, code=0)
-            missing = {w: said for w, (result, said) in rows.items() if result != "done"}
+            missing = {
+                w: said for w, (result, said) in rows.items() if result != "done"
+            }
             assert sorted(missing) == sorted(lacking)
             assert {rows[what][0] for what in missing} == {"not in this plan"}
-            assert "checks the approvers of project.yaml" in missing["reviewers of production"]
+            assert (
+                "checks the approvers of project.yaml"
+                in missing["reviewers of production"]
+            )
             assert "delivers nothing that its gate refuses" in missing["ruleset main"]
             assert "keep no secret in it" in missing["environment upkeep"]
         assert desk.hub.state.immutable_releases and desk.hub.state.labels
@@ -310,12 +365,16 @@ def test_environments_of_the_free_plan_may_only_not_be_found(tmp_path: Path) -> 
         desk.hub.faults.add("PUT", "*/environments/*", 404, times=99)
         for verb in ("apply", "plan"):
             rows = desk.said(verb, code=0)
-            names = [f"environment {name}" for name in ("staging", "production", "upkeep")]
+            names = [
+                f"environment {name}" for name in ("staging", "production", "upkeep")
+            ]
             results = [rows[what][0] for what in (*names, "reviewers of production")]
             assert results == ["not in this plan"] * 4
             assert "keep no secret in it" in rows["environment upkeep"][1]
 
-        desk.token({**NAMED, "administration": "read"})  # that is not the plan, and is said
+        desk.token(
+            {**NAMED, "administration": "read"}
+        )  # that is not the plan, and is said
         desk.hub.faults.clear()
         result, said = desk.said("apply", code=3)["environment upkeep"]
         assert result == "refused" and "administration" in said
@@ -324,16 +383,22 @@ def test_environments_of_the_free_plan_may_only_not_be_found(tmp_path: Path) -> 
 def test_a_private_repository_of_a_team_lacks_reviewers_alone(tmp_path: Path) -> None:
     with desk_of(tmp_path, private=True, plan="team") as desk:
         rows = desk.said("apply", code=0)
-        assert [w for w, row in rows.items() if row[0] != "done"] == ["reviewers of production"]
+        assert [w for w, row in rows.items() if row[0] != "done"] == [
+            "reviewers of production"
+        ]
         assert list(desk.said("plan", code=0)) == ["reviewers of production"]
 
 
-def test_reviewers_are_drift_where_the_plan_shows_that_it_has_them(tmp_path: Path) -> None:
+def test_reviewers_are_drift_where_the_plan_shows_that_it_has_them(
+    tmp_path: Path,
+) -> None:
     with desk_of(tmp_path, private=True, plan="enterprise") as desk:
         desk.approvers("@ana", "bob ")
         desk.hub.state.collaborators["bob"] = "write"
         assert desk.said("apply", code=0)["reviewers of production"] == ("done", "")
-        ids = [one["id"] for one in desk.hub.state.environments["production"]["reviewers"]]
+        ids = [
+            one["id"] for one in desk.hub.state.environments["production"]["reviewers"]
+        ]
         assert ids == [desk.hub.view.user(login)["id"] for login in ("ana", "bob")]
         desk.approvers("@ana")
         assert desk.differs() == ["reviewers of production"]
@@ -350,13 +415,25 @@ def test_all_mistakes_of_the_file_at_once(desk: Desk) -> None:
     desk.edit("  staging:\n    branches", "  staging:\n    brnches")
     done = desk.run("apply")
     assert done.exit_code == 2 and desk.hub.exchanges == []
-    for key in ("labels.settings-drift.color", "rulesets.registry.target", "page", "git-x"):
+    for key in (
+        "labels.settings-drift.color",
+        "rulesets.registry.target",
+        "page",
+        "git-x",
+    ):
         assert f".github/settings.yaml: {key}" in done.output or key in done.output
-    assert "did you mean `pages`?" in done.output and "did you mean `branches`?" in done.output
+    assert (
+        "did you mean `pages`?" in done.output
+        and "did you mean `branches`?" in done.output
+    )
 
 
 def test_failures_that_pass_and_answers_that_are_lost(desk: Desk) -> None:
-    for path, done_first in (("*/rulesets", False), ("*/labels", False), ("*/pages", True)):
+    for path, done_first in (
+        ("*/rulesets", False),
+        ("*/labels", False),
+        ("*/pages", True),
+    ):
         desk.hub.faults.add("POST", path, 502, done_first=done_first)
     desk.hub.faults.add("GET", "*/environments", 429)
     desk.run("apply")  # a lost yes is a no the second time: it is there already
@@ -385,14 +462,19 @@ def test_nobody_of_that_name_approves(desk: Desk, tmp_path: Path) -> None:
     desk.approvers("@ana", "@nobody")
     desk.hub.faults.add("GET", "*/collaborators/nobody/permission", 404, times=2)
     rows = desk.said("apply", code=3)
-    assert rows["@nobody"][0] == "not seen" and rows["reviewers of production"][0] == "done"
+    assert (
+        rows["@nobody"][0] == "not seen"
+        and rows["reviewers of production"][0] == "done"
+    )
 
 
 # ----- the issue
 
 
 def test_one_issue_while_settings_differ(desk: Desk) -> None:
-    desk.token({"actions": "read", "issues": "write", "pages": "read"}, kind="GITHUB_TOKEN")
+    desk.token(
+        {"actions": "read", "issues": "write", "pages": "read"}, kind="GITHUB_TOKEN"
+    )
     desk.token(NAMED, variable="SETTINGS_TOKEN")
     issues = desk.hub.state.issues
     assert desk.run("apply").exit_code == 0
@@ -401,14 +483,18 @@ def test_one_issue_while_settings_differ(desk: Desk) -> None:
     desk.hub.state.labels["model-alarm"]["description"] = "<b>@everyone</b>"
     assert desk.run("plan", "--issue").exit_code == 0
     (issue,) = issues.values()
-    assert issue["labels"] == ["settings-drift"] and "label model-alarm" in issue["body"]
+    assert (
+        issue["labels"] == ["settings-drift"] and "label model-alarm" in issue["body"]
+    )
     assert "<b>" not in issue["body"] and "@everyone" not in issue["body"]
     assert "](https://github.com/settings/personal-access-tokens/new)" in issue["body"]
     desk.hub.state.immutable_releases = False
     desk.run("plan", "--issue")
     assert len(issues) == 1 and "immutable releases" in issue["body"]
 
-    desk.token({"issues": "read"}, variable="SETTINGS_TOKEN")  # it sees less: nothing is over
+    desk.token(
+        {"issues": "read"}, variable="SETTINGS_TOKEN"
+    )  # it sees less: nothing is over
     desk.hub.state.labels["model-alarm"]["description"] = (
         "What is served is no longer what was learned"
     )

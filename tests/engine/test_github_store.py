@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from mlops import Refused, WorldError
-from mlops.files import sha256
-from mlops.github.client import GitHubStore, repository
-from mlops.registry import store as cache
-from mlops.registry.manifest import Bundle, fetch
-from mlops.registry.store import Asset, FolderStore, ReleaseStore
+from mlops.errors import EnvironmentFailure, Refused
+from mlops.github.client import repository
+from mlops.io.digests import sha256
+from mlops.registry.chain import Bundle, fetch
+from mlops.storage import cache
+from mlops.storage.folder import FolderStore
+from mlops.storage.github_releases import GitHubStore
+from mlops.storage.protocol import Asset, ReleaseStore
 
 from .github_world import GitHub, github_fixture  # noqa: F401
 from .registry_world import MODEL, World, finished, git, python, world_fixture  # noqa: F401
@@ -24,7 +26,10 @@ DIGEST = "ab" * 32
 
 @pytest.fixture(params=["folder", "github", "server"], name="store")
 def store_fixture(
-    request: pytest.FixtureRequest, tmp_path: Path, github: GitHub, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    github: GitHub,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> ReleaseStore:
     if request.param == "server":
         github.url += "/api/v3"
@@ -109,7 +114,9 @@ def test_a_draft_is_used_before_github_lists_it(github: GitHub, tmp_path: Path) 
     assert list(github.releases.values()) == [release]
 
 
-def test_a_draft_of_another_process_is_looked_for_again(github: GitHub, tmp_path: Path) -> None:
+def test_a_draft_of_another_process_is_looked_for_again(
+    github: GitHub, tmp_path: Path
+) -> None:
     github.lag = 2
     GitHubStore(repository()).draft(MODEL, DIGEST)
     put(GitHubStore(repository()), tmp_path, "a", b"a")
@@ -133,7 +140,9 @@ def test_the_twin_of_a_draft_goes_and_what_is_published_stays(
     store.publish(MODEL, DIGEST, "v1.0.0")
     assert sorted(r["draft"] for r in github.releases.values()) == [False, True]
     GitHubStore(repository()).list(MODEL)
-    GitHubStore(repository()).publish(MODEL, DIGEST, "v1.0.0")  # as the next register does
+    GitHubStore(repository()).publish(
+        MODEL, DIGEST, "v1.0.0"
+    )  # as the next register does
     assert [r["tag_name"] for r in github.releases.values()] == [f"{MODEL}@v1.0.0"]
     assert get(GitHubStore(repository()), "v1.0.0", "a") == b"a"
 
@@ -179,10 +188,12 @@ def test_registering_when_a_call_fails(
     assert not world.project.store.exists()
 
 
-def test_registering_while_github_is_down_leaves_no_version(github: GitHub, world: World) -> None:
+def test_registering_while_github_is_down_leaves_no_version(
+    github: GitHub, world: World
+) -> None:
     world.build()
     github.fail("POST releases/[0-9]+/assets", 500, times=4)
-    with pytest.raises(WorldError, match="upload"):
+    with pytest.raises(EnvironmentFailure, match="upload"):
         world.register(store=GitHubStore(repository()))
     assert not github.releases
     assert world.register(store=GitHubStore(repository())).version.number == "v1.0.0"
@@ -258,7 +269,7 @@ def test_a_spoilt_entry_is_dropped_and_fetched_again(
 ) -> None:
     bundle = fetch(world.project, f"{MODEL}@v1.0.0", released(world))
     bundle.read("model.skops")
-    kept = cache.place(bundle.manifest.assets["model.skops"])
+    kept = cache.cache_path(bundle.manifest.assets["model.skops"])
     for spoilt in (b"model !", b"mod", b"model 1 and more"):
         kept.write_bytes(spoilt)
         caplog.clear()
@@ -280,26 +291,33 @@ def test_offline_what_is_cached_still_serves(
     bundle = fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()))
     assert bundle.read("model.skops") == b"model 1"
     assert "working with what is cached" in caplog.text
-    with pytest.raises(WorldError, match="look into"):
+    with pytest.raises(EnvironmentFailure, match="look into"):
         bundle.read("features.py")
-    with pytest.raises(WorldError):
+    with pytest.raises(EnvironmentFailure):
         fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()), whole=True)
 
 
 def test_the_cache_forgets_what_was_not_used_for_longest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = [Asset(sha256=sha256(text), size=len(text)) for text in (b"aaaa", b"bbbb", b"cccc")]
+    files = [
+        Asset(sha256=sha256(text), size=len(text))
+        for text in (b"aaaa", b"bbbb", b"cccc")
+    ]
     for at, (asset, text) in enumerate(zip(files[:2], (b"aaaa", b"bbbb"), strict=True)):
-        assert cache.keep(asset, lambda start, text=text: [text]) == asset
-        os.utime(cache.place(asset), (1000 + at, 1000 + at))
+        assert cache.cache_file(asset, lambda start, text=text: [text]) == asset
+        os.utime(cache.cache_path(asset), (1000 + at, 1000 + at))
     monkeypatch.setattr(cache, "MOST", 9)
-    os.utime(cache.place(files[0]))
-    cache.keep(files[2], lambda start: [b"cccc"])
-    assert [cache.place(asset).is_file() for asset in files] == [True, False, True]
+    os.utime(cache.cache_path(files[0]))
+    cache.cache_file(files[2], lambda start: [b"cccc"])
+    assert [cache.cache_path(asset).is_file() for asset in files] == [True, False, True]
     monkeypatch.setattr(cache, "MOST", 1)
-    cache.keep(files[1], lambda start: [b"bbbb"])
-    assert [cache.place(asset).is_file() for asset in files] == [False, True, False]
+    cache.cache_file(files[1], lambda start: [b"bbbb"])
+    assert [cache.cache_path(asset).is_file() for asset in files] == [
+        False,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -327,7 +345,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(
     bundle = fetch(world.project, f"{MODEL}@v1.0.0", released(world))
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MLOPS_CACHE", str(tmp_path / "file"))
-    with pytest.raises(WorldError, match="set MLOPS_CACHE"):
+    with pytest.raises(EnvironmentFailure, match="set MLOPS_CACHE"):
         bundle.read("model.skops")
 
 
@@ -348,7 +366,9 @@ def ranges(github: GitHub) -> list[str | None]:
     return [wanted for wanted, _ in github.asked]
 
 
-def test_the_token_does_not_go_to_the_host_of_the_files(github: GitHub, large: Bundle) -> None:
+def test_the_token_does_not_go_to_the_host_of_the_files(
+    github: GitHub, large: Bundle
+) -> None:
     large.read("model.skops")
     assert github.asked == [(None, None)]
 
@@ -368,7 +388,7 @@ def test_a_host_that_always_breaks_off_is_given_up_and_gone_on_with_later(
     github: GitHub, large: Bundle
 ) -> None:
     github.breaks = [THIRD, *[0] * 4]
-    with pytest.raises(WorldError, match="breaks off"):
+    with pytest.raises(EnvironmentFailure, match="breaks off"):
         large.read("model.skops")
     github.breaks, start = [], len(github.asked)
     assert large.read("model.skops") == LARGE.encode()
@@ -403,9 +423,13 @@ def test_a_process_that_is_killed_leaves_a_part_that_the_next_one_goes_on_with(
     assert [wanted for wanted in ranges(github) if wanted] == [f"bytes={2 * PIECE}-"]
 
 
-@pytest.mark.parametrize("left", [b"x" * 1000, LARGE.encode() + b"x", b"x" * len(LARGE)])
-def test_a_part_that_is_none_is_thrown_away(github: GitHub, large: Bundle, left: bytes) -> None:
-    kept = cache.place(large.manifest.assets["model.skops"])
+@pytest.mark.parametrize(
+    "left", [b"x" * 1000, LARGE.encode() + b"x", b"x" * len(LARGE)]
+)
+def test_a_part_that_is_none_is_thrown_away(
+    github: GitHub, large: Bundle, left: bytes
+) -> None:
+    kept = cache.cache_path(large.manifest.assets["model.skops"])
     kept.parent.mkdir(parents=True)
     part = kept.with_name(f"{kept.name}.part")
     part.write_bytes(left)
@@ -414,17 +438,21 @@ def test_a_part_that_is_none_is_thrown_away(github: GitHub, large: Bundle, left:
 
 
 def test_a_whole_part_is_not_downloaded_again(github: GitHub, large: Bundle) -> None:
-    kept = cache.place(large.manifest.assets["model.skops"])
+    kept = cache.cache_path(large.manifest.assets["model.skops"])
     kept.parent.mkdir(parents=True)
     kept.with_name(f"{kept.name}.part").write_bytes(LARGE.encode())
     assert large.read("model.skops") == LARGE.encode()
     assert github.asked == []
 
 
-def test_a_range_beyond_the_end_is_no_error_of_ours(github: GitHub, large: Bundle) -> None:
+def test_a_range_beyond_the_end_is_no_error_of_ours(
+    github: GitHub, large: Bundle
+) -> None:
     store = GitHubStore(repository())
     assert b"".join(store.read(MODEL, "v1.0.0", "model.skops", len(LARGE))) == b""
-    assert b"".join(store.read(MODEL, "v1.0.0", "model.skops", len(LARGE) - 3)) == b"def"
+    assert (
+        b"".join(store.read(MODEL, "v1.0.0", "model.skops", len(LARGE) - 3)) == b"def"
+    )
 
 
 def test_processes_that_want_the_same_file_download_it_once(

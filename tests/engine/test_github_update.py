@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app
+from mlops.cli.main import app
 from mlops.github.update import BRANCH, STATE
 from rehearsal.hub import Hub
 from rehearsal.hub_desk import Desk
@@ -41,10 +41,20 @@ class World:
         write(self.template, **{"cookiecutter.json": '{"slug": "demo"}'})
         write(self.tree, **{"project.yaml": 'name: demo\nowner: "@acme"\n'})
         write(self.tree, Makefile="one:\n\ttrue\n", notes="a\nb\nc\n", gone="x\n")
-        write(self.tree, **{".github__workflows__x.yml": WORKFLOW, ".gitignore": "build/\n"})
+        write(
+            self.tree,
+            **{".github__workflows__x.yml": WORKFLOW, ".gitignore": "build/\n"},
+        )
         git(self.template, "init", "-q", "-b", "main")
         self.release("first")
-        command = [sys.executable, "-m", "cruft", "create", str(self.template), "--no-input"]
+        command = [
+            sys.executable,
+            "-m",
+            "cruft",
+            "create",
+            str(self.template),
+            "--no-input",
+        ]
         subprocess.run(command, cwd=tmp, check=True, capture_output=True)
         self.token = hub.tokens.issue("write-all", actor="alice", kind="user")
         self.desk = Desk(hub, tmp / "demo", self.token)
@@ -53,12 +63,18 @@ class World:
         self.push("Makefile", "one:\n\ttrue\n")
         for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "UPDATE_TOKEN"):
             patch.delenv(name, raising=False)
-        facts = {"REPOSITORY": hub.repository, "API_URL": hub.api_url, "SERVER_URL": hub.server_url}
+        facts = {
+            "REPOSITORY": hub.repository,
+            "API_URL": hub.api_url,
+            "SERVER_URL": hub.server_url,
+        }
         for name, value in facts.items():
             patch.setenv(f"GITHUB_{name}", value)
         patch.setenv("MLOPS_RETRY_SECONDS", "0.001")
         patch.setenv("HOME", str(tmp))
-        patch.setenv("GITHUB_TOKEN", hub.tokens.issue({"issues": "write", "contents": "read"}))
+        patch.setenv(
+            "GITHUB_TOKEN", hub.tokens.issue({"issues": "write", "contents": "read"})
+        )
 
     def release(self, message: str) -> str:
         """Commit what the template has become."""
@@ -72,7 +88,9 @@ class World:
 
     def may(self, **permissions: str) -> None:
         granted = {name.replace("_", "-"): level for name, level in permissions.items()}
-        self.patch.setenv("UPDATE_TOKEN", self.hub.tokens.issue(granted, "acme", kind="user"))
+        self.patch.setenv(
+            "UPDATE_TOKEN", self.hub.tokens.issue(granted, "acme", kind="user")
+        )
 
     def run(self, verb: str, *options: str, code: int = 0) -> str:
         self.patch.chdir(self.tmp / "job")
@@ -129,7 +147,9 @@ def test_of_conflicts_ours_stays_and_both_sides_lie_beside_it(world: World) -> N
     rejected = (root / "notes.rej").read_text()
     assert "<<<<<<<" in rejected and "ours" in rejected and "theirs" in rejected
     changed = git(root, "status", "--porcelain").split()
-    assert sorted(changed[1::2]) == [STATE, "new", "notes.rej"] and set(changed[::2]) == {"A", "M"}
+    assert sorted(changed[1::2]) == [STATE, "new", "notes.rej"] and set(
+        changed[::2]
+    ) == {"A", "M"}
     assert not (root / "gone").exists() and (root / "own.txt").read_text() == "mine\n"
     assert "not committed" in world.run("update", code=2)
 
@@ -140,10 +160,15 @@ def test_what_there_is_not_to_update(world: World) -> None:
     assert (root / "build" / "x.patch").read_bytes() == b""
     assert "nothing new" in world.run("propose", "build/x.patch")
     state = json.loads((root / STATE).read_text())
-    (root / STATE).write_text(json.dumps({**state, "template": str(world.tmp / "nowhere")}))
+    (root / STATE).write_text(
+        json.dumps({**state, "template": str(world.tmp / "nowhere")})
+    )
     git(root, "commit", "-qam", "Lost")
     said = world.run("update", code=3)
-    assert "cruft could not update" in said and f"{world.tmp / 'nowhere'}' does not exist" in said
+    assert (
+        "cruft could not update" in said
+        and f"{world.tmp / 'nowhere'}' does not exist" in said
+    )
     assert "Traceback" not in said and len(said) < 800
     git(root, "rm", "-q", STATE)
     git(root, "commit", "-qm", "Without")
@@ -154,17 +179,27 @@ def test_what_there_is_not_to_update(world: World) -> None:
 def test_one_pull_request_from_the_first_to_the_last(world: World) -> None:
     world.may(**ENOUGH)
     write(
-        world.tree, new="1\n", **{HOSTILE: "x\n", ".github__workflows__x.yml": "on: pull_request\n"}
+        world.tree,
+        new="1\n",
+        **{HOSTILE: "x\n", ".github__workflows__x.yml": "on: pull_request\n"},
     )
     first = world.release("second")
     assert "pull/1 proposes it" in world.workflow()
     (pull,) = world.pulls
-    assert pull["title"].endswith(f"to {first[:7]}") and (pull["user"], pull["base"]["ref"]) == (
+    assert pull["title"].endswith(f"to {first[:7]}") and (
+        pull["user"],
+        pull["base"]["ref"],
+    ) == (
         "acme",
         "main",
     )
     body = pull["body"]
-    assert "new" in body and "<img" not in body and "@all" not in body and "`x`" not in body
+    assert (
+        "new" in body
+        and "<img" not in body
+        and "@all" not in body
+        and "`x`" not in body
+    )
     head = world.hub.git.resolve(f"refs/heads/{BRANCH}")
     assert world.hub.git.run("log", "-1", "--format=%an %cn", str(head)) == (
         "github-actions[bot] github-actions[bot]"
@@ -191,7 +226,9 @@ def test_one_pull_request_from_the_first_to_the_last(world: World) -> None:
     world.desk.ask("PUT", "/pulls/1/merge", {"merge_method": "squash"})
     assert "pull/2 proposes it" in world.workflow()
     world.desk.ask("PATCH", "/pulls/2", {"state": "closed"})
-    assert "has it already, and is closed" in world.workflow()  # somebody does not want it
+    assert (
+        "has it already, and is closed" in world.workflow()
+    )  # somebody does not want it
     assert len(world.pulls) == 2 and world.issues == []
 
 
@@ -222,7 +259,9 @@ def test_the_token_that_is_asked_for_is_just_enough(world: World, lost: str) -> 
     assert "proposes it" in world.workflow()
 
 
-def test_killed_between_branch_and_pull_request_the_next_run_goes_on(world: World) -> None:
+def test_killed_between_branch_and_pull_request_the_next_run_goes_on(
+    world: World,
+) -> None:
     world.may(**ENOUGH)
     write(world.tree, new="1\n")
     world.release("second")
@@ -240,7 +279,9 @@ def test_a_patch_is_data(world: World) -> None:
     for bad in ("no patch\n", "--- a/../../x\n+++ b/../../x\n@@ -0,0 +1 @@\n+x\n"):
         (root / "x.patch").write_text(bad)
         assert "the patch does not fit" in world.run("propose", "x.patch", code=3)
-    (root / STATE).write_text(json.dumps({"template": "<b>@all</b>", "commit": "-->`x`abc"}))
+    (root / STATE).write_text(
+        json.dumps({"template": "<b>@all</b>", "commit": "-->`x`abc"})
+    )
     git(root, "add", "-A")
     patch = git(root, "diff", "--cached", "--binary", STATE)
     git(root, "reset", "-q", "--hard")

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops.cli import app, attests
-from mlops.project import Project
+from mlops.cli import smoke as smoke_module
+from mlops.cli.main import app
+from mlops.cli.context import attests
+from mlops.config.project import Project
 
 from .conftest import ENGINE, git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -54,7 +56,7 @@ def job_fixture(
         "GITHUB_OUTPUT": str(folder / "output"),
         "GITHUB_STEP_SUMMARY": str(folder / "summary"),
         "GITHUB_RUN_ID": "7",
-        "PYTHONPATH": str(ENGINE),
+        "PYTHONPATH": str(ENGINE / "vendor/mlops/src"),
     }
     for key, value in facts.items():
         monkeypatch.setenv(key, value)
@@ -73,9 +75,15 @@ def stages(project: Project) -> list[str]:
 def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -> None:
     job("run", "churn")
     assert job.read("summary").startswith("## ")
-    assert git(job.project.root, "branch", "--list", "journal") == ""  # this job may not push
+    assert (
+        git(job.project.root, "branch", "--list", "journal") == ""
+    )  # this job may not push
     spec = json.loads((job.project.build("churn") / "spec.json").read_text())
-    assert spec["features"] == {"tenure": "number", "spend": "number", "plan": "category"}
+    assert spec["features"] == {
+        "tenure": "number",
+        "spend": "number",
+        "plan": "category",
+    }
 
     assert "not attested" not in job("register")
     assert "attest=build/churn/model.skops" in job.read("output")
@@ -83,7 +91,9 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
     assert "not attested" in job("register")
     assert job.read("output").endswith("attest=\n")
     assert 'models=["churn"]' in job.read("output")
-    assert git(job.project.root, "ls-tree", "-r", "--name-only", "journal").startswith("runs/churn")
+    assert git(job.project.root, "ls-tree", "-r", "--name-only", "journal").startswith(
+        "runs/churn"
+    )
     assert [r["tag_name"] for r in github.releases.values()] == ["churn@v1.0.0"]
 
     job("promote", "churn@latest", "staging", "--reason", "test")
@@ -98,7 +108,9 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
     review = {"state": "approved", "environments": [{"name": "production"}]}
     github.approvals = [{**review, "user": {"login": "ben"}}]
     assert "is now in production" in job(*waits)
-    message = git(job.project.root, "tag", "-l", "--format=%(contents)", "churn#production#2")
+    message = git(
+        job.project.root, "tag", "-l", "--format=%(contents)", "churn#production#2"
+    )
     assert "Actor: @ana" in message and "Approver: @ben" in message
     assert json.loads(job("plan", "--json"))["live"] == ["churn"]
 
@@ -108,7 +120,11 @@ def test_who_runs_a_workflow_again_decides_in_their_own_name(
 ) -> None:
     """GITHUB_ACTOR stays whoever started the first attempt."""
     monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "mallory")
-    for verb in (("run", "churn"), ("register",), ("promote", "churn@latest", "staging")):
+    for verb in (
+        ("run", "churn"),
+        ("register",),
+        ("promote", "churn@latest", "staging"),
+    ):
         job(*verb)
     assert "Actor: @ana" in tag(job.project, "churn@v1.0.0")  # the model is still hers
     assert "Actor: @mallory" in tag(job.project, "churn#staging#1")
@@ -130,7 +146,11 @@ def test_what_the_calendar_registers_is_nobodys_and_whoever_wrote_the_calendar_m
     with monkeypatch.context() as calendar:
         calendar.setenv("GITHUB_EVENT_NAME", "schedule")
         calendar.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
-        for verb in (("run", "churn"), ("register",), ("promote", "churn@latest", "staging")):
+        for verb in (
+            ("run", "churn"),
+            ("register",),
+            ("promote", "churn@latest", "staging"),
+        ):
             job(*verb)
     for name in ("churn@v1.0.0", "churn#staging#1"):
         assert "Actor: @github-actions[bot]" in tag(job.project, name)
@@ -187,15 +207,18 @@ def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_
     refuse.unlink()
     assert "v1.0.0 was registered already" in job("register")
     assert "churn@v1.0.0" in git(root, "ls-remote", "--tags", "origin")
-    assert git(origin, "ls-tree", "-r", "--name-only", "journal").startswith("runs/churn/")
+    assert git(origin, "ls-tree", "-r", "--name-only", "journal").startswith(
+        "runs/churn/"
+    )
 
 
-def test_a_service_that_answers_otherwise(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlops.cli import ci as smoke
+def test_a_service_that_answers_otherwise(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     job("run", "churn")
     job("register")
     job("promote", "churn@latest", "staging")
-    monkeypatch.setattr(smoke, "_same", lambda one, other: False)
+    monkeypatch.setattr(smoke_module, "_same", lambda one, other: False)
     assert "answers otherwise" in job("smoke", "churn@staging", code=1)
     job("smoke", "churn@nowhere", code=2)

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from mlops.monitoring.monitor import compare, counts, distance, p_value
-from mlops.results import Feature
-from mlops.spec import Monitor
+from mlops.config.model_spec import Monitor
+from mlops.monitoring.drift import compare, counts, distance, p_value
+from mlops.results.training import Feature
 
 RULE = Monitor()
 KINDS = {
@@ -30,11 +30,15 @@ def rows(rng: np.random.Generator, n: int = 1000) -> pd.DataFrame:
     columns["n6"] = np.where(rng.random(n) < 0.1, np.nan, rng.exponential(1, n))
     for i, k in enumerate((2, 5, 20, 80, 3)):
         weights = 1 / np.arange(1, k + 1)
-        text = pd.Series(rng.choice([f"v{j}" for j in range(k)], n, p=weights / weights.sum()))
+        text = pd.Series(
+            rng.choice([f"v{j}" for j in range(k)], n, p=weights / weights.sum())
+        )
         columns[f"c{i}"] = text.astype("str")
     columns["c4"] = pd.Series(columns["c4"]).where(rng.random(n) > 0.05)
     columns["b"] = (rng.random(n) < 0.02) * 1.0
-    columns["d"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 300, n), "D")
+    columns["d"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(
+        rng.integers(0, 300, n), "D"
+    )
     columns["score"] = rng.beta(2, 5, n)
     return pd.DataFrame(columns)
 
@@ -85,7 +89,9 @@ def test_a_significant_difference_that_is_small_is_no_alarm() -> None:
 def test_p_values_of_sparse_tables_are_not_too_small(sizes: tuple[int, int]) -> None:
     rng = np.random.default_rng(4)
     weights = np.r_[0.5, 0.3, np.full(40, 0.005)]
-    tables = [np.array([rng.multinomial(n, weights) for n in sizes]) for _ in range(150)]
+    tables = [
+        np.array([rng.multinomial(n, weights) for n in sizes]) for _ in range(150)
+    ]
     found = np.array([p_value(t[:, t.sum(axis=0) > 0], rng) for t in tables])
     assert kstest(found, "uniform").pvalue > 0.001
     assert (found <= 0.05).mean() <= 0.1
@@ -105,7 +111,8 @@ def test_distance_has_its_limits_and_no_bias() -> None:
     rng = np.random.default_rng(5)
     k = 50
     squares = [
-        distance(np.array([rng.multinomial(n, np.full(k, 1 / k)) for n in (500, 500)])) ** 2
+        distance(np.array([rng.multinomial(n, np.full(k, 1 / k)) for n in (500, 500)]))
+        ** 2
         for _ in range(200)
     ]
     uncorrected = (k - 1) * (2 / 500) / (8 * np.log(2))
@@ -134,13 +141,17 @@ def test_missing_values_count_as_a_difference() -> None:
         before = old if kind == "number" else old.round().astype("str")
         (column,) = compare(before, new, {"n0": kind}, {}, RULE)
         assert column.alarm
-        assert column.reference_missing == 0 and column.missing == pytest.approx(0.2, abs=0.05)
+        assert column.reference_missing == 0 and column.missing == pytest.approx(
+            0.2, abs=0.05
+        )
 
 
 def test_a_column_that_is_gone_alarms() -> None:
     rng = np.random.default_rng(7)
     old = pd.DataFrame({"n0": rng.normal(size=800), "c0": ["x", "y"] * 400})
-    new = pd.DataFrame({"n0": np.full(300, np.nan), "c0": pd.Series([None] * 300, dtype="str")})
+    new = pd.DataFrame(
+        {"n0": np.full(300, np.nan), "c0": pd.Series([None] * 300, dtype="str")}
+    )
     found = compare(old, new, {"n0": "number", "c0": "category"}, {}, RULE)
     assert [c.alarm for c in found] == [True, True]
 
@@ -171,7 +182,9 @@ def test_unseen_values_are_counted() -> None:
 
 def test_many_categories_are_pooled_and_the_answer_is_the_same_again() -> None:
     rng = np.random.default_rng(8)
-    old, new = (pd.Series([f"u{i}" for i in rng.integers(0, 100_000, 3000)]) for _ in range(2))
+    old, new = (
+        pd.Series([f"u{i}" for i in rng.integers(0, 100_000, 3000)]) for _ in range(2)
+    )
     assert counts(old, new, "category").shape == (2, 51)
     frames = old.to_frame("c0"), new.to_frame("c0")
     first, second = (compare(*frames, {"c0": "category"}, {}, RULE) for _ in range(2))
@@ -184,9 +197,13 @@ def test_many_categories_are_pooled_and_the_answer_is_the_same_again() -> None:
     st.lists(st.one_of(st.none(), st.floats(-1e300, 1e300)), min_size=1, max_size=30),
     st.lists(st.one_of(st.none(), st.floats(-1e300, 1e300)), min_size=1, max_size=30),
 )
-def test_any_two_columns_have_an_answer(old: list[float | None], new: list[float | None]) -> None:
+def test_any_two_columns_have_an_answer(
+    old: list[float | None], new: list[float | None]
+) -> None:
     for kind in ("number", "category"):
-        frames = [pd.DataFrame({"x": pd.Series(v, dtype="float64")}) for v in (old, new)]
+        frames = [
+            pd.DataFrame({"x": pd.Series(v, dtype="float64")}) for v in (old, new)
+        ]
         if kind == "category":
             frames = [f.astype("string").astype("str") for f in frames]
         (column,) = compare(*frames, {"x": kind}, {}, RULE)

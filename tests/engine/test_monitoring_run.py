@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.monitoring.monitor import draw, monitor, worse
-from mlops.project import Project
-from mlops.results import DriftCheck, Metric
-from mlops.serving.log import PredictionLog
+from mlops.config.project import Project
+from mlops.monitoring.evidently_report import draw
+from mlops.monitoring.monitor import monitor
+from mlops.monitoring.performance import worse
+from mlops.results.evaluation import Metric
+from mlops.results.monitoring import DriftCheck
+from mlops.serving.prediction_log import PredictionLog
 
 from .conftest import Trained, rows_of, train_in
 from .serving_world import NOW, release
@@ -37,7 +40,9 @@ def serve(
 
 
 def check(trained: Trained, charts: bool = False) -> DriftCheck:
-    return monitor(trained.project, "churn", "production", NOW - DAY, NOW + DAY, charts=charts)
+    return monitor(
+        trained.project, "churn", "production", NOW - DAY, NOW + DAY, charts=charts
+    )
 
 
 @pytest.fixture
@@ -54,7 +59,10 @@ def test_the_same_population_is_no_alarm(released: Trained) -> None:
     assert (found.rows, found.labelled, found.performance) == (500, 0, ())
     assert found.compared[0] == 500 and found.compared[1] > 100
     build = released.project.build("churn")
-    assert DriftCheck.model_validate(json.loads((build / "monitor.json").read_text())) == found
+    assert (
+        DriftCheck.model_validate(json.loads((build / "monitor.json").read_text()))
+        == found
+    )
     assert not (build / "monitor.html").exists()
     assert found.text().startswith("no alarm: churn@v1.0.0")
 
@@ -67,13 +75,18 @@ def test_a_shift_and_a_new_category_alarm_and_are_named(released: Trained) -> No
     found = check(released, charts=True)
     assert found.alarm
     columns = {c.name: c for c in found.columns}
-    assert columns["tenure"].alarm and columns["plan"].alarm and not columns["spend"].alarm
+    assert (
+        columns["tenure"].alarm and columns["plan"].alarm and not columns["spend"].alarm
+    )
     assert columns["plan"].unseen == 126
     tenure, plan = (
         next(r for r in found.reasons if r.startswith(f"{name} has drifted"))
         for name in ("tenure", "plan")
     )
-    assert f"{columns['tenure'].unseen} values outside the range seen in training" in tenure
+    assert (
+        f"{columns['tenure'].unseen} values outside the range seen in training"
+        in tenure
+    )
     assert "126 values new since training" in plan
     html = (released.project.build("churn") / "monitor.html").read_text()
     assert len(html) > 1e6 and "tenure" in html
@@ -110,7 +123,9 @@ def test_labels_show_whether_the_model_holds(released: Trained) -> None:
     assert (holds.window.name, holds.rows, holds.alarm) == ("roc_auc", 500, False)
     swapped = np.where(rows["churn"] == "yes", "no", "yes")
     log = PredictionLog(released.project.state, "churn")
-    log.feedback([(f"500-{i}", str(label)) for i, label in enumerate(swapped)], NOW + DAY)
+    log.feedback(
+        [(f"500-{i}", str(label)) for i, label in enumerate(swapped)], NOW + DAY
+    )
     worse_now = check(released)
     assert worse_now.alarm and worse_now.performance[0].alarm
     assert "roc_auc is" in worse_now.reasons[0] and "worse than" in worse_now.reasons[0]
@@ -145,28 +160,43 @@ def test_labels_of_label_files_are_joined_by_the_row(
     serve(trained, later)
     assert check(trained).labelled == 0
     labels = later[["customer", "churn"]]
-    (labels.to_csv if file.endswith("csv") else labels.to_parquet)(folder / file, index=False)
+    (labels.to_csv if file.endswith("csv") else labels.to_parquet)(
+        folder / file, index=False
+    )
     found = check(trained)
     assert (found.labelled, len(found.performance)) == (400, 1)
 
 
 @pytest.mark.parametrize("task", ["multiclass", "regression"])
-def test_other_tasks_are_watched_too(make_project: Callable[..., Project], task: str) -> None:
+def test_other_tasks_are_watched_too(
+    make_project: Callable[..., Project], task: str
+) -> None:
     trained = train_in(make_project(task=task))
     release(trained)
     rows = rows_of(task, n=400, seed=11)
-    serve(trained, rows, labels=[v if task == "multiclass" else float(v) for v in rows["churn"]])
+    serve(
+        trained,
+        rows,
+        labels=[v if task == "multiclass" else float(v) for v in rows["churn"]],
+    )
     found = check(trained)
     assert not found.alarm
     outputs = [c.name for c in found.columns if c.output]
-    assert outputs == (["prediction"] if task == "regression" else ["p_go", "p_maybe", "p_stay"])
+    assert outputs == (
+        ["prediction"] if task == "regression" else ["p_go", "p_maybe", "p_stay"]
+    )
     assert found.performance[0].rows == 400
 
 
 def test_a_sensitive_feature_is_neither_logged_nor_compared(
     make_project: Callable[..., Project],
 ) -> None:
-    features = {"tenure": "number", "plan": "category", "sex": "category", "spend": "number"}
+    features = {
+        "tenure": "number",
+        "plan": "category",
+        "sex": "category",
+        "spend": "number",
+    }
     trained = train_in(make_project(features=features))
     release(trained)
     serve(trained, rows_of(n=400, seed=12))
@@ -190,10 +220,14 @@ def test_a_feature_that_is_not_logged_alarms_and_an_unknown_one_does_not_matter(
     log.write(raw, outputs, [str(i) for i in range(300)], "v1.0.0", NOW)
     found = check(released)
     assert {c.name for c in found.columns if c.alarm} == {"spend"}
-    assert any("spend has drifted" in r and "missing 100.0%" in r for r in found.reasons)
+    assert any(
+        "spend has drifted" in r and "missing 100.0%" in r for r in found.reasons
+    )
 
 
-def test_numbers_within_the_range_of_training_are_not_called_new(released: Trained) -> None:
+def test_numbers_within_the_range_of_training_are_not_called_new(
+    released: Trained,
+) -> None:
     rows = rows_of(n=500, seed=16)
     serve(released, rows.assign(tenure=rows["tenure"].median()))
     (reason,) = check(released).reasons[:1]
@@ -214,7 +248,11 @@ def test_what_is_compared_is_a_sample_drawn_the_same_way_again(
 def test_an_interval_that_overlaps_is_no_alarm_and_a_higher_loss_is_worse() -> None:
     def metric(value: float, half: float, up: bool = True) -> Metric:
         return Metric(
-            name="m", value=value, low=value - half, high=value + half, higher_is_better=up
+            name="m",
+            value=value,
+            low=value - half,
+            high=value + half,
+            higher_is_better=up,
         )
 
     assert worse(metric(0.8, 0.02), metric(0.8, 0.02)) == pytest.approx(0.5)

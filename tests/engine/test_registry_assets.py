@@ -15,8 +15,9 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from mlops.registry import environment, publish
-from mlops.registry.manifest import fetch
+from mlops.registry import publish, sbom
+from mlops.registry.chain import fetch
+from mlops.results.evaluation import EXAMPLES, REFERENCE
 
 from .conftest import ENGINE
 from .registry_world import MODEL, World, git, world_fixture  # noqa: F401
@@ -34,8 +35,10 @@ windows-only==3.0 ; sys_platform == 'win32' --hash=sha256:{"d" * 64}
 
 
 def document(lock: Path) -> dict[str, Any]:
-    content = environment.document("acme", lock)
-    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode()) is None
+    content = sbom.document("acme", lock)
+    assert (
+        JsonStrictValidator(SchemaVersion.V1_6).validate_str(content.decode()) is None
+    )
     return json.loads(content)  # type: ignore[no-any-return]
 
 
@@ -44,7 +47,7 @@ def test_the_list_of_the_environment_is_valid_and_holds_what_is_locked_for_this_
 ) -> None:
     lock = tmp_path / "requirements.txt"
     lock.write_text(LOCK)
-    assert environment.pins(lock) == [
+    assert sbom.pins(lock) == [
         ("demo_package", "1.0+local.1", ("b" * 64, "c" * 64)),
         ("plain", "2.0", ()),
     ]
@@ -53,7 +56,11 @@ def test_the_list_of_the_environment_is_valid_and_holds_what_is_locked_for_this_
     python, demo, plain = found["components"]
     assert (python["name"], python["version"]) == ("CPython", sys.version.split()[0])
     purl = PackageURL.from_string(demo["purl"])
-    assert (purl.type, purl.name, purl.version) == ("pypi", "demo-package", "1.0+local.1")
+    assert (purl.type, purl.name, purl.version) == (
+        "pypi",
+        "demo-package",
+        "1.0+local.1",
+    )
     assert purl.to_string() == demo["purl"]
     digests = [h["content"] for h in demo["externalReferences"][0]["hashes"]]
     assert digests == ["b" * 64, "c" * 64]
@@ -68,8 +75,10 @@ def test_the_list_of_the_real_lock(tmp_path: Path) -> None:
     assert len({c["bom-ref"] for c in found["components"]}) == len(found["components"])
     locked = re.findall(r"^([a-z][\w.-]*)==", lock.read_text(), re.M)
     assert len(found["components"]) > 0.9 * len(locked), "but those of other systems"
-    assert all(c["externalReferences"][0]["hashes"] for n, c in named.items() if n != "CPython")
-    assert environment.document("acme", lock) == environment.document("acme", lock)
+    assert all(
+        c["externalReferences"][0]["hashes"] for n, c in named.items() if n != "CPython"
+    )
+    assert sbom.document("acme", lock) == sbom.document("acme", lock)
 
 
 def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
@@ -77,14 +86,18 @@ def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
     code += "sys.stdout.buffer.write(document('acme', Path(sys.argv[1])))"
     lock, out = str(ENGINE / "requirements.txt"), set()
     for seed in ("1", "2"):
-        env = {**os.environ, "PYTHONPATH": str(ENGINE), "PYTHONHASHSEED": seed}
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ENGINE / "vendor/mlops/src"),
+            "PYTHONHASHSEED": seed,
+        }
         out.add(subprocess.check_output([sys.executable, "-c", code, lock], env=env))
     assert len(out) == 1
 
 
 def test_every_release_has_it(world: World) -> None:
     world.release("one")
-    held = json.loads(fetch(world.project, f"{MODEL}@v1.0.0").read(environment.SBOM))
+    held = json.loads(fetch(world.project, f"{MODEL}@v1.0.0").read(sbom.SBOM))
     assert held["metadata"]["component"]["name"] == "acme"
     assert [c["name"] for c in held["components"]] == ["CPython", "scikit-learn"]
 
@@ -105,13 +118,15 @@ def test_registering_and_pulling_only_handle_files_piece_by_piece(world: World) 
         "peak = [x for x in open('/proc/self/status') if x.startswith('VmHWM')]\n"
         "print(int(peak[0].split()[1]) // 1000)\n"
     )
-    env = {**os.environ, "PYTHONPATH": str(ENGINE)}
+    env = {**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")}
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, cwd=world.root, env=env, capture_output=True, text=True)
     said, peak = done.stdout.splitlines()
     assert said == "True []", done.stderr
     assert int(peak) < 100, "megabytes, far from those of the model"
-    assert (world.root / "build" / "pulled" / "model.skops").stat().st_size == 200_000_000
+    assert (
+        world.root / "build" / "pulled" / "model.skops"
+    ).stat().st_size == 200_000_000
 
 
 def test_rows_that_nothing_keeps_are_noted(world: World) -> None:
@@ -120,10 +135,13 @@ def test_rows_that_nothing_keeps_are_noted(world: World) -> None:
     world.commit("Rows lie elsewhere")
     world.build()
     (note,) = world.register().notes
-    assert f"git does not hold models/{MODEL}/data/rows.csv" in note and "data.keep" in note
+    assert (
+        f"git does not hold models/{MODEL}/data/rows.csv" in note
+        and "data.keep" in note
+    )
 
 
-@pytest.mark.parametrize("asset", [publish.REFERENCE, publish.EXAMPLES])
+@pytest.mark.parametrize("asset", [REFERENCE, EXAMPLES])
 def test_samples_that_are_missing_are_asked_for(world: World, asset: str) -> None:
     world.build()
     (world.project.build(MODEL) / asset).unlink()

@@ -14,16 +14,18 @@ import pytest
 from sklearn.preprocessing import FunctionTransformer
 from typer.testing import CliRunner
 
-from mlops import Refused, UsageError
-from mlops.cli import app
-from mlops.evaluation import outcome
-from mlops.files import sha256
-from mlops.registry import api, environment, publish, tags
-from mlops.registry.manifest import Manifest, chain, fetch
+from mlops.cli.main import app
+from mlops.errors import Refused, UsageError
+from mlops.evaluation import samples
+from mlops.io.digests import sha256
+from mlops.registry import assets, health, queries, sbom, tags
+from mlops.registry.chain import chain, fetch
+from mlops.registry.manifest import Manifest
 from mlops.registry.publish import register
-from mlops.registry.store import FolderStore
-from mlops.results import Evaluation, Metric, Verdict
-from mlops.training.modelfile import dump
+from mlops.results.evaluation import EXAMPLES, REFERENCE, Evaluation, Metric
+from mlops.results.verdict import Verdict
+from mlops.storage.folder import FolderStore
+from mlops.training.model_file import dump
 
 from .conftest import Trained
 from .registry_world import MODEL, NOW, World, git, world_fixture  # noqa: F401
@@ -56,7 +58,7 @@ def test_what_was_registered_is_what_is_read(world: World, tmp_path: Path) -> No
         bundle.read("passwd")
 
 
-ASSETS = (*publish.REQUIRED, environment.SBOM, "report.md")
+ASSETS = (*assets.REQUIRED, sbom.SBOM, "report.md")
 
 
 @pytest.mark.parametrize("asset", ASSETS)
@@ -114,7 +116,9 @@ def test_a_changed_manifest_in_the_store(world: World) -> None:
 
 
 def retag(world: World, tag: str, target: str, message: str | None = None) -> None:
-    message = message or git(world.root, "for-each-ref", "--format=%(contents)", f"refs/tags/{tag}")
+    message = message or git(
+        world.root, "for-each-ref", "--format=%(contents)", f"refs/tags/{tag}"
+    )
     git(world.root, "tag", "-f", "-am", message, tag, target)
 
 
@@ -130,7 +134,9 @@ def test_a_moved_tag(world: World) -> None:
 def test_a_tag_with_the_whole_message_of_another_version(world: World) -> None:
     one(world)
     world.release("two")
-    message = git(world.root, "for-each-ref", "--format=%(contents)", "refs/tags/churn@v1.1.0")
+    message = git(
+        world.root, "for-each-ref", "--format=%(contents)", "refs/tags/churn@v1.1.0"
+    )
     retag(world, "churn@v1.0.0", "churn@v1.1.0^{commit}", message)
     refused(world, "manifest → version", "v1.0.0", "churn@v1.1.0")
 
@@ -138,7 +144,9 @@ def test_a_tag_with_the_whole_message_of_another_version(world: World) -> None:
 def child(world: World, parent: str, *also: str) -> str:
     """Return a commit with the tree of v1.0.0 and other parents."""
     arguments = [a for p in (parent, *also) for a in ("-p", p)]
-    return git(world.root, "commit-tree", "churn@v1.0.0^{tree}", *arguments, "-m", "forged")
+    return git(
+        world.root, "commit-tree", "churn@v1.0.0^{tree}", *arguments, "-m", "forged"
+    )
 
 
 def test_the_right_tree_on_another_commit(world: World) -> None:
@@ -151,7 +159,14 @@ def test_the_right_tree_on_another_commit(world: World) -> None:
 
 def test_a_manifest_of_another_model(world: World) -> None:
     one(world)
-    git(world.root, "tag", "-am", "x\n\nManifest-SHA256: " + "0" * 64, "other@v1.0.0", "HEAD")
+    git(
+        world.root,
+        "tag",
+        "-am",
+        "x\n\nManifest-SHA256: " + "0" * 64,
+        "other@v1.0.0",
+        "HEAD",
+    )
     with pytest.raises(Refused, match="tag → manifest"):
         fetch(world.project, "other@v1.0.0")
 
@@ -195,11 +210,15 @@ def test_a_withdrawn_version(world: World) -> None:
 def test_a_manifest_from_the_future(world: World) -> None:
     content = (one(world) / "manifest.json").read_bytes()
     newer = {**json.loads(content), "unheard": 1}
-    assert Manifest.parse(json.dumps(newer).encode(), "x") == Manifest.parse(content, "x")
+    assert Manifest.parse(json.dumps(newer).encode(), "x") == Manifest.parse(
+        content, "x"
+    )
     with pytest.raises(Refused, match="newer"):
         Manifest.parse(json.dumps({**newer, "schema": 2}).encode(), "x")
     with pytest.raises(Refused, match="assets"):
-        Manifest.parse(json.dumps({**newer, "assets": {"a": {"sha256": "x"}}}).encode(), "x")
+        Manifest.parse(
+            json.dumps({**newer, "assets": {"a": {"sha256": "x"}}}).encode(), "x"
+        )
 
 
 # -- the store ----------------------------------------------------------------------------------
@@ -222,9 +241,13 @@ def test_no_name_leads_out_of_the_store(
 
 
 @pytest.mark.parametrize("what", ["asset", "release", "model"])
-def test_no_link_leads_out_of_the_store(world: World, tmp_path: Path, what: str) -> None:
+def test_no_link_leads_out_of_the_store(
+    world: World, tmp_path: Path, what: str
+) -> None:
     folder = one(world)
-    path = {"asset": folder / "report.md", "release": folder, "model": folder.parent}[what]
+    path = {"asset": folder / "report.md", "release": folder, "model": folder.parent}[
+        what
+    ]
     path.rename(tmp_path / "outside")
     path.symlink_to(tmp_path / "outside")
     refused(world, "leads out of the release store")
@@ -260,26 +283,26 @@ def test_operations_may_be_repeated(tmp_path: Path) -> None:
 def test_api(world: World) -> None:
     folder = one(world)
     world.promote("v1.0.0", "staging")
-    version, manifest = api.show(world.project, f"{MODEL}@staging")
+    version, manifest = queries.show(world.project, f"{MODEL}@staging")
     assert (version.number, manifest.version) == ("v1.0.0", "v1.0.0")
-    assert [v.number for v in api.versions(tags.read(world.root))] == ["v1.0.0"]
-    kinds = [(e.kind, e.stage, e.actor) for e in api.history(world.project, MODEL)]
+    assert [v.number for v in queries.versions(tags.read(world.root))] == ["v1.0.0"]
+    kinds = [(e.kind, e.stage, e.actor) for e in queries.history(world.project, MODEL)]
     assert kinds == [("register", None, "@ana"), ("assign", "staging", "@ana")]
-    assert api.problems(world.project) == []
+    assert health.problems(world.project) == []
     world.release("two")
     shutil.rmtree(folder.with_name("v1.1.0"))
-    (problem,) = api.problems(world.project)
+    (problem,) = health.problems(world.project)
     assert problem == "churn@v1.1.0: the release store does not hold it"
     shutil.copytree(folder, folder.with_name("v1.1.0"))
-    assert api.problems(world.project) == []
+    assert health.problems(world.project) == []
     shutil.rmtree(folder)
     git(world.root, "tag", "churn@v3.0.0")
-    assert [p.split(":")[0] for p in api.problems(world.project)] == [
+    assert [p.split(":")[0] for p in health.problems(world.project)] == [
         "churn@v3.0.0",
         "churn@v1.0.0",
     ]
     with pytest.raises(UsageError, match="did you mean `churn`"):
-        api.history(world.project, "chrun")
+        queries.history(world.project, "chrun")
 
 
 # -- a real model ---------------------------------------------------------------------------------
@@ -292,7 +315,7 @@ def gated(trained: Trained) -> Trained:
     Evaluation(ok=True, rows=180, metrics=(metric,)).save(build)
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
     test = trained.dataset.part("test")
-    outcome.draw(trained.spec, trained.model, test, trained.model.predict(test), build)
+    samples.draw(trained.spec, trained.model, test, trained.model.predict(test), build)
     return trained
 
 
@@ -303,11 +326,11 @@ def test_a_real_model_comes_back_from_verified_bytes(gated: Trained) -> None:
     bundle = fetch(project, "churn@v1.0.0")
     model, test = bundle.model(), gated.dataset.part("test")
     pd.testing.assert_frame_equal(model.predict(test), gated.model.predict(test))
-    reference = pd.read_parquet(io.BytesIO(bundle.read(outcome.REFERENCE)))
+    reference = pd.read_parquet(io.BytesIO(bundle.read(REFERENCE)))
     shown = [*gated.spec.features, "prediction", "score", "churn"]
     assert list(reference) == shown and "sex" not in shown
     assert len(reference) == min(5000, len(test))
-    examples = json.loads(bundle.read(outcome.EXAMPLES))
+    examples = json.loads(bundle.read(EXAMPLES))
     assert len(examples) == 10
     rows = pd.DataFrame([e["features"] for e in examples])
     expected = pd.DataFrame([e["expected"] for e in examples])
@@ -325,7 +348,12 @@ def test_samples_are_bounded_seeded_and_hide_what_must_be_hidden(
 
     frame = rows_of(n=1500)
     frame["day"] = pd.date_range("2026-01-01", periods=len(frame), freq="h").astype(str)
-    features = {"tenure": "number", "plan": "category", "sex": "category", "day": "date"}
+    features = {
+        "tenure": "number",
+        "plan": "category",
+        "sex": "category",
+        "day": "date",
+    }
     done = train_in(
         make_project(  # type: ignore[arg-type]
             frame=frame,
@@ -336,24 +364,31 @@ def test_samples_are_bounded_seeded_and_hide_what_must_be_hidden(
         )
     )  # fmt: skip
     test = done.dataset.part("test")
-    rows = outcome.examples(done.spec, done.model, test)
-    assert rows == outcome.examples(done.spec, done.model, test)
-    assert all(r["features"]["sex"] is None and r["features"]["plan"] is None for r in rows)
+    rows = samples.examples(done.spec, done.model, test)
+    assert rows == samples.examples(done.spec, done.model, test)
+    assert all(
+        r["features"]["sex"] is None and r["features"]["plan"] is None for r in rows
+    )
     again = done.model.predict(pd.DataFrame([r["features"] for r in rows]))
     assert again["score"].tolist() == [r["expected"]["score"] for r in rows]
     text = json.dumps(rows)
     assert "male" not in text and "c0-" not in text
-    table = outcome.reference(done.spec, done.model, test, done.model.predict(test))
+    table = samples.reference(done.spec, done.model, test, done.model.predict(test))
     assert sorted(table) == ["churn", "day", "prediction", "score", "tenure"]
     many = pd.concat([test] * 20, ignore_index=True)
-    assert len(outcome.reference(done.spec, done.model, many, done.model.predict(many))) == 5000
+    assert (
+        len(samples.reference(done.spec, done.model, many, done.model.predict(many)))
+        == 5000
+    )
 
 
 def test_a_feature_named_like_an_output_is_refused(gated: Trained) -> None:
-    spec = gated.spec.model_copy(update={"features": {**gated.spec.features, "score": "number"}})
+    spec = gated.spec.model_copy(
+        update={"features": {**gated.spec.features, "score": "number"}}
+    )
     rows = gated.dataset.part("test").assign(score=1.0)
     with pytest.raises(UsageError, match="score"):
-        outcome.reference(spec, gated.model, rows, gated.model.predict(rows))
+        samples.reference(spec, gated.model, rows, gated.model.predict(rows))
 
 
 # -- every reader -----------------------------------------------------------------------------
@@ -385,8 +420,15 @@ def test_every_verb_that_reads_a_release_refuses_a_changed_byte(
             result = CliRunner().invoke(app, arguments, prog_name="mlops")
             assert result.exit_code == 1, (arguments, result.output)
             text = " ".join(result.output.split())
-            link = "tag → manifest in the store" if asset == "manifest.json" else "manifest → asset"
-            assert f"the chain of digests is broken at {link}" in text, (arguments, text)
+            link = (
+                "tag → manifest in the store"
+                if asset == "manifest.json"
+                else "manifest → asset"
+            )
+            assert f"the chain of digests is broken at {link}" in text, (
+                arguments,
+                text,
+            )
             assert f"churn@v1.0.0 {asset}" in text, (arguments, text)
         path.write_bytes(content)
     assert not [p for p in project.root.glob("out*") if p.is_file() or any(p.iterdir())]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from mlops import MlopsError, Refused, UsageError
-from mlops.cli import app
+from mlops.cli.main import app
+from mlops.errors import MlopsError, Refused, UsageError
 from mlops.registry import tags
-from mlops.registry.manifest import fetch
+from mlops.registry.chain import fetch
 
 from .registry_world import (  # noqa: F401
     MODEL,
@@ -48,11 +48,15 @@ def live(world: World, *names: str) -> None:
 # -- reject -----------------------------------------------------------------------------------
 
 
-def test_rejecting_what_is_in_a_stage_brings_back_the_last_approved(world: World) -> None:
+def test_rejecting_what_is_in_a_stage_brings_back_the_last_approved(
+    world: World,
+) -> None:
     live(world, "one", "two")
     answer = world.reject("production", "production", run="run-7")
     assert (answer.version.number, answer.created) == ("v1.1.0", True)
-    assert holder(world, "production") == "v1.0.0" and holder(world, "staging") == "v1.1.0"
+    assert (
+        holder(world, "production") == "v1.0.0" and holder(world, "staging") == "v1.1.0"
+    )
     back, no = state(world).events[-2:]
     assert (back.tag, no.tag) == ("churn#production#5", "churn#production!#6")
     assert (back.version, back.trailers["Rollback"]) == ("v1.0.0", "v1.1.0")
@@ -72,7 +76,9 @@ def test_a_rejected_version_stays_out_until_somebody_decides_anew(world: World) 
     assert "it is unfair" in str(caught.value) and "--again" in str(caught.value)
     with pytest.raises(UsageError, match="says why"):
         world.promote("v1.1.0", "production", again=True, reason=" ")
-    assert world.promote("v1.1.0", "production", again=True, reason="the data were wrong").created
+    assert world.promote(
+        "v1.1.0", "production", again=True, reason="the data were wrong"
+    ).created
     event = state(world).events[-1]
     assert event.trailers["Overrules"] == "churn#production!#6"
     world.rollback("production")
@@ -109,7 +115,9 @@ def test_a_rollback_never_goes_to_what_was_rejected(world: World) -> None:
         world.rollback("production")
 
 
-def test_rejecting_after_a_rollback_does_not_bring_back_what_was_rolled_back(world: World) -> None:
+def test_rejecting_after_a_rollback_does_not_bring_back_what_was_rolled_back(
+    world: World,
+) -> None:
     live(world, "one", "two")
     world.rollback("production")
     world.reject("v1.0.0", "production")
@@ -136,7 +144,10 @@ def guarded(world: World) -> World:
     ("who", "words"),
     [
         ({"actor": "@mallory"}, "may not approve for production"),
-        ({"actor": "@ben", "approver": "@ana"}, "nobody approves"),  # what comes back is hers
+        (
+            {"actor": "@ben", "approver": "@ana"},
+            "nobody approves",
+        ),  # what comes back is hers
     ],
 )
 def test_four_eyes_over_what_comes_back(
@@ -163,7 +174,10 @@ def test_whoever_may_approve_may_reject_also_their_own(guarded: World) -> None:
         guarded.reject("v1.2.0", "production", actor="@mallory")
     guarded.reject("v1.2.0", "production", actor="@ben")
     guarded.promote("v1.2.0", "staging")
-    for who, words in (({"actor": "@ben"}, "nobody approves"), ({"actor": "@x"}, "may not")):
+    for who, words in (
+        ({"actor": "@ben"}, "nobody approves"),
+        ({"actor": "@x"}, "may not"),
+    ):
         with pytest.raises(Refused, match=words):
             guarded.promote("v1.2.0", "production", again=True, **who)
     guarded.promote("v1.2.0", "production", again=True, actor="@carl")
@@ -206,7 +220,10 @@ def retime(world: World, tag: str, date: str) -> None:
     """Give a tag made by hand another time than that of this machine."""
     text = git(world.root, "cat-file", "tag", tag)
     head, _, body = text.partition("\n\n")
-    lines = [f"tagger T <t@t> {date}" if x.startswith("tagger") else x for x in head.split("\n")]
+    lines = [
+        f"tagger T <t@t> {date}" if x.startswith("tagger") else x
+        for x in head.split("\n")
+    ]
     content = "\n".join(lines) + f"\n\n{body}\n"
     path = world.root / ".git" / "retimed"
     path.write_text(content)
@@ -227,7 +244,9 @@ def test_a_retired_model_serves_on_and_takes_nothing_in(world: World) -> None:
     world.release("three")
     assert world.promote("v1.2.0", "staging").created
     world.deprecate()
-    assert state(world).events[-1].tag == "churn@deprecated#4" and state(world).deprecated
+    assert (
+        state(world).events[-1].tag == "churn@deprecated#4" and state(world).deprecated
+    )
 
 
 @pytest.mark.parametrize("verb", ["reject", "withdraw", "deprecate", "rollback"])
@@ -258,8 +277,12 @@ def test_the_verbs_say_what_they_did_and_why_not(
 
     def mlops(*arguments: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, list(arguments), prog_name="mlops")
-        assert "Traceback" not in result.output and "defect of mlops" not in result.output
-        return result.exit_code, (result.output if result.exit_code else result.stdout).strip()
+        assert (
+            "Traceback" not in result.output and "defect of mlops" not in result.output
+        )
+        return result.exit_code, (
+            result.output if result.exit_code else result.stdout
+        ).strip()
 
     no = ("reject", "churn@production", "production", "--actor", "@ben")
     assert mlops(*no)[0] == 2, "somebody who rejects says why"
@@ -270,14 +293,25 @@ def test_the_verbs_say_what_they_did_and_why_not(
     again = mlops("reject", "churn@v1.1.0", "production", "-m", "unfair", "--json")
     assert json.loads(again[1]) == {"version": "churn@v1.1.0", "created": False}
     code, text = mlops("promote", "churn@v1.1.0", "production")
-    assert code == 1 and "was rejected for production by @ben" in text and "unfair" in text
-    code, text = mlops("promote", "churn@v1.1.0", "production", "--again", "-m", "mended")
+    assert (
+        code == 1 and "was rejected for production by @ben" in text and "unfair" in text
+    )
+    code, text = mlops(
+        "promote", "churn@v1.1.0", "production", "--again", "-m", "mended"
+    )
     assert code == 0 and text == "churn@v1.1.0 is now in production (before: v1.0.0)"
     code, text = mlops("withdraw", "churn@v1.1.0", "-m", "x")
     assert code == 1 and "churn@v1.1.0 is in staging, production" in text
-    for key, value in {"SERVER_URL": "https://x", "REPOSITORY": "a/b", "RUN_ID": "7"}.items():
+    for key, value in {
+        "SERVER_URL": "https://x",
+        "REPOSITORY": "a/b",
+        "RUN_ID": "7",
+    }.items():
         monkeypatch.setenv(f"GITHUB_{key}", value)
-    assert mlops("withdraw", "churn@v1.0.0", "-m", "x") == (0, "churn@v1.0.0 is withdrawn")
+    assert mlops("withdraw", "churn@v1.0.0", "-m", "x") == (
+        0,
+        "churn@v1.0.0 is withdrawn",
+    )
     assert state(world).events[-1].trailers["Run"] == "https://x/a/b/actions/runs/7"
     assert mlops("deprecate", "churn", "-m", "x") == (0, "churn is retired")
     assert mlops("deprecate", "churn", "-m", "x") == (0, "churn was retired already")
@@ -331,7 +365,9 @@ def test_origin_takes_both_tags_or_none(world: World, tmp_path: Path) -> None:
 
 def test_two_rollbacks_at_once_from_two_clones(world: World, tmp_path: Path) -> None:
     live(world, "one", "two", "three")
-    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git"))
+    git(
+        tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git")
+    )
     code = (
         "world = World(Path(sys.argv[1]))\n"
         "stages.rollback(world.project, MODEL, 'production', actor='@ana', reason=sys.argv[3],\n"
@@ -354,8 +390,16 @@ def test_a_tag_in_the_way_is_named(world: World, how: str) -> None:
     world.release("one")
     world.promote("v1.0.0", "staging")
     tag = "churn#production#2"
-    git(world.root, "tag", *([] if how == "lightweight" else ["-am", "by hand"]), tag, "HEAD")
-    with pytest.raises(Refused, match="no event of the registry has the name") as caught:
+    git(
+        world.root,
+        "tag",
+        *([] if how == "lightweight" else ["-am", "by hand"]),
+        tag,
+        "HEAD",
+    )
+    with pytest.raises(
+        Refused, match="no event of the registry has the name"
+    ) as caught:
         world.promote("v1.0.0", "production")
     assert tag in str(caught.value)
     git(world.root, "tag", "-d", tag)

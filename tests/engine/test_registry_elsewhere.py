@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops.cli import app
-from mlops.files import sha256
-from mlops.github.client import GitHubStore, repository
+from mlops.cli.main import app
+from mlops.github.client import repository
+from mlops.io.digests import sha256
 from mlops.registry import publish
-from mlops.registry.store import Asset, cache_root
+from mlops.storage.cache import cache_root
+from mlops.storage.github_releases import GitHubStore
+from mlops.storage.protocol import Asset
 
 from .conftest import ENGINE
 from .github_world import REPOSITORY, GitHub, github_fixture  # noqa: F401
@@ -29,7 +31,9 @@ Pull = Callable[..., Result]
 
 
 @pytest.fixture
-def origin(world: World, github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def origin(
+    world: World, github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Put the world on a GitHub, with v1.0.0 in staging; return its git repository."""
     origin = tmp_path / "hub" / f"{REPOSITORY}.git"
     git(tmp_path, "clone", "-q", "--bare", str(world.root), str(origin))
@@ -40,7 +44,9 @@ def origin(world: World, github: GitHub, tmp_path: Path, monkeypatch: pytest.Mon
     world.promote("v1.0.0", "staging", store=GitHubStore(repository()))
     config = Path(os.environ["GIT_CONFIG_GLOBAL"])
     found = f'[url "file://{tmp_path}/hub/"]\n\tinsteadOf = {SERVER}/\n'
-    config.write_text(f'{config.read_text()}{found}[protocol "file"]\n\tallow = always\n')
+    config.write_text(
+        f'{config.read_text()}{found}[protocol "file"]\n\tallow = always\n'
+    )
     monkeypatch.setenv("GITHUB_SERVER_URL", SERVER)
     monkeypatch.delenv("GITHUB_REPOSITORY")
     monkeypatch.setenv("GIT_CONFIG_COUNT", "0")
@@ -76,7 +82,9 @@ def said(result: Result, code: int, *words: str) -> None:
     "source", [REPOSITORY, f"{SERVER}/{REPOSITORY}", f"{SERVER}/{REPOSITORY}.git"]
 )
 @pytest.mark.parametrize("ref", ["v1.0.0", "staging", "latest"])
-def test_a_version_of_another_repository(origin: Path, pull: Pull, source: str, ref: str) -> None:
+def test_a_version_of_another_repository(
+    origin: Path, pull: Pull, source: str, ref: str
+) -> None:
     result = pull(f"{MODEL}@{ref}", source, "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["version"] == f"{MODEL}@v1.0.0"
@@ -103,7 +111,11 @@ def test_little_is_fetched_and_the_token_is_in_no_file(
 
 
 def test_a_new_promotion_is_seen_and_nothing_is_fetched_twice(
-    origin: Path, github: GitHub, world: World, pull: Pull, monkeypatch: pytest.MonkeyPatch
+    origin: Path,
+    github: GitHub,
+    world: World,
+    pull: Pull,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert pull(f"{MODEL}@staging").exit_code == 0
     asked = len(github.asked)
@@ -134,11 +146,27 @@ def test_offline_what_is_cached_is_pulled_and_that_is_said(
 
 
 def test_what_is_not_there_is_named(origin: Path, github: GitHub, pull: Pull) -> None:
-    said(pull("chrun@v1.0.0"), 2, REPOSITORY, "no version of this model", "did you mean `churn`?")
+    said(
+        pull("chrun@v1.0.0"),
+        2,
+        REPOSITORY,
+        "no version of this model",
+        "did you mean `churn`?",
+    )
     said(pull(f"{MODEL}@v9.0.0"), 2, "no version of this name", "v1.0.0")
     said(pull(f"{MODEL}@production"), 2, "none is in a stage of this name", "staging")
-    said(pull(f"{MODEL}@v1.0.0", "acme/nothing"), 3, "acme/nothing cannot be read", "GITHUB_TOKEN")
-    said(pull(f"{MODEL}@v1.0.0", "https://gitlab.example/acme/demo"), 2, "--from", "OWNER/REPO")
+    said(
+        pull(f"{MODEL}@v1.0.0", "acme/nothing"),
+        3,
+        "acme/nothing cannot be read",
+        "GITHUB_TOKEN",
+    )
+    said(
+        pull(f"{MODEL}@v1.0.0", "https://gitlab.example/acme/demo"),
+        2,
+        "--from",
+        "OWNER/REPO",
+    )
     said(pull(f"{MODEL}@v1.0.0", "nowhere"), 2, "--from", "OWNER/REPO")
     github.fail("GET releases.*", 401)
     said(pull(f"{MODEL}@v1.0.0"), 3, "GitHub answered 401", "GITHUB_TOKEN")
@@ -150,7 +178,9 @@ def test_a_moved_tag_is_refused(origin: Path, pull: Pull) -> None:
     assert pull(f"{MODEL}@v1.0.0").exit_code == 0
     shutil.rmtree(f"{MODEL}-v1.0.0")
     git(origin, "tag", "-f", "-am", "moved", f"{MODEL}@v1.0.0", "main")
-    said(pull(f"{MODEL}@v1.0.0"), 1, "moved tags that were known here", f"{MODEL}@v1.0.0")
+    said(
+        pull(f"{MODEL}@v1.0.0"), 1, "moved tags that were known here", f"{MODEL}@v1.0.0"
+    )
     shutil.rmtree(cache_root())
     said(pull(f"{MODEL}@v1.0.0"), 1, "tag → manifest")
 
@@ -161,7 +191,9 @@ def test_changed_bytes_are_refused(origin: Path, github: GitHub, pull: Pull) -> 
     said(pull(f"{MODEL}@v1.0.0"), 1, "manifest → asset", "features.py")
 
 
-@pytest.mark.parametrize("name", ["../evil", "/tmp/evil", ".bashrc", "a/b", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "/tmp/evil", ".bashrc", "a/b", "manifest.json"]
+)
 def test_a_manifest_that_would_write_elsewhere_is_refused(
     world: World, pull: Pull, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -177,10 +209,15 @@ def test_a_manifest_that_would_write_elsewhere_is_refused(
     monkeypatch.setattr(publish, "dump", forged)
     monkeypatch.setattr(publish._Draft, "fill", lambda self: None)
     monkeypatch.setattr(publish, "_tidy", lambda *given: None)
-    monkeypatch.setattr("mlops.registry.store.FolderStore.publish", lambda *given: None)
+    monkeypatch.setattr("mlops.storage.folder.FolderStore.publish", lambda *given: None)
     world.build()
     world.register()
-    said(pull(f"{MODEL}@v1.0.0", str(world.root)), 1, "manifest → asset", "lead elsewhere")
+    said(
+        pull(f"{MODEL}@v1.0.0", str(world.root)),
+        1,
+        "manifest → asset",
+        "lead elsewhere",
+    )
 
 
 def test_a_folder_on_this_machine(world: World, pull: Pull) -> None:
@@ -196,12 +233,22 @@ def test_a_folder_on_this_machine(world: World, pull: Pull) -> None:
 def test_three_at_once_share_one_clone_and_one_download(
     origin: Path, github: GitHub, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "mlops", "pull", f"{MODEL}@staging", "--from", REPOSITORY]
-    environment = {**os.environ, "PYTHONPATH": str(ENGINE)}
+    command = [
+        sys.executable,
+        "-m",
+        "mlops",
+        "pull",
+        f"{MODEL}@staging",
+        "--from",
+        REPOSITORY,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")}
     folders = [tmp_path / f"pulls{at}" for at in range(3)]
     for folder in folders:
         folder.mkdir()
-    started = [subprocess.Popen(command, cwd=folder, env=environment) for folder in folders]
+    started = [
+        subprocess.Popen(command, cwd=folder, env=environment) for folder in folders
+    ]
     assert [process.wait(60) for process in started] == [0, 0, 0]
     for folder in folders:
         assert (folder / f"{MODEL}-v1.0.0" / "model.skops").read_text() == "model 1"

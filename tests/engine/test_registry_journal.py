@@ -17,21 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import UsageError, WorldError
-from mlops.cli import ago
-from mlops.files import canonical_json
-from mlops.project import Project
-from mlops.registry import journal, objects
-from mlops.registry.journal import (
-    KNOWN,
-    append,
-    append_check,
-    checks,
-    find,
-    records,
-)
-from mlops.registry.objects import condition
-from mlops.results import Metric, Record, Verdict
+from mlops.cli.output import ago
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure, UsageError
+from mlops.io import git_objects
+from mlops.io.digests import canonical_json
+from mlops.results.evaluation import Metric
+from mlops.results.runs import Record
+from mlops.results.verdict import Verdict
+from mlops.runlog import journal
+from mlops.runlog.conditions import condition
+from mlops.runlog.journal import append, append_check
+from mlops.runlog.query import KNOWN, checks, find, records
 
 from .registry_world import (  # noqa: F401
     MODEL,
@@ -45,7 +42,9 @@ from .registry_world import (  # noqa: F401
 )
 
 
-def record(identity: str = "r1", minutes: int = 0, auc: float = 0.9, **changes: Any) -> Record:
+def record(
+    identity: str = "r1", minutes: int = 0, auc: float = 0.9, **changes: Any
+) -> Record:
     facts: dict[str, Any] = {
         "id": identity,
         "model": MODEL,
@@ -62,7 +61,10 @@ def record(identity: str = "r1", minutes: int = 0, auc: float = 0.9, **changes: 
 
 
 def test_a_record_comes_back(world: World) -> None:
-    head, status = git(world.root, "rev-parse", "HEAD"), git(world.root, "status", "--porcelain")
+    head, status = (
+        git(world.root, "rev-parse", "HEAD"),
+        git(world.root, "status", "--porcelain"),
+    )
     written = record(outcome="Ünïcode\nand a line")
     assert append(world.project, written) == ()
     assert records(world.project) == [written]
@@ -81,7 +83,12 @@ def test_order_model_and_since(world: World) -> None:
     assert [r.id for r in records(world.project)] == ["c", "a", "d", "b"]
     assert [r.id for r in records(world.project, MODEL)] == ["c", "a", "b"]
     assert [r.id for r in records(world.project, MODEL, since=NOW)] == ["a", "b"]
-    assert [r.id for r in records(world.project, since=ago("8w", NOW))] == ["c", "a", "d", "b"]
+    assert [r.id for r in records(world.project, since=ago("8w", NOW))] == [
+        "c",
+        "a",
+        "d",
+        "b",
+    ]
     assert records(world.project, "unheard") == []
 
 
@@ -137,7 +144,10 @@ def delivered(folder: Path) -> list[str]:
 
     Nothing may be waiting there any more, and no merge is in its history.
     """
-    origin, reader = folder / "origin.git", folder / f"reader{len(list(folder.iterdir()))}"
+    origin, reader = (
+        folder / "origin.git",
+        folder / f"reader{len(list(folder.iterdir()))}",
+    )
     git(folder, "clone", "-q", str(origin), str(reader))
     assert git(origin, "for-each-ref", "refs/mlops") == ""
     assert git(origin, "rev-list", "--merges", "journal") == ""
@@ -165,7 +175,11 @@ def test_origin_moves_between_fetch_and_push(
     run, rivals = journal.git, iter(range(3))
 
     def slow(root: Path, *arguments: str, **options: Any) -> str:
-        if arguments[0] == "push" and root == one.root and arguments[-1].endswith(journal.LOCAL):
+        if (
+            arguments[0] == "push"
+            and root == one.root
+            and arguments[-1].endswith(journal.LOCAL)
+        ):
             for at in rivals:
                 append(other.project, record(f"rival{at}", -1))
                 break
@@ -193,7 +207,7 @@ def killed_at(number: int, project: Project) -> tuple[bool, list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "git", dying)
-        patch.setattr(objects, "git", dying)
+        patch.setattr(git_objects, "git", dying)
         try:
             append(project, record("killed"))
         except Killed:
@@ -221,11 +235,19 @@ def test_killed_anywhere_what_was_written_is_delivered_by_the_next(
     assert number > 15
 
 
-def test_what_a_killed_writer_left_at_origin_is_taken_along(world: World, tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_at_origin_is_taken_along(
+    world: World, tmp_path: Path
+) -> None:
     gone, other = origin_of(world, tmp_path, 2)
-    env = objects.identity(gone.root, "@ana", int(NOW.timestamp()))
-    left = {"runs/churn/2026/11/left.json": canonical_json(record("left").model_dump(mode="json"))}
-    waiting = journal.WAITING + (oid := objects.commit(gone.root, [], left, "left", env))
+    env = git_objects.identity(gone.root, "@ana", int(NOW.timestamp()))
+    left = {
+        "runs/churn/2026/11/left.json": canonical_json(
+            record("left").model_dump(mode="json")
+        )
+    }
+    waiting = journal.WAITING + (
+        oid := git_objects.commit(gone.root, [], left, "left", env)
+    )
     git(gone.root, "push", "-q", "origin", f"{oid}:{waiting}")
     append(other.project, record("next", 1))
     assert delivered(tmp_path) == ["left", "next"]
@@ -240,7 +262,9 @@ def test_an_origin_that_takes_nothing(world: World, tmp_path: Path) -> None:
         (warning,) = append(here.project, record(f"r{at}", at))
         assert "not pushed" in warning
     assert [r.id for r in records(here.project)] == ["r0", "r1", "r2"]
-    assert git(here.root, "for-each-ref", "refs/mlops") == "", "they are in the journal here"
+    assert git(here.root, "for-each-ref", "refs/mlops") == "", (
+        "they are in the journal here"
+    )
     hook.unlink()
     assert append(here.project, record("r3", 3)) == ()
     assert delivered(tmp_path) == ["r0", "r1", "r2", "r3"]
@@ -255,7 +279,12 @@ def test_what_is_written_is_never_changed(world: World, tmp_path: Path) -> None:
 
 
 def test_drift_checks_are_kept_beside_the_runs(world: World) -> None:
-    check = {"model": MODEL, "version": "v1.0.0", "until": "2026-11-23T12:00+00:00", "alarm": True}
+    check = {
+        "model": MODEL,
+        "version": "v1.0.0",
+        "until": "2026-11-23T12:00+00:00",
+        "alarm": True,
+    }
     later = {**check, "until": "2026-11-24T12:00+00:00", "alarm": False}
     for one in (later, check, check):
         assert append_check(world.project, one, "@ana") == ()
@@ -264,21 +293,30 @@ def test_drift_checks_are_kept_beside_the_runs(world: World) -> None:
     assert checks(world.project, MODEL, since=NOW + timedelta(hours=1)) == [later]
     assert checks(world.project, "other") == []
     assert len(records(world.project)) == 1
-    names = git(world.root, "ls-tree", "-r", "--name-only", "journal", "monitor/").split()
+    names = git(
+        world.root, "ls-tree", "-r", "--name-only", "journal", "monitor/"
+    ).split()
     assert [re.sub("-[0-9a-f]{6}", "", name) for name in names] == [
         "monitor/churn/2026/11/20261123-1200.json",
         "monitor/churn/2026/11/20261124-1200.json",
     ]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"id": "x"}', b'{"started": "soon"}'])
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"id": "x"}', b'{"started": "soon"}']
+)
 def test_a_file_that_somebody_broke_is_named(world: World, content: bytes) -> None:
     append(world.project, record())
-    env = objects.identity(world.root, "@ana", int(NOW.timestamp()))
+    env = git_objects.identity(world.root, "@ana", int(NOW.timestamp()))
     tip = git(world.root, "rev-parse", "journal")
     files = {"runs/churn/2026/11/broken.json": content}
-    git(world.root, "update-ref", journal.LOCAL, objects.commit(world.root, [tip], files, "x", env))
-    with pytest.raises(WorldError, match=r"runs/churn/2026/11/broken\.json"):
+    git(
+        world.root,
+        "update-ref",
+        journal.LOCAL,
+        git_objects.commit(world.root, [tip], files, "x", env),
+    )
+    with pytest.raises(EnvironmentFailure, match=r"runs/churn/2026/11/broken\.json"):
         records(world.project)
 
 
@@ -288,7 +326,9 @@ def test_group_limit_and_find(world: World) -> None:
     assert [r.id for r in records(world.project, group="sweep")] == ["r2-x", "r3-x"]
     assert [r.id for r in records(world.project, limit=2)] == ["r2-x", "r3-x"]
     assert [r.id for r in records(world.project, group="sweep", limit=1)] == ["r3-x"]
-    assert [r.id for r in records(world.project, where="group=pr-1", limit=3)] == ["r0-x"]
+    assert [r.id for r in records(world.project, where="group=pr-1", limit=3)] == [
+        "r0-x"
+    ]
     assert [r.id for r in find(world.project, ["r3", "r0-x"])] == ["r3-x", "r0-x"]
     with pytest.raises(UsageError, match="several"):
         find(world.project, ["r"])
@@ -296,7 +336,9 @@ def test_group_limit_and_find(world: World) -> None:
         find(world.project, ["r9"])
 
 
-def test_a_push_that_fails_is_a_warning_and_is_made_up_for(world: World, tmp_path: Path) -> None:
+def test_a_push_that_fails_is_a_warning_and_is_made_up_for(
+    world: World, tmp_path: Path
+) -> None:
     git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
     (warning,) = append(world.project, record("offline"))
     assert "not pushed" in warning
@@ -332,7 +374,15 @@ def test_conditions(text: str, holds: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "metrics.roc_auc", "metrics.roc_auc>", ">1", "metics.x>1", "__import__('os')=1"]
+    "text",
+    [
+        "",
+        "metrics.roc_auc",
+        "metrics.roc_auc>",
+        ">1",
+        "metics.x>1",
+        "__import__('os')=1",
+    ],
 )
 def test_conditions_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match="condition"):
@@ -365,7 +415,9 @@ def test_reading_a_thousand_records_is_two_git_calls(
     for at in range(1000):
         text = content.replace('"id":"first"', f'"id":"n{at}"')
         size = len(text.encode())
-        stream += f"M 100644 inline runs/churn/2026/11/n{at}.json\ndata {size}\n{text}\n"
+        stream += (
+            f"M 100644 inline runs/churn/2026/11/n{at}.json\ndata {size}\n{text}\n"
+        )
     command = ["git", "fast-import", "--quiet"]
     subprocess.run(command, cwd=world.root, input=stream, text=True, check=True)
     calls = []

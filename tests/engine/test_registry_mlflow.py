@@ -18,9 +18,11 @@ from typing import Any
 import pytest
 import requests
 
-from mlops.files import sha256_file
-from mlops.registry.journal import MLFLOW_TAG, append, copy_to_mlflow, records
-from mlops.results import Record
+from mlops.io.digests import sha256_file
+from mlops.results.runs import Record
+from mlops.runlog.journal import append
+from mlops.runlog.mlflow import MLFLOW_TAG, copy_to_mlflow
+from mlops.runlog.query import records
 
 from .registry_world import MODEL, World, training, world_fixture  # noqa: F401
 from .test_registry_journal import record
@@ -37,17 +39,45 @@ def server(
     home = request.config.cache.mkdir(f"mlflow-{sha256_file(LOCK)[:12]}")
     python, uv = home / "bin" / "python", [sys.executable, "-m", "uv"]
     if not (home / "ready").is_file():
-        subprocess.run([*uv, "venv", "--quiet", "--allow-existing", str(home)], check=True)
-        install = [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
+        subprocess.run(
+            [*uv, "venv", "--quiet", "--allow-existing", str(home)], check=True
+        )
+        install = [
+            *uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            str(python),
+        ]
         subprocess.run([*install, "--require-hashes", "-r", str(LOCK)], check=True)
         (home / "ready").touch()
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     folder, url = tmp_path_factory.mktemp("mlflow"), f"http://127.0.0.1:{port}"
-    command = [str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command = [
+        str(python),
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    command += [
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{folder}/mlflow.db",
+    ]
     command += ["--default-artifact-root", str(folder)]
-    env = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONPATH": ""}
+    env = {
+        **os.environ,
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "PYTHONPATH": "",
+    }
     with (folder / "log.txt").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
@@ -81,7 +111,9 @@ def runs(server: str, model: str = MODEL) -> Found:
     known = ask(server, "experiments/search", filter=f"name = '{model}'", max_results=5)
     ids = [one["experiment_id"] for one in known.get("experiments", [])]
     assert len(ids) <= 1
-    found = ask(server, "runs/search", experiment_ids=ids, max_results=100) if ids else {}
+    found = (
+        ask(server, "runs/search", experiment_ids=ids, max_results=100) if ids else {}
+    )
     return list(found.get("runs", []))
 
 
@@ -115,7 +147,11 @@ def test_a_real_server_gets_every_record_once(
     assert (params["C"], params["estimator"]) == ("0.5", "LogisticRegression")
     assert len(params["a_b__"]) == 5000
     tags = values(first, "tags")
-    assert (tags[MLFLOW_TAG], tags["mlops.group"], tags["mlflow.user"]) == ("r1", "pr-7", "@ana")
+    assert (tags[MLFLOW_TAG], tags["mlops.group"], tags["mlflow.user"]) == (
+        "r1",
+        "pr-7",
+        "@ana",
+    )
     assert tags["mlflow.source.git.commit"] == "c" * 40
     assert "mlops.group" not in values(second, "tags")
 
@@ -130,17 +166,23 @@ def test_a_copy_that_died_half_way_is_completed(
     ask(server, "runs/create", experiment_id=made, run_name="r1", tags=tags)
     assert copy_to_mlflow(record(model="half")) == ()
     (run,) = runs(server, "half")
-    assert run["info"]["status"] == "FINISHED" and values(run, "metrics")["roc_auc"] == 0.9
+    assert (
+        run["info"]["status"] == "FINISHED" and values(run, "metrics")["roc_auc"] == 0.9
+    )
 
 
 @contextmanager
-def answering(status: int, seconds: float = 0) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def answering(
+    status: int, seconds: float = 0
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """Serve the same answer to everything, and collect what was asked."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            seen.append({"path": self.path, **{k.lower(): v for k, v in self.headers.items()}})
+            seen.append(
+                {"path": self.path, **{k.lower(): v for k, v in self.headers.items()}}
+            )
             time.sleep(seconds)
             with suppress(BrokenPipeError):  # whoever asked has gone
                 self.send_response(status)
@@ -161,7 +203,9 @@ def answering(status: int, seconds: float = 0) -> Iterator[tuple[str, list[dict[
 def test_without_mlflow_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert copy_to_mlflow(record()) == ()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # as a variable that is not set in a workflow
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI", ""
+    )  # as a variable that is not set in a workflow
     assert copy_to_mlflow(record()) == ()
 
 
@@ -182,7 +226,9 @@ def test_a_server_that_answers_otherwise_is_a_warning(
     assert [r.id for r in records(world.project)] == ["r1"]
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "http://[", "sqlite:///x.db", "./mlruns"])
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:9", "http://[", "sqlite:///x.db", "./mlruns"]
+)
 def test_no_server_is_a_warning(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     (warning,) = copy_to_mlflow(record())
@@ -190,7 +236,7 @@ def test_no_server_is_a_warning(monkeypatch: pytest.MonkeyPatch, uri: str) -> No
 
 
 def test_a_slow_server_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlops.registry.journal._SECONDS", 0.2)
+    monkeypatch.setattr("mlops.runlog.mlflow._SECONDS", 0.2)
     with answering(200, seconds=2) as (url, _):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
         (warning,) = copy_to_mlflow(Record(**record().model_dump()))

@@ -13,13 +13,15 @@ from typing import Any
 import jsonschema
 import pytest
 
-from mlops import MlopsError, Refused, UsageError, WorldError
-from mlops.files import sha256
+from mlops.errors import EnvironmentFailure, MlopsError, Refused, UsageError
+from mlops.io.digests import sha256
 from mlops.registry import tags
-from mlops.registry.manifest import Manifest, change, fetch, manifest_of, next_number
+from mlops.registry.chain import fetch
+from mlops.registry.manifest import Manifest, manifest_of
 from mlops.registry.publish import register
-from mlops.registry.store import FolderStore
-from mlops.results import Feature, Signature, Training
+from mlops.registry.version_numbers import change, next_number
+from mlops.results.training import Feature, Signature, Training
+from mlops.storage.folder import FolderStore
 
 from .registry_world import (
     AGE,
@@ -66,10 +68,19 @@ def test_a_version_is_a_commit_with_manifest_and_tag(world: World) -> None:
     assert git(world.root, "rev-parse", "HEAD") == head
     assert (world.root / ".git" / "index").read_bytes() == index
     added = git(world.root, "diff", "--name-status", head, version.commit).split("\n")
-    assert added == [f"A\tmodels/{MODEL}/data.lock.json", f"A\tmodels/{MODEL}/manifest.json"]
+    assert added == [
+        f"A\tmodels/{MODEL}/data.lock.json",
+        f"A\tmodels/{MODEL}/manifest.json",
+    ]
     manifest, content = manifest_of(world.root, version)
-    assert (manifest.code.commit, manifest.actor, manifest.previous) == (head, "@ana", None)
-    assert manifest.metrics[0].name == "roc_auc" and manifest.verdict.decision == "promote"
+    assert (manifest.code.commit, manifest.actor, manifest.previous) == (
+        head,
+        "@ana",
+        None,
+    )
+    assert (
+        manifest.metrics[0].name == "roc_auc" and manifest.verdict.decision == "promote"
+    )
     assert sha256(content) == version.manifest_sha256
     assert version.event.trailers == {
         "Actor": "@ana",
@@ -97,7 +108,10 @@ def test_numbers_say_what_changed(world: World) -> None:
     world.register()
     world.change_data("plus")
     world.build("model 2")
-    assert world.register().version.event.trailers["Reason"] == "patch: only the data changed"
+    assert (
+        world.register().version.event.trailers["Reason"]
+        == "patch: only the data changed"
+    )
     assert world.release("model 3") == "v1.1.0"
     world.build("model 4", signature=signature(AGE))
     answer = world.register()
@@ -136,13 +150,21 @@ def previous(**changes: Any) -> Manifest:
             "plan",
         ),
         ({"signature": signature(target="left")}, "major", "target"),
-        ({"signature": signature(classes=("no", "perhaps", "yes"))}, "major", "perhaps"),
+        (
+            {"signature": signature(classes=("no", "perhaps", "yes"))},
+            "major",
+            "perhaps",
+        ),
         ({"signature": signature(positive="no")}, "major", "positive"),
         ({"signature": signature(task="multiclass")}, "major", "task"),
         # A service wants every feature, also one that may be null.
         *(
             (
-                {"signature": signature(AGE, PLAN, Feature(name="x", kind="date", missing=null))},
+                {
+                    "signature": signature(
+                        AGE, PLAN, Feature(name="x", kind="date", missing=null)
+                    )
+                },
                 "major",
                 "x is new",
             )
@@ -151,21 +173,35 @@ def previous(**changes: Any) -> Manifest:
         ({"signature": signature(threshold=0.3)}, "minor", "threshold"),
         # What the data say of a feature is no promise to a caller.
         (
-            {"signature": signature(AGE.model_copy(update={"high": 99.0, "missing": True}), PLAN)},
+            {
+                "signature": signature(
+                    AGE.model_copy(update={"high": 99.0, "missing": True}), PLAN
+                )
+            },
             "patch",
             "again",
         ),
         (
             {
-                "signature": signature(AGE, PLAN.model_copy(update={"categories": ("a", "b")})),
+                "signature": signature(
+                    AGE, PLAN.model_copy(update={"categories": ("a", "b")})
+                ),
                 "snapshot": "1" * 64,
             },
             "patch",
             "only the data",
         ),
         ({"signature": signature(PLAN, AGE), "code": "1" * 64}, "minor", "code"),
-        ({"params": {"C": 2.0}, "seed": 1, "snapshot": "1" * 64}, "minor", "parameters, seed"),
-        ({"signature": signature(AGE), "params": {"C": 2.0}}, "major", "plan was removed"),
+        (
+            {"params": {"C": 2.0}, "seed": 1, "snapshot": "1" * 64},
+            "minor",
+            "parameters, seed",
+        ),
+        (
+            {"signature": signature(AGE), "params": {"C": 2.0}},
+            "major",
+            "plan was removed",
+        ),
         ({"estimator": "Other", "rows": 1, "seconds": 9.0}, "patch", "again"),
         ({}, "patch", "again"),
     ],
@@ -204,7 +240,9 @@ def test_hourly_versions_of_one_commit(world: World) -> None:
         world.build(f"model {hour}", snapshot=sha256(f"rows of hour {hour}".encode()))
         assert world.register().version.number == f"v1.0.{hour}"
     versions = tags.read(world.root).models[MODEL].versions.values()
-    parents = {git(world.root, "rev-parse", f"{version.commit}^") for version in versions}
+    parents = {
+        git(world.root, "rev-parse", f"{version.commit}^") for version in versions
+    }
     assert parents == {head} and len({version.commit for version in versions}) == 4
     assert git(world.root, "rev-parse", "HEAD") == head
     digests = {manifest_of(world.root, version)[0].data.digest for version in versions}
@@ -218,11 +256,19 @@ def test_a_manifest_says_what_a_version_is_made_of(world: World) -> None:
     assert (manifest.owner, manifest.risk) == ("@ana", "limited")
     assert (manifest.source, manifest.sensitive) == ("data/*.csv", ("sex",))
     assert manifest.columns == {"age": "number", "sex": "category"}
-    assert (manifest.train_seconds, manifest.train_cost, manifest.currency) == (3600, 0.48, "USD")
+    assert (manifest.train_seconds, manifest.train_cost, manifest.currency) == (
+        3600,
+        0.48,
+        "USD",
+    )
     assert [(s.column, s.value) for s in manifest.slices] == [("plan", "basic")]
-    assert [(f.column, f.difference, f.groups) for f in manifest.fairness] == [("sex", 0.04, ())]
+    assert [(f.column, f.difference, f.groups) for f in manifest.fairness] == [
+        ("sex", 0.04, ())
+    ]
     assert b"female" not in content
-    schema = json.loads((Path(__file__).parents[2] / "docs" / "manifest.schema.json").read_text())
+    schema = json.loads(
+        (Path(__file__).parents[2] / "docs" / "manifest.schema.json").read_text()
+    )
     jsonschema.validate(json.loads(content), schema)
 
 
@@ -283,7 +329,12 @@ def test_all_mismatches_at_once(world: World) -> None:
     (world.root / "build" / MODEL / "model.skops").write_text("other")
     world.commit("Other")
     error = refused(
-        world, Refused, "code or specification", "requirements.txt", "rows.csv", "model.skops"
+        world,
+        Refused,
+        "code or specification",
+        "requirements.txt",
+        "rows.csv",
+        "model.skops",
     )
     assert len(error.problems) == 4
 
@@ -332,8 +383,12 @@ def test_without_an_identity_the_actor_is_used(
     monkeypatch.setenv("HOME", "")
     event = world.register(actor="@ana <evil>\nApprover: @eve").version.event
     assert event.tagger == "@ana evil Approver: @eve"
-    assert event.actor == "@ana <evil> Approver: @eve" and "Approver" not in event.trailers
-    assert git(world.root, "log", "-1", "--format=%ae", event.commit).endswith("@localhost")
+    assert (
+        event.actor == "@ana <evil> Approver: @eve" and "Approver" not in event.trailers
+    )
+    assert git(world.root, "log", "-1", "--format=%ae", event.commit).endswith(
+        "@localhost"
+    )
 
 
 def test_a_project_below_the_top_of_the_repository(
@@ -347,10 +402,14 @@ def test_a_project_below_the_top_of_the_repository(
     inner.commit("Move")
     inner.build()
     number = inner.register().version.number
-    files = git(inner.root, "ls-tree", "-r", "--name-only", "--full-tree", f"{MODEL}@{number}")
+    files = git(
+        inner.root, "ls-tree", "-r", "--name-only", "--full-tree", f"{MODEL}@{number}"
+    )
     assert "acme/models/churn/manifest.json" in files.split("\n")
     kept = [file for file in files.split("\n") if file.endswith("x.yml")]
-    assert kept == ["acme/.github/workflows/x.yml"], "a job may not push GitHub's own in a tag"
+    assert kept == ["acme/.github/workflows/x.yml"], (
+        "a job may not push GitHub's own in a tag"
+    )
     complete(inner, "v1.0.0")
 
 
@@ -376,9 +435,22 @@ def test_signed_where_git_is_told_to(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
-def test_a_real_signature_verifies_and_hides_nothing(world: World, tmp_path: Path) -> None:
+def test_a_real_signature_verifies_and_hides_nothing(
+    world: World, tmp_path: Path
+) -> None:
     key = tmp_path / "key"
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)]
+    command = [
+        "ssh-keygen",
+        "-q",
+        "-t",
+        "ed25519",
+        "-N",
+        "",
+        "-C",
+        "test",
+        "-f",
+        str(key),
+    ]
     subprocess.run(command, check=True)
     signers = tmp_path / "signers"
     signers.write_text(f"test@example.com {key.with_suffix('.pub').read_text()}")
@@ -396,7 +468,9 @@ def test_a_real_signature_verifies_and_hides_nothing(world: World, tmp_path: Pat
     assert [e.kind for e in model.events] == ["register", "assign", "unassign"]
     for event in model.events:
         assert "BEGIN SSH SIGNATURE" in git(world.root, "cat-file", "tag", event.tag)
-        git(world.root, "verify-tag", event.tag)  # raises where the signature is not good
+        git(
+            world.root, "verify-tag", event.tag
+        )  # raises where the signature is not good
         assert event.trailers["Actor"] == "@ana" and "At" in event.trailers
         assert "SIGNATURE" not in event.text
     git(world.root, "tag", "-f", "-am", "moved", "churn#staging#1", "HEAD", "--no-sign")
@@ -466,13 +540,17 @@ for at, after, root in json.loads(sys.argv[1]):
 
 
 @pytest.mark.parametrize("origin", [False, True], ids=["alone", "origin"])
-def test_killed_before_and_after_every_side_effect(tmp_path: Path, origin: bool) -> None:
+def test_killed_before_and_after_every_side_effect(
+    tmp_path: Path, origin: bool
+) -> None:
     template, seen = rehearse(tmp_path, origin)
     assert seen.count("upload") == 8 and {"draft", "claim", "publish"} <= set(seen)
     trials = [(at, after, tmp_path / f"{at}-{after}") for at, after in moments(seen)]
     for _, _, root in trials:
         copy(template, root, origin)
-    finished(python(KILLED, json.dumps([(*moment, str(root)) for *moment, root in trials])))
+    finished(
+        python(KILLED, json.dumps([(*moment, str(root)) for *moment, root in trials]))
+    )
     for _, _, root in trials:
         recovers(World(root), origin)
 
@@ -484,7 +562,7 @@ def test_the_network_is_lost_before_and_after_every_side_effect(
     template, seen = rehearse(tmp_path, origin)
     for at, after in moments(seen):
         here = copy(template, tmp_path / f"{at}-{after}", origin)
-        with pytest.raises(WorldError), dying(at, after, failed):
+        with pytest.raises(EnvironmentFailure), dying(at, after, failed):
             here.register()
         recovers(here, origin)
 
@@ -521,12 +599,16 @@ def test_a_draft_of_somebody_at_work_stays(world: World) -> None:
     complete(world, "v1.0.0", "v1.1.0", "v2.0.0")
 
 
-def test_a_second_process_that_fills_a_draft_after_it_was_published(world: World) -> None:
+def test_a_second_process_that_fills_a_draft_after_it_was_published(
+    world: World,
+) -> None:
     world.build()
     digest = world.register().version.manifest_sha256
     assert digest
     world.store.draft(MODEL, digest)
-    world.store.upload(MODEL, digest, "report.md", world.project.build(MODEL) / "report.md")
+    world.store.upload(
+        MODEL, digest, "report.md", world.project.build(MODEL) / "report.md"
+    )
     world.register()
     complete(world, "v1.0.0")
 
@@ -559,7 +641,9 @@ def test_a_full_disk_leaves_nothing_half_written(
         copyfileobj(*args)
 
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    refused(world, WorldError, str(world.project.store), os.strerror(code).lower())
+    refused(
+        world, EnvironmentFailure, str(world.project.store), os.strerror(code).lower()
+    )
     assert list((world.project.store / MODEL).iterdir()) == []
     world.register()
     complete(world, "v1.0.0")
@@ -575,14 +659,14 @@ def test_a_read_only_store(world: World, monkeypatch: pytest.MonkeyPatch) -> Non
         mkdir(self, *args, **kwargs)
 
     monkeypatch.setattr(Path, "mkdir", read_only)
-    refused(world, WorldError, "permission denied", "writable")
+    refused(world, EnvironmentFailure, "permission denied", "writable")
 
 
 def test_a_store_that_is_a_file(world: World) -> None:
     world.build()
     world.project.store.parent.mkdir()
     world.project.store.write_text("not a folder")
-    with pytest.raises(WorldError, match="releases"):
+    with pytest.raises(EnvironmentFailure, match="releases"):
         world.register()
     assert not tags.read(world.root).models
 
@@ -593,7 +677,9 @@ def test_a_disk_that_lies_is_caught_by_reading_back(
     world.build()
     upload = FolderStore.upload
 
-    def lossy(self: FolderStore, model: str, digest: str, asset: str, source: Path) -> None:
+    def lossy(
+        self: FolderStore, model: str, digest: str, asset: str, source: Path
+    ) -> None:
         upload(self, model, digest, asset, source)
         if asset == "model.skops":
             path = self.root / model / f"draft-{digest}" / asset
@@ -618,7 +704,9 @@ print(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 def at_once(tmp_path: Path, world: World, models: list[str]) -> list[list[str]]:
     """Register models from as many clones at once; return version and whether it was made."""
-    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git"))
+    git(
+        tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git")
+    )
     roots = [tmp_path / f"clone{at}" for at in range(len(models))]
     for root, model in zip(roots, models, strict=True):
         git(tmp_path, "clone", "-q", str(tmp_path / "origin.git"), str(root))
@@ -630,18 +718,28 @@ def at_once(tmp_path: Path, world: World, models: list[str]) -> list[list[str]]:
 def test_twenty_clones_at_once(world: World, tmp_path: Path) -> None:
     answers = at_once(tmp_path, world, [f"model {at}" for at in range(20)])
     numbers = [number for number, _ in answers]
-    assert sorted(numbers, key=tags.version_key) == ["v1.0.0", *(f"v1.0.{i}" for i in range(1, 20))]
+    assert sorted(numbers, key=tags.version_key) == [
+        "v1.0.0",
+        *(f"v1.0.{i}" for i in range(1, 20)),
+    ]
     for at, number in enumerate(numbers):
         clone = World(tmp_path / f"clone{at}")
-        assert clone.store.list(MODEL) == [number], "no draft is left, and nobody else's version"
-        assert fetch(clone.project, f"{MODEL}@{number}").read("model.skops") == b"model %d" % at
+        assert clone.store.list(MODEL) == [number], (
+            "no draft is left, and nobody else's version"
+        )
+        assert (
+            fetch(clone.project, f"{MODEL}@{number}").read("model.skops")
+            == b"model %d" % at
+        )
     git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
     git(world.root, "fetch", "-q", "--tags", "origin")
     state = tags.read(world.root)
     assert len(state.models[MODEL].versions) == 20 and not state.warnings
 
 
-def test_the_same_model_from_four_clones_is_one_version(world: World, tmp_path: Path) -> None:
+def test_the_same_model_from_four_clones_is_one_version(
+    world: World, tmp_path: Path
+) -> None:
     answers = at_once(tmp_path, world, ["one model"] * 4)
     assert sorted(answers) == [["v1.0.0", "False"]] * 3 + [["v1.0.0", "True"]]
     assert git(tmp_path / "origin.git", "tag") == "churn@v1.0.0"
@@ -650,16 +748,26 @@ def test_the_same_model_from_four_clones_is_one_version(world: World, tmp_path: 
 def test_origin_out_of_reach(world: World, tmp_path: Path) -> None:
     world.build()
     git(world.root, "remote", "add", "origin", str(tmp_path / "nowhere.git"))
-    refused(world, WorldError, "origin cannot be reached")
+    refused(world, EnvironmentFailure, "origin cannot be reached")
     assert not tags.read(world.root).models
 
 
-def test_origin_that_rewrote_a_tag_raises_the_alarm(world: World, tmp_path: Path) -> None:
+def test_origin_that_rewrote_a_tag_raises_the_alarm(
+    world: World, tmp_path: Path
+) -> None:
     git(tmp_path, "init", "-q", "--bare", "origin.git")
     git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
     world.build()
     world.register()
-    git(tmp_path / "origin.git", "tag", "-f", "-am", "moved", "churn@v1.0.0", "churn@v1.0.0~1")
+    git(
+        tmp_path / "origin.git",
+        "tag",
+        "-f",
+        "-am",
+        "moved",
+        "churn@v1.0.0",
+        "churn@v1.0.0~1",
+    )
     world.change_code("next")
     world.build("next")
     with pytest.raises(Refused, match="rewritten"):

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops.cli import app
-from mlops.files import sha256, sha256_file
+from mlops.cli.main import app
+from mlops.io.digests import sha256, sha256_file
 from mlops.registry import tags
-from mlops.registry.journal import append
-from mlops.results import Record, Snapshot
-from mlops.serving.log import PredictionLog, find, new_id
+from mlops.results.data import Snapshot
+from mlops.results.runs import Record
+from mlops.runlog.journal import append
+from mlops.serving.prediction_log import PredictionLog, find, new_id
 
 from .registry_world import (
     AGE,
@@ -41,7 +42,9 @@ def ask(world: World, monkeypatch: pytest.MonkeyPatch) -> Ask:
     def run(*arguments: str, at: World = world) -> Result:
         monkeypatch.chdir(at.root)
         result = CliRunner().invoke(app, ["registry", *arguments], prog_name="mlops")
-        assert "Traceback" not in result.output and "defect of mlops" not in result.output
+        assert (
+            "Traceback" not in result.output and "defect of mlops" not in result.output
+        )
         return result
 
     return run
@@ -67,7 +70,9 @@ def three(world: World) -> None:
 # -- list, show, history --------------------------------------------------------------------------
 
 
-def test_list_leaves_out_what_is_gone_unless_all_is_asked_for(world: World, ask: Ask) -> None:
+def test_list_leaves_out_what_is_gone_unless_all_is_asked_for(
+    world: World, ask: Ask
+) -> None:
     three(world)
     world.withdraw("v1.0.0")
     assert [row["version"] for row in data(ask("list", "--json"))] == [
@@ -117,7 +122,9 @@ def test_history_says_who_did_what_why_and_in_which_run(world: World, ask: Ask) 
         if with_stage:
             world.reject(number, with_stage[0])
         world.withdraw(number)
-    assert ask("history", "churn").exit_code == 0, "also where every version is withdrawn"
+    assert ask("history", "churn").exit_code == 0, (
+        "also where every version is withdrawn"
+    )
 
 
 def test_show_hides_the_values_of_sensitive_features(world: World, ask: Ask) -> None:
@@ -147,12 +154,18 @@ def test_show_hides_the_values_of_sensitive_features(world: World, ask: Ask) -> 
         (("--stage", "production"), ["v1.0.1"]),
     ],
 )
-def test_best(world: World, ask: Ask, options: tuple[str, ...], expected: list[str]) -> None:
+def test_best(
+    world: World, ask: Ask, options: tuple[str, ...], expected: list[str]
+) -> None:
     three(world)
     answer = ask("best", "churn", *options, "--json")
     assert [row["version"].split("@")[1] for row in data(answer)] == expected
     assert answer.exit_code == 0
-    assert ask("best", "churn", *options).stdout.splitlines()[1].startswith(f"churn@{expected[0]}")
+    assert (
+        ask("best", "churn", *options)
+        .stdout.splitlines()[1]
+        .startswith(f"churn@{expected[0]}")
+    )
 
 
 def test_best_where_low_is_good(world: World, ask: Ask) -> None:
@@ -176,7 +189,10 @@ def test_best_says_no_and_what_it_left_out(world: World, ask: Ask) -> None:
     git(world.root, "tag", "-am", "by hand", "churn@v3.0.0", "HEAD")
     answer = ask("best", "churn")
     assert "v1.0.0" not in answer.stdout
-    assert "churn@v3.0.0 is left out" in answer.stderr and "names no manifest" in answer.stderr
+    assert (
+        "churn@v3.0.0 is left out" in answer.stderr
+        and "names no manifest" in answer.stderr
+    )
     assert "of different data" not in answer.stderr
     world.release("four")
     assert len(data(ask("best", "churn", "--json"))) == 3
@@ -212,12 +228,16 @@ def test_diff_shows_only_what_differs(world: World, ask: Ask) -> None:
     assert same.exit_code == 0 and "do not differ" in same.stdout
 
 
-def test_diff_of_signatures_hides_what_became_sensitive_later(world: World, ask: Ask) -> None:
+def test_diff_of_signatures_hides_what_became_sensitive_later(
+    world: World, ask: Ask
+) -> None:
     def sex(*values: str) -> Any:
         return PLAN.model_copy(update={"name": "sex", "categories": values})
 
     world.build(
-        signature=signature(AGE.model_copy(update={"low": 18, "high": 60}), sex("f", "male"))
+        signature=signature(
+            AGE.model_copy(update={"low": 18, "high": 60}), sex("f", "male")
+        )
     )
     world.register()
     older = AGE.model_copy(update={"low": 18, "high": 75, "missing": True})
@@ -225,7 +245,10 @@ def test_diff_of_signatures_hides_what_became_sensitive_later(world: World, ask:
     world.register()
     answer = ask("diff", "churn@v1.0.0", "churn@v2.0.0")
     assert "signature.features.age.high" in answer.stdout and "75.0" in answer.stdout
-    assert "signature.features.plan" in answer.stdout and "features.sex" not in answer.stdout
+    assert (
+        "signature.features.plan" in answer.stdout
+        and "features.sex" not in answer.stdout
+    )
     assert "male" not in answer.output
 
 
@@ -252,14 +275,19 @@ def test_what_is_behind_a_version(world: World, ask: Ask) -> None:
     append(world.project, record(world, "run-2"))
     told = data(ask("lineage", "churn@production", "--json"))
     rows = world.root / "models" / MODEL / "data" / "rows.csv"
-    assert told["version"] == "churn@v1.0.1" and told["stages"] == ["staging", "production"]
+    assert told["version"] == "churn@v1.0.1" and told["stages"] == [
+        "staging",
+        "production",
+    ]
     assert told["data.digest"] == sha256(rows.read_bytes())
     assert told["data.files.models/churn/data/rows.csv"] == sha256_file(rows)
     assert told["code.commit"] == git(world.root, "rev-parse", "churn@v1.0.1^{commit}^")
     assert (told["run.id"], told["run.pull_request"]) == ("run-2", 12)
     assert (told["previous"], told["next"]) == ("v1.0.0", ["v1.1.0"])
     assert told["same_data"] == ["v1.1.0"]
-    lines = [line.split() for line in ask("lineage", "churn@production").stdout.splitlines()]
+    lines = [
+        line.split() for line in ask("lineage", "churn@production").stdout.splitlines()
+    ]
     assert ["run.pull_request", "12"] in lines and ["run.actor", "@carl"] in lines
     assert ["data.digest", told["data.digest"][:12]] in lines
     first = data(ask("lineage", "churn@v1.0.0", "--json"))
@@ -275,7 +303,11 @@ def test_who_used_this_data(world: World, ask: Ask) -> None:
     world.withdraw("v1.0.1")
     digest = sha256_file(rows)
     found = data(ask("lineage", digest[:10], "--json"))
-    assert [row["used_by"] for row in found] == ["churn@v1.1.0", "churn@v1.0.1", "run run-2"]
+    assert [row["used_by"] for row in found] == [
+        "churn@v1.1.0",
+        "churn@v1.0.1",
+        "run run-2",
+    ]
     nothing = ask("lineage", "0123456789")
     assert nothing.exit_code == 1 and "Nothing" in nothing.stdout
     assert ask("lineage", "churn").exit_code == 2
@@ -286,10 +318,15 @@ def test_a_file_that_went_into_a_snapshot(world: World, ask: Ask) -> None:
     path = world.project.build(MODEL) / "snapshot.json"
     raw = json.loads(path.read_text())
     raw["files"][0]["sha256"] = "beef" * 16
-    run = record(world, "run-1").model_copy(update={"data": Snapshot.model_validate(raw)})
+    run = record(world, "run-1").model_copy(
+        update={"data": Snapshot.model_validate(raw)}
+    )
     append(world.project, run)
     (found,) = data(ask("lineage", "beefbeef", "--json"))
-    assert (found["used_by"], found["data"]) == ("run run-1", "models/churn/data/rows.csv")
+    assert (found["used_by"], found["data"]) == (
+        "run run-1",
+        "models/churn/data/rows.csv",
+    )
 
 
 def test_what_is_behind_a_prediction(world: World, ask: Ask) -> None:
@@ -300,7 +337,9 @@ def test_what_is_behind_a_prediction(world: World, ask: Ask) -> None:
     asked = pd.DataFrame({"age": [91, 92, 93], "plan": ["basic"] * 3})
     said = pd.DataFrame({"prediction": ["yes"] * 3, "row_id": ["ana", "ben", "carl"]})
     log.write(asked[:2], said[:2], ids[:2], "v1.0.1", late)
-    log.write(asked[2:], said[2:], ids[2:], "v1.1.0", late + timedelta(seconds=1))  # tomorrow
+    log.write(
+        asked[2:], said[2:], ids[2:], "v1.1.0", late + timedelta(seconds=1)
+    )  # tomorrow
     path = world.project.state / "predictions" / MODEL / "2026-11-23.jsonl"
     path.write_bytes(path.read_bytes() + b'{"id": "' + ids[0].encode())  # a crash
     told = data(ask("lineage", ids[1], "--json"))
@@ -328,11 +367,19 @@ def origin(world: World, tmp_path: Path) -> Path:
     return tmp_path / "origin.git"
 
 
-READING = ("list", "show churn@latest", "history churn", "best churn", "lineage churn@latest")
+READING = (
+    "list",
+    "show churn@latest",
+    "history churn",
+    "best churn",
+    "lineage churn@latest",
+)
 READING += ("diff churn@v1.0.0 churn@v1.0.1", "prune")
 
 
-def test_reading_sees_what_others_did(world: World, origin: Path, tmp_path: Path, ask: Ask) -> None:
+def test_reading_sees_what_others_did(
+    world: World, origin: Path, tmp_path: Path, ask: Ask
+) -> None:
     for at, verb in enumerate(READING):
         git(tmp_path, "clone", "-q", "--no-tags", str(origin), f"other{at}")
         other = World(tmp_path / f"other{at}")
@@ -349,10 +396,14 @@ def test_without_a_network_reading_works_on_what_is_here_and_says_so(
     for verb in READING:
         answer = ask(*verb.split())
         assert answer.exit_code == 0, verb
-        assert "origin cannot be reached; this is what is known here" in answer.stderr, verb
+        assert (
+            "origin cannot be reached; this is what is known here" in answer.stderr
+        ), verb
 
 
-def test_a_tag_that_origin_rewrote_is_an_alarm(world: World, origin: Path, ask: Ask) -> None:
+def test_a_tag_that_origin_rewrote_is_an_alarm(
+    world: World, origin: Path, ask: Ask
+) -> None:
     git(origin, "tag", "-f", "-am", "moved", "churn@v1.0.0", "churn@v1.0.1^{commit}")
     before = git(world.root, "show-ref", "--tags")
     for verb in READING:
@@ -370,7 +421,10 @@ def test_a_shallow_clone_gets_what_it_needs(
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{origin}", "shallow")
     shallow = World(tmp_path / "shallow")
     assert git(shallow.root, "tag") == ""
-    assert data(ask("show", "churn@production", "--json", at=shallow))["version"] == "v1.0.1"
+    assert (
+        data(ask("show", "churn@production", "--json", at=shallow))["version"]
+        == "v1.0.1"
+    )
     assert len(data(ask("list", "--json", at=shallow))) == 3
     assert ask("diff", "churn@v1.0.0", "churn@v1.1.0", at=shallow).exit_code == 0
     shutil.copytree(world.project.store, shallow.project.store)
@@ -385,7 +439,10 @@ def test_a_shallow_clone_without_network_says_what_it_lacks(
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{origin}", "shallow")
     shutil.rmtree(origin)
     answer = ask("list", at=World(tmp_path / "shallow"))
-    assert "Nothing is registered" in answer.stdout and "origin cannot be reached" in answer.stderr
+    assert (
+        "Nothing is registered" in answer.stdout
+        and "origin cannot be reached" in answer.stderr
+    )
 
 
 def test_no_remote_is_no_matter(world: World, ask: Ask) -> None:

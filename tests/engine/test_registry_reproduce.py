@@ -11,13 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops import Refused, WorldError
-from mlops.files import sha256
-from mlops.project import Project
-from mlops.registry.environment import _python, reproduce
-from mlops.registry.manifest import DATA, fetch
-from mlops.registry.publish import ready
-from mlops.registry.store import cache_root
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure, Refused
+from mlops.io.digests import sha256
+from mlops.registry.assets import ready
+from mlops.registry.chain import fetch
+from mlops.registry.manifest import DATA
+from mlops.registry.reproduce import _python, reproduce
+from mlops.storage.cache import cache_root
 
 from .conftest import Trained, git, rows_of, spec_of, train_in
 from .registry_world import World, world_fixture  # noqa: F401
@@ -76,7 +77,9 @@ def test_the_parts_that_differ_are_named(
     assert nothing == "nothing that is recorded differs: training is not deterministic"
     assert parts[0] == "model.steps.logisticregression[1].C: 1.0 then, 0.5 now"
     coefficients = next(part for part in parts if "coef_" in part)
-    assert coefficients.startswith("model.steps.logisticregression[1].coef_: 3 of 3 numbers differ")
+    assert coefficients.startswith(
+        "model.steps.logisticregression[1].coef_: 3 of 3 numbers differ"
+    )
     assert len(parts) <= 6
 
 
@@ -129,11 +132,16 @@ def test_it_trains_in_an_environment_of_its_own_lock_that_is_made_once(
     assert done.differences[0].startswith("nothing that is recorded differs")
     version = sys.version.split()[0]
     assert done.environment == f"an environment of its own lock, Python {version}"
-    assert lines == ["making an environment of its lock, once", f"training {REF} again …"]
+    assert lines == [
+        "making an environment of its lock, once",
+        f"training {REF} again …",
+    ]
     venv, sync = (line.split()[1:] for line in log.read_text().splitlines())
     assert venv[:4] == ["venv", "--clear", "--python", version.rpartition(".")[0]]
     assert sync[:3] == ["pip", "sync", "--require-hashes"]
-    assert sync[-1].endswith("/tree/requirements.txt"), "the lock of the version, not ours"
+    assert sync[-1].endswith("/tree/requirements.txt"), (
+        "the lock of the version, not ours"
+    )
     assert Path(venv[-1]).is_relative_to(cache_root() / "environments")
     manifest = fetch(project, REF).manifest
     path, now, _ = _python(project, project, manifest, lines.append)
@@ -154,7 +162,10 @@ def test_where_no_environment_can_be_had_the_present_one_is_named(
         if fails == "all":
             patch.setattr(shutil, "which", lambda *given, **more: "/nowhere/uv")
         path, now, shown = _python(world.project, world.project, manifest, lines.append)
-    assert (path, shown) == (sys.executable, "the present environment, which is another")
+    assert (path, shown) == (
+        sys.executable,
+        "the present environment, which is another",
+    )
     assert now.lock_sha256 == sha256(b"scikit-learn==2.0\n")
     assert lines[-1].startswith("note: its own environment cannot be had: ")
     uv("nothing")
@@ -195,10 +206,12 @@ def test_rows_that_nothing_keeps_are_said_to_be_lost(make_project: Make) -> None
     assert DATA not in fetch(project, REF).manifest.assets
     assert reproduce(project, REF).same, "as long as the very same file is still here"
     rows_of(seed=1).to_csv(rows(project), index=False)
-    with pytest.raises(WorldError, match=r"rows that churn@v1.0.0 learnt from are gone"):
+    with pytest.raises(
+        EnvironmentFailure, match=r"rows that churn@v1.0.0 learnt from are gone"
+    ):
         reproduce(project, REF)
     rows(project).unlink()
-    with pytest.raises(WorldError, match=r"models/churn/data/rows.csv"):
+    with pytest.raises(EnvironmentFailure, match=r"models/churn/data/rows.csv"):
         reproduce(project, REF)
     assert git(project.root, "worktree", "list").count("\n") == 0
 
@@ -227,8 +240,15 @@ def test_rows_that_the_release_keeps_are_enough(make_project: Make) -> None:
         reproduce(project, REF)
 
 
-def test_labels_that_came_apart_are_in_the_rows_that_are_kept(make_project: Make) -> None:
-    data = {**spec_of()["data"], "keep": True, "source": "data/rows.csv", "labels": "data/l*.csv"}
+def test_labels_that_came_apart_are_in_the_rows_that_are_kept(
+    make_project: Make,
+) -> None:
+    data = {
+        **spec_of()["data"],
+        "keep": True,
+        "source": "data/rows.csv",
+        "labels": "data/l*.csv",
+    }
     project = ignoring(make_project, data=data)
     frame = rows_of()
     frame.drop(columns="churn").to_csv(rows(project), index=False)
@@ -240,7 +260,9 @@ def test_labels_that_came_apart_are_in_the_rows_that_are_kept(make_project: Make
     assert reproduce(project, REF).same
 
 
-def test_a_project_below_the_top_of_its_repository(make_project: Make, tmp_path: Path) -> None:
+def test_a_project_below_the_top_of_its_repository(
+    make_project: Make, tmp_path: Path
+) -> None:
     project = make_project(root=tmp_path / "mono" / "acme")
     shutil.move(project.root / ".git", tmp_path / "mono" / ".git")
     git(tmp_path / "mono", "add", "-A")

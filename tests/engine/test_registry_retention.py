@@ -12,22 +12,24 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from mlops import Refused
-from mlops.cli import app
-from mlops.registry import tags
-from mlops.registry.manifest import fetch, manifest_of
-from mlops.registry.stages import Act, candidates, prune
-from mlops.registry.store import FolderStore
+from mlops.cli.main import app
+from mlops.errors import Refused
+from mlops.registry import tag_writes, tags
+from mlops.registry.chain import fetch
+from mlops.registry.decisions import Decision
+from mlops.registry.manifest import manifest_of
+from mlops.registry.retention import candidates, prune
 from mlops.registry.tags import Event, parse, replay
+from mlops.storage.folder import FolderStore
 
 from .registry_world import MODEL, NOW, Killed, World, git, world_fixture  # noqa: F401
 
 DAY = timedelta(days=1)
 
 
-def act(world: World, **changes: Any) -> Act:
+def act(world: World, **changes: Any) -> Decision:
     world.now += timedelta(minutes=1)
-    return Act(**{"actor": "@ana", "reason": "prune", "now": world.now, **changes})
+    return Decision(**{"actor": "@ana", "reason": "prune", "now": world.now, **changes})
 
 
 def lived(world: World, *plan: tuple[str, str, float]) -> None:
@@ -63,7 +65,11 @@ def test_what_stays(world: World) -> None:
         ("v1.4.0", "staging", 95),
     )  # fmt: skip
     world.now = NOW + DAY * 100
-    assert may_go(world, 0, 0) == ["v1.0.0", "v1.1.0", "v1.5.0"]  # v1.2.0: a rollback's goal
+    assert may_go(world, 0, 0) == [
+        "v1.0.0",
+        "v1.1.0",
+        "v1.5.0",
+    ]  # v1.2.0: a rollback's goal
     assert may_go(world, 1, 0) == ["v1.0.0", "v1.1.0"]
     assert may_go(world, 1, 49) == ["v1.0.0", "v1.1.0"]
     assert may_go(world, 1, 51) == ["v1.0.0"], "v1.1.0 left production 50 days ago"
@@ -94,7 +100,9 @@ def test_pruned_versions_are_a_record_without_files(world: World) -> None:
     assert world.release("next") == "v1.6.0"
 
 
-def test_files_of_what_was_withdrawn_go_but_not_those_of_what_served_lately(world: World) -> None:
+def test_files_of_what_was_withdrawn_go_but_not_those_of_what_served_lately(
+    world: World,
+) -> None:
     lived(
         world,
         ("v1.0.0", "staging", 1), ("v1.0.0", "production", 1),
@@ -135,11 +143,12 @@ def test_killed_while_pruning(
     assert sum(event.kind == "deregister" for event in events) == 3
 
 
-def test_what_is_promoted_meanwhile_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlops.registry import objects
+def test_what_is_promoted_meanwhile_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     lived(world, ("v1.0.0", "staging", 1), ("v1.0.0", "production", 1))
-    real, once = objects.claim, []
+    real, once = tag_writes.claim, []
 
     def claim(root: Any, names: Any) -> bool:
         if not once:
@@ -148,18 +157,21 @@ def test_what_is_promoted_meanwhile_stays(world: World, monkeypatch: pytest.Monk
             return False
         return real(root, names)
 
-    monkeypatch.setattr(objects, "claim", claim)
+    monkeypatch.setattr(tag_writes, "claim", claim)
     assert "v1.2.0" not in pruned(world, 1, 0)
     assert fetch(world.project, "churn@staging").version.number == "v1.2.0"
 
 
 KINDS = st.sampled_from(["assign", "assign", "unassign", "deregister"])
 STEPS = st.lists(
-    st.tuples(KINDS, st.integers(0, 4), st.sampled_from(["staging", "production"])), max_size=12
+    st.tuples(KINDS, st.integers(0, 4), st.sampled_from(["staging", "production"])),
+    max_size=12,
 )
 
 
-@settings(phases=[Phase.generate], suppress_health_check=list(HealthCheck), deadline=None)
+@settings(
+    phases=[Phase.generate], suppress_health_check=list(HealthCheck), deadline=None
+)
 @given(steps=STEPS, newest=st.integers(0, 4), days=st.integers(0, 20))
 def test_never_what_serves_or_served_lately(
     steps: list[tuple[Any, int, str]], newest: int, days: int
@@ -168,7 +180,9 @@ def test_never_what_serves_or_served_lately(
     start = int(NOW.timestamp())
     events = [event(f"churn@v1.{n}.0", start, f"c{n}") for n in range(5)]
     for at, (kind, number, stage) in enumerate(steps):
-        name = tags.tag_name(kind, at + 1, model=MODEL, version=f"v1.{number}.0", stage=stage)
+        name = tags.tag_name(
+            kind, at + 1, model=MODEL, version=f"v1.{number}.0", stage=stage
+        )
         events.append(event(name, start + 86_400 * (at + 1), f"c{number}"))
     model = replay(events).models[MODEL]
     there, now = list(model.versions), NOW + DAY * (len(steps) + 1)
@@ -199,12 +213,16 @@ def ask(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def run(*arguments: str) -> Any:
         monkeypatch.chdir(world.root)
         monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int((NOW + DAY * 200).timestamp())))
-        return CliRunner().invoke(app, ["registry", "prune", *arguments], prog_name="mlops")
+        return CliRunner().invoke(
+            app, ["registry", "prune", *arguments], prog_name="mlops"
+        )
 
     return run
 
 
-def test_prune_proposes_and_does_it_only_when_told(world: World, ask: Callable[..., Any]) -> None:
+def test_prune_proposes_and_does_it_only_when_told(
+    world: World, ask: Callable[..., Any]
+) -> None:
     lived(world, ("v1.0.0", "staging", 1), ("v1.0.0", "production", 1))
     before = git(world.root, "tag"), world.store.list(MODEL)
     assert "Nothing has to go." in ask().output

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mlops import Refused, UsageError
+from mlops.errors import Refused, UsageError
 from mlops.registry import tags
-from mlops.registry.stages import promote, same_person
+from mlops.registry.decisions import promote, same_person
 
 from .registry_world import (  # noqa: F401
     MODEL,
@@ -43,8 +43,14 @@ def two(world: World) -> None:
 
 def test_promotion_is_one_annotated_tag(world: World) -> None:
     two(world)
-    answer = world.promote("staging", "production", approver="@ben", run="run-9", reason="a\n\nb")
-    assert (answer.version.number, answer.stage, answer.created) == ("v1.1.0", "production", True)
+    answer = world.promote(
+        "staging", "production", approver="@ben", run="run-9", reason="a\n\nb"
+    )
+    assert (answer.version.number, answer.stage, answer.created) == (
+        "v1.1.0",
+        "production",
+        True,
+    )
     assert answer.replaced and answer.replaced.number == "v1.0.0"
     event = tags.read(world.root).models[MODEL].events[-1]
     assert (event.tag, event.commit) == ("churn#production#4", answer.version.commit)
@@ -75,7 +81,9 @@ def test_stages_come_in_order(world: World) -> None:
     world.promote("v1.0.0", "staging")
     world.release("two")
     world.promote("v1.1.0", "staging")
-    world.promote("v1.0.0", "production")  # it was in staging, though it is there no more
+    world.promote(
+        "v1.0.0", "production"
+    )  # it was in staging, though it is there no more
     assert holder(world, "production") == "v1.0.0"
 
 
@@ -108,19 +116,26 @@ def guarded(world: World) -> World:
     ("who", "words"),
     [
         ({}, ["nobody approves", "@ana", "@Ben", "--approver"]),
-        ({"actor": "@carl"}, ["may not approve for production", "@carl", "project.yaml"]),
+        (
+            {"actor": "@carl"},
+            ["may not approve for production", "@carl", "project.yaml"],
+        ),
         ({"actor": "@ben", "approver": "ANA"}, ["nobody approves"]),
         ({"approver": ""}, ["nobody approves"]),
     ],
 )
-def test_approval_is_refused(guarded: World, who: dict[str, Any], words: list[str]) -> None:
+def test_approval_is_refused(
+    guarded: World, who: dict[str, Any], words: list[str]
+) -> None:
     with pytest.raises(Refused) as caught:
         guarded.promote("v1.0.0", "production", **who)
     assert all(word in str(caught.value) for word in words)
     assert holder(guarded, "production") is None
 
 
-@pytest.mark.parametrize("who", [{"actor": "ben"}, {"approver": "@ben"}, {"approver": " BEN"}])
+@pytest.mark.parametrize(
+    "who", [{"actor": "ben"}, {"approver": "@ben"}, {"approver": " BEN"}]
+)
 def test_approval_by_another(guarded: World, who: dict[str, Any]) -> None:
     guarded.promote("v1.0.0", "production", **who)
     event = tags.read(guarded.root).models[MODEL].events[-1]
@@ -148,7 +163,10 @@ def test_rollback_twice_goes_two_back(world: World) -> None:
     first = world.rollback("production")
     assert first.version.number == "v1.1.0" and first.replaced
     event, left = tags.read(world.root).models[MODEL].events[-2:]
-    assert event.trailers["Rollback"] == "v1.2.0" and event.trailers["Reason"] == "complaints"
+    assert (
+        event.trailers["Rollback"] == "v1.2.0"
+        and event.trailers["Reason"] == "complaints"
+    )
     assert (left.kind, left.version, left.trailers["Reason"]) == (
         "unassign",
         "v1.2.0",
@@ -189,7 +207,14 @@ def test_a_broken_chain_is_not_promoted(world: World) -> None:
 def test_a_version_withdrawn_by_hand(world: World) -> None:
     two(world)
     world.promote("v1.0.0", "staging")
-    git(world.root, "tag", "-am", "wrong labels", "churn@v1.1.0!", "churn@v1.1.0^{commit}")
+    git(
+        world.root,
+        "tag",
+        "-am",
+        "wrong labels",
+        "churn@v1.1.0!",
+        "churn@v1.1.0^{commit}",
+    )
     with pytest.raises(Refused, match="withdrawn"):
         world.promote("v1.1.0", "staging")
     world.build("two again", seed=5)
@@ -198,7 +223,9 @@ def test_a_version_withdrawn_by_hand(world: World) -> None:
 
 def test_a_model_retired_by_hand(world: World) -> None:
     world.release("one")
-    git(world.root, "tag", "-am", "no more", "churn@deprecated", "churn@v1.0.0^{commit}")
+    git(
+        world.root, "tag", "-am", "no more", "churn@deprecated", "churn@v1.0.0^{commit}"
+    )
     with pytest.raises(Refused, match="retired"):
         world.promote("v1.0.0", "staging")
     world.release("two")
@@ -224,7 +251,9 @@ def test_killed_while_promoting(world: World, after: bool) -> None:
 
 def test_concurrent_promotions_from_clones(world: World, tmp_path: Path) -> None:
     numbers = [world.release(f"release {at}") for at in range(4)]
-    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git"))
+    git(
+        tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git")
+    )
     code = (
         "world = World(Path(sys.argv[1]))\n"
         "stages.promote(world.project, f'churn@{sys.argv[2]}', 'staging', actor='@ana',\n"
@@ -249,4 +278,11 @@ def test_concurrent_promotions_from_clones(world: World, tmp_path: Path) -> None
 def test_outside_git(tmp_path: Path) -> None:
     (tmp_path / "project.yaml").write_text(PROJECT)
     with pytest.raises(UsageError, match="not a git repository"):
-        promote(World(tmp_path).project, "churn@latest", "staging", actor="a", reason="r", now=NOW)
+        promote(
+            World(tmp_path).project,
+            "churn@latest",
+            "staging",
+            actor="a",
+            reason="r",
+            now=NOW,
+        )

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from mlops import Refused, UsageError
+from mlops.errors import Refused, UsageError
 from mlops.registry import tags
 from mlops.registry.tags import Event, parse, replay, resolve, tag_name
 
@@ -41,11 +41,18 @@ def test_every_form_reads_back(
     assert event.stage == (stage if kind in ("assign", "unassign") else None)
 
 
-@given(st.text(max_size=30) | st.from_regex(r"[a-z]{1,3}[@#!][v0-9.a-z#!]{0,9}", fullmatch=True))
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"[a-z]{1,3}[@#!][v0-9.a-z#!]{0,9}", fullmatch=True)
+)
 def test_what_parses_is_written_back_the_same_up_to_zeros(text: str) -> None:
     event = parse(text)
     if event is not None:
-        parts = {k: v for k, v in event._asdict().items() if k in ("model", "version", "stage")}
+        parts = {
+            k: v
+            for k, v in event._asdict().items()
+            if k in ("model", "version", "stage")
+        }
         again = tag_name(event.kind, event.counter, **parts)
         assert parse(again) == event._replace(tag=again)
         assert again == text or "#0" in text
@@ -89,7 +96,10 @@ def test_order_of_reading_does_not_matter(events: list[Event]) -> None:
     model = state.models["m"]
     assert state.warnings == ()
     assert list(model.versions) == ["v1.0.0", "v1.1.0", "v1.10.0"]
-    assert {s: v.number for s, v in model.stages.items()} == {"prod": "v1.1.0", "test": "v1.10.0"}
+    assert {s: v.number for s, v in model.stages.items()} == {
+        "prod": "v1.1.0",
+        "test": "v1.10.0",
+    }
     assert model.latest and model.latest.number == "v1.10.0"
     assert model.counter == 3 and [e.time for e in model.events] == [1, 2, 3, 4, 5, 6]
     before = model.before("prod")
@@ -97,7 +107,12 @@ def test_order_of_reading_does_not_matter(events: list[Event]) -> None:
     assert model.ever_in("prod") == {"v1.0.0", "v1.1.0"}
 
 
-@given(st.lists(st.tuples(st.sampled_from(["assign", "unassign"]), st.integers(0, 3)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["assign", "unassign"]), st.integers(0, 3)),
+        max_size=20,
+    )
+)
 def test_the_last_assignment_that_was_not_taken_back_holds_the_stage(
     steps: list[tuple[tags.Kind, int]],
 ) -> None:
@@ -118,7 +133,9 @@ def test_the_counter_decides_within_one_second() -> None:
 
 def test_rollbacks_go_back_and_not_to_and_fro() -> None:
     def back(n: int, version: str, present: str) -> list[Event]:
-        again = event(f"m#prod#{n}", n + 10, version, f"Roll back\n\nRollback: {present}")
+        again = event(
+            f"m#prod#{n}", n + 10, version, f"Roll back\n\nRollback: {present}"
+        )
         return [again, event(f"m#prod!#{n + 1}", n + 11, present)]
 
     events = [*HISTORY, event("m#prod#4", 7, "v1.10.0"), *back(5, "v1.1.0", "v1.10.0")]
@@ -156,22 +173,38 @@ def test_events_that_make_no_sense_are_reported_and_change_nothing() -> None:
         event("m@v1.0.0#2", 9, "elsewhere"),
         event("other#prod#1", 9, "v1.0.0"),
     ]
-    state = replay([*HISTORY, *odd], [("m@latest", "is wrong"), ("vendor@2.0", "is foreign")])
+    state = replay(
+        [*HISTORY, *odd], [("m@latest", "is wrong"), ("vendor@2.0", "is foreign")]
+    )
     assert list(state.models) == ["m"]
     assert state.models["m"].stages["prod"].number == "v1.1.0"
     reported = {warning.split(":")[0] for warning in state.warnings}
-    assert reported == {"m@v1.0.0#2", "m@v9.0.0!", "other#prod#1", "m#prod#7", "m@latest"}
+    assert reported == {
+        "m@v1.0.0#2",
+        "m@v9.0.0!",
+        "other#prod#1",
+        "m#prod#7",
+        "m@latest",
+    }
 
 
 @given(st.text(max_size=60))
 def test_only_the_last_paragraph_holds_trailers(text: str) -> None:
     body = f"Register m v1.0.0\n\nApprover: @eve\n{text}\n\nActor: @ana\nReason: x: y"
-    assert event("m@v1.0.0", 1, text=body).trailers == {"Actor": "@ana", "Reason": "x: y"}
+    assert event("m@v1.0.0", 1, text=body).trailers == {
+        "Actor": "@ana",
+        "Reason": "x: y",
+    }
 
 
 @pytest.mark.parametrize(
     ("ref", "number"),
-    [("m@v1.0.0", "v1.0.0"), ("m@prod", "v1.1.0"), ("m#prod", "v1.1.0"), ("m@latest", "v1.10.0")],
+    [
+        ("m@v1.0.0", "v1.0.0"),
+        ("m@prod", "v1.1.0"),
+        ("m#prod", "v1.1.0"),
+        ("m@latest", "v1.10.0"),
+    ],
 )
 def test_resolve(ref: str, number: str) -> None:
     assert resolve(replay(HISTORY), ref).number == number
@@ -202,7 +235,11 @@ def test_foreign_and_malformed_tags(world: World) -> None:
     git(world.root, "tag", "-am", "a blob", "churn@v8.0.0", "HEAD:project.yaml")
     state = tags.read(world.root)
     assert list(state.models[MODEL].versions) == ["v1.0.0"]
-    assert {w.split(":")[0] for w in state.warnings} == {"churn@v7", "churn@v8.0.0", "churn@v9.0.0"}
+    assert {w.split(":")[0] for w in state.warnings} == {
+        "churn@v7",
+        "churn@v8.0.0",
+        "churn@v9.0.0",
+    }
 
 
 def test_nothing_registered(world: World) -> None:
@@ -218,7 +255,9 @@ def fast_import(root: Path, versions: int) -> None:
     for at in range(versions):
         who = f"committer T <t@t> {1700000000 + at} +0000\n"
         parent = f"from {head}\n"
-        stream.append(f"commit refs/temporary\nmark :{at + 1}\n{who}data 1\nx\n{parent}\n")
+        stream.append(
+            f"commit refs/temporary\nmark :{at + 1}\n{who}data 1\nx\n{parent}\n"
+        )
     for at in range(versions):
         who = f"tagger T <t@t> {1700000000 + at} +0000\n"
         text = f"Register\n\nActor: @ana\nManifest-SHA256: {'0' * 64}\n"
@@ -254,7 +293,9 @@ def test_reading_imports_nothing_heavy() -> None:
         "print(sorted(heavy & set(sys.modules)))"
     )
     engine = Path(tags.__file__).parents[2]
-    out = subprocess.run([sys.executable, "-c", code], cwd=engine, capture_output=True, text=True)
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=engine, capture_output=True, text=True
+    )
     assert out.stdout.strip() == "[]", out.stderr
 
 
@@ -271,7 +312,11 @@ def agree(world: World) -> None:
         for v in gto.api.show(str(world.root), MODEL, deprecated=state.deprecated)
         if v["is_active"]
     }
-    ours = {v.number: (v.commit, sorted(v.stages)) for v in state.versions.values() if v.active}
+    ours = {
+        v.number: (v.commit, sorted(v.stages))
+        for v in state.versions.values()
+        if v.active
+    }
     assert theirs == ours
     assert (MODEL in gto.api.show(str(world.root))) is not state.deprecated
     table = gto.api.show(str(world.root), deprecated=state.deprecated)[MODEL]
@@ -311,11 +356,20 @@ def test_gto_agrees(world: World) -> None:
     world.rollback("production")
     agree(world)
     program = Path(sys.executable).with_name("gto")
-    command = [str(program), "show", f"{MODEL}#production", "--json", "--repo", str(world.root)]
+    command = [
+        str(program),
+        "show",
+        f"{MODEL}#production",
+        "--json",
+        "--repo",
+        str(world.root),
+    ]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert [v["version"] for v in json.loads(shown)] == ["v1.0.0"]
     world.release("four")
-    git_at(world, "churn@v1.3.0!", git(world.root, "rev-parse", "churn@v1.3.0^{commit}"), 0)
+    git_at(
+        world, "churn@v1.3.0!", git(world.root, "rev-parse", "churn@v1.3.0^{commit}"), 0
+    )
     agree(world)
 
 

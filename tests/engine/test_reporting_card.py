@@ -11,9 +11,9 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from markdown_it import MarkdownIt
 
-from mlops.reporting.charts import tenths
-from mlops.reporting.facts import Rows
-from mlops.reporting.render import card
+from mlops.reporting.calibration import tenths
+from mlops.reporting.card import card
+from mlops.reporting.run_report import Rows
 
 from . import reporting_facts as known
 
@@ -69,14 +69,18 @@ def test_the_card_says_what_an_approver_asks() -> None:
         "mlops run employment --force",
     ):
         assert text in body
-    assert body.index("## Intended use") < body.index("## Limits") < body.index("ROC AUC")
+    assert (
+        body.index("## Intended use") < body.index("## Limits") < body.index("ROC AUC")
+    )
     assert "SECRET" not in body
 
 
 def test_several_groups_are_told_apart() -> None:
     tests = known.evaluation()
     few = [
-        s.model_copy(update={"metric": None, "value": v}) for s in tests.slices[:1] for v in "ab"
+        s.model_copy(update={"metric": None, "value": v})
+        for s in tests.slices[:1]
+        for v in "ab"
     ]
     facts = known.everything(evaluation=tests.model_copy(update={"slices": tuple(few)}))
     assert "good it is for: schooling = a, schooling = b." in split(card(facts, {}))[1]
@@ -89,11 +93,13 @@ def test_the_hub_reads_the_metadata(task: str) -> None:
     assert read.data.library_name == "sklearn" and read.data.model_name == "employment"
     results = read.data.eval_results
     assert [r.metric_type for r in results] == [m.name for m in known.MEASURED[task]]
-    assert {(r.task_type, r.dataset_type) for r in results} == {(read.data.pipeline_tag, "tabular")}
+    assert {(r.task_type, r.dataset_type) for r in results} == {
+        (read.data.pipeline_tag, "tabular")
+    }
     again = yaml.safe_load(ModelCardData(**read.data.to_dict()).to_yaml())
-    assert again["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(
-        results[0].metric_value
-    )
+    assert again["model-index"][0]["results"][0]["metrics"][0][
+        "value"
+    ] == pytest.approx(results[0].metric_value)
     assert read.text.lstrip().startswith("# employment")
 
 
@@ -152,8 +158,12 @@ def test_figures_that_are_none_stay_out_of_the_metadata() -> None:
 
 def test_text_is_escaped_once() -> None:
     tests = known.evaluation()
-    weak = [s.model_copy(update={"value": "*a*"}) if not s.ok else s for s in tests.slices]
-    facts = known.everything(evaluation=tests.model_copy(update={"slices": tuple(weak)}))
+    weak = [
+        s.model_copy(update={"value": "*a*"}) if not s.ok else s for s in tests.slices
+    ]
+    facts = known.everything(
+        evaluation=tests.model_copy(update={"slices": tuple(weak)})
+    )
     line = "- It is clearly worse than on average for: marital_status = &#42;a&#42;."
     assert line in card(facts, {})
 
@@ -163,6 +173,8 @@ def test_hostile_text_breaks_neither_metadata_nor_markdown() -> None:
     data, body = split(card(known.hostile(), {attack: attack}))
     assert data["library_name"] == "sklearn"
     tokens = [c for t in PARSER.parse(body) for c in (t, *(t.children or []))]
-    raw = {re.sub(r">[^<]+<", "><", t.content.strip()) for t in tokens if "html" in t.type}
+    raw = {
+        re.sub(r">[^<]+<", "><", t.content.strip()) for t in tokens if "html" in t.type
+    }
     assert raw <= {"<details><summary></summary>", "</details>"}
     assert not {"link_open", "image", "code_inline"} & {t.type for t in tokens}

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from mlops.reporting.charts import charts
-from mlops.reporting.facts import Everything, Rows
-from mlops.reporting.render import html
+from mlops.reporting.html import html
+from mlops.reporting.run_report import Rows, RunReport
 
 from . import reporting_facts as known
 from .html_page import Page
@@ -63,14 +63,21 @@ def test_tables_have_headers_and_captions() -> None:
 @pytest.mark.parametrize(
     ("task", "titles"),
     [
-        ("binary", ["ROC curve", "Precision and recall", "Calibration", "Scores by outcome"]),
+        (
+            "binary",
+            ["ROC curve", "Precision and recall", "Calibration", "Scores by outcome"],
+        ),
         ("multiclass", []),
         ("regression", ["Predicted and actual"]),
     ],
 )
 def test_each_task_has_its_charts(task: str, titles: list[str]) -> None:
     drawn = [chart.title for chart in charts(known.everything(task))]
-    assert drawn == ["Difference to the model in production", "Quality by slice", *titles]
+    assert drawn == [
+        "Difference to the model in production",
+        "Quality by slice",
+        *titles,
+    ]
 
 
 def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:
@@ -82,7 +89,9 @@ def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:
     )
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "42"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment
+    )
     assert done.stdout.decode() == here, done.stderr.decode()
 
 
@@ -95,7 +104,9 @@ def test_colours_are_those_of_the_page_in_light_and_dark() -> None:
 
 def _luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    linear = [
+        p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -113,7 +124,9 @@ def test_text_can_be_read_on_every_ground(scheme: int) -> None:
 def test_hostile_facts_add_no_element(task: str) -> None:
     page, plain = Page(html(known.hostile(task))), Page(html(known.everything(task)))
     assert {t for t, _ in page.elements} <= {t for t, _ in plain.elements}
-    assert not {a for _, x in page.elements for a in x} - {a for _, x in plain.elements for a in x}
+    assert not {a for _, x in page.elements for a in x} - {
+        a for _, x in plain.elements for a in x
+    }
     assert "<script>alert(1)</script>" in page.text
     assert "{{ 7*7 }}" in page.text
     assert not re.search(r"[\x00-\x08\x1b\u202e\u2066\u200b]", page.text)
@@ -126,7 +139,9 @@ def test_values_of_sensitive_columns_are_not_shown() -> None:
 @pytest.mark.parametrize("ok", [True, False])
 def test_five_thousand_tests_fit(ok: bool) -> None:
     many = known.evaluation(checks=5000)
-    checks = tuple(c.model_copy(update={"ok": ok, "message": "<&>" * 100}) for c in many.checks)
+    checks = tuple(
+        c.model_copy(update={"ok": ok, "message": "<&>" * 100}) for c in many.checks
+    )
     text = html(known.everything(evaluation=many.model_copy(update={"checks": checks})))
     assert len(text.encode()) < 500_000
     assert "more are not shown" in Page(text).text
@@ -152,17 +167,23 @@ def test_one_class_only_or_numbers_that_are_none_are_drawn_as_far_as_they_go() -
     titles = [c.title for c in charts(known.everything(rows=same))]
     assert "ROC curve" not in titles
     values = np.array([1.0, np.nan, 3.0, np.inf, 5.0])
-    titles = [c.title for c in charts(known.everything("regression", rows=Rows(values, values)))]
+    titles = [
+        c.title
+        for c in charts(known.everything("regression", rows=Rows(values, values)))
+    ]
     assert "Predicted and actual" in titles
 
 
 def test_curves_have_few_points_whatever_the_rows() -> None:
     small, large = (_roc(known.everything(n=n)) for n in (3_000, 60_000))
     assert len(large) < 1.3 * len(small)
-    assert max(line.count("L ") + line.count("\nL") for line in large.split("<path")) <= 205
+    assert (
+        max(line.count("L ") + line.count("\nL") for line in large.split("<path"))
+        <= 205
+    )
 
 
-def _roc(facts: Everything) -> str:
+def _roc(facts: RunReport) -> str:
     return next(chart.svg for chart in charts(facts) if chart.title == "ROC curve")
 
 
@@ -171,7 +192,11 @@ def test_what_a_chart_says_agrees_with_the_rows() -> None:
     actual = np.array(["yes"] * 4 + ["no"] * 4)
     rows = Rows(actual, np.where(score >= 0.5, "yes", "no"), score)
     said: dict[str, Any] = {c.title: c.alt for c in charts(known.everything(rows=rows))}
-    assert said["ROC curve"].startswith("Of 8 test rows, at the threshold 0.5: 75% of the positive")
+    assert said["ROC curve"].startswith(
+        "Of 8 test rows, at the threshold 0.5: 75% of the positive"
+    )
     assert "25% of the negative are called positive" in said["ROC curve"]
-    assert said["Scores by outcome"].startswith("The median is 0.750 for positive and 0.350")
+    assert said["Scores by outcome"].startswith(
+        "The median is 0.750 for positive and 0.350"
+    )
     assert "precision is 100%; 50% of all rows" in said["Precision and recall"]

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from mlops.project import Cost
-from mlops.reporting.facts import Run, summary
-from mlops.reporting.render import LIMIT, escape, html, markdown
+from mlops.config.project_spec import Cost
+from mlops.reporting.html import html
+from mlops.reporting.markdown import LIMIT, escape, markdown
+from mlops.reporting.run_report import RunInfo
+from mlops.reporting.summary import summary
 from mlops.reporting.words import NONE, clean
-from mlops.results import Group
+from mlops.results.evaluation import Group
 
 from . import reporting_facts as known
 
@@ -25,7 +27,9 @@ LIVE = re.compile(r"@\w|#\d|://|www\.|\bGH-\d|:[\w+-]+:", re.IGNORECASE)
 TEXTS = st.one_of(
     st.text(max_size=60),
     st.text("@#|`*_~[]()<>!\\&;:/.-+=1a \n\t$w", max_size=30),
-    st.sampled_from((*known.HOSTILE, "__0__", "\\|", "1) x", "a@b.example", "[x] y", "[^1]")),
+    st.sampled_from(
+        (*known.HOSTILE, "__0__", "\\|", "1) x", "a@b.example", "[x] y", "[^1]")
+    ),
 )
 
 
@@ -43,9 +47,15 @@ def shown(tokens: list[Token]) -> str:
 @pytest.mark.parametrize(
     ("decision", "title"),
     [
-        ("promote", "✅ employment: Replace the model in production (v1.2.0) with this one."),
+        (
+            "promote",
+            "✅ employment: Replace the model in production (v1.2.0) with this one.",
+        ),
         ("reject", "❌ employment: Do not replace the model in production (v1.2.0)."),
-        ("inconclusive", "⚠️ employment: Keep the model in production (v1.2.0): the two could not"),
+        (
+            "inconclusive",
+            "⚠️ employment: Keep the model in production (v1.2.0): the two could not",
+        ),
     ],
 )
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -79,7 +89,10 @@ def test_a_manager_reads_the_comparison_in_one_sentence() -> None:
     assert "A loss of up to 0.010 is accepted here." in unsure
     worse = summary(known.everything(decision="reject")).lines
     assert "worse by 0.022" in worse[0]
-    assert worse[1] == "1 of 3 conditions not met: Quality is too low on marital_status = Widowed."
+    assert (
+        worse[1]
+        == "1 of 3 conditions not met: Quality is too low on marital_status = Widowed."
+    )
 
 
 def test_an_interval_says_its_confidence() -> None:
@@ -97,9 +110,18 @@ def test_an_interval_says_its_confidence() -> None:
 def test_two_versions_that_predict_the_same_are_said_to() -> None:
     same = known.verdict()
     assert same.comparison
-    values = {"difference": 0.0, "low": 0.0, "high": 0.0, "method": "identical predictions"}
-    same = same.model_copy(update={"comparison": same.comparison.model_copy(update=values)})
-    assert "predict exactly the same" in summary(known.everything(verdict=same)).lines[0]
+    values = {
+        "difference": 0.0,
+        "low": 0.0,
+        "high": 0.0,
+        "method": "identical predictions",
+    }
+    same = same.model_copy(
+        update={"comparison": same.comparison.model_copy(update=values)}
+    )
+    assert (
+        "predict exactly the same" in summary(known.everything(verdict=same)).lines[0]
+    )
 
 
 def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
@@ -109,9 +131,13 @@ def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
         "message": "0 of 1 limits between groups are kept, 1 could not be measured.",
     }
     conditions = [
-        c.model_copy(update=unseen if c.name == "fairness" else {}) for c in few[0].conditions
+        c.model_copy(update=unseen if c.name == "fairness" else {})
+        for c in few[0].conditions
     ]
-    gaps = [f.model_copy(update={"measured": False, "difference": 0.0}) for f in few[1].fairness]
+    gaps = [
+        f.model_copy(update={"measured": False, "difference": 0.0})
+        for f in few[1].fairness
+    ]
     facts = known.everything(
         verdict=few[0].model_copy(update={"conditions": tuple(conditions)}),
         evaluation=few[1].model_copy(update={"fairness": tuple(gaps)}),
@@ -126,11 +152,19 @@ def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
 
 def test_a_first_version_needs_no_champion() -> None:
     first = known.verdict().model_copy(
-        update={"champion": None, "comparison": None, "others": (), "rule": "first version"}
+        update={
+            "champion": None,
+            "comparison": None,
+            "others": (),
+            "rule": "first version",
+        }
     )
     text = markdown(known.everything(verdict=first))
     assert "Put this model into production: it is the first version." in text
-    assert "ROC AUC (how often a positive row is scored above a negative one) on 3,745" in text
+    assert (
+        "ROC AUC (how often a positive row is scored above a negative one) on 3,745"
+        in text
+    )
     assert "In production" not in text
 
 
@@ -143,7 +177,9 @@ def test_a_first_version_needs_no_champion() -> None:
         (("verdict", "evaluation", "training", "validation"), "Nothing was run yet"),
     ],
 )
-def test_a_run_that_stopped_says_how_far_it_came(missing: tuple[str, ...], title: str) -> None:
+def test_a_run_that_stopped_says_how_far_it_came(
+    missing: tuple[str, ...], title: str
+) -> None:
     facts = known.everything(rows=None, **dict.fromkeys(missing))
     assert title in summary(facts).title
     text = markdown(facts)
@@ -153,20 +189,34 @@ def test_a_run_that_stopped_says_how_far_it_came(missing: tuple[str, ...], title
 
 
 def test_a_broken_contract_names_column_rows_and_examples() -> None:
-    stopped: dict[str, Any] = dict.fromkeys(("training", "evaluation", "verdict", "rows"))
+    stopped: dict[str, Any] = dict.fromkeys(
+        ("training", "evaluation", "verdict", "rows")
+    )
     text = markdown(known.everything(validation=known.validation(ok=False), **stopped))
     assert "❌ employment: No new model: the data do not keep their contract." in text
     row = "| ❌ age | expected 16 to 99, found -4 to 999 | 312 (2.1%) | 999, -4, 120 |"
     assert row in text
-    assert text.index("2 of 4 expectations failed") < text.index(row) < text.index("Rows read")
+    assert (
+        text.index("2 of 4 expectations failed")
+        < text.index(row)
+        < text.index("Rows read")
+    )
 
 
 def test_failed_tests_come_first_and_passed_ones_are_folded() -> None:
     facts = known.everything(verdict=None, evaluation=known.evaluation(ok=False))
     assert summary(facts).title == "Do not use this model: it failed its tests."
     text = markdown(facts)
-    failed, folded = text.index("❌ test_schooling_helps"), text.index("<summary>6 passed")
-    assert failed < text.index("⚠️ test_champion_agrees") < folded < text.index("✅ latency")
+    failed, folded = (
+        text.index("❌ test_schooling_helps"),
+        text.index("<summary>6 passed"),
+    )
+    assert (
+        failed
+        < text.index("⚠️ test_champion_agrees")
+        < folded
+        < text.index("✅ latency")
+    )
 
 
 def test_values_of_sensitive_columns_are_not_shown() -> None:
@@ -178,21 +228,25 @@ def test_values_of_sensitive_columns_are_not_shown() -> None:
 def test_groups_that_are_too_small_to_count_are_not_shown() -> None:
     tests = known.evaluation()
     tiny = Group(name="other", rows=3, value=0.333)
-    limit = tests.fairness[0].model_copy(update={"groups": (*tests.fairness[0].groups, tiny)})
+    limit = tests.fairness[0].model_copy(
+        update={"groups": (*tests.fairness[0].groups, tiny)}
+    )
     facts = known.everything(evaluation=tests.model_copy(update={"fairness": (limit,)}))
     assert "Female 0.569, Male 0.651, other (too few rows)" in markdown(facts)
     assert not re.search(r"(?<![\d.])0\.333(?!\d)", markdown(facts) + html(facts))
 
 
 def test_cost_is_time_money_and_energy() -> None:
-    run = Run(seconds={"train": 3600, "test": 1800}, price=Cost(per_hour=0.48, watts=20))
+    run = RunInfo(
+        seconds={"train": 3600, "test": 1800}, price=Cost(per_hour=0.48, watts=20)
+    )
     text = markdown(known.everything(run=run))
     assert "| train | 60 min 0 s | 0.48 USD | 20 Wh |" in text
     assert "It took 90 min 0 s, 0.72 USD, about 30 Wh." in text
 
 
 def test_an_uncommitted_change_is_said() -> None:
-    text = markdown(known.everything(run=Run(commit="a" * 40, dirty=True)))
+    text = markdown(known.everything(run=RunInfo(commit="a" * 40, dirty=True)))
     assert "Files were changed and not committed" in text
     assert f"git checkout {'a' * 40}\nmake setup\nmlops run employment --force" in text
 
@@ -202,7 +256,9 @@ def test_escaped_text_shows_itself_and_does_nothing(text: str) -> None:
     safe = escape(text)
     for frame in ("{}", "- {}", "## {}", "word {}", "> {}"):
         tokens = flat(frame.format(safe))
-        allowed = {"inline", "text", "text_special"} | {t.type for t in flat(frame.format("word"))}
+        allowed = {"inline", "text", "text_special"} | {
+            t.type for t in flat(frame.format("word"))
+        }
         assert {t.type for t in tokens} <= allowed
         seen = shown(tokens)
         assert not LIVE.search(seen)
@@ -211,12 +267,19 @@ def test_escaped_text_shows_itself_and_does_nothing(text: str) -> None:
 
 @given(TEXTS, TEXTS)
 def test_escaped_text_stays_in_its_cell(left: str, right: str) -> None:
-    tokens = flat(f"| a | b |\n|---|---|\n| {escape(left)} | {escape(right)} |\n| x | y |")
-    cells = [t.content for i, t in enumerate(tokens) if i and tokens[i - 1].type == "td_open"]
+    tokens = flat(
+        f"| a | b |\n|---|---|\n| {escape(left)} | {escape(right)} |\n| x | y |"
+    )
+    cells = [
+        t.content for i, t in enumerate(tokens) if i and tokens[i - 1].type == "td_open"
+    ]
     assert len(cells) == 4
     assert cells[2:] == ["x", "y"]
     found = [shown(flat(f"word {cell}")).removeprefix("word") for cell in cells[:2]]
-    assert [f.replace("\u200b", "").strip() for f in found] == [clean(left), clean(right)]
+    assert [f.replace("\u200b", "").strip() for f in found] == [
+        clean(left),
+        clean(right),
+    ]
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -225,8 +288,12 @@ def test_hostile_facts_cannot_act_in_the_report(task: str) -> None:
     raw = {t.content.strip() for t in tokens if t.type in ("html_inline", "html_block")}
     plain = flat(markdown(known.everything(task)))
     own = {t.content.strip() for t in plain if t.type == "html_block"}
-    assert {re.sub(r">[^<]+<", "><", r) for r in raw} <= {re.sub(r">[^<]+<", "><", r) for r in own}
-    assert not {"link_open", "image", "code_inline", "s_open", "em_open"} & {t.type for t in tokens}
+    assert {re.sub(r">[^<]+<", "><", r) for r in raw} <= {
+        re.sub(r">[^<]+<", "><", r) for r in own
+    }
+    assert not {"link_open", "image", "code_inline", "s_open", "em_open"} & {
+        t.type for t in tokens
+    }
     assert not LIVE.search("".join(t.content for t in tokens if t.type == "text"))
     heads = [t for t in tokens if t.type == "heading_open"]
     assert len(heads) == len([t for t in plain if t.type == "heading_open"])
@@ -235,8 +302,12 @@ def test_hostile_facts_cannot_act_in_the_report(task: str) -> None:
 @pytest.mark.parametrize("ok", [True, False])
 def test_five_thousand_tests_fit(ok: bool) -> None:
     many = known.evaluation(ok=False, checks=5000)
-    checks = tuple(c.model_copy(update={"ok": ok, "message": "|<@a" * 60}) for c in many.checks)
-    text = markdown(known.everything(evaluation=many.model_copy(update={"checks": checks})))
+    checks = tuple(
+        c.model_copy(update={"ok": ok, "message": "|<@a" * 60}) for c in many.checks
+    )
+    text = markdown(
+        known.everything(evaluation=many.model_copy(update={"checks": checks}))
+    )
     assert len(text) < LIMIT
     assert "more in the full report" in text
     assert text.startswith("## ✅ employment: Replace")

@@ -15,15 +15,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops import UsageError, WorldError, files
-from mlops.cli import app
-from mlops.files import write_folder
-from mlops.registry import journal, objects, publish
-from mlops.registry.store import FolderStore
-from mlops.reporting import pages
-from mlops.reporting.pages import OURS, Site, site
+from mlops.cli.main import app
+from mlops.errors import EnvironmentFailure, UsageError
+from mlops.io import files, git_objects
+from mlops.io.files import write_folder
+from mlops.registry import assets
+from mlops.reporting import site as pages
+from mlops.reporting.site import OURS, Site, site
 from mlops.reporting.words import NONE
-from mlops.results import Metric, Record
+from mlops.results.evaluation import Metric
+from mlops.results.runs import Record
+from mlops.runlog import journal
+from mlops.storage.folder import FolderStore
 
 from .html_page import Page
 from .registry_world import MODEL, SPEC, World, git
@@ -31,9 +34,7 @@ from .registry_world import MODEL, SPEC, World, git
 ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 AT = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 HUB = "https://github.com/acme/demo"
-ATTACK = (
-    "<script>alert(1)</script><img src=https://evil.example/x> [x](javascript:alert(1)) {{ 7*7 }}"
-)
+ATTACK = "<script>alert(1)</script><img src=https://evil.example/x> [x](javascript:alert(1)) {{ 7*7 }}"
 CARD = """---
 library_name: sklearn
 ---
@@ -59,17 +60,20 @@ library_name: sklearn
 @pytest.fixture(name="world")
 def world_with_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A repository whose releases hold a report and a card."""
-    real = publish.gather
+    real = assets.gather
 
     def gather(project: Any, name: str, rows: bool) -> dict[str, Path]:
         build = project.build(name)
         model = (build / "model.skops").read_text()
-        texts = {"report.html": f"<!doctype html><title>Report of {model}</title>", "card.md": CARD}
+        texts = {
+            "report.html": f"<!doctype html><title>Report of {model}</title>",
+            "card.md": CARD,
+        }
         for asset, text in texts.items():
             (build / asset).write_text(text)
         return real(project, name, rows)
 
-    monkeypatch.setattr(publish, "gather", gather)
+    monkeypatch.setattr(assets, "gather", gather)
     return World(tmp_path / "acme").create()
 
 
@@ -83,7 +87,9 @@ def first(world: World, address: str = HUB) -> Page:
     page = Page(found.files["index.html"].decode())
     ids = [a["id"] for _, a in page.elements if a.get("id")]
     assert len(ids) == len(set(ids))
-    assert not {"script", "img", "iframe", "object", "form"} & {tag for tag, _ in page.elements}
+    assert not {"script", "img", "iframe", "object", "form"} & {
+        tag for tag, _ in page.elements
+    }
     for tag, attributes in page.elements:
         assert not any(name.startswith("on") or name == "src" for name in attributes)
         href = attributes.get("href") or ""
@@ -99,7 +105,9 @@ def rows(world: World, address: str = HUB) -> dict[str, str]:
     found = {}
     text = made(world, address).files["index.html"].decode()
     for tone, cells in re.findall(r'<tr(?: class="(\w+)")?>(.*?)</tr>', text):
-        texts = [Page(cell).text for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", cells)]
+        texts = [
+            Page(cell).text for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", cells)
+        ]
         found[texts[0]] = " | ".join([tone, *texts[1:]]).replace(NONE, "-")
     return found
 
@@ -109,7 +117,9 @@ def four_versions(world: World) -> None:
     for number in ("v1.0.0", "v1.1.0", "v1.2.0"):
         assert world.release(f"model {number}") == number
         world.promote(number, "staging", reason="delivered")
-        world.promote(number, "production", reason=f"better: {number}", approver="@carol")
+        world.promote(
+            number, "production", reason=f"better: {number}", approver="@carol"
+        )
     world.rollback("production", reason="complaints", approver="@dan")
     assert world.release("model v1.3.0") == "v1.3.0"
 
@@ -123,7 +133,9 @@ def record(number: int, **changes: Any) -> Record:
         "stages": {},
         "outcome": "promote",
         "actor": "@bob",
-        "metrics": (Metric(name="roc_auc", value=0.7 + number / 100, low=0.6, high=0.9),),
+        "metrics": (
+            Metric(name="roc_auc", value=0.7 + number / 100, low=0.6, high=0.9),
+        ),
     }
     return Record(**{**facts, **changes})
 
@@ -135,22 +147,42 @@ def test_who_put_what_where_when_and_why(world: World) -> None:
     four_versions(world)
     page = first(world)
     assert "churn v1.1.0 is in production." in page.text
-    assert "Every version that is in a stage was verified to its last byte." in page.text
+    assert (
+        "Every version that is in a stage was verified to its last byte." in page.text
+    )
     place = page.text.split("production\nv1.1.0")[1].split("Task")[0].split("\n")
-    said = ["since 2026-11-23 12:10 UTC, by @ana", "back from v1.2.0", "approved by @dan"]
+    said = [
+        "since 2026-11-23 12:10 UTC, by @ana",
+        "back from v1.2.0",
+        "approved by @dan",
+    ]
     assert [line for line in place if line] == [*said, "why: complaints"]
-    assert "binary: predicts churn" in page.text and "Tests of the registry." in page.text
+    assert (
+        "binary: predicts churn" in page.text and "Tests of the registry." in page.text
+    )
     happened = rows(world)
     back = " | put v1.1.0 into production, back from v1.2.0 | @ana | @dan | complaints"
     assert happened["2026-11-23 12:10"] == back
     assert happened["2026-11-23 12:09"].endswith("| @ana | @carol | better: v1.2.0")
-    assert list(happened).index("2026-11-23 12:10") < list(happened).index("2026-11-23 12:09")
+    assert list(happened).index("2026-11-23 12:10") < list(happened).index(
+        "2026-11-23 12:09"
+    )
 
 
-def test_versions_are_listed_newest_first_with_what_speaks_for_them(world: World) -> None:
+def test_versions_are_listed_newest_first_with_what_speaks_for_them(
+    world: World,
+) -> None:
     four_versions(world)
     world.promote("v1.1.0", "staging")
-    git(world.root, "tag", "-a", "churn@v1.2.0!", "churn@v1.2.0^{}", "-m", "Withdraw\n\nActor: @a")
+    git(
+        world.root,
+        "tag",
+        "-a",
+        "churn@v1.2.0!",
+        "churn@v1.2.0^{}",
+        "-m",
+        "Withdraw\n\nActor: @a",
+    )
     shown = rows(world)
     versions = [key for key in shown if key.startswith("v")]
     assert versions == ["v1.3.0", "v1.2.0", "v1.1.0", "v1.0.0"]
@@ -158,7 +190,9 @@ def test_versions_are_listed_newest_first_with_what_speaks_for_them(world: World
     facts += " | promote, first version | "
     assert shown["v1.3.0"] == f" | -{facts}report · card · release"
     assert shown["v1.2.0"] == f"unsure | withdrawn{facts}-"
-    assert shown["v1.1.0"] == f"good | staging, production{facts}report · card · release"
+    assert (
+        shown["v1.1.0"] == f"good | staging, production{facts}report · card · release"
+    )
     page = first(world)
     assert "4 versions" in page.text
     assert "churn/v1.3.0/report.html" in str(page.all("a"))
@@ -182,7 +216,9 @@ def test_there_are_pages_of_what_is_in_a_stage_and_of_the_newest(
 def test_the_last_runs_are_listed_and_lead_to_their_pages(world: World) -> None:
     world.release("a model")
     for number in range(12):
-        journal.append(world.project, record(number, run_url=f"{HUB}/actions/runs/{number}"))
+        journal.append(
+            world.project, record(number, run_url=f"{HUB}/actions/runs/{number}")
+        )
     changed = {"outcome": "reject", "pull_request": 7, "run_url": "javascript:alert(1)"}
     journal.append(world.project, record(12, **changed))
     page = first(world)
@@ -191,7 +227,9 @@ def test_the_last_runs_are_listed_and_lead_to_their_pages(world: World) -> None:
     assert shown["2026-11-23 12:12"] == last
     runs = [begun for begun, cells in shown.items() if "@bob" in cells]
     assert runs == [f"2026-11-23 12:{number:02}" for number in range(12, 2, -1)]
-    assert shown[runs[1]].startswith("good | promote") and shown[runs[1]].endswith("| run")
+    assert shown[runs[1]].startswith("good | promote") and shown[runs[1]].endswith(
+        "| run"
+    )
     links = [a["href"] for a in page.all("a")]
     assert f"{HUB}/pull/7" in links and f"{HUB}/actions/runs/11" in links
     assert not any("javascript" in str(link) for link in links)
@@ -201,18 +239,30 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
     world.release("a model")
 
     def check(day: str, content: bytes) -> None:
-        env = objects.identity(world.root, "@bot", 1790000000)
-        tip = objects.value(world.root, journal.LOCAL)
+        env = git_objects.identity(world.root, "@bot", 1790000000)
+        tip = git_objects.value(world.root, journal.LOCAL)
         files = {f"monitor/{MODEL}/2026/11/{day}.json": content}
-        new = objects.commit(world.root, [tip] if tip else [], files, "A check", env)
+        new = git_objects.commit(
+            world.root, [tip] if tip else [], files, "A check", env
+        )
         git(world.root, "update-ref", journal.LOCAL, new)
 
-    found = {"alarm": True, "until": "2026-11-20T05:41:00+00:00", "reasons": ["age has drifted"]}
+    found = {
+        "alarm": True,
+        "until": "2026-11-20T05:41:00+00:00",
+        "reasons": ["age has drifted"],
+    }
     check("20261120", json.dumps(found).encode())
-    assert "churn: alarm of the monitor, 2026-11-20 05:41: age has drifted." in first(world).text
+    assert (
+        "churn: alarm of the monitor, 2026-11-20 05:41: age has drifted."
+        in first(world).text
+    )
     assert made(world).said.tone == "unsure"
     check("20261121", json.dumps({**found, "alarm": False}).encode())
-    assert "alarm of the monitor" not in first(world).text and made(world).said.tone == "good"
+    assert (
+        "alarm of the monitor" not in first(world).text
+        and made(world).said.tone == "good"
+    )
     check("20261122", b"{")
     assert "the monitor's last check cannot be read" in first(world).text
 
@@ -220,7 +270,10 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
 def test_before_the_first_version_it_says_what_to_do(world: World) -> None:
     text = first(world).text
     assert "Nothing is registered yet." in text
-    assert "Begin with: mlops run churn; mlops register churn; mlops promote churn@latest" in text
+    assert (
+        "Begin with: mlops run churn; mlops register churn; mlops promote churn@latest"
+        in text
+    )
     (world.project.folder(MODEL) / "model.yaml").unlink()
     text = first(world).text
     assert "There is no model yet." in text and "mlops new NAME --data FILE" in text
@@ -266,7 +319,9 @@ def other_tag(world: World, number: str) -> None:
     tag = f"{MODEL}@{number}"
     text = git(world.root, "for-each-ref", "--format=%(contents)", f"refs/tags/{tag}")
     text = re.sub("Manifest-SHA256: .*", f"Manifest-SHA256: {'0' * 64}", text)
-    date = git(world.root, "for-each-ref", "--format=%(taggerdate:iso)", f"refs/tags/{tag}")
+    date = git(
+        world.root, "for-each-ref", "--format=%(taggerdate:iso)", f"refs/tags/{tag}"
+    )
     force = ["git", "tag", "-f", "-a", tag, f"{tag}^{{}}", "-m", text]
     env = {**os.environ, "GIT_COMMITTER_DATE": date}
     subprocess.run(force, cwd=world.root, env=env, check=True, capture_output=True)
@@ -305,7 +360,9 @@ def test_a_release_that_does_not_verify_is_shown_so_and_none_of_it_is_published(
     cells = shown["v1.1.0"].split(" | ")
     assert cells[0] == "bad" and cells[-1] == "release" and "ROC" not in shown["v1.1.0"]
     assert cells[-2].startswith("do not use it, ") and link in cells[-2]
-    assert page.text.count(f"churn@v1.1.0: {cells[-2]}") == 2  # on top, and at the model
+    assert (
+        page.text.count(f"churn@v1.1.0: {cells[-2]}") == 2
+    )  # on top, and at the model
 
 
 def test_an_older_version_is_verified_as_far_as_it_is_published(world: World) -> None:
@@ -323,13 +380,18 @@ def test_a_clone_without_the_store_says_that_and_not_that_anything_is_broken(
     clone = world.clone(tmp_path / "clone")
     found = made(clone)
     assert found.said.tone == "unsure" and list(found.files) == ["index.html"]
-    said = [f"churn@{v}: the store here does not hold its files" for v in ("v1.2.0", "v1.1.0")]
+    said = [
+        f"churn@{v}: the store here does not hold its files"
+        for v in ("v1.2.0", "v1.1.0")
+    ]
     assert list(found.said.lines) == said
     shown = rows(clone)["v1.3.0"]  # what git holds is known all the same
     assert shown.startswith("unsure | - | ") and "ROC AUC 0.900" in shown
     other_tag(clone, "v1.3.0")
     assert made(clone).said.tone == "bad"
-    assert "do not use it, the chain of digests is broken at tag" in rows(clone)["v1.3.0"]
+    assert (
+        "do not use it, the chain of digests is broken at tag" in rows(clone)["v1.3.0"]
+    )
 
 
 def test_many_broken_releases_are_counted_and_five_are_told(world: World) -> None:
@@ -337,7 +399,9 @@ def test_many_broken_releases_are_counted_and_five_are_told(world: World) -> Non
         world.release(f"model {number}")
         spoil("card.md")(world, f"v1.{number}.0")
     found = made(world)
-    assert "7 releases not to be used" in found.said.title and len(found.said.lines) == 5
+    assert (
+        "7 releases not to be used" in found.said.title and len(found.said.lines) == 5
+    )
     assert "And 2 more, in the table." in first(world).text
     assert sum(cells.startswith("bad | ") for cells in rows(world).values()) == 7
 
@@ -348,10 +412,10 @@ def test_a_store_that_does_not_answer_is_no_broken_chain(
     world.release("a model")
 
     def silent(*_: object) -> None:
-        raise WorldError("GitHub did not answer")
+        raise EnvironmentFailure("GitHub did not answer")
 
     monkeypatch.setattr(FolderStore, "read", silent)
-    with pytest.raises(WorldError, match="did not answer"):
+    with pytest.raises(EnvironmentFailure, match="did not answer"):
         made(world)
 
 
@@ -376,7 +440,9 @@ def test_text_of_any_origin_adds_no_element(world: World) -> None:
     names = {name for _, a in plain.elements for name in a}
     assert {name for _, a in page.elements for name in a} <= names
     assert page.text.count(ATTACK) >= 9
-    assert not any("evil" in str(value) for _, a in page.elements for value in a.values())
+    assert not any(
+        "evil" in str(value) for _, a in page.elements for value in a.values()
+    )
 
 
 def test_a_card_is_drawn_and_its_markup_is_text(world: World) -> None:
@@ -387,7 +453,11 @@ def test_a_card_is_drawn_and_its_markup_is_text(world: World) -> None:
     assert links == ["../../index.html#churn", HUB]
     assert "library_name" not in page.text
     assert "<script>alert(1)</script> ![x](https://evil.example/x)" in page.text
-    assert "Columns <b>" in page.text and "age <script>" in page.text and "✓ Column" in page.text
+    assert (
+        "Columns <b>" in page.text
+        and "age <script>" in page.text
+        and "✓ Column" in page.text
+    )
     assert len(page.all("table")) == 2
 
 
@@ -405,11 +475,17 @@ def test_it_is_the_same_bytes_in_other_processes_and_no_library_of_training_is_l
     )
     seen = []
     for seed in ("1", "2"):
-        env = {**os.environ, "PYTHONPATH": str(ENGINE), "PYTHONHASHSEED": seed}
+        env = {
+            **os.environ,
+            "PYTHONPATH": str(ENGINE / "vendor/mlops/src"),
+            "PYTHONHASHSEED": seed,
+        }
         env["SOURCE_DATE_EPOCH"] = str(int(AT.timestamp()))
         env = {k: v for k, v in env.items() if not k.startswith("GITHUB_")}
         command = [sys.executable, "-c", code, "pages", "--out", f"site{seed}"]
-        done = subprocess.run(command, cwd=world.root, env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=world.root, env=env, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         folder = world.root / f"site{seed}"
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -424,9 +500,21 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
     four_versions(world)
     out = tmp_path / "deep" / "site"
     write_folder(made(world).files, out, OURS)
-    assert (out / "churn" / "v1.3.0" / "report.html").read_text().endswith("model v1.3.0</title>")
+    assert (
+        (out / "churn" / "v1.3.0" / "report.html")
+        .read_text()
+        .endswith("model v1.3.0</title>")
+    )
     world.promote("v1.3.0", "staging")
-    git(world.root, "tag", "-a", "churn@v1.2.0!", "churn@v1.2.0^{}", "-m", "Withdraw\n\nActor: @a")
+    git(
+        world.root,
+        "tag",
+        "-a",
+        "churn@v1.2.0!",
+        "churn@v1.2.0^{}",
+        "-m",
+        "Withdraw\n\nActor: @a",
+    )
     write_folder(made(world).files, out, OURS)
     assert not (out / "churn" / "v1.2.0").exists(), "what was withdrawn is gone"
     assert [path.name for path in out.parent.iterdir()] == ["site"]
@@ -458,7 +546,12 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
 
 @pytest.mark.parametrize(
     ("word", "why"),
-    [("", ""), ("on", ""), ("off", "Pages is not switched on"), ("private", "is private")],
+    [
+        ("", ""),
+        ("on", ""),
+        ("off", "Pages is not switched on"),
+        ("private", "is private"),
+    ],
 )
 def test_the_verb_says_where_the_page_is_and_why_it_is_not_published(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, word: str, why: str

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlops.reporting.render import MOST_RUNS, compare, flat, page
-from mlops.results import Record
+from mlops.reporting.runs import MOST_RUNS, compare, flat, page
+from mlops.results.runs import Record
 
 from . import reporting_facts as known
 from .test_reporting_html import Page
@@ -19,7 +19,9 @@ def run(at: int = 0, **changes: Any) -> Record:
     """Return one of several runs that differ in a parameter and in what it did."""
     training, snapshot = known.training(), known.validation().snapshot
     metrics = [
-        m.model_copy(update={k: getattr(m, k) + at / 100 for k in ("value", "low", "high")})
+        m.model_copy(
+            update={k: getattr(m, k) + at / 100 for k in ("value", "low", "high")}
+        )
         for m in known.MEASURED["binary"]
     ]
     facts: dict[str, Any] = {
@@ -31,7 +33,9 @@ def run(at: int = 0, **changes: Any) -> Record:
         "outcome": "promote",
         "run_url": f"https://github.com/acme/demo/actions/runs/{at}",
         "data": snapshot,
-        "training": training.model_copy(update={"params": {"max_depth": 6, "rate": 0.1 * at}}),
+        "training": training.model_copy(
+            update={"params": {"max_depth": 6, "rate": 0.1 * at}}
+        ),
         "metrics": tuple(metrics),
     }
     return Record(**{**facts, **changes})
@@ -44,7 +48,9 @@ def test_the_page_is_whole_asks_for_nothing_and_links_to_the_runs() -> None:
         t for t, _ in found.elements
     }
     links = {str(a["href"]) for a in found.all("a")}
-    assert {f"https://github.com/acme/demo/actions/runs/{at}" for at in range(MOST_RUNS)} <= links
+    assert {
+        f"https://github.com/acme/demo/actions/runs/{at}" for at in range(MOST_RUNS)
+    } <= links
     assert not re.search(r"url\((?!#)|@import|src=", text)
     assert len(text.encode()) < 400_000
     assert len(found.all("svg")) == len(known.MEASURED["binary"])
@@ -72,21 +78,35 @@ def test_other_data_or_rows_are_said() -> None:
     snapshot = known.validation().snapshot
     assert snapshot is not None
     data = snapshot.model_copy(update={"digest": "0" * 64})
-    words = Page(page([run(0), run(1, data=data), run(2, measured_on="cross-validation")])).text
+    words = Page(
+        page([run(0), run(1, data=data), run(2, measured_on="cross-validation")])
+    ).text
     assert "Not all were measured on the same data" in words
     assert "Not all were measured on the same rows" in words
 
 
 def test_runs_without_anything_have_a_page() -> None:
-    bare: dict[str, Any] = {"metrics": (), "training": None, "data": None, "run_url": None}
-    assert "None of them was measured." in Page(page([run(0, **bare), run(1, **bare)])).text
+    bare: dict[str, Any] = {
+        "metrics": (),
+        "training": None,
+        "data": None,
+        "run_url": None,
+    }
+    assert (
+        "None of them was measured."
+        in Page(page([run(0, **bare), run(1, **bare)])).text
+    )
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", 'https://x/"><script>alert(1)</script>'])
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", 'https://x/"><script>alert(1)</script>']
+)
 def test_hostile_records_add_no_element(url: str) -> None:
     attack = " ".join(known.HOSTILE)
     training = known.training().model_copy(update={"params": {attack: attack}})
-    bad = run(1, outcome=attack, actor=attack, training=training, run_url=url, group=attack)
+    bad = run(
+        1, outcome=attack, actor=attack, training=training, run_url=url, group=attack
+    )
     found, plain = Page(page([run(0), bad])), Page(page([run(0), run(1)]))
     assert {t for t, _ in found.elements} <= {t for t, _ in plain.elements}
     assert not any(str(a.get("href")).startswith("javascript:") for a in found.all("a"))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from mlops.reporting import render, words
+from mlops.reporting import outcome, terminal, words
 
 from . import reporting_facts as known
 
@@ -30,70 +30,86 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 80) -> None:
 
 def test_columns_are_aligned_and_numbers_stand_right() -> None:
     rows = [{"name": "a", "n": 5, "x": 0.5}, {"name": "longer", "n": 1234, "x": None}]
-    assert words.table(rows, ["name", "n", "x"]).splitlines() == [
+    assert terminal.table(rows, ["name", "n", "x"]).splitlines() == [
         "NAME       N      X",
         "a          5  0.500",
         "longer  1234      -",
     ]
-    assert words.table([("a", "10.0"), ("b", "9.0")], ["k", "v"], "lr").endswith("b   9.0")
+    assert terminal.table([("a", "10.0"), ("b", "9.0")], ["k", "v"], "lr").endswith(
+        "b   9.0"
+    )
 
 
 def test_wide_characters_keep_the_columns() -> None:
-    lines = words.table([("你好", "x"), ("ab", "y"), ("e\u0301", "z")], ["k", "v"]).splitlines()
+    lines = terminal.table(
+        [("你好", "x"), ("ab", "y"), ("e\u0301", "z")], ["k", "v"]
+    ).splitlines()
     places = {wcswidth(line[: re.search(r"[vxyzV]$", line).start()]) for line in lines}  # type: ignore[union-attr]
     assert places == {6}
 
 
-@given(st.lists(st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=5))
-def test_no_text_can_steer_the_terminal_or_add_a_line(rows: list[tuple[str, str]]) -> None:
-    text = words.table(rows, ["a", "b"])
+@given(
+    st.lists(
+        st.tuples(st.text(max_size=20), st.text(max_size=20)), min_size=1, max_size=5
+    )
+)
+def test_no_text_can_steer_the_terminal_or_add_a_line(
+    rows: list[tuple[str, str]],
+) -> None:
+    text = terminal.table(rows, ["a", "b"])
     assert len(text.split("\n")) == len(rows) + 1
     assert len(text.splitlines()) == len(rows) + 1
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    assert not re.search(
+        r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text
+    )
 
 
 def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_terminal(monkeypatch, 60)
-    lines = words.table([("v1.2.0", "x" * 200, "promote")], ["version", "why", "is"]).splitlines()
+    lines = terminal.table(
+        [("v1.2.0", "x" * 200, "promote")], ["version", "why", "is"]
+    ).splitlines()
     assert max(len(CODES.sub("", line)) for line in lines) <= 60
     assert "…" in lines[1]
     assert "v1.2.0" in lines[1]
 
 
 def test_what_is_piped_is_whole_and_without_colour() -> None:
-    text = words.table([("promote", "x" * 300)], ["is", "why"])
+    text = terminal.table([("promote", "x" * 300)], ["is", "why"])
     assert "x" * 300 in text
     assert "\x1b" not in text
-    assert "\x1b" not in render.outcome(known.everything(), "quality", "tests")
+    assert "\x1b" not in outcome.outcome(known.everything(), "quality", "tests")
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_terminal(monkeypatch)
-    assert words.paint("no", "bad") == "\x1b[31mno\x1b[0m"
-    assert "\x1b[32mpromote" in words.table([("promote",)], ["is"])
+    assert terminal.paint("no", "bad") == "\x1b[31mno\x1b[0m"
+    assert "\x1b[32mpromote" in terminal.table([("promote",)], ["is"])
     monkeypatch.setenv("NO_COLOR", "1")
-    assert words.paint("no", "bad") == "no"
+    assert terminal.paint("no", "bad") == "no"
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert words.paint("no", "bad") == "no"
+    assert terminal.paint("no", "bad") == "no"
 
 
 def test_an_outcome_is_the_answer_and_its_tables() -> None:
-    text = render.outcome(known.everything(decision="reject"), "quality", "slices")
+    text = outcome.outcome(known.everything(decision="reject"), "quality", "slices")
     lines = text.splitlines()
     assert lines[0] == "Do not replace the model in production (v1.2.0)."
     assert "worse by 0.022" in lines[1]
     assert "-0.022" in text
     assert "marital_status = Widowed" in text
     assert "ASKED OF" not in text
-    broken = render.outcome(known.everything(validation=known.validation(ok=False)), "data")
+    broken = outcome.outcome(
+        known.everything(validation=known.validation(ok=False)), "data"
+    )
     assert "312 (2.1%)" in broken
     assert "SECRET" not in broken
 
 
 def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
     facts = known.everything(decision="inconclusive")
-    lines = render.outcome(facts, "cost").splitlines()
+    lines = outcome.outcome(facts, "cost").splitlines()
     assert max(map(len, lines)) <= 100
     assert " ".join(lines[1:4]).startswith("ROC AUC on the same 3,745 rows")
     assert lines[-2:] == ["", "It took 12 s, under 0.01 USD, about 0.066 Wh."]
@@ -101,29 +117,37 @@ def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
 
 
 def test_pairs_leave_out_what_is_not_known() -> None:
-    assert words.pairs({"version": "v1", "actor": None, "at": "now"}) == (
+    assert terminal.pairs({"version": "v1", "actor": None, "at": "now"}) == (
         "version  v1\nat       now"
     )
 
 
 def test_runs_side_by_side_show_what_differs() -> None:
-    runs = {"r1": {"seed": 0, "depth": 3, "auc": 0.81}, "r2": {"seed": 0, "depth": 6, "auc": 0.84}}
-    lines = render.compare(runs).splitlines()
+    runs = {
+        "r1": {"seed": 0, "depth": 3, "auc": 0.81},
+        "r2": {"seed": 0, "depth": 6, "auc": 0.84},
+    }
+    lines = runs.compare(runs).splitlines()
     assert lines[0].split() == ["r1", "r2"]
     assert [line.split() for line in lines[1:]] == [
         ["depth", "3", "6"],
         ["auc", "0.810", "0.840"],
     ]
-    assert render.compare({"r1": {"a": 1}, "r2": {"a": 1}}) == "These runs do not differ."
+    assert runs.compare({"r1": {"a": 1}, "r2": {"a": 1}}) == "These runs do not differ."
 
 
 def test_ten_thousand_rows_are_quick() -> None:
     rows = [
-        {"model": "employment", "version": f"v1.{i}.0", "stage": "production", "at": "2026-11-02"}
+        {
+            "model": "employment",
+            "version": f"v1.{i}.0",
+            "stage": "production",
+            "at": "2026-11-02",
+        }
         for i in range(10_000)
     ]
     started = time.process_time()
-    words.table(rows, ["model", "version", "stage", "at"])
+    terminal.table(rows, ["model", "version", "stage", "at"])
     assert time.process_time() - started < 0.5
 
 
@@ -134,7 +158,9 @@ def test_nothing_heavy_is_imported_for_a_table() -> None:
         "if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=environment
+    )
     assert done.stdout.decode().strip() == "[]", done.stderr.decode()
 
 
@@ -153,14 +179,18 @@ def test_nothing_heavy_is_imported_for_a_table() -> None:
         (float("nan"), words.NONE),
     ],
 )
-def test_numbers_have_the_digits_that_a_reader_uses(value: float | None, text: str) -> None:
+def test_numbers_have_the_digits_that_a_reader_uses(
+    value: float | None, text: str
+) -> None:
     assert words.number(value) == text
 
 
 @given(st.floats(-1e12, 1e12))
 def test_a_rounded_number_is_near_the_number(value: float) -> None:
     read = float(words.number(value).replace(",", "").replace(words.MINUS, "-"))
-    assert read == pytest.approx(value, rel=0.5 if abs(value) < 0.0005 else 0.01, abs=0.0006)
+    assert read == pytest.approx(
+        value, rel=0.5 if abs(value) < 0.0005 else 0.01, abs=0.0006
+    )
     assert words.signed(value).startswith("+") == (value > 0)
 
 
@@ -180,7 +210,8 @@ def test_clean_text_is_one_printable_line(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.42, "0.4 s"), (42.4, "42 s"), (185, "3 min 5 s"), (3600, "60 min 0 s")]
+    ("seconds", "text"),
+    [(0.42, "0.4 s"), (42.4, "42 s"), (185, "3 min 5 s"), (3600, "60 min 0 s")],
 )
 def test_time_spans_are_short(seconds: float, text: str) -> None:
     assert words.duration(seconds) == text

@@ -19,16 +19,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from mlops import UsageError, WorldError
-from mlops.cli import app
-from mlops.data.contract import check, validate
-from mlops.data.dataset import build
-from mlops.evaluation.quality import evaluate
-from mlops.project import Project
+from mlops.cli.main import app
+from mlops.config.model_spec import ModelSpec
+from mlops.config.project import Project
+from mlops.data.contract import check
+from mlops.data.snapshot import build
+from mlops.data.validation import validate
+from mlops.errors import EnvironmentFailure, UsageError
+from mlops.evaluation.evaluate import evaluate
 from mlops.scaffold.infer import Inference, infer
-from mlops.scaffold.write import contract, write
-from mlops.spec import ModelSpec
-from mlops.training.model import train
+from mlops.scaffold.render import contract
+from mlops.scaffold.write import write
+from mlops.training.fit import train
 
 from .conftest import git
 
@@ -49,7 +51,9 @@ def nasty(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     rng = np.random.default_rng(seed)
     height = rng.normal(170, 10, rows).round(1)
     plan = rng.choice(["a", "b", "c"], rows)
-    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, rows), unit="D")
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(
+        rng.integers(0, 900, rows), unit="D"
+    )
     frame = pd.DataFrame(
         {
             "customerID": [f"C-{i:06d}" for i in rng.permutation(rows)],
@@ -65,7 +69,9 @@ def nasty(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
             "comment": [f"text {i}" for i in rng.integers(0, 10**9, rows)],
             "zip": [f"0{i}" for i in rng.integers(1000, 1020, rows)],
             "Preis": [f"{x:.2f}".replace(".", ",") for x in rng.normal(100, 30, rows)],
-            "mixed": [str(i) if i > 20 else "unknown" for i in rng.integers(0, 500, rows)],
+            "mixed": [
+                str(i) if i > 20 else "unknown" for i in rng.integers(0, 500, rows)
+            ],
             "when": days.strftime("%d.%m.%Y"),
         }
     )
@@ -106,16 +112,28 @@ def saved(frame: pd.DataFrame, path: Path, **how: object) -> Path:
     ],
 )
 def test_what_is_written_runs_untouched(
-    project: Project, tmp_path: Path, task: str, rows: int, file: str, how: dict[str, str]
+    project: Project,
+    tmp_path: Path,
+    task: str,
+    rows: int,
+    file: str,
+    how: dict[str, str],
 ) -> None:
     frame = with_target(*nasty(rows), task)
-    found = infer(saved(pd.concat([frame, frame.head(4)]), tmp_path / file, **how), "Ziel")
+    found = infer(
+        saved(pd.concat([frame, frame.head(4)]), tmp_path / file, **how), "Ziel"
+    )
     assert found.spec["task"] == task
     assert {c.name: c.role for c in found.columns if c.role != "feature"} == {
         **{"customerID": "id", "gender": "sensitive", "Ziel": "target"},
         **dict.fromkeys(("const", "empty", "comment"), "ignored"),
     }
-    kinds = {"Größe (cm)": "number", "active": "boolean", "signup": "date", "zip": "category"}
+    kinds = {
+        "Größe (cm)": "number",
+        "active": "boolean",
+        "signup": "date",
+        "zip": "category",
+    }
     assert found.spec["features"].items() >= kinds.items()
     write(project, "ziel", found)
     spec = project.model("ziel")
@@ -131,13 +149,27 @@ def test_what_is_written_runs_untouched(
     assert evaluation.ok, [(c.name, c.message) for c in evaluation.checks if not c.ok]
 
 
-def test_the_files_are_as_ruff_would_have_them(project: Project, tmp_path: Path) -> None:
+def test_the_files_are_as_ruff_would_have_them(
+    project: Project, tmp_path: Path
+) -> None:
     found = infer(saved(with_target(*nasty(300), "binary"), tmp_path / "t.csv"), "Ziel")
     folder = write(project, "ziel", found)[0].parent
     rules = Path(__file__).parents[2] / "pyproject.toml"
-    for verb in (["check", "--extend-per-file-ignores=**/test_*.py:D103"], ["format", "--check"]):
+    for verb in (
+        ["check", "--extend-per-file-ignores=**/test_*.py:D103"],
+        ["format", "--check"],
+    ):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *verb, "--config", str(rules), "--no-cache", folder],
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                *verb,
+                "--config",
+                str(rules),
+                "--no-cache",
+                folder,
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -145,7 +177,9 @@ def test_the_files_are_as_ruff_would_have_them(project: Project, tmp_path: Path)
         assert done.returncode == 0, done.stdout
 
 
-def test_a_target_that_nothing_explains_fails_honestly(project: Project, tmp_path: Path) -> None:
+def test_a_target_that_nothing_explains_fails_honestly(
+    project: Project, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(4)
     frame = pd.DataFrame(rng.normal(size=(4000, 3)), columns=list("abc"))
     path = saved(frame.assign(y=rng.choice(["p", "q"], 4000)), tmp_path / "noise.csv")
@@ -166,7 +200,9 @@ NAMES = st.text(
     min_size=1,
     max_size=20,
 )
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=12)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=12
+)
 COLUMNS = st.one_of(
     st.lists(st.floats(allow_nan=True), min_size=30, max_size=30),
     st.lists(st.integers(-(10**6), 10**6), min_size=30, max_size=30),
@@ -179,7 +215,9 @@ COLUMNS = st.one_of(
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     columns=st.dictionaries(NAMES, COLUMNS, min_size=1, max_size=4),
@@ -201,7 +239,10 @@ def test_any_table_gives_a_model_that_fits_its_own_data(
     frame[target] = [f"k{i % classes}" for i in range(30)]
     path = saved(frame, root / "rows.csv", sep=sep)
     found = infer(path, target, delimiter=sep)
-    assert Inference.model_validate_json(json.dumps(found.model_dump(mode="json"))) == found
+    assert (
+        Inference.model_validate_json(json.dumps(found.model_dump(mode="json")))
+        == found
+    )
     for file in write(Project(root), "any", found):
         if file.suffix == ".py":
             ast.parse(file.read_text(encoding="utf-8"))
@@ -217,7 +258,9 @@ def test_any_table_gives_a_model_that_fits_its_own_data(
 
 def table(**columns: object) -> pd.DataFrame:
     """Return 60 rows: what is given, and a feature `x`."""
-    return pd.DataFrame({"x": np.random.default_rng(0).normal(size=60).round(3), **columns})
+    return pd.DataFrame(
+        {"x": np.random.default_rng(0).normal(size=60).round(3), **columns}
+    )
 
 
 BINARY = ["yes", "no"] * 30
@@ -244,7 +287,12 @@ def test_the_task_follows_from_the_target(
 
 @pytest.mark.parametrize(
     ("values", "positive"),
-    [(("Yes", "No"), "Yes"), ((1, 0), "1"), (("ok", "fraud"), "fraud"), (("non", "oui"), "oui")],
+    [
+        (("Yes", "No"), "Yes"),
+        ((1, 0), "1"),
+        (("ok", "fraud"), "fraud"),
+        (("non", "oui"), "oui"),
+    ],
 )
 def test_the_positive_class_is_guessed(
     tmp_path: Path, values: tuple[object, object], positive: str
@@ -287,14 +335,18 @@ def test_names_that_only_look_sensitive_are_features(tmp_path: Path, name: str) 
     assert name in infer(saved(frame, tmp_path / "t.csv"), "y").spec["features"]
 
 
-def test_a_copy_of_the_target_is_left_out_and_a_giveaway_is_noted(tmp_path: Path) -> None:
+def test_a_copy_of_the_target_is_left_out_and_a_giveaway_is_noted(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(0)
     y = rng.choice(["yes", "no"], 200)
     frame = pd.DataFrame(
         {
             "noise": rng.normal(size=200),
             "flag": np.where(y == "yes", 1, 0),
-            "refund": np.where(y == "yes", rng.integers(1, 5, 200), rng.integers(5, 9, 200)),
+            "refund": np.where(
+                y == "yes", rng.integers(1, 5, 200), rng.integers(5, 9, 200)
+            ),
             "y": y,
         }
     )
@@ -305,7 +357,9 @@ def test_a_copy_of_the_target_is_left_out_and_a_giveaway_is_noted(tmp_path: Path
 
 
 def test_rows_without_an_id_are_noted(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=80), "y": ["a", "b"] * 40})
+    frame = pd.DataFrame(
+        {"x": np.random.default_rng(0).normal(size=80), "y": ["a", "b"] * 40}
+    )
     keyed = frame.assign(customer_id=[f"c{n:03d}" for n in range(80)])
     for rows, noted in ((frame, True), (keyed, False)):
         found = infer(saved(rows, tmp_path / f"{noted}.csv"), "y")
@@ -326,15 +380,25 @@ def test_a_column_named_like_an_answer_is_left_out_and_said(
 ) -> None:
     frame = table(**{name: range(0, 180, 3) for name in names}, y=target)
     found = infer(saved(frame, tmp_path / "t.csv"), "y")
-    assert found.spec["data"]["ignore"] == names and list(found.spec["features"]) == ["x"]
+    assert found.spec["data"]["ignore"] == names and list(found.spec["features"]) == [
+        "x"
+    ]
     for name in names:
-        assert (name, "ignored", "is named like an answer of the model") in found.summary
+        assert (
+            name,
+            "ignored",
+            "is named like an answer of the model",
+        ) in found.summary
         assert any(note.startswith(f"`{name}` is left out") for note in found.notes)
     write(project, "y", found)
     model = project.root / "models" / "y" / "model.yaml"
-    text = re.sub(r"(?m)^( +)x: number", r"\1prediction: number\n\g<0>", model.read_text())
+    text = re.sub(
+        r"(?m)^( +)x: number", r"\1prediction: number\n\g<0>", model.read_text()
+    )
     model.write_text(text)
-    with pytest.raises(UsageError, match="features: this column is named like an answer"):
+    with pytest.raises(
+        UsageError, match="features: this column is named like an answer"
+    ):
         project.model("y")
     with pytest.raises(
         UsageError, match=r"t\.csv: data.target: this column is named like an answer"
@@ -342,9 +406,13 @@ def test_a_column_named_like_an_answer_is_left_out_and_said(
         infer(saved(table(prediction=target), tmp_path / "t.csv"), "prediction")
 
 
-def test_rows_of_one_customer_stay_on_one_side(project: Project, tmp_path: Path) -> None:
+def test_rows_of_one_customer_stay_on_one_side(
+    project: Project, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"customer_id": np.repeat(np.arange(80), 3), "x": rng.normal(size=240)})
+    frame = pd.DataFrame(
+        {"customer_id": np.repeat(np.arange(80), 3), "x": rng.normal(size=240)}
+    )
     found = infer(saved(frame.assign(y=["yes", "no"] * 120), tmp_path / "t.csv"), "y")
     assert found.spec["split"]["by"] == "group"
     write(project, "groups", found)
@@ -354,7 +422,9 @@ def test_rows_of_one_customer_stay_on_one_side(project: Project, tmp_path: Path)
     assert all(sides) and not sides[0] & sides[1]
 
 
-def test_the_seed_puts_every_class_on_both_sides(project: Project, tmp_path: Path) -> None:
+def test_the_seed_puts_every_class_on_both_sides(
+    project: Project, tmp_path: Path
+) -> None:
     for n in range(6):
         x = np.random.default_rng(n).normal(size=60)
         y = ["a", "b"] * 2 + ["c"] * 56
@@ -363,12 +433,19 @@ def test_the_seed_puts_every_class_on_both_sides(project: Project, tmp_path: Pat
         write(project, name, found)
         dataset, _ = build(project.model(name), project.root / "models" / name)
         assert dataset is not None
-        assert [dataset.part(side)["y"].nunique() for side in ("train", "test")] == [3, 3]
+        assert [dataset.part(side)["y"].nunique() for side in ("train", "test")] == [
+            3,
+            3,
+        ]
 
 
-def test_rows_that_are_alike_by_nature_are_kept(project: Project, tmp_path: Path) -> None:
+def test_rows_that_are_alike_by_nature_are_kept(
+    project: Project, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": rng.choice(list("pqr"), 2000), "b": rng.choice(list("uv"), 2000)})
+    frame = pd.DataFrame(
+        {"a": rng.choice(list("pqr"), 2000), "b": rng.choice(list("uv"), 2000)}
+    )
     frame["y"] = np.where((frame["a"] == "p") ^ (rng.random(2000) < 0.1), "yes", "no")
     found = infer(saved(frame, tmp_path / "t.csv"), "y")
     assert found.spec["data"]["drop_duplicates"] is False
@@ -389,7 +466,11 @@ def test_many_values_and_a_wrong_encoding(project: Project, tmp_path: Path) -> N
     assert found.spec["data"]["ignore"] == ["Straße"]
     assert any("not UTF-8" in note for note in found.notes)
     assert any("1 MB" in note for note in found.notes)
-    assert ("Straße", "ignored", "is text with 100,000 different values") in found.summary
+    assert (
+        "Straße",
+        "ignored",
+        "is text with 100,000 different values",
+    ) in found.summary
 
 
 def archive(name: str) -> bytes:
@@ -423,8 +504,16 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256))
         ("t.csv", b"a,y\n" + b"1,2\n3,2\n" * 30, "one value only"),
         ("t.csv", b"a,y\n" + b"1,\n3,\n" * 30, "missing in every row"),
         ("t.csv", b"a,Y\n" + b"1,2\n3,4\n" * 30, "did you mean `Y`?"),
-        ("t.csv", b"a,y\n" + b"".join(b"1,2024-01-%02d\n" % (i + 1) for i in range(25)), "a date"),
-        ("t.csv", b"a,y\n" + b"".join(b"%d,w%d\n" % (i, i) for i in range(60)), "too many classes"),
+        (
+            "t.csv",
+            b"a,y\n" + b"".join(b"1,2024-01-%02d\n" % (i + 1) for i in range(25)),
+            "a date",
+        ),
+        (
+            "t.csv",
+            b"a,y\n" + b"".join(b"%d,w%d\n" % (i, i) for i in range(60)),
+            "too many classes",
+        ),
         (
             "t.csv",
             b"a,y\n" + b"".join(b"1,%d\n" % i for i in range(60)) + b"1,x\n",
@@ -450,11 +539,13 @@ def test_a_file_or_target_that_is_not_there(tmp_path: Path) -> None:
         infer(tmp_path / "nowhere.csv", "y")
     with pytest.raises(UsageError, match="x, y"):
         infer(saved(table(y=BINARY), tmp_path / "t.csv"), None)
-    with pytest.raises(WorldError, match="cannot read"):
+    with pytest.raises(EnvironmentFailure, match="cannot read"):
         infer(tmp_path, "y")
 
 
-@pytest.mark.parametrize("name", ["Churn", "1x", "class", "a-b", "", "../x", "all", "x" * 41])
+@pytest.mark.parametrize(
+    "name", ["Churn", "1x", "class", "a-b", "", "../x", "all", "x" * 41]
+)
 def test_a_bad_name_is_refused(project: Project, tmp_path: Path, name: str) -> None:
     found = infer(saved(table(y=BINARY), tmp_path / "t.csv"), "y")
     with pytest.raises(UsageError, match="cannot have this name"):
@@ -471,9 +562,14 @@ def test_a_model_that_is_there_is_not_touched(project: Project, tmp_path: Path) 
     assert {path: path.read_bytes() for path in paths} == before
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), KeyboardInterrupt()]
+)
 def test_nothing_half_written_is_left(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
 ) -> None:
     found = infer(saved(table(y=BINARY), tmp_path / "t.csv"), "y")
 
@@ -481,13 +577,15 @@ def test_nothing_half_written_is_left(
         raise error
 
     monkeypatch.setattr("shutil.copyfile", full)
-    with pytest.raises((WorldError, KeyboardInterrupt)):
+    with pytest.raises((EnvironmentFailure, KeyboardInterrupt)):
         write(project, "churn", found)
     assert list(project.root.glob("models/*")) == []
 
 
 def test_what_is_written_says_what_it_is(project: Project, tmp_path: Path) -> None:
-    path = saved(table(y=BINARY, **{"yes": ["on", "off", "~"] * 20}), tmp_path / "Müll [1].csv")
+    path = saved(
+        table(y=BINARY, **{"yes": ["on", "off", "~"] * 20}), tmp_path / "Müll [1].csv"
+    )
     paths = write(project, "churn", infer(path, "y"))
     folder = project.root / "models" / "churn"
     assert [p.relative_to(folder).as_posix() for p in paths] == [
@@ -500,8 +598,12 @@ def test_what_is_written_says_what_it_is(project: Project, tmp_path: Path) -> No
     assert "yes" in spec.features and spec.data.positive == "yes"
 
 
-def test_no_value_of_a_sensitive_column_is_told(project: Project, tmp_path: Path) -> None:
-    frame = table(gender=[31337.25, 4711.5] * 30, religion=["Zoroastrian", "none"] * 30, y=BINARY)
+def test_no_value_of_a_sensitive_column_is_told(
+    project: Project, tmp_path: Path
+) -> None:
+    frame = table(
+        gender=[31337.25, 4711.5] * 30, religion=["Zoroastrian", "none"] * 30, y=BINARY
+    )
     found = infer(saved(frame.sample(frac=1, random_state=1), tmp_path / "t.csv"), "y")
     told = json.dumps(found.model_dump(mode="json"))
     for file in write(project, "churn", found)[:-1]:
@@ -532,7 +634,16 @@ def test_task_and_delimiter_can_be_given(
     path = tmp_path / "t.csv"
     path.write_text("a:y\n" + "".join(f"{i % 7}.5:{i % 3}\n" for i in range(60)))
     monkeypatch.chdir(project.root)
-    asked = ["new", "grades", "--data", str(path), "--target", "y", "--task", "regression"]
+    asked = [
+        "new",
+        "grades",
+        "--data",
+        str(path),
+        "--target",
+        "y",
+        "--task",
+        "regression",
+    ]
     assert "only one column" in CliRunner().invoke(app, asked).output
     done = CliRunner().invoke(app, [*asked, "--delimiter", ":"])
     assert done.exit_code == 0, done.output

@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
 
-from mlops import Problem, Refused, WorldError
-from mlops.results import Feature, Signature
-from mlops.serving import app as service
+from mlops.errors import EnvironmentFailure, Problem, Refused
+from mlops.results.training import Feature, Signature
+from mlops.serving import app as service_app
 from mlops.serving.app import create_app
-from mlops.serving.log import PredictionLog
-from mlops.serving.run import Follower, Served
+from mlops.serving.follower import Follower, Served
+from mlops.serving.prediction_log import PredictionLog
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIGNATURE = Signature(
@@ -29,7 +29,9 @@ SIGNATURE = Signature(
     target="churn",
     features=(
         Feature(name="tenure", kind="number", missing=False),
-        Feature(name="pl an", kind="category", missing=True, categories=("basic", "plus")),
+        Feature(
+            name="pl an", kind="category", missing=True, categories=("basic", "plus")
+        ),
         Feature(name="vip", kind="boolean", missing=True),
         Feature(name="joined", kind="date", missing=True),
         Feature(name="sex", kind="category", missing=False, categories=("f", "m")),
@@ -49,7 +51,9 @@ class FakeModel:
     signature: Signature = SIGNATURE
 
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
-        score = 1 / (1 + np.exp(raw["tenure"].astype(float).fillna(0) / 10 - self.offset))
+        score = 1 / (
+            1 + np.exp(raw["tenure"].astype(float).fillna(0) / 10 - self.offset)
+        )
         label = np.where(score >= 0.5, "yes", "no")
         return pd.DataFrame({"prediction": label, "score": score}, index=raw.index)
 
@@ -105,11 +109,18 @@ def test_it_answers_as_the_model_does_and_logs_it(world: World) -> None:
     expected = FakeModel().predict(pd.DataFrame(many))
     assert answer["version"] == "v1.0.0" and answer["logged"] is True
     assert [p["score"] for p in answer["predictions"]] == expected["score"].tolist()
-    assert [p["prediction"] for p in answer["predictions"]] == expected["prediction"].tolist()
+    assert [p["prediction"] for p in answer["predictions"]] == expected[
+        "prediction"
+    ].tolist()
     window = world.window()
     assert window.log["id"].tolist() == [p["id"] for p in answer["predictions"]]
     assert window.log["score"].tolist() == expected["score"].tolist()
-    assert set(window.features) == {"tenure", "pl an", "vip", "joined"}  # sex is sensitive
+    assert set(window.features) == {
+        "tenure",
+        "pl an",
+        "vip",
+        "joined",
+    }  # sex is sensitive
     assert world.post(ROW).json()["predictions"][0]["score"] == expected["score"][0]
 
 
@@ -142,7 +153,9 @@ def test_the_columns_reach_the_model_in_its_order(world: World) -> None:
         ({"tenuer": 5}, ["not permitted", "rows.0.tenuer", "did you mean `tenure`?"]),
     ],
 )
-def test_a_wrong_value_is_named(world: World, change: dict[str, Any], words: list[str]) -> None:
+def test_a_wrong_value_is_named(
+    world: World, change: dict[str, Any], words: list[str]
+) -> None:
     response = world.post({**ROW, **change})
     assert response.status_code == 422
     (error,) = response.json()["errors"]
@@ -161,7 +174,16 @@ def test_a_missing_column_is_named_with_its_row(world: World) -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        *(b"", b"{", b"\xff", b"[1]", b"null", b'{"rows": 3}', b'{"rows": []}', b'{"rows": [1]}'),
+        *(
+            b"",
+            b"{",
+            b"\xff",
+            b"[1]",
+            b"null",
+            b'{"rows": 3}',
+            b'{"rows": []}',
+            b'{"rows": [1]}',
+        ),
         b'{"row": {}}',
         b"[" * 100_000,
         b'{"rows": {"tenure": NaN}}',
@@ -189,15 +211,20 @@ def test_ten_thousand_rows_are_one_request(world: World) -> None:
     assert len(world.window().log) == 10_000
 
 
-def test_a_huge_body_is_not_read_to_its_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MAX_BYTES", 1000)
+def test_a_huge_body_is_not_read_to_its_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_app, "MAX_BYTES", 1000)
     response = world.client.post("/predict", content=iter([b" " * 600] * 3))
     assert response.status_code == 413
 
 
 def test_a_label_comes_back_by_id(world: World) -> None:
     key = world.post(ROW).json()["predictions"][0]["id"]
-    assert world.client.post("/feedback", json={"id": key, "label": "yes"}).status_code == 202
+    assert (
+        world.client.post("/feedback", json={"id": key, "label": "yes"}).status_code
+        == 202
+    )
     assert world.window().log["label"].tolist() == ["yes"]
 
 
@@ -215,19 +242,28 @@ def test_a_label_that_is_no_class_is_refused(world: World, label: Any) -> None:
 def test_labels_are_matched_as_the_data_writes_them(
     classes: tuple[str, str], label: Any, stored: str
 ) -> None:
-    from mlops.serving.run import Requests
+    from mlops.serving.requests import Requests
 
     requests = Requests(SIGNATURE.model_copy(update={"classes": classes}))
-    assert requests.label(json.dumps({"id": "p", "label": label}).encode()) == ("p", stored)
+    assert requests.label(json.dumps({"id": "p", "label": label}).encode()) == (
+        "p",
+        stored,
+    )
 
 
 def test_a_regression_label_is_a_number() -> None:
-    from mlops import UsageError
-    from mlops.serving.run import Requests
+    from mlops.errors import UsageError
+    from mlops.serving.requests import Requests
 
-    requests = Requests(SIGNATURE.model_copy(update={"task": "regression", "classes": ()}))
+    requests = Requests(
+        SIGNATURE.model_copy(update={"task": "regression", "classes": ()})
+    )
     assert requests.label(b'{"id": "p", "label": 3}') == ("p", 3.0)
-    for bad in (b'{"id": "p", "label": "3"}', b'{"id": "p", "label": true}', b'{"id": "p"}'):
+    for bad in (
+        b'{"id": "p", "label": "3"}',
+        b'{"id": "p", "label": true}',
+        b'{"id": "p"}',
+    ):
         with pytest.raises(UsageError):
             requests.label(bad)
 
@@ -239,11 +275,14 @@ def test_a_full_disk_does_not_stop_answers_and_is_seen(world: World) -> None:
     assert world.client.get("/health/ready").json()["unlogged_rows"] == 1
     assert "mlops_unlogged_rows_total 1\n" in world.client.get("/metrics").text
     (world.log.state / "feedback").write_text("in the way")
-    assert world.client.post("/feedback", json={"id": "p", "label": "no"}).status_code == 503
+    assert (
+        world.client.post("/feedback", json={"id": "p", "label": "no"}).status_code
+        == 503
+    )
 
 
 def test_a_failing_model_is_a_server_error_that_tells_nothing(world: World) -> None:
-    from mlops import UsageError
+    from mlops.errors import UsageError
 
     def fail(raw: pd.DataFrame) -> pd.DataFrame:
         raise UsageError(Problem("secret detail", file="features.py"))
@@ -288,7 +327,9 @@ def test_metrics_are_prometheus_text(world: World) -> None:
 
 def test_openapi_has_the_signature_and_an_example_that_works(world: World) -> None:
     schema = world.client.get("/openapi.json").json()
-    content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
+    content = schema["paths"]["/predict"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]
     row = content["schema"]["properties"]["rows"]["anyOf"][0]
     assert sorted(row["required"]) == sorted(ROW)
     assert "$ref" not in json.dumps(content)
@@ -335,7 +376,7 @@ def test_a_bad_version_stays_out_and_the_old_one_serves_on(
 
 def test_an_unreachable_registry_changes_nothing(world: World) -> None:
     def unreachable() -> str:
-        raise WorldError(Problem("origin cannot be reached"))
+        raise EnvironmentFailure(Problem("origin cannot be reached"))
 
     world.follower.resolve = unreachable
     assert not world.follower.refresh()
@@ -349,7 +390,11 @@ def test_it_goes_back_to_an_older_version(world: World) -> None:
         assert world.follower.refresh()
         assert world.post(ROW).json()["version"] == stage
     world.follower.refresh()
-    assert world.loads == ["v1.0.0", "v1.1.0", "v1.0.0"]  # a stage that stays costs no load
+    assert world.loads == [
+        "v1.0.0",
+        "v1.1.0",
+        "v1.0.0",
+    ]  # a stage that stays costs no load
 
 
 def test_no_request_fails_while_versions_are_swapped(world: World) -> None:
@@ -375,7 +420,9 @@ def test_no_request_fails_while_versions_are_swapped(world: World) -> None:
             return out
 
         transport = httpx.ASGITransport(world.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://test"
+        ) as client:
             follow = asyncio.create_task(world.follower.follow(0.002))
             _, *answers = await asyncio.gather(move(), *(ask(client) for _ in range(4)))
             follow.cancel()
@@ -407,7 +454,9 @@ def test_the_background_task_follows_and_stops_with_the_app(tmp_path: Path) -> N
     assert len(world.loads) == loads
 
 
-def test_the_trained_model_answers_as_it_does_in_training(trained: Any, tmp_path: Path) -> None:
+def test_the_trained_model_answers_as_it_does_in_training(
+    trained: Any, tmp_path: Path
+) -> None:
     model, dataset = trained.model, trained.dataset
     rows = dataset.part("test").head(20)
     names = [f.name for f in model.signature.features]
@@ -419,9 +468,16 @@ def test_the_trained_model_answers_as_it_does_in_training(trained: Any, tmp_path
     sent = json.loads(rows[names].to_json(orient="records"))
     answers = client.post("/predict", json={"rows": sent}).json()["predictions"]
     expected = model.predict(rows)
-    assert [a["score"] for a in answers] == pytest.approx(expected["score"].tolist(), abs=1e-12)
-    one = [client.post("/predict", json={"rows": row}).json()["predictions"][0] for row in sent]
-    assert [a["score"] for a in one] == pytest.approx(expected["score"].tolist(), abs=1e-12)
+    assert [a["score"] for a in answers] == pytest.approx(
+        expected["score"].tolist(), abs=1e-12
+    )
+    one = [
+        client.post("/predict", json={"rows": row}).json()["predictions"][0]
+        for row in sent
+    ]
+    assert [a["score"] for a in one] == pytest.approx(
+        expected["score"].tolist(), abs=1e-12
+    )
 
 
 def test_a_loader_is_asked_for_the_version_of_the_stage(world: World) -> None:

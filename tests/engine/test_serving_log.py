@@ -14,15 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops import WorldError
-from mlops.serving.log import PredictionLog, new_id
+from mlops.errors import EnvironmentFailure
+from mlops.serving.prediction_log import PredictionLog, new_id
 
 DAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WEEK = (DAY - timedelta(days=3), DAY + timedelta(days=3))
 
 
 def rows(n: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
-    features = pd.DataFrame({"tenure": np.arange(n) * 1.0, "plan": ["plus"] * n, "sex": ["f"] * n})
+    features = pd.DataFrame(
+        {"tenure": np.arange(n) * 1.0, "plan": ["plus"] * n, "sex": ["f"] * n}
+    )
     outputs = pd.DataFrame({"prediction": ["yes"] * n, "score": np.linspace(0, 1, n)})
     return features, outputs
 
@@ -41,7 +43,9 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     log = PredictionLog(tmp_path, "churn", {"sex"})
     features, outputs = rows()
     features.loc[1, "plan"] = None
-    log.write(features, outputs.assign(row_id=["1", "2", "3"]), ["a", "b", "c"], "v1.0.0", DAY)
+    log.write(
+        features, outputs.assign(row_id=["1", "2", "3"]), ["a", "b", "c"], "v1.0.0", DAY
+    )
     window = log.window(*WEEK)
     assert list(window.log["id"]) == ["a", "b", "c"]
     assert list(window.log["row_id"]) == ["1", "2", "3"]
@@ -69,10 +73,14 @@ def test_a_window_is_half_open_and_of_one_version(tmp_path: Path) -> None:
     assert len(nothing.log) == 0 and "label" in nothing.log.columns
 
 
-def test_the_last_label_counts_and_feedback_goes_before_label_files(tmp_path: Path) -> None:
+def test_the_last_label_counts_and_feedback_goes_before_label_files(
+    tmp_path: Path,
+) -> None:
     log = PredictionLog(tmp_path, "churn")
     features, outputs = rows(3)
-    log.write(features, outputs.assign(row_id=["x", "y", "z"]), ["a", "b", "c"], "v1.0.0", DAY)
+    log.write(
+        features, outputs.assign(row_id=["x", "y", "z"]), ["a", "b", "c"], "v1.0.0", DAY
+    )
     log.feedback([("a", "no"), ("other", "no")], DAY + timedelta(hours=1))
     log.feedback([("a", "yes")], DAY + timedelta(days=40))
     window = log.window(*WEEK, known={"x": "no", "y": "no"})
@@ -112,12 +120,14 @@ def test_concurrent_writers_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "predictions").write_text("a file where a folder should be")
-    with pytest.raises(WorldError, match="cannot write this file"):
+    with pytest.raises(EnvironmentFailure, match="cannot write this file"):
         PredictionLog(tmp_path, "churn").write(*rows(1), ["a"], "v1.0.0", DAY)
 
 
 @given(st.lists(st.text(), min_size=1, max_size=5))
-def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+def test_any_text_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
+) -> None:
     log = PredictionLog(tmp_path_factory.mktemp("log"), "churn")
     features = pd.DataFrame({"line\nbreak": pd.Series(texts, dtype=object)})
     outputs = pd.DataFrame({"prediction": ["yes"] * len(texts)})

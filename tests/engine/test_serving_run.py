@@ -20,11 +20,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from mlops import Refused, UsageError, WorldError
-from mlops.cli import app
-from mlops.registry.stages import rollback
-from mlops.serving.log import PredictionLog
-from mlops.serving.run import follow, listen, predict_file
+from mlops.cli.main import app
+from mlops.errors import EnvironmentFailure, Refused, UsageError
+from mlops.registry.decisions import rollback
+from mlops.serving.batch import predict_file
+from mlops.serving.prediction_log import PredictionLog
+from mlops.serving.server import follow, listen
 from mlops.training.model import Model
 
 from .conftest import Trained, git, rows_of, train_in
@@ -40,7 +41,9 @@ serve(Project.find(), "churn", "production", "127.0.0.1", 0, 0.2)
 def second_version(first: Trained) -> str:
     """Change a parameter, train, release."""
     path = first.project.root / "models" / "churn" / "model.yaml"
-    path.write_text(path.read_text().replace("learner: logistic", "learner: logistic\n    C: 0.01"))
+    path.write_text(
+        path.read_text().replace("learner: logistic", "learner: logistic\n    C: 0.01")
+    )
     git(first.project.root, "commit", "-qam", "Stronger regularisation")
     return release(train_in(first.project), 1)
 
@@ -109,7 +112,10 @@ def test_a_live_server_follows_a_tag_and_drops_no_request(
             thread.join()
     assert {status for status, _ in answers} == {200}
     assert {version for _, version in answers} == {"v1.0.0", second}
-    assert shown["assets"]["model.skops"]["sha256"] and shown["metrics"][0]["name"] == "roc_auc"
+    assert (
+        shown["assets"]["model.skops"]["sha256"]
+        and shown["metrics"][0]["name"] == "roc_auc"
+    )
     expected = trained.model.predict(rows)["score"].tolist()
     answer = httpx.post(f"{address}/predict", json=body).json()["predictions"]
     assert [p["score"] for p in answer] == pytest.approx(expected, abs=1e-12)
@@ -139,7 +145,13 @@ def test_a_changed_file_in_the_store_keeps_a_version_out(trained: Trained) -> No
 
 def test_an_origin_that_cannot_be_reached_leaves_what_is_here(trained: Trained) -> None:
     release(trained)
-    git(trained.project.root, "remote", "add", "origin", str(trained.project.root / "nowhere.git"))
+    git(
+        trained.project.root,
+        "remote",
+        "add",
+        "origin",
+        str(trained.project.root / "nowhere.git"),
+    )
     follower = follow(trained.project, "churn", "production")
     assert follower.refresh(), follower.failure
 
@@ -152,7 +164,9 @@ def test_an_empty_stage_is_an_error_at_the_start(trained: Trained) -> None:
 def test_a_busy_port_is_a_clear_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         port = busy.getsockname()[1]
-        with pytest.raises(WorldError, match="address already in use") as caught:
+        with pytest.raises(
+            EnvironmentFailure, match="address already in use"
+        ) as caught:
             listen("127.0.0.1", port)
     assert caught.value.exit_code == 3
     assert f"127.0.0.1:{port}" in str(caught.value)
@@ -169,7 +183,9 @@ def test_a_file_is_predicted_and_logged(trained: Trained, tmp_path: Path) -> Non
     )
     expected = trained.model.predict(rows)
     assert version == "v1.0.0"
-    assert answers["score"].tolist() == pytest.approx(expected["score"].tolist(), abs=1e-12)
+    assert answers["score"].tolist() == pytest.approx(
+        expected["score"].tolist(), abs=1e-12
+    )
     assert answers["id"].tolist() == rows["customer"].tolist()
     log = PredictionLog(trained.project.state, "churn")
     known = {rows["customer"][0]: "yes"}
@@ -177,7 +193,9 @@ def test_a_file_is_predicted_and_logged(trained: Trained, tmp_path: Path) -> Non
     assert window.log["row_id"].tolist() == rows["customer"].tolist()
     assert window.log["label"].tolist()[0] == "yes"
     assert set(window.features) == set(trained.spec.features)
-    predict_file(trained.project, "churn@v1.0.0", tmp_path / "people.csv", NOW, log=False)
+    predict_file(
+        trained.project, "churn@v1.0.0", tmp_path / "people.csv", NOW, log=False
+    )
     assert len(log.window(NOW, NOW + timedelta(hours=1)).log) == 40
 
 
@@ -185,17 +203,27 @@ def test_a_row_without_an_id_gets_that_of_its_prediction(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release(trained)
-    rows_of(n=3).assign(customer=[7, None, 9]).to_csv(tmp_path / "people.csv", index=False)
-    answers, _ = predict_file(trained.project, "churn@production", tmp_path / "people.csv", NOW)
+    rows_of(n=3).assign(customer=[7, None, 9]).to_csv(
+        tmp_path / "people.csv", index=False
+    )
+    answers, _ = predict_file(
+        trained.project, "churn@production", tmp_path / "people.csv", NOW
+    )
     first, second, third = answers["id"]
-    window = PredictionLog(trained.project.state, "churn").window(NOW, NOW + timedelta(hours=1))
+    window = PredictionLog(trained.project.state, "churn").window(
+        NOW, NOW + timedelta(hours=1)
+    )
     assert (float(first), second, float(third)) == (7, window.log["id"][1], 9)
     assert window.log["row_id"].isna().tolist() == [False, True, False]
     monkeypatch.chdir(trained.project.root)
     predict = Model.predict
     wild = {"score": [0.5, float("nan"), float("inf")]}
-    monkeypatch.setattr(Model, "predict", lambda self, raw: predict(self, raw).assign(**wild))
-    done = CliRunner().invoke(app, ["predict", "churn@production", "../people.csv", "--json"])
+    monkeypatch.setattr(
+        Model, "predict", lambda self, raw: predict(self, raw).assign(**wild)
+    )
+    done = CliRunner().invoke(
+        app, ["predict", "churn@production", "../people.csv", "--json"]
+    )
     found = json.loads(done.stdout, parse_constant=pytest.fail)["predictions"]
     assert [len(row["id"]) for row in found] == [3, 36, 3]
     assert [row["score"] for row in found] == [0.5, None, None]
@@ -205,7 +233,9 @@ def test_a_time_is_no_number(trained: Trained, tmp_path: Path) -> None:
     release(trained)
     rows = rows_of(n=2)
     rows.assign(tenure="2024-01-01 10:00:00").to_csv(tmp_path / "time.csv", index=False)
-    rows.assign(tenure=pd.to_timedelta([1, 2], unit="s")).to_parquet(tmp_path / "span.parquet")
+    rows.assign(tenure=pd.to_timedelta([1, 2], unit="s")).to_parquet(
+        tmp_path / "span.parquet"
+    )
     for name in ("time.csv", "span.parquet"):
         with pytest.raises(UsageError, match=r"tenure: 2 values are no finite number"):
             predict_file(trained.project, "churn@production", tmp_path / name, NOW)
@@ -219,6 +249,8 @@ def test_a_file_without_a_feature_is_refused(trained: Trained, tmp_path: Path) -
     with pytest.raises(UsageError, match="no such file"):
         predict_file(trained.project, "churn@production", tmp_path / "nobody.csv", NOW)
     (tmp_path / "header.csv").write_text("customer,tenure,spend,plan\n")
-    with pytest.raises(UsageError, match=r"header\.csv: this file has a header and no rows"):
+    with pytest.raises(
+        UsageError, match=r"header\.csv: this file has a header and no rows"
+    ):
         predict_file(trained.project, "churn@production", tmp_path / "header.csv", NOW)
     assert not (trained.project.state / "predictions").exists()

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops import Refused, UsageError
-from mlops.data.dataset import Dataset, build
-from mlops.project import Project
-from mlops.results import Snapshot
-from mlops.training import modelfile
+from mlops.config.project import Project
+from mlops.data.snapshot import Dataset, build
+from mlops.errors import Refused, UsageError
+from mlops.results.data import Snapshot
+from mlops.training import model_file
 from mlops.training.model import Model
 
 from .conftest import Trained, rows_of, spec_of, train_in
@@ -62,12 +62,14 @@ def test_same_bytes_in_other_processes_with_other_threads(
     for threads in ("1", "2"):
         env = {
             **os.environ,
-            "PYTHONPATH": str(ENGINE),
+            "PYTHONPATH": str(ENGINE / "vendor/mlops/src"),
             "OMP_NUM_THREADS": threads,
             "OPENBLAS_NUM_THREADS": threads,
             "PYTHONHASHSEED": threads,
         }
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         digests.add(done.stdout.strip())
     assert len(digests) == 1
@@ -80,8 +82,10 @@ def test_the_cpu_does_not_choose_in_which_order_is_added() -> None:
         " os.environ.get('OPENBLAS_CORETYPE'))"
     )
     env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
-    env["PYTHONPATH"] = str(ENGINE)
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    env["PYTHONPATH"] = str(ENGINE / "vendor/mlops/src")
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True
+    )
     cpu = Path("/proc/cpuinfo")
     if cpu.is_file() and " avx2 " in cpu.read_text():
         assert done.stdout.strip() == "{'Haswell'} Haswell", done.stderr
@@ -100,9 +104,9 @@ def test_a_changed_model_file_is_refused(trained: Trained) -> None:
 def test_a_foreign_type_is_refused_and_names_it() -> None:
     from sklearn.preprocessing import FunctionTransformer
 
-    content = modelfile.dump(FunctionTransformer(os.path.join))
+    content = model_file.dump(FunctionTransformer(os.path.join))
     with pytest.raises(Refused, match=r"(posix|nt)path\.join"):
-        modelfile.load(content)
+        model_file.load(content)
 
 
 def test_a_compressed_archive_is_refused(trained: Trained, tmp_path: Path) -> None:
@@ -110,7 +114,7 @@ def test_a_compressed_archive_is_refused(trained: Trained, tmp_path: Path) -> No
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", "{}" + " " * 10_000_000)
     with pytest.raises(Refused, match="compressed"):
-        modelfile.load(path.read_bytes())
+        model_file.load(path.read_bytes())
 
 
 def archive(members: dict[str, str | bytes]) -> bytes:
@@ -158,11 +162,13 @@ def encrypted() -> bytes:
         (overlapping(), "larger than the file"),
         (encrypted(), "RuntimeError"),
     ],
-    ids=str.split("empty other cut schema deep deeper up root null overlapping encrypted"),
+    ids=str.split(
+        "empty other cut schema deep deeper up root null overlapping encrypted"
+    ),
 )
 def test_a_hostile_archive_is_refused_with_one_error(content: bytes, why: str) -> None:
     with pytest.raises(Refused, match=f"not a model file of this engine: .*{why}"):
-        modelfile.load(content)
+        model_file.load(content)
 
 
 def test_where_two_models_differ_is_said_by_their_parts() -> None:
@@ -175,27 +181,31 @@ def test_where_two_models_differ_is_said_by_their_parts() -> None:
 
     def model(last: Any = None, **params: Any) -> bytes:
         fitted = make_pipeline(StandardScaler(), last or LogisticRegression(**params))
-        return modelfile.dump(fitted.fit(rows, target))
+        return model_file.dump(fitted.fit(rows, target))
 
     last = "model.steps.logisticregression[1]"
-    assert modelfile.differences(model(), model()) == (
+    assert model_file.differences(model(), model()) == (
         "the same parts, shared or written otherwise",
     )
-    first, *others = modelfile.differences(model(), model(C=1.5))
+    first, *others = model_file.differences(model(), model(C=1.5))
     assert first == f"{last}.C: 1.0 then, 1.5 now"
     assert others[0].startswith(f"{last}.coef_: 3 of 3 numbers differ, by ")
-    several = modelfile.differences(model(), model(Ridge()))
+    several = model_file.differences(model(), model(Ridge()))
     assert len(several) == 6 and several[-1].endswith("parts more")
     assert any("LogisticRegression then, Ridge now" in line for line in several)
     (shape,) = (
         line
-        for line in modelfile.differences(model(), modelfile.dump(StandardScaler().fit(rows)))
+        for line in model_file.differences(
+            model(), model_file.dump(StandardScaler().fit(rows))
+        )
         if ".__class__" in line
     )
     assert shape == "model.__class__: Pipeline then, StandardScaler now"
 
 
-def test_injected_duplicates_are_removed_and_counted(make_project: Callable[..., Project]) -> None:
+def test_injected_duplicates_are_removed_and_counted(
+    make_project: Callable[..., Project],
+) -> None:
     rows = rows_of()
     project = make_project(frame=pd.concat([rows, rows.iloc[:7], rows.iloc[[3]]]))
     dataset, _ = build(project.model("churn"), project.folder("churn"))
@@ -207,10 +217,13 @@ def test_injected_duplicates_are_removed_and_counted(make_project: Callable[...,
     assert other.snapshot.digest == dataset.snapshot.digest
 
 
-def test_digest_is_of_content_not_of_the_file(make_project: Callable[..., Project]) -> None:
+def test_digest_is_of_content_not_of_the_file(
+    make_project: Callable[..., Project],
+) -> None:
     csv = make_project()
     parquet = make_project(
-        root=csv.root.parent / "parquet", data={**spec_of()["data"], "source": "data/*.parquet"}
+        root=csv.root.parent / "parquet",
+        data={**spec_of()["data"], "source": "data/*.parquet"},
     )
     rows_of().to_parquet(parquet.folder("churn") / "data" / "rows.parquet")
     digests = [build(p.model("churn"), p.folder("churn"))[0] for p in (csv, parquet)]
@@ -218,7 +231,9 @@ def test_digest_is_of_content_not_of_the_file(make_project: Callable[..., Projec
     assert digests[0].snapshot.digest == digests[1].snapshot.digest
 
 
-def test_one_changed_value_changes_the_digest(make_project: Callable[..., Project]) -> None:
+def test_one_changed_value_changes_the_digest(
+    make_project: Callable[..., Project],
+) -> None:
     rows = rows_of()
     first = make_project(frame=rows)
     rows.loc[599, "spend"] = 1.25
@@ -231,10 +246,14 @@ def test_one_changed_value_changes_the_digest(make_project: Callable[..., Projec
     assert len(digests) == 2
 
 
-def test_rows_keep_their_part_when_data_arrives(make_project: Callable[..., Project]) -> None:
+def test_rows_keep_their_part_when_data_arrives(
+    make_project: Callable[..., Project],
+) -> None:
     project = make_project()
     before, _ = build(project.model("churn"), project.folder("churn"))
-    rows_of(n=400, seed=5).to_csv(project.folder("churn") / "data" / "a-later.csv", index=False)
+    rows_of(n=400, seed=5).to_csv(
+        project.folder("churn") / "data" / "a-later.csv", index=False
+    )
     after, _ = build(project.model("churn"), project.folder("churn"))
     assert before is not None and after is not None
     first = dict(zip(before.frame["customer"], before.test, strict=True))
@@ -247,18 +266,24 @@ def test_rows_keep_their_part_when_data_arrives(make_project: Callable[..., Proj
 def test_groups_never_leak(make_project: Callable[..., Project]) -> None:
     rows = rows_of()
     rows["house"] = np.arange(600) // 4
-    project = make_project(frame=rows, split={"by": "group", "column": "house", "test": 0.25})
+    project = make_project(
+        frame=rows, split={"by": "group", "column": "house", "test": 0.25}
+    )
     dataset, _ = build(project.model("churn"), project.folder("churn"))
     assert dataset is not None
     houses = [set(dataset.part(part)["house"]) for part in ("train", "test")]  # type: ignore[arg-type]
     assert not houses[0] & houses[1] and all(houses)
 
 
-def test_time_split_keeps_equal_times_together(make_project: Callable[..., Project]) -> None:
+def test_time_split_keeps_equal_times_together(
+    make_project: Callable[..., Project],
+) -> None:
     rows = rows_of()
     rows["year"] = 2000 + np.arange(600) // 60
     project = make_project(
-        frame=rows, data={**spec_of()["data"], "time": "year"}, split={"by": "time", "test": 0.25}
+        frame=rows,
+        data={**spec_of()["data"], "time": "year"},
+        split={"by": "time", "test": 0.25},
     )
     dataset, _ = build(project.model("churn"), project.folder("churn"))
     assert dataset is not None
@@ -294,7 +319,8 @@ def test_rows_whose_label_is_late_take_no_place_in_the_test(
 def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:
     rows = rows_of()
     project = make_project(
-        frame=rows.drop(columns="churn"), data={**spec_of()["data"], "labels": "labels/*.csv"}
+        frame=rows.drop(columns="churn"),
+        data={**spec_of()["data"], "labels": "labels/*.csv"},
     )
     labels = project.folder("churn") / "labels"
     labels.mkdir()
@@ -314,14 +340,27 @@ def test_labels_that_arrive_later(make_project: Callable[..., Project]) -> None:
 def test_labels_are_joined_and_named_as_text_whatever_the_files_are(
     make_project: Callable[..., Project], values: tuple[object, object]
 ) -> None:
-    churn = rows_of()["churn"].map(dict(zip(("no", "yes"), values, strict=True))).astype("object")
-    rows = rows_of().assign(customer=np.arange(600), churn=churn.where(np.arange(600) < 450, None))
-    data = {"source": "data/*", "labels": "labels/*", "id": "customer", "target": "churn"}
+    churn = (
+        rows_of()["churn"]
+        .map(dict(zip(("no", "yes"), values, strict=True)))
+        .astype("object")
+    )
+    rows = rows_of().assign(
+        customer=np.arange(600), churn=churn.where(np.arange(600) < 450, None)
+    )
+    data = {
+        "source": "data/*",
+        "labels": "labels/*",
+        "id": "customer",
+        "target": "churn",
+    }
     project = make_project(data={**data, "positive": values[1]})
     folder = project.folder("churn")
     (folder / "labels").mkdir()
     labels = rows[["customer", "churn"]]
-    written = labels.assign(churn=labels["churn"].map(lambda v: str(v).lower(), "ignore"))
+    written = labels.assign(
+        churn=labels["churn"].map(lambda v: str(v).lower(), "ignore")
+    )
     found = set()
     for features_in, labels_in, known in (
         ("csv", "csv", written),
@@ -336,7 +375,9 @@ def test_labels_are_joined_and_named_as_text_whatever_the_files_are(
             (f"data/rows.{features_in}", rows.drop(columns="churn")),
             (f"labels/known.{labels_in}", known),
         ):
-            (frame.to_csv if name.endswith("csv") else frame.to_parquet)(folder / name, index=False)
+            (frame.to_csv if name.endswith("csv") else frame.to_parquet)(
+                folder / name, index=False
+            )
         dataset, structure = build(project.model("churn"), folder)
         assert dataset is not None and all(e.ok for e in structure)
         assert set(dataset.frame["churn"].dropna()) == {str(v).lower() for v in values}
@@ -344,8 +385,10 @@ def test_labels_are_joined_and_named_as_text_whatever_the_files_are(
     assert len(found) == 1 and found.pop()[1] == 150
 
 
-def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Trained) -> None:
-    from mlops import WorldError
+def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(
+    trained: Trained,
+) -> None:
+    from mlops.errors import EnvironmentFailure
 
     folder = trained.project.build("churn")
     again = Dataset.load(folder, trained.spec)
@@ -353,11 +396,11 @@ def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(trained: Traine
     meta = json.loads((folder / "snapshot.json").read_text())
     meta["digest"] = "0" * 64
     (folder / "snapshot.json").write_text(json.dumps(meta))
-    with pytest.raises(WorldError, match="digest"):
+    with pytest.raises(EnvironmentFailure, match="digest"):
         Dataset.load(folder, trained.spec)
     for spoilt in ("{}", '{"rows": "many"}', "half of"):
         (folder / "snapshot.json").write_text(spoilt)
-        with pytest.raises(WorldError, match=r"snapshot\.json") as refused:
+        with pytest.raises(EnvironmentFailure, match=r"snapshot\.json") as refused:
             Dataset.load(folder, trained.spec)
         assert refused.value.problems[0].do
 
@@ -386,7 +429,9 @@ def test_a_user_error_names_file_and_line(make_project: Callable[..., Project]) 
         train_in(project)
 
 
-def test_a_wrong_byte_far_down_is_named_as_one(make_project: Callable[..., Project]) -> None:
+def test_a_wrong_byte_far_down_is_named_as_one(
+    make_project: Callable[..., Project],
+) -> None:
     project = make_project()
     path = project.folder("churn") / "data" / "rows.csv"
     path.write_bytes(path.read_bytes() + "x,1,2,Müll,female,no\n".encode("cp1252"))

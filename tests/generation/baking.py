@@ -13,6 +13,10 @@ Bake = Callable[..., Path]
 def git(repository: Path, *arguments: str) -> str:
     """Run git in a repository and return what it prints."""
     done = subprocess.run(
-        ["git", *arguments], cwd=repository, capture_output=True, check=True, encoding="utf-8"
+        ["git", *arguments],
+        cwd=repository,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
     )
     return done.stdout.strip()

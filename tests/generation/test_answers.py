@@ -130,7 +130,9 @@ def read_back(repository: Path) -> dict[str, object]:
     """Parse everything that carries an answer."""
     project = (repository / "pyproject.toml").read_text(encoding="utf-8")
     settings = (repository / "project.yaml").read_text(encoding="utf-8")
-    container = (repository / ".devcontainer/devcontainer.json").read_text(encoding="utf-8")
+    container = (repository / ".devcontainer/devcontainer.json").read_text(
+        encoding="utf-8"
+    )
     return {
         "toml": tomllib.loads(project)["project"],
         "yaml": yaml.safe_load(settings),
@@ -138,7 +140,9 @@ def read_back(repository: Path) -> dict[str, object]:
     }
 
 
-def refusal(bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, **answers: str) -> str:
+def refusal(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, **answers: str
+) -> str:
     """Bake what must be refused, check that nothing is left, and return what was said."""
     with pytest.raises(CookiecutterException):
         bake(**answers)
@@ -170,7 +174,11 @@ def test_three_hundred_characters(
 @pytest.mark.parametrize("question", ["project_name", "description"])
 @pytest.mark.parametrize("text", REFUSED_TEXTS.values(), ids=REFUSED_TEXTS)
 def test_control_characters_are_refused(
-    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, question: str, text: str
+    bake: Bake,
+    capfd: pytest.CaptureFixture[str],
+    output: Path,
+    question: str,
+    text: str,
 ) -> None:
     said = refusal(bake, capfd, output, **{"project_slug": "safe", question: text})
     assert f"- {question}: " in said
@@ -180,7 +188,9 @@ def test_control_characters_are_refused(
 @pytest.mark.parametrize("text", ["{{ 'a' }", "{% if %}", "{{ nothing }}", "{# "])
 def test_jinja_in_an_answer(bake: Bake, output: Path, text: str) -> None:
     # Given on the command line, cookiecutter itself reads the answer as a template first.
-    with pytest.raises(Exception, match=r"(?i)template|render|unexpected|comment|expected|hook"):
+    with pytest.raises(
+        Exception, match=r"(?i)template|render|unexpected|comment|expected|hook"
+    ):
         bake(project_name=text, project_slug="safe")
     assert not list(output.iterdir())
 
@@ -192,7 +202,11 @@ def test_good_names(bake: Bake, question: str, value: str) -> None:
 
 @pytest.mark.parametrize(("question", "value"), pairs(BAD))
 def test_bad_names(
-    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, question: str, value: str
+    bake: Bake,
+    capfd: pytest.CaptureFixture[str],
+    output: Path,
+    question: str,
+    value: str,
 ) -> None:
     said = refusal(bake, capfd, output, **{question: value})
     assert f"- {question}: " in said
@@ -201,7 +215,9 @@ def test_bad_names(
     assert said.isascii()
 
 
-def test_all_problems_at_once(bake: Bake, capfd: pytest.CaptureFixture[str], output: Path) -> None:
+def test_all_problems_at_once(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path
+) -> None:
     answers = {
         "project_name": "a\nb",
         "project_slug": "Con",

@@ -24,7 +24,9 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.delenv(variable, raising=False)
     readme = (repository / "README.md").read_text(encoding="utf-8")
-    (first,) = re.findall(r"^## First three commands\n\n```sh\n(.*?)^```", readme, re.M | re.S)
+    (first,) = re.findall(
+        r"^## First three commands\n\n```sh\n(.*?)^```", readme, re.M | re.S
+    )
     for commands in (first, "make check", "make setup"):
         done = subprocess.run(
             ["bash", "-ec", commands],
@@ -38,4 +40,6 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
         if commands == first:
             assert "Put this model into production" in done.stdout
             assert (repository / "build" / "churn" / "report.html").is_file()
-    assert done.stdout == "" or "Nothing to be done" in done.stdout, "a second setup does nothing"
+    assert done.stdout == "" or "Nothing to be done" in done.stdout, (
+        "a second setup does nothing"
+    )

@@ -23,7 +23,9 @@ def assert_first_commit(repository: Path, author: str = "your-github-name") -> N
 def test_without_identity(bake: Bake) -> None:
     repository = bake()
     assert_first_commit(repository)
-    assert git(repository, "log", "--format=%ae %ce") == "you@example.com you@example.com"
+    assert (
+        git(repository, "log", "--format=%ae %ce") == "you@example.com you@example.com"
+    )
     config = (repository / ".git" / "config").read_text()
     assert "[user]" not in config, "a stand-in identity must not stay"
 
@@ -33,7 +35,9 @@ def test_with_identity(bake: Bake, sandbox: Path) -> None:
     assert_first_commit(bake(), author="Ada")
 
 
-def test_identity_from_the_environment(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_from_the_environment(
+    bake: Bake, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "Grace")
         monkeypatch.setenv(f"GIT_{who}_EMAIL", "grace@example.com")
@@ -85,7 +89,10 @@ def test_data_is_committed_as_it_is(bake: Bake) -> None:
 
 
 def test_without_git(
-    bake: Bake, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    bake: Bake,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()
@@ -98,7 +105,10 @@ def test_without_git(
 
 
 def test_inside_another_repository(
-    bake: Bake, output: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    bake: Bake,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     git(output, "init", "--quiet")
     # As in a hook of the outer repository.
@@ -132,7 +142,9 @@ def cruft(*arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_cruft_creates_checks_and_updates(template: Path, tmp_path: Path, sandbox: Path) -> None:
+def test_cruft_creates_checks_and_updates(
+    template: Path, tmp_path: Path, sandbox: Path
+) -> None:
     (sandbox / ".gitconfig").write_text(IDENTITY)
     source = tmp_path / "source"
     shutil.copytree(template, source)
@@ -141,10 +153,10 @@ def test_cruft_creates_checks_and_updates(template: Path, tmp_path: Path, sandbo
     git(source, "add", "--all")
     git(source, "commit", "--quiet", "--message", "first")
 
-    answers = (
-        '{"model_name": "churn", "project_slug": "churn", "description": "It\'s \\"so\\" \\\\"}'
+    answers = '{"model_name": "churn", "project_slug": "churn", "description": "It\'s \\"so\\" \\\\"}'
+    said = cruft(
+        "create", str(source), "--no-input", "--extra-context", answers, folder=tmp_path
     )
-    said = cruft("create", str(source), "--no-input", "--extra-context", answers, folder=tmp_path)
     assert "git init -b main" in said
     repository = tmp_path / "churn"
     assert not (repository / ".git").exists()

@@ -23,7 +23,11 @@ FIRST_LINES = {
 
 
 def tracked(repository: Path) -> list[Path]:
-    return [repository / name for name in git(repository, "ls-files", "-z").split("\0") if name]
+    return [
+        repository / name
+        for name in git(repository, "ls-files", "-z").split("\0")
+        if name
+    ]
 
 
 @pytest.mark.parametrize("python", SPEC["python_version"])
@@ -34,7 +38,9 @@ def test_every_choice(bake: Bake, licence: str, python: str) -> None:
     assert text.splitlines()[0].strip() == FIRST_LINES[licence]
     assert text.endswith("\n") and not text.endswith("\n\n")
     assert [path.name for path in repository.glob("LICEN*")] == ["LICENSE"]
-    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads(
+        (repository / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]
     spdx = "LicenseRef-Proprietary" if licence == "Proprietary" else licence
     assert project["license"] == spdx
     container = json.loads((repository / ".devcontainer/devcontainer.json").read_text())
@@ -58,7 +64,11 @@ def test_no_jinja_left(bake: Bake) -> None:
 def test_few_files_and_no_empty_folder(bake: Bake) -> None:
     repository = bake()
     assert len(tracked(repository)) < 90
-    folders = [path for path in repository.rglob("*") if path.is_dir() and ".git" not in path.parts]
+    folders = [
+        path
+        for path in repository.rglob("*")
+        if path.is_dir() and ".git" not in path.parts
+    ]
     assert not [folder for folder in folders if not any(folder.iterdir())]
 
 
@@ -66,7 +76,9 @@ def test_readme_maps_every_top_level_place(bake: Bake) -> None:
     repository = bake()
     map_ = (repository / "README.md").read_text(encoding="utf-8").split("## Map")[1]
     places = {path.name for path in repository.iterdir()} - {".git", "README.md"}
-    assert not [place for place in places if not re.search(rf"`{re.escape(place)}/?`", map_)]
+    assert not [
+        place for place in places if not re.search(rf"`{re.escape(place)}/?`", map_)
+    ]
 
 
 def test_verbatim_trees_are_verbatim(bake: Bake, template: Path) -> None:
@@ -92,7 +104,11 @@ def test_generated_code_is_clean(bake: Bake) -> None:
     repository = bake(model_name="churn")
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
         done = subprocess.run(
-            ["ruff", *command, "."], cwd=repository, capture_output=True, text=True, check=False
+            ["ruff", *command, "."],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
@@ -102,7 +118,9 @@ def test_owner_is_approver_and_code_owner(bake: Bake) -> None:
     project = yaml.safe_load((repository / "project.yaml").read_text(encoding="utf-8"))
     assert project["owner"] == "@acme/ml-team"
     assert project["owner"] == "@acme/ml-team"
-    assert "* @acme/ml-team" in (repository / ".github/CODEOWNERS").read_text(encoding="utf-8")
+    assert "* @acme/ml-team" in (repository / ".github/CODEOWNERS").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_words_of_yaml_stay_words(bake: Bake) -> None:
@@ -110,7 +128,9 @@ def test_words_of_yaml_stay_words(bake: Bake) -> None:
     assert yaml.safe_load((repository / "project.yaml").read_text())["name"] == "null"
 
 
-@pytest.mark.parametrize("hook", sorted((TEMPLATE / "hooks").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "hook", sorted((TEMPLATE / "hooks").glob("*.py")), ids=lambda p: p.name
+)
 def test_hooks_need_the_standard_library_only(hook: Path) -> None:
     imported = {
         name.split(".")[0]

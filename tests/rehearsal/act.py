@@ -28,7 +28,9 @@ def find_act() -> str:
     beside = Path(sys.executable).with_name("act")
     found = shutil.which("act") or (str(beside) if beside.is_file() else None)
     if found is None:
-        raise RehearsalError(f"act is neither on PATH nor at {beside}; `make setup` installs it")
+        raise RehearsalError(
+            f"act is neither on PATH nor at {beside}; `make setup` installs it"
+        )
     return found
 
 
@@ -87,7 +89,9 @@ def execute(
                     killed = True
                     kill(process.pid)
             code = process.wait()
-        except BaseException:  # such as Ctrl-C, which act in its own session does not get
+        except (
+            BaseException
+        ):  # such as Ctrl-C, which act in its own session does not get
             kill(process.pid)
             raise
         finally:
@@ -100,7 +104,9 @@ def execute(
 
 def kill(pid: int) -> None:
     """Kill act and then all that it started, so that nothing is left that could begin anew."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True
+    )
     pairs = [line.split() for line in listed.stdout.splitlines()]
     doomed = [pid]
     for one in doomed:

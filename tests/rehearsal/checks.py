@@ -53,7 +53,9 @@ def _check_job(workflow: Workflow, job: Mapping[str, Any]) -> Iterator[str]:
     for label in as_list(job.get("runs-on")):
         if "${{" not in label and label not in RUNNERS:
             yield f"runs-on: {label} would be skipped; known are {', '.join(RUNNERS)}"
-    yield from _check_steps(workflow, as_list(job.get("steps")), str(job.get("outputs") or ""))
+    yield from _check_steps(
+        workflow, as_list(job.get("steps")), str(job.get("outputs") or "")
+    )
 
 
 def _check_call(workflow: Workflow, key: str, job: Mapping[str, Any]) -> Iterator[str]:
@@ -111,7 +113,9 @@ def _check_steps(
             outputs[step["id"]] = contract["outputs"]
         if action.local and (found := workflow.local_action(action)):
             inner = str(found.get("outputs") or "")
-            yield from _check_steps(workflow, as_list(found["runs"].get("steps")), inner)
+            yield from _check_steps(
+                workflow, as_list(found["runs"].get("steps")), inner
+            )
     for step, name in dict.fromkeys(_OUTPUT.findall(f"{steps} {around}")):
         if name not in outputs.get(step, [name]):
             yield f"the action of step `{step}` has no output `{name}`"

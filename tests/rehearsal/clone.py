@@ -86,7 +86,9 @@ class Clone:
         ) as process:
             try:
                 said = process.stdout.readline() if process.stdout else ""
-                address = next((word for word in said.split() if word.startswith("http")), None)
+                address = next(
+                    (word for word in said.split() if word.startswith("http")), None
+                )
                 if address is None:
                     raise VerbError(f"the service of {ref} did not start: {said}")
                 yield Service(address)

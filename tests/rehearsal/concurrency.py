@@ -38,10 +38,15 @@ def concurrency(workflow: Workflow, event: Event) -> Concurrency:
     if rule is None:
         return Concurrency()
     rule = rule if isinstance(rule, Mapping) else {"group": rule}
-    context = {"github": github(workflow, event), "inputs": event.payload.get("inputs") or {}}
+    context = {
+        "github": github(workflow, event),
+        "inputs": event.payload.get("inputs") or {},
+    }
     cancel = filled(rule.get("cancel-in-progress", False), context)
     group = str(filled(rule["group"], context))
-    return Concurrency(group.lower(), cancel in (True, "true"), rule.get("queue") == "max")
+    return Concurrency(
+        group.lower(), cancel in (True, "true"), rule.get("queue") == "max"
+    )
 
 
 def github(workflow: Workflow, event: Event) -> dict[str, Any]:
@@ -67,7 +72,9 @@ def filled(template: Any, context: Mapping[str, Any]) -> Any:
     whole = re.fullmatch(r"\s*\$\{\{((?:(?!\}\}).)*)\}\}\s*", template)
     if whole:
         return evaluate(whole[1], context)
-    return re.sub(r"\$\{\{(.*?)\}\}", lambda m: _text(evaluate(m[1], context)), template)
+    return re.sub(
+        r"\$\{\{(.*?)\}\}", lambda m: _text(evaluate(m[1], context)), template
+    )
 
 
 def evaluate(expression: str, context: Mapping[str, Any]) -> Any:
@@ -148,7 +155,9 @@ class Queue:
         self.now = 0
         self._ended: dict[str, int] = {}
 
-    def superseded(self, asked: Concurrency, came: int, later: list[Concurrency]) -> bool:
+    def superseded(
+        self, asked: Concurrency, came: int, later: list[Concurrency]
+    ) -> bool:
         """Say whether a run whose turn it is was cancelled for a newer one of its group.
 
         Parameters

@@ -40,7 +40,9 @@ def first_version(demo: Demo) -> None:
         "alice, who has the census of 2015 and a logistic regression, starts the workflow release.",
     )
     (run,) = demo.world.dispatch("release")
-    demo.teller.check("v1.0.0 is in production", good(run) and len(demo.world.tags()) == 3)
+    demo.teller.check(
+        "v1.0.0 is in production", good(run) and len(demo.world.tags()) == 3
+    )
     demo.teller.quote(*excerpt(run.summaries[f"train ({NAME})"])[:3])
 
 
@@ -55,13 +57,17 @@ def a_pull_request(demo: Demo) -> PullRequest:
     pull = world.open_pull_request("better", weaker, "A better model of employment")
     (comment,) = world.hub.state.comments(pull.number)
     teller.quote(*excerpt(comment["body"]))
-    teller.check("`verdict`, the check to require, is red", not good(pull.last("pull-request")))
+    teller.check(
+        "`verdict`, the check to require, is red", not good(pull.last("pull-request"))
+    )
     teller.say()
     teller.prose("So alice pushes another idea: `learner: boosting`.")
     world.push_to(pull, better, "Boosting instead")
     (edited,) = world.hub.state.comments(pull.number)
     demo.keep("comment.md", edited["body"])
-    teller.quote(*excerpt(edited["body"]), f"... the whole: {demo.shown('look/comment.md')}")
+    teller.quote(
+        *excerpt(edited["body"]), f"... the whole: {demo.shown('look/comment.md')}"
+    )
     same = edited["id"] == comment["id"] and "better by" in edited["body"]
     teller.check("`verdict` is green", good(pull.last("pull-request")))
     teller.check("it is the same comment, edited", same)
@@ -70,7 +76,9 @@ def a_pull_request(demo: Demo) -> PullRequest:
 
 def better(root: Path) -> None:
     """Write boosting instead of what was tried first."""
-    replaced(SPEC, f"C: 100\n    {LOGISTIC}", LOGISTIC.replace("logistic", "boosting", 1))(root)
+    replaced(
+        SPEC, f"C: 100\n    {LOGISTIC}", LOGISTIC.replace("logistic", "boosting", 1)
+    )(root)
 
 
 def merged(demo: Demo, pull: PullRequest, service: Service) -> None:
@@ -78,7 +86,8 @@ def merged(demo: Demo, pull: PullRequest, service: Service) -> None:
     demo.teller.chapter("Merged", "That is all: the rest is done by release.yml.")
     (run,) = demo.world.merge(pull, actor="alice")
     demo.teller.check(
-        "what was shipped to staging answers its examples: " + said_in(run, "in service answers"),
+        "what was shipped to staging answers its examples: "
+        + said_in(run, "in service answers"),
         good(run),
     )
     demo.released("v1.1.0")
@@ -116,7 +125,10 @@ def drift(demo: Demo) -> None:
     watch, training = world.calendar("monitor")
     (issue,) = world.issues()
     teller.quote(issue["title"], "", *excerpt(issue["body"]))
-    teller.check("an issue is open, and names `mobility`", "mobility has drifted" in issue["body"])
+    teller.check(
+        "an issue is open, and names `mobility`",
+        "mobility has drifted" in issue["body"],
+    )
     teller.check(
         "by a message it has asked for retraining: v1.1.1, only the data changed, is in staging",
         training.event.name == "repository_dispatch"
@@ -124,7 +136,9 @@ def drift(demo: Demo) -> None:
     )
     monitor = next(watch.artifacts[f"monitor-{NAME}"].rglob("monitor.html"))
     demo.keep("monitor.html", monitor.read_bytes())
-    teller.prose("A day later v1.1.1 still waits for an approver, and the survey is still broken:")
+    teller.prose(
+        "A day later v1.1.1 still waits for an approver, and the survey is still broken:"
+    )
     (watch,) = world.dispatch("monitor", since="7d")
     (same,) = world.issues()
     teller.check(
@@ -145,7 +159,9 @@ def fresh_data_and_approvers(root: Path) -> None:
 def approved(demo: Demo, service: Service) -> None:
     """Only an approver puts v1.1.1 into production; then the alarm is over."""
     teller, world = demo.teller, demo.world
-    teller.chapter("Who may", "mallory, who is no approver, starts the workflow promote.")
+    teller.chapter(
+        "Who may", "mallory, who is no approver, starts the workflow promote."
+    )
     demo.refused("mallory", "v1.1.1", "this person may not approve for production")
     teller.prose("carol does.")
     teller.check("v1.1.1 is in production", good(demo.promote("carol", "v1.1.1")))
@@ -164,7 +180,9 @@ def approved(demo: Demo, service: Service) -> None:
 
 def go_back(demo: Demo, service: Service) -> None:
     """Back to v1.1.0, but not by the one who made it."""
-    demo.teller.chapter("Rollback", "Complaints: alice, an approver, wants her v1.1.0 back.")
+    demo.teller.chapter(
+        "Rollback", "Complaints: alice, an approver, wants her v1.1.0 back."
+    )
     demo.refused("alice", "", "nobody approves a version that they registered")
     demo.teller.prose("carol goes back: promote.yml with `rollback`.")
     demo.teller.check("v1.1.0 is in production again", good(demo.promote("carol", "")))
@@ -173,7 +191,9 @@ def go_back(demo: Demo, service: Service) -> None:
 
 def on_record(demo: Demo) -> None:
     """What is left of it all, and a version made again."""
-    demo.teller.chapter("On record", "All of it is in git: tags, and one file for each run.")
+    demo.teller.chapter(
+        "On record", "All of it is in git: tags, and one file for each run."
+    )
     demo.teller.say("   $ git pull")
     demo.world.git("-C", str(demo.clone.folder), "pull", "--quiet")
     for verb in (["registry", "list"], ["registry", "history"], ["runs", "list"]):
@@ -189,7 +209,9 @@ def on_record(demo: Demo) -> None:
 def story(demo: Demo) -> None:
     """Tell it all."""
     first_version(demo)
-    demo.teller.chapter("The service", "It follows production. From now on nobody touches it.")
+    demo.teller.chapter(
+        "The service", "It follows production. From now on nobody touches it."
+    )
     demo.teller.say(f"   $ mlops serve {NAME}@production &")
     with demo.clone.serving(f"{NAME}@production") as service:
         demo.answers(service, "v1.0.0")
@@ -218,9 +240,15 @@ def main() -> int:
             demo = Demo(folder, hub, teller)
             try:
                 story(demo)
-            except (StoryError, LookupError, ValueError) as error:  # more or fewer than there are
+            except (
+                StoryError,
+                LookupError,
+                ValueError,
+            ) as error:  # more or fewer than there are
                 last = [
-                    line for run in demo.world.runner.runs[-1:] for line in run.log.splitlines()
+                    line
+                    for run in demo.world.runner.runs[-1:]
+                    for line in run.log.splitlines()
                 ]
                 raise StoryError("\n".join([str(error), *last[-40:]])) from error
             origin = ["remote", "set-url", "origin", str(hub.origin)]

@@ -101,7 +101,12 @@ class Hub:
         elsewhere = f"http://localhost:{self.server.server_port}/storage"
         self.storage = Storage(root / "storage", elsewhere)
         self.view = View(
-            self.state, repository, self.api_url, self.server_url, uploads, self._distance
+            self.state,
+            repository,
+            self.api_url,
+            self.server_url,
+            uploads,
+            self._distance,
         )
 
     @property
@@ -110,7 +115,9 @@ class Hub:
         return self.state.private
 
     def __enter__(self) -> Hub:
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, args=(0.05,), daemon=True
+        ).start()
         return self
 
     def __exit__(
@@ -158,7 +165,11 @@ class Hub:
     def role(self, login: str) -> str:
         """Return what a person is here; strangers may read what is public."""
         stranger = "none" if self.state.private else "read"
-        return "admin" if login == self.owner else self.state.collaborators.get(login, stranger)
+        return (
+            "admin"
+            if login == self.owner
+            else self.state.collaborators.get(login, stranger)
+        )
 
     def lacking_review(self, branch: str, login: str) -> bool:
         """Say whether somebody may not merge yet, because a code owner has to approve."""
@@ -174,7 +185,9 @@ class Hub:
 
     # ----- what happens
 
-    def event(self, name: str, payload: Mapping[str, Any], caller: Caller, **about: Any) -> Event:
+    def event(
+        self, name: str, payload: Mapping[str, Any], caller: Caller, **about: Any
+    ) -> Event:
         """Return an event of this repository that someone caused."""
         whole = {
             **payload,
@@ -183,13 +196,21 @@ class Hub:
         }
         event = Event(name, whole, actor=caller.login, token_kind=caller.kind)
         event = replace(event, **about)
-        return event if event.sha else replace(event, sha=self.git.resolve("refs/heads/main") or "")
+        return (
+            event
+            if event.sha
+            else replace(event, sha=self.git.resolve("refs/heads/main") or "")
+        )
 
-    def happened(self, name: str, payload: Mapping[str, Any], caller: Caller, **about: Any) -> None:
+    def happened(
+        self, name: str, payload: Mapping[str, Any], caller: Caller, **about: Any
+    ) -> None:
         """Raise an event."""
         self.events.append(self.event(name, payload, caller, **about))
 
-    def pull_happened(self, action: str, pull: Record, caller: Caller, **more: Any) -> None:
+    def pull_happened(
+        self, action: str, pull: Record, caller: Caller, **more: Any
+    ) -> None:
         """Raise a pull request's event; one that conflicts with its base starts nothing."""
         if pull["merge"] is None and action != "closed":
             return
@@ -197,7 +218,11 @@ class Hub:
         payload["pull_request"] = self.view.pull(pull)
         changed = tuple(changed_files(self.git, pull))
         ref = f"refs/pull/{pull['number']}/merge"
-        about = {"ref": ref, "sha": pull["merge"] or pull["head"]["sha"], "changed_files": changed}
+        about = {
+            "ref": ref,
+            "sha": pull["merge"] or pull["head"]["sha"],
+            "changed_files": changed,
+        }
         self.happened("pull_request", payload, caller, **about)
 
     def pushed(self, owner: str, updates: list[Update], caller: Caller) -> None:
@@ -207,7 +232,9 @@ class Hub:
         silent = sum(u.ref.startswith("refs/tags/") for u in updates) > 3
         for update in updates if mine else []:
             tag = update.ref.startswith("refs/tags/")
-            if not (tag and silent) and update.ref.startswith(("refs/heads/", "refs/tags/")):
+            if not (tag and silent) and update.ref.startswith(
+                ("refs/heads/", "refs/tags/")
+            ):
                 payload, about = hub_commits.push(self, update, caller.login)
                 self.happened("push", payload, caller, **about)
         follow_push(self, owner, updates, caller)
@@ -223,7 +250,9 @@ class Hub:
         variables = calling_environment(client_port, port, self.api_url)
         run, job = variables.get("GITHUB_RUN_ID", ""), variables.get("GITHUB_JOB", "")
         known = self.runs.knows(run)
-        return identified(token, run if known else "", job, self.runs.permissions(run, job))
+        return identified(
+            token, run if known else "", job, self.runs.permissions(run, job)
+        )
 
     def quota(self, caller: Caller) -> tuple[int, int, int]:
         """Return how many requests a caller has an hour, how many are used, when it starts anew."""

@@ -28,7 +28,11 @@ def list_runs(call: Call) -> Page:
     if "workflow_id" in call.path:
         asked = _workflow(call)
         runs = [r for r in runs if Path(r["path"]).name == Path(asked["path"]).name]
-    for name, key in (("event", "event"), ("branch", "head_branch"), ("head_sha", "head_sha")):
+    for name, key in (
+        ("event", "event"),
+        ("branch", "head_branch"),
+        ("head_sha", "head_sha"),
+    ):
         runs = [r for r in runs if call.asked(name, r[key]) == r[key]]
     runs = [r for r in runs if call.asked("actor", r["actor"]) == r["actor"]]
     status = call.asked("status")
@@ -52,7 +56,11 @@ def list_approvals(call: Call) -> list[Record]:
             "comment": review["comment"],
             "user": call.view.user(review["user"]),
             "environments": [
-                {k: v for k, v in call.state.environments.get(name, {}).items() if k in keep}
+                {
+                    k: v
+                    for k, v in call.state.environments.get(name, {}).items()
+                    if k in keep
+                }
                 | {"name": name}
                 for name in review["environments"]
             ],
@@ -135,7 +143,9 @@ def get_workflow(call: Call) -> Record:
 def dispatch_workflow(call: Call) -> Answer:
     """Start a workflow by hand, if it is one that can be and its inputs are right."""
     file, ref = Path(_workflow(call)["path"]).name, call.body["ref"]
-    names = [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    names = (
+        [ref] if ref.startswith("refs/") else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
+    )
     name = next((n for n in names if call.git.resolve(n)), None)
     if name is None:
         raise Failure(422, f"No ref found for: {ref}")
@@ -157,14 +167,18 @@ def dispatch_workflow(call: Call) -> Answer:
             payload["inputs"] = inputs(workflow, event)
         except RehearsalError as error:
             raise Failure(422, str(error)) from None
-    call.state.dispatches.append({"event": event.name, **payload, "user": call.caller.login})
+    call.state.dispatches.append(
+        {"event": event.name, **payload, "user": call.caller.login}
+    )
     call.happened(event.name, payload, ref=name, sha=sha)
     if not call.body.get("return_run_details"):
         return Answer(status=204)
     run = call.state.new_id()
     address = f"{call.view.html}/actions/runs/{run}"
     run_url = f"{call.view.api}/actions/runs/{run}"
-    return Answer({"workflow_run_id": run, "run_url": run_url, "html_url": address}, 200)
+    return Answer(
+        {"workflow_run_id": run, "run_url": run_url, "html_url": address}, 200
+    )
 
 
 @on("POST /dispatches")
@@ -175,7 +189,11 @@ def dispatch_repository(call: Call) -> None:
         raise Failure(422, "client_payload is too large.")
     kind = call.body["event_type"]
     seen = {"action": kind, "branch": "main", "client_payload": payload}
-    record = {"event": "repository_dispatch", "event_type": kind, "client_payload": payload}
+    record = {
+        "event": "repository_dispatch",
+        "event_type": kind,
+        "client_payload": payload,
+    }
     call.state.dispatches.append({**record, "user": call.caller.login})
     call.happened("repository_dispatch", seen)
 
@@ -213,7 +231,12 @@ def _artifact(call: Call) -> Record:
     number = call.number("artifact_id")
     return known(
         next(
-            (a for a in artifacts(call.state, call.hub.artifacts_folder) if a["id"] == number), None
+            (
+                a
+                for a in artifacts(call.state, call.hub.artifacts_folder)
+                if a["id"] == number
+            ),
+            None,
         )
     )
 
@@ -230,6 +253,8 @@ def _shown(call: Call, artifact: Record) -> Record:
         "url": url,
         "archive_download_url": f"{url}/zip",
         "expires_at": ends.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "workflow_run": {k: run[k] for k in ("id", "head_branch", "head_sha")} if run else None,
+        "workflow_run": {k: run[k] for k in ("id", "head_branch", "head_sha")}
+        if run
+        else None,
     }
     return call.view.of("artifact", over)

@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 _JSON = "application/json; charset=utf-8"
 _NEEDS = endpoints()
 # What anyone may read of a public repository.
-_OPEN = ("contents", "issues", "pull-requests", "actions", "checks", "statuses", "deployments")
+_OPEN = (
+    "contents",
+    "issues",
+    "pull-requests",
+    "actions",
+    "checks",
+    "statuses",
+    "deployments",
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,9 @@ def answer(
     seen = json.loads(reply.body) if reply.body and reply.status != 304 else None
     about = (who.login, who.kind, who.job) if who else ("", "", "")
     template = operation.template if operation else ""
-    exchange = Exchange(method, path, query, given, reply.status, seen, *about, template)
+    exchange = Exchange(
+        method, path, query, given, reply.status, seen, *about, template
+    )
     hub.exchanges.append(exchange)
     return reply
 
@@ -102,7 +112,9 @@ def _admit(call: Call, operation: Operation) -> None:
     if used >= limit:
         left = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(reset)}
         raise Failure(
-            403, f"API rate limit exceeded for {who.login or 'this address'}.", headers=left
+            403,
+            f"API rate limit exceeded for {who.login or 'this address'}.",
+            headers=left,
         )
     owner = operation.parameters.get("owner")
     if owner and f"{owner}/{operation.parameters['repo']}" != hub.repository:
@@ -122,7 +134,11 @@ def _admit(call: Call, operation: Operation) -> None:
     if lacking := missing(need, permissions, _thread(call)):
         if not who.token:
             raise Failure(401, "Requires authentication")
-        accepted = {"X-Accepted-GitHub-Permissions": lacking.replace("-", "_").replace(": ", "=")}
+        accepted = {
+            "X-Accepted-GitHub-Permissions": lacking.replace("-", "_").replace(
+                ": ", "="
+            )
+        }
         kind = "personal access token" if who.kind == "user" else "integration"
         raise Failure(403, f"Resource not accessible by {kind}", headers=accepted)
 
@@ -133,7 +149,11 @@ def _thread(call: Call) -> str:
     comment = call.path.get("comment_id", "")
     if comment.isdigit():
         number = str(call.state.thread_comments.get(int(comment), {}).get("number", ""))
-    return "pull-requests" if number.isdigit() and int(number) in call.state.pulls else "issues"
+    return (
+        "pull-requests"
+        if number.isdigit() and int(number) in call.state.pulls
+        else "issues"
+    )
 
 
 def _success(call: Call, operation: Operation, result: Any) -> Reply:
@@ -189,11 +209,15 @@ def _rates(hub: Hub, who: Caller) -> dict[str, str]:
     }
 
 
-def _checked(hub: Hub, operation: Operation | None, method: str, path: str, reply: Reply) -> Reply:
+def _checked(
+    hub: Hub, operation: Operation | None, method: str, path: str, reply: Reply
+) -> Reply:
     """Return the reply, or a failure of the hub when GitHub would not have answered so."""
     if operation is None or reply.status == 400:
         return reply
-    problem = description().wrong_response(operation, reply.status, reply.headers, reply.body)
+    problem = description().wrong_response(
+        operation, reply.status, reply.headers, reply.body
+    )
     if not problem:
         return reply
     hub.violations.append(f"{method} {path}: answer {reply.status}: {problem}")

@@ -32,7 +32,11 @@ class Failure(Exception):
     """
 
     def __init__(
-        self, status: int, message: str, *errors: Record, headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        message: str,
+        *errors: Record,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -134,7 +138,9 @@ def not_found() -> Failure:
 def invalid(resource: str, where: str, code: str, message: str = "") -> Failure:
     """Return the answer to a field that is not as it must be."""
     error = {"resource": resource, "field": where, "code": code}
-    return Failure(422, "Validation Failed", {**error, **({"message": message} if message else {})})
+    return Failure(
+        422, "Validation Failed", {**error, **({"message": message} if message else {})}
+    )
 
 
 def known(record: T | None) -> T:

@@ -21,7 +21,9 @@ _FORMAT = "%T%n%P%n%an%n%ae%n%aI%n%cn%n%ce%n%cI%n%B"
 
 def commit(git: Bare, view: View, sha: str) -> Record:
     """Return a commit with its author and parents."""
-    tree, parents, *who, message = git.run("show", "-s", f"--format={_FORMAT}", sha).split("\n", 8)
+    tree, parents, *who, message = git.run(
+        "show", "-s", f"--format={_FORMAT}", sha
+    ).split("\n", 8)
     author = {"name": who[0], "email": who[1], "date": who[2]}
     committer = {"name": who[3], "email": who[4], "date": who[5]}
     over = {
@@ -36,7 +38,11 @@ def commit(git: Bare, view: View, sha: str) -> Record:
             "url": f"{view.api}/git/commits/{sha}",
         },
         "parents": [
-            {"sha": p, "url": f"{view.api}/commits/{p}", "html_url": f"{view.html}/commit/{p}"}
+            {
+                "sha": p,
+                "url": f"{view.api}/commits/{p}",
+                "html_url": f"{view.html}/commit/{p}",
+            }
             for p in parents.split()
         ],
         "author": view.user(who[0]),

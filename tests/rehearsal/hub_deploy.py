@@ -5,7 +5,16 @@ from __future__ import annotations
 import base64
 from urllib.parse import quote
 
-from rehearsal.hub_call import Answer, Call, Failure, Page, invalid, known, newest_first, on
+from rehearsal.hub_call import (
+    Answer,
+    Call,
+    Failure,
+    Page,
+    invalid,
+    known,
+    newest_first,
+    on,
+)
 from rehearsal.hub_state import Record
 
 
@@ -49,7 +58,9 @@ def create_deployment(call: Call) -> Record:
         }
     )
     call.state.deployments[record["id"]] = record
-    call.state.environments.setdefault(environment, call.state.stamped({"name": environment}))
+    call.state.environments.setdefault(
+        environment, call.state.stamped({"name": environment})
+    )
     call.happened("deployment", {"deployment": _deployment(call, record)}, sha=sha)
     return _deployment(call, record)
 
@@ -65,7 +76,9 @@ def delete_deployment(call: Call) -> None:
     """Remove a deployment; not while it is active."""
     record = _found(call)
     if record["statuses"] and record["statuses"][-1]["state"] == "success":
-        raise invalid("Deployment", "state", "custom", "Cannot delete an active deployment.")
+        raise invalid(
+            "Deployment", "state", "custom", "Cannot delete an active deployment."
+        )
     del call.state.deployments[record["id"]]
 
 
@@ -80,15 +93,39 @@ def list_statuses(call: Call) -> Page:
 def create_status(call: Call) -> Record:
     """Say what became of a deployment; a success makes the one before inactive."""
     record = _found(call)
-    fields = ("state", "description", "environment_url", "log_url", "target_url", "environment")
-    defaults = {"description": "", "environment_url": "", "log_url": "", "target_url": ""}
-    base = {**defaults, "environment": record["environment"], "creator": call.caller.login}
+    fields = (
+        "state",
+        "description",
+        "environment_url",
+        "log_url",
+        "target_url",
+        "environment",
+    )
+    defaults = {
+        "description": "",
+        "environment_url": "",
+        "log_url": "",
+        "target_url": "",
+    }
+    base = {
+        **defaults,
+        "environment": record["environment"],
+        "creator": call.caller.login,
+    }
     status = call.state.stamped({**base, **call.given(*fields)})
     if status["state"] == "success" and call.body.get("auto_inactive", True):
         for other in call.state.deployments.values():
             same = other is not record and other["environment"] == status["environment"]
-            if same and other["statuses"] and other["statuses"][-1]["state"] == "success":
-                gone = {**base, "environment": status["environment"], "state": "inactive"}
+            if (
+                same
+                and other["statuses"]
+                and other["statuses"][-1]["state"] == "success"
+            ):
+                gone = {
+                    **base,
+                    "environment": status["environment"],
+                    "state": "inactive",
+                }
                 other["statuses"].append(call.state.stamped(gone))
     record["statuses"].append(status)
     shown = _status(call, record, status)
@@ -101,7 +138,12 @@ def create_status(call: Call) -> Record:
 def create_check(call: Call) -> Record:
     """Make a check of a commit."""
     check = call.state.stamped(
-        {"status": "queued", "conclusion": None, "started_at": call.state.now(), **call.body}
+        {
+            "status": "queued",
+            "conclusion": None,
+            "started_at": call.state.now(),
+            **call.body,
+        }
     )
     if check["conclusion"]:
         check["status"] = "completed"
@@ -129,7 +171,9 @@ def edit_check(call: Call) -> Record:
 def list_checks(call: Call) -> Page:
     """List the checks of a commit."""
     sha = known(call.git.resolve(call.path["ref"]))
-    checks = [c for c in newest_first(call.state.check_runs.values()) if c["head_sha"] == sha]
+    checks = [
+        c for c in newest_first(call.state.check_runs.values()) if c["head_sha"] == sha
+    ]
     checks = [c for c in checks if call.asked("check_name", c["name"]) == c["name"]]
     return Page([_check(call, c) for c in checks], "check_runs")
 
@@ -142,10 +186,13 @@ def set_status(call: Call) -> Answer:
         raise Failure(422, f"No commit found for SHA: {sha}")
     defaults = {"context": "default", "description": None, "target_url": None}
     given = call.given("state", "context", "description", "target_url")
-    status = call.state.stamped({**defaults, **given, "sha": sha, "creator": call.caller.login})
+    status = call.state.stamped(
+        {**defaults, **given, "sha": sha, "creator": call.caller.login}
+    )
     call.state.statuses.append(status)
     return Answer(
-        _commit_status(call, status), headers={"Location": f"{call.view.api}/statuses/{sha}"}
+        _commit_status(call, status),
+        headers={"Location": f"{call.view.api}/statuses/{sha}"},
     )
 
 
@@ -185,7 +232,9 @@ def list_attestations(call: Call) -> Record:
     """List the attestations of a digest."""
     digest = call.path["subject_digest"].partition(":")[2]
     found = [a for a in call.state.attestations if digest in _statement(a["bundle"])]
-    return {"attestations": [{"bundle": a["bundle"], "repository_id": 1} for a in found]}
+    return {
+        "attestations": [{"bundle": a["bundle"], "repository_id": 1} for a in found]
+    }
 
 
 def _statement(bundle: Record) -> str:
@@ -209,8 +258,14 @@ def _deployment(call: Call, record: Record) -> Record:
 
 def _status(call: Call, deployment: Record, status: Record) -> Record:
     url = f"{call.view.api}/deployments/{deployment['id']}"
-    over = {**status, "creator": call.view.user(status["creator"]), "deployment_url": url}
-    return call.view.of("deployment-status", {**over, "url": f"{url}/statuses/{status['id']}"})
+    over = {
+        **status,
+        "creator": call.view.user(status["creator"]),
+        "deployment_url": url,
+    }
+    return call.view.of(
+        "deployment-status", {**over, "url": f"{url}/statuses/{status['id']}"}
+    )
 
 
 def _check(call: Call, check: Record) -> Record:

@@ -65,9 +65,13 @@ class Description:
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
         # That the description is one is a test's business; here it costs a second.
-        self._openapi = OpenAPI.from_dict(document, config=Config(spec_validator_cls=None))
+        self._openapi = OpenAPI.from_dict(
+            document, config=Config(spec_validator_cls=None)
+        )
         # The longer path first, and names before parameters.
-        templates = sorted(document["paths"], key=lambda t: (-t.count("/"), t.count("{")))
+        templates = sorted(
+            document["paths"], key=lambda t: (-t.count("/"), t.count("{"))
+        )
         self._patterns = [(_pattern(t), t) for t in templates]
 
     def operation(self, method: str, path: str) -> Operation | None:
@@ -75,7 +79,9 @@ class Description:
         for pattern, template in self._patterns:
             match = pattern.fullmatch(path)
             if match and method.lower() in self.document["paths"][template]:
-                parameters = {name: unquote(value) for name, value in match.groupdict().items()}
+                parameters = {
+                    name: unquote(value) for name, value in match.groupdict().items()
+                }
                 return Operation(method, template, parameters)
         return None
 
@@ -93,11 +99,15 @@ class Description:
             return f"query parameters that GitHub does not know: {', '.join(unknown)}"
         content_type = headers.get("Content-Type", "application/json")
         if operation.template == UPLOAD:
-            content_type = "application/octet-stream"  # any type is accepted, says the prose
+            content_type = (
+                "application/octet-stream"  # any type is accepted, says the prose
+            )
         else:
             content_type = "application/json"  # GitHub reads every body as JSON
         request = self._request(operation, query, headers, body, content_type)
-        if content_type == "application/json" and (unknown := self._unknown(described, body)):
+        if content_type == "application/json" and (
+            unknown := self._unknown(described, body)
+        ):
             return f"fields that GitHub does not know: {', '.join(unknown)}"
         try:
             self._openapi.validate_request(request)
@@ -114,7 +124,9 @@ class Description:
     ) -> str:
         """Return how a response differs from the description; empty when it does not."""
         described = self.document["paths"][operation.template][operation.method.lower()]
-        if str(status) not in described["responses"] and (status == 304 or status >= 400):
+        if str(status) not in described["responses"] and (
+            status == 304 or status >= 400
+        ):
             return ""  # any request may be answered so
         request = self._request(operation, {}, {}, b"", "application/json")
         kind = headers.get("Content-Type", "application/json").split(";")[0]
@@ -134,7 +146,9 @@ class Description:
         """Return a body with those keys alone that the description names."""
         described = self.document["paths"][operation.template][operation.method.lower()]
         response = self._resolved(described["responses"].get(str(status), {}))
-        schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+        schema = (
+            response.get("content", {}).get("application/json", {}).get("schema", {})
+        )
         return self._prune(schema, body)
 
     def example(self, name: str) -> dict[str, Any]:
@@ -181,7 +195,9 @@ class Description:
         content_type: str,
     ) -> _Request:
         # What is empty is not given.
-        pairs = [(name, value) for name, values in query.items() for value in values if value]
+        pairs = [
+            (name, value) for name, values in query.items() for value in values if value
+        ]
         return _Request(
             operation.method.lower(),
             operation.template,
@@ -220,5 +236,8 @@ def _pattern(template: str) -> re.Pattern[str]:
 def _told(error: BaseException) -> str:
     """Return an error with its causes: openapi-core says in the first what, in the last why."""
     details = getattr(error.__cause__ or error, "schema_errors", None) or ()
-    said = [f"{'/'.join(map(str, e.absolute_path)) or 'body'}: {e.message[:300]}" for e in details]
+    said = [
+        f"{'/'.join(map(str, e.absolute_path)) or 'body'}: {e.message[:300]}"
+        for e in details
+    ]
     return "; ".join(said) or str(error)[:600]

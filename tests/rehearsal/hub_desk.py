@@ -45,7 +45,11 @@ class Desk:
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 content = answer.read()
-                return answer.status, json.loads(content or b"null"), dict(answer.headers)
+                return (
+                    answer.status,
+                    json.loads(content or b"null"),
+                    dict(answer.headers),
+                )
         except urllib.error.HTTPError as error:
             content = error.read()
             seen = json.loads(content) if content[:1] in (b"{", b"[") else content
@@ -81,10 +85,16 @@ class Desk:
         return client.get_repo(self.hub.repository)
 
 
-def git(folder: Path, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+def git(
+    folder: Path, *arguments: str, token: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run git under nobody's settings."""
     header = ["-c", f"http.extraHeader=Authorization: Bearer {token}"] if token else []
-    who = {f"GIT_{r}_{k}": "ada" for r in ("AUTHOR", "COMMITTER") for k in ("NAME", "EMAIL")}
+    who = {
+        f"GIT_{r}_{k}": "ada"
+        for r in ("AUTHOR", "COMMITTER")
+        for k in ("NAME", "EMAIL")
+    }
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -92,7 +102,9 @@ def git(folder: Path, *arguments: str, token: str = "") -> subprocess.CompletedP
         **who,
     }
     command = ["git", *header, *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True
+    )
 
 
 def started(hub: Hub, folder: Path) -> Desk:
@@ -114,7 +126,9 @@ def job(hub: Hub, desk: Desk, fork: bool = False, **permissions: str) -> Desk:
     return Desk(hub, desk.folder, hub.tokens.issue(named, actor="alice", fork=fork))
 
 
-def opened(desk: Desk, branch: str = "better", file: str = "models/churn/features.py") -> int:
+def opened(
+    desk: Desk, branch: str = "better", file: str = "models/churn/features.py"
+) -> int:
     """Push a branch and open a pull request; return its number."""
     desk.git("checkout", "--quiet", "-B", branch, "main")
     desk.commit(file)

@@ -59,7 +59,11 @@ class Fault:
         retry = {"Retry-After": str(self.retry_after)}
         if self.status == "rate":
             reset = {"x-ratelimit-reset": str(int(time.time()) + self.retry_after)}
-            return 403, "API rate limit exceeded", {"x-ratelimit-remaining": "0", **reset}
+            return (
+                403,
+                "API rate limit exceeded",
+                {"x-ratelimit-remaining": "0", **reset},
+            )
         if self.status == "secondary":
             return 403, "You have exceeded a secondary rate limit", retry
         status = int(self.status)
@@ -70,7 +74,11 @@ class Fault:
             502: "Server Error",
             503: "Service Unavailable",
         }
-        return status, messages.get(status, "Error"), retry if status in (429, 503) else {}
+        return (
+            status,
+            messages.get(status, "Error"),
+            retry if status in (429, 503) else {},
+        )
 
 
 class Faults:
@@ -109,7 +117,9 @@ class Faults:
         skip : int
             Let that many pass before.
         """
-        fault = Fault(method.upper(), path_pattern, status, times, retry_after, done_first, skip)
+        fault = Fault(
+            method.upper(), path_pattern, status, times, retry_after, done_first, skip
+        )
         self._faults.append(fault)
 
     def clear(self) -> None:
@@ -119,7 +129,11 @@ class Faults:
     def next(self, method: str, path: str) -> Fault | None:
         """Return the fault that a request meets, once less to come."""
         for fault in self._faults:
-            if fault.method in ("*", method) and fnmatchcase(path, fault.path) and fault.times > 0:
+            if (
+                fault.method in ("*", method)
+                and fnmatchcase(path, fault.path)
+                and fault.times > 0
+            ):
                 if fault.skip:
                     fault.skip -= 1
                     continue

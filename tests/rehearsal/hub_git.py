@@ -62,7 +62,9 @@ class Bare:
         hook.write_text(_HOOK, encoding="utf-8")
         hook.chmod(0o755)
 
-    def run(self, *arguments: str, given: str | None = None, actor: str = "GitHub") -> str:
+    def run(
+        self, *arguments: str, given: str | None = None, actor: str = "GitHub"
+    ) -> str:
         """Return what a git command says.
 
         Raises
@@ -96,14 +98,20 @@ class Bare:
 
     def refs(self) -> dict[str, str]:
         """Return every ref and the object that it points to."""
-        rows = self.run("for-each-ref", "--format=%(refname) %(objectname)").splitlines()
+        rows = self.run(
+            "for-each-ref", "--format=%(refname) %(objectname)"
+        ).splitlines()
         return dict(row.rsplit(" ", 1) for row in rows)
 
     def resolve(self, name: str, kind: str = "commit") -> str | None:
         """Return the object of that kind that a name stands for."""
         try:
             return self.run(
-                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{{kind}}}"
+                "rev-parse",
+                "--verify",
+                "--quiet",
+                "--end-of-options",
+                f"{name}^{{{kind}}}",
             )
         except GitError:
             return None
@@ -114,9 +122,20 @@ class Bare:
 
     def changed(self, old: str, new: str, options: str = "--name-only") -> list[str]:
         """Return the files in which two commits differ; all of ``new`` when ``old`` is nothing."""
-        base = self.run("hash-object", "-t", "tree", "-w", "/dev/null") if old == ZERO else old
+        base = (
+            self.run("hash-object", "-t", "tree", "-w", "/dev/null")
+            if old == ZERO
+            else old
+        )
         found = self.run(
-            "-c", "core.quotePath=false", "diff", "--no-renames", "-z", options, base, new
+            "-c",
+            "core.quotePath=false",
+            "diff",
+            "--no-renames",
+            "-z",
+            options,
+            base,
+            new,
         )
         return [part for part in found.split("\0") if part]
 
@@ -158,7 +177,9 @@ def commands(body: bytes) -> list[Update]:
     found = []
     at = 0
     while length := int(body[at : at + 4] or b"0", 16):
-        line = body[at + 4 : at + length].split(b"\0")[0].decode(errors="replace").strip()
+        line = (
+            body[at + 4 : at + length].split(b"\0")[0].decode(errors="replace").strip()
+        )
         at += length
         if line.startswith(("shallow ", "push-cert")):
             continue
@@ -200,9 +221,17 @@ def http_backend(
         "REMOTE_ADDR": "127.0.0.1",
     }
     done = subprocess.run(
-        ["git", "http-backend"], env=environment, input=body, capture_output=True, check=False
+        ["git", "http-backend"],
+        env=environment,
+        input=body,
+        capture_output=True,
+        check=False,
     )
     head, _, content = done.stdout.partition(b"\r\n\r\n")
-    pairs = [line.split(": ", 1) for line in head.decode("latin-1").split("\r\n") if ": " in line]
+    pairs = [
+        line.split(": ", 1)
+        for line in head.decode("latin-1").split("\r\n")
+        if ": " in line
+    ]
     status = next((int(v.split()[0]) for k, v in pairs if k == "Status"), 200)
     return status, [(k, v) for k, v in pairs if k != "Status"], content

@@ -116,7 +116,9 @@ def shown_token(authorization: str) -> str:
     return ""
 
 
-def caller(token: Token | None, run: str, job: str, of_run: Mapping[str, str] | None) -> Caller:
+def caller(
+    token: Token | None, run: str, job: str, of_run: Mapping[str, str] | None
+) -> Caller:
     """Return who calls.
 
     Parameters
@@ -137,13 +139,19 @@ def caller(token: Token | None, run: str, job: str, of_run: Mapping[str, str] | 
     if of_run is not None:
         # One secret serves all jobs of a run in act; on GitHub each job has its own.
         granted = {
-            name: min(granted.get(name, "none"), of_run.get(name, "none"), key=LEVELS.__getitem__)
+            name: min(
+                granted.get(name, "none"),
+                of_run.get(name, "none"),
+                key=LEVELS.__getitem__,
+            )
             for name in OF_JOBS
         }
     return Caller("github-actions[bot]", "GITHUB_TOKEN", granted, where, token.text)
 
 
-def calling_environment(client_port: int, server_port: int, api_url: str) -> dict[str, str]:
+def calling_environment(
+    client_port: int, server_port: int, api_url: str
+) -> dict[str, str]:
     """Return the variables of the job at the other end of a connection to this machine.
 
     Looks up the socket's owner and goes from it to its parents until one has GITHUB_RUN_ID and
@@ -176,7 +184,9 @@ def _inode(client_port: int, server_port: int) -> str | None:
 def _owner(inode: str) -> str | None:
     """Return the newest process that holds a socket."""
     target = f"socket:[{inode}]"
-    for pid in sorted((p.name for p in _PROC.iterdir() if p.name.isdigit()), key=int, reverse=True):
+    for pid in sorted(
+        (p.name for p in _PROC.iterdir() if p.name.isdigit()), key=int, reverse=True
+    ):
         try:
             links = list((_PROC / pid / "fd").iterdir())
         except OSError:

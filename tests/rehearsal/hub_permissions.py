@@ -133,8 +133,23 @@ LEVELS = {"none": 0, "read": 1, "write": 2}
 # What a workflow may ask for in `permissions:` ...
 OF_JOBS = frozenset(
     (
-        *("actions", "artifact-metadata", "attestations", "checks", "contents", "deployments"),
-        *("discussions", "id-token", "issues", "models", "packages", "pages", "pull-requests"),
+        *(
+            "actions",
+            "artifact-metadata",
+            "attestations",
+            "checks",
+            "contents",
+            "deployments",
+        ),
+        *(
+            "discussions",
+            "id-token",
+            "issues",
+            "models",
+            "packages",
+            "pages",
+            "pull-requests",
+        ),
         *("security-events", "statuses"),
     )
 )
@@ -180,7 +195,9 @@ def missing(need: str, permissions: Permissions, thread: str) -> str:
         The permission that ``thread`` stands for in this request.
     """
     for all_of in need.split("+"):
-        needs = [Need(*one.replace("thread", thread).split(":")) for one in all_of.split("|")]
+        needs = [
+            Need(*one.replace("thread", thread).split(":")) for one in all_of.split("|")
+        ]
         if not any(one.met_by(permissions) for one in needs):
             return " or ".join(f"{one.name}: {one.level}" for one in needs)
     return ""
@@ -204,7 +221,9 @@ def of_a_job(declared: object, fork: bool = False) -> dict[str, str]:
     return checked(granted, OF_JOBS, fork)
 
 
-def checked(granted: Permissions, allowed: frozenset[str], fork: bool) -> dict[str, str]:
+def checked(
+    granted: Permissions, allowed: frozenset[str], fork: bool
+) -> dict[str, str]:
     """Return permissions whose names and levels exist; of a fork's nothing writes."""
     for name, level in granted.items():
         if name not in allowed or level not in LEVELS:
@@ -212,5 +231,7 @@ def checked(granted: Permissions, allowed: frozenset[str], fork: bool) -> dict[s
     if not fork:
         return dict(granted)
     return {
-        n: "read" if level == "write" else level for n, level in granted.items() if n != "id-token"
+        n: "read" if level == "write" else level
+        for n, level in granted.items()
+        if n != "id-token"
     }

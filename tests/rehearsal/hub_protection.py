@@ -31,7 +31,8 @@ def set_environment(call: Call) -> Record:
     name, body = call.path["environment_name"], call.body or {}
     policy = body.get("deployment_branch_policy")
     lacks = {
-        "required reviewers": bool(body.get("reviewers")) and not may(call, "enterprise"),
+        "required reviewers": bool(body.get("reviewers"))
+        and not may(call, "enterprise"),
         "wait timer": bool(body.get("wait_timer")) and not may(call, "enterprise"),
         "branch policy": bool(policy) and not may(call, "pro", "team", "enterprise"),
     }
@@ -44,10 +45,17 @@ def set_environment(call: Call) -> Record:
     if len(body.get("reviewers") or ()) > MOST_REVIEWERS:
         raise Failure(422, f"There can be no more than {MOST_REVIEWERS} reviewers.")
     if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
-        raise Failure(422, "protected_branches and custom_branch_policies cannot be the same")
+        raise Failure(
+            422, "protected_branches and custom_branch_policies cannot be the same"
+        )
     new = call.state.stamped({"name": name, "policies": []})
     environment = call.state.environments.setdefault(name, new)
-    fields = ("wait_timer", "prevent_self_review", "reviewers", "deployment_branch_policy")
+    fields = (
+        "wait_timer",
+        "prevent_self_review",
+        "reviewers",
+        "deployment_branch_policy",
+    )
     call.state.touch(environment, **{field: body.get(field) for field in fields})
     return _environment(call, name)
 
@@ -67,12 +75,19 @@ def list_policies(call: Call) -> Page:
 @on("POST /environments/{environment_name}/deployment-branch-policies")
 def create_policy(call: Call) -> Record:
     """Let a branch or tag deploy."""
-    new = {"id": call.state.new_id(), "node_id": "policy", "type": "branch", **call.body}
+    new = {
+        "id": call.state.new_id(),
+        "node_id": "policy",
+        "type": "branch",
+        **call.body,
+    }
     _policies(call).append(new)
     return new
 
 
-@on("DELETE /environments/{environment_name}/deployment-branch-policies/{branch_policy_id}")
+@on(
+    "DELETE /environments/{environment_name}/deployment-branch-policies/{branch_policy_id}"
+)
 def delete_policy(call: Call) -> None:
     """Let a branch or tag deploy no longer."""
     number = call.number("branch_policy_id")
@@ -132,11 +147,16 @@ def _policies(call: Call) -> list[Record]:
 
 def _ruleset(call: Call, record: Record) -> Record:
     address = f"{call.view.api}/rulesets/{record['id']}"
-    links = {"self": {"href": address}, "html": {"href": f"{call.view.html}/rules/{record['id']}"}}
+    links = {
+        "self": {"href": address},
+        "html": {"href": f"{call.view.html}/rules/{record['id']}"},
+    }
     over = {**record, "source": call.view.repository_name, "_links": links}
     shown = call.view.of("repository-ruleset", over)
     if call.caller.permissions.get("administration") != "write":
-        shown.pop("bypass_actors", None)  # only who may change a ruleset sees who may bypass it
+        shown.pop(
+            "bypass_actors", None
+        )  # only who may change a ruleset sees who may bypass it
     if not record.get("conditions"):
         shown.pop("conditions")
     else:
@@ -151,16 +171,24 @@ def _environment(call: Call, name: str) -> Record:
         rules.append({"type": "wait_timer", "wait_timer": record["wait_timer"]})
     if record.get("reviewers"):
         people = [
-            {"type": r["type"], "reviewer": call.hub.account(r["id"])} for r in record["reviewers"]
+            {"type": r["type"], "reviewer": call.hub.account(r["id"])}
+            for r in record["reviewers"]
         ]
         own = bool(record.get("prevent_self_review"))
         rules.append(
-            {"type": "required_reviewers", "reviewers": people, "prevent_self_review": own}
+            {
+                "type": "required_reviewers",
+                "reviewers": people,
+                "prevent_self_review": own,
+            }
         )
     policy = record.get("deployment_branch_policy")
     if policy:
         rules.append({"type": "branch_policy"})
-    numbered = [{"id": record["id"] * 10 + i, "node_id": "rule", **r} for i, r in enumerate(rules)]
+    numbered = [
+        {"id": record["id"] * 10 + i, "node_id": "rule", **r}
+        for i, r in enumerate(rules)
+    ]
     over = {k: record[k] for k in ("id", "name", "created_at", "updated_at")}
     shown = call.view.of("environment", over)
     shown.update(protection_rules=numbered, deployment_branch_policy=policy)

@@ -43,12 +43,16 @@ def fork_point(git: Bare, pull: Record) -> str:
 def follow_push(hub: Hub, owner: str, updates: list[Update], caller: Caller) -> None:
     """Bring open pull requests up to a push; those whose head it was get `synchronize`."""
     moved = {
-        u.ref.removeprefix("refs/heads/"): u for u in updates if u.ref.startswith("refs/heads/")
+        u.ref.removeprefix("refs/heads/"): u
+        for u in updates
+        if u.ref.startswith("refs/heads/")
     }
     for pull in hub.state.pulls.values():
         if pull["state"] != "open":
             continue
-        update = moved.get(pull["head"]["ref"]) if pull["head"]["owner"] == owner else None
+        update = (
+            moved.get(pull["head"]["ref"]) if pull["head"]["owner"] == owner else None
+        )
         if update and update.new == ZERO:
             hub.state.touch(pull, state="closed", closed_at=hub.state.now())
             hub.pull_happened("closed", pull, caller)
@@ -89,7 +93,10 @@ def create_pull(call: Call) -> Record:
         raise invalid("PullRequest", "base", "custom", message)
     label = f"{owner}:{branch}"
     for pull in call.state.pulls.values():
-        if pull["state"] == "open" and (_label(pull), pull["base"]["ref"]) == (label, base):
+        if pull["state"] == "open" and (_label(pull), pull["base"]["ref"]) == (
+            label,
+            base,
+        ):
             message = f"A pull request already exists for {label}."
             raise invalid("PullRequest", "head", "custom", message)
     record = {
@@ -129,7 +136,9 @@ def edit_pull(call: Call) -> Record:
         if pull["merged_at"]:
             raise invalid("PullRequest", "state", "invalid")
         closed = state == "closed"
-        call.state.touch(pull, state=state, closed_at=call.state.now() if closed else None)
+        call.state.touch(
+            pull, state=state, closed_at=call.state.now() if closed else None
+        )
         if not closed:
             refresh(call.hub, pull)
         call.hub.pull_happened("closed" if closed else "reopened", pull, call.caller)
@@ -142,7 +151,10 @@ def pull_commits(call: Call) -> Page:
     pull = _pull(call)
     between = f"{pull['base']['sha']}..{pull['head']['sha']}"
     return Page(
-        [call.hub.commit(sha) for sha in call.git.run("rev-list", "--reverse", between).split()]
+        [
+            call.hub.commit(sha)
+            for sha in call.git.run("rev-list", "--reverse", between).split()
+        ]
     )
 
 
@@ -184,9 +196,13 @@ def merge_pull(call: Call) -> Record:
         raise Failure(405, "Waiting on code owner review.")
     number = pull["number"]
     plain = f"Merge pull request #{number} from {pull['head']['owner']}/{pull['head']['ref']}"
-    title = body.get("commit_title", plain if method == "merge" else f"{pull['title']} (#{number})")
+    title = body.get(
+        "commit_title", plain if method == "merge" else f"{pull['title']} (#{number})"
+    )
     message = f"{title}\n\n{body.get('commit_message', pull['title'])}"
-    merged = known(call.git.merge(base, head, message, call.caller.login, method == "squash"))
+    merged = known(
+        call.git.merge(base, head, message, call.caller.login, method == "squash")
+    )
     ref = f"refs/heads/{pull['base']['ref']}"
     call.git.update(ref, merged, base)
     now = call.state.now()
@@ -194,7 +210,11 @@ def merge_pull(call: Call) -> Record:
     pull.update(merged_by=call.caller.login, merge=merged)
     call.hub.pull_happened("closed", pull, call.caller)
     call.hub.pushed(call.hub.owner, [Update(ref, base, merged)], call.caller)
-    return {"sha": merged, "merged": True, "message": "Pull Request successfully merged"}
+    return {
+        "sha": merged,
+        "merged": True,
+        "message": "Pull Request successfully merged",
+    }
 
 
 def _label(pull: Record) -> str:

@@ -59,7 +59,13 @@ def get_ref(call: Call) -> Record:
 def matching_refs(call: Call) -> Page:
     """List the refs that begin so."""
     begins = f"refs/{call.path['ref']}"
-    return Page([_ref(call, name) for name in sorted(call.git.refs()) if name.startswith(begins)])
+    return Page(
+        [
+            _ref(call, name)
+            for name in sorted(call.git.refs())
+            if name.startswith(begins)
+        ]
+    )
 
 
 @on("POST /git/refs")
@@ -67,7 +73,9 @@ def create_ref(call: Call) -> Answer:
     """Make a branch or tag."""
     name = call.body["ref"]
     if not name.startswith("refs/") or name.count("/") < 2:
-        raise Failure(422, "Reference name must start with 'refs/' and have at least one slash.")
+        raise Failure(
+            422, "Reference name must start with 'refs/' and have at least one slash."
+        )
     if name in call.git.refs():
         raise Failure(422, "Reference already exists")
     _move(call, Update(name, ZERO, call.body["sha"]))
@@ -105,7 +113,11 @@ def delete_ref(call: Call) -> None:
 def create_tag(call: Call) -> Answer:
     """Make the object of an annotated tag; a ref to it is another request."""
     body = call.body
-    tagger = {"name": call.caller.login, "email": "noreply@github.com", **body.get("tagger", {})}
+    tagger = {
+        "name": call.caller.login,
+        "email": "noreply@github.com",
+        **body.get("tagger", {}),
+    }
     stamp = f"{int(call.state.clock().timestamp())} +0000"
     text = (
         f"object {body['object']}\ntype {body['type']}\ntag {body['tag']}\n"
@@ -158,7 +170,11 @@ def _tag(call: Call, sha: str) -> Record:
         "tag": fields["tag"],
         "message": message.rstrip("\n"),
         "url": f"{call.view.api}/git/tags/{sha}",
-        "object": {"sha": target, "type": kind, "url": f"{call.view.api}/git/{kind}s/{target}"},
+        "object": {
+            "sha": target,
+            "type": kind,
+            "url": f"{call.view.api}/git/{kind}s/{target}",
+        },
     }
     return call.view.of("git-tag", over)
 
@@ -168,4 +184,9 @@ def _short_branch(call: Call, name: str) -> Record:
     protected = call.hub.protected(name)
     link = {"sha": sha, "url": f"{call.view.api}/commits/{sha}"}
     address = f"{call.view.api}/branches/{quote(name)}/protection"
-    return {"name": name, "commit": link, "protected": protected, "protection_url": address}
+    return {
+        "name": name,
+        "commit": link,
+        "protected": protected,
+        "protection_url": address,
+    }

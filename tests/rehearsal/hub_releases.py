@@ -5,7 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 
-from rehearsal.hub_call import Answer, Call, Failure, Page, invalid, known, newest_first, on
+from rehearsal.hub_call import (
+    Answer,
+    Call,
+    Failure,
+    Page,
+    invalid,
+    known,
+    newest_first,
+    on,
+)
 from rehearsal.hub_git import ZERO, GitError, Update
 from rehearsal.hub_permissions import LEVELS
 from rehearsal.hub_state import Record
@@ -51,7 +60,11 @@ def create_release(call: Call) -> Answer:
 @on("GET /releases/latest")
 def latest_release(call: Call) -> Record:
     """Return the newest release that is neither draft nor prerelease."""
-    found = [r for r in call.state.releases.values() if not r["draft"] and not r["prerelease"]]
+    found = [
+        r
+        for r in call.state.releases.values()
+        if not r["draft"] and not r["prerelease"]
+    ]
     newest = sorted(found, key=lambda r: (r["published_at"], r["id"]))
     return call.view.release(known(newest[-1] if newest else None))
 
@@ -95,13 +108,17 @@ def delete_release(call: Call) -> None:
     for asset in call.state.assets_of(record["id"]):
         del call.state.assets[asset["id"]]
     del call.state.releases[record["id"]]
-    call.happened("release", {"action": "deleted", "release": {"tag_name": record["tag_name"]}})
+    call.happened(
+        "release", {"action": "deleted", "release": {"tag_name": record["tag_name"]}}
+    )
 
 
 @on("GET /releases/{release_id}/assets")
 def list_assets(call: Call) -> Page:
     """List the assets of a release."""
-    return Page([call.view.asset(a) for a in call.state.assets_of(_release(call)["id"])])
+    return Page(
+        [call.view.asset(a) for a in call.state.assets_of(_release(call)["id"])]
+    )
 
 
 @on("POST /releases/{release_id}/assets")
@@ -118,7 +135,10 @@ def upload_asset(call: Call) -> Answer:
         raise invalid("ReleaseAsset", "name", "already_exists")
     if len(assets) >= MOST_ASSETS:
         raise invalid(
-            "ReleaseAsset", "base", "custom", "file count limited to 1000 assets per release"
+            "ReleaseAsset",
+            "base",
+            "custom",
+            "file count limited to 1000 assets per release",
         )
     asset = call.state.stamped(
         {
@@ -126,7 +146,9 @@ def upload_asset(call: Call) -> Answer:
             "name": name,
             "label": call.asked("label") or None,
             "state": "uploaded",
-            "content_type": call.headers.get("Content-Type", "application/octet-stream"),
+            "content_type": call.headers.get(
+                "Content-Type", "application/octet-stream"
+            ),
             "size": len(call.content),
             "digest": f"sha256:{hashlib.sha256(call.content).hexdigest()}",
             "download_count": 0,
@@ -145,7 +167,9 @@ def get_asset(call: Call) -> Record | Answer:
     if "application/octet-stream" not in call.headers.get("Accept", ""):
         return call.view.asset(asset)
     asset["download_count"] += 1
-    return Answer(status=302, headers={"Location": call.hub.storage.signed(asset["path"])})
+    return Answer(
+        status=302, headers={"Location": call.hub.storage.signed(asset["path"])}
+    )
 
 
 @on("PATCH /releases/assets/{asset_id}")
@@ -174,7 +198,9 @@ def _publish(call: Call, record: Record) -> None:
     if by_tag(call, tag):
         raise invalid("Release", "tag_name", "already_exists")
     if tag in call.state.burnt_tags:
-        raise invalid("Release", "tag_name", "custom", "tag_name was used by an immutable release")
+        raise invalid(
+            "Release", "tag_name", "custom", "tag_name was used by an immutable release"
+        )
     if call.git.resolve(ref) is None:
         target = call.git.resolve(record["target_commitish"])
         if target is None:

@@ -32,16 +32,27 @@ def refusal(state: State, updates: list[Update], caller: Caller) -> str:
     for update in updates:
         kinds = {rule["type"] for rule in rules_of(state, update.ref)}
         change = (
-            "creation" if update.old == ZERO else "deletion" if update.new == ZERO else "update"
+            "creation"
+            if update.old == ZERO
+            else "deletion"
+            if update.new == ZERO
+            else "update"
         )
         if update.ref.startswith("refs/pull/"):
             return f"deny updating a hidden ref: {update.ref}"
-        if update.ref.removeprefix("refs/tags/") in state.burnt_tags and change != "creation":
+        if (
+            update.ref.removeprefix("refs/tags/") in state.burnt_tags
+            and change != "creation"
+        ):
             return f"Cannot change tag {update.ref} of an immutable release."
         why = {"pull_request": "Changes must be made through a pull request."}
-        why[change] = f"Cannot {change.replace('ion', 'e')} ref due to {change}s being restricted."
+        why[change] = (
+            f"Cannot {change.replace('ion', 'e')} ref due to {change}s being restricted."
+        )
         # The first push makes the branch that the rule then protects.
-        forbidden = kinds & ({change} if change == "creation" else {change, "pull_request"})
+        forbidden = kinds & (
+            {change} if change == "creation" else {change, "pull_request"}
+        )
         if forbidden:
             told = why[sorted(forbidden)[0]]
             return f"GH013: Repository rule violations found for {update.ref}. {told}"
@@ -50,14 +61,24 @@ def refusal(state: State, updates: list[Update], caller: Caller) -> str:
 
 def lacking_check(state: State, branch: str, sha: str) -> str:
     """Return a required check that a commit has not passed; empty when there is none."""
-    passed = {s["context"] for s in state.statuses if s["sha"] == sha and s["state"] == "success"}
+    passed = {
+        s["context"]
+        for s in state.statuses
+        if s["sha"] == sha and s["state"] == "success"
+    }
     for check in state.check_runs.values():
-        if check["head_sha"] == sha and check["conclusion"] in ("success", "skipped", "neutral"):
+        if check["head_sha"] == sha and check["conclusion"] in (
+            "success",
+            "skipped",
+            "neutral",
+        ):
             passed.add(check["name"])
     for run in state.runs.values():
         if run["head_sha"] == sha:
             passed |= {
-                name for name, result in run["jobs"].items() if result in ("success", "skipped")
+                name
+                for name, result in run["jobs"].items()
+                if result in ("success", "skipped")
             }
     for rule in rules_of(state, f"refs/heads/{branch}"):
         if rule["type"] == "required_status_checks":
@@ -74,9 +95,14 @@ def lacking_review(state: State, branch: str, role: str) -> bool:
     """
     for ruleset in state.rulesets.values():
         mine = rules_of(state, f"refs/heads/{branch}", ruleset)
-        wanted = any((r.get("parameters") or {}).get("require_code_owner_review") for r in mine)
+        wanted = any(
+            (r.get("parameters") or {}).get("require_code_owner_review") for r in mine
+        )
         admins = {"actor_type": "RepositoryRole", "actor_id": 5}
-        let = any(admins.items() <= actor.items() for actor in ruleset.get("bypass_actors", ()))
+        let = any(
+            admins.items() <= actor.items()
+            for actor in ruleset.get("bypass_actors", ())
+        )
         if wanted and not (let and role == "admin"):
             return True
     return False

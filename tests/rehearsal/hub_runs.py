@@ -22,7 +22,12 @@ class Runs:
         self._permissions: dict[str, dict[str, dict[str, str]]] = {}
 
     def register(
-        self, run_id: int, workflow: str, jobs: Mapping[str, Any], fork: bool = False, **about: Any
+        self,
+        run_id: int,
+        workflow: str,
+        jobs: Mapping[str, Any],
+        fork: bool = False,
+        **about: Any,
     ) -> None:
         """Begin a run.
 
@@ -65,13 +70,19 @@ class Runs:
         }
         self._state.runs[run_id] = self._state.stamped({**record, "id": run_id})
 
-    def finish(self, run_id: int, jobs: Mapping[str, str], conclusion: str = "") -> None:
+    def finish(
+        self, run_id: int, jobs: Mapping[str, str], conclusion: str = ""
+    ) -> None:
         """End a run with the result of each job; they count as checks of its commit."""
-        bad = next((r for r in ("failure", "cancelled") if r in jobs.values()), "success")
+        bad = next(
+            (r for r in ("failure", "cancelled") if r in jobs.values()), "success"
+        )
         about = {"jobs": dict(jobs), "conclusion": conclusion or bad}
         self._state.touch(self._state.runs[run_id], status="completed", **about)
 
-    def approve(self, run_id: int, login: str, *environments: str, comment: str = "") -> None:
+    def approve(
+        self, run_id: int, login: str, *environments: str, comment: str = ""
+    ) -> None:
         """Let someone approve a run's deployment to environments."""
         review = {"user": login, "environments": environments, "comment": comment}
         self._state.runs[run_id].setdefault("approvals", []).append(review)

@@ -91,7 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
             body = b"".join(pieces)
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        return (
+            gzip.decompress(body)
+            if self.headers.get("Content-Encoding") == "gzip"
+            else body
+        )
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -110,11 +114,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         status, message, headers = fault.answer()
-        hub.exchanges.append(Exchange(self.command, path, status=status, answer=message))
-        body = json.dumps({"message": message, "documentation_url": "https://docs.github.com"})
+        hub.exchanges.append(
+            Exchange(self.command, path, status=status, answer=message)
+        )
+        body = json.dumps(
+            {"message": message, "documentation_url": "https://docs.github.com"}
+        )
         kind = "application/json; charset=utf-8"
         if status >= 500:
-            body, kind = f"<html><title>{message}</title><h1>Unicorn!</h1></html>", "text/html"
+            body, kind = (
+                f"<html><title>{message}</title><h1>Unicorn!</h1></html>",
+                "text/html",
+            )
         self._send(Reply(status, body.encode(), {"Content-Type": kind, **headers}))
 
     # ----- git
@@ -131,9 +142,15 @@ class _Handler(BaseHTTPRequestHandler):
         about = (who.login, who.kind, who.job) if who else ("", "", "")
         if refused or bare is None:
             reply = refused or Reply(404, b"Not Found")
-            hub.exchanges.append(Exchange(self.command, path, {}, None, reply.status, None, *about))
+            hub.exchanges.append(
+                Exchange(self.command, path, {}, None, reply.status, None, *about)
+            )
             return reply
-        headers = {k.title(): v for k, v in self.headers.items() if k.lower() != "content-encoding"}
+        headers = {
+            k.title(): v
+            for k, v in self.headers.items()
+            if k.lower() != "content-encoding"
+        }
         if not (writes and tail == "git-receive-pack"):
             status, pairs, content = http_backend(
                 bare, self.command, f"/{tail}", query, headers, body, {}
@@ -142,7 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             assert who
             with hub.lock:
                 updates = commands(body)
-                workflows = "yes" if who.permissions.get("workflows") == "write" else "no"
+                workflows = (
+                    "yes" if who.permissions.get("workflows") == "write" else "no"
+                )
                 forbidden = hub.refusal(updates, who) if owner == hub.owner else ""
                 variables = {"HUB_REFUSED": forbidden, "HUB_WORKFLOWS": workflows}
                 before = bare.refs()
@@ -152,12 +171,17 @@ class _Handler(BaseHTTPRequestHandler):
                 after = bare.refs()
                 moved = [u for u in updates if before.get(u.ref) != after.get(u.ref)]
                 hub.pushed(owner, moved, who)
-        hub.exchanges.append(Exchange(self.command, path, {}, None, status, None, *about))
+        hub.exchanges.append(
+            Exchange(self.command, path, {}, None, status, None, *about)
+        )
         return Reply(status, content, dict(pairs))
 
     def _refused(self, who: Caller | None, writes: bool, owner: str) -> Reply | None:
         hub = self.server.hub
-        login_first = {"WWW-Authenticate": 'Basic realm="GitHub"', "Content-Type": "text/plain"}
+        login_first = {
+            "WWW-Authenticate": 'Basic realm="GitHub"',
+            "Content-Type": "text/plain",
+        }
         if who is None:
             return Reply(401, b"Bad credentials", login_first)
         if not who.token and (writes or hub.private):
@@ -192,5 +216,9 @@ class _Handler(BaseHTTPRequestHandler):
             return Reply(404, b"")
         if "Authorization" in self.headers:
             # As the real storage answers those who show GitHub's token to it.
-            return Reply(400, b"Only one auth mechanism allowed", {"Content-Type": "text/plain"})
-        return Reply(200, path.read_bytes(), {"Content-Type": "application/octet-stream"})
+            return Reply(
+                400, b"Only one auth mechanism allowed", {"Content-Type": "text/plain"}
+            )
+        return Reply(
+            200, path.read_bytes(), {"Content-Type": "application/octet-stream"}
+        )

@@ -8,27 +8,49 @@ from rehearsal.hub_call import Call, Failure, Page, known, on
 from rehearsal.hub_state import Record
 
 _VARIABLE = re.compile(r"(?!GITHUB_)[A-Za-z_][A-Za-z0-9_]*")
-_ROLES = {"admin": "admin", "maintain": "write", "write": "write", "triage": "read", "read": "read"}
+_ROLES = {
+    "admin": "admin",
+    "maintain": "write",
+    "write": "write",
+    "triage": "read",
+    "read": "read",
+}
 
 
 @on("GET //rate_limit")
 def rate_limit(call: Call) -> Record:
     """Return how many requests are left."""
     limit, used, reset = call.hub.quota(call.caller)
-    rate = {"limit": limit, "used": used, "remaining": max(0, limit - used), "reset": reset}
+    rate = {
+        "limit": limit,
+        "used": used,
+        "remaining": max(0, limit - used),
+        "reset": reset,
+    }
     return {"resources": {"core": rate, "search": rate}, "rate": rate}
 
 
 @on("GET //user")
 def get_user(call: Call) -> Record:
     """Return the person whose token it is."""
-    counted = ("public_repos", "public_gists", "followers", "following", "private_gists")
+    counted = (
+        "public_repos",
+        "public_gists",
+        "followers",
+        "following",
+        "private_gists",
+    )
     more = ("disk_usage", "total_private_repos", "owned_private_repos", "collaborators")
     count = dict.fromkeys((*counted, *more), 0)
     now = call.state.now()
     none = dict.fromkeys(("name", "company", "location", "email", "hireable", "bio"))
     user = {**call.view.user(call.caller.login), **count, **none, "blog": ""}
-    return {**user, "two_factor_authentication": True, "created_at": now, "updated_at": now}
+    return {
+        **user,
+        "two_factor_authentication": True,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 @on("GET /")
@@ -94,7 +116,9 @@ def create_variable(call: Call) -> Record:
     """Make a variable."""
     name = call.body["name"].upper()
     if not _VARIABLE.fullmatch(name):
-        raise Failure(422, "Variable names can only contain letters, digits and underscores")
+        raise Failure(
+            422, "Variable names can only contain letters, digits and underscores"
+        )
     if name in call.state.variables:
         raise Failure(409, "Already exists - Variable already exists")
     made = call.state.stamped({"name": name, "value": call.body["value"]})
@@ -153,7 +177,9 @@ def get_pages(call: Call) -> Record:
 def create_pages(call: Call) -> Record:
     """Switch the site on."""
     if not may(call, "pro", "team", "enterprise"):
-        raise Failure(422, "Your current plan does not support GitHub Pages for this repository.")
+        raise Failure(
+            422, "Your current plan does not support GitHub Pages for this repository."
+        )
     if call.state.pages is not None:
         raise Failure(409, "GitHub Pages is already enabled.")
     call.state.pages = dict(call.body or {})

@@ -63,7 +63,9 @@ class State:
     pages: Record | None = None
     page_deployments: list[Record] = field(default_factory=list)
     attestations: list[Record] = field(default_factory=list)
-    actions: Record = field(default_factory=lambda: {"enabled": True, "allowed_actions": "all"})
+    actions: Record = field(
+        default_factory=lambda: {"enabled": True, "allowed_actions": "all"}
+    )
     workflow_permissions: Record = field(
         default_factory=lambda: {
             "default_workflow_permissions": "read",

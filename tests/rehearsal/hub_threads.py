@@ -34,7 +34,9 @@ def label_names(call: Call, labels: list[Any]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def add_label(call: Call, name: str, color: str = "ededed", text: str | None = None) -> Record:
+def add_label(
+    call: Call, name: str, color: str = "ededed", text: str | None = None
+) -> Record:
     """Make a label unless there is one of that name."""
     new = {"id": call.state.new_id(), "color": color, "description": text}
     return call.state.labels.setdefault(name, new)
@@ -94,7 +96,9 @@ def edit_issue(call: Call) -> Record:
     state = call.body.get("state", issue["state"])
     if state != issue["state"]:
         closed = state == "closed"
-        reason = call.body.get("state_reason") or ("completed" if closed else "reopened")
+        reason = call.body.get("state_reason") or (
+            "completed" if closed else "reopened"
+        )
         call.state.touch(issue, state=state, state_reason=reason)
         issue["closed_at"] = call.state.now() if closed else None
         issue["closed_by"] = call.caller.login if closed else None
@@ -112,7 +116,9 @@ def labels_of(call: Call) -> Page:
 def label_issue(call: Call) -> list[Record]:
     """Add labels to an issue, or (PUT) give it these and no others."""
     issue = _thread(call)
-    names = label_names(call, call.body["labels"] if isinstance(call.body, dict) else call.body)
+    names = label_names(
+        call, call.body["labels"] if isinstance(call.body, dict) else call.body
+    )
     kept = [] if call.method == "PUT" else issue["labels"]
     if call.state.touch(issue, labels=list(dict.fromkeys([*kept, *names]))):
         _happened(call, "labeled", issue)
@@ -124,7 +130,9 @@ def unlabel_issue(call: Call) -> list[Record]:
     """Take a label off an issue."""
     issue, name = _thread(call), call.path["name"]
     known(name if name in issue["labels"] else None)
-    call.state.touch(issue, labels=[label for label in issue["labels"] if label != name])
+    call.state.touch(
+        issue, labels=[label for label in issue["labels"] if label != name]
+    )
     _happened(call, "unlabeled", issue)
     return [call.view.label(label) for label in issue["labels"]]
 
@@ -194,9 +202,12 @@ def create_label(call: Call) -> Answer:
     name = call.body["name"]
     if name in call.state.labels:
         raise invalid("Label", "name", "already_exists")
-    add_label(call, name, call.body.get("color", "ededed"), call.body.get("description"))
+    add_label(
+        call, name, call.body.get("color", "ededed"), call.body.get("description")
+    )
     return Answer(
-        call.view.label(name), headers={"Location": f"{call.view.api}/labels/{quote(name)}"}
+        call.view.label(name),
+        headers={"Location": f"{call.view.api}/labels/{quote(name)}"},
     )
 
 
@@ -225,7 +236,9 @@ def delete_label(call: Call) -> None:
     """Remove a label from everywhere."""
     known(call.state.labels.pop(call.path["name"], None))
     for thread in (*call.state.issues.values(), *call.state.pulls.values()):
-        thread["labels"] = [name for name in thread["labels"] if name != call.path["name"]]
+        thread["labels"] = [
+            name for name in thread["labels"] if name != call.path["name"]
+        ]
 
 
 def _thread(call: Call) -> Record:

@@ -108,8 +108,15 @@ class View:
 
     def label(self, name: str) -> Record:
         """Return a label."""
-        known = self.state.labels.get(name, {"color": "ededed", "description": None, "id": 0})
-        over = {**known, "name": name, "default": False, "url": f"{self.api}/labels/{quote(name)}"}
+        known = self.state.labels.get(
+            name, {"color": "ededed", "description": None, "id": 0}
+        )
+        over = {
+            **known,
+            "name": name,
+            "default": False,
+            "url": f"{self.api}/labels/{quote(name)}",
+        }
         return self.of("label", over)
 
     def _thread(self, record: Record) -> Record:
@@ -119,7 +126,9 @@ class View:
             "user": self.user(record["user"]),
             "labels": [self.label(name) for name in record["labels"]],
             "assignees": [self.user(name) for name in record["assignees"]],
-            "assignee": self.user(record["assignees"][0]) if record["assignees"] else None,
+            "assignee": self.user(record["assignees"][0])
+            if record["assignees"]
+            else None,
             "milestone": None,
             "locked": False,
             "active_lock_reason": None,
@@ -148,12 +157,24 @@ class View:
         files, commits = self._count(base["sha"], head["sha"])
         over = {
             **self._thread(record),
-            "head": {**head, **self._end(head), "label": f"{head['owner']}:{head['ref']}"},
-            "base": {**base, **self._end(base), "label": f"{base['owner']}:{base['ref']}"},
+            "head": {
+                **head,
+                **self._end(head),
+                "label": f"{head['owner']}:{head['ref']}",
+            },
+            "base": {
+                **base,
+                **self._end(base),
+                "label": f"{base['owner']}:{base['ref']}",
+            },
             "merged": merged,
             "merged_by": self.user(record["merged_by"]) if merged else None,
             "mergeable": None if merged else record["merge"] is not None,
-            "mergeable_state": "unknown" if merged else "clean" if record["merge"] else "dirty",
+            "mergeable_state": "unknown"
+            if merged
+            else "clean"
+            if record["merge"]
+            else "dirty",
             "merge_commit_sha": record["merge"],
             "auto_merge": None,
             "requested_reviewers": [],
@@ -214,12 +235,18 @@ class View:
 
     def _page(self, release: Record) -> str:
         """Return a release's name in addresses: a draft has no tag yet."""
-        return f"untagged-{release['id']:08x}" if release["draft"] else release["tag_name"]
+        return (
+            f"untagged-{release['id']:08x}" if release["draft"] else release["tag_name"]
+        )
 
     def ran(self, record: Record) -> Record:
         """Return a workflow run. That of a fork's pull request lists no pull request."""
         over: dict[str, Any] = {
-            **{k: v for k, v in record.items() if k not in ("jobs", "approvals", "head_owner")},
+            **{
+                k: v
+                for k, v in record.items()
+                if k not in ("jobs", "approvals", "head_owner")
+            },
             "actor": self.user(record["actor"]),
             "triggering_actor": self.user(record["actor"]),
             "repository": self.repository(),

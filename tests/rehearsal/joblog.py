@@ -55,7 +55,11 @@ class JobLog:
         path = entry.get("stepID") or []
         if entry.get("raw_output"):
             self.lines.append(message)
-        elif entry.get("stage") == "Main" and "Failed but continue" in message and len(path) == 1:
+        elif (
+            entry.get("stage") == "Main"
+            and "Failed but continue" in message
+            and len(path) == 1
+        ):
             self._forgiven.add(path[0])
         elif entry.get("stage") == "Main" and "stepResult" in entry and len(path) == 1:
             self._ended(str(entry["step"]), path[0], str(entry["stepResult"]))
@@ -86,9 +90,13 @@ class JobLog:
 
         def value(match: re.Match[str]) -> str:
             step, name, default = match.groups()
-            return self.outputs.get(step, {}).get(name) or (default or "").replace("''", "'")
+            return self.outputs.get(step, {}).get(name) or (default or "").replace(
+                "''", "'"
+            )
 
-        return {name: _EXPRESSION.sub(value, str(text)) for name, text in declared.items()}
+        return {
+            name: _EXPRESSION.sub(value, str(text)) for name, text in declared.items()
+        }
 
 
 def _shown(value: Any) -> str:
@@ -138,7 +146,9 @@ class Log:
             return message
         if "jobID" in entry:
             key, values = str(entry["jobID"]), dict(entry.get("matrix") or {})
-            job = JobLog(key, values, self._caller(key, str(entry.get("job"))), began=at)
+            job = JobLog(
+                key, values, self._caller(key, str(entry.get("job"))), began=at
+            )
             begins = job.name not in self.jobs
             job = self.jobs.setdefault(job.name, job)
             before = len(job.lines)
@@ -156,7 +166,11 @@ class Log:
         if key in self._declared:
             return ""
         for call in self._declared.values():
-            if call and key in call[1] and (match := re.match(f"({call[0]})(-[0-9]+)? */", shown)):
+            if (
+                call
+                and key in call[1]
+                and (match := re.match(f"({call[0]})(-[0-9]+)? */", shown))
+            ):
                 return match[1]
         raise ValueError(f"act runs a job that no workflow has: {shown}")
 
@@ -167,7 +181,9 @@ class Log:
         """
         found = {}
         for key, call in self._declared.items():
-            mine = [job for job in self.jobs.values() if job.key == key and not job.caller]
+            mine = [
+                job for job in self.jobs.values() if job.key == key and not job.caller
+            ]
             if call:
                 mine = [
                     job
@@ -180,7 +196,9 @@ class Log:
                 found[job.name] = "success" if innocent else job.result
             for caller in dict.fromkeys(job.caller for job in mine if job.caller):
                 begun = {job.key for job in mine if job.caller == caller}
-                idle = [inner for inner in call[1] if inner not in begun] if call else []
+                idle = (
+                    [inner for inner in call[1] if inner not in begun] if call else []
+                )
                 found |= {f"{caller} / {inner}": "skipped" for inner in idle}
             if not mine:
                 found[key] = "skipped"

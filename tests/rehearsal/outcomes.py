@@ -23,7 +23,13 @@ BORN = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
 LONG_AGO = [("staging", "success"), ("production", "success")]
 ASSETS = [
     *("card.md", "examples.json", "features.py", "manifest.json", "model.skops"),
-    *("reference.parquet", "report.html", "report.md", "sbom.cdx.json", "training.json"),
+    *(
+        "reference.parquet",
+        "report.html",
+        "report.md",
+        "sbom.cdx.json",
+        "training.json",
+    ),
 ]
 CUSTOMER = {"tenure": 30, "spend": 50.0, "plan": "basic"}
 
@@ -37,7 +43,11 @@ def jobs(names: str, *models: str, **otherwise: str) -> Jobs:
     found = {}
     for name in names.split():
         key = name.removesuffix("()")
-        each = [f"{key} ({model})" for model in models] if name != key and models else [key]
+        each = (
+            [f"{key} ({model})" for model in models]
+            if name != key and models
+            else [key]
+        )
         state = "success" if name == key or models else "skipped"
         found |= dict.fromkeys(each, otherwise.get(key, state))
     return found
@@ -83,8 +93,12 @@ def ran(runs: list[Run]) -> list[tuple[str, Jobs]]:
 def trained(runs: list[Run]) -> bool:
     """Say whether any run fitted a model: its log says so, or it left what comes of it."""
     left = ("training.json", "model.skops")
-    files = {p.name for run in runs for top in run.artifacts.values() for p in top.rglob("*")}
-    return bool(files & set(left)) or any(re.search(r"\| train +\w", run.log) for run in runs)
+    files = {
+        p.name for run in runs for top in run.artifacts.values() for p in top.rglob("*")
+    }
+    return bool(files & set(left)) or any(
+        re.search(r"\| train +\w", run.log) for run in runs
+    )
 
 
 def the_comment(world: World, pull: PullRequest) -> str:
@@ -125,20 +139,26 @@ def in_stage(world: World, stage: str, model: str = MODEL) -> str:
         for tag in world.tags()
         if tag.startswith((f"{model}@", f"{model}#"))
     }
-    newest = [at for tag, at in commits.items() if tag.startswith(f"{model}#{stage}#")][-1]
+    newest = [at for tag, at in commits.items() if tag.startswith(f"{model}#{stage}#")][
+        -1
+    ]
     (version,) = (tag for tag, at in commits.items() if "@" in tag and at == newest)
     return version.partition("@")[2]
 
 
 def trailers(world: World, tag: str) -> dict[str, str]:
     """Return what a tag says of itself."""
-    said = world.runner.trees.git("for-each-ref", "--format=%(contents)", f"refs/tags/{tag}")
+    said = world.runner.trees.git(
+        "for-each-ref", "--format=%(contents)", f"refs/tags/{tag}"
+    )
     return dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
 
 
 def is_whole(world: World, *versions: str) -> None:
     """These versions are there with all their files, each once; nothing else is left of any run."""
-    named = [version if "@" in version else f"{MODEL}@{version}" for version in versions]
+    named = [
+        version if "@" in version else f"{MODEL}@{version}" for version in versions
+    ]
     assert world.releases() == dict.fromkeys(named, ASSETS)
     state = world.hub.state
     assert len(state.releases) == len(named), "a draft was left behind"
@@ -152,7 +172,9 @@ def is_whole(world: World, *versions: str) -> None:
 # ----- asking: a verb in somebody's clone, and the service
 
 
-def mlops(world: World, *arguments: str, days_ago: float = 0, folder: Path | None = None) -> Any:
+def mlops(
+    world: World, *arguments: str, days_ago: float = 0, folder: Path | None = None
+) -> Any:
     """Run a verb in somebody's clone, or in a folder that is none, and return its answer."""
     world.git("fetch", "--quiet", "--tags", "origin")
     world.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
@@ -167,7 +189,7 @@ def mlops(world: World, *arguments: str, days_ago: float = 0, folder: Path | Non
         "SOURCE_DATE_EPOCH": str(int(when.timestamp())),
     }
     if folder:
-        environment["PYTHONPATH"] = str(world.work)
+        environment["PYTHONPATH"] = str(world.work / "vendor/mlops/src")
     else:
         environment["GITHUB_REPOSITORY"] = world.hub.repository
     done = subprocess.run(
@@ -203,7 +225,9 @@ def refused_to_strangers_and_authors(world: World) -> None:
 
 
 @contextmanager
-def service(world: World, stage: str = "production", model: str = MODEL) -> Iterator[str]:
+def service(
+    world: World, stage: str = "production", model: str = MODEL
+) -> Iterator[str]:
     """Serve a stage from a fresh clone, as its operator would; yield the address."""
     clone = world.root / f"operator-{model}-{stage}-{len(world.runner.runs)}"
     world.git("clone", "--quiet", world._address(), str(clone))
@@ -216,12 +240,25 @@ def service(world: World, stage: str = "production", model: str = MODEL) -> Iter
         "GITHUB_REPOSITORY": world.hub.repository,
         "GITHUB_TOKEN": world.hub.tokens.issue({"contents": "read"}, actor="operator"),
     }
-    command = [sys.executable, "-m", "mlops", "serve", f"{model}@{stage}", "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlops",
+        "serve",
+        f"{model}@{stage}",
+        "--port",
+        "0",
+    ]
     said = clone.parent / f"{clone.name}.log"
     with (
         said.open("w") as errors,
         subprocess.Popen(
-            command, cwd=clone, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            cwd=clone,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         ) as process,
     ):
         try:
@@ -237,7 +274,9 @@ def answer(world: World, model: str = MODEL, **features: Any) -> dict[str, Any]:
     """Ask the service of `production` about one customer."""
     with service(world, model=model) as address:
         body = json.dumps({"rows": [features or CUSTOMER]}).encode()
-        asked = Request(f"{address}/predict", body, {"Content-Type": "application/json"})
+        asked = Request(
+            f"{address}/predict", body, {"Content-Type": "application/json"}
+        )
         with urlopen(asked, timeout=60) as said:
             found = json.load(said)
     (prediction,) = found["predictions"]

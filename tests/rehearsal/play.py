@@ -41,7 +41,9 @@ class UsageError(Exception):
 
 def git(repository: Path, *arguments: str) -> str:
     """Ask git about a repository."""
-    done = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=repository, capture_output=True, text=True
+    )
     if done.returncode:
         raise UsageError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
@@ -76,7 +78,9 @@ def touch(path: Path) -> None:
     except (OSError, UnicodeError) as error:
         raise UsageError(f"{path.name} cannot be touched: {error}") from error
     commented = path.suffix in _COMMENTED
-    path.write_text(f"# Touched.\n{text}" if commented else f"{text}\n", encoding="utf-8")
+    path.write_text(
+        f"# Touched.\n{text}" if commented else f"{text}\n", encoding="utf-8"
+    )
 
 
 def becomes(tree: Path) -> Callable[[Path], None]:
@@ -108,7 +112,10 @@ def play(asked: argparse.Namespace, root: Path, teller: Teller) -> dict[str, Any
     """
     before, after = root / "before", root / "after"
     as_it_lies(asked.repository, after)
-    for name in [*asked.touch, *(f"models/{model}/model.yaml" for model in asked.model)]:
+    for name in [
+        *asked.touch,
+        *(f"models/{model}/model.yaml" for model in asked.model),
+    ]:
         touch(after / name)
     refuse(asked, Router(after / ".github" / "workflows"))
     changes = asked.event in ("pull-request", "push")
@@ -116,7 +123,9 @@ def play(asked: argparse.Namespace, root: Path, teller: Teller) -> dict[str, Any
         as_on_main(asked.repository, before)
         compared = ["git", "diff", "--quiet", "--no-index", str(before), str(after)]
         if subprocess.run(compared).returncode == 0:
-            raise UsageError("nothing differs from main: give --model NAME or --touch PATH")
+            raise UsageError(
+                "nothing differs from main: give --model NAME or --touch PATH"
+            )
     about = {"repository": f"{_ACTOR}/{asked.repository.name}", "python": asked.python}
     with world(root / "world", before if changes else after, **about) as there:
         there.runner.tell = teller.job
@@ -130,29 +139,41 @@ def play(asked: argparse.Namespace, root: Path, teller: Teller) -> dict[str, Any
 def refuse(asked: argparse.Namespace, router: Router) -> None:
     """Raise UsageError for an event that GitHub would refuse, or nothing would follow."""
     if asked.event == "dispatch":
-        event = Event("workflow_dispatch", {"workflow": f"{asked.what}.yml", "inputs": asked.field})
+        event = Event(
+            "workflow_dispatch",
+            {"workflow": f"{asked.what}.yml", "inputs": asked.field},
+        )
         try:
             inputs(router.dispatched(event), event)
         except RehearsalError as error:
             raise UsageError(str(error)) from error
     if asked.event == "schedule" and asked.what not in (crons := router.schedules()):
-        raise UsageError(f"{asked.what!r} has no schedule; {', '.join(crons) or 'nothing'} has")
+        raise UsageError(
+            f"{asked.what!r} has no schedule; {', '.join(crons) or 'nothing'} has"
+        )
     if asked.event == "message":
         event = Event("repository_dispatch", {"action": asked.what})
         if not router.starts(event):
             raise UsageError(f"no workflow listens to a message {asked.what!r}")
 
 
-def happen(there: World, asked: argparse.Namespace, edit: Callable[[Path], None]) -> list[Run]:
+def happen(
+    there: World, asked: argparse.Namespace, edit: Callable[[Path], None]
+) -> list[Run]:
     """Let the event happen; return the runs that follow."""
     if asked.event == "pull-request":
-        return there.open_pull_request("rehearsal", edit, "Rehearsal", actor=_ACTOR).runs
+        return there.open_pull_request(
+            "rehearsal", edit, "Rehearsal", actor=_ACTOR
+        ).runs
     if asked.event == "push":
         return there.push(edit, "Rehearsal", actor=_ACTOR)
     if asked.event == "schedule":
         return there.calendar(asked.what)
     if asked.event == "dispatch":
-        path, body = f"/actions/workflows/{asked.what}.yml/dispatches", {"inputs": asked.field}
+        path, body = (
+            f"/actions/workflows/{asked.what}.yml/dispatches",
+            {"inputs": asked.field},
+        )
         there.api("POST", path, {"ref": "main", **body}, _ACTOR)
     else:
         body = {"event_type": asked.what, "client_payload": asked.field}
@@ -179,7 +200,8 @@ def outcome(there: World, runs: list[Run]) -> dict[str, Any]:
         ],
         "comments": [comment["body"] for comment in state.thread_comments.values()],
         "issues": [
-            {k: one[k] for k in ("title", "body", "state")} for one in state.issues.values()
+            {k: one[k] for k in ("title", "body", "state")}
+            for one in state.issues.values()
         ],
         "releases": there.releases(),
         "tags": there.tags(),
@@ -188,11 +210,18 @@ def outcome(there: World, runs: list[Run]) -> dict[str, Any]:
 
 def job(run: Run, name: str, result: str) -> dict[str, Any]:
     """Return how a job ended, and of one that failed the last lines of its log."""
-    told = {"name": name, "result": result, "seconds": round(run.seconds.get(name, 0.0), 1)}
+    told = {
+        "name": name,
+        "result": result,
+        "seconds": round(run.seconds.get(name, 0.0), 1),
+    }
     if result != "failure":
         return told
     lines = [line for line in run.log.splitlines() if line.startswith(f"{name} | ")]
-    return {**told, "log": [line.removeprefix(f"{name} | ") for line in lines[-_LAST_LINES:]]}
+    return {
+        **told,
+        "log": [line.removeprefix(f"{name} | ") for line in lines[-_LAST_LINES:]],
+    }
 
 
 def keep(runs: list[Run], folder: Path) -> None:
@@ -223,7 +252,8 @@ def tell(found: dict[str, Any], teller: Teller) -> None:
         teller.say(f"The last lines of {name}")
         teller.quote(*one["log"])
     issues = [
-        f"## Issue, {one['state']}: {one['title']}\n\n{one['body']}" for one in found["issues"]
+        f"## Issue, {one['state']}: {one['title']}\n\n{one['body']}"
+        for one in found["issues"]
     ]
     for text in [*found["comments"], *issues]:
         teller.say()
@@ -236,7 +266,9 @@ def tell(found: dict[str, Any], teller: Teller) -> None:
     if not found["runs"]:
         teller.prose("No workflow starts on this.")
     elif not failed:
-        teller.prose(f"All is green: {', '.join(run['workflow'] for run in found['runs'])}.")
+        teller.prose(
+            f"All is green: {', '.join(run['workflow'] for run in found['runs'])}."
+        )
 
 
 def pair(text: str) -> tuple[str, str]:

@@ -17,7 +17,9 @@ DEFAULT_TYPES = {
 }
 # What the token of a job may start.
 CHAINED = ("workflow_dispatch", "repository_dispatch")
-_SKIP = re.compile(r"\[(skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE)
+_SKIP = re.compile(
+    r"\[(skip ci|ci skip|no ci|skip actions|actions skip)\]", re.IGNORECASE
+)
 MOST_INPUTS = 25
 
 
@@ -31,7 +33,9 @@ class Router:
     """
 
     def __init__(self, workflows_folder: Path) -> None:
-        files = sorted(workflows_folder.glob("*.yml")) + sorted(workflows_folder.glob("*.yaml"))
+        files = sorted(workflows_folder.glob("*.yml")) + sorted(
+            workflows_folder.glob("*.yaml")
+        )
         self.workflows = [Workflow.read(path) for path in files]
 
     def starts(self, event: Event) -> list[Workflow]:
@@ -52,7 +56,11 @@ class Router:
         Those of a pull request that a job opened or pushed to with its GITHUB_TOKEN.
         """
         opened = event.payload.get("action") in DEFAULT_TYPES["pull_request"]
-        if event.token_kind != "GITHUB_TOKEN" or event.name != "pull_request" or not opened:
+        if (
+            event.token_kind != "GITHUB_TOKEN"
+            or event.name != "pull_request"
+            or not opened
+        ):
             return []
         return self._matching(event)
 
@@ -69,14 +77,18 @@ class Router:
         for workflow in self.workflows:
             if workflow.path.name == asked:
                 if "workflow_dispatch" not in workflow.on:
-                    raise RehearsalError(f"{asked} does not have a `workflow_dispatch` trigger")
+                    raise RehearsalError(
+                        f"{asked} does not have a `workflow_dispatch` trigger"
+                    )
                 return workflow
         known = ", ".join(workflow.path.name for workflow in self.workflows)
         raise RehearsalError(f"there is no workflow {asked!r}; there are {known}")
 
     def schedules(self) -> dict[str, list[str]]:
         """Return the crons of each workflow that has any."""
-        found = {w.key: [str(one.get("cron")) for one in crons(w)] for w in self.workflows}
+        found = {
+            w.key: [str(one.get("cron")) for one in crons(w)] for w in self.workflows
+        }
         return {key: values for key, values in found.items() if values}
 
 
@@ -90,7 +102,9 @@ def matches(workflow: Workflow, event: Event) -> bool:
     rule = workflow.on.get(event.name)
     if rule is None:
         return False
-    special: Callable[[Mapping[str, Any], Event], bool] = _SPECIAL.get(event.name, _others)
+    special: Callable[[Mapping[str, Any], Event], bool] = _SPECIAL.get(
+        event.name, _others
+    )
     return special(rule, event)
 
 
@@ -135,11 +149,18 @@ def _merge_group(rule: Mapping[str, Any], event: Event) -> bool:
 def _workflow_run(rule: Mapping[str, Any], event: Event) -> bool:
     run = event.payload["workflow_run"]
     named = run["name"] in as_list(rule.get("workflows"))
-    return named and _typed(rule, event) and _allowed(rule, "branches", str(run["head_branch"]))
+    return (
+        named
+        and _typed(rule, event)
+        and _allowed(rule, "branches", str(run["head_branch"]))
+    )
 
 
 def _schedule(rule: Mapping[str, Any], event: Event) -> bool:
-    return any(one.get("cron") == event.payload.get("schedule") for one in as_list(rule["cron"]))
+    return any(
+        one.get("cron") == event.payload.get("schedule")
+        for one in as_list(rule["cron"])
+    )
 
 
 _SPECIAL: dict[str, Callable[[Mapping[str, Any], Event], bool]] = {
@@ -162,7 +183,9 @@ def _paths(rule: Mapping[str, Any], files: Iterable[str]) -> bool:
     if "paths-ignore" in rule:
         ignored = as_list(rule["paths-ignore"])
         return any(not selected(ignored, file) for file in files)
-    return "paths" not in rule or any(selected(as_list(rule["paths"]), file) for file in files)
+    return "paths" not in rule or any(
+        selected(as_list(rule["paths"]), file) for file in files
+    )
 
 
 def selected(patterns: Iterable[str], name: str) -> bool:
@@ -229,14 +252,18 @@ def inputs(workflow: Workflow, event: Event) -> dict[str, str]:
     for name, what in declared.items():
         value = given.get(name, "")
         if name not in given:
-            value = _text(what.get("default", "false" if what.get("type") == "boolean" else ""))
+            value = _text(
+                what.get("default", "false" if what.get("type") == "boolean" else "")
+            )
         if not value and what.get("required"):
             problems.append(f"input `{name}` is required")
         elif value and (problem := _wrong(what, value)):
             problems.append(f"input `{name}` is {value!r}: {problem}")
         filled[name] = value
     if problems:
-        raise RehearsalError(*(f"{workflow.path.name}: {problem}" for problem in problems))
+        raise RehearsalError(
+            *(f"{workflow.path.name}: {problem}" for problem in problems)
+        )
     return filled
 
 

@@ -74,11 +74,15 @@ def given_up(workflow: Workflow, results: Mapping[str, str]) -> list[str]:
         if call:
             names += [n for n in results if re.match(f"{call[0]} / ", n)]
         found = {results[name] for name in names}
-        outcome[key] = next((one for one in ("failure", "success") if one in found), "skipped")
+        outcome[key] = next(
+            (one for one in ("failure", "success") if one in found), "skipped"
+        )
     if not any(outcome[key] == "failure" for key in workflow.called):
         # Nor does it go on after a matrix that cannot be made of the outputs of a job that failed.
         return [
-            key for key, job in workflow.jobs.items() if _always(job) and outcome[key] == "skipped"
+            key
+            for key, job in workflow.jobs.items()
+            if _always(job) and outcome[key] == "skipped"
         ]
 
     def excused(key: str) -> bool:
@@ -86,10 +90,20 @@ def given_up(workflow: Workflow, results: Mapping[str, str]) -> list[str]:
         if re.search(r"\b(always|failure|cancelled)\(\)", str(job.get("if", ""))):
             return False
         needs = as_list(job.get("needs"))
-        return any(outcome[one] == "failure" or outcome[one] == "skipped" for one in needs)
+        return any(
+            outcome[one] == "failure" or outcome[one] == "skipped" for one in needs
+        )
 
-    idle = [key for key in outcome if outcome[key] == "skipped" and key not in workflow.called]
-    return [key for key in idle if as_list(workflow.jobs[key].get("needs")) and not excused(key)]
+    idle = [
+        key
+        for key in outcome
+        if outcome[key] == "skipped" and key not in workflow.called
+    ]
+    return [
+        key
+        for key in idle
+        if as_list(workflow.jobs[key].get("needs")) and not excused(key)
+    ]
 
 
 def _always(job: Mapping[str, object]) -> bool:
@@ -97,7 +111,10 @@ def _always(job: Mapping[str, object]) -> bool:
 
 
 def environment_of(
-    workflow: Workflow, key: str, event: Event, matrix: Mapping[str, object] | None = None
+    workflow: Workflow,
+    key: str,
+    event: Event,
+    matrix: Mapping[str, object] | None = None,
 ) -> str:
     """Return the name of a job's `environment:`; empty when it has none."""
     said = workflow.job(key).get("environment")
@@ -115,4 +132,6 @@ def is_fork(event: Event) -> bool:
     pull = event.payload.get("pull_request") or {}
     head = ((pull.get("head") or {}).get("repo") or {}).get("full_name")
     base = ((pull.get("base") or {}).get("repo") or {}).get("full_name")
-    return event.name == "pull_request" and (head != base or event.actor == "dependabot[bot]")
+    return event.name == "pull_request" and (
+        head != base or event.actor == "dependabot[bot]"
+    )

@@ -88,7 +88,9 @@ class Runner:
         self.approvals: dict[str, str] = {}
         self.disabled: set[str] = set()
         self.runs: list[Run] = []
-        self.tell: Callable[[str, JobLog, bool], None] = lambda workflow, job, over: None
+        self.tell: Callable[[str, JobLog, bool], None] = lambda workflow, job, over: (
+            None
+        )
         self.waiting: list[tuple[Workflow, Event]] = []
         self._ids = itertools.count(9001)
         self._numbers: dict[str, int] = {}
@@ -126,7 +128,9 @@ class Runner:
                 waiting.ended(due.asked)
             done.append(run)
             if len(done) > MOST_RUNS:
-                raise RehearsalError("; ".join(f"{r.workflow} on {r.event.name}" for r in done))
+                raise RehearsalError(
+                    "; ".join(f"{r.workflow} on {r.event.name}" for r in done)
+                )
             for event in self.hub.events.take():
                 happened(event)
             if due.depth < LONGEST_CHAIN:
@@ -202,7 +206,9 @@ class Runner:
         event = self.trees.placed(event)
         number = next(self._ids)
         fork, about = is_fork(event), self.about(workflow, event)
-        self.hub.runs.register(number, workflow.key, workflow.permissions(), fork=fork, **about)
+        self.hub.runs.register(
+            number, workflow.key, workflow.permissions(), fork=fork, **about
+        )
         self._approve(number, workflow, event)
         token = self.hub.tokens.issue("write-all", actor=event.actor, fork=fork)
         folder = self.root / "runs" / str(number)
@@ -216,9 +222,13 @@ class Runner:
         said = errors.read_text(encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         if log.skipped:
-            raise RehearsalError(*(f"{workflow.path.name}: {text}" for text in log.skipped))
+            raise RehearsalError(
+                *(f"{workflow.path.name}: {text}" for text in log.skipped)
+            )
         if code is not None and (code != 0) != ("failure" in run.jobs.values()):
-            raise RehearsalError(f"act ended with {code}, {run.jobs}:\n{run.log}\n{said}")
+            raise RehearsalError(
+                f"act ended with {code}, {run.jobs}:\n{run.log}\n{said}"
+            )
         if code is not None and (lost := given_up(workflow, run.jobs)):
             failed = [name for name, result in run.jobs.items() if result == "failure"]
             raise RehearsalError(
@@ -250,7 +260,9 @@ class Runner:
         for name, job in log.jobs.items():
             environment = environment_of(workflow, job.key, run.event, job.values)
             said = workflow.job(job.key).get("environment")
-            if not environment or (isinstance(said, Mapping) and said.get("deployment") is False):
+            if not environment or (
+                isinstance(said, Mapping) and said.get("deployment") is False
+            ):
                 continue
             body = {
                 "ref": run.event.sha,
@@ -265,14 +277,18 @@ class Runner:
     def cancelled(self, workflow: Workflow, event: Event) -> Run:
         """Record a run that a newer one of its concurrency group has replaced."""
         jobs = dict.fromkeys(workflow.jobs, "cancelled")
-        run = Run(next(self._ids), workflow.key, self.trees.placed(event), jobs, "cancelled")
+        run = Run(
+            next(self._ids), workflow.key, self.trees.placed(event), jobs, "cancelled"
+        )
         about = self.about(workflow, run.event)
         self.hub.runs.register(run.id, workflow.key, dict.fromkeys(jobs), **about)
         self.hub.runs.finish(run.id, jobs, run.conclusion)
         self.runs.append(run)
         return run
 
-    def _result(self, number: int, workflow: Workflow, event: Event, log: Log, wall: float) -> Run:
+    def _result(
+        self, number: int, workflow: Workflow, event: Event, log: Log, wall: float
+    ) -> Run:
         jobs = log.results()
         ended = set(jobs.values())
         there = self.artifacts / str(number)
@@ -284,12 +300,18 @@ class Runner:
             jobs,
             next((one for one in conclusions if one in ended), "skipped"),
             "\n".join(log.text),
-            {path.name: path for path in sorted(there.iterdir())} if there.is_dir() else {},
+            {path.name: path for path in sorted(there.iterdir())}
+            if there.is_dir()
+            else {},
             {
                 name: job.evaluated(workflow.job(job.key).get("outputs") or {})
                 for name, job in log.jobs.items()
             },
-            {name: "".join(job.summaries) for name, job in log.jobs.items() if job.summaries},
+            {
+                name: "".join(job.summaries)
+                for name, job in log.jobs.items()
+                if job.summaries
+            },
             [annotation for job in log.jobs.values() for annotation in job.annotations],
             {name: job.ended - job.began for name, job in log.jobs.items()},
             wall,
@@ -307,11 +329,18 @@ class Runner:
         secrets = {"GITHUB_TOKEN": token, **({} if is_fork(event) else self.secrets)}
         write_pairs(folder / "secrets", secrets)
         write_pairs(folder / "variables", self._variables())
-        write_pairs(folder / "env", self._job_environment(folder, number, workflow, event))
+        write_pairs(
+            folder / "env", self._job_environment(folder, number, workflow, event)
+        )
         command = [
             *(self.act, event.name, "-C", str(workflow.root), "-W", str(file)),
             *("-e", str(folder / "event.json"), "--actor", event.actor),
-            *("--secret-file", str(folder / "secrets"), "--var-file", str(folder / "variables")),
+            *(
+                "--secret-file",
+                str(folder / "secrets"),
+                "--var-file",
+                str(folder / "variables"),
+            ),
             *("--env-file", str(folder / "env"), "--input-file", os.devnull),
             *("--json", "--no-skip-checkout", "--no-cache-server"),
             *("--action-cache-path", str(folder / "cache")),
@@ -334,7 +363,9 @@ class Runner:
         return payload
 
     def _variables(self) -> dict[str, str]:
-        return {name: str(one["value"]) for name, one in self.hub.state.variables.items()}
+        return {
+            name: str(one["value"]) for name, one in self.hub.state.variables.items()
+        }
 
     def _job_environment(
         self, folder: Path, number: int, workflow: Workflow, event: Event

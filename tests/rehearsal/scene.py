@@ -34,11 +34,15 @@ class Demo:
 
     def __init__(self, folder: Path, hub: Hub, teller: Teller) -> None:
         self.teller, self.folder = teller, folder
-        self.world = World(hub, folder / "github", generate(folder / "github" / "generated"))
+        self.world = World(
+            hub, folder / "github", generate(folder / "github" / "generated")
+        )
         self.world.runner.tell = teller.job
         there = (self.world.work / ".github" / "workflows").glob("*.yml")
         self.world.runner.disabled = {path.stem for path in there} - WORKFLOWS
-        self.clone = Clone(self.world, folder / "census-models", folder / "github" / "served")
+        self.clone = Clone(
+            self.world, folder / "census-models", folder / "github" / "served"
+        )
         (folder / "look").mkdir()
 
     def verb(self, *arguments: str, days_ago: float = 0) -> str:
@@ -48,7 +52,9 @@ class Demo:
         self.teller.say(f"   $ mlops {' '.join(arguments)}")
         said = self.clone.mlops(*arguments, days_ago=days_ago)
         for line in said.splitlines():
-            self.teller.say("     " + (line if len(line) < WIDTH - 5 else f"{line[: WIDTH - 6]}…"))
+            self.teller.say(
+                "     " + (line if len(line) < WIDTH - 5 else f"{line[: WIDTH - 6]}…")
+            )
         return said
 
     def fill_in(self, year: Path, days_ago: float = 0) -> None:
@@ -79,19 +85,26 @@ class Demo:
     def shown(self, name: str) -> str:
         """Return the path of what is kept, from where the reader is."""
         path = self.folder / name
-        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+        return str(
+            path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+        )
 
     def released(self, version: str) -> None:
         """Look at a release as its page shows it."""
         hub = self.world.hub
         (release,) = (
-            r for r in hub.state.releases.values() if r["tag_name"] == f"{NAME}@{version}"
+            r
+            for r in hub.state.releases.values()
+            if r["tag_name"] == f"{NAME}@{version}"
         )
         assets = hub.state.assets_of(release["id"])
         self.teller.check(
             f"its release is published, with {len(assets)} files", not release["draft"]
         )
-        files = [f"{one['name']} ({one['path'].stat().st_size / 1000:.0f} kB)" for one in assets]
+        files = [
+            f"{one['name']} ({one['path'].stat().st_size / 1000:.0f} kB)"
+            for one in assets
+        ]
         rows = [files[at : at + 3] for at in range(0, len(files), 3)]
         self.teller.quote(
             release["name"], *("".join(f"{file:<28}" for file in row) for row in rows)
@@ -131,7 +144,13 @@ def person() -> dict[str, object]:
     """Return what the form of one person of 2016 says."""
     with (YEARS / "people" / "2016.csv").open(encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
-    names = ("schooling", "marital_status", "relationship", "parents_employment", "citizenship")
+    names = (
+        "schooling",
+        "marital_status",
+        "relationship",
+        "parents_employment",
+        "citizenship",
+    )
     names += ("mobility", "military", "ancestry")
     return {"age": float(row["age"]), **{name: row[name] or None for name in names}}
 
@@ -144,7 +163,9 @@ def broken_2018(target: Path) -> Path:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(
-            row for n, row in enumerate(rows) if row["mobility"] != "stayed" or n % 5 == 0
+            row
+            for n, row in enumerate(rows)
+            if row["mobility"] != "stayed" or n % 5 == 0
         )
     return target
 

@@ -27,7 +27,9 @@ MODEL = "churn"
 FOLDER = f"models/{MODEL}"
 # What a story puts into features.py in the place of the other: better, and worse.
 LOOKS_AT, BETTER = 'raw.drop(columns="plan")', "raw"
-COARSE = 'raw.assign(tenure=(raw["tenure"] // 36).astype("float64")).drop(columns="plan")'
+COARSE = (
+    'raw.assign(tenure=(raw["tenure"] // 36).astype("float64")).drop(columns="plan")'
+)
 SPEC, FEATURES_FILE = f"{FOLDER}/model.yaml", f"{FOLDER}/features.py"
 ROWS_FILE, LOCK = f"{FOLDER}/data/rows.csv", "requirements.txt"
 ROWS = 1_500
@@ -36,7 +38,14 @@ ASIDE = ("pages", "security", "settings", "update")
 
 # What tools leave behind in a work tree, and no clone of the template would have.
 _LEFTOVERS = shutil.ignore_patterns(
-    "__pycache__", ".mlops", ".venv", ".*_cache", ".hypothesis", "*.egg-info", "*.pyc", "build"
+    "__pycache__",
+    ".mlops",
+    ".venv",
+    ".*_cache",
+    ".hypothesis",
+    "*.egg-info",
+    "*.pyc",
+    "build",
 )
 _SETTINGS = ("GIT_", "COOKIECUTTER", "XDG_", "GITHUB_")
 
@@ -132,7 +141,9 @@ def generate(where: Path) -> Path:
     for folder in ("hooks", TREE):
         shutil.copytree(TEMPLATE / folder, template / folder, ignore=_LEFTOVERS)
     config = where / "cookiecutter.yaml"
-    config.write_text(f"replay_dir: '{where}/replay'\ncookiecutters_dir: '{where}/kept'\n")
+    config.write_text(
+        f"replay_dir: '{where}/replay'\ncookiecutters_dir: '{where}/kept'\n"
+    )
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
             patch.delenv(name)
@@ -141,7 +152,11 @@ def generate(where: Path) -> Path:
         made = cookiecutter(
             str(template),
             no_input=True,
-            extra_context={"project_name": "Demo", "project_slug": "demo", "github_owner": "acme"},
+            extra_context={
+                "project_name": "Demo",
+                "project_slug": "demo",
+                "github_owner": "acme",
+            },
             output_dir=str(where / "made"),
             config_file=str(config),
         )
@@ -197,7 +212,9 @@ def copied(world: World, root: Path, **about: Any) -> Iterator[World]:
             if name not in ("clock", "_ids", "_numbers", *about):
                 setattr(hub.state, name, copy.deepcopy(value))
         hub.state._ids = itertools.count(old.state.new_id())
-        hub.state._numbers = itertools.count(len(old.state.issues) + len(old.state.pulls) + 1)
+        hub.state._numbers = itertools.count(
+            len(old.state.issues) + len(old.state.pulls) + 1
+        )
         for asset in hub.state.assets.values():
             asset["path"] = hub.storage.folder / asset["path"].name
         for artifact in hub.state.artifacts.values():

@@ -56,7 +56,9 @@ class Teller:
 
     def prose(self, *texts: str) -> None:
         """Write paragraphs."""
-        for line in itertools.chain(*(textwrap.wrap(text, WIDTH - 3) for text in texts)):
+        for line in itertools.chain(
+            *(textwrap.wrap(text, WIDTH - 3) for text in texts)
+        ):
             self.say(f"   {line}")
 
     def quote(self, *lines: str) -> None:
@@ -98,7 +100,10 @@ class Teller:
     def seconds(self) -> None:
         """Say how long each chapter took."""
         ends = [began for _, began in self._chapters[1:]] + [time.monotonic()]
-        took = {title: end - at for (title, at), end in zip(self._chapters, ends, strict=True)}
+        took = {
+            title: end - at
+            for (title, at), end in zip(self._chapters, ends, strict=True)
+        }
         for title, seconds in {**took, "Together": sum(took.values())}.items():
             self.say(self.paint(f"   {title:<44}{seconds:5.0f} s", "dim"))
 
@@ -108,7 +113,9 @@ def excerpt(markdown: str) -> list[str]:
 
     A table that is too wide loses its third column, and so on.
     """
-    text = html.unescape(re.sub(r"<!--.*?-->|\[[^]]*\]\([^)]*\)", "", markdown)).translate(_MARKS)
+    text = html.unescape(
+        re.sub(r"<!--.*?-->|\[[^]]*\]\([^)]*\)", "", markdown)
+    ).translate(_MARKS)
     blocks = [block.strip() for block in text.split("\n\n") if block.strip()]
     lines: list[str] = []
     for block in itertools.takewhile(lambda block: not block.startswith("###"), blocks):
@@ -124,7 +131,10 @@ def excerpt(markdown: str) -> list[str]:
 
 def _aligned(table: str) -> list[str]:
     """Return a table of markdown with its cells in columns, the first to the left."""
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+    ]
     del rows[1]  # the rule
     while True:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -132,6 +142,8 @@ def _aligned(table: str) -> list[str]:
             break
         rows = [[*row[:2], *row[3:]] for row in rows]
     return [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        "  ".join(
+            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        ).rstrip()
         for row in rows
     ]

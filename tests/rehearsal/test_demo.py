@@ -30,7 +30,9 @@ def test_a_step_that_goes_otherwise_ends_it(
 
 @pytest.mark.slow
 def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
-    left = tmp_path / "github" / "generated" / "census-models" / "left-by-an-earlier-one"
+    left = (
+        tmp_path / "github" / "generated" / "census-models" / "left-by-an-earlier-one"
+    )
     left.mkdir(parents=True)
     done = subprocess.run(
         [sys.executable, "-m", "rehearsal.demo", str(tmp_path)],
@@ -61,8 +63,17 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
         "the web page shows it all",
     ):
         assert step in said, step
-    workflows = set(re.findall(r"^   [✓✗] ([a-z-]+) +\S.* s$", done.stdout, re.MULTILINE))
-    assert workflows == {"release", "pull-request", "comment", "monitor", "promote", "pages"}
+    workflows = set(
+        re.findall(r"^   [✓✗] ([a-z-]+) +\S.* s$", done.stdout, re.MULTILINE)
+    )
+    assert workflows == {
+        "release",
+        "pull-request",
+        "comment",
+        "monitor",
+        "promote",
+        "pages",
+    }
     assert "\x1b" not in done.stdout and "\r" not in done.stdout
     told = done.stdout.replace(str(tmp_path), "demo").splitlines()
     assert max(map(len, told)) <= WIDTH + 4

@@ -34,7 +34,9 @@ def test_a_pull_request_from_its_first_push_to_its_merge(hub: Hub, alice: Desk) 
     assert first.changed_files == ("models/churn/features.py",)
     assert first.ref == f"refs/pull/{number}/merge"
     assert hub.git.resolve(first.ref) == first.sha
-    assert first.payload["pull_request"]["head"]["sha"] == alice.git("rev-parse", "HEAD")
+    assert first.payload["pull_request"]["head"]["sha"] == alice.git(
+        "rev-parse", "HEAD"
+    )
 
     second = alice.commit("models/churn/more.py")
     alice.git("push", "--quiet", "origin", "better")
@@ -43,7 +45,12 @@ def test_a_pull_request_from_its_first_push_to_its_merge(hub: Hub, alice: Desk) 
         ("pull_request", "synchronize"),
     ]
     pull = alice.repository().get_pull(number)
-    assert (pull.head.sha, pull.mergeable, pull.commits, pull.changed_files) == (second, True, 2, 2)
+    assert (pull.head.sha, pull.mergeable, pull.commits, pull.changed_files) == (
+        second,
+        True,
+        2,
+        2,
+    )
     assert {f.filename: f.status for f in pull.get_files()} == {
         "models/churn/features.py": "added",
         "models/churn/more.py": "added",
@@ -52,8 +59,15 @@ def test_a_pull_request_from_its_first_push_to_its_merge(hub: Hub, alice: Desk) 
     assert hub.git.resolve("refs/heads/main") == merged.sha
     assert hub.git.run("rev-list", "--count", "main") == "3"
     closed, pushed = hub.events.take()
-    assert (closed.payload["action"], closed.payload["pull_request"]["merged"]) == ("closed", True)
-    assert (pushed.name, pushed.ref, pushed.sha) == ("push", "refs/heads/main", merged.sha)
+    assert (closed.payload["action"], closed.payload["pull_request"]["merged"]) == (
+        "closed",
+        True,
+    )
+    assert (pushed.name, pushed.ref, pushed.sha) == (
+        "push",
+        "refs/heads/main",
+        merged.sha,
+    )
     assert pushed.changed_files == ("models/churn/features.py", "models/churn/more.py")
     assert hub.state.pulls[number]["state"] == "closed"
     found = alice.repository().get_commit(merged.sha).get_pulls()
@@ -104,7 +118,11 @@ def test_a_pull_request_from_a_fork(hub: Hub, alice: Desk, tmp_path: Path) -> No
     found = alice.ask("GET", "/pulls?head=mallory%3Aevil%3B%24%28id%29")[1]
     assert [p["number"] for p in found] == [number]
     refused = git(
-        alice.folder, "push", f"{hub.server_url}/mallory/demo.git", "main", token=alice.token
+        alice.folder,
+        "push",
+        f"{hub.server_url}/mallory/demo.git",
+        "main",
+        token=alice.token,
     )
     assert "denied to alice" in refused.stderr or "403" in refused.stderr
 
@@ -122,7 +140,10 @@ def test_one_comment_that_is_edited(hub: Hub, alice: Desk) -> None:
     comment = pull.create_issue_comment("<!-- mlops -->\n**promote**")
     comment.edit("<!-- mlops -->\n**reject**")
     (kept,) = hub.state.comments(number)
-    assert (kept["body"], kept["user"]) == ("<!-- mlops -->\n**reject**", "github-actions[bot]")
+    assert (kept["body"], kept["user"]) == (
+        "<!-- mlops -->\n**reject**",
+        "github-actions[bot]",
+    )
     events = hub.events.take()
     assert [(e.payload["action"], e.token_kind) for e in events] == [
         ("created", "GITHUB_TOKEN"),
@@ -142,7 +163,11 @@ def test_an_issue_is_opened_labelled_edited_and_closed(hub: Hub, alice: Desk) ->
     issue.edit(state="closed", state_reason="completed")
     assert list(repository.get_issues(labels=["drift"])) == []
     kept = hub.state.issues[issue.number]
-    assert (kept["state"], kept["body"], kept["labels"]) == ("closed", "Second", ["drift", "churn"])
+    assert (kept["state"], kept["body"], kept["labels"]) == (
+        "closed",
+        "Second",
+        ["drift", "churn"],
+    )
     assert kept["closed_by"] == "github-actions[bot]"
     actions = [e.payload["action"] for e in hub.events.take()]
     assert actions == ["opened", "edited", "closed"]
@@ -152,14 +177,18 @@ def test_an_issue_is_opened_labelled_edited_and_closed(hub: Hub, alice: Desk) ->
 def test_pull_requests_are_among_the_issues(hub: Hub, alice: Desk) -> None:
     number = opened(alice)
     plain = alice.repository().create_issue("plain").number
-    listed = {i.number: i.pull_request is not None for i in alice.repository().get_issues()}
+    listed = {
+        i.number: i.pull_request is not None for i in alice.repository().get_issues()
+    }
     assert listed == {number: True, plain: False}
 
 
 # ----- releases
 
 
-def test_a_release_from_draft_to_download(hub: Hub, alice: Desk, tmp_path: Path) -> None:
+def test_a_release_from_draft_to_download(
+    hub: Hub, alice: Desk, tmp_path: Path
+) -> None:
     writer = job(hub, alice, contents="write")
     release = writer.repository().create_git_release(
         "churn@v1.0.0", "churn 1.0.0", "Card", draft=True
@@ -181,7 +210,10 @@ def test_a_release_from_draft_to_download(hub: Hub, alice: Desk, tmp_path: Path)
     assert hub.git.resolve("refs/tags/churn@v1.0.0") == hub.git.resolve("main")
     published = reader.get_release("churn@v1.0.0")
     (found,) = published.get_assets()
-    head = {"Authorization": f"Bearer {writer.token}", "Accept": "application/octet-stream"}
+    head = {
+        "Authorization": f"Bearer {writer.token}",
+        "Accept": "application/octet-stream",
+    }
     assert requests.get(found.url, headers=head, timeout=20).content == content
     with urllib.request.urlopen(found.browser_download_url) as answer:
         assert answer.read() == content
@@ -199,7 +231,9 @@ def test_storage_refuses_those_who_show_it_the_token(hub: Hub, alice: Desk) -> N
     release = alice.ask("POST", "/releases", {"tag_name": "v1", "draft": True})[1]
     where = f"{hub.api_url}/repos/acme/demo/releases/{release['id']}/assets?name=a%20b%23.txt"
     head = {"Authorization": f"Bearer {alice.token}", "Content-Type": "text/plain"}
-    with urllib.request.urlopen(urllib.request.Request(where, b"hello", head)) as answer:
+    with urllib.request.urlopen(
+        urllib.request.Request(where, b"hello", head)
+    ) as answer:
         asset = json.load(answer)
     assert asset["name"] == "a.b..txt"  # as GitHub renames
     # urllib carries the Authorization header over to the host it is sent to.
@@ -212,7 +246,9 @@ def test_storage_refuses_those_who_show_it_the_token(hub: Hub, alice: Desk) -> N
 def test_immutable_releases_keep_assets_and_tag(hub: Hub, alice: Desk) -> None:
     assert alice.ask("GET", "/immutable-releases")[0] == 404
     assert alice.ask("PUT", "/immutable-releases")[0] == 204
-    release = alice.ask("POST", "/releases", {"tag_name": "v1", "target_commitish": "main"})[1]
+    release = alice.ask(
+        "POST", "/releases", {"tag_name": "v1", "target_commitish": "main"}
+    )[1]
     assert release["immutable"] is True
     upload = f"/releases/{release['id']}/assets?name=late.txt"
     assert alice.ask("POST", upload, {"any": "thing"})[0] == 422
@@ -244,10 +280,16 @@ def test_dispatches(hub: Hub, alice: Desk) -> None:
         "workflow_dispatch",
     ]
     address = "/actions/workflows/promote.yml/dispatches"
-    for inputs in ({}, {"version": "v1", "stage": "moon"}, {"version": "v1", "other": "x"}):
+    for inputs in (
+        {},
+        {"version": "v1", "stage": "moon"},
+        {"version": "v1", "other": "x"},
+    ):
         assert alice.ask("POST", address, {"ref": "main", "inputs": inputs})[0] == 422
     assert alice.ask("POST", address, {"ref": "nowhere"})[0] == 422
-    assert alice.ask("POST", address.replace("promote", "none"), {"ref": "main"})[0] == 404
+    assert (
+        alice.ask("POST", address.replace("promote", "none"), {"ref": "main"})[0] == 404
+    )
     assert hub.events.take() == []
 
 
@@ -255,12 +297,20 @@ def test_a_deployment_makes_the_one_before_inactive(hub: Hub, alice: Desk) -> No
     repository = job(hub, alice, deployments="write").repository()
     for version in ("v1", "v2"):
         deployment = repository.create_deployment(
-            "main", environment="production", payload={"v": version}, required_contexts=[]
+            "main",
+            environment="production",
+            payload={"v": version},
+            required_contexts=[],
         )
         deployment.create_status("in_progress")
         deployment.create_status("success", environment_url="https://example.com")
-    states = [[s["state"] for s in d["statuses"]] for d in hub.state.deployments.values()]
-    assert states == [["in_progress", "success", "inactive"], ["in_progress", "success"]]
+    states = [
+        [s["state"] for s in d["statuses"]] for d in hub.state.deployments.values()
+    ]
+    assert states == [
+        ["in_progress", "success", "inactive"],
+        ["in_progress", "success"],
+    ]
     newest = next(iter(repository.get_deployments(environment="production")))
     assert newest.payload == {"v": "v2"}
     assert [s.state for s in newest.get_statuses()] == ["success", "in_progress"]
@@ -268,7 +318,9 @@ def test_a_deployment_makes_the_one_before_inactive(hub: Hub, alice: Desk) -> No
 
 def test_runs_and_their_artifacts(hub: Hub, alice: Desk, tmp_path: Path) -> None:
     sha = hub.git.resolve("main")
-    hub.runs.register(42, "pull-request", {"train": {}}, name="Pull request", head_sha=sha)
+    hub.runs.register(
+        42, "pull-request", {"train": {}}, name="Pull request", head_sha=sha
+    )
     folder = hub.artifacts_folder / "42" / "build-churn"
     (folder / "churn").mkdir(parents=True)
     (folder / "churn" / "verdict.json").write_text("{}")
@@ -280,11 +332,17 @@ def test_runs_and_their_artifacts(hub: Hub, alice: Desk, tmp_path: Path) -> None
     assert [j.conclusion for j in reader.get_workflow_run(42).jobs()] == ["success"]
     assert [r.id for r in reader.get_workflow_runs(status="success")] == [42]
     hub.runs.approve(42, "bob", "production")
-    (review,) = job(hub, alice, actions="read").ask("GET", "/actions/runs/42/approvals")[1]
-    assert (review["user"]["login"], review["environments"][0]["name"]) == ("bob", "production")
+    (review,) = job(hub, alice, actions="read").ask(
+        "GET", "/actions/runs/42/approvals"
+    )[1]
+    assert (review["user"]["login"], review["environments"][0]["name"]) == (
+        "bob",
+        "production",
+    )
     (artifact,) = run.get_artifacts()
     request = urllib.request.Request(
-        artifact.archive_download_url, headers={"Authorization": f"Bearer {alice.token}"}
+        artifact.archive_download_url,
+        headers={"Authorization": f"Bearer {alice.token}"},
     )
     opener = urllib.request.build_opener(StripAuthorization)
     content = opener.open(request).read()
@@ -316,7 +374,12 @@ def test_rules_hold_for_pushes_and_merges(hub: Hub, alice: Desk) -> None:
         },
     ]
     conditions = {"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}}
-    asked = {"name": "main", "enforcement": "active", "rules": rules, "conditions": conditions}
+    asked = {
+        "name": "main",
+        "enforcement": "active",
+        "rules": rules,
+        "conditions": conditions,
+    }
     status, made, _ = alice.ask("POST", "/rulesets", asked)
     assert status == 201, made
     assert alice.ask("POST", "/rulesets", asked)[0] == 422
@@ -333,9 +396,18 @@ def test_rules_hold_for_pushes_and_merges(hub: Hub, alice: Desk) -> None:
     assert alice.ask("PUT", f"/pulls/{number}/merge")[0] == 200
 
 
-def test_a_code_owners_review_is_wanted_of_all_but_administrators(hub: Hub, alice: Desk) -> None:
-    rule = {"type": "pull_request", "parameters": {**RULE, "require_code_owner_review": True}}
-    admins = {"actor_type": "RepositoryRole", "actor_id": 5, "bypass_mode": "pull_request"}
+def test_a_code_owners_review_is_wanted_of_all_but_administrators(
+    hub: Hub, alice: Desk
+) -> None:
+    rule = {
+        "type": "pull_request",
+        "parameters": {**RULE, "require_code_owner_review": True},
+    }
+    admins = {
+        "actor_type": "RepositoryRole",
+        "actor_id": 5,
+        "bypass_mode": "pull_request",
+    }
     asked = {
         "name": "review",
         "enforcement": "active",
@@ -364,17 +436,25 @@ RULE = {
 
 
 def test_settings_come_back_as_they_were_set(hub: Hub, alice: Desk) -> None:
-    assert alice.ask("PATCH", "", {"delete_branch_on_merge": True})[1]["delete_branch_on_merge"]
+    assert alice.ask("PATCH", "", {"delete_branch_on_merge": True})[1][
+        "delete_branch_on_merge"
+    ]
     policy = {"protected_branches": False, "custom_branch_policies": True}
     asked = {"wait_timer": 5, "deployment_branch_policy": policy}
     environment = alice.ask("PUT", "/environments/production", asked)[1]
     assert environment["deployment_branch_policy"] == policy
-    assert {r["type"] for r in environment["protection_rules"]} == {"wait_timer", "branch_policy"}
+    assert {r["type"] for r in environment["protection_rules"]} == {
+        "wait_timer",
+        "branch_policy",
+    }
     rest = "/environments/production/deployment-branch-policies"
     made = alice.ask("POST", rest, {"name": "main", "type": "branch"})[1]
     assert alice.ask("GET", rest)[1]["branch_policies"] == [made]
     assert alice.ask("DELETE", f"{rest}/{made['id']}")[0] == 204
-    workflow = {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": True}
+    workflow = {
+        "default_workflow_permissions": "read",
+        "can_approve_pull_request_reviews": True,
+    }
     assert alice.ask("PUT", "/actions/permissions/workflow", workflow)[0] == 204
     assert alice.ask("GET", "/actions/permissions/workflow")[1] == workflow
     assert alice.ask("GET", "/pages")[0] == 404

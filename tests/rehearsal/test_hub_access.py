@@ -19,7 +19,9 @@ from rehearsal.hub_desk import Desk, git, job, started
 def test_pushes_and_clones_over_http(hub: Hub, alice: Desk, tmp_path: Path) -> None:
     address = f"{hub.server_url}/acme/demo.git"
     assert git(tmp_path, "clone", "--quiet", address, "anyone").returncode == 0
-    big = alice.commit("data/big.bin", os.urandom(1_500_000).hex())  # chunked, and gzipped back
+    big = alice.commit(
+        "data/big.bin", os.urandom(1_500_000).hex()
+    )  # chunked, and gzipped back
     alice.git("push", "--quiet", "origin", "main")
     for name in ("a#b#1", "churn@v1.0.0"):
         alice.git("tag", "-a", "-m", "Text\n\nReason: none", name)
@@ -33,7 +35,9 @@ def test_pushes_and_clones_over_http(hub: Hub, alice: Desk, tmp_path: Path) -> N
     ]
     tag = alice.repository().get_git_ref("tags/a#b#1")
     assert tag.object.type == "tag"
-    assert alice.repository().get_git_tag(tag.object.sha).message == "Text\n\nReason: none"
+    assert (
+        alice.repository().get_git_tag(tag.object.sha).message == "Text\n\nReason: none"
+    )
     for name in "abcd":
         alice.git("tag", name)
     alice.git("push", "--quiet", "origin", "--tags")
@@ -45,7 +49,9 @@ def test_what_a_push_needs(hub: Hub, alice: Desk) -> None:
     alice.commit("one.json")
     nobody = Desk(hub, alice.folder, "").git("push", "origin", "journal", check=False)
     assert "could not read Username" in nobody
-    reads = job(hub, alice, contents="read").git("push", "origin", "journal", check=False)
+    reads = job(hub, alice, contents="read").git(
+        "push", "origin", "journal", check=False
+    )
     assert "403" in reads
     forked = job(hub, alice, fork=True, contents="write").git(
         "push", "origin", "journal", check=False
@@ -59,10 +65,14 @@ def test_what_a_push_needs(hub: Hub, alice: Desk) -> None:
     refused = writer.git("push", "origin", "journal", check=False)
     assert "without `workflows` permission" in refused
     assert hub.events.take() == []
-    assert "hidden ref" in alice.git("push", "origin", "HEAD:refs/pull/9/head", check=False)
+    assert "hidden ref" in alice.git(
+        "push", "origin", "HEAD:refs/pull/9/head", check=False
+    )
 
 
-def test_a_job_tags_only_workflow_files_that_some_branch_has(hub: Hub, alice: Desk) -> None:
+def test_a_job_tags_only_workflow_files_that_some_branch_has(
+    hub: Hub, alice: Desk
+) -> None:
     alice.commit(".github/workflows/old.yml", "on: push\n")
     alice.git("push", "--quiet", "origin", "main")
     writer = job(hub, alice, contents="write")
@@ -75,10 +85,14 @@ def test_a_job_tags_only_workflow_files_that_some_branch_has(hub: Hub, alice: De
     writer.git("push", "--quiet", "origin", "HEAD^:refs/tags/past")
     alice.git("rm", "-r", "--quiet", ".github")
     alice.git("commit", "--quiet", "--message", "None")
-    writer.git("push", "--quiet", "origin", "HEAD:refs/tags/none")  # none is made or changed
+    writer.git(
+        "push", "--quiet", "origin", "HEAD:refs/tags/none"
+    )  # none is made or changed
 
 
-def test_two_pushes_at_once_get_one_winner(hub: Hub, alice: Desk, tmp_path: Path) -> None:
+def test_two_pushes_at_once_get_one_winner(
+    hub: Hub, alice: Desk, tmp_path: Path
+) -> None:
     address = f"{hub.server_url}/acme/demo.git"
     desks = []
     for name in ("one", "two"):
@@ -112,13 +126,17 @@ def test_a_private_repository_is_not_there_for_strangers(tmp_path: Path) -> None
         refused = alice.ask("PUT", "/environments/production", reviewers)
         assert (refused[0], "billing plan" in refused[1]["message"]) == (422, True)
         policy = {"protected_branches": False, "custom_branch_policies": True}
-        refused = alice.ask("PUT", "/environments/x", {"deployment_branch_policy": policy})
+        refused = alice.ask(
+            "PUT", "/environments/x", {"deployment_branch_policy": policy}
+        )
         assert (refused[0], "billing plan" in refused[1]["message"]) == (422, True)
         assert alice.ask("PUT", "/environments/production")[0] == 200
         assert alice.ask("GET", "/rulesets")[0] == 403
         assert alice.ask("POST", "/pages", {"build_type": "workflow"})[0] == 422
         assert (
-            job(hub, alice, attestations="write").ask("POST", "/attestations", {"bundle": {}})[0]
+            job(hub, alice, attestations="write").ask(
+                "POST", "/attestations", {"bundle": {}}
+            )[0]
             == 403
         )
 
@@ -141,11 +159,25 @@ except urllib.error.HTTPError as error:
 
 def in_job(hub: Hub, token: str, run: int, name: str, method: str, path: str) -> str:
     """Ask from a process whose parent's environment is that of a job."""
-    command = [sys.executable, "-c", JOB, f"{hub.api_url}/repos/acme/demo", method, path, token]
-    about = {"GITHUB_RUN_ID": str(run), "GITHUB_JOB": name, "GITHUB_API_URL": hub.api_url}
+    command = [
+        sys.executable,
+        "-c",
+        JOB,
+        f"{hub.api_url}/repos/acme/demo",
+        method,
+        path,
+        token,
+    ]
+    about = {
+        "GITHUB_RUN_ID": str(run),
+        "GITHUB_JOB": name,
+        "GITHUB_API_URL": hub.api_url,
+    }
     shell = ["sh", "-c", 'env -u GITHUB_RUN_ID "$@"; exit $?', "sh", *command]
     environment = {"PATH": os.environ["PATH"], **about}
-    done = subprocess.run(shell, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        shell, env=environment, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -159,7 +191,9 @@ def test_a_job_may_do_what_its_permissions_say(hub: Hub, alice: Desk) -> None:
     assert in_job(hub, token, 7, "look", "GET", "/issues") == "200"
     assert in_job(hub, token, 7, "none", "GET", "/issues") == denied
     assert in_job(hub, token, 7, "unheard-of", "GET", "/issues") == denied
-    assert in_job(hub, token, 8, "open", "GET", "/issues") == denied  # a run that nobody registered
+    assert (
+        in_job(hub, token, 8, "open", "GET", "/issues") == denied
+    )  # a run that nobody registered
     assert {x.job for x in hub.exchanges if x.status == 201} == {"7/open"}
     assert len(hub.state.issues) == 1
     hub.runs.register(9, "comment", {"open": {"issues": "write"}}, fork=True)
@@ -177,12 +211,27 @@ def test_the_denial_says_what_would_have_been_enough(hub: Hub, alice: Desk) -> N
 @pytest.mark.parametrize(
     ("permission", "method", "path", "body"),
     [
-        ("deployments", "POST", "/deployments", {"ref": "main", "required_contexts": []}),
-        ("actions", "POST", "/actions/workflows/promote.yml/dispatches", {"ref": "main"}),
+        (
+            "deployments",
+            "POST",
+            "/deployments",
+            {"ref": "main", "required_contexts": []},
+        ),
+        (
+            "actions",
+            "POST",
+            "/actions/workflows/promote.yml/dispatches",
+            {"ref": "main"},
+        ),
         ("statuses", "POST", f"/statuses/{'0' * 40}", {"state": "success"}),
         ("checks", "POST", "/check-runs", {"name": "verdict", "head_sha": "0" * 40}),
         ("contents", "POST", "/dispatches", {"event_type": "retrain"}),
-        ("pull-requests", "POST", "/pulls", {"title": "x", "head": "better", "base": "main"}),
+        (
+            "pull-requests",
+            "POST",
+            "/pulls",
+            {"title": "x", "head": "better", "base": "main"},
+        ),
         ("attestations", "POST", "/attestations", {"bundle": {}}),
     ],
 )
@@ -209,7 +258,12 @@ def test_tokens_hold_what_exists(hub: Hub, alice: Desk) -> None:
     assert Desk(hub, alice.folder, "ghs_wrong").ask("GET", "")[0] == 401
     assert Desk(hub, alice.folder, "").ask("GET", "/issues")[0] == 200
     assert Desk(hub, alice.folder, "").ask("POST", "/issues", {"title": "x"})[0] == 401
-    settings = hub.tokens.issue({"administration": "write", "variables": "write"}, kind="app")
+    settings = hub.tokens.issue(
+        {"administration": "write", "variables": "write"}, kind="app"
+    )
     app = Desk(hub, alice.folder, settings)
-    assert app.ask("POST", "/actions/variables", {"name": "runner", "value": "x"})[0] == 201
+    assert (
+        app.ask("POST", "/actions/variables", {"name": "runner", "value": "x"})[0]
+        == 201
+    )
     assert hub.state.variables["RUNNER"]["value"] == "x"

@@ -41,7 +41,9 @@ def test_pages_etags_and_limits(hub: Hub, alice: Desk) -> None:
     assert alice.ask("GET", "/issues")[0] == 200
 
 
-@pytest.mark.parametrize(("fault", "status"), [(500, 500), (502, 502), (429, 429), (403, 403)])
+@pytest.mark.parametrize(
+    ("fault", "status"), [(500, 500), (502, 502), (429, 429), (403, 403)]
+)
 def test_faults_come_as_often_as_they_were_asked_for(
     hub: Hub, alice: Desk, fault: int, status: int
 ) -> None:
@@ -52,7 +54,9 @@ def test_faults_come_as_often_as_they_were_asked_for(
     assert len(hub.state.issues) == 1
 
 
-def test_an_answer_can_be_lost_after_it_was_done_or_never_come(hub: Hub, alice: Desk) -> None:
+def test_an_answer_can_be_lost_after_it_was_done_or_never_come(
+    hub: Hub, alice: Desk
+) -> None:
     hub.faults.add("POST", "*/issues", 502, done_first=True)
     assert alice.ask("POST", "/issues", {"title": "x"})[0] == 502
     assert len(hub.state.issues) == 1
@@ -91,7 +95,9 @@ def test_what_github_does_not_know_fails_the_story(
 def test_the_table_the_handlers_and_the_description_are_about_the_same() -> None:
     document = description().document
     described = {
-        (method.upper(), path) for path, item in document["paths"].items() for method in item
+        (method.upper(), path)
+        for path, item in document["paths"].items()
+        for method in item
     }
     assert set(HANDLERS) == set(endpoints()) == described
     OpenAPI.from_dict(document)  # raises when it is none
@@ -114,7 +120,9 @@ def test_enterprise_server_has_other_addresses(tmp_path: Path) -> None:
         alice = started(hub, tmp_path / "alice")
         assert hub.api_url == f"{hub.server_url}/api/v3"
         release = alice.repository().create_git_release("v1", "one", "", draft=True)
-        assert release.upload_url.startswith(f"{hub.server_url}/api/uploads/repos/acme/demo/")
+        assert release.upload_url.startswith(
+            f"{hub.server_url}/api/uploads/repos/acme/demo/"
+        )
         file = tmp_path / "file.bin"
         file.write_bytes(b"12")
         release.upload_asset(str(file), content_type="application/octet-stream")

@@ -48,10 +48,19 @@ jobs:
 
 def git(folder: Path, *arguments: str) -> str:
     """Run git as somebody without settings."""
-    who = {f"GIT_{r}_{k}": "ada" for r in ("AUTHOR", "COMMITTER") for k in ("NAME", "EMAIL")}
+    who = {
+        f"GIT_{r}_{k}": "ada"
+        for r in ("AUTHOR", "COMMITTER")
+        for k in ("NAME", "EMAIL")
+    }
     environment = {**ENVIRONMENT, "PATH": os.environ["PATH"], **who}
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=environment, check=True, capture_output=True, text=True
+        ["git", *arguments],
+        cwd=folder,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip()
 
@@ -94,7 +103,11 @@ def test_each_event_starts_what_github_would_start(
     assert main([str(toy), *event, "--json"]) == 0
     said = capsys.readouterr()
     (run,) = json.loads(said.out)["runs"]
-    assert (run["workflow"], run["event"], run["conclusion"]) == ("toy", name, "success")
+    assert (run["workflow"], run["event"], run["conclusion"]) == (
+        "toy",
+        name,
+        "success",
+    )
     assert [(job["name"], job["result"]) for job in run["jobs"]] == [
         ("say", "success"),
         ("never", "skipped"),
@@ -109,7 +122,11 @@ def test_a_job_that_fails_is_named_with_the_end_of_its_log(
     asked = [str(toy), "message", "hello", "-f", "say=fail-please", "--out", str(kept)]
     assert main(asked) == 1
     said = capsys.readouterr().out
-    assert "✗ toy" in said and "failed:   toy: say" in said and "skipped:  toy: never" in said
+    assert (
+        "✗ toy" in said
+        and "failed:   toy: say" in said
+        and "skipped:  toy: never" in said
+    )
     assert "The last lines of toy: say" in said and "repository_dispatch by you" in said
     (log,) = kept.rglob("log.txt")
     assert "say | repository_dispatch by you" in log.read_text()
@@ -152,7 +169,11 @@ def test_ctrl_c_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
     waits = f"sleep {1_000_000 + os.getpid()}"
     path.write_text(TOY.replace("run: echo", f"run: {waits} && echo"))
     command = [sys.executable, "-m", "rehearsal.play", str(toy), "push", "--json"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(TEMPLATE / "tests")}
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": str(TEMPLATE / "tests"),
+    }
     with subprocess.Popen(
         command,
         env=environment,
@@ -172,7 +193,9 @@ def test_ctrl_c_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
 
 def processes() -> str:
     """Return the command lines of all that runs."""
-    return subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["ps", "-A", "-o", "args="], capture_output=True, text=True
+    ).stdout
 
 
 def test_the_copy_is_the_work_tree_as_it_lies(toy: Path, tmp_path: Path) -> None:
@@ -207,22 +230,38 @@ def mine(generated: Path, tmp_path: Path) -> Path:
 def template(where: Path) -> str:
     """Make a template of this one's rehearsal, whose set-up takes the environment of this test."""
     there = where / "tests" / "rehearsal"
-    shutil.copytree(Path(__file__).parent, there, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        Path(__file__).parent, there, ignore=shutil.ignore_patterns("__pycache__")
+    )
     venv = Path(sys.executable).parents[1]
-    (where / "Makefile").write_text(f"setup:\n\t@test -e .venv || ln -s '{venv}' .venv\n")
+    (where / "Makefile").write_text(
+        f"setup:\n\t@test -e .venv || ln -s '{venv}' .venv\n"
+    )
     return committed(where)
 
 
 def rehearse(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the verb in a repository, with a home of its own."""
-    environment = {**ENVIRONMENT, "PATH": os.environ["PATH"], "HOME": str(root.parent / "home")}
+    environment = {
+        **ENVIRONMENT,
+        "PATH": os.environ["PATH"],
+        "HOME": str(root.parent / "home"),
+    }
     command = [sys.executable, "-m", "mlops", "rehearse", *arguments]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True
+    )
 
 
 def state(root: Path) -> dict[str, Any]:
     """Return all that could have changed in a repository."""
-    asked = ("status --porcelain", "for-each-ref", "worktree list", "stash list", "config --list")
+    asked = (
+        "status --porcelain",
+        "for-each-ref",
+        "worktree list",
+        "stash list",
+        "config --list",
+    )
     told: dict[str, Any] = {line: git(root, *line.split()) for line in asked}
     told["files"] = {path: path.read_bytes() for path in root.glob("[a-z.]*/**/*.y*ml")}
     return told
@@ -236,7 +275,9 @@ def test_a_workflow_is_tried_before_it_is_pushed(mine: Path, tmp_path: Path) -> 
     done = rehearse(mine, "pull-request", "--model", "churn", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(done.stdout)
-    ended = {run["workflow"]: {job["result"] for job in run["jobs"]} for run in found["runs"]}
+    ended = {
+        run["workflow"]: {job["result"] for job in run["jobs"]} for run in found["runs"]
+    }
     assert ended["pull-request"] == ended["comment"] == {"success"}
     (comment,) = found["comments"]
     assert "## ✅ churn: Put this model into production" in comment
@@ -259,7 +300,10 @@ def test_without_a_template_one_error_says_how(mine: Path) -> None:
     done = rehearse(mine, "push")
     assert done.returncode == 2
     assert done.stdout == "" and done.stderr.count("error:") == 1
-    assert ".cruft.json: nobody knows which template this repository is from" in done.stderr
+    assert (
+        ".cruft.json: nobody knows which template this repository is from"
+        in done.stderr
+    )
     assert "--template" in done.stderr
 
 
@@ -280,8 +324,13 @@ def test_a_folder_of_the_template_is_used_as_it_is(mine: Path, tmp_path: Path) -
     """Also one that cannot be set up says so."""
     there = tmp_path / "template"
     (there / "tests" / "rehearsal").mkdir(parents=True)
-    shutil.copy(TEMPLATE / "tests" / "rehearsal" / "play.py", there / "tests" / "rehearsal")
+    shutil.copy(
+        TEMPLATE / "tests" / "rehearsal" / "play.py", there / "tests" / "rehearsal"
+    )
     (there / "Makefile").write_text("setup:\n\t@echo no space left; exit 1\n")
     done = rehearse(mine, "push", "--template", str(there))
     assert done.returncode == 3
-    assert "no space left" in done.stderr and "the template could not be set up" in done.stderr
+    assert (
+        "no space left" in done.stderr
+        and "the template could not be set up" in done.stderr
+    )

@@ -15,7 +15,9 @@ from rehearsal.workflow import RehearsalError
 def router(folder: Path, **on: str) -> Router:
     """Write workflows that have these `on:` and nothing else."""
     for name, text in on.items():
-        (folder / f"{name}.yml").write_text(f"name: {name.title()}\non: {text}\njobs: {{}}\n")
+        (folder / f"{name}.yml").write_text(
+            f"name: {name.title()}\non: {text}\njobs: {{}}\n"
+        )
     return Router(folder)
 
 
@@ -23,9 +25,20 @@ def started(folder: Path, event: Event, **on: str) -> list[str]:
     return [workflow.key for workflow in router(folder, **on).starts(event)]
 
 
-def pull(action: str = "opened", base: str = "main", *files: str, kind: Any = "user") -> Event:
-    payload = {"action": action, "pull_request": {"base": {"ref": base}, "head": {"ref": "x"}}}
-    return Event("pull_request", payload, "refs/pull/1/merge", changed_files=files, token_kind=kind)
+def pull(
+    action: str = "opened", base: str = "main", *files: str, kind: Any = "user"
+) -> Event:
+    payload = {
+        "action": action,
+        "pull_request": {"base": {"ref": base}, "head": {"ref": "x"}},
+    }
+    return Event(
+        "pull_request",
+        payload,
+        "refs/pull/1/merge",
+        changed_files=files,
+        token_kind=kind,
+    )
 
 
 def push(ref: str, *files: str, **payload: Any) -> Event:
@@ -47,11 +60,19 @@ def push(ref: str, *files: str, **payload: Any) -> Event:
         ("*.jsx?", ["page.js", "page.jsx"], ["page.j", "a/page.js"]),
         ("**.js", ["index.js", "js/index.js", "src/js/app.js"], ["app.jsx"]),
         ("docs/*", ["docs/README.md"], ["docs/a/b.md", "docs"]),
-        ("docs/**/*.md", ["docs/README.md", "docs/a/b/c.md"], ["README.md", "docs/a.txt"]),
+        (
+            "docs/**/*.md",
+            ["docs/README.md", "docs/a/b/c.md"],
+            ["README.md", "docs/a.txt"],
+        ),
         ("**/docs/**", ["docs/hello.md", "dir/docs/my-file.txt"], ["docs", "mydocs/a"]),
         ("**/README.md", ["README.md", "js/README.md"], ["README.mdx", "MYREADME.md"]),
         ("**/*src/**", ["a/src/app.js", "my-src/code/js/app.js"], ["src"]),
-        ("**/migrate-*.sql", ["migrate-10909.sql", "db/sept/migrate-v1.sql"], ["db/x.sql"]),
+        (
+            "**/migrate-*.sql",
+            ["migrate-10909.sql", "db/sept/migrate-v1.sql"],
+            ["db/x.sql"],
+        ),
         ("employment@v*", ["employment@v1.2.0"], ["employment#production#7"]),
         (r"v1\+", ["v1+"], ["v11", "v1"]),
     ],
@@ -69,7 +90,9 @@ def test_the_last_pattern_that_matches_decides() -> None:
     assert not selected(["!main"], "other")
 
 
-@pytest.mark.parametrize("on", ["push", "[push, fork]", "{push: }", "{push: {branches: [main]}}"])
+@pytest.mark.parametrize(
+    "on", ["push", "[push, fork]", "{push: }", "{push: {branches: [main]}}"]
+)
 def test_on_in_every_form(tmp_path: Path, on: str) -> None:
     assert started(tmp_path, push("refs/heads/main"), one=on) == ["one"]
 
@@ -135,17 +158,27 @@ def test_workflow_run_goes_by_the_name_and_the_head_branch(
     tmp_path: Path, rule: str, starts: bool
 ) -> None:
     run = {"name": "Pull request", "head_branch": "side"}
-    event = Event("workflow_run", {"action": "completed", "workflow_run": run}, token_kind="app")
+    event = Event(
+        "workflow_run", {"action": "completed", "workflow_run": run}, token_kind="app"
+    )
     assert bool(started(tmp_path, event, one=f"{{workflow_run: {rule}}}")) is starts
 
 
-def test_what_a_job_did_with_its_token_starts_only_what_it_dispatches(tmp_path: Path) -> None:
-    on = {"one": "{push: , release: , repository_dispatch: , workflow_dispatch: , issues: }"}
+def test_what_a_job_did_with_its_token_starts_only_what_it_dispatches(
+    tmp_path: Path,
+) -> None:
+    on = {
+        "one": "{push: , release: , repository_dispatch: , workflow_dispatch: , issues: }"
+    }
     kind: Any = {"token_kind": "GITHUB_TOKEN"}
     for name in ("push", "release", "issues"):
         assert started(tmp_path, Event(name, {"action": "opened"}, **kind), **on) == []
-    assert started(tmp_path, Event("repository_dispatch", {"action": "retrain"}, **kind), **on)
-    assert started(tmp_path, Event("workflow_dispatch", {"workflow": "one.yml"}, **kind), **on)
+    assert started(
+        tmp_path, Event("repository_dispatch", {"action": "retrain"}, **kind), **on
+    )
+    assert started(
+        tmp_path, Event("workflow_dispatch", {"workflow": "one.yml"}, **kind), **on
+    )
     assert started(tmp_path, Event("push"), **on)
 
 
@@ -193,11 +226,19 @@ def test_inputs_have_their_defaults(tmp_path: Path) -> None:
         (dispatch(version="v1", force="yes"), "'yes': true or false"),
         (dispatch(version="v1", days="many"), "'many': a number"),
         (dispatch(version="v1", other=1), "unexpected input `other`"),
-        (dispatch("nothing.yml"), "there is no workflow 'nothing.yml'; there are promote.yml"),
-        (dispatch("quiet.yml"), "quiet.yml does not have a `workflow_dispatch` trigger"),
+        (
+            dispatch("nothing.yml"),
+            "there is no workflow 'nothing.yml'; there are promote.yml",
+        ),
+        (
+            dispatch("quiet.yml"),
+            "quiet.yml does not have a `workflow_dispatch` trigger",
+        ),
     ],
 )
-def test_a_dispatch_that_github_would_refuse(tmp_path: Path, event: Event, said: str) -> None:
+def test_a_dispatch_that_github_would_refuse(
+    tmp_path: Path, event: Event, said: str
+) -> None:
     on = {"promote": DISPATCH} | ({"quiet": "push"} if "quiet" in said else {})
     with pytest.raises(RehearsalError, match=said):
         router(tmp_path, **on).starts(event)

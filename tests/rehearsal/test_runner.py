@@ -179,7 +179,9 @@ jobs:
 
 def steps(text: str) -> str:
     """Return a workflow of one job."""
-    return STEPS.format(steps="\n".join(f"      {line}" for line in text.strip().splitlines()))
+    return STEPS.format(
+        steps="\n".join(f"      {line}" for line in text.strip().splitlines())
+    )
 
 
 def test_checkout_fetches_what_was_asked_for(world: World) -> None:
@@ -205,7 +207,12 @@ def test_checkout_fetches_what_was_asked_for(world: World) -> None:
 """),
     )
     assert run.jobs == {"one": "success"}, run.log
-    for said in ("one | ## main...origin/main", "commits 1", "no credentials", "commits 3"):
+    for said in (
+        "one | ## main...origin/main",
+        "commits 1",
+        "no credentials",
+        "commits 3",
+    ):
         assert said in run.log
     assert "extraheader AUTHORIZATION: basic ***" in run.log
 
@@ -247,7 +254,11 @@ def test_a_step_has_no_terminal_and_nothing_to_read(world: World) -> None:
 """
     run = play(world, steps(text))
     assert run.jobs == {"one": "failure"}
-    assert "nothing to read" in run.log and "to errors" in run.log and "one | still" in run.log
+    assert (
+        "nothing to read" in run.log
+        and "to errors" in run.log
+        and "one | still" in run.log
+    )
     assert "exit status 7" in run.log
 
 
@@ -285,7 +296,9 @@ runs:
     assert run.summary == "once\n"
 
 
-def test_setup_finds_a_warm_environment_with_the_engine_that_was_checked_out(world: World) -> None:
+def test_setup_finds_a_warm_environment_with_the_engine_that_was_checked_out(
+    world: World,
+) -> None:
     uv = "astral-sh/setup-uv@20cfd1bf945f4377ade1205e4dbc17946fc9a30d"
     makefile = "setup: .venv/.ready\n.venv/.ready: requirements.txt\n\tfalse\n"
     run = play(
@@ -303,13 +316,13 @@ def test_setup_finds_a_warm_environment_with_the_engine_that_was_checked_out(wor
             "Makefile": makefile,
             "requirements.txt": "",
             ".gitignore": ".venv/\n",
-            "mlops/__init__.py": "",
-            "mlops/__main__.py": "import sys; print('engine of the checkout', sys.argv[1:])",
+            "vendor/mlops/src/mlops/__init__.py": "",
+            "vendor/mlops/src/mlops/__main__.py": "import sys; print('engine of the checkout', sys.argv[1:])",
         },
     )
     assert run.jobs == {"one": "success"}, run.log
     assert "engine of the checkout ['say']" in run.log
-    assert "hostexecutor/mlops/__init__.py" in run.log
+    assert "hostexecutor/vendor/mlops/src/mlops/__init__.py" in run.log
     assert "hostexecutor/.venv" in run.log
 
 
@@ -367,7 +380,11 @@ def test_artifacts_go_from_job_to_job(world: World) -> None:
 
     def held(name: str) -> set[str]:
         top = run.artifacts[name]
-        return {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}
+        return {
+            path.relative_to(top).as_posix()
+            for path in top.rglob("*")
+            if path.is_file()
+        }
 
     assert held("folder") == {"one", "deep/two"}
     assert held("file") == {"one"}
@@ -423,10 +440,16 @@ jobs:
 def test_a_pull_request_is_run_and_then_commented_on(world: World, fork: bool) -> None:
     world.runner.secrets["DEPLOY"] = "hunter2"
     world.push(COMMENTED)
-    pull = world.open_pull_request("patch", {"change": "changed"}, actor="mallory", fork=fork)
+    pull = world.open_pull_request(
+        "patch", {"change": "changed"}, actor="mallory", fork=fork
+    )
     first, second = pull.runs
-    assert (first.jobs, second.jobs) == ({"one": "success"}, {"comment": "success"}), second.log
-    assert f"secret <{'' if fork else '***'}> refs/pull/1/merge patch to main" in first.log
+    assert (first.jobs, second.jobs) == ({"one": "success"}, {"comment": "success"}), (
+        second.log
+    )
+    assert (
+        f"secret <{'' if fork else '***'}> refs/pull/1/merge patch to main" in first.log
+    )
     assert ("Resource not accessible by integration" in first.log) is fork
     assert world.comments(pull) == (["hello"] if fork else ["from within", "hello"])
     assert "one | changed" in first.log
@@ -440,9 +463,16 @@ def test_a_pull_request_that_is_pushed_to_and_merged(world: World) -> None:
     world.push({".github/workflows/toy.yml": steps("- run: echo").replace("push", on)})
     pull = world.open_pull_request("patch", {"change": "1"})
     world.push_to(pull, {"change": "2"})
-    assert [run.event.payload["action"] for run in pull.runs] == ["opened", "synchronize"]
+    assert [run.event.payload["action"] for run in pull.runs] == [
+        "opened",
+        "synchronize",
+    ]
     (run,) = world.merge(pull)
-    assert (run.event.name, run.event.ref, run.event.actor) == ("push", "refs/heads/main", "bob")
+    assert (run.event.name, run.event.ref, run.event.actor) == (
+        "push",
+        "refs/heads/main",
+        "bob",
+    )
     assert run.event.changed_files == ("change",)
     assert world.last("toy") is run and pull.last("toy") is pull.runs[-1]
 
@@ -477,7 +507,9 @@ def test_dispatches_and_the_calendar(world: World) -> None:
     assert world.message("other") == []
     first, second = world.calendar("toy")
     assert "on schedule" in first.log and "on repository_dispatch" in second.log
-    asked = Event("workflow_dispatch", {"workflow": "toy.yml", "inputs": {"days": "many"}})
+    asked = Event(
+        "workflow_dispatch", {"workflow": "toy.yml", "inputs": {"days": "many"}}
+    )
     with pytest.raises(RehearsalError, match="'many': a number"):
         world.settle(asked)
     with pytest.raises(RehearsalError, match="nothing has no schedule; toy have"):
@@ -489,7 +521,10 @@ def test_an_environment_waits_for_somebody_else(world: World) -> None:
         "permissions:", "environment: live\n    permissions:"
     )
     carol = world.hub.view.user("carol")["id"]
-    reviewers = {"reviewers": [{"type": "User", "id": carol}], "prevent_self_review": True}
+    reviewers = {
+        "reviewers": [{"type": "User", "id": carol}],
+        "prevent_self_review": True,
+    }
     world.api("PUT", "/environments/live", reviewers)
     with pytest.raises(RehearsalError, match="until somebody approves live"):
         play(world, text)
@@ -501,7 +536,9 @@ def test_an_environment_waits_for_somebody_else(world: World) -> None:
     (review,) = world.api("GET", f"/actions/runs/{run.id}/approvals")
     assert (review["state"], review["user"]["login"]) == ("approved", "carol")
     assert world.deployments() == [("live", "success")]
-    without = "environment:\n      name: live\n      deployment: false # only its secrets"
+    without = (
+        "environment:\n      name: live\n      deployment: false # only its secrets"
+    )
     play(world, text.replace("environment: live", without))
     assert world.deployments() == [("live", "success")]
 
@@ -546,7 +583,9 @@ jobs:
 
 def test_a_workflow_run_follows_with_the_default_branchs_file(world: World) -> None:
     main = push(world, CHAIN)
-    side = push(world, {"x": "1", ".github/workflows/second.yml": "on: issues"}, branch="side")
+    side = push(
+        world, {"x": "1", ".github/workflows/second.yml": "on: issues"}, branch="side"
+    )
     first, second = world.settle(side)
     assert (first.workflow, second.workflow) == ("first", "second")
     assert f"about {side.sha} on {main.sha} refs/heads/main" in second.log
@@ -601,7 +640,8 @@ jobs:
 
 def calling(world: World, calls: str, called: str = CALLED) -> Run:
     event = push(
-        world, {".github/workflows/toy.yml": calls, ".github/workflows/called.yml": called}
+        world,
+        {".github/workflows/toy.yml": calls, ".github/workflows/called.yml": called},
     )
     (run,) = world.settle(event)
     return run
@@ -627,23 +667,38 @@ def test_a_called_workflow_has_its_own_jobs_and_permissions(world: World) -> Non
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("needs: deliver", "needs: deliver\n    if: always()"), "would go on with after"),
+        (
+            ("needs: deliver", "needs: deliver\n    if: always()"),
+            "would go on with after",
+        ),
         (("with: { model:", "with: { modal:"), "called.yml has no input `modal`"),
-        (("    with: { model:", "    # { model:"), "called.yml needs the input `model`"),
-        (("contents: write }", "contents: read }"), "register asks for contents: write"),
+        (
+            ("    with: { model:", "    # { model:"),
+            "called.yml needs the input `model`",
+        ),
+        (
+            ("contents: write }", "contents: read }"),
+            "register asks for contents: write",
+        ),
         (("name: deliver (${{ matrix.model }})", "name: deliver"), "needs a `name:`"),
         (("after:", "train:"), "two jobs are called train"),
         (("called.yml", "nothing.yml"), "is no workflow of this repository"),
     ],
 )
-def test_a_call_that_is_wrong_is_an_error(world: World, change: tuple[str, str], said: str) -> None:
+def test_a_call_that_is_wrong_is_an_error(
+    world: World, change: tuple[str, str], said: str
+) -> None:
     with pytest.raises(RehearsalError, match=said):
         calling(world, CALLS.replace(*change))
 
 
-def test_where_act_gives_up_before_a_job_that_always_runs_is_an_error(world: World) -> None:
+def test_where_act_gives_up_before_a_job_that_always_runs_is_an_error(
+    world: World,
+) -> None:
     fails = JOBS.replace("touch left-behind", "exit 1").replace("models=[", "nothing=[")
-    with pytest.raises(RehearsalError, match="after plan has failed; GitHub would go on with verd"):
+    with pytest.raises(
+        RehearsalError, match="after plan has failed; GitHub would go on with verd"
+    ):
         play(world, fails)
 
 
@@ -664,7 +719,9 @@ def test_of_runs_that_came_together_github_lets_go_on(
     world: World, rule: str, conclusions: list[str]
 ) -> None:
     text = steps("- run: echo").replace("on: push", f"on: push\nconcurrency: {rule}")
-    events = [push(world, {".github/workflows/toy.yml": text, "n": str(n)}) for n in range(3)]
+    events = [
+        push(world, {".github/workflows/toy.yml": text, "n": str(n)}) for n in range(3)
+    ]
     assert [run.conclusion for run in world.settle(*events)] == conclusions
 
 
@@ -679,18 +736,27 @@ def test_of_runs_that_came_together_github_lets_go_on(
     ],
 )
 def test_expressions_of_a_group(expression: str, value: object) -> None:
-    github = {"head_ref": "", "sha": "abc", "event_name": "push", "event": {"number": 7}}
+    github = {
+        "head_ref": "",
+        "sha": "abc",
+        "event_name": "push",
+        "event": {"number": 7},
+    }
     assert evaluate(expression, {"github": github}) == value
 
 
-@pytest.mark.parametrize("expression", ["format('{0}', 1)", "github.sha github.sha", "a[0]"])
+@pytest.mark.parametrize(
+    "expression", ["format('{0}', 1)", "github.sha github.sha", "a[0]"]
+)
 def test_an_expression_that_is_not_understood_is_not_guessed(expression: str) -> None:
     with pytest.raises(RehearsalError, match="more than the rehearsal evaluates"):
         evaluate(expression, {})
 
 
 def test_a_killed_run_leaves_its_jobs_cancelled(world: World) -> None:
-    text = steps("- run: |\n    echo half way\n    sleep 60\n- run: touch /nowhere/at/all")
+    text = steps(
+        "- run: |\n    echo half way\n    sleep 60\n- run: touch /nowhere/at/all"
+    )
     event = push(world, {".github/workflows/toy.yml": text})
     (workflow,) = world.runner.deliver(event)
     run = world.runner.run(workflow, event, kill_at="half way")

@@ -35,7 +35,9 @@ def served(world: World, rows: pd.DataFrame, days_ago: float) -> None:
     path = world.root / "asked.csv"
     rows.drop(columns="churn").to_csv(path, index=False)
     ref = f"{MODEL}@production"
-    mlops(world, "predict", ref, str(path), "--out", str(path) + ".out", days_ago=days_ago)
+    mlops(
+        world, "predict", ref, str(path), "--out", str(path) + ".out", days_ago=days_ago
+    )
 
 
 def arrived(world: World, rows: pd.DataFrame) -> None:
@@ -49,7 +51,9 @@ def arrived(world: World, rows: pd.DataFrame) -> None:
 
 def checks(world: World) -> list[tuple[str, bool]]:
     """Return version and answer of every check that the journal keeps, sorted."""
-    return sorted((check["version"], check["alarm"]) for check in world.journal("monitor"))
+    return sorted(
+        (check["version"], check["alarm"]) for check in world.journal("monitor")
+    )
 
 
 @pytest.fixture(name="drifting")
@@ -75,10 +79,18 @@ def test_drift_leads_to_a_new_version_in_production_and_the_issue_is_closed(
     assert (release.workflow, release.event.name) == ("release", "repository_dispatch")
     assert release.event.payload["client_payload"] == {"model": MODEL}
     assert release.jobs == DELIVERED, release.log
-    assert story.tags() == [*BORN, "churn@v1.0.1", "churn#staging#3", "churn#production#4"]
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.0.1",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
     assert trailers(story, "churn@v1.0.1")["Reason"] == "patch: only the data changed"
     is_whole(story, "v1.0.0", "v1.0.1")
-    assert story.deployments()[-2:] == [("staging", "success"), ("production", "success")]
+    assert story.deployments()[-2:] == [
+        ("staging", "success"),
+        ("production", "success"),
+    ]
     assert [r["outcome"] for r in by_start(story)] == ["promote", "promote"]
     assert answer(story)["version"] == "v1.0.1"
 
@@ -101,7 +113,9 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
     story = drifting
     rows = rows_of(n=1_500, seed=9)
     mixed_up = np.random.default_rng(0).permutation(rows["churn"])
-    arrived(story, rows.assign(churn=mixed_up))  # labels of other people: nothing can be learned
+    arrived(
+        story, rows.assign(churn=mixed_up)
+    )  # labels of other people: nothing can be learned
 
     watch, release = story.calendar("monitor")
     assert watch.jobs == WATCHED, watch.log
@@ -110,19 +124,31 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
     assert issue["labels"] == ["model-alarm"]
     assert "with an alarm: 1. Retraining was asked for at the first." in issue["body"]
     assert f"/actions/runs/{watch.id}" in issue["body"]
-    assert (release.event.name, release.jobs) == ("repository_dispatch", gate_refuses(MODEL))
+    assert (release.event.name, release.jobs) == (
+        "repository_dispatch",
+        gate_refuses(MODEL),
+    )
     (refusal,) = story.comments(issue["number"])
     assert "The version in production stays." in refusal
-    assert "Keep the model in production (v1.0.0): the two could not be told apart." in refusal
+    assert (
+        "Keep the model in production (v1.0.0): the two could not be told apart."
+        in refusal
+    )
     assert "A loss of up to 0.010 is accepted here." in refusal
     assert f"/actions/runs/{release.id}" in refusal
     assert [r["outcome"] for r in by_start(story)] == ["promote", "inconclusive"]
 
-    for count in (2, 3):  # it lasts: the same issue, nothing started, nothing said again
+    for count in (
+        2,
+        3,
+    ):  # it lasts: the same issue, nothing started, nothing said again
         (watch,) = story.dispatch("monitor", since="7d")
         assert watch.jobs == WATCHED
         (same,) = story.issues()
-        assert same["number"] == issue["number"] and f"with an alarm: {count}." in same["body"]
+        assert (
+            same["number"] == issue["number"]
+            and f"with an alarm: {count}." in same["body"]
+        )
         assert story.comments(issue["number"]) == [refusal]
 
     served(story, rows_of(n=400, seed=8), days_ago=0.1)  # upstream is mended

@@ -49,29 +49,47 @@ def test_a_server_of_ones_own_with_its_addresses(enterprise: World) -> None:
     assert story.hub.api_url.endswith("/api/v3")
     pull = story.open_pull_request("plan", looking_at(BETTER), "Look at the plan")
     assert ran(pull.runs) == [("pull-request", CHECKED), ("comment", COMMENTED)]
-    assert f"]({story.hub.server_url}/acme/demo/actions/runs/" in the_comment(story, pull)
+    assert f"]({story.hub.server_url}/acme/demo/actions/runs/" in the_comment(
+        story, pull
+    )
 
     attested = len(story.hub.state.attestations)
     (release,) = story.merge(pull)
     assert ran([release]) == [("release", DELIVERED)], release.log
     assert NOT_ATTESTED in release.log and "not attested" in release.summary
     assert len(story.hub.state.attestations) == attested
-    assert story.tags() == [*BORN, "churn@v1.1.0", "churn#staging#3", "churn#production#4"]
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.1.0",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
     is_whole(story, "v1.0.0", "v1.1.0")
-    assert by_start(story)[-1]["run_url"].startswith(f"{story.hub.server_url}/acme/demo/")
+    assert by_start(story)[-1]["run_url"].startswith(
+        f"{story.hub.server_url}/acme/demo/"
+    )
     assert answer(story)["version"] == "v1.1.0"
     asked = [one for one in story.hub.exchanges if one.job]
     refused = [(one.status, one.template) for one in asked if one.status >= 400]
-    there_yet = (404, "/repos/{owner}/{repo}/releases/tags/{tag}")  # asked before it is published
+    there_yet = (
+        404,
+        "/repos/{owner}/{repo}/releases/tags/{tag}",
+    )  # asked before it is published
     assert asked and set(refused) <= {there_yet}
 
 
 @pytest.mark.slow
-def test_a_private_repository_on_the_free_plan_says_what_it_does_instead(private: World) -> None:
+def test_a_private_repository_on_the_free_plan_says_what_it_does_instead(
+    private: World,
+) -> None:
     story = private
     carol = story.hub.view.user("carol")["id"]
     for method, path, rule in (
-        ("PUT", "/environments/production", {"reviewers": [{"type": "User", "id": carol}]}),
+        (
+            "PUT",
+            "/environments/production",
+            {"reviewers": [{"type": "User", "id": carol}]},
+        ),
         ("POST", "/rulesets", {"name": "main", "enforcement": "active"}),
     ):
         with pytest.raises(RehearsalError, match=r"40[34]|422"):

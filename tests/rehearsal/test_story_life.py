@@ -26,7 +26,15 @@ from rehearsal.outcomes import (
     writes,
 )
 from rehearsal.run import Run
-from rehearsal.stories import BETTER, FEATURES_FILE, LOCK, LOOKS_AT, MODEL, approvers, arrivals
+from rehearsal.stories import (
+    BETTER,
+    FEATURES_FILE,
+    LOCK,
+    LOOKS_AT,
+    MODEL,
+    approvers,
+    arrivals,
+)
 from rehearsal.world import World, replaced
 
 # ----- a run that dies, an API that fails
@@ -60,12 +68,16 @@ def killed(world: World, event: Event, method: str, path: str) -> Run:
 
 
 @pytest.mark.slow
-def test_a_release_killed_half_way_twice_and_run_again_is_one_whole_version(story: World) -> None:
+def test_a_release_killed_half_way_twice_and_run_again_is_one_whole_version(
+    story: World,
+) -> None:
     story.change(arrivals, "New data")
     story.git("push", "--quiet", "origin", "HEAD:refs/heads/main")
     (event,) = story.hub.events.take()
 
-    run = killed(story, event, "POST", "name=model.skops")  # some files are up, no tag yet
+    run = killed(
+        story, event, "POST", "name=model.skops"
+    )  # some files are up, no tag yet
     half = {**DELIVERED, "register": "cancelled"}
     half |= {"staging": "skipped", "production": "skipped"}
     del half["staging (churn)"], half["production (churn)"]
@@ -74,7 +86,9 @@ def test_a_release_killed_half_way_twice_and_run_again_is_one_whole_version(stor
     (draft,) = (one for one in story.hub.state.releases.values() if one["draft"])
     assert 0 < len(story.hub.state.assets_of(draft["id"])) < len(ASSETS)
 
-    run = killed(story, event, "PATCH", "/releases/")  # it has its tag, nobody can fetch it yet
+    run = killed(
+        story, event, "PATCH", "/releases/"
+    )  # it has its tag, nobody can fetch it yet
     assert run.jobs == half
     assert story.tags() == [*BORN, "churn@v1.0.1"]
     assert list(story.releases()) == ["churn@v1.0.0"]
@@ -83,16 +97,30 @@ def test_a_release_killed_half_way_twice_and_run_again_is_one_whole_version(stor
     (run,) = story.settle(event)
     assert run.jobs == DELIVERED, run.log
     is_whole(story, "v1.0.0", "v1.0.1")
-    assert story.tags() == [*BORN, "churn@v1.0.1", "churn#staging#3", "churn#production#4"]
-    assert story.deployments()[-2:] == [("staging", "success"), ("production", "success")]
-    assert len(story.journal()) == 2, "only what came to its end is in the journal, and once"
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.0.1",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
+    assert story.deployments()[-2:] == [
+        ("staging", "success"),
+        ("production", "success"),
+    ]
+    assert len(story.journal()) == 2, (
+        "only what came to its end is in the journal, and once"
+    )
 
 
-def test_an_api_that_fails_now_and_then_changes_nothing_of_a_release(story: World) -> None:
+def test_an_api_that_fails_now_and_then_changes_nothing_of_a_release(
+    story: World,
+) -> None:
     story.runner.environment["MLOPS_RETRY_SECONDS"] = "0.05"
     faults = story.hub.faults
     faults.add("GET", "*/releases", 500, times=2)
-    faults.add("POST", "*/releases", 502, done_first=True)  # the draft is made, the answer lost
+    faults.add(
+        "POST", "*/releases", 502, done_first=True
+    )  # the draft is made, the answer lost
     faults.add("POST", "*/releases/*/assets", 500, times=2)
     faults.add("POST", "*/releases/*/assets", 502, done_first=True, skip=3)
     faults.add("GET", "*/releases/assets/*", 502, skip=2)
@@ -102,7 +130,12 @@ def test_an_api_that_fails_now_and_then_changes_nothing_of_a_release(story: Worl
     failed = [one.status for one in story.hub.exchanges if one.status >= 429]
     assert sorted(failed) == [429, 429, 500, 500, 500, 500, 502, 502, 502]
     is_whole(story, "v1.0.0", "v1.0.1")
-    assert story.tags() == [*BORN, "churn@v1.0.1", "churn#staging#3", "churn#production#4"]
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.0.1",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
     assert "v1.0.1 is now in production" in run.summary
 
 
@@ -128,7 +161,11 @@ def test_a_message_and_the_calendar_train_again_and_without_news_nothing_changes
     (told,) = story.message("retrain", model=MODEL)
     (timed,) = story.calendar("release")
     for run, name in ((told, "repository_dispatch"), (timed, "schedule")):
-        assert (run.workflow, run.event.name, run.jobs) == ("release", name, DELIVERED), run.log
+        assert (run.workflow, run.event.name, run.jobs) == (
+            "release",
+            name,
+            DELIVERED,
+        ), run.log
         assert "v1.0.0 was registered already" in run.log
         assert "v1.0.0 is already in production" in run.summary
     assert story.tags() == before
@@ -136,14 +173,20 @@ def test_a_message_and_the_calendar_train_again_and_without_news_nothing_changes
     is_whole(story, "v1.0.0")
 
 
-def test_new_data_and_new_training_code_on_main_are_each_delivered(story: World) -> None:
+def test_new_data_and_new_training_code_on_main_are_each_delivered(
+    story: World,
+) -> None:
     (run,) = story.push(arrivals, "New data")
-    assert (run.workflow, run.event.name, run.jobs) == ("release", "push", DELIVERED), run.log
+    assert (run.workflow, run.event.name, run.jobs) == ("release", "push", DELIVERED), (
+        run.log
+    )
     assert in_stage(story, "production") == "v1.0.1"
     assert trailers(story, "churn@v1.0.1")["Reason"] == "patch: only the data changed"
 
     (run,) = story.push(replaced(FEATURES_FILE, LOOKS_AT, BETTER), "Look at the plan")
-    assert (run.workflow, run.event.name, run.jobs) == ("release", "push", DELIVERED), run.log
+    assert (run.workflow, run.event.name, run.jobs) == ("release", "push", DELIVERED), (
+        run.log
+    )
     assert in_stage(story, "production") == "v1.1.0"
     assert trailers(story, "churn@v1.1.0")["Reason"].startswith("minor: ")
     is_whole(story, "v1.0.0", "v1.0.1", "v1.1.0")
@@ -168,7 +211,10 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     assert said in run.summaries["production (churn)"]
     waiting = [*BORN, "churn@v1.0.1", "churn#staging#3"]
     assert story.tags() == waiting
-    assert in_stage(story, "staging") == "v1.0.1" and in_stage(story, "production") == "v1.0.0"
+    assert (
+        in_stage(story, "staging") == "v1.0.1"
+        and in_stage(story, "production") == "v1.0.0"
+    )
 
     refused_to_strangers_and_authors(story)
 
@@ -176,7 +222,11 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     assert run.jobs == {"promote": "success"}, run.log
     assert story.tags() == [*waiting, "churn#production#4"]
     told = trailers(story, "churn#production#4")
-    assert (told["Actor"], told["Approver"], told["Reason"]) == ("@carol", "@carol", "It is good")
+    assert (told["Actor"], told["Approver"], told["Reason"]) == (
+        "@carol",
+        "@carol",
+        "It is good",
+    )
     assert story.deployments()[-1] == ("production", "success")
     asked = str(story.root / "asked.csv")
     rows_of(n=5, seed=3).drop(columns="churn").to_csv(asked, index=False)
@@ -195,7 +245,11 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     run = decides(story, "alice", "rollback")
     assert run.jobs == {"promote": "success"}, run.log
     told = trailers(story, "churn#production#5")
-    assert (told["Actor"], told["Approver"], told["Rollback"]) == ("@alice", "@carol", "v1.0.1")
+    assert (told["Actor"], told["Approver"], told["Rollback"]) == (
+        "@alice",
+        "@carol",
+        "v1.0.1",
+    )
     assert in_stage(story, "production") == "v1.0.0"
     old = mlops(story, "predict", f"{MODEL}@production", asked, "--no-log")
     assert old["version"] == "v1.0.0" and old["predictions"] != new["predictions"]
@@ -214,8 +268,12 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     assert "in    the present environment, which has its lock" in run.summary
     about = [_statement(one["bundle"]) for one in story.hub.state.attestations]
     kinds = [one["predicateType"].rpartition("/")[2] for one in about]
-    assert kinds == ["v1", "bom"] * 2, "provenance and bill of materials of each version"
-    assert "scikit-learn" in {one["name"] for one in about[1]["predicate"]["components"]}
+    assert kinds == ["v1", "bom"] * 2, (
+        "provenance and bill of materials of each version"
+    )
+    assert "scikit-learn" in {
+        one["name"] for one in about[1]["predicate"]["components"]
+    }
     is_whole(story, "v1.0.0", "v1.0.1")
 
 
@@ -225,10 +283,28 @@ def test_every_decision_can_be_made_on_github(story: World) -> None:
     bad = "churn@v1.0.1"
     for actor, decision, asked, ok, said in (
         ("bob", "promote", {}, False, "this does not say which version of `churn`"),
-        ("bob", "reject", {"version": "production"}, True, f"{bad} is rejected for production"),
-        ("bob", "promote", {"version": "v1.0.1"}, False, "was rejected for production by @bob"),
+        (
+            "bob",
+            "reject",
+            {"version": "production"},
+            True,
+            f"{bad} is rejected for production",
+        ),
+        (
+            "bob",
+            "promote",
+            {"version": "v1.0.1"},
+            False,
+            "was rejected for production by @bob",
+        ),
         ("bob", "withdraw", {"version": "v1.0.1"}, False, f"{bad} is in staging"),
-        ("bob", "rollback", {"stage": "staging"}, True, "churn@v1.0.0 is now in staging"),
+        (
+            "bob",
+            "rollback",
+            {"stage": "staging"},
+            True,
+            "churn@v1.0.0 is now in staging",
+        ),
         ("bob", "withdraw", {"version": "v1.0.1"}, True, f"{bad} is withdrawn"),
         ("carol", "deprecate", {}, True, "churn is retired"),
     ):
@@ -254,8 +330,13 @@ if "train" in sys.orig_argv:
 """
 
 
-def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(story: World) -> None:
-    assert story.push(replaced(LOCK, "==0.8.0", "==0.8.1"), "Newer libraries [skip ci]") == []
+def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(
+    story: World,
+) -> None:
+    assert (
+        story.push(replaced(LOCK, "==0.8.0", "==0.8.1"), "Newer libraries [skip ci]")
+        == []
+    )
     (run,) = story.calendar("reproduce")  # the lock alone makes no difference
     assert run.jobs == {"plan": "success", "reproduce (churn)": "success"}, run.log
 
@@ -269,7 +350,10 @@ def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(story: 
     )
     said = run.summaries["reproduce (churn)"]
     assert "churn@v1.0.0: OTHER BYTES" in said
-    assert [re.sub(r"\b[0-9a-f]{24,}\b", "…", line.strip()) for line in said.splitlines()[1:8]] == [
+    assert [
+        re.sub(r"\b[0-9a-f]{24,}\b", "…", line.strip())
+        for line in said.splitlines()[1:8]
+    ] == [
         "then  …",
         "now   …",
         "in    the present environment, which is another",
@@ -278,5 +362,7 @@ def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(story: 
         "model.steps.logisticregression[1].coef_: 2 of 2 numbers differ, by 1.6e-01 at most",
         "model.steps.logisticregression[1].intercept_: 1 of 1 numbers differ, by 2.5e-02 at most",
     ]
-    assert said.endswith("model.steps.logisticregression[1].tol: 0.0001 then, 0.01 now\n")
+    assert said.endswith(
+        "model.steps.logisticregression[1].tol: 0.0001 then, 0.01 now\n"
+    )
     assert refs(story) == before and not writes(story, run)

@@ -33,13 +33,15 @@ from rehearsal.stories import LOCK
 from rehearsal.world import World, replaced
 
 TWO = ("churn", "price")
-TRAIN = "mlops/training/model.py"
+TRAIN = "vendor/mlops/src/mlops/training/fit.py"
 
 
 def second_model(root: Path) -> None:
     """Add a model as the README says: the verb and somebody's file, nothing else."""
     file = root.parent / "prices.csv"
-    rows_of("regression", seed=4).rename(columns={"churn": "price"}).to_csv(file, index=False)
+    rows_of("regression", seed=4).rename(columns={"churn": "price"}).to_csv(
+        file, index=False
+    )
     command = ["new", "price", "--data", str(file), "--target", "price"]
     subprocess.run([sys.executable, "-m", "mlops", *command], cwd=root, check=True)
 
@@ -50,7 +52,10 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
 ) -> None:
     before = refs(story)
     pull = story.open_pull_request("price", second_model, "What does it cost?")
-    assert ran(pull.runs) == [("pull-request", checked("price")), ("comment", COMMENTED)]
+    assert ran(pull.runs) == [
+        ("pull-request", checked("price")),
+        ("comment", COMMENTED),
+    ]
     said = the_comment(story, pull)
     first = "Put this model into production: it is the first version."
     assert f"## ✅ price: {first}" in said and "churn" not in said
@@ -87,7 +92,9 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
     assert not writes(story, pull.runs[0])
     said = the_comment(story, pull)
     for model in TWO:
-        title = "No change: it predicts exactly what the model in production (v1.0.0) does."
+        title = (
+            "No change: it predicts exactly what the model in production (v1.0.0) does."
+        )
         assert f"## ✅ {model}: {title}" in said
     assert said.count("; both versions predict exactly the same") == 2
     assert "A loss of up to 0.010 is accepted here." in said
@@ -131,4 +138,9 @@ def test_an_engine_that_trains_worse_is_refused_and_one_that_is_only_tidier_chan
     is_whole(story, "v1.0.0")
     outcomes = [(r["pull_request"], r["outcome"]) for r in by_start(story)]
     mine = pull.number
-    assert outcomes == [(None, "promote"), (mine, "reject"), (mine, "promote"), (None, "promote")]
+    assert outcomes == [
+        (None, "promote"),
+        (mine, "reject"),
+        (mine, "promote"),
+        (None, "promote"),
+    ]

@@ -66,18 +66,27 @@ def test_a_better_model_goes_from_the_pull_request_to_production(story: World) -
     (second,) = story.hub.state.comments(pull.number)
     assert second["id"] == first["id"]
     said = second["body"]
-    assert "## ✅ churn: Replace the model in production (v1.0.0) with this one." in said
+    assert (
+        "## ✅ churn: Replace the model in production (v1.0.0) with this one." in said
+    )
     assert re.search(r"better by 0\.\d+ \(95% interval \+0\.\d+ to \+0\.\d+\)", said)
     assert f"actions/runs/{runs[0].id}" in said and str(pull.runs[0].id) not in said
     assert "Replace the model in production (v1.0.0) with this one." in runs[0].summary
     # What a pull request does reaches nobody: nothing is released, staged or served.
     assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
-    assert not writes(story, *(run for run in pull.runs if run.workflow == "pull-request"))
+    assert not writes(
+        story, *(run for run in pull.runs if run.workflow == "pull-request")
+    )
 
     (release,) = story.merge(pull)
     assert ran([release]) == [("release", DELIVERED)]
     assert "v1.1.0 in service answers 10 examples" in release.log
-    assert story.tags() == [*BORN, "churn@v1.1.0", "churn#staging#3", "churn#production#4"]
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.1.0",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
     assert story.releases() == {"churn@v1.0.0": ASSETS, "churn@v1.1.0": ASSETS}
     replaced_by = [("staging", "success"), ("production", "success")]
     assert story.deployments() == [
@@ -107,7 +116,9 @@ def broken(root: Path) -> None:
     rows.to_csv(root / ROWS_FILE, index=False)
 
 
-def test_data_that_break_the_contract_are_refused_and_nothing_is_trained(story: World) -> None:
+def test_data_that_break_the_contract_are_refused_and_nothing_is_trained(
+    story: World,
+) -> None:
     pull = story.open_pull_request("data", broken, "Rows of this week")
     assert ran(pull.runs) == [("pull-request", BROKEN_DATA), ("comment", COMMENTED)]
     assert not trained(pull.runs)
@@ -115,8 +126,12 @@ def test_data_that_break_the_contract_are_refused_and_nothing_is_trained(story: 
     assert "## ❌ churn: No new model: the data do not keep their contract." in said
     assert "2 of " in said and " expectations failed" in said
     differences = said.partition("Differences")[2] or said
-    (tenure,) = (line for line in differences.splitlines() if line.startswith("| ❌ tenure |"))
-    (plan,) = (line for line in differences.splitlines() if line.startswith("| ❌ plan |"))
+    (tenure,) = (
+        line for line in differences.splitlines() if line.startswith("| ❌ tenure |")
+    )
+    (plan,) = (
+        line for line in differences.splitlines() if line.startswith("| ❌ plan |")
+    )
     assert "| 7 (0.5%) | 300 |" in tenure and "at least 0 and at most 100" in tenure
     assert "| 5 (0.3%) | gold |" in plan and "basic" in plan
     assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
@@ -126,7 +141,9 @@ def test_data_that_break_the_contract_are_refused_and_nothing_is_trained(story: 
 
 def test_a_worse_model_is_rejected_and_cannot_be_delivered(story: World) -> None:
     before = refs(story)
-    pull = story.open_pull_request("coarse", looking_at(COARSE), "Years instead of months")
+    pull = story.open_pull_request(
+        "coarse", looking_at(COARSE), "Years instead of months"
+    )
     assert ran(pull.runs) == [("pull-request", REFUSED), ("comment", COMMENTED)]
     assert trained(pull.runs)
     said = the_comment(story, pull)
@@ -142,14 +159,18 @@ def test_a_worse_model_is_rejected_and_cannot_be_delivered(story: World) -> None
     assert moved == {"refs/heads/coarse", "refs/heads/journal", "refs/heads/main"}
 
 
-def test_a_change_that_nobody_can_tell_from_chance_is_inconclusive(story: World) -> None:
+def test_a_change_that_nobody_can_tell_from_chance_is_inconclusive(
+    story: World,
+) -> None:
     edit = replaced(SPEC, "learner: logistic", "learner: logistic\n    C: 0.8")
     pull = story.open_pull_request("weaker", edit, "A little more restraint")
     assert ran(pull.runs) == [("pull-request", REFUSED), ("comment", COMMENTED)]
     said = the_comment(story, pull)
     keep = "Keep the model in production (v1.0.0): the two could not be told apart."
     assert f"## ⚠️ churn: {keep}" in said
-    assert re.search(r"With this many rows, a difference of 0\.\d+ would have shown\.", said)
+    assert re.search(
+        r"With this many rows, a difference of 0\.\d+ would have shown\.", said
+    )
     assert "may be chance" in said and "more test data would tell" in said
     assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
     (_, record) = by_start(story)
@@ -174,7 +195,9 @@ def test_documents_alone_train_nothing_and_claim_nothing(story: World) -> None:
 
 
 def test_a_model_that_is_given_up_leaves_no_claim_behind(story: World) -> None:
-    pull = story.open_pull_request("coarse", looking_at(COARSE), "Years instead of months")
+    pull = story.open_pull_request(
+        "coarse", looking_at(COARSE), "Years instead of months"
+    )
     assert "Do not replace" in the_comment(story, pull)
     runs = story.push_to(pull, lambda root: (looking_at(LOOKS_AT)(root), docs(root)))
     assert ran(runs) == [("pull-request", DOCUMENTS), ("comment", COMMENTED)]
@@ -190,7 +213,11 @@ def docs(root: Path) -> None:
 
 
 def test_application_code_alone_redeploys_and_trains_nothing(story: World) -> None:
-    edit = replaced("mlops/serving/app.py", "from __future__", "# Another day.\nfrom __future__")
+    edit = replaced(
+        "vendor/mlops/src/mlops/serving/app.py",
+        "from __future__",
+        "# Another day.\nfrom __future__",
+    )
     pull = story.open_pull_request("serving", edit, "Serve as before")
     assert ran(pull.runs) == [("pull-request", APPLICATION), ("comment", COMMENTED)]
     assert story.comments(pull) == []
@@ -203,7 +230,11 @@ def test_application_code_alone_redeploys_and_trains_nothing(story: World) -> No
     assert story.tags() == BORN
     assert story.releases() == {"churn@v1.0.0": ASSETS}
     staging, (production, _) = LONG_AGO
-    assert story.deployments() == [staging, (production, "inactive"), (production, "success")]
+    assert story.deployments() == [
+        staging,
+        (production, "inactive"),
+        (production, "success"),
+    ]
     assert len(story.journal()) == 1
 
 
@@ -272,7 +303,9 @@ def hostile(root: Path) -> None:
     """Change the model as a stranger with bad intentions would."""
     looking_at(BETTER)(root)
     head, _, rest = ESTIMATOR.partition("\n")
-    (root / FOLDER / "estimator.py").write_text(f"{head}\n{THIEF}{rest}", encoding="utf-8")
+    (root / FOLDER / "estimator.py").write_text(
+        f"{head}\n{THIEF}{rest}", encoding="utf-8"
+    )
     rows_of(n=20, seed=5).to_csv(root / FOLDER / "data" / FILE, index=False)
 
 
@@ -287,7 +320,11 @@ def spoiled(folder: Path) -> list[str]:
         return name
 
     names = [
-        put("wrong_types", "verdict.json", '{"decision": "@everyone <b>yes</b>", "rows": "many"}'),
+        put(
+            "wrong_types",
+            "verdict.json",
+            '{"decision": "@everyone <b>yes</b>", "rows": "many"}',
+        ),
         put("too_large", "evaluation.json", json.dumps({"ok": "x" * 2_000_000})),
         put("no_json", "validation.json", "\x00<script>alert(2)</script>"),
         put("a_link", "record.json", ""),
@@ -351,7 +388,9 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     (link,) = re.findall(r"\]\((.*?)\)", said)
     assert link == f"{story.hub.server_url}/acme/demo/actions/runs/{run.id}"
     assert not loot.exists()
-    assert not [text for _, text in run.annotations + comment.annotations if "LOOT" in text]
+    assert not [
+        text for _, text in run.annotations + comment.annotations if "LOOT" in text
+    ]
 
     # Its artifact may hold anything: what is not of the right kind is named, the rest is shown.
     names = spoiled(run.artifacts["report-churn"])
@@ -363,4 +402,6 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert len(said) < 60_000 and "root:" not in said and "alert(2)" not in said
     for text in ("@everyone", "<b>", "<script"):
         assert text not in said
-    assert [r["id"] for r in by_start(story)][1:] == [record["id"]], "one run, one record"
+    assert [r["id"] for r in by_start(story)][1:] == [record["id"]], (
+        "one run, one record"
+    )

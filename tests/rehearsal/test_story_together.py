@@ -63,17 +63,29 @@ def meanwhile(world: World, job: str, act: Callable[[], None]) -> Iterator[None]
 def test_two_merges_before_the_first_release_has_begun_are_both_in_one_version(
     story: World,
 ) -> None:
-    data, code = opened(story, "data", arrivals), opened(story, "plan", looking_at(BETTER))
+    data, code = (
+        opened(story, "data", arrivals),
+        opened(story, "plan", looking_at(BETTER)),
+    )
     merge(story, data)
     merge(story, code)
     first, second = runs = story.settle()
-    assert ran(runs) == [("release", DELIVERED)] * 2, first.log + second.log  # none was cancelled
+    assert ran(runs) == [("release", DELIVERED)] * 2, (
+        first.log + second.log
+    )  # none was cancelled
     assert "churn@v1.1.0 is registered" in first.log
     assert "churn@v1.1.0 was registered already" in second.log
-    assert story.tags() == [*BORN, "churn@v1.1.0", "churn#staging#3", "churn#production#4"]
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.1.0",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
     is_whole(story, "v1.0.0", "v1.1.0")
     release = story.runner.trees.git("rev-parse", "churn@v1.1.0^{commit}^")
-    assert release == story.runner.trees.git("rev-parse", "main"), "it is of the tip: of both"
+    assert release == story.runner.trees.git("rev-parse", "main"), (
+        "it is of the tip: of both"
+    )
     assert len(story.journal()) == 3
 
 
@@ -81,7 +93,10 @@ def test_two_merges_before_the_first_release_has_begun_are_both_in_one_version(
 def test_a_merge_during_a_release_waits_and_no_older_run_overwrites_a_newer_version(
     story: World,
 ) -> None:
-    data, code = opened(story, "data", arrivals), opened(story, "plan", looking_at(BETTER))
+    data, code = (
+        opened(story, "data", arrivals),
+        opened(story, "plan", looking_at(BETTER)),
+    )
     merge(story, data)
     with meanwhile(story, "train", lambda: merge(story, code)):
         first, second = runs = story.settle()
@@ -101,7 +116,9 @@ def test_a_merge_during_a_release_waits_and_no_older_run_overwrites_a_newer_vers
     assert story.tags() == after and in_stage(story, "production") == "v1.1.0"
 
 
-def test_pushing_again_cancels_the_older_run_and_only_the_newer_one_speaks(story: World) -> None:
+def test_pushing_again_cancels_the_older_run_and_only_the_newer_one_speaks(
+    story: World,
+) -> None:
     opened(story, "words", {"README.md": "Words.\n"})
     for text in ("More words.\n", "Better words.\n"):
         story.change({"README.md": text}, text)
@@ -110,5 +127,10 @@ def test_pushing_again_cancels_the_older_run_and_only_the_newer_one_speaks(story
     assert (old.workflow, old.conclusion) == ("pull-request", "cancelled")
     assert set(old.jobs.values()) == {"cancelled"}
     assert ran([new]) == [("pull-request", checked(code="skipped"))]
-    assert new.event.payload["pull_request"]["head"]["sha"] == story.git("rev-parse", "HEAD")
-    assert ran([silent, comment]) == [("comment", {"comment": "skipped"}), ("comment", COMMENTED)]
+    assert new.event.payload["pull_request"]["head"]["sha"] == story.git(
+        "rev-parse", "HEAD"
+    )
+    assert ran([silent, comment]) == [
+        ("comment", {"comment": "skipped"}),
+        ("comment", COMMENTED),
+    ]

@@ -41,7 +41,9 @@ def begun(hub: Hub, root: Path, source: Path) -> World:
 
 def secret(world: World, name: str, **permissions: str) -> None:
     """Keep the token of somebody's App or their own as a secret of the repository."""
-    world.runner.secrets[name] = world.hub.tokens.issue(permissions, actor="acme", kind="user")
+    world.runner.secrets[name] = world.hub.tokens.issue(
+        permissions, actor="acme", kind="user"
+    )
 
 
 def only(runs: list[Run], workflow: str) -> Run:
@@ -67,11 +69,20 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
     edit = replaced(SETTINGS, "variables: {}", "variables: {RETENTION_DAYS: '14'}")
     run = only(world.push(edit, "Keep for two weeks"), "settings")
     assert run.jobs == {"settings": "success"}, run.log
-    assert "ruleset main: done" in run.summary and "The settings are those of the file" in run.log
-    assert {r["name"] for r in state.rulesets.values()} == {"main", "review", "registry"}
+    assert (
+        "ruleset main: done" in run.summary
+        and "The settings are those of the file" in run.log
+    )
+    assert {r["name"] for r in state.rulesets.values()} == {
+        "main",
+        "review",
+        "registry",
+    }
     (approver,) = state.environments["production"]["reviewers"]
     assert approver["id"] == world.hub.view.user("alice")["id"]
-    assert state.variables["RETENTION_DAYS"]["value"] == "14" and state.immutable_releases
+    assert (
+        state.variables["RETENTION_DAYS"]["value"] == "14" and state.immutable_releases
+    )
     assert world.deployments() == [] and world.issues() == []
 
     # Under these rules a release comes through, and nothing else does.
@@ -80,7 +91,9 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
     assert run.conclusion == "success", run.log
     assert world.tags() == ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
     assert state.burnt_tags == {"churn@v1.0.0"}
-    with pytest.raises(RehearsalError, match="Changes must be made through a pull request"):
+    with pytest.raises(
+        RehearsalError, match="Changes must be made through a pull request"
+    ):
         world.push({"README.md": "Straight to main.\n"})
     for tag in ("churn@v1.0.0", "churn#production#2"):
         with pytest.raises(RehearsalError, match=r"GH013|immutable"):
@@ -88,12 +101,17 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
         with pytest.raises(RehearsalError, match=r"GH013|immutable"):
             world.git("push", "origin", f":refs/tags/{tag}")
 
-    next(r for r in state.rulesets.values() if r["name"] == "main")["enforcement"] = "disabled"
+    next(r for r in state.rulesets.values() if r["name"] == "main")["enforcement"] = (
+        "disabled"
+    )
     for _ in range(2):
         (run,) = world.calendar("settings")
         assert run.jobs == {"settings": "success"}, run.log
         (issue,) = world.issues()
-    assert issue["title"] == "The settings on GitHub are not those of .github/settings.yaml"
+    assert (
+        issue["title"]
+        == "The settings on GitHub are not those of .github/settings.yaml"
+    )
     assert "ruleset main: differs" in issue["body"] and "disabled" in issue["body"]
     (run,) = world.dispatch("settings")
     assert "ruleset main: done" in run.summary
@@ -109,7 +127,9 @@ def test_without_tokens_it_says_what_it_sees_and_how_to_get_one(world: World) ->
     assert "Nothing was changed." in run.summary
     assert "as the secret `SETTINGS_TOKEN` of the environment `upkeep`" in run.summary
     assert "ruleset registry: differs" in run.summary
-    assert "immutable releases: not seen" in run.summary  # administration: read, which no job has
+    assert (
+        "immutable releases: not seen" in run.summary
+    )  # administration: read, which no job has
     assert not world.hub.state.rulesets and not world.hub.state.environments
     (issue,) = world.issues()
     assert "gh auth login" in issue["body"]
@@ -129,16 +149,31 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
         secret(world, "SETTINGS_TOKEN", **ADMINISTRATION, contents="read")
         (run,) = world.dispatch("settings")
         assert run.jobs == {"settings": "success"}, run.log
-        assert "ruleset main: not in this plan. whoever may push can also push to it" in run.summary
-        assert "pages: not in this plan. pages.yml keeps the page as an artifact" in run.summary
-        assert hub.state.labels and hub.state.immutable_releases and world.issues() == []
+        assert (
+            "ruleset main: not in this plan. whoever may push can also push to it"
+            in run.summary
+        )
+        assert (
+            "pages: not in this plan. pages.yml keeps the page as an artifact"
+            in run.summary
+        )
+        assert (
+            hub.state.labels and hub.state.immutable_releases and world.issues() == []
+        )
 
         (run,) = world.calendar("security")
         skipped = dict.fromkeys(("dependencies", "codeql", "scorecard"), "skipped")
         assert run.jobs == {"zizmor": "success", **skipped}, run.log
-        world.api("POST", "/actions/variables", {"name": "ADVANCED_SECURITY", "value": "on"})
+        world.api(
+            "POST", "/actions/variables", {"name": "ADVANCED_SECURITY", "value": "on"}
+        )
         (run,) = world.calendar("security")
-        assert list(run.jobs.values()) == ["success", "skipped", "success", "success"], run.jobs
+        assert list(run.jobs.values()) == [
+            "success",
+            "skipped",
+            "success",
+            "success",
+        ], run.jobs
         world.api("POST", "/actions/variables", {"name": "SCHEDULES", "value": "off"})
         for workflow in ("security", "settings", "update"):
             (run,) = world.calendar(workflow)
@@ -150,16 +185,24 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
 
 def git(root: Path, *arguments: str) -> str:
     """Run git as whoever keeps the template."""
-    who = [f"{key}={text}" for key, text in (("user.name", "t"), ("user.email", "t@example.com"))]
+    who = [
+        f"{key}={text}"
+        for key, text in (("user.name", "t"), ("user.email", "t@example.com"))
+    ]
     options = [option for pair in who for option in ("-c", pair)]
     command = ["git", *options, *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def cruft(folder: Path, *arguments: str) -> str:
     """Run cruft as an owner of the repository."""
     done = subprocess.run(
-        [sys.executable, "-m", "cruft", *arguments], cwd=folder, capture_output=True, text=True
+        [sys.executable, "-m", "cruft", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -184,7 +227,9 @@ def made(source: Path, tmp_path: Path) -> tuple[Path, Path]:
 def own_changes(root: Path) -> None:
     """What the owners have made of it: their words, a target of their own, another model."""
     (root / "README.md").write_text("# Ours\n", encoding="utf-8")
-    replaced("Makefile", "run: $(READY)", "ours: $(READY)\n\t@true\n\nrun: $(READY)")(root)
+    replaced("Makefile", "run: $(READY)", "ours: $(READY)\n\t@true\n\nrun: $(READY)")(
+        root
+    )
     replaced("project.yaml", "per_hour: 0.48", "per_hour: 0.96")(root)
     shutil.rmtree(root / "models" / "employment")
 
@@ -210,8 +255,12 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
 
         tree = template / TREE
         (tree / "README.md").write_text("# Theirs\n", encoding="utf-8")
-        replaced("Makefile", "check: audit\n", "# What a commit must pass.\ncheck: audit\n")(tree)
-        replaced(".github/workflows/reproduce.yml", '"11 4 * * 0"', '"12 4 * * 0"')(tree)
+        replaced(
+            "Makefile", "check: audit\n", "# What a commit must pass.\ncheck: audit\n"
+        )(tree)
+        replaced(".github/workflows/reproduce.yml", '"11 4 * * 0"', '"12 4 * * 0"')(
+            tree
+        )
         with (tree / "models" / "employment" / "features.py").open("a") as file:
             file.write("# of a model that is not here\n")
         (tree / "NEWS.md").write_text("# News\n", encoding="utf-8")
@@ -225,17 +274,33 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
 
         secret(world, "UPDATE_TOKEN", **PROPOSING)
         runs = world.calendar("update")
-        assert [run.workflow for run in runs] == ["update", "pull-request", "security", "comment"]
+        assert [run.workflow for run in runs] == [
+            "update",
+            "pull-request",
+            "security",
+            "comment",
+        ]
         assert world.issues() == []
         (pull,) = hub.state.pulls.values()
         assert pull["title"].startswith("Update from the template, ")
-        changed = ["README.md.rej", "Makefile", "NEWS.md", ".cruft.json", "reproduce.yml"]
+        changed = [
+            "README.md.rej",
+            "Makefile",
+            "NEWS.md",
+            ".cruft.json",
+            "reproduce.yml",
+        ]
         assert all(name in pull["body"] for name in changed)
-        assert "Changed here as well" in pull["body"] and "employment" not in pull["body"]
+        assert (
+            "Changed here as well" in pull["body"] and "employment" not in pull["body"]
+        )
         # A conflict is left: the verdict is no, and nobody can merge it.
         checked = only(runs, "pull-request").jobs
         assert (checked["code"], checked["verdict"]) == ("failure", "failure")
-        assert "FAILED tests/test_repository.py::test_no_conflict" in only(runs, "pull-request").log
+        assert (
+            "FAILED tests/test_repository.py::test_no_conflict"
+            in only(runs, "pull-request").log
+        )
         world.hub.state.collaborators["bob"] = "admin"
         with pytest.raises(RehearsalError, match=r"Required status check .*verdict"):
             world.api("PUT", "/pulls/2/merge", {"merge_method": "squash"}, actor="bob")
@@ -244,7 +309,9 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
 
         runs = resolve(world)
         checked = only(runs, "pull-request").jobs
-        assert (checked["code"], checked["verdict"]) == ("success", "success"), runs[0].log
+        assert (checked["code"], checked["verdict"]) == ("success", "success"), runs[
+            0
+        ].log
         with pytest.raises(RehearsalError, match="Waiting on code owner review"):
             world.api("PUT", "/pulls/2/merge", {"merge_method": "squash"}, actor="eve")
         world.api("PUT", "/pulls/2/merge", {"merge_method": "squash"}, actor="bob")
@@ -253,7 +320,9 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         world.git("fetch", "--quiet", "origin")
         world.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
         work = world.work
-        assert (work / "README.md").read_text() == "# Ours\n" and (work / "NEWS.md").is_file()
+        assert (work / "README.md").read_text() == "# Ours\n" and (
+            work / "NEWS.md"
+        ).is_file()
         makefile = (work / "Makefile").read_text()
         assert "ours: $(READY)" in makefile and "# What a commit must pass." in makefile
         assert '"12 4 * * 0"' in (work / ".github/workflows/reproduce.yml").read_text()
@@ -261,7 +330,9 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         assert not (work / "models" / "employment").exists()
         assert "up to date" in cruft(work, "check")
         (run,) = world.calendar("update")
-        assert "the template has nothing new" in run.summary and len(hub.state.pulls) == 1
+        assert (
+            "the template has nothing new" in run.summary and len(hub.state.pulls) == 1
+        )
 
 
 def resolve(world: World) -> list[Run]:

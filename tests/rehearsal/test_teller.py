@@ -51,17 +51,25 @@ def test_of_a_comment_the_verdict_and_its_table_are_shown() -> None:
 
 
 def test_a_table_that_is_too_wide_loses_columns_and_no_line_is_too_long() -> None:
-    wide = COMMENT.replace("95% interval |", f"{'x' * 60} |", 1).replace("457 rows", "r " * 60)
+    wide = COMMENT.replace("95% interval |", f"{'x' * 60} |", 1).replace(
+        "457 rows", "r " * 60
+    )
     lines = excerpt(wide)
     assert all(len(line) <= WIDTH - 5 for line in lines)
     assert "Metric                        This model  In production" in lines
 
 
-def job(name: str, result: str = "success", failed: bool = False, **values: str) -> JobLog:
-    return JobLog(name, dict(values), "", result, 1.0, 3.5, failed=["step"] if failed else [])
+def job(
+    name: str, result: str = "success", failed: bool = False, **values: str
+) -> JobLog:
+    return JobLog(
+        name, dict(values), "", result, 1.0, 3.5, failed=["step"] if failed else []
+    )
 
 
-def test_a_job_is_one_line_with_its_result_and_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_is_one_line_with_its_result_and_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     out = io.StringIO()
     teller = Teller(out)
     plan, train = job("plan"), job("train", "failure", failed=True, model="a")

@@ -35,8 +35,12 @@ class Trees:
         """Return an event with the ref and commit that GITHUB_REF and GITHUB_SHA will be."""
         if event.name not in OF_THEIR_COMMIT:
             ref = f"refs/heads/{self.default_branch}"
-            return replace(event, ref=ref, sha=self.git("rev-parse", f"{ref}^{{commit}}"))
-        return replace(event, sha=event.sha or self.git("rev-parse", f"{event.ref}^{{commit}}"))
+            return replace(
+                event, ref=ref, sha=self.git("rev-parse", f"{ref}^{{commit}}")
+            )
+        return replace(
+            event, sha=event.sha or self.git("rev-parse", f"{event.ref}^{{commit}}")
+        )
 
     @property
     def default_branch(self) -> str:
@@ -47,7 +51,10 @@ class Trees:
         """Ask the repository."""
         command = ["git", "--git-dir", str(self.origin), *arguments]
         done = subprocess.run(
-            command, capture_output=True, text=True, env=ENVIRONMENT | {"PATH": os.environ["PATH"]}
+            command,
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT | {"PATH": os.environ["PATH"]},
         )
         if done.returncode:
             raise RehearsalError(f"git {' '.join(arguments)}: {done.stderr.strip()}")

@@ -27,7 +27,7 @@ set -euo pipefail
 cd "$GITHUB_WORKSPACE"
 [ -f requirements.txt ] && [ ! -e .venv ] || exit 0
 cp -RP "{warm}/venv" .venv
-echo "$GITHUB_WORKSPACE" >> .venv/{site}/rehearsal.pth
+echo "$GITHUB_WORKSPACE/vendor/mlops/src" >> .venv/{site}/rehearsal.pth
 touch .venv/.ready
 echo "rehearsal: a warm .venv stands for what make setup would install from requirements.txt"
 """
@@ -58,7 +58,9 @@ def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
     Path
         A folder with `restore.sh`.
     """
-    asked = subprocess.run([python, "-c", _FACTS], capture_output=True, text=True, check=True)
+    asked = subprocess.run(
+        [python, "-c", _FACTS], capture_output=True, text=True, check=True
+    )
     base, installed, libraries, version = map(Path, asked.stdout.splitlines())
     tools = root / "bin"
     tools.mkdir(parents=True)
@@ -82,9 +84,13 @@ def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
         if program.is_file() and not _LEFT_OUT.fullmatch(program.name):
             _link(program, scripts / program.name)
     _script(scripts / "mlops", "-P -m mlops")
-    (folder / "venv" / site / "rehearsal.pth").write_text(f"{libraries}\n", encoding="utf-8")
+    (folder / "venv" / site / "rehearsal.pth").write_text(
+        f"{libraries}\n", encoding="utf-8"
+    )
     lines = [f"home = {base.parent}", "include-system-site-packages = false"]
-    (folder / "venv" / "pyvenv.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "venv" / "pyvenv.cfg").write_text(
+        "\n".join(lines) + "\n", encoding="utf-8"
+    )
     restore = _RESTORE.format(warm=folder, site=site.as_posix())
     (folder / "restore.sh").write_text(restore, encoding="utf-8")
     return tools, folder

@@ -67,7 +67,11 @@ def without(value: Any, keys: tuple[str, ...], inside: bool = False) -> Any:
             for key, one in value.items()
             if not (inside and key in keys)
         }
-    return [without(one, keys, inside) for one in value] if isinstance(value, list) else value
+    return (
+        [without(one, keys, inside) for one in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 @dataclass(frozen=True)
@@ -161,9 +165,15 @@ class Workflow:
     @property
     def called(self) -> dict[str, Workflow]:
         """The workflows of the same repository that jobs call."""
-        uses = {key: str(job["uses"]) for key, job in self.jobs.items() if "uses" in job}
-        local = {key: self.root / name for key, name in uses.items() if name.startswith("./")}
-        return {key: Workflow.read(path) for key, path in local.items() if path.is_file()}
+        uses = {
+            key: str(job["uses"]) for key, job in self.jobs.items() if "uses" in job
+        }
+        local = {
+            key: self.root / name for key, name in uses.items() if name.startswith("./")
+        }
+        return {
+            key: Workflow.read(path) for key, path in local.items() if path.is_file()
+        }
 
     def job(self, key: str) -> Mapping[str, Any]:
         """Return a job of this workflow or of one that it calls."""
@@ -220,5 +230,7 @@ class Workflow:
         kept = without(self.document, NEWER_THAN_ACT)
         if YAML(typ="safe", pure=True).load(text) != kept:
             keys = ", ".join(NEWER_THAN_ACT)
-            raise RehearsalError(f"{self.path.name}: {keys} must stand on lines of their own")
+            raise RehearsalError(
+                f"{self.path.name}: {keys} must stand on lines of their own"
+            )
         return text

@@ -61,7 +61,9 @@ def newest(runs: list[Run], workflow: str) -> Run:
     for run in reversed(runs):
         if run.workflow == workflow:
             return run
-    raise LookupError(f"{workflow} did not run; there were {[run.workflow for run in runs]}")
+    raise LookupError(
+        f"{workflow} did not run; there were {[run.workflow for run in runs]}"
+    )
 
 
 class World:
@@ -89,10 +91,14 @@ class World:
         python: Path = Path(sys.executable),
     ) -> None:
         self.hub, self.root = hub, root
-        self.runner = Runner(hub, root / "rehearsal", environment, secrets, python=python)
+        self.runner = Runner(
+            hub, root / "rehearsal", environment, secrets, python=python
+        )
         self._tokens: dict[str, str] = {}
         self.work = root / "work"
-        ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", "build", ".mlops")
+        ignored = shutil.ignore_patterns(
+            ".git", ".venv", "__pycache__", "build", ".mlops"
+        )
         shutil.copytree(source, self.work, symlinks=True, ignore=ignored)
         self.git("init", "--quiet", "--initial-branch=main")
         self.git("remote", "add", "origin", self._address())
@@ -129,7 +135,9 @@ class World:
         pull.runs += self.settle()
         return pull
 
-    def push_to(self, pull: PullRequest, edit: Edit, message: str = "More") -> list[Run]:
+    def push_to(
+        self, pull: PullRequest, edit: Edit, message: str = "More"
+    ) -> list[Run]:
         """Push another commit to a pull request."""
         self.git("checkout", "--quiet", "--force", pull.branch)
         self.change(edit, message, pull.actor)
@@ -138,12 +146,16 @@ class World:
         pull.runs += runs
         return runs
 
-    def merge(self, pull: PullRequest, actor: str = "bob", method: str = "squash") -> list[Run]:
+    def merge(
+        self, pull: PullRequest, actor: str = "bob", method: str = "squash"
+    ) -> list[Run]:
         """Merge a pull request."""
         self.api("PUT", f"/pulls/{pull.number}/merge", {"merge_method": method}, actor)
         return self.settle()
 
-    def push(self, edit: Edit, message: str = "Change", actor: str = "alice") -> list[Run]:
+    def push(
+        self, edit: Edit, message: str = "Change", actor: str = "alice"
+    ) -> list[Run]:
         """Commit a change on main and push it."""
         self.git("fetch", "--quiet", "origin")
         self.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
@@ -151,7 +163,9 @@ class World:
         self._push("main", actor, fork=False)
         return self.settle()
 
-    def dispatch(self, workflow: str, actor: str = "alice", **inputs: object) -> list[Run]:
+    def dispatch(
+        self, workflow: str, actor: str = "alice", **inputs: object
+    ) -> list[Run]:
         """Start a workflow by hand, as its page or `gh workflow run` does."""
         given = {name: text(value) for name, value in inputs.items()}
         path = f"/actions/workflows/{workflow}.yml/dispatches"
@@ -193,14 +207,21 @@ class World:
 
     def tags(self) -> list[str]:
         """Return the names of all tags, oldest first."""
-        fields = ("for-each-ref", "--sort=creatordate", "--format=%(refname:strip=2)", "refs/tags")
+        fields = (
+            "for-each-ref",
+            "--sort=creatordate",
+            "--format=%(refname:strip=2)",
+            "refs/tags",
+        )
         return self.runner.trees.git(*fields).splitlines()
 
     def releases(self) -> dict[str, list[str]]:
         """Return the names of the assets of each published release."""
         state = self.hub.state
         return {
-            release["tag_name"]: sorted(asset["name"] for asset in state.assets_of(release["id"]))
+            release["tag_name"]: sorted(
+                asset["name"] for asset in state.assets_of(release["id"])
+            )
             for release in state.releases.values()
             if not release["draft"]
         }
@@ -208,7 +229,10 @@ class World:
     def deployments(self) -> list[tuple[str, str]]:
         """Return (environment, last state) of each deployment, oldest first."""
         return [
-            (one["environment"], one["statuses"][-1]["state"] if one["statuses"] else "")
+            (
+                one["environment"],
+                one["statuses"][-1]["state"] if one["statuses"] else "",
+            )
             for one in self.hub.state.deployments.values()
         ]
 
@@ -221,7 +245,8 @@ class World:
         ).splitlines()
         kept = [name for name in names if name.endswith(".json")]
         return [
-            json.loads(self.runner.trees.git("show", f"refs/heads/journal:{name}")) for name in kept
+            json.loads(self.runner.trees.git("show", f"refs/heads/journal:{name}"))
+            for name in kept
         ]
 
     def last(self, workflow: str) -> Run:
@@ -233,10 +258,14 @@ class World:
     def token(self, actor: str) -> str:
         """Return a person's own token."""
         if actor not in self._tokens:
-            self._tokens[actor] = self.hub.tokens.issue("write-all", actor=actor, kind="user")
+            self._tokens[actor] = self.hub.tokens.issue(
+                "write-all", actor=actor, kind="user"
+            )
         return self._tokens[actor]
 
-    def api(self, method: str, path: str, body: object = None, actor: str = "alice") -> Any:
+    def api(
+        self, method: str, path: str, body: object = None, actor: str = "alice"
+    ) -> Any:
         """Ask the hub's API as a person.
 
         Raises
@@ -272,7 +301,12 @@ class World:
             for what, value in (("NAME", actor), ("EMAIL", f"{actor}@example.com"))
         }
         done = subprocess.run(
-            ["git", "-c", f"http.extraHeader=Authorization: Basic {credentials}", *arguments],
+            [
+                "git",
+                "-c",
+                f"http.extraHeader=Authorization: Basic {credentials}",
+                *arguments,
+            ],
             cwd=self.work,
             env={
                 "PATH": os.environ["PATH"],

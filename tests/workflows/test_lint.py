@@ -53,7 +53,13 @@ def test_actionlint_and_shellcheck(folder: Path, tmp_path: Path) -> None:
 
 def test_zizmor(folder: Path) -> None:
     run(
-        *("zizmor", "--offline", "--strict-collection", "--persona=pedantic", "--no-progress"),
+        *(
+            "zizmor",
+            "--offline",
+            "--strict-collection",
+            "--persona=pedantic",
+            "--no-progress",
+        ),
         folder,
         folder=TEMPLATE,
     )
@@ -67,4 +73,6 @@ def test_actions_are_pinned_with_their_version(name: str) -> None:
             if entry.startswith("uses: ") and not entry.startswith("uses: ./"):
                 reference, _, comment = entry.removeprefix("uses: ").partition(" # ")
                 commit = reference.partition("@")[2]
-                assert len(commit) == 40 and comment.startswith("v"), f"{path.name}: {line}"
+                assert len(commit) == 40 and comment.startswith("v"), (
+                    f"{path.name}: {line}"
+                )

@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from mlops.cli import app
+from mlops.cli.main import app
 
 HERE = Path(__file__).parent
 GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
@@ -21,11 +21,25 @@ FOLDER = GENERATED / ".github"
 # Versions, commits, inputs and outputs of the actions in use, as their own repositories say.
 ACTIONS = json.loads((HERE / "actions.json").read_text(encoding="utf-8"))
 FILES = sorted(FOLDER.glob("workflows/*.yml"))
-WORKFLOWS = {path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES}
-SETUP = yaml.safe_load((FOLDER / "actions/setup/action.yml").read_text(encoding="utf-8"))
-JOBS = {f"{file}:{job}": body for file, w in WORKFLOWS.items() for job, body in w["jobs"].items()}
+WORKFLOWS = {
+    path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES
+}
+SETUP = yaml.safe_load(
+    (FOLDER / "actions/setup/action.yml").read_text(encoding="utf-8")
+)
+JOBS = {
+    f"{file}:{job}": body
+    for file, w in WORKFLOWS.items()
+    for job, body in w["jobs"].items()
+}
 # Who may write gets nothing from a cache that somebody else could have filled.
-WITHOUT_CACHE = ("release.yml", "promote.yml", "comment.yml", "reproduce.yml", "pages.yml")
+WITHOUT_CACHE = (
+    "release.yml",
+    "promote.yml",
+    "comment.yml",
+    "reproduce.yml",
+    "pages.yml",
+)
 WITHOUT_CACHE += ("settings.yml", "update.yml")
 
 
@@ -46,7 +60,9 @@ def every_step() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 STEPS = [
-    pytest.param(step, id=f"{name}:{step.get('run') or step.get('uses', '').split('@')[0]}")
+    pytest.param(
+        step, id=f"{name}:{step.get('run') or step.get('uses', '').split('@')[0]}"
+    )
     for name, step in every_step()
 ]
 jobs = pytest.mark.parametrize("job", JOBS.values(), ids=JOBS)
@@ -68,7 +84,9 @@ def test_a_job_says_what_it_may_and_how_long(job: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_each_permission_has_its_reason(path: Path) -> None:
-    granted = re.findall(r"^ +[a-z-]+: (?:read|write)\b.*$", path.read_text("utf-8"), re.MULTILINE)
+    granted = re.findall(
+        r"^ +[a-z-]+: (?:read|write)\b.*$", path.read_text("utf-8"), re.MULTILINE
+    )
     assert granted and all(" # " in line for line in granted)
 
 
@@ -96,7 +114,9 @@ def test_a_verb_and_its_options_exist(step: dict[str, Any]) -> None:
         if set(parameter.opts) & set(words)
     )
     given = [w for w in words[1:] if not w.startswith("--")]
-    wanted = [p for p in command.params if p.param_type_name == "argument" and p.required]
+    wanted = [
+        p for p in command.params if p.param_type_name == "argument" and p.required
+    ]
     assert len(given) - values >= len(wanted)
 
 
@@ -115,9 +135,16 @@ def test_an_action_is_pinned_and_takes_what_it_is_given(step: dict[str, Any]) ->
 
 
 def test_every_action_is_kept_up_to_date() -> None:
-    updates = yaml.safe_load((FOLDER / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
-    (folders,) = [u["directories"] for u in updates if u["package-ecosystem"] == "github-actions"]
-    own = [path.parent.relative_to(GENERATED) for path in FOLDER.glob("actions/*/action.yml")]
+    updates = yaml.safe_load((FOLDER / "dependabot.yml").read_text(encoding="utf-8"))[
+        "updates"
+    ]
+    (folders,) = [
+        u["directories"] for u in updates if u["package-ecosystem"] == "github-actions"
+    ]
+    own = [
+        path.parent.relative_to(GENERATED)
+        for path in FOLDER.glob("actions/*/action.yml")
+    ]
     assert folders == ["/", *(f"/{folder.as_posix()}" for folder in own)]
 
 
@@ -128,31 +155,53 @@ def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
     if "pull_request" in events:
         assert "secrets." not in json.dumps(workflow["jobs"])
         for job in workflow["jobs"].values():
-            writes = {name for name, level in job["permissions"].items() if level != "read"}
+            writes = {
+                name for name, level in job["permissions"].items() if level != "read"
+            }
             # What was found may be shown by jobs that read the code and run none of it.
-            reads = not any("run" in step or "./" in step.get("uses", "") for step in steps(job))
+            reads = not any(
+                "run" in step or "./" in step.get("uses", "") for step in steps(job)
+            )
             assert writes <= ({"security-events"} if reads else set())
     if "workflow_run" in events:
         for job in workflow["jobs"].values():
-            checkouts = [s for s in steps(job) if s.get("uses", "").startswith("actions/checkout@")]
+            checkouts = [
+                s
+                for s in steps(job)
+                if s.get("uses", "").startswith("actions/checkout@")
+            ]
             assert checkouts or not any("run" in step for step in steps(job))
             assert not any({"ref", "repository"} & set(s["with"]) for s in checkouts)
 
 
 def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
     build, deploy = WORKFLOWS["pages.yml"]["jobs"].values()
-    of_the_run = ("event != 'pull_request'", "head_repository.full_name == github.repository")
-    for condition in (*of_the_run, "head_branch == github.event.repository.default_branch"):
+    of_the_run = (
+        "event != 'pull_request'",
+        "head_repository.full_name == github.repository",
+    )
+    for condition in (
+        *of_the_run,
+        "head_branch == github.event.repository.default_branch",
+    ):
         assert f"github.event.workflow_run.{condition}" in " ".join(build["if"].split())
     assert build["permissions"] == {"contents": "read"}
-    assert [step["uses"].split("@")[0] for step in deploy["steps"]] == ["actions/deploy-pages"]
+    assert [step["uses"].split("@")[0] for step in deploy["steps"]] == [
+        "actions/deploy-pages"
+    ]
 
 
 def test_a_run_that_waits_for_a_person_or_was_cancelled_gets_no_comment() -> None:
     condition = JOBS["comment.yml:comment"]["if"]
-    of_the_run = r"contains\(fromJSON\('(.+)'\), github\.event\.workflow_run\.conclusion\)"
+    of_the_run = (
+        r"contains\(fromJSON\('(.+)'\), github\.event\.workflow_run\.conclusion\)"
+    )
     (answered,) = re.findall(rf"&& {of_the_run}$", condition)
-    assert json.loads(answered) == ["success", "failure", "timed_out"]  # not: action_required
+    assert json.loads(answered) == [
+        "success",
+        "failure",
+        "timed_out",
+    ]  # not: action_required
 
 
 @jobs
@@ -184,10 +233,14 @@ def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
     for name in ("release", "promote"):
         waits = {"group": name, "cancel-in-progress": False, "queue": "max"}
         assert WORKFLOWS[f"{name}.yml"]["concurrency"] == waits
-    assert WORKFLOWS["comment.yml"]["concurrency"]["queue"] == "max"  # each run has a record
+    assert (
+        WORKFLOWS["comment.yml"]["concurrency"]["queue"] == "max"
+    )  # each run has a record
 
 
-def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> None:
+def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> (
+    None
+):
     settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
     assert settings["environments"]["upkeep"] == {"branches": ["main"]}
     copies = "secrets.MLFLOW_TRACKING_TOKEN"  # for where the owner sends them
@@ -197,26 +250,47 @@ def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strang
     for name, job in holders.items():
         assert job["environment"] == {"name": "upkeep", "deployment": False}
         for step in steps(job):  # each secret is in the one step that needs it
-            assert "secrets." not in json.dumps(step) or step["run"].startswith("mlops github ")
-        assert set(on(WORKFLOWS[name.split(":")[0]])) <= {"push", "schedule", "workflow_dispatch"}
+            assert "secrets." not in json.dumps(step) or step["run"].startswith(
+                "mlops github "
+            )
+        assert set(on(WORKFLOWS[name.split(":")[0]])) <= {
+            "push",
+            "schedule",
+            "workflow_dispatch",
+        }
     takers = {name for name, job in JOBS.items() if copies in json.dumps(job)}
-    assert takers == {"comment.yml:comment", "release.yml:refused", "release.yml:register"}
+    assert takers == {
+        "comment.yml:comment",
+        "release.yml:refused",
+        "release.yml:register",
+    }
     merge = JOBS["update.yml:merge"]  # it runs what the template says
     assert merge["permissions"] == {"contents": "read"}
-    assert "token" not in json.dumps([step.get("env", {}) for step in steps(merge)]).lower()
+    assert (
+        "token"
+        not in json.dumps([step.get("env", {}) for step in steps(merge)]).lower()
+    )
 
 
 def test_what_is_required_and_labelled_is_what_workflows_have() -> None:
     settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
     rules = [rule["rules"] for rule in settings["rulesets"].values()]
-    checks = [r["required_status_checks"] for r in rules if "required_status_checks" in r]
-    named = [check["context"] for rule in checks for check in rule["required_status_checks"]]
+    checks = [
+        r["required_status_checks"] for r in rules if "required_status_checks" in r
+    ]
+    named = [
+        check["context"] for rule in checks for check in rule["required_status_checks"]
+    ]
     assert named == ["verdict"] and "pull-request.yml:verdict" in JOBS
     from mlops.cli.github import DRIFT, NEW
-    from mlops.github.events import LABEL
+    from mlops.github.issues import LABEL
 
     assert set(settings["labels"]) == {DRIFT, NEW, LABEL}
-    used = {job["environment"] for job in JOBS.values() if isinstance(job.get("environment"), str)}
+    used = {
+        job["environment"]
+        for job in JOBS.values()
+        if isinstance(job.get("environment"), str)
+    }
     assert {name for name in used if "${{" not in name} <= set(settings["environments"])
 
 
@@ -231,7 +305,14 @@ def test_the_verdict_looks_at_every_job() -> None:
 
 
 def test_a_chain_is_never_by_an_event_that_the_token_does_not_raise() -> None:
-    raised = {"release", "create", "registry_package", "deployment", "issues", "issue_comment"}
+    raised = {
+        "release",
+        "create",
+        "registry_package",
+        "deployment",
+        "issues",
+        "issue_comment",
+    }
     for workflow in WORKFLOWS.values():
         assert not raised & set(on(workflow))
         assert "tags" not in (on(workflow).get("push") or {})
@@ -242,14 +323,20 @@ def test_a_schedule_is_odd_and_can_be_switched_off(workflow: dict[Any, Any]) -> 
     for entry in on(workflow).get("schedule", []):
         assert int(entry["cron"].split()[0]) % 5
         first = next(iter(workflow["jobs"].values()))
-        assert "vars.SCHEDULES != 'off'" in first["if"] and "repository.fork" in first["if"]
+        assert (
+            "vars.SCHEDULES != 'off'" in first["if"]
+            and "repository.fork" in first["if"]
+        )
 
 
 def test_nothing_assumes_where_github_is() -> None:
-    sources = [*GENERATED.glob("mlops/**/*.py"), *FOLDER.rglob("*.yml")]
+    sources = [*GENERATED.glob("vendor/mlops/src/**/*.py"), *FOLDER.rglob("*.yml")]
     lines = [line for path in sources for line in path.read_text("utf-8").splitlines()]
     said = [line for line in lines if re.search(r"(//|api\.)github\.com\b", line)]
-    meant = (" or ", '"gh:"')  # where nothing else is said, and cookiecutter's own short form
+    meant = (
+        " or ",
+        '"gh:"',
+    )  # where nothing else is said, and cookiecutter's own short form
     assert said and all(any(word in line for word in meant) for line in said), said
 
 

@@ -6,10 +6,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from mlops.config.project import Project
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-
-from mlops.project import Project
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -21,7 +20,9 @@ MODELS = PROJECT.models()
 def locked_versions() -> dict[str, list[str]]:
     """Every version of each package; there are two where platforms need different ones."""
     versions: dict[str, list[str]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", LOCK, re.MULTILINE):
+    for name, version in re.findall(
+        r"^([A-Za-z0-9._-]+)==([^\s;]+)", LOCK, re.MULTILINE
+    ):
         versions.setdefault(canonicalize_name(name), []).append(version)
     return versions
 
@@ -46,7 +47,9 @@ def test_lock_satisfies_pyproject(declared: str) -> None:
     versions = locked_versions().get(canonicalize_name(requirement.name), [])
     assert versions, f"{requirement.name} is not in requirements.txt"
     for version in versions:
-        assert version in requirement.specifier, f"{requirement} but {version} is locked"
+        assert version in requirement.specifier, (
+            f"{requirement} but {version} is locked"
+        )
 
 
 def test_lock_has_hashes_and_no_addresses() -> None:

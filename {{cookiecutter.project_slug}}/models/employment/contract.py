@@ -14,7 +14,14 @@ CATEGORIES = {
     "marital_status": ["married", "widowed", "divorced", "separated", "single"],
     "relationship": [
         *("householder", "spouse", "child", "sibling", "parent", "grandchild"),
-        *("parent-in-law", "child-in-law", "other relative", "roomer", "housemate", "partner"),
+        *(
+            "parent-in-law",
+            "child-in-law",
+            "other relative",
+            "roomer",
+            "housemate",
+            "partner",
+        ),
         *("other nonrelative", "institution", "group quarters"),
     ],
     "parents_employment": [
@@ -60,7 +67,9 @@ def expectations(gxe: Any) -> list[Any]:
     gxe : module
         `great_expectations.expectations`, passed in because importing it takes seconds.
     """
-    present = [name for name in CATEGORIES if name not in ("parents_employment", "employed")]
+    present = [
+        name for name in CATEGORIES if name not in ("parents_employment", "employed")
+    ]
     return [
         gxe.ExpectTableRowCountToBeBetween(
             min_value=1_000, meta={"why": "below that, the test part decides nothing"}
@@ -72,12 +81,16 @@ def expectations(gxe: Any) -> list[Any]:
             gxe.ExpectColumnValuesToNotBeNull(column=name)
             for name in ("person_id", "household_id", "year", "age", *present)
         ),
-        gxe.ExpectColumnValuesToBeBetween(column="year", min_value=2015, max_value=2030),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="year", min_value=2015, max_value=2030
+        ),
         gxe.ExpectColumnValuesToBeBetween(
             column="age",
             min_value=16,
             max_value=110,
-            meta={"why": "children have no employment; the census cuts ages off below 100"},
+            meta={
+                "why": "children have no employment; the census cuts ages off below 100"
+            },
         ),
         gxe.ExpectColumnMeanToBeBetween(column="age", min_value=45, max_value=52),
         gxe.ExpectColumnStdevToBeBetween(column="age", min_value=17, max_value=23),
@@ -85,7 +98,9 @@ def expectations(gxe: Any) -> list[Any]:
             column="household_id",
             min_value=0.4,
             max_value=0.7,
-            meta={"why": "one id per person, or one for all, would make the split leak"},
+            meta={
+                "why": "one id per person, or one for all, would make the split leak"
+            },
         ),
         *(
             gxe.ExpectColumnValuesToBeInSet(column=name, value_set=values)
@@ -104,7 +119,9 @@ def expectations(gxe: Any) -> list[Any]:
             meta={"why": "spouses of the householder are married"},
         ),
         *(
-            gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[value], mostly=share)
+            gxe.ExpectColumnValuesToBeInSet(
+                column=column, value_set=[value], mostly=share
+            )
             for column, value, share in LEAST_SHARES
         ),
     ]

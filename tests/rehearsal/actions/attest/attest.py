@@ -15,11 +15,17 @@ def main() -> str:
     """Attest; return what is wrong."""
     patterns = os.environ["SUBJECTS"].replace(",", "\n").split()
     workspace = Path(os.environ["GITHUB_WORKSPACE"])
-    files = sorted({path for one in patterns for path in glob.glob(str(workspace / one))})
+    files = sorted(
+        {path for one in patterns for path in glob.glob(str(workspace / one))}
+    )
     if not files:
         return f"Could not find subject at path {' '.join(patterns) or '(none)'}"
-    digests = {Path(f).name: hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files}
-    subjects = [{"name": name, "digest": {"sha256": value}} for name, value in digests.items()]
+    digests = {
+        Path(f).name: hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files
+    }
+    subjects = [
+        {"name": name, "digest": {"sha256": value}} for name, value in digests.items()
+    ]
     statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subjects}
     statement |= {"predicateType": "https://slsa.dev/provenance/v1", "predicate": {}}
     if bom := os.environ.get("SBOM"):
@@ -28,11 +34,16 @@ def main() -> str:
         predicate = json.loads((workspace / bom).read_bytes())
         if predicate.get("bomFormat") != "CycloneDX":
             return "Unsupported SBOM format"
-        statement |= {"predicateType": "https://cyclonedx.org/bom", "predicate": predicate}
+        statement |= {
+            "predicateType": "https://cyclonedx.org/bom",
+            "predicate": predicate,
+        }
     bundle = {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
         "verificationMaterial": {},
-        "dsseEnvelope": {"payload": base64.b64encode(json.dumps(statement).encode()).decode()},
+        "dsseEnvelope": {
+            "payload": base64.b64encode(json.dumps(statement).encode()).decode()
+        },
     }
     request = urllib.request.Request(
         "{GITHUB_API_URL}/repos/{GITHUB_REPOSITORY}/attestations".format(**os.environ),

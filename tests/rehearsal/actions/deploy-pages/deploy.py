@@ -11,7 +11,11 @@ from pathlib import Path
 
 def main() -> str:
     """Publish; return what is wrong."""
-    site = Path(os.environ["REHEARSAL_ARTIFACTS"], os.environ["GITHUB_RUN_ID"], os.environ["NAME"])
+    site = Path(
+        os.environ["REHEARSAL_ARTIFACTS"],
+        os.environ["GITHUB_RUN_ID"],
+        os.environ["NAME"],
+    )
     if not site.is_dir():
         return f"No artifacts named {site.name!r} were found for this workflow run"
     body = {
@@ -21,7 +25,9 @@ def main() -> str:
         "oidc_token": "rehearsal",
     }
     request = urllib.request.Request(
-        "{GITHUB_API_URL}/repos/{GITHUB_REPOSITORY}/pages/deployments".format(**os.environ),
+        "{GITHUB_API_URL}/repos/{GITHUB_REPOSITORY}/pages/deployments".format(
+            **os.environ
+        ),
         json.dumps(body).encode(),
         {
             "Authorization": f"Bearer {os.environ['TOKEN']}",

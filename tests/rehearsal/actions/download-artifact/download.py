@@ -15,8 +15,13 @@ def allowed(run: str, token: str) -> str:
         return ""
     if not token:
         return f"run {run} is another one: it needs `github-token:`"
-    address = "{GITHUB_API_URL}/repos/{GITHUB_REPOSITORY}/actions/runs/".format(**os.environ)
-    headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"}
+    address = "{GITHUB_API_URL}/repos/{GITHUB_REPOSITORY}/actions/runs/".format(
+        **os.environ
+    )
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/vnd.github+json",
+    }
     request = urllib.request.Request(f"{address}{run}/artifacts", headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=30):
@@ -32,7 +37,11 @@ def main() -> str:
         return refused
     folder = Path(os.environ["REHEARSAL_ARTIFACTS"], run)
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    found = [n for n in there if n == name or (not name and fnmatch.fnmatch(n, pattern or "*"))]
+    found = [
+        n
+        for n in there
+        if n == name or (not name and fnmatch.fnmatch(n, pattern or "*"))
+    ]
     if name and not found:
         return f"Unable to download artifact(s): Artifact not found for name: {name}"
     target = Path(os.environ["GITHUB_WORKSPACE"], os.environ["TARGET"])
@@ -40,7 +49,9 @@ def main() -> str:
     for one in found:
         together = bool(name) or os.environ["MERGE"] == "true"
         to = target if together else target / one
-        for file in sorted(path for path in (folder / one).rglob("*") if path.is_file()):
+        for file in sorted(
+            path for path in (folder / one).rglob("*") if path.is_file()
+        ):
             copy = to / file.relative_to(folder / one)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)

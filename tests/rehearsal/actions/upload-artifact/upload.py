@@ -14,7 +14,9 @@ MAGIC = re.compile(r"[*?\[]")
 def search_path(pattern: str) -> str:
     """Return the folders of a pattern before its first wildcard."""
     parts = pattern.split("/")
-    fixed = [*parts, "*"][: next((i for i, p in enumerate(parts) if MAGIC.search(p)), len(parts))]
+    fixed = [*parts, "*"][
+        : next((i for i, p in enumerate(parts) if MAGIC.search(p)), len(parts))
+    ]
     return "/".join(fixed) or "/"
 
 
@@ -35,7 +37,9 @@ def below(pattern: str) -> set[str]:
     return found
 
 
-def chosen(patterns: list[str], workspace: str, hidden_too: bool) -> tuple[str, list[str]]:
+def chosen(
+    patterns: list[str], workspace: str, hidden_too: bool
+) -> tuple[str, list[str]]:
     """Return the folder that paths in the artifact begin at, and the files.
 
     One path is that folder itself; several begin where they part; a lone file is at the top.
@@ -50,7 +54,9 @@ def chosen(patterns: list[str], workspace: str, hidden_too: bool) -> tuple[str, 
         start = search_path(full)
         starts.append(start)
         files |= {f for f in below(full) if hidden_too or not hidden(f, start)}
-    tops = {s for s in starts if not any(s != t and s.startswith(f"{t}/") for t in starts)}
+    tops = {
+        s for s in starts if not any(s != t and s.startswith(f"{t}/") for t in starts)
+    }
     if len(tops) > 1:
         return os.path.commonpath(tops), sorted(files)
     top = starts[0]
@@ -62,7 +68,9 @@ def main() -> str:
     name, none = os.environ["NAME"], os.environ["NONE"]
     if bad := set('":<>|*?\r\n\\/') & set(name):
         return f"The artifact name is not valid: {name!r} contains {sorted(bad)}"
-    patterns = [line.strip() for line in os.environ["FILES"].splitlines() if line.strip()]
+    patterns = [
+        line.strip() for line in os.environ["FILES"].splitlines() if line.strip()
+    ]
     hidden_too = os.environ["HIDDEN"] == "true"
     root, files = chosen(patterns, os.environ["GITHUB_WORKSPACE"], hidden_too)
     if not files:

@@ -1,0 +1,7 @@
+"""`python -m mlops` is `mlops`."""
+
+from __future__ import annotations
+
+from mlops.cli.main import main
+
+main()

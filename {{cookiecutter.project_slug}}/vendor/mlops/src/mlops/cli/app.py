@@ -1,0 +1,105 @@
+"""The application that commands are registered with, and how every failure ends.
+
+The verbs are in the modules beside; what they do is in the rooms, imported when a verb needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from mlops import __version__
+from mlops.cli.output import emit
+from mlops.errors import EnvironmentFailure, MlopsError
+from mlops.io.files import cannot
+
+ORIGIN_SECONDS = 60  # for origin to answer; then what is known here has to do
+
+
+class Verbs(TyperGroup):
+    """Turns every failure into one message and the right exit code; never a traceback."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note whether errors are wanted as data too."""
+        self.as_json = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except MlopsError as error:
+            stop(error, self.as_json)
+        except KeyboardInterrupt:
+            print("\ninterrupted; nothing was left half written", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(3) from None
+        except OSError as error:
+            stop(cannot("use", Path(error.filename or "."), error), self.as_json)
+        except Exception as error:
+            if type(error).__module__.startswith(
+                "typer."
+            ):  # its own way to end a command
+                raise
+            stop(_unexpected(error), self.as_json)
+
+
+def stop(error: MlopsError, as_json: bool) -> NoReturn:
+    """Print an error and leave with its exit code."""
+    document = {
+        "error": [vars(p) for p in error.problems],
+        "exit_code": error.exit_code,
+    }
+    emit(document, "", as_json)
+    for problem in error.problems:
+        print(f"error: {problem}", file=sys.stderr)
+    raise typer.Exit(error.exit_code) from None
+
+
+def _unexpected(error: Exception) -> MlopsError:
+    """Return the message for a defect of ours; the traceback goes to a file."""
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile(
+        "w", prefix="mlops-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    return EnvironmentFailure(
+        f"this is a defect of mlops {__version__} ({type(error).__name__}: {error}); "
+        f"please report it with {file.name}"
+    )
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""
+The whole life of a model, from data to service and back.
+
+Begin with `mlops run`. Each step says what comes next, each verb has `--help`.
+
+Exit codes: 0 yes, 1 the answer is no, 2 wrong usage, 3 the world failed.
+""",
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version."),
+) -> None:
+    """Hold what belongs to no verb."""
+    if show:
+        print(f"mlops {__version__}")
+        raise typer.Exit

@@ -1,0 +1,48 @@
+"""The command `mlops monitor`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from typer import Exit, Option
+
+from mlops.cli.actions_env import as_markdown, in_actions
+from mlops.cli.app import app
+from mlops.cli.arguments import Followed
+from mlops.cli.context import current_context
+from mlops.cli.output import Json, ago, emit, hint, progress
+
+
+@app.command(rich_help_panel="Use")
+def monitor(
+    ref: Followed,
+    since: Annotated[str, Option(help="How far back: 12h, 30d, 2w")] = "7d",
+    go_on: Annotated[
+        bool, Option("--go-on", help="Leave with 0 on an alarm too.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for drift in what was served lately; 1 is an alarm.
+
+    Example: `mlops monitor employment@production --since 7d`
+    """
+    from mlops.monitoring.monitor import monitor as check
+    from mlops.runlog.journal import append_check
+
+    at, say = current_context(), progress()
+    now = at.now()
+    name, _, stage = ref.partition("@")
+    say("reading the window, comparing, drawing the report …")
+    at.catch_up()
+    done = check(
+        at.project, name, stage or "production", ago(since, now), now, store=at.store
+    )
+    facts = done.model_dump(mode="json")
+    if not in_actions():  # there `mlops alarm` does it, in a job that may push
+        for warning in append_check(at.project, facts, at.actor):
+            say(warning)
+    emit(facts, done.text(), as_json, page=as_markdown(*done.text().splitlines()))
+    if done.alarm:
+        page = at.project.build(name) / "monitor.html"
+        hint(f"look at {page}, then train on fresh data: mlops run {name}")
+        raise Exit(0 if go_on else 1)

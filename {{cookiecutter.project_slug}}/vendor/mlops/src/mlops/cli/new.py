@@ -1,0 +1,49 @@
+"""The command `mlops new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from typer import Argument, Option
+
+from mlops.cli.app import app
+from mlops.cli.context import current_context
+from mlops.cli.output import Json, emit, hint
+from mlops.reporting.terminal import table
+
+
+@app.command(rich_help_panel="Make a model")
+def new(
+    name: Annotated[
+        str, Argument(metavar="NAME", help="Of the model: a-z, 0-9 and _.")
+    ],
+    data: Annotated[Path, Option(help="CSV or Parquet file.")],
+    target: Annotated[str, Option(help="Column to predict.")],
+    task: Annotated[
+        Literal["binary", "multiclass", "regression"] | None,
+        Option(help="What to learn; found out where not given."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, Option(help="What parts the columns of the CSV; `tab` for a tab.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the folder of a new model for your own data.
+
+    Example: `mlops new churn --data churn.csv --target Churn`
+    """
+    from mlops.scaffold.infer import infer
+    from mlops.scaffold.write import check_name, write
+
+    project = current_context().project
+    check_name(project, name)
+    found = infer(
+        data, target, task, {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter)
+    )
+    paths = [str(p.relative_to(project.root)) for p in write(project, name, found)]
+    text = [table(found.summary, ("column", "is", "why")), ""]
+    text += [f"check: {note}" for note in found.notes]
+    text += ["", *(f"  {path}" for path in paths)]
+    emit({"files": paths, **found.model_dump(mode="json")}, "\n".join(text), as_json)
+    hint(f"mlops run {name}")

@@ -1,0 +1,134 @@
+"""Commands that read the run log: list, show, compare.
+
+Each check of `mlops doctor` is a function whose docstring is what the user reads; it returns an
+empty text when all is well, else what was found, as a text or an error.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option, Typer
+
+from mlops.cli.app import app
+from mlops.cli.context import current_context
+from mlops.cli.output import Json, ago, emit, progress
+from mlops.errors import UsageError
+from mlops.io.files import write_text
+from mlops.reporting.terminal import pairs, table
+from mlops.reporting.words import duration
+
+runs = Typer(no_args_is_help=True, help="What was tried: list, show, compare.")
+
+app.add_typer(runs, name="runs", rich_help_panel="Look")
+
+InGroup = Annotated[str | None, Option(help="Only a sweep, or a pull request: pr-12.")]
+
+
+@runs.command("list")
+def runs_list(
+    name: Annotated[str | None, Argument(metavar="MODEL")] = None,
+    model: Annotated[str | None, Option(help="The same as MODEL.")] = None,
+    where: Annotated[
+        str | None,
+        Option(help="Conditions: 'metrics.roc_auc>0.8 and outcome=promote'."),
+    ] = None,
+    since: Annotated[str | None, Option(help="12h, 30d, 2w")] = None,
+    group: InGroup = None,
+    limit: Annotated[int, Option(help="Only the newest; 0: all.", min=0)] = 100,
+    as_json: Json = False,
+) -> None:
+    """List runs, the newest last.
+
+    Example: `mlops runs list --where 'metrics.roc_auc>0.8' --model employment --since 30d`
+    """
+    from mlops.runlog import query
+
+    at = current_context()
+    model = name or model
+    start = ago(since, at.now()) if since else None
+    more = limit + 1 if limit else 0
+    found = query.runs(
+        at.project, model, where=where, since=start, group=group, limit=more
+    )
+    if limit and len(found) > limit:
+        found = found[1:]
+        progress()(
+            f"there are older ones: these are the newest {limit} (`--limit 0` for all)"
+        )
+    rows = [_row(run) for run in found]
+    asked = any((model, where, since, group))
+    none = "No run fits." if asked else "No run is recorded: `mlops run MODEL`"
+    emit(found, table(rows, list(rows[0])) if rows else none, as_json)
+
+
+def _row(run: dict[str, Any]) -> dict[str, object]:
+    """Return what one line of the list says; a journal may hold records of older engines."""
+    metric, training = (run.get("metrics") or [None])[0], run.get("training") or {}
+    return {
+        "id": run["id"],
+        "model": run["model"],
+        "outcome": run["outcome"],
+        "metric": f"{metric['name']} {metric['value']:.4f}" if metric else None,
+        "estimator": training.get("estimator"),
+        "took": duration(run["seconds"]),
+        "group": run.get("group"),
+        "actor": run.get("actor"),
+    }
+
+
+@runs.command("show")
+def runs_show(
+    run: Annotated[str, Argument(metavar="RUN")], as_json: Json = False
+) -> None:
+    """Show one run; the first letters of its id are enough.
+
+    Example: `mlops runs show 20261123-10`
+    """
+    from mlops.reporting.runs import flat
+    from mlops.runlog.query import find
+
+    (record,) = find(current_context().project, [run])
+    emit(
+        record.model_dump(mode="json"),
+        pairs({"id": record.id, **flat(record)}),
+        as_json,
+    )
+
+
+@runs.command("compare")
+def runs_compare(
+    chosen: Annotated[list[str] | None, Argument(metavar="RUN")] = None,
+    group: InGroup = None,
+    html: Annotated[
+        Path | None,
+        Option(help="Write one page with charts to this file.", dir_okay=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show up to 20 runs side by side, only where they differ.
+
+    Example: `mlops runs compare 20261123-101500 20261123-113000 --html compare.html`
+    """
+    from mlops.reporting.runs import MOST_RUNS, compare, flat, page
+    from mlops.runlog import query
+
+    project = current_context().project
+    found = query.records(project, group=group) if group else []
+    found += query.find(project, chosen or [])
+    records = {record.id: record for record in found}
+    if not 2 <= len(records) <= MOST_RUNS:
+        what, do = (
+            "this many runs cannot be shown side by side",
+            "choose from `mlops runs list`",
+        )
+        raise UsageError(
+            what, found=str(len(records)), allowed=f"2 to {MOST_RUNS}", do=do
+        )
+    facts = {name: flat(record) for name, record in records.items()}
+    text = compare(facts)
+    if html:
+        write_text(html, page(list(records.values())))
+        text += f"\n\n{html}"
+    emit(facts, text, as_json)

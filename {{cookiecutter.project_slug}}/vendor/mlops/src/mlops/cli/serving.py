@@ -1,0 +1,69 @@
+"""Commands that predict: predict and serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from mlops.cli.app import app
+from mlops.cli.arguments import Followed, Ref
+from mlops.cli.context import current_context
+from mlops.cli.output import Json, emit
+from mlops.errors import UsageError
+
+
+@app.command(rich_help_panel="Use")
+def predict(
+    ref: Ref,
+    data: Annotated[
+        Path, Argument(metavar="FILE", help="CSV or Parquet, with the features.")
+    ],
+    out: Annotated[
+        Path | None, Option(help="CSV file to write; default: the screen.")
+    ] = None,
+    log: Annotated[bool, Option(help="Log the predictions, for monitoring.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Predict the rows of a file with a released version.
+
+    Example: `mlops predict employment@production people.csv --out answers.csv`
+    """
+    from mlops.io.files import write_text
+    from mlops.serving.batch import predict_file
+    from mlops.serving.prediction_log import records
+
+    at = current_context(fetch=True)
+    answers, version = predict_file(at.project, ref, data, at.now(), log, at.store)
+    if out is None:
+        text = answers.head(20).to_string(index=False)
+        # JSON has finite numbers alone; the others are missing, as NaN is.
+        rows = records(answers.replace([float("inf"), float("-inf")], None))
+    else:
+        write_text(out, answers.to_csv(index=False, lineterminator="\n"))
+        text, rows = f"{len(answers):,} rows predicted by {version}: {out}", []
+    emit({"version": version, "rows": len(answers), "predictions": rows}, text, as_json)
+
+
+@app.command(rich_help_panel="Use")
+def serve(
+    ref: Followed,
+    host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Option(help="0: any free one.", min=0, max=65535)] = 8000,
+    interval: Annotated[
+        float, Option(help="Seconds between looks at the stage.", min=0.01)
+    ] = 10.0,
+) -> None:
+    """Serve a stage over HTTP, through its promotions and rollbacks.
+
+    Example: `mlops serve employment@production --port 8000`
+    """
+    from mlops.serving.server import serve as run
+
+    at = current_context()
+    name, _, stage = ref.partition("@")
+    if not stage:
+        what, do = "a service follows a stage", f"`mlops serve {name}@production`"
+        raise UsageError(what, found=ref, do=do)
+    run(at.project, name, at.project.stage(stage).name, host, port, interval, at.store)

@@ -1,0 +1,53 @@
+"""The command `mlops pages`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from mlops.cli.actions_env import as_markdown
+from mlops.cli.app import app
+from mlops.cli.context import current_context
+from mlops.cli.output import Json, emit
+from mlops.github.client import server
+from mlops.io.files import write_folder
+
+
+@app.command(rich_help_panel="Look")
+def pages(
+    out: Annotated[
+        Path | None,
+        Option(help="Folder; default: build/site. An older site is replaced."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a web page of models, stages, versions and runs.
+
+    Example: `mlops pages --out site`
+    """
+    from mlops.reporting.site import OURS, site
+
+    at = current_context(fetch=True)
+    name = os.environ.get("GITHUB_REPOSITORY")
+    address = f"{server()}/{name}" if name else ""
+    made = site(at.project, at.store, at.now(), address)
+    folder = out or at.project.root / "build" / "site"
+    write_folder(made.files, folder, OURS)
+    unpublished = _UNPUBLISHED.get(os.environ.get("PAGES", ""))
+    lines = [*made.said.lines, *([unpublished] if unpublished else [])]
+    title, index = made.said.title, str(folder / "index.html")
+    text = "\n".join([title, *lines, f"{index}, {len(made.files)} pages"])
+    facts = {"title": title, "lines": lines, "index": index}
+    emit(facts, text, as_json, page=as_markdown(title, *lines))
+
+
+# Why pages.yml did not publish what it made, by what it says in PAGES.
+_UNPUBLISHED = {
+    "off": "Not published: GitHub Pages is not switched on (Settings, Pages, Source: GitHub "
+    "Actions), or this plan has none for a private repository. The page is the artifact `site`.",
+    "private": "Not published: this repository is private, and below Enterprise anybody may read "
+    "its page. The variable PAGES=on publishes it. The page is the artifact `site`.",
+}

@@ -1,0 +1,61 @@
+"""Commands that fetch a version: pull and reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from mlops.cli.app import app
+from mlops.cli.arguments import Ref
+from mlops.cli.context import current_context, registry_of
+from mlops.cli.output import Json, emit, progress
+
+
+@app.command(rich_help_panel="Release")
+def pull(
+    ref: Ref,
+    out: Annotated[
+        Path | None,
+        Option(help="Folder; default: MODEL-VERSION, in a repository in build/pulled."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        Option(
+            "--from", help="Another repository: OWNER/REPO on GitHub, or its folder."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fetch a version's files, verified; with --from in any folder.
+
+    Example: `mlops pull employment@production --from acme/census --out ./model`
+    """
+    from mlops.registry.chain import chain
+
+    root, store, folder = registry_of(source, ref.replace("#", "@").partition("@")[0])
+    bundle = chain(root, ref, store)
+    folder = out or folder / f"{bundle.version.model}-{bundle.version.number}"
+    paths = [str(path) for path in bundle.save(folder, progress())]
+    emit({"version": bundle.version.ref, "files": paths}, "\n".join(paths), as_json)
+
+
+@app.command(rich_help_panel="Release")
+def reproduce(ref: Ref, as_json: Json = False) -> None:
+    """Train a version again in its own environment; compare bytes.
+
+    Example: `mlops reproduce employment@v1.0.0`
+    """
+    from mlops.registry.reproduce import reproduce as again
+
+    at = current_context(fetch=True)
+    done = again(at.project, ref, at.store, progress())
+    word = "the same bytes" if done.same else "OTHER BYTES"
+    text = [
+        f"{done.version}: {word}",
+        f"  then  {done.expected}",
+        f"  now   {done.found}",
+    ]
+    text += [f"  in    {done.environment}", *(f"  {part}" for part in done.differences)]
+    emit(vars(done), "\n".join(text), as_json, page="\n".join(text), yes=done.same)

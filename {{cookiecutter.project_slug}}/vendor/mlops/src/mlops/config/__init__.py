@@ -1,0 +1,1 @@
+"""What the owner of a repository writes: model.yaml and project.yaml."""

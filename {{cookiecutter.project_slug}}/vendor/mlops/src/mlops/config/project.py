@@ -1,0 +1,142 @@
+"""A repository on disk: its models, folders and settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from mlops.config.model_spec import ModelSpec
+from mlops.config.project_spec import ProjectSpec, Stage
+from mlops.config.yaml import load_yaml, parse
+from mlops.errors import UsageError, did_you_mean, listed
+from mlops.io.digests import canonical_json, digest_of, sha256, sha256_file
+
+MODEL_NAME = re.compile(r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Project:
+    """One repository on disk.
+
+    Parameters
+    ----------
+    root : Path
+        The folder of `project.yaml`.
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Project:
+        """Return the project around `start` (default: the current folder).
+
+        Raises
+        ------
+        UsageError
+            When no folder upwards holds `project.yaml`.
+        """
+        here = (start or Path.cwd()).resolve()
+        for folder in (here, *here.parents):
+            if (folder / "project.yaml").is_file():
+                return cls(folder)
+        what = (
+            "no project.yaml here or above: this is not a repository of this template"
+        )
+        do = "cd into your repository (`mlops pull --from` works anywhere)"
+        raise UsageError(what, file=str(here), do=do)
+
+    @cached_property
+    def spec(self) -> ProjectSpec:
+        """`project.yaml`, read once."""
+        return parse(ProjectSpec, load_yaml(self.root / "project.yaml"), "project.yaml")
+
+    def models(self) -> list[str]:
+        """Return the names of all models, sorted."""
+        return sorted(p.parent.name for p in self.root.glob("models/*/model.yaml"))
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a model.
+
+        Raises
+        ------
+        UsageError
+            When there is no such model; names the ones there are.
+        """
+        folder = self.root / "models" / name
+        if MODEL_NAME.fullmatch(name) and (folder / "model.yaml").is_file():
+            return folder
+        what, names = "there is no model of this name", self.models()
+        new = "`mlops new NAME --data FILE --target COLUMN` makes one"
+        do, allowed = did_you_mean(name, names) or new, ", ".join(names) or "none yet"
+        raise UsageError(what, file="models/", found=name, allowed=allowed, do=do)
+
+    def model(self, name: str) -> ModelSpec:
+        """Return the specification of a model."""
+        return load_spec(self.folder(name) / "model.yaml", f"models/{name}/model.yaml")
+
+    def build(self, name: str) -> Path:
+        """Return the folder for what a run of this model makes (ignored by git)."""
+        return self.root / "build" / name
+
+    @property
+    def state(self) -> Path:
+        """The folder of the prediction logs; MLOPS_STATE names another."""
+        return self.root / (os.environ.get("MLOPS_STATE") or ".mlops")
+
+    @property
+    def store(self) -> Path:
+        """The folder of the release store."""
+        return self.root / self.spec.registry.store
+
+    @property
+    def lock(self) -> Path:
+        """The file of locked requirements."""
+        return self.root / "requirements.txt"
+
+    @property
+    def lock_digest(self) -> str:
+        """The SHA-256 of that file; empty where there is none."""
+        return sha256_file(self.lock) if self.lock.is_file() else ""
+
+    def code_digest(self, name: str, spec: ModelSpec | None = None) -> str:
+        """Return one digest over the code of a model, and of its specification what training reads.
+
+        Where the data lies and what parameters have which value is not in it: both are compared
+        on their own. What only tests, gate and reports read may change without a new model.
+        """
+        folder = self.folder(name)
+        files = digest_of(
+            (folder / file for file in ("features.py", "estimator.py")), folder
+        )
+        read = (spec or self.model(name)).model_dump(
+            mode="json",
+            include={
+                "task": True,
+                "features": True,
+                "split": True,
+                "data": {"target", "positive"},
+            },
+        )
+        return sha256(canonical_json([files, read]))
+
+    def stage(self, name: str) -> Stage:
+        """Return a stage by name."""
+        for stage in self.spec.stages:
+            if stage.name == name:
+                return stage
+        names = [stage.name for stage in self.spec.stages]
+        what = "there is no stage of this name"
+        about = {
+            "found": name,
+            "allowed": listed(names),
+            "do": did_you_mean(name, names),
+        }
+        raise UsageError(what, file="project.yaml", key="stages", **about)
+
+
+def load_spec(path: Path, shown: str) -> ModelSpec:
+    """Read `model.yaml`; `shown` is the path that errors name."""
+    return parse(ModelSpec, load_yaml(path), shown)

@@ -1,0 +1,1 @@
+"""From files to a snapshot: read, cast, clean, split, and checked by the contract."""

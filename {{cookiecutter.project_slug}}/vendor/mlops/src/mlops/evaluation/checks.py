@@ -1,0 +1,256 @@
+"""The standard checks that every model has to pass.
+
+Each standard check is asked as often as the specification asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops.config.model_spec import ModelSpec
+from mlops.errors import listed
+from mlops.evaluation.outcome import EvaluationContext, sample
+from mlops.results.evaluation import Check, Evaluation
+from mlops.results.verdict import Comparison
+from mlops.training.model import Model
+
+# What the check is about (empty: the model), whether it holds (None: cannot be told), and why.
+Answer = tuple[str, bool | None, str]
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """A model and what was measured about it: all of the evaluation but its checks."""
+
+    bench: EvaluationContext
+    model: Model
+    found: Evaluation
+    compared: dict[str, Comparison]
+    note: str
+    size_mb: float
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification of the model."""
+        return self.bench.spec
+
+    def some(self, most: int) -> pd.DataFrame:
+        """Return up to `most` test rows, only the features, the same every time."""
+        test = self.bench.test
+        rows = sample(len(test), most, self.spec.train.seed)
+        return test[list(self.spec.features)].iloc[rows].reset_index(drop=True)
+
+    def scored(self, raw: pd.DataFrame) -> np.ndarray:
+        """Predict raw rows and return the numbers, shape (n_rows, n_numbers)."""
+        return np.asarray(
+            self.model.predict(raw).select_dtypes("number"), dtype=np.float64
+        )
+
+
+def floor(s: CheckContext) -> Iterator[Answer]:
+    """The metric is not worse than the worst acceptable value."""
+    for name, worst in sorted(s.spec.checks.floor.items()):
+        m = next(m for m in s.found.metrics if m.name == name)
+        ok = m.value >= worst if m.higher_is_better else m.value <= worst
+        text = f"{name} is {m.value:.4g} ({m.low:.4g} to {m.high:.4g})"
+        yield name, ok, f"{text}; the worst that is acceptable is {worst:.4g}"
+
+
+def better_than(s: CheckContext) -> Iterator[Answer]:
+    """Better than a constant; and a simpler model is not better (ML Test Score, Mo5)."""
+    for name in s.spec.checks.better_than:
+        c = s.compared.get(name)
+        if c is None:
+            yield (
+                name,
+                None,
+                "the primary metric is not defined on the rows that were drawn",
+            )
+            continue
+        text = f"{c.metric} is {c.challenger:.4g}, of the {name} model {c.champion:.4g}; better by"
+        text += f" {c.difference:.4g} ({c.low:.4g} to {c.high:.4g}); {s.note}"
+        if name == "dummy" and c.low <= 0:
+            text += "; the test set is too small to exclude chance"
+        yield name, c.difference > 0 if name == "dummy" else c.high >= 0, text
+
+
+def slices(s: CheckContext) -> Iterator[Answer]:
+    """Quality holds in every group of rows."""
+    for column in s.spec.slices.columns:
+        rows = [part for part in s.found.slices if part.column == column]
+        told = sum(part.metric is not None for part in rows)
+        text = f"{told} of {len(rows)} groups are large enough to tell"
+        if bad := [part.value for part in rows if not part.ok]:
+            allowed = f"{s.spec.slices.max_drop:g}"
+            text = f"more than {allowed} worse than all rows together on {listed(bad)}"
+        yield column, not bad, text
+
+
+def fairness(s: CheckContext) -> Iterator[Answer]:
+    """The difference between groups stays below its limit, or the exception is in writing."""
+    for f in s.found.fairness:
+        text = f"{f.metric} differs by {f.difference:.3f}; the limit is {f.limit:g}"
+        if f.difference > f.limit and f.exception:
+            text += f"; accepted: {f.exception}"
+        if not f.measured:
+            text = f"fewer than two groups of at least {s.spec.slices.min_rows} rows"
+        yield f"{f.column}: {f.metric}", f.ok if f.measured else None, text
+
+
+def invariant(s: CheckContext) -> Iterator[Answer]:
+    """The column's value does not change a prediction."""
+    raw = s.some(500)
+    for column in s.spec.checks.invariant:
+        before, changed = s.scored(raw), 0
+        for value in raw[column].dropna().drop_duplicates().head(5):
+            apart = np.abs(s.scored(raw.assign(**{column: value})) - before).max(axis=1)
+            changed = max(changed, int((apart > 1e-9).sum()))
+        text = f"{changed} of {len(raw)} predictions depend on `{column}`"
+        yield column, not changed, text if changed else ""
+
+
+def directional(s: CheckContext) -> Iterator[Answer]:
+    """The score moves the expected way, on average over the test rows."""
+    raw = s.some(2_000)
+    for case in s.spec.checks.directional:
+        if s.spec.task == "multiclass":
+            yield (
+                case.column,
+                None,
+                "a multiclass model has no single score that could move",
+            )
+            continue
+        low, high = (
+            s.scored(raw.assign(**{case.column: v})) for v in (case.low, case.high)
+        )
+        change = float((high - low).mean())
+        ok = change > 0 if case.expect == "increase" else change < 0
+        text = f"from {case.low} to {case.high} the score changes by {change:.4g}"
+        yield case.column, ok, text if ok else f"{text}; it should {case.expect}"
+
+
+def missing_values(s: CheckContext) -> Iterator[Answer]:
+    """A missing value in any column, or in all, still gives a prediction."""
+    yield _accepts(s, list(s.spec.features), None, "a missing value")
+
+
+def unseen_categories(s: CheckContext) -> Iterator[Answer]:
+    """A category that training never saw still gives a prediction."""
+    if names := [name for name, kind in s.spec.features.items() if kind == "category"]:
+        yield _accepts(s, names, "a value that was never seen", "an unseen category")
+    else:
+        yield "", None, "no feature is a category"
+
+
+def _accepts(s: CheckContext, columns: list[str], value: Any, what: str) -> Answer:
+    """Ask with a value in each of these columns and in all, together and, if need be, apart."""
+    raw = s.some(5)
+    frames = {name: raw.assign(**{name: value}) for name in columns}
+    frames["all of them together"] = raw.assign(**dict.fromkeys(columns, value))
+
+    def refused(frame: pd.DataFrame) -> str:
+        try:
+            finite = np.isfinite(s.scored(frame)).all()
+        except Exception as error:
+            return _what_happened(s, error)
+        return "" if finite else "a prediction that is no finite number"
+
+    first = refused(pd.concat(frames.values(), ignore_index=True))
+    if not first:
+        return "", True, ""
+    bad = [name for name, frame in frames.items() if refused(frame)]
+    return "", False, f"{what} in {listed(bad)}: {first}"
+
+
+def one_row_equals_batch(s: CheckContext) -> Iterator[Answer]:
+    """A row gets the same answer alone as among others, and so every time."""
+    raw = s.some(10)
+    alone = np.vstack([s.scored(raw.iloc[[i]]) for i in range(len(raw))])
+    apart = float(np.abs(s.scored(raw) - alone).max())
+    ok = apart <= 1e-9
+    yield (
+        "",
+        ok,
+        "" if ok else f"a row alone is predicted differently, by up to {apart:.2g}",
+    )
+
+
+def numerically_stable(s: CheckContext) -> Iterator[Answer]:
+    """Numbers that differ in the eighth digit give nearly the same answer, and a finite one.
+
+    Columns of whole numbers stay as they are: a count has no eighth digit to be wrong in.
+    """
+    raw = s.some(1_000)
+    numbers = [name for name, kind in s.spec.features.items() if kind == "number"]
+    broken = [name for name in numbers if (raw[name].dropna() % 1 != 0).any()]
+    before = s.scored(raw)
+    after = s.scored(raw.assign(**{name: raw[name] * (1 + 1e-8) for name in broken}))
+    scale = float(before.std()) if s.spec.task == "regression" else 1.0
+    moved = float((np.abs(after - before).max(axis=1) > 0.01 * scale).mean())
+    if not np.isfinite(after).all():
+        yield "", False, "a prediction is no finite number"
+    else:
+        ok = moved <= 0.01
+        yield (
+            "",
+            ok,
+            "" if ok else f"{moved:.0%} of the predictions jump by more than 1 %",
+        )
+
+
+def latency(s: CheckContext) -> Iterator[Answer]:
+    """One row is answered in time."""
+    took, limit = s.found.latency_ms or 0.0, s.spec.checks.latency_ms
+    yield (
+        "",
+        took <= limit,
+        f"one row takes {took:.1f} ms (median); the limit is {limit:g} ms",
+    )
+
+
+def size(s: CheckContext) -> Iterator[Answer]:
+    """The model file is not too large to ship."""
+    limit = s.spec.checks.size_mb
+    yield "", s.size_mb <= limit, f"{s.size_mb:.2f} MB; the limit is {limit:g} MB"
+
+
+CHECKS: tuple[Callable[[CheckContext], Iterator[Answer]], ...] = (
+    *(floor, better_than, slices, fairness, invariant, directional),
+    *(missing_values, unseen_categories, one_row_equals_batch, numerically_stable),
+    *(latency, size),
+)
+
+
+def standard_checks(s: CheckContext) -> list[Check]:
+    """Ask every check; one that the specification does not ask for says so, none is absent."""
+    found = []
+    for check in CHECKS:
+        name = check.__name__
+        key = name if name in ("slices", "fairness") else f"checks.{name}"
+        answers: list[Answer] = []
+        try:
+            answers.extend(check(s))
+        except Exception as error:
+            answers.append(("", False, _what_happened(s, error)))
+        for case, ok, message in answers or [("", None, f"model.yaml has no {key}")]:
+            full = f"{name}[{case}]" if case else name
+            found.append(
+                Check(
+                    name=full, ok=ok is not False, skipped=ok is None, message=message
+                )
+            )
+    return found
+
+
+def _what_happened(s: CheckContext, error: Exception) -> str:
+    """Return an error in one line; only its kind where it could show a sensitive value."""
+    kind = type(error.__cause__ or error).__name__
+    if set(s.spec.sensitive) & set(s.spec.features):
+        return kind
+    line, _, _ = str(error).partition("\n")
+    return f"{kind}: {line[:200]}"

@@ -1,0 +1,114 @@
+"""Confidence intervals that respect clusters of rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import stdtrit
+
+from mlops.config.model_spec import METRICS
+from mlops.errors import UsageError
+from mlops.evaluation.metrics import Estimate, estimate, undefined
+from mlops.evaluation.outcome import Codes, Floats, Outcome
+from mlops.results.evaluation import Metric
+
+
+def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
+    """Return a metric with its interval.
+
+    Raises
+    ------
+    UsageError
+        When these rows cannot answer; says why.
+    """
+    if why := undefined(name, o):
+        what = f"`{name}` cannot be computed: {why}"
+        raise UsageError(what, found=f"{len(o)} rows", do="add rows")
+    e = estimate(name, o)
+    low, high = interval(e, o, confidence)
+    if not np.isfinite([e.value, low, high]).all():
+        raise UsageError(
+            f"`{name}` is too large for a number", do="look at what is predicted"
+        )
+    better = METRICS[name][1]
+    return Metric(
+        name=name,
+        value=e.value,
+        low=low,
+        high=high,
+        confidence=confidence,
+        higher_is_better=better,
+    )
+
+
+def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
+    """Return the interval of a metric of these rows, inside the metric's own bounds.
+
+    Shares: Wilson's with the effective number of rows that the standard error stands for (Korn
+    and Graubard 1998; Franco et al. 2019). Positive errors: on the logarithm. R2: on log(1 - R2).
+    """
+    if e.bound == "below one":
+        loss = replace(e, value=1 - e.value, influence=-e.influence, bound="positive")
+        low, high = interval(loss, o, confidence)
+        return 1 - high, 1 - low
+    error, freedom = standard_error(e.influence, o.unit, e.scale)
+    few, q = min(e.scarce, o.units), quantile(confidence, freedom)
+    if e.bound == "share":
+        if e.scarce == 0:
+            return 0.0, 1.0
+        if not error or not 0 < e.value < 1 or few < 2:
+            return _wilson(e.value, max(few, 1), quantile(confidence))
+        return _wilson(e.value, e.value * (1 - e.value) / error**2, q)
+    if not error:
+        half = e.scale * unseen_share(confidence, few)
+        low = e.value - half
+        return max(low, 0.0) if e.bound == "positive" else low, e.value + half
+    if e.bound == "real":
+        return e.value - q * error, e.value + q * error
+    factor = float(np.exp(q * error / e.value))
+    return e.value / factor, e.value * factor
+
+
+def _wilson(value: float, n: float, q: float) -> tuple[float, float]:
+    centre = (value + q**2 / (2 * n)) / (1 + q**2 / n)
+    half = q / (1 + q**2 / n) * np.sqrt(value * (1 - value) / n + q**2 / (4 * n**2))
+    low, high = min(float(centre - half), value), max(float(centre + half), value)
+    return max(low, 0.0), min(high, 1.0)
+
+
+def standard_error(
+    influence: Floats, unit: Codes | None, scale: float = 1.0
+) -> tuple[float, float]:
+    """Return the standard error of a metric and its degrees of freedom.
+
+    The degrees of freedom are Satterthwaite's with the kurtosis seen, so that an error that rests
+    on a few large units is not trusted as if it rested on all.
+    """
+    sums = (
+        influence
+        if unit is None
+        else np.bincount(unit, influence)[np.bincount(unit) > 0]
+    )
+    c, squares = len(sums), sums**2
+    total = float(squares.sum())
+    if c < 2 or total <= (1e-12 * scale) ** 2 * c:
+        return 0.0, max(c - 1.0, 1.0)
+    noise = float((squares**2).sum()) - total**2 / c
+    freedom = 2 * total**2 / noise if noise > 0 else np.inf
+    error = np.sqrt(total * c / (c - 1)) / len(influence)
+    return float(error), float(min(max(freedom, 1.0), c - 1))
+
+
+def quantile(confidence: float, freedom: float = np.inf) -> float:
+    """Return the two-sided quantile of Student's t, by default of the normal distribution."""
+    return float(stdtrit(min(freedom, 1e9), (1 + confidence) / 2))
+
+
+def unseen_share(confidence: float, units: int) -> float:
+    """Return the largest share of the population of which `units` draws may well show nothing.
+
+    The "rule of three" (0 events in n leave 3/n possible), exact; it stands in for a standard
+    error where all rows agree and there is none.
+    """
+    return float(1 - (1 - confidence) ** (1 / max(units, 1)))

@@ -1,0 +1,92 @@
+"""The rows that travel with a version: reference sample and examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mlops.config.model_spec import ModelSpec
+from mlops.errors import UsageError, listed
+from mlops.io.files import replacing, write_json
+from mlops.results.evaluation import EXAMPLES, REFERENCE
+from mlops.training.model import Model
+
+_REFERENCE_ROWS, _EXAMPLE_ROWS = 5000, 10
+
+
+def draw(
+    spec: ModelSpec,
+    model: Model,
+    test: pd.DataFrame,
+    predicted: pd.DataFrame,
+    folder: Path,
+) -> None:
+    """Write both samples of the test rows, of which the predictions are known, into a folder."""
+    with replacing(folder / REFERENCE) as temporary:
+        reference(spec, model, test, predicted).to_parquet(temporary, index=False)
+    write_json(folder / EXAMPLES, examples(spec, model, test))
+
+
+def reference(
+    spec: ModelSpec, model: Model, test: pd.DataFrame, predicted: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what monitoring compares with: test rows as the model saw them, and its answers.
+
+    Returns
+    -------
+    DataFrame, shape (at most 5,000, n_features + n_outputs + 1)
+        Features, `prediction` (and `score`, or `p_CLASS` columns), target. Never the id, the group
+        column or a sensitive column, not even where it is a feature.
+    """
+    rows, hidden = _sample(test, _REFERENCE_ROWS, spec), _hidden(spec)
+    shown = [column for column in spec.features if column not in hidden]
+    target = [column for column in [spec.data.target] if column not in hidden]
+    predicted = predicted.loc[rows.index]
+    if twice := sorted({*shown, *target} & set(predicted)):
+        what, file = (
+            "this column is named like an answer of the model",
+            f"{model.name}/model.yaml",
+        )
+        do = "rename the column"
+        raise UsageError(
+            what, file=f"models/{file}", key="features", found=listed(twice), do=do
+        )
+    return pd.concat([rows[shown], predicted, rows[target]], axis=1).reset_index(
+        drop=True
+    )
+
+
+def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return ten rows with the predictions that a service must give for them.
+
+    Hidden columns that are features are left empty, and the prediction is for the row as shown.
+    """
+    rows = _sample(test, _EXAMPLE_ROWS, spec)[list(spec.features)]
+    rows = rows.assign(**{column: None for column in rows if column in _hidden(spec)})
+    pairs = zip(_plain(rows), _plain(model.predict(rows)), strict=True)
+    return [{"features": row, "expected": answer} for row, answer in pairs]
+
+
+def _hidden(spec: ModelSpec) -> set[str | None]:
+    return {spec.data.id, spec.split.column, *spec.sensitive}
+
+
+def _sample(frame: pd.DataFrame, most: int, spec: ModelSpec) -> pd.DataFrame:
+    """Return at most so many rows, drawn with the seed of the training, in their order."""
+    return frame.sample(
+        min(most, len(frame)), random_state=spec.train.seed
+    ).sort_index()
+
+
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON values: missing as null, dates as ISO 8601."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [
+        {
+            str(k): v.isoformat() if isinstance(v, pd.Timestamp) else v
+            for k, v in row.items()
+        }
+        for row in rows
+    ]

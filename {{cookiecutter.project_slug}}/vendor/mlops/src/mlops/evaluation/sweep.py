@@ -1,0 +1,107 @@
+"""Combinations of parameters, compared by cross-validation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from math import isfinite
+from typing import Any
+
+import pandas as pd
+
+from mlops.config.model_spec import ModelSpec, Scalar
+from mlops.config.project import Project
+from mlops.data.snapshot import Dataset
+from mlops.errors import UsageError
+from mlops.evaluation.intervals import measure
+from mlops.evaluation.outcome import EvaluationContext
+from mlops.io.user_code import blaming
+from mlops.results.evaluation import Metric
+from mlops.results.training import Training
+from mlops.training.fit import fit
+
+MOST_ROWS = 20_000  # that train a baseline, and that judge it
+
+FOLDS = 3
+
+
+def combinations(options: Sequence[str], most: int) -> list[dict[str, Scalar]]:
+    """Return every combination of ``name=value,value`` options, the last one changing fastest."""
+    grid: dict[str, list[Scalar]] = {}
+    for option in options:
+        name, _, values = option.partition("=")
+        if not name or not values or name in grid:
+            allowed = "NAME=VALUE,VALUE,..., each name once"
+            raise UsageError(
+                "not parameters to try", key="-p", found=option, allowed=allowed
+            )
+        grid[name] = [_scalar(value) for value in values.split(",")]
+    every = [dict(zip(grid, chosen, strict=True)) for chosen in product(*grid.values())]
+    if len(every) > most:
+        do = "leave some out, or raise --max"
+        raise UsageError(
+            "too many combinations", found=str(len(every)), allowed=str(most), do=do
+        )
+    return every
+
+
+def _scalar(text: str) -> Scalar:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(value, float) and not isfinite(value):
+        raise UsageError("a parameter that is no finite number", key="-p", found=text)
+    return text if isinstance(value, dict | list) else value
+
+
+def cross_validate(
+    project: Project, name: str, spec: ModelSpec, dataset: Dataset
+) -> tuple[Training, tuple[Metric, ...]]:
+    """Return how good `spec` is on the training part, and the training on all of that part.
+
+    Each row is predicted by a model that has not seen it, nor its group (by time: nor anything
+    later); all predictions are measured together. Nothing is written.
+    """
+    bench, digest = EvaluationContext(spec, dataset), dataset.snapshot.digest
+    rows = bench.train
+    with blaming(f"models/{name}/model.yaml"):  # too few groups to part them, say
+        folds = list(_folds(spec, rows))
+    model, training, _ = fit(project, name, spec, rows, digest)
+    columns, said = list(model.predict(rows.head(1))), []
+    for learn, ask in folds:
+        part, *_ = fit(
+            project, name, spec, rows.iloc[learn].reset_index(drop=True), digest
+        )
+        # A class that a fold's model never saw has no column there: its probability is zero.
+        said.append(
+            part.predict(rows.iloc[ask]).reindex(columns=columns, fill_value=0.0)
+        )
+    predicted = pd.concat(said).sort_index()
+    outcome = bench.outcome_of(model, rows.loc[predicted.index], predicted)
+    return training, tuple(measure(metric, outcome) for metric in spec.metric_names)
+
+
+def _folds(spec: ModelSpec, rows: pd.DataFrame) -> Iterator[Iterable[Any]]:
+    """Yield positions to learn from and to predict, parted as `split` parts the test."""
+    from sklearn.model_selection import (
+        GroupKFold,
+        KFold,
+        StratifiedKFold,
+        TimeSeriesSplit,
+    )
+
+    if spec.split.by == "time":
+        order = rows[spec.data.time].argsort(kind="stable").to_numpy()
+        yield from (
+            (order[a], order[b]) for a, b in TimeSeriesSplit(FOLDS).split(order)
+        )
+    elif spec.split.by == "group":
+        yield from GroupKFold(FOLDS).split(
+            rows, groups=rows[spec.split.column].factorize()[0]
+        )
+    else:
+        kind = KFold if spec.task == "regression" else StratifiedKFold
+        shuffled = kind(FOLDS, shuffle=True, random_state=spec.split.seed)
+        yield from shuffled.split(rows, rows[spec.data.target])

@@ -1,0 +1,1 @@
+"""The verdict: may this model replace the one in production?"""

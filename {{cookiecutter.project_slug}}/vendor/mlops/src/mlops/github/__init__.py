@@ -1,0 +1,1 @@
+"""GitHub: its API, its events, and what is posted there."""

@@ -1,0 +1,1 @@
+"""The disk, git, and Python code that users write."""

@@ -1,0 +1,121 @@
+"""Files, written atomically."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlops.errors import EnvironmentFailure, UsageError
+
+_ADVICE = {
+    errno.ENOSPC: "free some disk space and run the command again; nothing was half written",
+    errno.EACCES: "make the folder writable for you, or run in a copy that you own",
+    errno.EPERM: "make the folder writable for you, or run in a copy that you own",
+    errno.EROFS: "the file system is mounted read-only: run in a writable copy",
+}
+
+# What is no number in JSON is a mistake of whoever writes it, not a file that others cannot read.
+JSON: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary sibling of `path` that takes its place only when the block succeeds.
+
+    Raises
+    ------
+    WorldError
+        When the disk is full, the folder is read-only or not ours; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with reaching("write", path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reaching(verb: str, path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into an error that says which file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot(verb, path, error) from error
+
+
+def cannot(verb: str, path: Path, error: OSError) -> EnvironmentFailure:
+    """Return the error for an operation that the operating system refused."""
+    return EnvironmentFailure(
+        f"cannot {verb} this file: {(error.strerror or str(error)).lower()}",
+        file=str(path),
+        do=_ADVICE.get(error.errno or 0, "look at the path and its permissions"),
+    )
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_folder(files: Mapping[str, bytes], out: Path, mark: tuple[str, str]) -> None:
+    """Write a folder, as a whole, where nothing or an older one is.
+
+    The older one is known by its `mark`: a file, and words that this begins with.
+
+    Raises
+    ------
+    UsageError
+        Where something else is, which would be lost.
+    """
+    known, out = out / mark[0], out.resolve()
+    ours = known.is_file() and mark[1] in known.read_text("utf-8", "replace")[:2000]
+    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
+        do = "name a folder that is not there yet"
+        raise UsageError("something else is here", file=str(out), do=do)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
+        new, old = Path(temporary, "new"), Path(temporary, "old")
+        for name, content in files.items():
+            write_bytes(new / name, content)
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically, with the line ends of Unix on every system."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically, sorted and indented so that it can be read and compared."""
+    write_text(path, json.dumps(value, indent=2, **JSON) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    WorldError
+        When it is missing or is not JSON (cut short by another program, say).
+    """
+    try:
+        with reaching("read", path):
+            return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        what, do = f"this file is not JSON: {error}", "delete it and run again"
+        raise EnvironmentFailure(what, file=str(path), do=do) from error

@@ -1,0 +1,1 @@
+"""Drift and performance of what is served."""

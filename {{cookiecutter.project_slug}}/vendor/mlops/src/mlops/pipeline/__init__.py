@@ -1,0 +1,1 @@
+"""One run of one model: validate, train, test, gate, report."""

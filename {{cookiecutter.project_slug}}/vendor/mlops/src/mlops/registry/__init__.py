@@ -1,0 +1,1 @@
+"""Versions and stages of models, kept in git tags and releases."""

@@ -1,0 +1,172 @@
+"""The chain of digests from a tag to bytes in memory."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure, Refused
+from mlops.io.digests import pieces, sha256
+from mlops.io.files import replacing
+from mlops.registry.manifest import MANIFEST, Manifest, broken, manifest_of
+from mlops.registry.tags import Version, read, resolve
+from mlops.storage.cache import cache_file, cache_path
+from mlops.storage.folder import FolderStore
+from mlops.storage.protocol import ASSET_NAME, Asset, ReleaseStore, measure
+
+if TYPE_CHECKING:
+    from mlops.training.model import Model
+
+
+_log = logging.getLogger("mlops.registry")
+
+# -- from a tag to bytes -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A release whose chain holds down to its manifest; each file is verified as it is read."""
+
+    version: Version
+    manifest: Manifest
+    manifest_bytes: bytes
+    store: ReleaseStore
+    trusted_types: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> dict[str, Asset]:
+        """The assets, and the copy of the manifest that lies beside them."""
+        return {MANIFEST: measure([self.manifest_bytes]), **self.manifest.assets}
+
+    def read(self, asset: str) -> bytes:
+        """Return the content of an asset; Refused where it is not the one that was registered."""
+        out = io.BytesIO()
+        self.copy(asset, out)
+        return out.getvalue()
+
+    def save(
+        self, folder: Path, say: Callable[[str], None] = lambda line: None
+    ) -> list[Path]:
+        """Copy all files into a folder, each read once; they appear when all are verified."""
+        with ExitStack() as at_once:
+            for name, asset in self.files.items():
+                say(f"{name}, {asset.size / 1e6:,.1f} MB …")
+                temporary = at_once.enter_context(replacing(folder / name))
+                with temporary.open("wb") as out:
+                    self.copy(name, out)
+        return [folder / name for name in self.files]
+
+    def model(self) -> Model:
+        """Return the model, made of verified bytes only."""
+        from mlops.training.model import Model
+        from mlops.training.model_file import load
+
+        pipeline = load(self.read("model.skops"), self.trusted_types)
+        features = self.read("features.py")
+        return Model(self.manifest.model, self.manifest.signature, pipeline, features)
+
+    def verify(self, whole: bool = False) -> None:
+        """Verify all files: by the digest that the store has, or by reading where it has none.
+
+        With `whole` every byte is read in any case. Where a far store does not answer, what is in
+        the cache can still be used: nothing is handed out that is not read and verified.
+        """
+        try:
+            for name, asset in self.files.items():
+                has = self.store.digest(self.version.model, self.version.number, name)
+                if has is not None:
+                    self._same(asset.model_copy(update={"sha256": has}), name)
+                if whole or has is None:
+                    self.copy(name)
+        except EnvironmentFailure as error:
+            if whole or not self.store.far:
+                raise
+            _log.warning("working with what is cached: %s", error.problems[0].what)
+
+    def copy(self, name: str, out: BinaryIO | None = None) -> None:
+        """Verify a file, and write it to `out` where that is given.
+
+        What a far store sends goes into the cache, and is read there as it would be in any folder.
+        """
+        if name not in self.files:
+            raise broken("manifest → asset", f"{self.version.ref} has no asset {name}")
+        asset = self.files[name]
+        source = partial(self.store.read, self.version.model, self.version.number, name)
+        if self.store.far:
+            self._same(cache_file(asset, source), name)
+            source = partial(pieces, cache_path(asset))
+        self._same(measure(source(), asset.size, out), name)
+
+    def _same(self, came: Asset, name: str) -> None:
+        link = "tag → manifest in the store" if name == MANIFEST else "manifest → asset"
+        same(came, self.files[name], link, f"{self.version.ref} {name}")
+
+
+def same(came: Asset, asset: Asset, link: str, shown: str) -> None:
+    """Raise Refused where what came is not the file that was registered."""
+    if came != asset:
+        raise broken(
+            link, f"{shown} is not the file that was registered", str(came), str(asset)
+        )
+
+
+def chain(
+    root: Path, ref: str, store: ReleaseStore, trusted_types: tuple[str, ...] = ()
+) -> Bundle:
+    """Return a release with its chain verified down to the manifest: stage → tag → commit.
+
+    Parameters
+    ----------
+    root : Path
+        A repository that has the tags.
+    trusted_types : tuple of str
+        Those of whoever reads, never of who wrote.
+    """
+    state = read(root)
+    version = resolve(state, ref)
+    if not version.active:
+        raise Refused(f"{version.ref} was withdrawn", do="use another version")
+    manifest, content = manifest_of(root, version)
+    named = sha256(content)
+    for event in state.model(version.model).events:
+        promised = event.trailers.get("Manifest-SHA256", named)
+        if event.version == version.number and promised != named:
+            what = f"{version.ref} was replaced after {event.tag} was given to it"
+            raise broken("stage → tag", what, named, promised)
+    for name in manifest.assets:
+        if not ASSET_NAME.fullmatch(name) or name == MANIFEST:
+            what = f"{version.ref} has an asset whose name would lead elsewhere"
+            raise broken("manifest → asset", what, repr(name)[:120])
+    return Bundle(version, manifest, content, store, trusted_types)
+
+
+def fetch(
+    project: Project, ref: str, store: ReleaseStore | None = None, whole: bool = False
+) -> Bundle:
+    """Return a release with its whole chain verified: stage → tag → commit → manifest → assets.
+
+    Parameters
+    ----------
+    ref : str
+        ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest``.
+    whole : bool
+        Read every byte now, also where the store has digests of its own; see `Bundle.verify`.
+
+    Raises
+    ------
+    UsageError
+        When there is no such version.
+    Refused
+        Naming the link that broke.
+    """
+    store = store or FolderStore(project.store)
+    bundle = chain(project.root, ref, store, project.spec.trusted_types)
+    bundle.verify(whole)
+    return bundle

@@ -1,0 +1,197 @@
+"""The manifest of a version.
+
+Nothing is handed out whose chain does not hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from mlops.config.model_spec import Scalar
+from mlops.errors import Refused
+from mlops.io.digests import canonical_json, sha256
+from mlops.io.git_objects import contents
+from mlops.registry.tags import Version
+from mlops.results.base import Result
+from mlops.results.data import Snapshot
+from mlops.results.evaluation import FairnessResult, Metric, Slice
+from mlops.results.training import Signature, Training
+from mlops.results.verdict import Verdict
+from mlops.storage.protocol import Asset
+
+
+def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
+    """Return the error for one broken link of the chain."""
+    do = "do not use this version; find out who changed it, then register again"
+    text = f"the chain of digests is broken at {link}: {what}"
+    return Refused(text, found=found, allowed=allowed, do=do)
+
+
+SCHEMA = 1
+
+MANIFEST, DATA_LOCK, DATA = "manifest.json", "data.lock.json", "data.parquet"
+
+
+class Code(Result):
+    """Which code."""
+
+    commit: str = Field(
+        description="The commit that was trained: parent of the version's own."
+    )
+    digest: str = Field(description="Over the model's code and specification.")
+
+
+class Environment(Result):
+    """Which libraries and interpreter."""
+
+    lock_sha256: str
+    python: str
+    platform: str
+
+
+class Manifest(Result):
+    """Everything about one version; keys that a newer engine adds are ignored by an older one.
+
+    No clock is in it: registering the same build again comes to the same bytes, so a registration
+    that was killed goes on with its own draft. When it was, the tag says.
+    """
+
+    schema_number: int = Field(default=SCHEMA, alias="schema", le=SCHEMA)
+    model: str
+    version: str
+    owner: str = ""
+    risk: str = Field(default="minimal", description="As model.yaml classes it.")
+    previous: str | None = None
+    change: str = Field(
+        description="Why this number: what changed against the previous version."
+    )
+    signature: Signature
+    metrics: tuple[Metric, ...]
+    slices: tuple[Slice, ...] = Field(
+        default=(), description="Not of sensitive columns."
+    )
+    fairness: tuple[FairnessResult, ...] = Field(
+        default=(),
+        description="Without the groups: the largest difference between them.",
+    )
+    source: str = Field(default="", description="Of the data, as model.yaml names it.")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Every column of the data, and its kind."
+    )
+    sensitive: tuple[str, ...] = Field(
+        default=(), description="Columns never shown in the clear."
+    )
+    data: Snapshot = Field(description="Without the columns' statistics.")
+    data_lock_sha256: str = Field(
+        description="Of `data.lock.json`, which stands beside this."
+    )
+    code: Code
+    environment: Environment
+    estimator: str
+    params: dict[str, Scalar]
+    seed: int
+    train_seconds: float
+    train_cost: float = Field(default=0, description="By the price in project.yaml.")
+    currency: str = "USD"
+    verdict: Verdict
+    assets: dict[str, Asset]
+    run: str
+    actor: str
+
+    @classmethod
+    def parse(cls, content: bytes, shown: str) -> Manifest:
+        """Read a manifest; Refused where it is none, or of a later generation of engines."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            what, key = (
+                f"not a manifest: {first['msg']}",
+                ".".join(map(str, first["loc"])),
+            )
+            do = "update the engine if a newer one wrote it"
+            raise Refused(what, file=shown, key=key, do=do) from error
+
+    def same_model(self, training: Training) -> bool:
+        """Return whether a training led to the very model, features and data of this version.
+
+        The signature is compared too: the threshold is in it and in no file.
+        """
+        files = (self.assets["model.skops"].sha256, self.assets["features.py"].sha256)
+        wanted = (training.model_sha256, training.features_sha256, training.snapshot)
+        return (
+            *files,
+            self.data.digest,
+        ) == wanted and self.signature == training.signature
+
+
+def dump(result: Manifest | Snapshot) -> bytes:
+    """Return the one byte string that stands for a manifest or a data lock."""
+    return canonical_json(result.model_dump(mode="json", by_alias=True)) + b"\n"
+
+
+def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
+    """Return the manifest of a version and its bytes, verified from the tag to the commit."""
+    return _verified(version, *contents(root, _objects(version)))
+
+
+def manifests(
+    root: Path, versions: Iterable[Version]
+) -> Iterator[tuple[str, Manifest | Refused]]:
+    """Yield number and verified manifest of each version, or why it has none; git is asked once."""
+    asked = list(versions)
+    found = iter(
+        contents(root, (name for version in asked for name in _objects(version)))
+    )
+    for version, parts in zip(
+        asked, zip(found, found, found, strict=True), strict=True
+    ):
+        try:
+            yield version.number, _verified(version, *parts)[0]
+        except Refused as error:
+            yield version.number, error
+
+
+def _objects(version: Version) -> tuple[str, str, str]:
+    """Return the names by which git knows commit, manifest and data lock of a version."""
+    folder = f"{version.commit}:./models/{version.model}"
+    return version.commit, f"{folder}/{MANIFEST}", f"{folder}/{DATA_LOCK}"
+
+
+def _verified(
+    version: Version, commit: bytes | None, content: bytes | None, lock: bytes | None
+) -> tuple[Manifest, bytes]:
+    ref, named = version.ref, version.manifest_sha256
+    if named is None:
+        raise broken("tag → manifest", f"the tag {ref} names no manifest")
+    if content is None:
+        raise broken("tag → manifest", f"the commit of {ref} holds no manifest")
+    if sha256(content) != named:
+        what = f"the commit of {ref} holds another manifest than its tag names"
+        raise broken("tag → manifest", what, sha256(content), named)
+    manifest = Manifest.parse(content, f"{ref} {MANIFEST}")
+    head = (commit or b"").decode("utf-8", "replace").split("\n\n")[0]
+    parents = [line[7:] for line in head.split("\n") if line.startswith("parent ")]
+    for link, what, found, allowed in (
+        (
+            "manifest → version",
+            "is another",
+            f"{manifest.model}@{manifest.version}",
+            ref,
+        ),
+        ("tag → commit", "has other parents", ", ".join(parents), manifest.code.commit),
+        (
+            "manifest → data lock",
+            "changed",
+            sha256(lock or b""),
+            manifest.data_lock_sha256,
+        ),
+    ):
+        if found != allowed:
+            raise broken(
+                link, f"{link.split(' → ')[1]} of {ref} {what}", found, allowed
+            )
+    return manifest, content

@@ -1,0 +1,48 @@
+"""What every output is made of: tables, sections, summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+Tone = Literal["good", "bad", "unsure", ""]
+
+
+class Link(NamedTuple):
+    """Where to read more; only pages have them, reports stand alone."""
+
+    text: str
+    href: str
+
+
+Cell = str | tuple[Link, ...]
+
+Row = tuple[Tone, tuple[Cell, ...]]
+
+
+class Table(NamedTuple):
+    """Rows, each with a tone; `align` has one letter per column, l or r."""
+
+    title: str
+    columns: Sequence[str]
+    align: str
+    rows: Sequence[Row]
+    folded: bool = False
+
+
+class Section(NamedTuple):
+    """One part of a report; a table without rows is left out."""
+
+    key: str
+    title: str
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    commands: Sequence[str] = ()
+
+
+class Summary(NamedTuple):
+    """The answer: a title and at most two sentences."""
+
+    tone: Tone
+    title: str
+    lines: tuple[str, ...] = ()

@@ -1,0 +1,82 @@
+"""The report as one HTML file."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from mlops.reporting import words
+from mlops.reporting.markdown import escape
+from mlops.reporting.run_report import RunReport
+from mlops.reporting.sections import sections
+from mlops.reporting.summary import summary
+from mlops.reporting.words import clean
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+# -- HTML and the card --------------------------------------------------------------------------
+
+
+@cache
+def template(name: str) -> Template:
+    """Return a template that prints text that can do no harm, except what is marked safe."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    html = name.endswith(".html.j2")
+
+    def shown(value: object) -> str:
+        if isinstance(value, Markup):
+            return value
+        return clean(value, 500) if html else escape(value, 2000)
+
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=shown,
+    ).get_template(name)
+
+
+def fill(**known: object) -> str:
+    """Return an HTML file; page.html.j2 says what has to be known for which."""
+    return template("page.html.j2").render(w=words, **known)
+
+
+def html(facts: RunReport) -> str:
+    """Return the whole page; tables are cut, so that it stays below some 500 kB."""
+    from mlops.reporting.charts import charts
+
+    return fill(
+        name=facts.model,
+        about=facts.spec.description,
+        facts=facts,
+        said=summary(facts),
+        sections=sections(facts),
+        charts=charts(facts),
+    )
+
+
+def drawn(text: str) -> Markup:
+    """Return a card as HTML, without links, pictures or markup of its own."""
+    from markdown_it import MarkdownIt
+
+    body = text.removeprefix("---\n").partition("\n---\n")[
+        2
+    ]  # after what is for the hub
+    body = re.sub("<details><summary>(.*)</summary>", r"**\1**", body).replace(
+        "</details>", ""
+    )
+    for mark, plain in (("✅", "✓"), ("❌", "✗"), ("⚠️", "!")):
+        body = body.replace(mark, plain)
+    rules = MarkdownIt("commonmark", {"html": False}).enable("table")
+    html = rules.disable(["autolink", "image", "link"]).render(body)
+    html = html.replace("<table>", '<div class="scroll"><table>')
+    return Markup(html.replace("</table>", "</table></div>"))

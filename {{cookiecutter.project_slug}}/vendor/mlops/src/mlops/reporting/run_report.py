@@ -1,0 +1,73 @@
+"""All that is known of one run.
+
+Sections are sentences and tables of plain text; each format renders them its way. Nothing is
+escaped here. Values of sensitive columns do not get past this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops.config.model_spec import ModelSpec
+from mlops.config.project_spec import Cost
+from mlops.results.data import Validation
+from mlops.results.evaluation import Evaluation, Metric
+from mlops.results.training import Training
+from mlops.results.verdict import Verdict
+
+
+def positive_scores(facts: RunReport, rows: Rows) -> NDArray[Any]:
+    """Return which rows are of the positive class."""
+    positive = (
+        facts.training.signature.positive
+        if facts.training
+        else facts.spec.data.positive
+    )
+    return np.asarray(rows.actual.astype(str) == positive)
+
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Where a run was made, and how many seconds each stage took that was not skipped."""
+
+    commit: str | None = None
+    dirty: bool = False
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    price: Cost = field(default_factory=Cost)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What charts are drawn from: arrays of shape (n,), one element per row of the test part.
+
+    Labels are text, or numbers for regression; scores are probabilities of the positive class.
+    """
+
+    actual: NDArray[Any]
+    predicted: NDArray[Any]
+    score: NDArray[Any] | None = None
+    champion: NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """All that is known about one run of one model; what it did not reach is None."""
+
+    model: str
+    spec: ModelSpec
+    validation: Validation | None = None
+    training: Training | None = None
+    evaluation: Evaluation | None = None
+    verdict: Verdict | None = None
+    run: RunInfo = field(default_factory=RunInfo)
+    rows: Rows | None = None
+    champion: tuple[Metric, ...] = ()

@@ -1,0 +1,133 @@
+"""Numbers, labels and dates as text.
+
+Nothing is escaped here, and nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+# What a metric is called, and what it means to somebody who does not program.
+METRICS = {
+    "roc_auc": ("ROC AUC", "how often a positive row is scored above a negative one"),
+    "average_precision": ("Average precision", "precision, averaged over all recalls"),
+    "accuracy": ("Accuracy", "share of right answers"),
+    "balanced_accuracy": (
+        "Balanced accuracy",
+        "share of right answers, each class counting alike",
+    ),
+    "f1": ("F1", "balance of precision and recall"),
+    "precision": ("Precision", "share of those called positive that are"),
+    "recall": ("Recall", "share of the positive that are found"),
+    "macro_f1": (
+        "Macro F1",
+        "balance of precision and recall, each class counting alike",
+    ),
+    "log_loss": ("Log loss", "penalty for probabilities that were wrong"),
+    "brier": ("Brier score", "mean squared error of the probabilities"),
+    "mae": ("Mean absolute error", "how far off a prediction is on average"),
+    "rmse": ("Root mean squared error", "how far off, large errors counting more"),
+    "r2": ("R²", "share of the variation that is explained"),
+    "value": (
+        "Value per row",
+        "what the decisions are worth, by the amounts in model.yaml",
+    ),
+}
+
+# What happened, by what a tag decides.
+EVENTS = {
+    "register": "registered {version}",
+    "deregister": "withdrew {version}",
+    "assign": "put {version} into {stage}",
+    "unassign": "took {version} out of {stage}",
+    "reject": "rejected {version} for {stage}",
+    "deprecate": "retired the model",
+}
+
+NONE, MINUS = "\u2013", "\u2212"
+
+
+def clean(text: object, most: int = 300) -> str:
+    """Return text as one printable line of at most `most` characters.
+
+    Line breaks become spaces; what controls a terminal or the direction of text is dropped.
+    """
+    line = " ".join(str(text)[: 4 * most].split())
+    if not line.isprintable():
+        line = " ".join("".join(c for c in line if c.isprintable()).split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def label(metric: str) -> str:
+    """Return what a metric is called, with a capital first letter."""
+    return (
+        METRICS[metric][0]
+        if metric in METRICS
+        else metric.replace("_", " ").capitalize()
+    )
+
+
+def number(value: float | None) -> str:
+    """Return a figure with as many digits as a reader can use: three decimals below 10."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    size, value = abs(value), value + 0.0  # there is no minus before nothing
+    if 0 < size < 0.0005:
+        return f"{value:.1g}".replace("-", MINUS)
+    whole = size >= 10 and float(value).is_integer()
+    digits = (
+        0 if size >= 1000 or whole else 1 if size >= 100 else 2 if size >= 10 else 3
+    )
+    return f"{value:,.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float | None) -> str:
+    """Return a difference, with its sign."""
+    return ("+" if value is not None and 0 < value < math.inf else "") + number(value)
+
+
+def share(value: float) -> str:
+    """Return a share as a percentage; never 0% or 100% for what is only near it."""
+    near = "<0.1%" if 0 < value < 0.001 else ">99.9%" if 0.999 < value < 1 else ""
+    return near or f"{value:.1%}".replace(".0%", "%")
+
+
+def count(n: int, noun: str) -> str:
+    """Return ``1 row``, ``1,234 rows``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def when(seconds: int) -> str:
+    """Return a moment in UTC, to the minute."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ", "minutes")[:16]
+
+
+def duration(seconds: float) -> str:
+    """Return a time span, such as ``0.4 s`` or ``3 min 5 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{seconds:.1f} s"
+        if seconds < 10
+        else f"{minutes} min {rest} s".removeprefix("0 min ")
+    )
+
+
+def money(amount: float, currency: str) -> str:
+    """Return an amount; what is less than a cent says so."""
+    return (
+        f"under 0.01 {currency}" if 0 < amount < 0.01 else f"{amount:,.2f} {currency}"
+    )
+
+
+def span(ends: tuple[str, str]) -> str:
+    """Return a period; one day or year only once, and no hours where there are none."""
+    return " to ".join(dict.fromkeys(end.removesuffix("T00:00:00") for end in ends))
+
+
+def listed(texts: list[str], most: int = 3) -> str:
+    """Return sentences as one, the tail counted."""
+    tail = [f"and {len(texts) - most} more"] if len(texts) > most else []
+    return (
+        "; ".join([clean(text, 160).rstrip(".") for text in texts[:most]] + tail) + "."
+    )

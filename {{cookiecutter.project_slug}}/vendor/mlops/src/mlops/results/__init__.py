@@ -1,0 +1,1 @@
+"""What the steps hand to each other, as data: JSON files in `build/NAME/`."""

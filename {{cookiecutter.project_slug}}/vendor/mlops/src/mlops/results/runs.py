@@ -1,0 +1,51 @@
+"""The record of one run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mlops.results.base import Result
+from mlops.results.data import Snapshot
+from mlops.results.evaluation import Metric
+from mlops.results.training import Training
+from mlops.results.verdict import Verdict
+
+# -- run --------------------------------------------------------------------------------------
+
+
+class Record(Result):
+    """One run, as the journal keeps it."""
+
+    id: str
+    model: str
+    started: str = Field(description="ISO 8601, UTC.")
+    seconds: float
+    stages: dict[str, str] = Field(
+        description="Stage: ran, skipped, failed or not reached."
+    )
+    outcome: str = Field(
+        description="promote, reject, inconclusive, or the stage that failed."
+    )
+    commit: str | None = None
+    dirty: bool = False
+    actor: str = ""
+    pull_request: int | None = None
+    group: str | None = Field(
+        default=None, description="A sweep, or a pull request: pr-12."
+    )
+    run_url: str | None = None
+    engine: str = ""
+    python: str = ""
+    platform: str = ""
+    cost: float = 0
+    currency: str = "USD"
+    data: Snapshot | None = None
+    training: Training | None = None
+    metrics: tuple[Metric, ...] = ()
+    measured_on: str = Field(
+        default="test", description="Rows that the metrics are of."
+    )
+    verdict: Verdict | None = None
+    extra: dict[str, Any] = Field(default_factory=dict)

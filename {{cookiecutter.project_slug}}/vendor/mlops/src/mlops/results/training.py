@@ -1,0 +1,55 @@
+"""Results of training: signature and model digest."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from mlops.config.model_spec import Kind, Scalar, Split, Task
+from mlops.results.base import Result
+
+# -- train ------------------------------------------------------------------------------------
+
+
+class Feature(Result):
+    """One column of the input, as training saw it."""
+
+    name: str
+    kind: Kind
+    missing: bool
+    low: float | None = None
+    high: float | None = None
+    categories: tuple[str, ...] | None = Field(
+        default=None, description="None above 1,000 values."
+    )
+
+
+class Signature(Result):
+    """What a model takes and gives."""
+
+    task: Task
+    target: str
+    features: tuple[Feature, ...]
+    classes: tuple[str, ...] = ()
+    positive: str | None = None
+    threshold: float = 0.5
+
+
+class Training(Result):
+    """The answer of `mlops train`."""
+
+    signature: Signature
+    params: dict[str, Scalar]
+    seed: int
+    split: Split | None = None
+    split_by: tuple[str, ...] = Field(
+        default=(), description="Columns that part the rows."
+    )
+    rows: int
+    snapshot: str = Field(description="Digest of the data.")
+    code: str = Field(description="Digest of the model's code and specification.")
+    lock: str = Field(description="SHA-256 of requirements.txt.")
+    model_sha256: str
+    model_bytes: int
+    features_sha256: str
+    estimator: str = Field(description="Class of the estimator, for people.")
+    seconds: float = 0

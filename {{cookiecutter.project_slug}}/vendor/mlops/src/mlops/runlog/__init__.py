@@ -1,0 +1,1 @@
+"""The run log: one JSON file per run on the branch `journal`."""

@@ -1,0 +1,1 @@
+"""`mlops new`: a model folder for a file that nobody has described."""

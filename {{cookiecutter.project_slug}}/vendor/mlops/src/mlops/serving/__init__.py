@@ -1,0 +1,1 @@
+"""The service, batch prediction and the prediction log."""

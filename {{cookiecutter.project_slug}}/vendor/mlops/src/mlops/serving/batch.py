@@ -1,0 +1,71 @@
+"""Predictions for a file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlops.config.project import Project
+from mlops.data.read import read_table
+from mlops.errors import UsageError
+from mlops.registry.chain import fetch
+from mlops.serving.prediction_log import PredictionLog, new_id
+from mlops.storage.protocol import ReleaseStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict_file(
+    project: Project,
+    ref: str,
+    path: Path,
+    now: datetime,
+    log: bool = True,
+    store: ReleaseStore | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """Predict a CSV or Parquet file with ``NAME@v1.2.0`` or ``NAME@STAGE``, and log it.
+
+    The file has every feature; other columns do not matter. Where it has the model's id column,
+    labels that arrive in label files can be joined to the logged predictions.
+
+    Returns
+    -------
+    answers : DataFrame, shape (n_rows, 1 + n_outputs)
+        ``id`` (that of the row where it has one, else the prediction's) and the model's outputs.
+    version : str
+
+    Raises
+    ------
+    UsageError
+        When the file is not readable, or a column is missing or of the wrong type.
+    Refused
+        When the version does not verify.
+    """
+    bundle = fetch(project, ref, store)
+    name, version = bundle.version.model, bundle.version.number
+    spec, model = project.model(name), bundle.model()
+    features = {f.name: f.kind for f in model.signature.features}
+    data, key = spec.data, spec.data.id
+    kinds = {**features, key: "category"} if key else features
+    text = {column for column, kind in kinds.items() if kind == "category"}
+    if not path.is_file():
+        raise UsageError("there is no such file", file=str(path))
+    frame, _ = read_table(
+        path, str(path), tuple(kinds), text, data.delimiter, data.encoding
+    )
+    if not len(frame):
+        raise UsageError(
+            "this file has a header and no rows", file=str(path), do="add rows"
+        )
+    answers = model.predict(frame)
+    ids = [new_id(now) for _ in frame.index]
+    if log:
+        outputs = answers.assign(row_id=frame[key]) if key in frame else answers
+        out = PredictionLog(project.state, name, spec.sensitive)
+        out.write(frame[list(features)], outputs, ids, version, now)
+    answers.insert(
+        0, "id", frame[key].where(frame[key].notna(), ids) if key in frame else ids
+    )
+    return answers, version

@@ -1,0 +1,228 @@
+"""GitHub Releases as a release store."""
+
+from __future__ import annotations
+
+import builtins
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlops.errors import EnvironmentFailure, Refused
+from mlops.github.client import ATTEMPTS, TIMEOUT, ask, pause
+from mlops.io.digests import sha256_file
+
+if TYPE_CHECKING:
+    from github.GitRelease import GitRelease
+    from github.GitReleaseAsset import GitReleaseAsset
+    from github.Repository import Repository
+    from requests import Response
+
+
+LIMIT = 2**31  # bytes of an asset
+
+_NO_REST = 416
+
+_RELEASE = re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}")
+
+
+class GitHubStore:
+    """A `ReleaseStore`: a release hangs on the tag of its version, ``MODEL@v1.2.0``.
+
+    A draft names a tag that nobody pushes, ``MODEL@draft-DIGEST``; only who may push sees it.
+    GitHub lists a release some time after it was made, so what was made or found is remembered.
+    Assets go up and down in pieces, so that memory does not grow with the model.
+    """
+
+    far = True
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._held: dict[str, dict[str, GitReleaseAsset]] = {}  # by tag and name
+        self._drafts: dict[str, GitRelease] = {}  # by tag
+
+    def __str__(self) -> str:
+        return f"the releases of {self._repository.full_name}"
+
+    def draft(self, model: str, digest: str) -> None:
+        """Create a draft release."""
+        tag = f"{model}@draft-{digest}"
+        create = self._repository.create_git_release
+
+        def act() -> GitRelease:
+            found = self._find(tag)
+            return found[0] if found else create(tag, tag, digest, draft=True)
+
+        self._drafts[tag] = ask(f"draft {tag}", act)
+
+    def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
+        """Upload a file, unless the draft holds the same bytes under this name already."""
+        if source.stat().st_size >= LIMIT:
+            raise Refused("GitHub takes no file of 2 GiB or more", file=str(source))
+        tag = f"{model}@draft-{digest}"
+        wanted = ("uploaded", f"sha256:{sha256_file(source)}")
+
+        def act() -> GitReleaseAsset:
+            release = self._draft(tag, asset)
+            for there in release.get_assets():
+                if there.name == asset:
+                    if (there.state, there.digest) == wanted:
+                        return there
+                    there.delete_asset()
+            kind = "application/octet-stream"
+            return release.upload_asset(str(source), name=asset, content_type=kind)
+
+        self._held.setdefault(tag, {})[asset] = ask(f"upload {asset} to {tag}", act)
+
+    def publish(self, model: str, digest: str, version: str) -> None:
+        """Publish the draft under the version's tag, which is there already."""
+        tag, draft = f"{model}@{version}", f"{model}@draft-{digest}"
+
+        def act() -> None:
+            if there := self._find(
+                tag
+            ):  # by an attempt whose answer got lost, or by others
+                self._delete(draft, but=there[0].id)
+                return
+            text = f"Fetch and verify it: `mlops pull {tag}`\n\nManifest: `{digest}`"
+            release = self._draft(draft, "a draft")
+            release.update_release(tag, text, draft=False, tag_name=tag)
+
+        ask(f"publish {tag}", act)
+        self._forget(draft)
+
+    def discard(self, model: str, digest: str) -> None:
+        """Delete the draft."""
+        self.remove(model, f"draft-{digest}")
+
+    def remove(self, model: str, release: str) -> None:
+        """Delete a release; its tag stays."""
+        tag = f"{model}@{release}"
+        ask(f"delete {tag}", lambda: self._delete(tag))
+        self._forget(tag)
+
+    def read(
+        self, model: str, release: str, asset: str, start: int = 0
+    ) -> Iterator[bytes]:
+        """Download an asset; where the answer breaks off, ask for the rest."""
+        from requests import RequestException
+
+        tag = f"{model}@{release}"
+        url, at, broken = self._look(tag, asset).url, start, 0
+        while True:
+            answer = ask(f"download {asset} of {tag}", lambda: self._get(url, at))  # noqa: B023
+            # A host that takes no range sends all of it again.
+            skip = at if answer.status_code == 200 else 0
+            try:
+                with answer:
+                    some = (
+                        answer.status_code != _NO_REST
+                    )  # whether it is all, the digest says
+                    for piece in answer.iter_content(1 << 20) if some else ():
+                        rest, skip = piece[skip:], max(skip - len(piece), 0)
+                        if rest:
+                            at, broken = at + len(rest), 0
+                            yield rest
+                return
+            except RequestException as error:
+                broken += 1
+                if broken == ATTEMPTS:
+                    what = (
+                        f"the download of {asset} of {tag} breaks off, again and again"
+                    )
+                    do = "run it again: it goes on where it was"
+                    raise EnvironmentFailure(
+                        what, found=str(error)[:300], do=do
+                    ) from error
+
+    def digest(self, model: str, release: str, asset: str) -> str | None:
+        """Return what GitHub reckoned when the asset was uploaded."""
+        method, _, digest = (
+            self._look(f"{model}@{release}", asset).digest or ""
+        ).partition(":")
+        return digest if method == "sha256" else None
+
+    def list(self, model: str) -> builtins.list[str]:
+        """Return all releases of a model; drafts only where the token may push."""
+        tags = ask(
+            "list releases",
+            lambda: [r.tag_name for r in self._repository.get_releases()],
+        )
+        names = {
+            tag.removeprefix(f"{model}@") for tag in tags if tag.startswith(f"{model}@")
+        }
+        return sorted(name for name in names if _RELEASE.fullmatch(name))
+
+    def _look(self, tag: str, asset: str) -> GitReleaseAsset:
+        """Return what GitHub says of an asset; one question for all of a release."""
+
+        def act() -> dict[str, GitReleaseAsset]:
+            return {a.name: a for found in self._find(tag) for a in found.get_assets()}
+
+        if asset not in self._held.get(tag, {}):
+            self._held[tag] = ask(f"look into {tag}", act)
+        if asset not in self._held[tag]:
+            raise self._missing(tag, asset)
+        return self._held[tag][asset]
+
+    def _draft(self, tag: str, asset: str) -> GitRelease:
+        """Return a draft; what is not listed may only not be listed yet."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                time.sleep(pause(attempt))
+            if found := self._find(tag):
+                self._drafts[tag] = found[0]
+                return found[0]
+        raise self._missing(tag, asset)
+
+    def _delete(self, tag: str, but: int = 0) -> None:
+        """Delete the releases of a tag but one; what is gone may still be listed."""
+        from github import UnknownObjectException
+
+        for found in self._find(tag):
+            with suppress(UnknownObjectException):
+                if found.id != but:
+                    found.delete_release()
+
+    def _forget(self, tag: str) -> None:
+        self._held.pop(tag, None)
+        self._drafts.pop(tag, None)
+
+    def _find(self, tag: str) -> builtins.list[GitRelease]:
+        """Return the releases of a tag: one or none, or twins where a creation was repeated."""
+        from github import UnknownObjectException
+
+        if tag in self._drafts:
+            return [self._drafts[tag]]
+        if "@draft-" in tag:  # GitHub finds only what is published by its tag
+            return [
+                r
+                for r in self._repository.get_releases()
+                if r.draft and r.tag_name == tag
+            ]
+        try:
+            return [self._repository.get_release(tag)]
+        except UnknownObjectException:
+            return []
+
+    def _missing(self, tag: str, asset: str) -> Refused:
+        what = "the release store does not hold this file"
+        do = "look at the releases on GitHub; those of a private repository take GITHUB_TOKEN, "
+        do += "or `gh auth login`; where it is gone, register the version again"
+        return Refused(what, file=str(self), found=f"{tag} {asset}", do=do)
+
+    def _get(self, url: str, start: int) -> Response:
+        """Return the answer to a download; requests keeps the token from hosts it is sent on to."""
+        import requests
+
+        auth: Any = self._repository.requester.auth
+        headers = {"Authorization": f"Bearer {auth.token}"} if auth else {}
+        headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        if answer.status_code != _NO_REST:
+            answer.raise_for_status()
+        return answer

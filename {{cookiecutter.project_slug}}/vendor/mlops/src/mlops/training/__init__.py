@@ -1,0 +1,1 @@
+"""From a snapshot to a fitted model and its file."""
