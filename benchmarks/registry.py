@@ -103,10 +103,11 @@ def _many_versions(root: Path, n: int) -> None:
 # Puts a file of some size in the place of the model, as if a run had left it.
 _PRETEND = """
 import os, sys
-from mlops.cli.run import STAGES, Ledger
-from mlops.files import sha256_file
-from mlops.project import Project
-from mlops.results import Training
+from mlops.config.project import Project
+from mlops.io.digests import sha256_file
+from mlops.pipeline.cache import Ledger
+from mlops.pipeline.step import STEPS
+from mlops.results.training import Training
 
 project, size = Project.find(), int(sys.argv[1])
 build = project.build("employment")
@@ -116,7 +117,7 @@ with open(build / "model.skops", "wb") as file:
 facts = {"model_sha256": sha256_file(build / "model.skops"), "model_bytes": size}
 Training.load(build).model_copy(update=facts).save(build)
 ledger = Ledger(project, "employment", project.model("employment"))
-for stage in STAGES[:-1]:
+for stage in STEPS[:-1]:
     ledger.finish(stage, ledger.inputs(stage, "None" if stage in ("test", "gate") else ""), True, 0)
 """
 

@@ -191,8 +191,8 @@ def test_nothing_is_printed_and_nothing_heavy_is_imported(tmp_path: Path) -> Non
 import sys, pandas as pd
 from pathlib import Path
 from mlops.data.contract import check
-from mlops.spec import ModelSpec
-from mlops.project import parse
+from mlops.config.model_spec import ModelSpec
+from mlops.config.yaml import parse
 assert "great_expectations" not in sys.modules
 spec = parse(ModelSpec, {spec_of()!r}, "x")
 assert check(spec, Path({str(tmp_path / "contract.py")!r}), pd.DataFrame({{"a": ["x", "y"]}}))

@@ -185,7 +185,7 @@ def test_a_written_exception_is_accepted_and_shown(world: Trained) -> None:
 def test_a_simple_baseline_says_on_how_many_rows(
     world: Trained, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("mlops.evaluation.sweep.MOST_ROWS", 100)
+    monkeypatch.setattr("mlops.evaluation.baselines.MOST_ROWS", 100)
     evaluation = judged(world)
     (check,) = [c for c in evaluation.checks if c.name == "better_than[simple]"]
     rows = world.dataset.snapshot.train_rows

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from mlops.cli.main import app
 from mlops.cli.github import HOW_TO_SET
+from mlops.cli.main import app
 from mlops.github.repo_settings import covers
 from rehearsal.hub import Hub
 

@@ -150,7 +150,7 @@ def test_the_twin_of_a_draft_goes_and_what_is_published_stays(
 def test_what_is_too_large_for_github_is_not_sent(
     github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlops.github.client.LIMIT", 100_000)
+    monkeypatch.setattr("mlops.storage.github_releases.LIMIT", 100_000)
     world.build("x" * 100_000)
     with pytest.raises(Refused, match="2 GiB"):
         world.register(store=GitHubStore(repository()))
@@ -399,8 +399,9 @@ def test_a_process_that_is_killed_leaves_a_part_that_the_next_one_goes_on_with(
     github: GitHub, world: World, large: Bundle, tmp_path: Path
 ) -> None:
     code = (
-        "from mlops.github.client import GitHubStore, repository\n"
-        "from mlops.registry.manifest import fetch\n"
+        "from mlops.github.client import repository\n"
+        "from mlops.storage.github_releases import GitHubStore\n"
+        "from mlops.registry.chain import fetch\n"
         "real, got = GitHubStore.read, [0]\n"
         "def read(*given):\n"
         "    for piece in real(*given):\n"
@@ -459,8 +460,9 @@ def test_processes_that_want_the_same_file_download_it_once(
     github: GitHub, world: World, large: Bundle
 ) -> None:
     code = (
-        "from mlops.github.client import GitHubStore, repository\n"
-        "from mlops.registry.manifest import fetch\n"
+        "from mlops.github.client import repository\n"
+        "from mlops.storage.github_releases import GitHubStore\n"
+        "from mlops.registry.chain import fetch\n"
         "project = World(Path(sys.argv[1])).project\n"
         "bundle = fetch(project, 'churn@v1.0.0', GitHubStore(repository()))\n"
         "print(len(bundle.read('model.skops')))\n"

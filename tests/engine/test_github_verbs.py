@@ -11,8 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.cli import smoke as smoke_module
-from mlops.cli.main import app
 from mlops.cli.context import attests
+from mlops.cli.main import app
 from mlops.config.project import Project
 
 from .conftest import ENGINE, git

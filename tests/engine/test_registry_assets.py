@@ -82,7 +82,7 @@ def test_the_list_of_the_real_lock(tmp_path: Path) -> None:
 
 
 def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
-    code = "import sys; from mlops.registry.environment import document; from pathlib import Path;"
+    code = "import sys; from mlops.registry.sbom import document; from pathlib import Path;"
     code += "sys.stdout.buffer.write(document('acme', Path(sys.argv[1])))"
     lock, out = str(ENGINE / "requirements.txt"), set()
     for seed in ("1", "2"):
@@ -107,9 +107,9 @@ def test_registering_and_pulling_only_handle_files_piece_by_piece(world: World) 
     code = (
         "import sys\n"
         "from datetime import UTC, datetime\n"
-        "from mlops.project import Project\n"
+        "from mlops.config.project import Project\n"
         "from mlops.registry.publish import register\n"
-        "from mlops.registry.manifest import fetch\n"
+        "from mlops.registry.chain import fetch\n"
         "project = Project.find()\n"
         "done = register(project, 'churn', actor='@ana', run='', now=datetime.now(UTC))\n"
         "fetch(project, 'churn@latest').save(project.root / 'build' / 'pulled')\n"

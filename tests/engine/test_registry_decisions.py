@@ -370,7 +370,7 @@ def test_two_rollbacks_at_once_from_two_clones(world: World, tmp_path: Path) -> 
     )
     code = (
         "world = World(Path(sys.argv[1]))\n"
-        "stages.rollback(world.project, MODEL, 'production', actor='@ana', reason=sys.argv[3],\n"
+        "decisions.rollback(world.project, MODEL, 'production', actor='@ana', reason=sys.argv[3],\n"
         "    now=NOW, store=FolderStore(Path(sys.argv[2])))\n"
     )
     running, store = [], str(world.project.store)

@@ -25,7 +25,7 @@ from mlops.io.digests import canonical_json
 from mlops.results.evaluation import Metric
 from mlops.results.runs import Record
 from mlops.results.verdict import Verdict
-from mlops.runlog import journal
+from mlops.runlog import journal, query
 from mlops.runlog.conditions import condition
 from mlops.runlog.journal import append, append_check
 from mlops.runlog.query import KNOWN, checks, find, records
@@ -421,7 +421,7 @@ def test_reading_a_thousand_records_is_two_git_calls(
     command = ["git", "fast-import", "--quiet"]
     subprocess.run(command, cwd=world.root, input=stream, text=True, check=True)
     calls = []
-    run = journal.git
-    monkeypatch.setattr(journal, "git", lambda *a, **k: calls.append(a) or run(*a, **k))
+    run = query.git
+    monkeypatch.setattr(query, "git", lambda *a, **k: calls.append(a) or run(*a, **k))
     assert len(records(world.project)) == 1001
     assert len(calls) == 2  # one listing for the local journal, one for origin's

@@ -123,11 +123,11 @@ def test_pairs_leave_out_what_is_not_known() -> None:
 
 
 def test_runs_side_by_side_show_what_differs() -> None:
-    runs = {
+    records = {
         "r1": {"seed": 0, "depth": 3, "auc": 0.81},
         "r2": {"seed": 0, "depth": 6, "auc": 0.84},
     }
-    lines = runs.compare(runs).splitlines()
+    lines = runs.compare(records).splitlines()
     assert lines[0].split() == ["r1", "r2"]
     assert [line.split() for line in lines[1:]] == [
         ["depth", "3", "6"],
@@ -153,7 +153,7 @@ def test_ten_thousand_rows_are_quick() -> None:
 
 def test_nothing_heavy_is_imported_for_a_table() -> None:
     code = (
-        "import sys; from mlops.reporting.words import table; table([(1,)], ['a']); "
+        "import sys; from mlops.reporting.terminal import table; table([(1,)], ['a']); "
         "print([m for m in ('pydantic', 'numpy', 'pandas', 'matplotlib', 'rich', 'jinja2') "
         "if m in sys.modules])"
     )

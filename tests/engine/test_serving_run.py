@@ -32,8 +32,8 @@ from .conftest import Trained, git, rows_of, train_in
 from .serving_world import NOW, release
 
 CODE = """
-from mlops.project import Project
-from mlops.serving.run import serve
+from mlops.config.project import Project
+from mlops.serving.server import serve
 serve(Project.find(), "churn", "production", "127.0.0.1", 0, 0.2)
 """
 

@@ -53,8 +53,8 @@ def test_same_bytes_in_other_processes_with_other_threads(
 ) -> None:
     project = make_project(train={"params": {"learner": learner}})
     code = (
-        "from pathlib import Path; from mlops.project import Project;"
-        "from mlops.data.dataset import build; from mlops.training.model import train;"
+        "from pathlib import Path; from mlops.config.project import Project;"
+        "from mlops.data.snapshot import build; from mlops.training.fit import train;"
         f"p=Project(Path({str(project.root)!r})); s=p.model('churn');"
         "d,_=build(s,p.folder('churn')); print(train(p,'churn',s,d)[1].model_sha256)"
     )
@@ -77,7 +77,7 @@ def test_same_bytes_in_other_processes_with_other_threads(
 
 def test_the_cpu_does_not_choose_in_which_order_is_added() -> None:
     code = (
-        "from mlops.cli import one_kernel; one_kernel(); import numpy, scipy.linalg, threadpoolctl;"
+        "from mlops.cli.main import one_kernel; one_kernel(); import numpy, scipy.linalg, threadpoolctl;"
         "import os; print({i['architecture'] for i in threadpoolctl.threadpool_info()},"
         " os.environ.get('OPENBLAS_CORETYPE'))"
     )

@@ -107,9 +107,8 @@ def fetched(root: Path, named: str | None) -> Path:
         do = "`mlops rehearse ... --template FOLDER` or its git address"
         raise UsageError(what, file=".cruft.json", do=do)
     if address.startswith("gh:"):
-        address = "https://github.com/" + address.removeprefix(
-            "gh:"
-        )  # as cookiecutter reads it
+        # As cookiecutter reads it.
+        address = address.replace("gh:", "https://github.com/", 1)
     folder = cache_root() / f"template-{sha256(f'{address} {commit}'.encode())[:16]}"
     if not folder.is_dir():
         print(f"fetching {address} into {folder}, once ...", file=sys.stderr)
