@@ -298,10 +298,41 @@ def test_the_verdict_looks_at_every_job() -> None:
     every = dict(WORKFLOWS["pull-request.yml"]["jobs"])
     verdict = every.pop("verdict")
     assert set(verdict["needs"]) == set(every) and verdict["if"] == "always()"
-    (step,) = verdict["steps"]
+    step = verdict["steps"][0]
     assert step["run"] == "exit 1"
     for result in ("failure", "cancelled"):
         assert f"contains(needs.*.result, '{result}')" in step["if"]
+
+
+def test_the_verdict_runs_nothing_of_the_pull_request() -> None:
+    verdict = JOBS["pull-request.yml:verdict"]
+    base = "github.event.pull_request.base.sha || github.event.merge_group.base_sha"
+    checkouts = [
+        place
+        for place, step in enumerate(verdict["steps"])
+        if step.get("uses", "").startswith("actions/checkout@")
+    ]
+    assert len(checkouts) == 1
+    assert verdict["steps"][checkouts[0]]["with"]["ref"] == f"${{{{ {base} }}}}"
+    for step in verdict["steps"][: checkouts[0]]:
+        assert step.get("run", "exit 1") == "exit 1"
+        assert not step.get("uses", "").startswith("./")
+    assert verdict["permissions"] == {"contents": "read"}
+
+
+def test_the_verdict_demands_one_of_every_planned_model() -> None:
+    """Each artifact stays in a folder of its own: none can bring another's verdict."""
+    download, _, *rest = JOBS["pull-request.yml:verdict"]["steps"][1:]
+    assert download["with"].keys() == {"pattern", "path"}
+    upload = JOBS["pull-request.yml:model"]["steps"][-1]
+    assert upload["with"]["name"] == "report-${{ matrix.model }}"
+    check = rest[-1]
+    assert check["run"].startswith('mlops verdict --models "$MODELS" --reports ')
+    assert check["env"]["MODELS"] == "${{ needs.plan.outputs.models }}"
+    planned = "needs.plan.outputs.models != '[]'"
+    known = "hashFiles('vendor/mlops/src/mlops/cli/verdict.py') != ''"
+    assert check["if"] == f"{planned} && {known}"
+    assert (GENERATED / "vendor/mlops/src/mlops/cli/verdict.py").is_file()
 
 
 def test_a_chain_is_never_by_an_event_that_the_token_does_not_raise() -> None:

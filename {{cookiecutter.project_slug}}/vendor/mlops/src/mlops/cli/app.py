@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from mlops import __version__
 from mlops.cli.output import emit
-from mlops.errors import EnvironmentFailure, MlopsError
+from mlops.errors import EnvironmentFailure, MlopsError, Refused
 from mlops.io.files import cannot
 
 ORIGIN_SECONDS = 60  # for origin to answer; then what is known here has to do
@@ -39,6 +39,14 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt:
             print("\ninterrupted; nothing was left half written", file=sys.stderr)
             raise typer.Exit(130) from None
+        except SystemExit:
+            stop(
+                Refused(
+                    "something ended the process while this command was running",
+                    do="look for exit() in the model's own code",
+                ),
+                self.as_json,
+            )
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(3) from None

@@ -28,6 +28,7 @@ COMMANDS = (
     "site",
     "doctor",
     "workflow",
+    "verdict",
     "smoke",
     "github",
     "rehearse",

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from mlops.errors import MlopsError, UsageError
+from mlops.errors import MlopsError, Refused, UsageError
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -80,14 +80,25 @@ def _check_imports(tree: ast.Module, shown: str, allowed: frozenset[str]) -> Non
 
 @contextmanager
 def blaming(shown: str) -> Iterator[None]:
-    """Turn an exception out of the user's file into one error that names file and line."""
+    """Turn an exception out of the user's file into one error that names file and line.
+
+    That includes `exit()`: code that could end the process would decide how the command
+    ends.
+    """
     try:
         yield
     except MlopsError:
         raise
+    except SystemExit as error:
+        lines = _lines(error, shown)
+        raise Refused(
+            "this code ends the process (exit, sys.exit or raise SystemExit)",
+            file=shown,
+            key=f"line {lines[-1]}" if lines else "",
+            do="return or raise an exception instead",
+        ) from error
     except Exception as error:
-        frames = traceback.walk_tb(error.__traceback__)
-        lines = [line for frame, line in frames if frame.f_code.co_filename == shown]
+        lines = _lines(error, shown)
         said = (str(error).strip().splitlines() or ["no message"])[0][:300]
         what, key = (
             f"{type(error).__name__}: {said}",
@@ -96,3 +107,9 @@ def blaming(shown: str) -> Iterator[None]:
         raise UsageError(
             what, file=shown, key=key, do="mend the file and run again"
         ) from error
+
+
+def _lines(error: BaseException, shown: str) -> list[int]:
+    """Return the lines of a file that an exception came through, the innermost last."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return [line for frame, line in frames if frame.f_code.co_filename == shown]

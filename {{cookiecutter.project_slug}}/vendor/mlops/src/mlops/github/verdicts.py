@@ -1,0 +1,72 @@
+"""Whether every model that a pull request trains has a verdict that says promote.
+
+What the jobs of a pull request uploaded is a stranger's: this reads data of limited size
+and runs none of it.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mlops.config.project import MODEL_NAME
+from mlops.errors import UsageError
+from mlops.results.verdict import Verdict
+
+MOST_BYTES = 1_000_000  # of a verdict
+
+
+def shortcomings(models: Iterable[str], reports: Path) -> dict[str, str]:
+    """Return what each planned model lacks; empty where each may be promoted.
+
+    Parameters
+    ----------
+    models : iterable of str
+        The models of the plan.
+    reports : Path
+        The folder into which the run's artifacts were downloaded: one folder for each
+        artifact, so that no model's artifact can hold another one's verdict.
+
+    Returns
+    -------
+    dict of str to str
+        Model: why it is not to be merged.
+
+    Raises
+    ------
+    UsageError
+        When a name of the plan is not that of a model.
+    """
+    lacking = {}
+    for model in models:
+        if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
+            raise UsageError(
+                "the plan names something that is not a model",
+                key="--models",
+                found=ascii(model)[:80],
+            )
+        problem = _problem(reports / f"report-{model}" / "build" / model)
+        if problem:
+            lacking[model] = problem
+    return lacking
+
+
+def _problem(folder: Path) -> str:
+    """Return why a model's verdict is not promote, an empty string where it is."""
+    path = folder / "verdict.json"
+    try:
+        facts = path.lstat()
+    except OSError:
+        return "there is no verdict: its run did not reach the gate"
+    if not stat.S_ISREG(facts.st_mode) or facts.st_size > MOST_BYTES:
+        return f"its verdict is not a file of at most {MOST_BYTES:,} bytes"
+    try:
+        verdict = Verdict.model_validate_json(path.read_bytes())
+    except (ValidationError, RecursionError):
+        return "its verdict cannot be read"
+    if verdict.decision == "promote":
+        return ""
+    return f"its verdict is {verdict.decision}"
