@@ -41,7 +41,7 @@ $(READY): requirements-dev.txt
 	@touch $@
 
 demo: $(READY)
-	@PYTHONPATH=tests python -m rehearsal.demo
+	@python -m rehearsal.demo
 
 lint: $(READY)
 	@ruff check . && ruff format --check .

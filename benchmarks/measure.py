@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "{{cookiecutter.project_slug}}"
 # The rehearsal and the engine are imported from where they stand.
-sys.path[:0] = [str(ROOT / "tests"), str(ENGINE / "vendor/mlops/src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ENGINE / "vendor/mlops/src")]
 REPEATS = int(os.environ.get("BENCH_REPEATS", "5"))
 
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from measure import REPEATS, ROOT
 
 from rehearsal.hub import Hub
-from rehearsal.run import Run
-from rehearsal.stories import ASIDE, generate
-from rehearsal.world import Edit, World, replaced
+from rehearsal.runner.run import Run
+from rehearsal.stories.world import Edit, World, replaced
+from stories.worlds import ASIDE, generate
 
 TITLE = "## What the wiring costs"
 MODEL = "employment"
@@ -82,6 +82,7 @@ def by_hand(world: World, kind: str, number: int) -> dict[str, float]:
         "GITHUB_REPOSITORY": world.hub.repository,
         "GITHUB_API_URL": world.hub.api_url,
         "GITHUB_TOKEN": world.token("alice"),
+        "PYTHONPATH": str(clone / "vendor/mlops/src"),
     }
     seconds = {}
     for job, verb in VERBS.items():

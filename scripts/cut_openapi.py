@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parents[1] / "tests"
-TARGET = TESTS / "rehearsal" / "github.json"
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "rehearsal" / "hub" / "github.json"
 # Left out: prose, and the hint which of several schemas is meant, which fits no list.
 PROSE = frozenset(
     (
@@ -185,8 +185,8 @@ def _collect(
 
 def main(source: Path) -> None:
     """Write the cut beside the hub."""
-    sys.path.insert(0, str(TESTS))
-    from rehearsal.hub_permissions import endpoints
+    sys.path.insert(0, str(ROOT))
+    from rehearsal.hub.permissions import endpoints
 
     description = json.loads(source.read_text(encoding="utf-8"))
     result = cut(description, set(endpoints()))

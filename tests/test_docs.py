@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "{{cookiecutter.project_slug}}"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 NAMED = re.findall(
-    r"`(tests/[\w/]+\.py)::(\w+)`",
+    r"`((?:tests|rehearsal)/[\w/]+\.py)::(\w+)`",
     (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8"),
 )
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from mlops.cli.main import app
 from mlops.github.update import BRANCH, STATE
 from rehearsal.hub import Hub
-from rehearsal.hub_desk import Desk
+from rehearsal.hub.desk import Desk
 
 from .conftest import git
 

@@ -14,12 +14,13 @@ import typer
 import yaml
 
 from mlops.cli.main import app
+from rehearsal.runner.stand_ins import action_inputs
 
 HERE = Path(__file__).parent
 GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
 FOLDER = GENERATED / ".github"
 # Versions, commits, inputs and outputs of the actions in use, as their own repositories say.
-ACTIONS = json.loads((HERE / "actions.json").read_text(encoding="utf-8"))
+ACTIONS = action_inputs()
 FILES = sorted(FOLDER.glob("workflows/*.yml"))
 WORKFLOWS = {
     path.name: yaml.safe_load(path.read_text(encoding="utf-8")) for path in FILES

@@ -19,7 +19,9 @@ from mlops.io.digests import sha256
 from mlops.io.files import read_json
 from mlops.io.git import git
 
-PLAY = Path("tests", "rehearsal", "play.py")
+PLAY = Path("rehearsal", "play.py")
+# Where it was when the engine was not yet a package of its own: it cannot run this one.
+OLD_PLAY = Path("tests", "rehearsal", "play.py")
 
 Event = Literal["pull-request", "push", "schedule", "dispatch", "message"]
 
@@ -84,9 +86,7 @@ def rehearse(
         sys.executable,
         *options,
     ]
-    done = subprocess.run(
-        [*command, "--", str(root), event, what], cwd=folder / PLAY.parents[1]
-    )
+    done = subprocess.run([*command, "--", str(root), event, what], cwd=folder)
     raise Exit(done.returncode)
 
 
@@ -99,6 +99,8 @@ def fetched(root: Path, named: str | None) -> Path:
 
     if named and (Path(named) / PLAY).is_file():
         return Path(named).resolve()
+    if named and (Path(named) / OLD_PLAY).is_file():
+        refuse_without_rehearsal(Path(named), named)
     cruft = root / ".cruft.json"
     known = read_json(cruft) if cruft.is_file() and not named else {}
     address, commit = named or known.get("template"), known.get("commit") or "HEAD"
@@ -117,15 +119,20 @@ def fetched(root: Path, named: str | None) -> Path:
             clone = Path(scratch, "clone")
             git(root, "clone", "--quiet", "--", address, str(clone))
             git(clone, "checkout", "--quiet", commit)
-            if not (clone / PLAY).is_file():
-                what, do = (
-                    "this template has no rehearsal",
-                    "`cruft update`, or another --template",
-                )
-                raise UsageError(what, found=f"{address} at {commit}", do=do)
+            refuse_without_rehearsal(clone, f"{address} at {commit}")
             if not folder.is_dir():  # else somebody was faster
                 clone.rename(folder)
     return folder
+
+
+def refuse_without_rehearsal(folder: Path, source: str) -> None:
+    """Raise UsageError for a template whose rehearsal is missing, or older than this engine."""
+    if (folder / PLAY).is_file():
+        return
+    message = "this template has no rehearsal"
+    if (folder / OLD_PLAY).is_file():
+        message = "the template is older than the engine of this repository"
+    raise UsageError(message, found=source, do="`cruft update`, or another --template")
 
 
 def set_up(folder: Path) -> None:

@@ -1,0 +1,275 @@
+"""GitHub on this machine: its API and git over HTTP; stateful, strict, and faulty on demand."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rehearsal.event import Event
+from rehearsal.hub import commits, rules
+from rehearsal.hub.exchange import Exchange, Faults
+from rehearsal.hub.git import Bare, Update
+from rehearsal.hub.identity import Caller, Tokens, calling_environment
+from rehearsal.hub.identity import caller as identified
+from rehearsal.hub.pulls import changed_files, follow_push
+from rehearsal.hub.runs import Runs
+from rehearsal.hub.server import Server
+from rehearsal.hub.state import Events, Record, State
+from rehearsal.hub.storage import Storage
+from rehearsal.hub.view import View
+
+# The requests of an hour: per repository for the tokens of jobs, per person for others.
+_LIMITS = {"GITHUB_TOKEN": 1000, "app": 5000, "user": 5000}
+_ANONYMOUS = 60
+
+
+class HubError(AssertionError):
+    """Something was asked of the hub, or answered by it, that GitHub would not know."""
+
+
+class Hub:
+    """A GitHub with one repository and its forks. Use it in a ``with`` statement.
+
+    Parameters
+    ----------
+    root : Path
+        Everything that is kept lies below it; `origin` is the bare repository.
+    repository : str
+        ``OWNER/NAME``.
+    private : bool
+    plan : {"free", "pro", "team", "enterprise"}
+        What a private repository has depends on it.
+    enterprise_server : bool
+        The API's address is below ``/api/v3``, as on GitHub Enterprise Server.
+    clock : callable, optional
+        Gives the time of what is recorded.
+
+    Attributes
+    ----------
+    state : State
+        ``issues``, ``pulls``, ``releases``, ``comments(n)``, ``deployments``, ``dispatches`` ...
+    events : Events
+        What happened; ``take()`` empties it.
+    tokens, runs, faults
+        ``tokens.issue(...)``, ``runs.register(...)``, ``faults.add(...)``.
+    exchanges : list of Exchange
+        Everything that was asked and answered.
+    violations : list of str
+        What differs from GitHub's description. Leaving the ``with`` statement raises HubError
+        for them; a test that means to do wrong clears the list.
+    artifacts_folder : Path
+        ``RUN/NAME/...``, where the stand-in of upload-artifact leaves files.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        repository: str = "acme/demo",
+        private: bool = False,
+        plan: str = "free",
+        enterprise_server: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.root, self.repository = root, repository
+        self.owner = repository.split("/")[0]
+        self.origin = root / "origin.git"
+        self.artifacts_folder = root / "artifacts"
+        self.git = Bare(self.origin)
+        self.bares = {self.owner: self.git}
+        self.state = State(private=private, plan=plan, clock=clock)
+        self.events, self.tokens, self.faults = Events(), Tokens(), Faults()
+        self.runs = Runs(self.state)
+        self.exchanges: list[Exchange] = []
+        self.violations: list[str] = []
+        self.limits = dict(_LIMITS)
+        self.lock, self.closing = threading.RLock(), threading.Event()
+        self._used: dict[str, int] = {}
+        self.server = Server(self)
+        self.server_url = f"http://127.0.0.1:{self.server.server_port}"
+        self.prefix, self.upload_prefix = (
+            ("/api/v3", "/api/uploads") if enterprise_server else ("", "")
+        )
+        self.api_url = self.server_url + self.prefix
+        uploads = self.server_url + self.upload_prefix
+        # Bytes lie on another host, where tokens must not be shown.
+        elsewhere = f"http://localhost:{self.server.server_port}/storage"
+        self.storage = Storage(root / "storage", elsewhere)
+        self.view = View(
+            self.state,
+            repository,
+            self.api_url,
+            self.server_url,
+            uploads,
+            self._distance,
+        )
+
+    @property
+    def private(self) -> bool:
+        """Say whether the repository is private."""
+        return self.state.private
+
+    def __enter__(self) -> Hub:
+        threading.Thread(
+            target=self.server.serve_forever, args=(0.05,), daemon=True
+        ).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.closing.set()
+        self.server.shutdown()
+        self.server.server_close()
+        if self.violations and error is None:
+            raise HubError("\n".join(self.violations))
+
+    # ----- repositories
+
+    def fork(self, owner: str) -> Bare:
+        """Return someone's fork, made from the repository as it is when there is none yet."""
+        if owner not in self.bares:
+            path = self.root / f"{owner}.git"
+            self.git.run("clone", "--quiet", "--bare", str(self.origin), str(path))
+            self.bares[owner] = Bare(path)
+        return self.bares[owner]
+
+    def bare(self, owner: str) -> Bare:
+        """Return the repository of an owner."""
+        return self.bares[owner]
+
+    def commit(self, sha: str) -> Record:
+        """Return a commit as the API shows it."""
+        return commits.commit(self.git, self.view, sha)
+
+    def files(self, old: str, new: str) -> list[Record]:
+        """Return the files that differ between two commits, as the API shows them."""
+        return commits.files(self.git, self.view, old, new)
+
+    def protected(self, branch: str) -> bool:
+        """Say whether rules hold for a branch."""
+        return bool(rules.rules_of(self.state, f"refs/heads/{branch}"))
+
+    def lacking_checks(self, branch: str, sha: str) -> str:
+        """Return a required check that a commit lacks."""
+        return rules.lacking_check(self.state, branch, sha)
+
+    def role(self, login: str) -> str:
+        """Return what a person is here; strangers may read what is public."""
+        stranger = "none" if self.state.private else "read"
+        return (
+            "admin"
+            if login == self.owner
+            else self.state.collaborators.get(login, stranger)
+        )
+
+    def lacking_review(self, branch: str, login: str) -> bool:
+        """Say whether somebody may not merge yet, because a code owner has to approve."""
+        return rules.lacking_review(self.state, branch, self.role(login))
+
+    def refusal(self, updates: list[Update], caller: Caller) -> str:
+        """Return why refs may not be moved so; empty when they may."""
+        return rules.refusal(self.state, updates, caller)
+
+    def _distance(self, base: str, head: str) -> tuple[int, int]:
+        changed = self.git.run("diff", "--name-only", f"{base}...{head}").splitlines()
+        return len(changed), int(self.git.run("rev-list", "--count", f"{base}..{head}"))
+
+    # ----- what happens
+
+    def event(
+        self, name: str, payload: Mapping[str, Any], caller: Caller, **about: Any
+    ) -> Event:
+        """Return an event of this repository that someone caused."""
+        whole = {
+            **payload,
+            "repository": self.view.repository(),
+            "sender": self.view.user(caller.login),
+        }
+        event = Event(name, whole, actor=caller.login, token_kind=caller.kind)
+        event = replace(event, **about)
+        return (
+            event
+            if event.sha
+            else replace(event, sha=self.git.resolve("refs/heads/main") or "")
+        )
+
+    def happened(
+        self, name: str, payload: Mapping[str, Any], caller: Caller, **about: Any
+    ) -> None:
+        """Raise an event."""
+        self.events.append(self.event(name, payload, caller, **about))
+
+    def pull_happened(
+        self, action: str, pull: Record, caller: Caller, **more: Any
+    ) -> None:
+        """Raise a pull request's event; one that conflicts with its base starts nothing."""
+        if pull["merge"] is None and action != "closed":
+            return
+        payload = {"action": action, "number": pull["number"], **more}
+        payload["pull_request"] = self.view.pull(pull)
+        changed = tuple(changed_files(self.git, pull))
+        ref = f"refs/pull/{pull['number']}/merge"
+        about = {
+            "ref": ref,
+            "sha": pull["merge"] or pull["head"]["sha"],
+            "changed_files": changed,
+        }
+        self.happened("pull_request", payload, caller, **about)
+
+    def pushed(self, owner: str, updates: list[Update], caller: Caller) -> None:
+        """Raise what follows from refs that moved."""
+        mine = owner == self.owner
+        # GitHub says nothing when more than three tags come at once.
+        silent = sum(u.ref.startswith("refs/tags/") for u in updates) > 3
+        for update in updates if mine else []:
+            tag = update.ref.startswith("refs/tags/")
+            if not (tag and silent) and update.ref.startswith(
+                ("refs/heads/", "refs/tags/")
+            ):
+                payload, about = commits.push(self, update, caller.login)
+                self.happened("push", payload, caller, **about)
+        follow_push(self, owner, updates, caller)
+
+    # ----- callers
+
+    def caller(self, token_text: str, client_port: int) -> Caller | None:
+        """Return who calls; None for a token that the hub does not know."""
+        token = self.tokens.find(token_text)
+        if token_text and token is None:
+            return None
+        port = self.server.server_port
+        variables = calling_environment(client_port, port, self.api_url)
+        run, job = variables.get("GITHUB_RUN_ID", ""), variables.get("GITHUB_JOB", "")
+        known = self.runs.knows(run)
+        return identified(
+            token, run if known else "", job, self.runs.permissions(run, job)
+        )
+
+    def quota(self, caller: Caller) -> tuple[int, int, int]:
+        """Return how many requests a caller has an hour, how many are used, when it starts anew."""
+        limit = self.limits[caller.kind] if caller.token else _ANONYMOUS
+        reset = int(self.state.clock().timestamp()) // 3600 * 3600 + 3600
+        return limit, self._used.get(self._purse(caller), 0), reset
+
+    def spend(self, caller: Caller) -> None:
+        """Count a request."""
+        purse = self._purse(caller)
+        self._used[purse] = self._used.get(purse, 0) + 1
+
+    def _purse(self, caller: Caller) -> str:
+        return "repository" if caller.kind == "GITHUB_TOKEN" else caller.login
+
+    def account(self, number: int) -> Record:
+        """Return the account of an id, among those that the hub has heard of."""
+        logins = {self.owner, *self.state.collaborators, *self.tokens.actors()}
+        known = {zlib.crc32(login.encode()): login for login in logins}
+        return self.view.user(known.get(number, f"user-{number}"))

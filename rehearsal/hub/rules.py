@@ -1,0 +1,113 @@
+"""What rulesets and immutable releases forbid."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from rehearsal.hub.git import ZERO, Update
+from rehearsal.hub.identity import Caller
+from rehearsal.hub.state import Record, State
+
+_KINDS = {"branch": "refs/heads/", "tag": "refs/tags/"}
+
+
+def rules_of(state: State, ref: str, only: Record | None = None) -> list[Record]:
+    """Return the rules of the active rulesets (or of one of them) that a ref falls under."""
+    found = []
+    for ruleset in [only] if only else state.rulesets.values():
+        names = (ruleset.get("conditions") or {}).get("ref_name", {})
+        mine = ref.startswith(_KINDS.get(ruleset["target"], "none"))
+        covered = mine and _matches(names.get("include", []), ref)
+        if (
+            ruleset["enforcement"] == "active"
+            and covered
+            and not _matches(names.get("exclude", []), ref)
+        ):
+            found += ruleset.get("rules", [])
+    return found
+
+
+def refusal(state: State, updates: list[Update], caller: Caller) -> str:
+    """Return why a push or an update by the API is refused; empty when it is not."""
+    for update in updates:
+        kinds = {rule["type"] for rule in rules_of(state, update.ref)}
+        change = (
+            "creation"
+            if update.old == ZERO
+            else "deletion"
+            if update.new == ZERO
+            else "update"
+        )
+        if update.ref.startswith("refs/pull/"):
+            return f"deny updating a hidden ref: {update.ref}"
+        if (
+            update.ref.removeprefix("refs/tags/") in state.burnt_tags
+            and change != "creation"
+        ):
+            return f"Cannot change tag {update.ref} of an immutable release."
+        why = {"pull_request": "Changes must be made through a pull request."}
+        why[change] = (
+            f"Cannot {change.replace('ion', 'e')} ref due to {change}s being restricted."
+        )
+        # The first push makes the branch that the rule then protects.
+        forbidden = kinds & (
+            {change} if change == "creation" else {change, "pull_request"}
+        )
+        if forbidden:
+            told = why[sorted(forbidden)[0]]
+            return f"GH013: Repository rule violations found for {update.ref}. {told}"
+    return ""
+
+
+def lacking_check(state: State, branch: str, sha: str) -> str:
+    """Return a required check that a commit has not passed; empty when there is none."""
+    passed = {
+        s["context"]
+        for s in state.statuses
+        if s["sha"] == sha and s["state"] == "success"
+    }
+    for check in state.check_runs.values():
+        if check["head_sha"] == sha and check["conclusion"] in (
+            "success",
+            "skipped",
+            "neutral",
+        ):
+            passed.add(check["name"])
+    for run in state.runs.values():
+        if run["head_sha"] == sha:
+            passed |= {
+                name
+                for name, result in run["jobs"].items()
+                if result in ("success", "skipped")
+            }
+    for rule in rules_of(state, f"refs/heads/{branch}"):
+        if rule["type"] == "required_status_checks":
+            for check in rule["parameters"]["required_status_checks"]:
+                if check["context"] not in passed:
+                    return str(check["context"])
+    return ""
+
+
+def lacking_review(state: State, branch: str, role: str) -> bool:
+    """Say whether a code owner's review is missing.
+
+    The hub knows no reviews: only an administrator can do without, where the ruleset lets them.
+    """
+    for ruleset in state.rulesets.values():
+        mine = rules_of(state, f"refs/heads/{branch}", ruleset)
+        wanted = any(
+            (r.get("parameters") or {}).get("require_code_owner_review") for r in mine
+        )
+        admins = {"actor_type": "RepositoryRole", "actor_id": 5}
+        let = any(
+            admins.items() <= actor.items()
+            for actor in ruleset.get("bypass_actors", ())
+        )
+        if wanted and not (let and role == "admin"):
+            return True
+    return False
+
+
+def _matches(patterns: list[str], ref: str) -> bool:
+    special = {"~ALL": True, "~DEFAULT_BRANCH": ref == "refs/heads/main"}
+    return any(special.get(p, fnmatchcase(ref, p)) for p in patterns)

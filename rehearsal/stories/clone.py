@@ -1,0 +1,123 @@
+"""Somebody's clone of the hub's repository, in which verbs are run and a stage is served."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rehearsal.stories.world import World
+
+
+class VerbError(Exception):
+    """A verb ended otherwise than was expected; the text is what it printed."""
+
+
+class Clone:
+    """A clone, and the environment of whoever works in it.
+
+    Parameters
+    ----------
+    world : World
+    folder : Path
+        Where it will be.
+    state : Path
+        The folder of prediction logs.
+    """
+
+    def __init__(self, world: World, folder: Path, state: Path) -> None:
+        self.folder = folder
+        world.git("clone", "--quiet", world._address(), str(folder))
+        token = world.hub.tokens.issue({"contents": "read"}, actor="operator")
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(world.root),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GITHUB_REPOSITORY": world.hub.repository,
+            "GITHUB_API_URL": world.hub.api_url,
+            "GITHUB_TOKEN": token,
+            "MLOPS_STATE": str(state),
+            "PYTHONPATH": str(folder / "vendor" / "mlops" / "src"),
+        }
+
+    def mlops(self, *arguments: str, days_ago: float = 0) -> str:
+        """Run a verb and return what it printed.
+
+        Parameters
+        ----------
+        days_ago : float
+            The engine's clock is set back so far.
+
+        Raises
+        ------
+        VerbError
+            When its exit code is not 0.
+        """
+        clock = {"SOURCE_DATE_EPOCH": str(int(time.time() - days_ago * 86_400))}
+        done = subprocess.run(
+            [sys.executable, "-m", "mlops", *arguments],
+            cwd=self.folder,
+            env=self.environment | (clock if days_ago else {}),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise VerbError(f"mlops {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout.rstrip()
+
+    @contextmanager
+    def serving(self, ref: str, interval: float = 4) -> Iterator[Service]:
+        """Run the service of a stage while the block lasts."""
+        command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
+        with subprocess.Popen(
+            [*command, "--interval", str(interval)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            try:
+                said = process.stdout.readline() if process.stdout else ""
+                address = next(
+                    (word for word in said.split() if word.startswith("http")), None
+                )
+                if address is None:
+                    raise VerbError(f"the service of {ref} did not start: {said}")
+                yield Service(address)
+            finally:
+                process.terminate()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running `mlops serve`."""
+
+    address: str
+
+    def ask(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Return the JSON at a path."""
+        request = urllib.request.Request(
+            self.address + path,
+            None if body is None else json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def comes_to(self, version: str, seconds: float = 60) -> bool:
+        """Wait until a version serves."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.ask("/model")["version"] == version:
+                return True
+            time.sleep(0.2)
+        return False

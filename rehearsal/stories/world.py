@@ -1,0 +1,368 @@
+"""The words in which stories are told: people, pull requests, and what became of them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rehearsal.event import Event
+from rehearsal.hub import Hub
+from rehearsal.hub.client import ask
+from rehearsal.runner import Runner
+from rehearsal.runner.run import Run
+from rehearsal.workflow import RehearsalError
+
+# What a story changes in a work tree: texts by path, or a function of the tree.
+Edit = Mapping[str, str] | Callable[[Path], object]
+
+
+@dataclass
+class PullRequest:
+    """A pull request and the runs that it caused.
+
+    Parameters
+    ----------
+    number : int
+    branch, actor : str
+        Where it comes from, and who opened it.
+    fork : bool
+    runs : list
+        Oldest first.
+    """
+
+    number: int
+    branch: str
+    actor: str
+    fork: bool = False
+    runs: list[Run] = field(default_factory=list)
+
+    def last(self, workflow: str) -> Run:
+        """Return the newest run of a workflow."""
+        return newest(self.runs, workflow)
+
+
+def newest(runs: list[Run], workflow: str) -> Run:
+    """Return the newest run of a workflow.
+
+    Raises
+    ------
+    LookupError
+        When it did not run.
+    """
+    for run in reversed(runs):
+        if run.workflow == workflow:
+            return run
+    raise LookupError(
+        f"{workflow} did not run; there were {[run.workflow for run in runs]}"
+    )
+
+
+class World:
+    """A repository on the hub, and people who work with it.
+
+    Parameters
+    ----------
+    hub : Hub
+        Started, and empty.
+    root : Path
+        Everything lies below it.
+    source : Path
+        What the first commit holds: a folder, such as a generated repository.
+    environment, secrets, python
+        See `Runner`.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        root: Path,
+        source: Path,
+        environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, str] | None = None,
+        python: Path = Path(sys.executable),
+    ) -> None:
+        self.hub, self.root = hub, root
+        self.runner = Runner(
+            hub, root / "rehearsal", environment, secrets, python=python
+        )
+        self._tokens: dict[str, str] = {}
+        self.work = root / "work"
+        ignored = shutil.ignore_patterns(
+            ".git", ".venv", "__pycache__", "build", ".mlops"
+        )
+        shutil.copytree(source, self.work, symlinks=True, ignore=ignored)
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("remote", "add", "origin", self._address())
+        self.commit("First commit")
+        self.git("push", "--quiet", "origin", "main")
+        hub.events.take()  # nobody rehearses the first push
+
+    # ----- what people do; each returns when all that follows has come to rest
+
+    def open_pull_request(
+        self,
+        branch: str,
+        edit: Edit,
+        title: str = "",
+        body: str = "",
+        actor: str = "alice",
+        fork: bool = False,
+    ) -> PullRequest:
+        """Commit a change on a branch from main, push it and open a pull request."""
+        self.git("fetch", "--quiet", "origin")
+        self.git("checkout", "--quiet", "--force", "-B", branch, "origin/main")
+        self.change(edit, title or branch, actor)
+        if fork:
+            self.hub.fork(actor)
+        self._push(branch, actor, fork)
+        asked = {
+            "title": title or branch,
+            "body": body,
+            "head": f"{actor}:{branch}" if fork else branch,
+            "base": "main",
+        }
+        number = self.api("POST", "/pulls", asked, actor)["number"]
+        pull = PullRequest(number, branch, actor, fork)
+        pull.runs += self.settle()
+        return pull
+
+    def push_to(
+        self, pull: PullRequest, edit: Edit, message: str = "More"
+    ) -> list[Run]:
+        """Push another commit to a pull request."""
+        self.git("checkout", "--quiet", "--force", pull.branch)
+        self.change(edit, message, pull.actor)
+        self._push(pull.branch, pull.actor, pull.fork)
+        runs = self.settle()
+        pull.runs += runs
+        return runs
+
+    def merge(
+        self, pull: PullRequest, actor: str = "bob", method: str = "squash"
+    ) -> list[Run]:
+        """Merge a pull request."""
+        self.api("PUT", f"/pulls/{pull.number}/merge", {"merge_method": method}, actor)
+        return self.settle()
+
+    def push(
+        self, edit: Edit, message: str = "Change", actor: str = "alice"
+    ) -> list[Run]:
+        """Commit a change on main and push it."""
+        self.git("fetch", "--quiet", "origin")
+        self.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
+        self.change(edit, message, actor)
+        self._push("main", actor, fork=False)
+        return self.settle()
+
+    def dispatch(
+        self, workflow: str, actor: str = "alice", **inputs: object
+    ) -> list[Run]:
+        """Start a workflow by hand, as its page or `gh workflow run` does."""
+        given = {name: text(value) for name, value in inputs.items()}
+        path = f"/actions/workflows/{workflow}.yml/dispatches"
+        self.api("POST", path, {"ref": "main", "inputs": given}, actor)
+        return self.settle()
+
+    def message(self, kind: str, actor: str = "alice", **payload: object) -> list[Run]:
+        """Send a repository_dispatch from outside."""
+        asked = {"event_type": kind, "client_payload": payload}
+        self.api("POST", "/dispatches", asked, actor)
+        return self.settle()
+
+    def calendar(self, workflow: str) -> list[Run]:
+        """Let a workflow's first schedule come round."""
+        crons = self.runner.router(Event("schedule")).schedules()
+        if workflow not in crons:
+            raise RehearsalError(f"{workflow} has no schedule; {', '.join(crons)} have")
+        event = Event("schedule", {"schedule": crons[workflow][0]}, actor="alice")
+        return self.settle(event)
+
+    def approves(self, environment: str, actor: str) -> None:
+        """Let somebody approve an environment that wants it, from now on."""
+        self.runner.approvals[environment] = actor
+
+    def settle(self, *events: Event) -> list[Run]:
+        """Play what has happened, and what follows, until it is quiet."""
+        return self.runner.play(*events)
+
+    # ----- what came of it
+
+    def comments(self, pull: PullRequest | int) -> list[str]:
+        """Return the texts of the comments of a pull request or issue."""
+        number = pull if isinstance(pull, int) else pull.number
+        return [comment["body"] for comment in self.hub.state.comments(number)]
+
+    def issues(self, state: str = "open") -> list[dict[str, Any]]:
+        """Return issues of a state."""
+        return [one for one in self.hub.state.issues.values() if one["state"] == state]
+
+    def tags(self) -> list[str]:
+        """Return the names of all tags, oldest first."""
+        fields = (
+            "for-each-ref",
+            "--sort=creatordate",
+            "--format=%(refname:strip=2)",
+            "refs/tags",
+        )
+        return self.runner.trees.git(*fields).splitlines()
+
+    def releases(self) -> dict[str, list[str]]:
+        """Return the names of the assets of each published release."""
+        state = self.hub.state
+        return {
+            release["tag_name"]: sorted(
+                asset["name"] for asset in state.assets_of(release["id"])
+            )
+            for release in state.releases.values()
+            if not release["draft"]
+        }
+
+    def deployments(self) -> list[tuple[str, str]]:
+        """Return (environment, last state) of each deployment, oldest first."""
+        return [
+            (
+                one["environment"],
+                one["statuses"][-1]["state"] if one["statuses"] else "",
+            )
+            for one in self.hub.state.deployments.values()
+        ]
+
+    def journal(self, kind: str = "runs") -> list[dict[str, Any]]:
+        """Return records on the branch `journal` (runs, or monitor), by their names."""
+        if not self.runner.trees.git("for-each-ref", "refs/heads/journal"):
+            return []
+        names = self.runner.trees.git(
+            "ls-tree", "-r", "--name-only", "refs/heads/journal", f"{kind}/"
+        ).splitlines()
+        kept = [name for name in names if name.endswith(".json")]
+        return [
+            json.loads(self.runner.trees.git("show", f"refs/heads/journal:{name}"))
+            for name in kept
+        ]
+
+    def last(self, workflow: str) -> Run:
+        """Return the newest run of a workflow in this world."""
+        return newest(self.runner.runs, workflow)
+
+    # ----- how it is done
+
+    def token(self, actor: str) -> str:
+        """Return a person's own token."""
+        if actor not in self._tokens:
+            self._tokens[actor] = self.hub.tokens.issue(
+                "write-all", actor=actor, kind="user"
+            )
+        return self._tokens[actor]
+
+    def api(
+        self, method: str, path: str, body: object = None, actor: str = "alice"
+    ) -> Any:
+        """Ask the hub's API as a person.
+
+        Raises
+        ------
+        RehearsalError
+            With the answer, when it is no success.
+        """
+        return ask(self.hub, self.token(actor), method, path, body)
+
+    def change(self, edit: Edit, message: str, actor: str = "alice") -> str:
+        """Change the work tree and commit; return the commit."""
+        if isinstance(edit, Mapping):
+            for name, content in edit.items():
+                path = self.work / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(content, encoding="utf-8")
+        else:
+            edit(self.work)
+        return self.commit(message, actor)
+
+    def commit(self, message: str, actor: str = "alice") -> str:
+        """Commit everything in the work tree."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "-m", message, actor=actor)
+        return self.git("rev-parse", "HEAD")
+
+    def git(self, *arguments: str, actor: str = "alice") -> str:
+        """Run git in the work tree, as a person."""
+        credentials = base64.b64encode(f"{actor}:{self.token(actor)}".encode()).decode()
+        who = {
+            f"GIT_{role}_{what}": value
+            for role in ("AUTHOR", "COMMITTER")
+            for what, value in (("NAME", actor), ("EMAIL", f"{actor}@example.com"))
+        }
+        done = subprocess.run(
+            [
+                "git",
+                "-c",
+                f"http.extraHeader=Authorization: Basic {credentials}",
+                *arguments,
+            ],
+            cwd=self.work,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.root),
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_TERMINAL_PROMPT": "0",
+                **who,
+            },
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
+        if done.returncode:
+            raise RehearsalError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def _address(self, owner: str = "") -> str:
+        mine, _, name = self.hub.repository.partition("/")
+        return f"{self.hub.server_url}/{owner or mine}/{name}.git"
+
+    def _push(self, branch: str, actor: str, fork: bool) -> None:
+        where = self._address(actor) if fork else "origin"
+        self.git("push", "--quiet", where, f"HEAD:refs/heads/{branch}", actor=actor)
+
+
+def text(value: object) -> str:
+    """Return an input as a form sends it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
+    """Return an edit that puts one text in the place of another, which must be there once."""
+
+    def edit(root: Path) -> None:
+        path = root / file
+        content = path.read_text(encoding="utf-8")
+        if content.count(old) != 1:
+            raise RehearsalError(f"{file} holds {old!r} {content.count(old)} times")
+        path.write_text(content.replace(old, new), encoding="utf-8")
+
+    return edit
+
+
+@contextmanager
+def world(root: Path, source: Path, **about: Any) -> Iterator[World]:
+    """Start a hub and put a repository on it.
+
+    Parameters
+    ----------
+    root : Path
+    source : Path
+        See `World`.
+    **about
+        For `Hub` (repository, private, plan) and `World` (environment, secrets, python).
+    """
+    mine = ("environment", "secrets", "python")
+    ours = {name: about.pop(name) for name in mine if name in about}
+    with Hub(root / "hub", **about) as hub:
+        yield World(hub, root, source, **ours)

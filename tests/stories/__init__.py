@@ -1,0 +1,1 @@
+"""Stories that test the generated workflows, told with `rehearsal`."""

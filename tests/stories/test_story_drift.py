@@ -1,0 +1,164 @@
+"""Drift: one issue, retraining that helps or is refused, and the end of both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from engine.conftest import rows_of
+from rehearsal.stories.world import World
+from stories.outcomes import (
+    BORN,
+    DELIVERED,
+    WATCHED,
+    answer,
+    by_start,
+    gate_refuses,
+    in_stage,
+    is_whole,
+    mlops,
+    trailers,
+)
+from stories.worlds import MODEL, ROWS_FILE
+
+
+def halved(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows as they come since somebody upstream counts tenure in pairs of months."""
+    return rows.assign(tenure=rows["tenure"] // 2)
+
+
+def served(world: World, rows: pd.DataFrame, days_ago: float) -> None:
+    """Let the version in production answer these rows on a day, and log them."""
+    path = world.root / "asked.csv"
+    rows.drop(columns="churn").to_csv(path, index=False)
+    ref = f"{MODEL}@production"
+    mlops(
+        world, "predict", ref, str(path), "--out", str(path) + ".out", days_ago=days_ago
+    )
+
+
+def arrived(world: World, rows: pd.DataFrame) -> None:
+    """Let another system put these rows in the place of the old ones; that starts nothing."""
+
+    def edit(root: Path) -> None:
+        rows.to_csv(root / ROWS_FILE, index=False)
+
+    assert world.push(edit, "Rows of this month [skip ci]") == []
+
+
+def checks(world: World) -> list[tuple[str, bool]]:
+    """Return version and answer of every check that the journal keeps, sorted."""
+    return sorted(
+        (check["version"], check["alarm"]) for check in world.journal("monitor")
+    )
+
+
+@pytest.fixture(name="drifting")
+def drifting_fixture(story: World) -> World:
+    """Return a world whose version in production is asked about other people than it learned."""
+    state = {"name": "MLOPS_STATE", "value": str(story.root / "state")}
+    story.api("POST", "/actions/variables", state)
+    served(story, halved(rows_of(n=400, seed=7)), days_ago=3)
+    return story
+
+
+@pytest.mark.slow
+def test_drift_leads_to_a_new_version_in_production_and_the_issue_is_closed(
+    drifting: World,
+) -> None:
+    story = drifting
+    arrived(story, halved(rows_of(n=1_500, seed=9)))
+
+    watch, release = story.calendar("monitor")
+    assert (watch.workflow, watch.jobs) == ("monitor", WATCHED), watch.log
+    (issue,) = story.issues()
+    assert "tenure has drifted" in issue["body"]
+    assert (release.workflow, release.event.name) == ("release", "repository_dispatch")
+    assert release.event.payload["client_payload"] == {"model": MODEL}
+    assert release.jobs == DELIVERED, release.log
+    assert story.tags() == [
+        *BORN,
+        "churn@v1.0.1",
+        "churn#staging#3",
+        "churn#production#4",
+    ]
+    assert trailers(story, "churn@v1.0.1")["Reason"] == "patch: only the data changed"
+    is_whole(story, "v1.0.0", "v1.0.1")
+    assert story.deployments()[-2:] == [
+        ("staging", "success"),
+        ("production", "success"),
+    ]
+    assert [r["outcome"] for r in by_start(story)] == ["promote", "promote"]
+    assert answer(story)["version"] == "v1.0.1"
+
+    served(story, halved(rows_of(n=400, seed=8)), days_ago=0.1)
+    (watch,) = story.dispatch("monitor", since="7d")
+    assert watch.jobs == WATCHED, watch.log
+    assert story.issues() == []
+    (closed,) = story.issues("closed")
+    assert closed["number"] == issue["number"]
+    (said,) = story.comments(issue["number"])
+    assert "It is over." in said and "churn@&#8203;v1.0.1" in said
+    assert checks(story) == [("v1.0.0", True), ("v1.0.1", False)]
+    assert len(story.runner.runs) == 3
+
+
+@pytest.mark.slow
+def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over(
+    drifting: World,
+) -> None:
+    story = drifting
+    rows = rows_of(n=1_500, seed=9)
+    mixed_up = np.random.default_rng(0).permutation(rows["churn"])
+    arrived(
+        story, rows.assign(churn=mixed_up)
+    )  # labels of other people: nothing can be learned
+
+    watch, release = story.calendar("monitor")
+    assert watch.jobs == WATCHED, watch.log
+    (issue,) = story.issues()
+    assert issue["title"] == "churn: what is served is no longer what was learned"
+    assert issue["labels"] == ["model-alarm"]
+    assert "with an alarm: 1. Retraining was asked for at the first." in issue["body"]
+    assert f"/actions/runs/{watch.id}" in issue["body"]
+    assert (release.event.name, release.jobs) == (
+        "repository_dispatch",
+        gate_refuses(MODEL),
+    )
+    (refusal,) = story.comments(issue["number"])
+    assert "The version in production stays." in refusal
+    assert (
+        "Keep the model in production (v1.0.0): the two could not be told apart."
+        in refusal
+    )
+    assert "A loss of up to 0.010 is accepted here." in refusal
+    assert f"/actions/runs/{release.id}" in refusal
+    assert [r["outcome"] for r in by_start(story)] == ["promote", "inconclusive"]
+
+    for count in (
+        2,
+        3,
+    ):  # it lasts: the same issue, nothing started, nothing said again
+        (watch,) = story.dispatch("monitor", since="7d")
+        assert watch.jobs == WATCHED
+        (same,) = story.issues()
+        assert (
+            same["number"] == issue["number"]
+            and f"with an alarm: {count}." in same["body"]
+        )
+        assert story.comments(issue["number"]) == [refusal]
+
+    served(story, rows_of(n=400, seed=8), days_ago=0.1)  # upstream is mended
+    (watch,) = story.dispatch("monitor", since="1d")
+    assert watch.jobs == WATCHED
+    assert story.issues() == []
+    (closed,) = story.issues("closed")
+    assert closed["number"] == issue["number"]
+    _, said = story.comments(issue["number"])
+    assert "It is over." in said and "no column has drifted" in said
+    assert story.tags() == BORN and in_stage(story, "production") == "v1.0.0"
+    assert set(checks(story)) == {("v1.0.0", True), ("v1.0.0", False)}
+    is_whole(story, "v1.0.0")

@@ -1,0 +1,259 @@
+"""What stories share: a generated repository whose v1.0.0 is in production, copied for each."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cookiecutter.main import cookiecutter
+from ruamel.yaml import YAML
+
+from engine.conftest import rows_of, spec_of
+from rehearsal.hub import Hub
+from rehearsal.runner import Runner
+from rehearsal.stories.world import World, replaced
+
+TEMPLATE = Path(__file__).resolve().parents[2]
+TREE = "{{cookiecutter.project_slug}}"
+MODEL = "churn"
+FOLDER = f"models/{MODEL}"
+# What a story puts into features.py in the place of the other: better, and worse.
+LOOKS_AT, BETTER = 'raw.drop(columns="plan")', "raw"
+COARSE = (
+    'raw.assign(tenure=(raw["tenure"] // 36).astype("float64")).drop(columns="plan")'
+)
+SPEC, FEATURES_FILE = f"{FOLDER}/model.yaml", f"{FOLDER}/features.py"
+ROWS_FILE, LOCK = f"{FOLDER}/data/rows.csv", "requirements.txt"
+ROWS = 1_500
+# Workflows that follow others or run beside them; their own stories switch them on.
+ASIDE = ("pages", "security", "settings", "update")
+
+# What tools leave behind in a work tree, and no clone of the template would have.
+_LEFTOVERS = shutil.ignore_patterns(
+    "__pycache__",
+    ".mlops",
+    ".venv",
+    ".*_cache",
+    ".hypothesis",
+    "*.egg-info",
+    "*.pyc",
+    "build",
+)
+_SETTINGS = ("GIT_", "COOKIECUTTER", "XDG_", "GITHUB_")
+
+FEATURES = '''"""What the model sees of a customer."""
+
+import pandas as pd
+
+
+def features(raw: pd.DataFrame) -> pd.DataFrame:
+    """Return what is looked at."""
+    return raw.drop(columns="plan")
+'''
+
+ESTIMATOR = '''"""What is fitted."""
+
+from typing import Any
+
+from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+def build(params: dict[str, Any]) -> Pipeline:
+    """Return a logistic regression."""
+    columns = make_column_transformer(
+        (
+            make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+            make_column_selector(dtype_include="number"),
+        ),
+        (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            make_column_selector(dtype_exclude="number"),
+        ),
+    )
+    return make_pipeline(columns, LogisticRegression(C=params.get("C", 1.0), max_iter=500))
+'''
+
+CONTRACT = '''"""What has to hold of the data."""
+
+from typing import Any
+
+
+def expectations(gxe: Any) -> list[Any]:
+    """Return the data contract."""
+    return [
+        gxe.ExpectColumnValuesToNotBeNull(column="tenure"),
+        gxe.ExpectColumnValuesToBeBetween(column="tenure", min_value=0, max_value=100),
+        gxe.ExpectColumnValuesToBeInSet(column="plan", value_set=["basic", "plus", "pro"]),
+    ]
+'''
+
+OWN_TEST = '''"""What only this model promises."""
+
+from typing import Any
+
+
+def test_every_customer_has_a_prediction(predict: Any, test_set: Any) -> None:
+    """As many answers as rows."""
+    assert len(predict(test_set)) == len(test_set)
+'''
+
+
+def looking_at(what: str) -> Callable[[Path], None]:
+    """Return an edit of what features.py gives to the model, whatever it gave before."""
+
+    def edit(root: Path) -> None:
+        path = root / FEATURES_FILE
+        old = path.read_text(encoding="utf-8")
+        path.write_text(re.sub(r"return .*", f"return {what}", old), encoding="utf-8")
+
+    return edit
+
+
+def arrivals(root: Path) -> None:
+    """New data: customers of another month."""
+    rows_of(n=400, seed=1).to_csv(root / FOLDER / "data" / "more.csv", index=False)
+
+
+def approvers(root: Path) -> None:
+    """From now on two people say what goes into production; and there are new data."""
+    arrivals(root)
+    old = "    after: staging\n    approvers: []"
+    replaced("project.yaml", old, old.replace("[]", '["@alice", "@carol"]'))(root)
+
+
+def generate(where: Path) -> Path:
+    """Generate a repository from this template, away from this machine's own configuration."""
+    template = where / "template"
+    template.mkdir(parents=True)
+    shutil.copy(TEMPLATE / "cookiecutter.json", template)
+    for folder in ("hooks", TREE):
+        shutil.copytree(TEMPLATE / folder, template / folder, ignore=_LEFTOVERS)
+    config = where / "cookiecutter.yaml"
+    config.write_text(
+        f"replay_dir: '{where}/replay'\ncookiecutters_dir: '{where}/kept'\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
+            patch.delenv(name)
+        patch.setenv("HOME", str(where))
+        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+        made = cookiecutter(
+            str(template),
+            no_input=True,
+            extra_context={
+                "project_name": "Demo",
+                "project_slug": "demo",
+                "github_owner": "acme",
+            },
+            output_dir=str(where / "made"),
+            config_file=str(config),
+        )
+    return Path(made)
+
+
+def quick(root: Path, name: str = MODEL, **changes: Any) -> None:
+    """Write a model that is trained in a moment; `changes` replace top-level keys of its spec.
+
+    It does not look at `plan`, though that says much: a story can improve it by a line.
+    """
+    folder = root / "models" / name
+    spec = spec_of(**changes)
+    texts = {
+        "features.py": FEATURES,
+        "estimator.py": ESTIMATOR,
+        "contract.py": CONTRACT,
+        f"tests/test_{name}.py": OWN_TEST,
+    }
+    for file, text in texts.items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    with (folder / "model.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(spec, file)
+    (folder / "data").mkdir()
+    rows_of(n=ROWS).to_csv(folder / "data" / "rows.csv", index=False)
+
+
+def repository(where: Path) -> Path:
+    """Generate a repository and put the quick model in the place of the example."""
+    root = generate(where)
+    shutil.rmtree(root / "models" / "employment")
+    quick(root)
+    return root
+
+
+@contextmanager
+def copied(world: World, root: Path, **about: Any) -> Iterator[World]:
+    """Start a second world that is where the first one is; nothing passes between them.
+
+    `about` is what its hub has another way: private, plan, enterprise_server.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    old = world.hub
+    for name in ("origin.git", "storage", "artifacts"):
+        if (old.root / name).exists():
+            shutil.copytree(old.root / name, root / "hub" / name, symlinks=True)
+    with Hub(root / "hub", repository=old.repository, **about) as hub:
+        for name, value in vars(old.state).items():
+            if name not in ("clock", "_ids", "_numbers", *about):
+                setattr(hub.state, name, copy.deepcopy(value))
+        hub.state._ids = itertools.count(old.state.new_id())
+        hub.state._numbers = itertools.count(
+            len(old.state.issues) + len(old.state.pulls) + 1
+        )
+        for asset in hub.state.assets.values():
+            asset["path"] = hub.storage.folder / asset["path"].name
+        for artifact in hub.state.artifacts.values():
+            where = artifact["path"].relative_to(old.artifacts_folder)
+            artifact["path"] = hub.artifacts_folder / where
+        twin = copy.copy(world)
+        twin.hub, twin.root, twin.work, twin._tokens = hub, root, root / "work", {}
+        shutil.copytree(world.work, twin.work, symlinks=True)
+        there = world.runner
+        twin.runner = Runner(hub, root / "rehearsal", there.environment, there.secrets)
+        twin.runner.approvals = dict(there.approvals)
+        twin.runner.disabled = set(there.disabled)
+        twin.runner._numbers = dict(there._numbers)
+        # Runs keep their numbers apart from those of the world that this one is a copy of.
+        twin.runner._ids = itertools.count(max(old.state.runs, default=9000) + 1)
+        twin.git("remote", "set-url", "origin", twin._address())
+        yield twin
+
+
+@contextmanager
+def in_production(where: Path) -> Iterator[World]:
+    """Generate a repository, put it on a hub, and deliver v1.0.0 of its model to production."""
+    with Hub(where / "hub") as hub:
+        world = World(hub, where, repository(where / "generated"))
+        world.runner.disabled = set(ASIDE)
+        (run,) = world.dispatch("release", actor="alice")
+        assert run.conclusion == "success", run.log
+        yield world
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Return a world whose v1.0.0 is in production. Look at it, tell stories in copies."""
+    with in_production(tmp_path_factory.mktemp("released")) as world:
+        yield world
+
+
+@pytest.fixture
+def story(released: World, tmp_path: Path) -> Iterator[World]:
+    """Return a copy of `released`, for one story."""
+    with copied(released, tmp_path / "story") as world:
+        yield world
