@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _HEAVY = {  # to import, by stage
     "train": ("skops.io", "sklearn.compose", "sklearn.linear_model"),
-    "test": ("mlops.evaluation.quality", "sklearn.dummy", "fairlearn.metrics"),
+    "test": ("mlops.evaluation.evaluate", "sklearn.dummy", "fairlearn.metrics"),
     "report": ("mlops.reporting.charts",),
 }
 
