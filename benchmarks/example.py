@@ -55,7 +55,7 @@ def make_project(where: Path, rows: pd.DataFrame) -> Path:
     (folder / "model.yaml").write_text(text, encoding="utf-8")
     (where / "project.yaml").write_text('name: bench\nowner: "@bench"\n')
     (where / ".gitignore").write_text("build/\n.mlops/\nmodels/*/data/\n__pycache__/\n")
-    shutil.copy(ENGINE / "requirements.txt", where)
+    shutil.copytree(ENGINE / "requirements", where / "requirements")
     git(where, "init", "-q", "-b", "main")
     git(where, "add", "-A")
     git(where, "commit", "-qm", "Bench")

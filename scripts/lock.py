@@ -1,9 +1,11 @@
 """Compile the locks: the generated repository's, the template's own on top of it, MLflow's apart.
 
-The generated pyproject.toml is a Jinja template, so a repository is rendered with the
-default answers first. Versions already locked are kept; `--upgrade` moves them.
+The generated pyproject.toml is a Jinja template, so a repository is rendered with the default
+answers first, and compiled by its own `make lock`. Versions already locked are kept;
+`--upgrade` moves them.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +14,7 @@ from pathlib import Path
 from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATED_LOCK = ROOT / "{{cookiecutter.project_slug}}" / "requirements.txt"
+GENERATED = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 TEMPLATE_LOCK = ROOT / "requirements-dev.txt"
 MLFLOW = ROOT / "tests" / "engine" / "mlflow.in"
 
@@ -26,18 +28,8 @@ COMPILE = [
 ]
 
 
-def compile_lock(inputs: list[Path], output: Path, options: list[str]) -> None:
-    """Resolve `inputs` into `output`, a requirements file with hashes."""
-    subprocess.run(
-        [*COMPILE, *options, "--output-file", str(output), *map(str, inputs)],
-        check=True,
-    )
-    print(f"wrote {output.relative_to(ROOT)}")
-
-
-def main() -> None:
-    """Render, then compile the generated lock, the template's and that of a test."""
-    options = sys.argv[1:]
+def compile_generated(upgrade: bool) -> None:
+    """Render a repository, let it compile its own locks, and take them over."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")
         config.write_text(f"replay_dir: '{folder}'\ncookiecutters_dir: '{folder}'\n")
@@ -48,9 +40,28 @@ def main() -> None:
             accept_hooks=False,
             config_file=str(config),
         )
-        pyproject = Path(rendered, "pyproject.toml")
-        compile_lock([pyproject], GENERATED_LOCK, [*options, "--all-extras"])
-    compile_lock([ROOT / "requirements-dev.in", GENERATED_LOCK], TEMPLATE_LOCK, options)
+        command = ["make", "lock", "UV=uv", *(["UPGRADE=1"] if upgrade else [])]
+        subprocess.run(command, cwd=rendered, check=True)
+        for lock in sorted(Path(rendered, "requirements").iterdir()):
+            shutil.copy(lock, GENERATED)
+            print(f"wrote {(GENERATED / lock.name).relative_to(ROOT)}")
+
+
+def compile_lock(inputs: list[Path], output: Path, options: list[str]) -> None:
+    """Resolve `inputs` into `output`, a requirements file with hashes."""
+    subprocess.run(
+        [*COMPILE, *options, "--output-file", str(output), *map(str, inputs)],
+        check=True,
+    )
+    print(f"wrote {output.relative_to(ROOT)}")
+
+
+def main() -> None:
+    """Compile the generated locks, the template's and that of a test."""
+    options = sys.argv[1:]
+    compile_generated(upgrade="--upgrade" in options)
+    everything = GENERATED / "all.txt"
+    compile_lock([ROOT / "requirements-dev.in", everything], TEMPLATE_LOCK, options)
     compile_lock([MLFLOW], MLFLOW.with_suffix(".txt"), options)
 
 

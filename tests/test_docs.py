@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "{{cookiecutter.project_slug}}"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 NAMED = re.findall(
     r"`((?:tests|rehearsal)/[\w/]+\.py)::(\w+)`",
     (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8"),
@@ -58,7 +58,8 @@ def test_commands_exist(page: Path) -> None:
 
 
 def test_every_package_of_the_brief_is_a_dependency() -> None:
-    project = (GENERATED / "pyproject.toml").read_text(encoding="utf-8")
+    files = ("pyproject.toml", "vendor/mlops/pyproject.toml")
+    project = "".join((GENERATED / file).read_text("utf-8") for file in files)
     for package in (
         "scikit-learn",
         "pandas",

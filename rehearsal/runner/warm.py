@@ -25,11 +25,11 @@ _RESTORE = """# Give the checkout the environment that `make setup` would instal
 # from the folder of one that is installed, its own engine as `pip install -e` would.
 set -euo pipefail
 cd "$GITHUB_WORKSPACE"
-[ -f requirements.txt ] && [ ! -e .venv ] || exit 0
+[ -d requirements ] && [ ! -e .venv ] || exit 0
 cp -RP "{warm}/venv" .venv
 echo "$GITHUB_WORKSPACE/vendor/mlops/src" >> .venv/{site}/rehearsal.pth
-touch .venv/.ready
-echo "rehearsal: a warm .venv stands for what make setup would install from requirements.txt"
+for lock in requirements/*.txt; do touch ".venv/.ready-$(basename "$lock" .txt)"; done
+echo "rehearsal: a warm .venv stands for what make setup would install from requirements/"
 """
 # act gives every step a terminal; GitHub gives it none, and nothing to read.
 _SHELL = """#!{bash}

@@ -300,7 +300,7 @@ def test_setup_finds_a_warm_environment_with_the_engine_that_was_checked_out(
     world: World,
 ) -> None:
     uv = "astral-sh/setup-uv@20cfd1bf945f4377ade1205e4dbc17946fc9a30d"
-    makefile = "setup: .venv/.ready\n.venv/.ready: requirements.txt\n\tfalse\n"
+    makefile = "setup: .venv/.ready-all\n.venv/.ready-%: requirements/%.txt\n\tfalse\n"
     run = play(
         world,
         steps(f"""
@@ -314,7 +314,7 @@ def test_setup_finds_a_warm_environment_with_the_engine_that_was_checked_out(
 """),
         **{
             "Makefile": makefile,
-            "requirements.txt": "",
+            "requirements/all.txt": "",
             ".gitignore": ".venv/\n",
             "vendor/mlops/src/mlops/__init__.py": "",
             "vendor/mlops/src/mlops/__main__.py": "import sys; print('engine of the checkout', sys.argv[1:])",

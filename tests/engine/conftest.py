@@ -179,7 +179,8 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
         (folder / "data").mkdir(parents=True)
         (folder / "tests").mkdir()
         (root / "project.yaml").write_text(PROJECT)
-        (root / "requirements.txt").write_text("scikit-learn==1.0\n")
+        (root / "requirements").mkdir()
+        (root / "requirements" / "train.txt").write_text("scikit-learn==1.0\n")
         (root / ".gitignore").write_text("build/\n.mlops/\n__pycache__/\n")
         yaml = YAML(typ="safe", pure=True)
         yaml.default_flow_style = False

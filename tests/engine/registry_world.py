@@ -101,7 +101,8 @@ class World:
         folder = self.root / "models" / MODEL
         (folder / "data").mkdir(parents=True)
         (self.root / "project.yaml").write_text(project_yaml)
-        (self.root / "requirements.txt").write_text("scikit-learn==1.9\n")
+        (self.root / "requirements").mkdir()
+        (self.root / "requirements" / "train.txt").write_text("scikit-learn==1.9\n")
         (self.root / ".gitignore").write_text("build/\n.mlops/\n")
         (folder / "model.yaml").write_text(SPEC)
         (folder / "features.py").write_text("def features(raw):\n    return raw\n")

@@ -68,7 +68,7 @@ def test_the_list_of_the_environment_is_valid_and_holds_what_is_locked_for_this_
 
 
 def test_the_list_of_the_real_lock(tmp_path: Path) -> None:
-    lock = ENGINE / "requirements.txt"
+    lock = ENGINE / "requirements" / "train.txt"
     found = document(lock)
     named = {c["name"]: c for c in found["components"]}
     assert {"scikit-learn", "pandas", "skops", "great-expectations"} <= set(named)
@@ -84,7 +84,7 @@ def test_the_list_of_the_real_lock(tmp_path: Path) -> None:
 def test_no_clock_and_no_chance_is_in_it(tmp_path: Path) -> None:
     code = "import sys; from mlops.registry.sbom import document; from pathlib import Path;"
     code += "sys.stdout.buffer.write(document('acme', Path(sys.argv[1])))"
-    lock, out = str(ENGINE / "requirements.txt"), set()
+    lock, out = str(ENGINE / "requirements" / "train.txt"), set()
     for seed in ("1", "2"):
         env = {
             **os.environ,

@@ -304,8 +304,8 @@ def refused(world: World, kind: type[MlopsError], *words: str) -> MlopsError:
 def test_a_dirty_tree_is_refused_by_name(world: World) -> None:
     world.build()
     (world.root / "models" / MODEL / "note.txt").write_text("?")
-    (world.root / "requirements.txt").write_text("scikit-learn==2\n")
-    refused(world, Refused, f"models/{MODEL}/note.txt", "requirements.txt", "commit")
+    world.project.lock.write_text("scikit-learn==2\n")
+    refused(world, Refused, f"models/{MODEL}/note.txt", "train.txt", "commit")
 
 
 def test_outside_git(tmp_path: Path) -> None:
@@ -325,14 +325,14 @@ def test_all_mismatches_at_once(world: World) -> None:
     world.build()
     world.change_code("other")
     world.change_data("other")
-    (world.root / "requirements.txt").write_text("other\n")
+    world.project.lock.write_text("other\n")
     (world.root / "build" / MODEL / "model.skops").write_text("other")
     world.commit("Other")
     error = refused(
         world,
         Refused,
         "code or specification",
-        "requirements.txt",
+        "requirements/train.txt",
         "rows.csv",
         "model.skops",
     )

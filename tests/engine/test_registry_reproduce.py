@@ -139,7 +139,7 @@ def test_it_trains_in_an_environment_of_its_own_lock_that_is_made_once(
     venv, sync = (line.split()[1:] for line in log.read_text().splitlines())
     assert venv[:4] == ["venv", "--clear", "--python", version.rpartition(".")[0]]
     assert sync[:3] == ["pip", "sync", "--require-hashes"]
-    assert sync[-1].endswith("/tree/requirements.txt"), (
+    assert sync[-1].endswith("/tree/requirements/train.txt"), (
         "the lock of the version, not ours"
     )
     assert Path(venv[-1]).is_relative_to(cache_root() / "environments")

@@ -41,7 +41,8 @@ def project(tmp_path: Path) -> Project:
     root = tmp_path / "acme"
     (root / "models").mkdir(parents=True)
     (root / "project.yaml").write_text('name: acme\nowner: "@acme"\n')
-    (root / "requirements.txt").write_text("scikit-learn==1.0\n")
+    (root / "requirements").mkdir()
+    (root / "requirements" / "train.txt").write_text("scikit-learn==1.0\n")
     git(root, "init", "-q", "-b", "main")
     return Project(root)
 

@@ -31,7 +31,7 @@ COARSE = (
     'raw.assign(tenure=(raw["tenure"] // 36).astype("float64")).drop(columns="plan")'
 )
 SPEC, FEATURES_FILE = f"{FOLDER}/model.yaml", f"{FOLDER}/features.py"
-ROWS_FILE, LOCK = f"{FOLDER}/data/rows.csv", "requirements.txt"
+ROWS_FILE, LOCK = f"{FOLDER}/data/rows.csv", "requirements/train.txt"
 ROWS = 1_500
 # Workflows that follow others or run beside them; their own stories switch them on.
 ASIDE = ("pages", "security", "settings", "update")

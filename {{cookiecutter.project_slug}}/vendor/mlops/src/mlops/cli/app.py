@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from mlops import __version__
+from mlops.cli.extras import missing_extra
 from mlops.cli.output import emit
 from mlops.errors import EnvironmentFailure, MlopsError, Refused
 from mlops.io.files import cannot
@@ -52,6 +53,9 @@ class Verbs(TyperGroup):
             raise typer.Exit(3) from None
         except OSError as error:
             stop(cannot("use", Path(error.filename or "."), error), self.as_json)
+        except ModuleNotFoundError as error:
+            known = missing_extra(error, ctx.invoked_subcommand)
+            stop(known or _unexpected(error), self.as_json)
         except Exception as error:
             if type(error).__module__.startswith(
                 "typer."

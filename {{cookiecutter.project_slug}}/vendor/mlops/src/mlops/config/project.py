@@ -93,8 +93,13 @@ class Project:
 
     @property
     def lock(self) -> Path:
-        """The file of locked requirements."""
-        return self.root / "requirements.txt"
+        """The file of locked requirements that models are trained with.
+
+        Up to 0.1.0 there was one file for everything: the commits of older versions have it.
+        """
+        older = self.root / "requirements.txt"
+        newer = self.root / "requirements" / "train.txt"
+        return older if older.is_file() and not newer.is_file() else newer
 
     @property
     def lock_digest(self) -> str:

@@ -23,7 +23,8 @@ _RULES: tuple[tuple[str, str, bool, bool], ...] = (
     (r"models/[^/]+/data/.*", "one", False, False),
     (r"models/[^/]+/.*", "one", True, False),
     (r"vendor/mlops/src/mlops/serving/.*|serving/.*", "", True, True),
-    (r"vendor/.*|requirements\.txt|pyproject\.toml|project\.yaml", "all", True, False),
+    (r"requirements/serve\.txt", "", True, True),
+    (r"vendor/.*|requirements/train\.txt|project\.yaml", "all", True, False),
     (r".*", "", True, False),
 )
 

@@ -114,9 +114,10 @@ def _rows_kept(
 def _stale(project: Project, name: str, built: Built) -> list[str]:
     """Return in which respects the results do not belong to the commit that is checked out."""
     training, assets = built.training, built.assets
+    lock = project.lock.relative_to(project.root).as_posix()
     pairs = {
         "code or specification": (training.code, project.code_digest(name)),
-        "requirements.txt": (training.lock, project.lock_digest),
+        lock: (training.lock, project.lock_digest),
         "data of the training": (training.snapshot, built.snapshot.digest),
         "model.skops": (training.model_sha256, assets["model.skops"].sha256),
         "features.py": (training.features_sha256, assets["features.py"].sha256),

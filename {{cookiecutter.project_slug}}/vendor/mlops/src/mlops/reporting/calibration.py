@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops.reporting.run_report import RunReport, positive_scores
+from mlops.reporting.run_report import Rows, RunReport
 from mlops.reporting.words import MINUS, number, share
 
 _CELLS = 50  # across a plot of plain text
@@ -24,6 +24,15 @@ class Tenth(NamedTuple):
     happened: float
     low: float
     high: float
+
+
+def positive_scores(facts: RunReport, rows: Rows) -> NDArray[Any]:
+    """Return which rows are of the positive class."""
+    if facts.training:
+        positive = facts.training.signature.positive
+    else:
+        positive = facts.spec.data.positive
+    return np.asarray(rows.actual.astype(str) == positive)
 
 
 def tenths(facts: RunReport) -> list[Tenth]:

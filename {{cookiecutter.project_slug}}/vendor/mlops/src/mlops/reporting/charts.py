@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from mlops.reporting.calibration import calibration_parts, tenths
-from mlops.reporting.run_report import RunReport, positive_scores
+from mlops.reporting.calibration import calibration_parts, positive_scores, tenths
+from mlops.reporting.run_report import RunReport
 from mlops.reporting.sections import interval
 from mlops.reporting.words import clean, count, label, number, share, signed
 from mlops.results.evaluation import Metric

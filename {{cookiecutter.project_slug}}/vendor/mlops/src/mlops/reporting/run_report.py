@@ -10,25 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project_spec import Cost
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation, Metric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
-
-
-def positive_scores(facts: RunReport, rows: Rows) -> NDArray[Any]:
-    """Return which rows are of the positive class."""
-    positive = (
-        facts.training.signature.positive
-        if facts.training
-        else facts.spec.data.positive
-    )
-    return np.asarray(rows.actual.astype(str) == positive)
 
 
 if TYPE_CHECKING:

@@ -1,0 +1,65 @@
+"""Which packages a command needs beside the base, and what to say where they are missing."""
+
+from __future__ import annotations
+
+from mlops.errors import EnvironmentFailure
+
+# The extra of the engine's pyproject.toml that a command needs; the others need none.
+EXTRAS = {
+    "new": "train",
+    "validate": "train",
+    "train": "train",
+    "test": "train",
+    "gate": "train",
+    "report": "train",
+    "run": "train",
+    "sweep": "train",
+    "register": "train",
+    "reproduce": "train",
+    "predict": "serve",
+    "serve": "serve",
+    "smoke": "serve",
+    "monitor": "monitor",
+}
+
+# What the extras install, by the name that is imported.
+MODULES = {
+    "evidently": "monitor",
+    "fairlearn": "train",
+    "fastapi": "serve",
+    "great_expectations": "train",
+    "matplotlib": "train",
+    "numpy": "train",
+    "pandas": "train",
+    "prometheus_client": "serve",
+    "pyarrow": "train",
+    "pytest": "train",
+    "scipy": "train",
+    "sklearn": "train",
+    "skops": "train",
+    "threadpoolctl": "train",
+    "uvicorn": "serve",
+}
+
+
+def missing_extra(
+    error: ModuleNotFoundError, command: str | None
+) -> EnvironmentFailure | None:
+    """Return what to say where a package of an extra is missing; None if it is of none.
+
+    Parameters
+    ----------
+    error : ModuleNotFoundError
+        What Python said.
+    command : str, optional
+        The command that was run: where it needs an extra, that one is named.
+    """
+    module = (error.name or "").partition(".")[0]
+    if module not in MODULES:
+        return None
+    extra = EXTRAS.get(command or "", MODULES[module])
+    return EnvironmentFailure(
+        f"this needs the packages of the extra `{extra}`",
+        found=f"{module} is not installed",
+        do=f"run `make setup KIND={extra}`, or `make setup` for everything",
+    )
