@@ -1,8 +1,8 @@
-"""Compile the locks: the generated repository's, the template's own on top of it, MLflow's apart.
+"""Compile the locks: the generated repository's, the template's on top, MLflow's apart.
 
-The generated pyproject.toml is a Jinja template, so a repository is rendered with the default
-answers first, and compiled by its own `make lock`. Versions already locked are kept;
-`--upgrade` moves them.
+The generated pyproject.toml is a Jinja template, so a repository is rendered with the
+default answers first, and compiled by its own `make lock`. Versions already locked are
+kept; `--upgrade` moves them.
 """
 
 import shutil
@@ -18,9 +18,9 @@ GENERATED = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 TEMPLATE_LOCK = ROOT / "requirements-dev.txt"
 MLFLOW = ROOT / "tests" / "engine" / "mlflow.in"
 
-# Universal: one file for every platform and every Python offered, with the same versions on
-# all of them where that can be. No header, annotation or index address: a lock says what is
-# installed, never from where or by whom.
+# Universal: one file for every platform and every Python offered, with the same
+# versions on all of them where that can be. No header, annotation or index address: a
+# lock says what is installed, never from where or by whom.
 COMPILE = [
     *("uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"),
     *("--fork-strategy", "fewest"),

@@ -1,4 +1,4 @@
-"""A command installs light: the base needs no extra, and who lacks one is told which."""
+"""The base needs no extra, and who lacks one is told which."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def distribution(requirement: str) -> str:
 
 @cache
 def imports(path: Path) -> tuple[frozenset[str], frozenset[str]]:
-    """Return what a module imports, at once or later: modules of the engine, and packages."""
+    """Return which modules of the engine and which packages a module ever imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     only_types = {
         id(inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.cli.app import app
@@ -28,13 +29,27 @@ def python(project: Project) -> str:
 
 
 def packages(project: Project) -> str:
-    """The installed packages are those of requirements.txt."""
+    """The installed packages are those that are locked in requirements/."""
     from mlops.registry.sbom import not_installed
 
-    if not project.lock.is_file():
-        return "there is no requirements.txt"
-    wrong = not_installed(project.lock)
-    return f"{listed(wrong, 4)}; `make setup` mends it" if wrong else ""
+    kind = installed_kind(Path(sys.prefix))
+    lock = project.root / "requirements" / f"{kind}.txt"
+    if not lock.is_file():
+        return f"there is no requirements/{kind}.txt; `make lock` writes it"
+    wrong = not_installed(lock)
+    if not wrong:
+        return ""
+    choice = "" if kind == "all" else f" KIND={kind}"
+    return f"{listed(wrong, 4)}; `make setup{choice}` fixes it"
+
+
+def installed_kind(environment: Path) -> str:
+    """Return which file of requirements/ an environment was set up from.
+
+    `make setup` leaves a mark with its name; without one, or with several, it is `all`.
+    """
+    marks = [path.name for path in environment.glob(".ready-*")]
+    return marks[0].removeprefix(".ready-") if len(marks) == 1 else "all"
 
 
 def repository(project: Project) -> str:
@@ -73,7 +88,7 @@ def specifications(project: Project) -> str:
 
 
 def registry(project: Project) -> str:
-    """The tags of the registry can be read, and each version's files are in the store."""
+    """The tags of the registry can be read, and every version has its files."""
     from mlops.registry.health import problems
 
     try:

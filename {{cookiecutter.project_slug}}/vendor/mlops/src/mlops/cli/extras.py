@@ -1,4 +1,4 @@
-"""Which packages a command needs beside the base, and what to say where they are missing."""
+"""Which extra a command needs, and what to say where it is not installed."""
 
 from __future__ import annotations
 

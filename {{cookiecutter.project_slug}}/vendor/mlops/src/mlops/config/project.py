@@ -95,7 +95,7 @@ class Project:
     def lock(self) -> Path:
         """The file of locked requirements that models are trained with.
 
-        Up to 0.1.0 there was one file for everything: the commits of older versions have it.
+        Up to 0.1.0 there was one file for everything: older versions' commits have it.
         """
         older = self.root / "requirements.txt"
         newer = self.root / "requirements" / "train.txt"

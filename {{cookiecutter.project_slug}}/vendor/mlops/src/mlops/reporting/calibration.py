@@ -28,6 +28,7 @@ class Tenth(NamedTuple):
 
 def positive_scores(facts: RunReport, rows: Rows) -> NDArray[Any]:
     """Return which rows are of the positive class."""
+    positive: str | int | None
     if facts.training:
         positive = facts.training.signature.positive
     else:

@@ -47,7 +47,9 @@ class Training(Result):
     rows: int
     snapshot: str = Field(description="Digest of the data.")
     code: str = Field(description="Digest of the model's code and specification.")
-    lock: str = Field(description="SHA-256 of the lock that models are trained with, requirements/train.txt.")
+    lock: str = Field(
+        description="SHA-256 of the lock that it was trained with, requirements/train.txt."
+    )
     model_sha256: str
     model_bytes: int
     features_sha256: str
