@@ -1,5 +1,5 @@
 """Tests of the engine, on the kernels that `mlops` chooses: a run here and one there agree."""
 
-from mlops.cli.main import one_kernel
+from mlops.settings import prepare_process
 
-one_kernel()
+prepare_process()

@@ -15,7 +15,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 
-from mlops.registry import publish, sbom
+from mlops.registry import sbom
 from mlops.registry.chain import fetch
 from mlops.results.evaluation import EXAMPLES, REFERENCE
 

@@ -94,8 +94,25 @@ def test_a_version_of_another_repository(
     assert os.listdir() == [folder.name], "the tags lie in the cache, not here"
 
 
+def spy_on_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a `git` on PATH that writes the first setting of its environment to a file."""
+    log = folder / "git.log"
+    spy = folder / "bin" / "git"
+    spy.parent.mkdir()
+    spy.write_text(
+        f'#!/bin/sh\necho "$GIT_CONFIG_KEY_0" >> "{log}"\nexec {shutil.which("git")} "$@"\n'
+    )
+    spy.chmod(0o755)
+    monkeypatch.setenv("PATH", str(spy.parent), prepend=os.pathsep)
+    return log
+
+
 def test_little_is_fetched_and_the_token_is_in_no_file(
-    origin: Path, world: World, pull: Pull, monkeypatch: pytest.MonkeyPatch
+    origin: Path,
+    world: World,
+    pull: Pull,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (world.root / "large.bin").write_bytes(os.urandom(3_000_000))
     world.commit("Data")
@@ -103,11 +120,13 @@ def test_little_is_fetched_and_the_token_is_in_no_file(
     monkeypatch.setenv("GITHUB_REPOSITORY", REPOSITORY)
     world.register(store=GitHubStore(repository()))
     monkeypatch.delenv("GITHUB_REPOSITORY")
+    log = spy_on_git(tmp_path, monkeypatch)
     assert pull(f"{MODEL}@latest").exit_code == 0
     files = [p for p in cache_root().rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in files) < 1_000_000
     assert not [p for p in files if b"ghs_test" in p.read_bytes()]
-    assert os.environ["GIT_CONFIG_KEY_0"] == f"http.{SERVER}/.extraheader"
+    assert f"http.{SERVER}/.extraheader" in log.read_text().splitlines()
+    assert os.environ["GIT_CONFIG_COUNT"] == "0", "git's environment, not this one"
 
 
 def test_a_new_promotion_is_seen_and_nothing_is_fetched_twice(

@@ -70,8 +70,7 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
     run = only(world.push(edit, "Keep for two weeks"), "settings")
     assert run.jobs == {"settings": "success"}, run.log
     assert (
-        "ruleset main: done" in run.summary
-        and "The settings are those of the file" in run.log
+        "ruleset main: done" in run.summary and "The settings match the file" in run.log
     )
     assert {r["name"] for r in state.rulesets.values()} == {
         "main",
@@ -108,10 +107,7 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
         (run,) = world.calendar("settings")
         assert run.jobs == {"settings": "success"}, run.log
         (issue,) = world.issues()
-    assert (
-        issue["title"]
-        == "The settings on GitHub are not those of .github/settings.yaml"
-    )
+    assert issue["title"] == "The settings on GitHub differ from .github/settings.yaml"
     assert "ruleset main: differs" in issue["body"] and "disabled" in issue["body"]
     (run,) = world.dispatch("settings")
     assert "ruleset main: done" in run.summary

@@ -1,25 +1,61 @@
-"""The engine of this repository: one command, `mlops`, for the whole life of a model.
+"""Every way in which a command can fail, and the exit code that goes with it.
 
-Here is every way in which a command can say no, and the exit code that goes with it.
+Exit codes: 0 yes, 1 failed, 2 wrong usage, 3 environment failed.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+
+# The most characters of each part of an error, so that no text of somebody's file or
+# of a server floods a terminal.
+_MOST = {
+    "what": 600,
+    "file": 400,
+    "key": 160,
+    "found": 400,
+    "allowed": 600,
+    "do": 600,
+}
+
+# What is shortened first where an error has to be shorter still.
+_SHORTENED = ("allowed", "found", "key", "do", "what", "file")
+
+
+def printable(value: object, most: int = 300) -> str:
+    """Return a value as one printable line of at most `most` characters.
+
+    White space becomes single spaces. Characters that control a terminal or the
+    direction of text are dropped.
+    """
+    try:
+        text = str(value)
+    except ValueError:  # an integer of more digits than Python converts
+        text = "a number with thousands of digits"
+    line = " ".join(text[: 4 * most].split())
+    if not line.isprintable():
+        line = "".join(c for c in line if c.isprintable())
+        line = " ".join(line.split())
+    if len(line) <= most:
+        return line
+    return line[: most - 1].rstrip() + "…"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, in the words of the person who has to mend it.
+    """One thing that is wrong, in the words of the person who has to fix it.
+
+    Every part is one printable line of limited length, whatever it is made from.
 
     Parameters
     ----------
     what : str
         The problem in one sentence.
     file, key : str
-        Where it is: a path (relative to the repository where possible) and the key or column.
+        Where it is: a path (relative to the repository where possible) and the key or
+        column.
     found, allowed : str
         What is there and what may be there.
     do : str
@@ -33,6 +69,11 @@ class Problem:
     allowed: str = ""
     do: str = ""
 
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            text = printable(getattr(self, part.name), _MOST[part.name])
+            object.__setattr__(self, part.name, text)
+
     def __str__(self) -> str:
         place = ": ".join(part for part in (self.file, self.key) if part)
         lines = [f"{place}: {self.what}" if place else self.what]
@@ -45,16 +86,29 @@ class Problem:
                 lines.append(f"  {label + ':':<9}{text}")
         return "\n".join(lines)
 
+    def within(self, most: int) -> Problem:
+        """Return the problem in at most `most` characters, at least 300."""
+        problem = self
+        for name in _SHORTENED:
+            excess = len(str(problem)) - most
+            if excess <= 0:
+                break
+            text = getattr(problem, name)
+            room = max(40, len(text) - excess)
+            problem = replace(problem, **{name: printable(text, room)})
+        return problem
+
 
 class MlopsError(Exception):
-    """A failure that the user can understand; the command line prints it without a traceback.
+    """A failure that the user can understand; it is printed without a traceback.
 
     Parameters
     ----------
     *problems : Problem or str
-        All problems at once, so that one attempt shows everything there is to mend.
+        All problems at once, so that one attempt shows everything there is to fix.
     **about : str
-        The other parts of the one problem that a text stands for: file, key, found, allowed, do.
+        The other parts of the one problem that a text stands for: file, key, found,
+        allowed, do.
     """
 
     exit_code = 2
@@ -86,7 +140,7 @@ class EnvironmentFailure(MlopsError):
 
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:
     """Return ``did you mean `x`?`` for the nearest allowed word, or an empty string."""
-    near = difflib.get_close_matches(found, list(allowed), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(found[:200], list(allowed), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
 
 

@@ -1,6 +1,7 @@
-"""The application that commands are registered with, and how every failure ends.
+"""The application that commands register with, and how every failure ends.
 
-The verbs are in the modules beside; what they do is in the rooms, imported when a verb needs it.
+The commands are in the modules beside this one; what they do is in the packages below,
+imported when a command needs it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,17 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from mlops import __version__
+from mlops import __version__, settings
 from mlops.cli.extras import missing_extra
 from mlops.cli.output import emit
 from mlops.errors import EnvironmentFailure, MlopsError, Refused
 from mlops.io.files import cannot
 
-ORIGIN_SECONDS = 60  # for origin to answer; then what is known here has to do
+ORIGIN_SECONDS = 60  # for origin to answer; after that, what is known locally is used
 
 
-class Verbs(TyperGroup):
-    """Turns every failure into one message and the right exit code; never a traceback."""
+class Commands(TyperGroup):
+    """Turns every failure into one message and an exit code; never a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Note whether errors are wanted as data too."""
@@ -32,9 +33,10 @@ class Verbs(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a verb."""
+        """Run a command with the settings that the environment holds now."""
         try:
-            return super().invoke(ctx)
+            with settings.using(settings.read()):
+                return super().invoke(ctx)
         except MlopsError as error:
             stop(error, self.as_json)
         except KeyboardInterrupt:
@@ -55,19 +57,20 @@ class Verbs(TyperGroup):
             stop(cannot("use", Path(error.filename or "."), error), self.as_json)
         except ModuleNotFoundError as error:
             known = missing_extra(error, ctx.invoked_subcommand)
-            stop(known or _unexpected(error), self.as_json)
+            stop(known or _defect(error), self.as_json)
+        except MemoryError:
+            stop(_out_of_memory(), self.as_json)
         except Exception as error:
-            if type(error).__module__.startswith(
-                "typer."
-            ):  # its own way to end a command
+            # Typer ends a command by raising exceptions of its own.
+            if type(error).__module__.startswith("typer."):
                 raise
-            stop(_unexpected(error), self.as_json)
+            stop(_defect(error), self.as_json)
 
 
 def stop(error: MlopsError, as_json: bool) -> NoReturn:
     """Print an error and leave with its exit code."""
     document = {
-        "error": [vars(p) for p in error.problems],
+        "error": [vars(problem) for problem in error.problems],
         "exit_code": error.exit_code,
     }
     emit(document, "", as_json)
@@ -76,33 +79,43 @@ def stop(error: MlopsError, as_json: bool) -> NoReturn:
     raise typer.Exit(error.exit_code) from None
 
 
-def _unexpected(error: Exception) -> MlopsError:
-    """Return the message for a defect of ours; the traceback goes to a file."""
-    from tempfile import NamedTemporaryFile
-
-    with NamedTemporaryFile(
-        "w", prefix="mlops-", suffix=".txt", delete=False, encoding="utf-8"
-    ) as file:
-        traceback.print_exception(error, file=file)
+def _out_of_memory() -> MlopsError:
     return EnvironmentFailure(
-        f"this is a defect of mlops {__version__} ({type(error).__name__}: {error}); "
-        f"please report it with {file.name}"
+        "there is not enough memory for this",
+        do="close other programs, use a machine with more, or use fewer rows",
     )
 
 
+def _defect(error: Exception) -> MlopsError:
+    """Return the message for a defect of the engine; the traceback goes to a file."""
+    from tempfile import NamedTemporaryFile
+
+    what = (
+        f"this is a defect of mlops {__version__} "
+        f"({type(error).__name__}: {str(error)[:300]})"
+    )
+    try:
+        with NamedTemporaryFile(
+            "w", prefix="mlops-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return EnvironmentFailure(what, do="please report it")
+    return EnvironmentFailure(what, do=f"please report it with {file.name}")
+
+
 app = typer.Typer(
-    cls=Verbs,
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""
 The whole life of a model, from data to service and back.
 
-Begin with `mlops run`. Each step says what comes next, each verb has `--help`.
+Begin with `mlops run`. Each step says what comes next; each command has `--help`.
 
-Exit codes: 0 yes, 1 the answer is no, 2 wrong usage, 3 the world failed.
+Exit codes: 0 yes, 1 failed, 2 wrong usage, 3 environment failed.
 """,
 )
 
@@ -111,7 +124,7 @@ Exit codes: 0 yes, 1 the answer is no, 2 wrong usage, 3 the world failed.
 def version(
     show: bool = typer.Option(False, "--version", help="Print the version."),
 ) -> None:
-    """Hold what belongs to no verb."""
+    """Hold the options that belong to no command."""
     if show:
         print(f"mlops {__version__}")
         raise typer.Exit

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops import settings
 from mlops.cli.actions_env import event, in_actions
 from mlops.cli.app import ORIGIN_SECONDS
 from mlops.cli.output import progress
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.github import client
 from mlops.io.git import GitError, git, require_repository
+from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
@@ -28,127 +31,143 @@ class Context:
     Parameters
     ----------
     project : Project
+    settings : Settings
+        The environment of the command.
     """
 
     project: Project
+    settings: Settings
 
     @property
     def actor(self) -> str:
         """GitHub handle (`@name`) in a workflow, git's user elsewhere.
 
-        A calendar is nobody's act, though GitHub names whoever wrote it: they may approve what it
-        trains.
+        A scheduled run has no person behind it, though GitHub names whoever wrote the
+        schedule: they may approve what it trains.
         """
-        if _by_calendar():
+        run = self.settings.github
+        if run.scheduled:
             return "@github-actions[bot]"
-        name = os.environ.get("GITHUB_ACTOR")
-        return f"@{name}" if name else git_user(self.project.root)
+        if run.actor:
+            return f"@{run.actor}"
+        return git_user(self.project.root, self.settings.user)
 
     @property
     def decider(self) -> str:
-        """Who decides: the actor, but of a run that is run again whoever started that."""
-        again = os.environ.get("GITHUB_TRIGGERING_ACTOR")
-        return f"@{again}" if again and not _by_calendar() else self.actor
+        """Who decides: the actor, but whoever started it again where a run is re-run."""
+        run = self.settings.github
+        if run.triggering_actor and not run.scheduled:
+            return f"@{run.triggering_actor}"
+        return self.actor
 
     @property
     def pull_request(self) -> int | None:
         """The number of the pull request that a workflow runs for."""
-        found = re.fullmatch(r"refs/pull/(\d+)/\w+", os.environ.get("GITHUB_REF", ""))
-        return int(found[1]) if found else None
+        match = re.fullmatch(r"refs/pull/(\d+)/\w+", self.settings.github.ref)
+        return int(match[1]) if match else None
 
     @property
     def run_url(self) -> str | None:
         """The page of a workflow's run."""
-        parts = [
-            os.environ.get(f"GITHUB_{key}")
-            for key in ("SERVER_URL", "REPOSITORY", "RUN_ID")
-        ]
-        return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
+        run = self.settings.github
+        if not run.repository or not run.run_id:
+            return None
+        return f"{run.server}/{run.repository}/actions/runs/{run.run_id}"
 
     @property
     def store(self) -> ReleaseStore:
-        """Where releases lie."""
+        """Where releases are stored."""
         return release_store(self.project)
 
     def now(self) -> datetime:
-        """Return the present time, or that of SOURCE_DATE_EPOCH (for reproducible output)."""
-        epoch = os.environ.get("SOURCE_DATE_EPOCH")
-        return datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+        """Return the present time, or that of SOURCE_DATE_EPOCH, for reproducible output."""
+        return self.settings.now()
 
     def catch_up(self) -> None:
-        """Fetch origin's tags: what was delivered there is in no branch. A job has its checkout's.
+        """Fetch origin's tags: no branch holds what was delivered there.
 
-        Where origin cannot be reached, say so and go on with what is here.
+        A job has those of its checkout. Where origin cannot be reached, a note says so
+        and the command goes on with what is known locally.
         """
         from mlops.registry.tag_writes import sync
 
         require_repository(self.project.root)
+        if self.settings.github.active:
+            return
         try:
-            if not in_actions():
-                sync(self.project.root, seconds=ORIGIN_SECONDS)
+            sync(self.project.root, seconds=ORIGIN_SECONDS)
         except EnvironmentFailure:
-            progress()("note: origin cannot be reached; this is what is known here")
+            progress()("note: origin cannot be reached; this is what is known locally")
 
 
 def current_context(fetch: bool = False) -> Context:
-    """Return where this is: in a project; with `fetch`, one that has caught up with its origin."""
+    """Return where a command runs; with `fetch`, after catching up with origin."""
     from mlops.config.project import Project
 
-    at = Context(Project.find())
+    now = settings.current()
+    at = Context(Project.find(now.folder), now)
     if fetch:
         at.catch_up()
     return at
 
 
-def _by_calendar() -> bool:
-    return os.environ.get("GITHUB_EVENT_NAME") == "schedule"
-
-
-def git_user(root: Path) -> str:
-    """Return git's user name, or the system's."""
+def git_user(root: Path, default: str) -> str:
+    """Return git's user name, else `default`."""
     try:
         return git(root, "config", "user.name")
     except GitError:
-        return os.environ.get("USER") or os.environ.get("USERNAME") or "unknown"
+        return default
 
 
 def attests() -> bool:
-    """Return whether GitHub signs what is released; the variable ATTESTATIONS (on, off) knows best.
+    """Return whether GitHub signs what is released.
 
-    It does in public repositories; in private ones on Enterprise Cloud alone, on no server of
-    one's own (whose API is below /api/v3).
+    It does in public repositories; in private ones on Enterprise Cloud alone, and on no
+    server of one's own (whose API is below /api/v3). The variable ATTESTATIONS (on,
+    off) overrides this.
     """
+    now = settings.current()
+    if now.attestations:
+        return now.attestations == "on"
     private = event().get("repository", {}).get("private", False)
-    server = os.environ.get("GITHUB_API_URL", "").endswith("/api/v3")
-    said = os.environ.get("ATTESTATIONS")
-    return said == "on" or (said != "off" and not private and not server)
+    own_server = now.github.api.endswith("/api/v3")
+    return not private and not own_server
 
 
 def require_pushed(warnings: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the warnings of the journal; WorldError where what was written goes with this job."""
+    """Return the warnings of the run log.
+
+    Raises
+    ------
+    EnvironmentFailure
+        In a job where the run log was not pushed: it would be lost with the job.
+    """
     from mlops.runlog.journal import NOT_PUSHED
 
     if in_actions() and NOT_PUSHED in warnings:
-        do = "run this job again: what is done is not done twice"
-        raise EnvironmentFailure("origin did not take the journal", do=do)
+        raise EnvironmentFailure(
+            "the run log could not be pushed to origin",
+            do="run this job again: what is done is not done twice",
+        )
     return warnings
 
 
 def release_store(project: Project) -> ReleaseStore:
-    """Return where releases lie: on GitHub in a job and where origin is there, else in a folder."""
+    """Return the store of releases: GitHub where origin is there, else a folder."""
     from mlops.storage.folder import FolderStore
     from mlops.storage.github_releases import GitHubStore
 
     name = client.here(project.root)
-    return (
-        GitHubStore(client.repository(name=name))
-        if name
-        else FolderStore(project.store)
-    )
+    if name:
+        return GitHubStore(client.repository(name=name))
+    return FolderStore(project.store)
 
 
-def registry_of(source: str | None, model: str) -> tuple[Path, ReleaseStore, Path]:
-    """Return where a registry's tags and releases are, and the folder for what is pulled from it.
+@contextmanager
+def registry_of(
+    source: str | None, model: str
+) -> Iterator[tuple[Path, ReleaseStore, Path]]:
+    """Yield where a registry's tags and releases are, and the folder to pull into.
 
     Parameters
     ----------
@@ -162,15 +181,20 @@ def registry_of(source: str | None, model: str) -> tuple[Path, ReleaseStore, Pat
 
     if source is None:
         at = current_context(fetch=True)
-        return at.project.root, at.store, at.project.root / "build" / "pulled"
+        yield at.project.root, at.store, at.project.root / "build" / "pulled"
+        return
     if Path(source).is_dir():
         project = Project.find(Path(source))
-        return project.root, FolderStore(project.store), Path()
+        yield project.root, FolderStore(project.store), Path()
+        return
     name = source.removeprefix(f"{client.server()}/").removesuffix(".git")
     if not client.NAME.fullmatch(name):
-        allowed = "a folder that is there, OWNER/REPO on GitHub, or the address of that"
         raise UsageError(
-            "not a repository", key="--from", found=source, allowed=allowed
+            "not a repository",
+            key="--from",
+            found=source,
+            allowed="an existing folder, OWNER/REPO on GitHub, or the address of that",
         )
-    root = mirror(client.address(name), name, model)
-    return root, GitHubStore(client.repository(name=name)), Path()
+    with client.logged_in():
+        root = mirror(client.address(name), name, model)
+        yield root, GitHubStore(client.repository(name=name)), Path()

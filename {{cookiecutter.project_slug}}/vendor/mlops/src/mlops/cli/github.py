@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option, Typer
 
+from mlops import settings
 from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
 from mlops.cli.context import current_context
@@ -33,91 +33,126 @@ app.add_typer(github, name="github", rich_help_panel="Workflows")
 
 DRIFT, NEW = "settings-drift", "template-update"  # labels
 
-# What is ours is written as markdown, which terminals show well enough.
-_HOW = f"""By hand{{}}
-For the workflow: [a fine-grained token]({server()}/settings/personal-access-tokens/new)
-for this repository alone, with write for {{}}, as the secret `{{}}` of the environment `upkeep`."""
 
-HOW_TO_SET = _HOW.format(
-    ", as administrator: `gh auth login`, then `mlops github apply`.",
-    "Administration, Issues, Pages and Variables, and read for Actions",
-    "SETTINGS_TOKEN",
-)
+def _how(by_hand: str, rights: str, secret: str) -> str:
+    """Return two ways to do something, in markdown, which terminals show well enough."""
+    tokens = f"{server()}/settings/personal-access-tokens/new"
+    return (
+        f"By hand{by_hand}\n"
+        f"For the workflow: [a fine-grained token]({tokens})\n"
+        f"for this repository alone, with write for {rights}, "
+        f"as the secret `{secret}` of the environment `upkeep`."
+    )
 
-HOW_TO_UPDATE = _HOW.format(
-    ", in a clean clone: `mlops github update`, and commit it on a branch.",
-    "Contents, Pull requests and Workflows",
-    "UPDATE_TOKEN",
-)
+
+def how_to_set() -> str:
+    """Return what to do where a token may not read or change the settings."""
+    return _how(
+        ", as administrator: `gh auth login`, then `mlops github apply`.",
+        "Administration, Issues, Pages and Variables, and read for Actions",
+        "SETTINGS_TOKEN",
+    )
+
+
+def how_to_update() -> str:
+    """Return what to do where there is no token to open the pull request with."""
+    return _how(
+        ", in a clean clone: `mlops github update`, and commit it on a branch.",
+        "Contents, Pull requests and Workflows",
+        "UPDATE_TOKEN",
+    )
+
 
 _CONFLICTS = """What stands here has stayed; a file of the same name with `.rej` holds both sides.
 Take from it what is good and delete it: while one is left, `make check` fails."""
 
 
 def _look() -> tuple[Repository, list[Difference], list[Outcome]]:
-    """Return the repository, what differs from the file, and what there is to say of it."""
+    """Return the repository, what differs from the file, and how to report it."""
     from mlops.github.repo_settings import differences, load
-    from mlops.github.repo_settings_api import Outcome, read
+    from mlops.github.repo_settings_api import read
 
     project = current_context().project
-    settings, hub = load(project), repository("SETTINGS_TOKEN")
-    found, unseen = read(hub, settings, project)
-    differing, said = differences(settings, found), []
-    for one in differing:
-        if one.lacking:
-            said.append(Outcome(one.what, "not in this plan", one.instead))
-        elif one.found is None:
-            said.append(Outcome(one.what, "differs", "is not there"))
-        else:
-            there, wanted = (
-                json.dumps(value)[:100] for value in (one.found, one.wanted)
-            )
-            said.append(Outcome(one.what, "differs", f"{there}, wanted {wanted}"))
-    return hub, differing, [*said, *unseen]
+    wanted = load(project)
+    hub = repository("SETTINGS_TOKEN")
+    values, unseen = read(hub, wanted, project)
+    differing = differences(wanted, values)
+    outcomes = [_outcome(difference) for difference in differing]
+    return hub, differing, [*outcomes, *unseen]
 
 
-def _say(said: list[Outcome], more: str, as_json: bool) -> str:
+def _outcome(difference: Difference) -> Outcome:
+    """Return how one difference is reported."""
+    from mlops.github.repo_settings_api import Outcome
+
+    if difference.lacking:
+        return Outcome(difference.what, "not in this plan", difference.instead)
+    if difference.found is None:
+        return Outcome(difference.what, "differs", "is not there")
+    value = json.dumps(difference.found)[:100]
+    wanted = json.dumps(difference.wanted)[:100]
+    return Outcome(difference.what, "differs", f"{value}, wanted {wanted}")
+
+
+def _report(outcomes: list[Outcome], advice: str, as_json: bool) -> str:
     """Print what was found or done, and return it as markdown."""
-    rows = [one._asdict() for one in said]
-    none = "The settings are those of the file."
-    text = table(rows, ("what", "result", "said")) if rows else none
-    lines = [f"{one.what}: {one.result}. {one.said}" for one in said]
-    markdown = "\n\n".join([as_markdown("Settings", *(lines or [text])), more])
-    emit(rows, f"{text}\n\n{more}".rstrip(), as_json, page=markdown)
+    rows = [outcome._asdict() for outcome in outcomes]
+    if rows:
+        text = table(rows, ("what", "result", "said"))
+        lines = [f"{o.what}: {o.result}. {o.said}" for o in outcomes]
+    else:
+        text = "The settings match the file."
+        lines = [text]
+    markdown = "\n\n".join([as_markdown("Settings", *lines), advice])
+    emit(rows, f"{text}\n\n{advice}".rstrip(), as_json, page=markdown)
     return markdown
 
 
 @github.command("plan")
 def plan_settings(
     issue: Annotated[
-        bool, Option("--issue", help="Keep one issue about it, and leave with 0.")
+        bool, Option("--issue", help="Keep one issue about it, and exit with 0.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare .github/settings.yaml with GitHub; 1 where they differ.
+    """Compare .github/settings.yaml with GitHub; exits with 1 where they differ.
 
-    3 where it cannot be seen.
+    Exits with 3 where the settings cannot be read.
 
     Example: `mlops github plan`
     """
-    _, _, said = _look()
-    results = {one.result for one in said}
-    text = _say(said, HOW_TO_SET if results & {"differs", "not seen"} else "", as_json)
-    if not issue:
-        raise Exit(1 if "differs" in results else 3 if "not seen" in results else 0)
+    _, _, outcomes = _look()
+    results = {outcome.result for outcome in outcomes}
+    differs = "differs" in results
+    unread = "not seen" in results
+    text = _report(outcomes, how_to_set() if differs or unread else "", as_json)
+    if issue:
+        _keep_issue(text, differs, unread)
+        return
+    if differs:
+        raise Exit(1)
+    if unread:
+        raise Exit(3)
+
+
+def _keep_issue(text: str, differs: bool, unread: bool) -> None:
+    """Open or edit the issue about settings that differ; close it when none does.
+
+    Where a token was given and still not everything could be read, nobody knows whether
+    the settings match: the issue stays open.
+    """
     from mlops.github.issues import close, keep, opened
 
     hub = repository()  # by the job's own token: what a bot has written is ours
-    if "differs" in results:
+    if differs:
         keep(
-            hub,
-            DRIFT,
-            "The settings on GitHub are not those of .github/settings.yaml",
-            text,
+            hub, DRIFT, "The settings on GitHub differ from .github/settings.yaml", text
         )
-    elif (there := opened(hub, DRIFT)) and not (
-        "not seen" in results and os.environ.get("SETTINGS_TOKEN")
-    ):
+        return
+    if unread and settings.current().secret("SETTINGS_TOKEN"):
+        return
+    there = opened(hub, DRIFT)
+    if there:
         close(hub, there, "It is over.", f"<!-- mlops: over {DRIFT} -->")
 
 
@@ -125,20 +160,22 @@ def plan_settings(
 def apply_settings(as_json: Json = False) -> None:
     """Change what differs, as far as plan and token allow.
 
-    3 where a right is lacking.
+    Exits with 3 where a right is missing.
 
     Example: `mlops github apply`
     """
     from mlops.github.repo_settings_api import apply
 
-    hub, differing, said = _look()
-    if in_actions() and not os.environ.get("SETTINGS_TOKEN"):
-        _say(said, f"Nothing was changed.\n{HOW_TO_SET}", as_json)
+    hub, differing, outcomes = _look()
+    if in_actions() and not settings.current().secret("SETTINGS_TOKEN"):
+        _report(outcomes, f"Nothing was changed.\n{how_to_set()}", as_json)
         return
-    said = [*apply(hub, differing), *(one for one in said if one.result == "not seen")]
-    lacking = any(one.result in ("refused", "not seen") for one in said)
-    _say(said, HOW_TO_SET if lacking else "", as_json)
-    raise Exit(3 if lacking else 0)
+    unread = [outcome for outcome in outcomes if outcome.result == "not seen"]
+    outcomes = [*apply(hub, differing), *unread]
+    incomplete = any(o.result in ("refused", "not seen") for o in outcomes)
+    _report(outcomes, how_to_set() if incomplete else "", as_json)
+    if incomplete:
+        raise Exit(3)
 
 
 @github.command()
@@ -186,7 +223,7 @@ def propose(
     content, job, token = (
         patch.read_bytes(),
         repository(),
-        os.environ.get("UPDATE_TOKEN"),
+        at.settings.secret("UPDATE_TOKEN"),
     )
     said = "the template has nothing new"
     there = opened(job, NEW)
@@ -203,7 +240,7 @@ def propose(
                 at.now(),
             )
         else:
-            issue, _ = keep(job, NEW, change.title, f"{text}\n\n{HOW_TO_UPDATE}")
+            issue, _ = keep(job, NEW, change.title, f"{text}\n\n{how_to_update()}")
             said = f"{issue.html_url} says what to do"
     if there and (token or not content):
         close(job, there, as_markdown("", said), f"<!-- mlops: over {NEW} -->")

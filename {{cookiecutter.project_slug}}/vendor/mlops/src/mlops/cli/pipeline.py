@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from mlops import __version__
+from mlops import __version__, settings
 from mlops.cli.actions_env import in_actions, summary
 from mlops.cli.app import app
 from mlops.cli.context import current_context
@@ -160,15 +160,14 @@ def report(names: Names = None, force: Force = False, as_json: Json = False) -> 
 def run(
     names: Names = None,
     force: Force = False,
-    group: Annotated[
-        str | None, Option(help="What its record belongs to.", envvar="MLOPS_GROUP")
-    ] = None,
+    group: Annotated[str | None, Option(help="What its record belongs to.")] = None,
     as_json: Json = False,
 ) -> None:
     """Validate, train, test, gate, report; what is done is skipped.
 
     Example: `mlops run employment`
     """
+    group = group or settings.current().group or None
     _go("run", names, force, as_json, group)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 
 from typer import Argument, Exit, Option
 
+from mlops import settings
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json
@@ -86,7 +86,11 @@ def rehearse(
         sys.executable,
         *options,
     ]
-    done = subprocess.run([*command, "--", str(root), event, what], cwd=folder)
+    done = subprocess.run(
+        [*command, "--", str(root), event, what],
+        cwd=folder,
+        env=settings.current().child_environment(),
+    )
     raise Exit(done.returncode)
 
 
@@ -137,7 +141,7 @@ def refuse_without_rehearsal(folder: Path, source: str) -> None:
 
 def set_up(folder: Path) -> None:
     """Install the template's own environment; where it is there, that needs no network."""
-    own = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "MAKEFLAGS")}
+    own = settings.current().child_environment(VIRTUAL_ENV=None, MAKEFLAGS=None)
     command = ["make", "--silent", "setup", f"PYTHON={sys.executable}"]
     if subprocess.run(command, cwd=folder, env=own, stdout=sys.stderr).returncode:
         raise EnvironmentFailure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from mlops.cli.actions_env import as_markdown
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
-from mlops.github.client import server
 from mlops.io.files import write_folder
 
 
@@ -31,12 +29,12 @@ def pages(
     from mlops.reporting.site import OURS, site
 
     at = current_context(fetch=True)
-    name = os.environ.get("GITHUB_REPOSITORY")
-    address = f"{server()}/{name}" if name else ""
+    run = at.settings.github
+    address = f"{run.server}/{run.repository}" if run.repository else ""
     made = site(at.project, at.store, at.now(), address)
     folder = out or at.project.root / "build" / "site"
     write_folder(made.files, folder, OURS)
-    unpublished = _UNPUBLISHED.get(os.environ.get("PAGES", ""))
+    unpublished = _UNPUBLISHED.get(at.settings.pages)
     lines = [*made.said.lines, *([unpublished] if unpublished else [])]
     title, index = made.said.title, str(folder / "index.html")
     text = "\n".join([title, *lines, f"{index}, {len(made.files)} pages"])

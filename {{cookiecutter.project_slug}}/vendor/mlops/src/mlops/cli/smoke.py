@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
 
+from mlops import settings
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
@@ -58,7 +59,11 @@ def ask_examples(
 
     command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
     with subprocess.Popen(
-        command, cwd=project.root, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=project.root,
+        env=settings.current().child_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     ) as service:
         try:
             line = service.stdout.readline() if service.stdout else ""

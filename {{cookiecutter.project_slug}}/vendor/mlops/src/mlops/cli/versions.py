@@ -34,10 +34,11 @@ def pull(
     """
     from mlops.registry.chain import chain
 
-    root, store, folder = registry_of(source, ref.replace("#", "@").partition("@")[0])
-    bundle = chain(root, ref, store)
-    folder = out or folder / f"{bundle.version.model}-{bundle.version.number}"
-    paths = [str(path) for path in bundle.save(folder, progress())]
+    model = ref.replace("#", "@").partition("@")[0]
+    with registry_of(source, model) as (root, store, pulled):
+        bundle = chain(root, ref, store)
+        folder = out or pulled / f"{bundle.version.model}-{bundle.version.number}"
+        paths = [str(path) for path in bundle.save(folder, progress())]
     emit({"version": bundle.version.ref, "files": paths}, "\n".join(paths), as_json)
 
 

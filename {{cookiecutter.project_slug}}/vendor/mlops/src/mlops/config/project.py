@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from mlops import settings
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project_spec import ProjectSpec, Stage
 from mlops.config.yaml import load_yaml, parse
@@ -38,7 +38,7 @@ class Project:
         UsageError
             When no folder upwards holds `project.yaml`.
         """
-        here = (start or Path.cwd()).resolve()
+        here = (start or settings.current().folder).resolve()
         for folder in (here, *here.parents):
             if (folder / "project.yaml").is_file():
                 return cls(folder)
@@ -84,7 +84,7 @@ class Project:
     @property
     def state(self) -> Path:
         """The folder of the prediction logs; MLOPS_STATE names another."""
-        return self.root / (os.environ.get("MLOPS_STATE") or ".mlops")
+        return self.root / (settings.current().state or ".mlops")
 
     @property
     def store(self) -> Path:

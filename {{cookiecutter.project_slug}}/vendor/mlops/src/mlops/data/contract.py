@@ -97,7 +97,6 @@ def check(
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Keep Great Expectations from logging, warning and sending anything home."""
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import GitError, git
 
@@ -24,8 +25,6 @@ Answer = TypeVar("Answer")
 NAME = re.compile(r"[\w-]+/[\w.-]+")
 
 BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
-
-TIMEOUT = int(os.environ.get("MLOPS_HTTP_TIMEOUT") or 30)  # seconds without an answer
 
 ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
 
@@ -44,17 +43,18 @@ def repository(secret: str = "", name: str = "") -> Repository:
     """
     from github import Auth, Github
 
-    name = name or here(Path.cwd())
-    token = os.environ.get(secret) or os.environ.get("GITHUB_TOKEN") or _of_gh()
+    now = settings.current()
+    name = name or here(now.folder)
+    token = (secret and now.secret(secret)) or now.secret("GITHUB_TOKEN") or _of_gh()
     if not NAME.fullmatch(name):
         do = "push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME"
         raise UsageError(
             "neither GITHUB_REPOSITORY nor origin is on GitHub", found=name, do=do
         )
     return Github(
-        base_url=os.environ.get("GITHUB_API_URL") or "https://api.github.com",
+        base_url=now.github.api,
         auth=Auth.Token(token) if token else None,
-        timeout=TIMEOUT,
+        timeout=now.http_timeout,
         retry=None,  # `ask` does it
         seconds_between_requests=None,
         seconds_between_writes=None,
@@ -65,7 +65,7 @@ def repository(secret: str = "", name: str = "") -> Repository:
 
 def here(root: Path) -> str:
     """Return OWNER/NAME of a repository: GITHUB_REPOSITORY, or origin; empty if not on GitHub."""
-    if name := os.environ.get("GITHUB_REPOSITORY"):
+    if name := settings.current().github.repository:
         return name
     try:
         url = git(root, "remote", "get-url", "origin")
@@ -80,7 +80,7 @@ def here(root: Path) -> str:
 
 def _of_gh() -> str | None:
     """Return the token of whoever works here, where GitHub's own command line knows one."""
-    gh = None if os.environ.get("GITHUB_ACTIONS") else shutil.which("gh")
+    gh = None if settings.current().github.active else shutil.which("gh")
     if not gh:
         return None
     asked = [gh, "auth", "token", "--hostname", server().split("://")[-1]]
@@ -90,12 +90,12 @@ def _of_gh() -> str | None:
 
 def server() -> str:
     """Return the address of GitHub for people and git."""
-    return os.environ.get("GITHUB_SERVER_URL") or "https://github.com"
+    return settings.current().github.server
 
 
 def login(token: str) -> dict[str, str]:
     """Return what lets git come with a token; in the environment it is in no list of processes."""
-    at = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    at = settings.current().git_config_count
     secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     return {
         "GIT_CONFIG_COUNT": str(at + 1),
@@ -104,13 +104,23 @@ def login(token: str) -> dict[str, str]:
     }
 
 
-def address(name: str) -> str:
-    """Return where git finds a repository, and let this process's git come with GITHUB_TOKEN.
+@contextmanager
+def logged_in() -> Iterator[None]:
+    """Let git read private repositories with GITHUB_TOKEN, where it is set.
 
-    In the environment it is in no list of processes and written to no file.
+    The token is in git's environment: in no list of processes, written to no file.
     """
-    if token := os.environ.get("GITHUB_TOKEN"):
-        os.environ.update(login(token))
+    now = settings.current()
+    token = now.secret("GITHUB_TOKEN")
+    if not token:
+        yield
+        return
+    with settings.changed(environment={**now.environment, **login(token)}):
+        yield
+
+
+def address(name: str) -> str:
+    """Return where git finds a repository."""
     return f"{server()}/{name}.git"
 
 
@@ -148,7 +158,7 @@ def ask(what: str, action: Callable[[], Answer]) -> Answer:
 
 def pause(attempt: int) -> float:
     """Return how many seconds to wait after an attempt."""
-    return float(os.environ.get("MLOPS_RETRY_SECONDS") or 1) * 2.0 ** (attempt - 1)
+    return settings.current().retry_seconds * 2.0 ** (attempt - 1)
 
 
 def _wait(status: int, headers: Mapping[str, str], attempt: int) -> float | None:
@@ -166,7 +176,7 @@ def _wait(status: int, headers: Mapping[str, str], attempt: int) -> float | None
 
 def approved_by(repository: Repository, environment: str) -> str | None:
     """Return who approved this run's deployment to an environment, None where nobody was asked."""
-    url = f"{repository.url}/actions/runs/{os.environ.get('GITHUB_RUN_ID', '0')}/approvals"
+    url = f"{repository.url}/actions/runs/{settings.current().github.run_id or '0'}/approvals"
     get = repository.requester.requestJsonAndCheck
     _, reviews = ask("say who approved this run", lambda: get("GET", url))
     for review in reviews or []:

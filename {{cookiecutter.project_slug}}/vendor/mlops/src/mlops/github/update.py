@@ -7,7 +7,6 @@ patch takes it for data.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure, UsageError, listed
 from mlops.github.client import ask, login
 from mlops.io.files import write_bytes
@@ -69,7 +69,8 @@ def merge(root: Path) -> tuple[bytes, str]:
             "there are changes that are not committed", found=listed(changed), do=do
         )
     command = [sys.executable, "-m", "cruft", "update", "--skip-apply-ask"]
-    env = {**os.environ, "COLUMNS": "1000"}  # so that no word of an error is broken
+    # So that no word of an error is broken.
+    env = settings.current().child_environment(COLUMNS="1000")
     done = subprocess.run(
         command, cwd=root, env=env, capture_output=True, text=True, check=False
     )

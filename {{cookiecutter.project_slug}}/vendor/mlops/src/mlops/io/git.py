@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure, Problem, UsageError
 
 # -- git ---------------------------------------------------------------------------------------
@@ -38,7 +38,7 @@ def git_bytes(
         When git is not installed.
     """
     environment = {
-        **os.environ,
+        **settings.current().environment,
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
         **(env or {}),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mlops import settings
 from mlops.config.project import Project
 from mlops.config.yaml import load_yaml
 from mlops.errors import EnvironmentFailure, listed
@@ -148,7 +149,10 @@ def _python(
 
 def _locked(lock: Path, name: str, version: str, say: Say) -> str:
     """Return the interpreter of an environment of a lock; uv makes it once, the cache keeps it."""
-    places = (os.environ.get("PATH", ""), str(Path(sys.executable).parent))
+    places = (
+        settings.current().environment.get("PATH", ""),
+        str(Path(sys.executable).parent),
+    )
     uv = shutil.which("uv", path=os.pathsep.join(places)) or "uv"
     folder = cache_root() / "environments" / name
     python = (
@@ -190,7 +194,7 @@ def _train(there: Project, name: str, version: str, python: str) -> Training:
     """Train in a tree, by the engine that is in it (in tests: by this one)."""
     engine = engine_of(there.root)
     command = [python, "-m", "mlops", "train", name]
-    env = {**os.environ, "PYTHONPATH": str(engine)}
+    env = settings.current().child_environment(PYTHONPATH=str(engine))
     done = subprocess.run(
         command, cwd=there.root, env=env, capture_output=True, text=True, check=False
     )

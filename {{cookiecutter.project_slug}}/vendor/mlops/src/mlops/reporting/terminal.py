@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from mlops import settings
 from mlops.reporting.words import MINUS, NONE, clean
 
 # -- on a terminal, in colour only there ---------------------------------------------------------
@@ -28,12 +28,9 @@ _TONES = {
 
 def paint(text: str, style: str) -> str:
     """Return text in colour where standard output is a terminal and NO_COLOR is not set."""
-    plain = not style or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return (
-        text
-        if plain or not sys.stdout.isatty()
-        else f"\x1b[{_CODES[style]}m{text}\x1b[0m"
-    )
+    if not style or not sys.stdout.isatty() or not settings.current().colour:
+        return text
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m"
 
 
 def table(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+from mlops import settings
 from mlops.results.runs import Record
 
 # -- the copy in MLflow --------------------------------------------------------------------------
@@ -21,7 +21,7 @@ _SECONDS = 5.0  # for all requests of one record together
 
 def copy_to_mlflow(record: Record) -> tuple[str, ...]:
     """Copy a record; return a warning where that is not possible, never an error."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    uri = settings.current().mlflow_uri
     if not uri:
         return ()
     if not uri.startswith(("http://", "https://")):
@@ -41,11 +41,15 @@ def _asker(uri: str) -> Callable[..., Any]:
     """Return what asks a server, with the credentials that MLflow's own client takes."""
     import requests
 
-    end, session, env = time.monotonic() + _SECONDS, requests.Session(), os.environ
-    if token := env.get("MLFLOW_TRACKING_TOKEN"):
+    end = time.monotonic() + _SECONDS
+    session = requests.Session()
+    secret = settings.current().secret
+    token = secret("MLFLOW_TRACKING_TOKEN")
+    user = secret("MLFLOW_TRACKING_USERNAME")
+    if token:
         session.headers["Authorization"] = f"Bearer {token}"
-    elif user := env.get("MLFLOW_TRACKING_USERNAME"):
-        session.auth = (user, env.get("MLFLOW_TRACKING_PASSWORD", ""))
+    elif user:
+        session.auth = (user, secret("MLFLOW_TRACKING_PASSWORD"))
 
     def ask(path: str, **body: Any) -> Any:
         """Return the answer to a request; in time or not at all."""

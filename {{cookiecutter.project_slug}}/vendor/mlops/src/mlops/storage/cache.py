@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure
 from mlops.io.digests import pieces
 from mlops.storage.protocol import Asset, log, measure
@@ -24,11 +25,8 @@ MOST = 10e9  # bytes; beyond, what was not used for longest goes
 
 
 def cache_root() -> Path:
-    """Return the folder of the cache: MLOPS_CACHE, or `mlops` where this system keeps caches."""
-    if own := os.environ.get("MLOPS_CACHE"):
-        return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(shared) if shared else Path.home() / ".cache") / "mlops"
+    """Return the folder of the cache: MLOPS_CACHE, or where this system keeps caches."""
+    return settings.current().cache
 
 
 def cache_path(asset: Asset) -> Path:

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure, Refused
-from mlops.github.client import ATTEMPTS, TIMEOUT, ask, pause
+from mlops.github.client import ATTEMPTS, ask, pause
 from mlops.io.digests import sha256_file
 
 if TYPE_CHECKING:
@@ -222,7 +223,9 @@ class GitHubStore:
         headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        answer = requests.get(
+            url, headers=headers, stream=True, timeout=settings.current().http_timeout
+        )
         if answer.status_code != _NO_REST:
             answer.raise_for_status()
         return answer

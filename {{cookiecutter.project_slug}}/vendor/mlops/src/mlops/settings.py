@@ -1,0 +1,399 @@
+"""Every environment variable of the engine, read and checked once.
+
+`cli/main.py` and the command group read the process's environment here, at the edge;
+everything below asks `current()`, or is handed the object. No other module reads
+`os.environ` or the current folder. Nothing writes the environment but
+`prepare_process`, before the libraries that read it are imported. What a child
+process is given is made from `Settings.child_environment`.
+
+A plain dataclass rather than pydantic-settings: `mlops --help` has 0.3 s, and
+importing pydantic takes most of that.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from mlops.errors import Problem, UsageError, printable
+
+# The greatest value of SOURCE_DATE_EPOCH: 9999-12-31T23:59:59Z, the last datetime.
+LAST_SECOND = 253_402_300_799
+
+LONGEST_TIMEOUT = 3600.0  # seconds; a longer one hides that nobody answers
+
+
+# Credentials; their values stand in no field, and so in no `repr` and no message.
+SECRETS = (
+    "GITHUB_TOKEN",
+    "SETTINGS_TOKEN",
+    "UPDATE_TOKEN",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+)
+
+
+@dataclass(frozen=True)
+class GitHubRun:
+    """What GitHub Actions tells a job about itself; empty strings on a laptop.
+
+    Parameters
+    ----------
+    active : bool
+        Whether this is a job of GitHub Actions (`GITHUB_ACTIONS`).
+    actor, triggering_actor : str
+        Who started the run, and who started this attempt of it.
+    event_name : str
+        The event, such as ``pull_request`` or ``schedule``.
+    event_path, output_path, summary_path : Path or None
+        The file of the event, and the files for outputs and for the run's page.
+    ref, repository, run_id : str
+        The git reference, ``OWNER/NAME`` and the number of the run.
+    server, api : str
+        The addresses of GitHub for people and git, and of its API.
+    """
+
+    active: bool = False
+    actor: str = ""
+    triggering_actor: str = ""
+    event_name: str = ""
+    event_path: Path | None = None
+    output_path: Path | None = None
+    summary_path: Path | None = None
+    ref: str = ""
+    repository: str = ""
+    run_id: str = ""
+    server: str = "https://github.com"
+    api: str = "https://api.github.com"
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether a schedule started the run, and so no person did."""
+        return self.event_name == "schedule"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment of one run of a command, checked.
+
+    Parameters
+    ----------
+    folder : Path
+        The current folder when the command was started.
+    environment : mapping
+        The whole environment, for child processes.
+    github : GitHubRun
+    secrets : Secrets
+    state : Path or None
+        Folder of the prediction logs (`MLOPS_STATE`); None: `.mlops` in the repository.
+    cache : Path
+        Folder for downloads (`MLOPS_CACHE`, else where this system keeps caches).
+    http_timeout : float
+        Seconds without an answer until a request is given up (`MLOPS_HTTP_TIMEOUT`).
+    retry_seconds : float
+        Seconds before the first retry (`MLOPS_RETRY_SECONDS`); doubled each time.
+    epoch : datetime or None
+        The time to use instead of the clock's (`SOURCE_DATE_EPOCH`).
+    git_config_count : int
+        How many settings of git the environment carries (`GIT_CONFIG_COUNT`).
+    group : str
+        What runs are grouped by in the run log (`MLOPS_GROUP`).
+    user : str
+        The account's name on this machine.
+    colour : bool
+        False where `NO_COLOR` is set or the terminal is a dumb one.
+    attestations, pages : str
+        The repository variables of these names, as the workflows pass them on.
+    mlflow_uri : str
+        Address of an MLflow server that gets a copy of each run.
+    """
+
+    folder: Path
+    environment: Mapping[str, str] = field(repr=False, compare=False)
+    github: GitHubRun = GitHubRun()
+    state: Path | None = None
+    cache: Path = Path()
+    http_timeout: float = 30.0
+    retry_seconds: float = 1.0
+    epoch: datetime | None = None
+    git_config_count: int = 0
+    group: str = ""
+    user: str = "unknown"
+    colour: bool = True
+    attestations: str = ""
+    pages: str = ""
+    mlflow_uri: str = ""
+
+    def now(self) -> datetime:
+        """Return the present time, or that of `SOURCE_DATE_EPOCH`."""
+        return self.epoch or datetime.now(UTC)
+
+    def secret(self, name: str) -> str:
+        """Return the credential in a variable, empty where it is not set.
+
+        Parameters
+        ----------
+        name : str
+            One of `SECRETS`.
+        """
+        if name not in SECRETS:
+            raise ValueError(f"{name} is not in settings.SECRETS")
+        return self.environment.get(name, "")
+
+    def child_environment(self, **changes: str | None) -> dict[str, str]:
+        """Return the environment for a child process.
+
+        Parameters
+        ----------
+        **changes : str or None
+            Variables to set; None removes one.
+        """
+        environment = dict(self.environment)
+        for name, value in changes.items():
+            if value is None:
+                environment.pop(name, None)
+            else:
+                environment[name] = value
+        return environment
+
+
+def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
+    """Return the settings that an environment makes.
+
+    Parameters
+    ----------
+    environment : mapping
+        Names and values of variables, as in `os.environ`.
+    folder : Path
+        The current folder.
+
+    Raises
+    ------
+    UsageError
+        With one problem for every variable whose value makes no sense.
+    """
+    problems: list[Problem] = []
+    get = environment.get
+    settings = Settings(
+        folder=folder,
+        environment=MappingProxyType(dict(environment)),
+        github=_github_run(environment),
+        state=_path(get("MLOPS_STATE")),
+        cache=_cache(environment),
+        http_timeout=_seconds(environment, "MLOPS_HTTP_TIMEOUT", 30.0, problems),
+        retry_seconds=_seconds(environment, "MLOPS_RETRY_SECONDS", 1.0, problems),
+        epoch=_epoch(environment, problems),
+        git_config_count=_count(environment, "GIT_CONFIG_COUNT", problems),
+        group=get("MLOPS_GROUP", ""),
+        user=get("USER") or get("USERNAME") or "unknown",
+        colour=not get("NO_COLOR") and get("TERM") != "dumb",
+        attestations=_word(environment, "ATTESTATIONS", ("on", "off"), problems),
+        pages=get("PAGES", ""),
+        mlflow_uri=get("MLFLOW_TRACKING_URI", ""),
+    )
+    if problems:
+        raise UsageError(*problems)
+    return settings
+
+
+def _github_run(environment: Mapping[str, str]) -> GitHubRun:
+    get = environment.get
+    default = GitHubRun()
+    return GitHubRun(
+        active=get("GITHUB_ACTIONS") == "true",
+        actor=get("GITHUB_ACTOR", ""),
+        triggering_actor=get("GITHUB_TRIGGERING_ACTOR", ""),
+        event_name=get("GITHUB_EVENT_NAME", ""),
+        event_path=_path(get("GITHUB_EVENT_PATH")),
+        output_path=_path(get("GITHUB_OUTPUT")),
+        summary_path=_path(get("GITHUB_STEP_SUMMARY")),
+        ref=get("GITHUB_REF", ""),
+        repository=get("GITHUB_REPOSITORY", ""),
+        run_id=get("GITHUB_RUN_ID", ""),
+        server=get("GITHUB_SERVER_URL") or default.server,
+        api=get("GITHUB_API_URL") or default.api,
+    )
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _cache(environment: Mapping[str, str]) -> Path:
+    """Return the folder for downloads: the user's own, else where the system keeps them."""
+    own = environment.get("MLOPS_CACHE")
+    if own:
+        return Path(own)
+    shared = environment.get("XDG_CACHE_HOME") or environment.get("LOCALAPPDATA")
+    if shared:
+        return Path(shared, "mlops")
+    home = environment.get("HOME") or environment.get("USERPROFILE")
+    if home:
+        return Path(home, ".cache", "mlops")
+    with suppress(RuntimeError):  # no variable names a home: the account's may
+        return Path.home() / ".cache" / "mlops"
+    return Path(".cache", "mlops")
+
+
+def _seconds(
+    environment: Mapping[str, str], name: str, default: float, problems: list[Problem]
+) -> float:
+    """Return a length of time; add a problem where the value is none."""
+    text = environment.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if 0 < value <= LONGEST_TIMEOUT:
+        return value
+    problems.append(
+        Problem(
+            "this environment variable is not a number of seconds",
+            key=name,
+            found=printable(text, 80),
+            allowed=f"more than 0, at most {LONGEST_TIMEOUT:.0f}",
+            do=f"correct it or `unset {name}`",
+        )
+    )
+    return default
+
+
+def _count(environment: Mapping[str, str], name: str, problems: list[Problem]) -> int:
+    """Return a whole number of at most 999; add a problem where the value is none."""
+    text = environment.get(name)
+    if not text:
+        return 0
+    if text.isascii() and text.isdigit() and len(text) <= 3:
+        return int(text)
+    problems.append(
+        Problem(
+            "this environment variable is not a count",
+            key=name,
+            found=printable(text, 80),
+            allowed="0 to 999",
+            do=f"correct it or `unset {name}`",
+        )
+    )
+    return 0
+
+
+def _epoch(environment: Mapping[str, str], problems: list[Problem]) -> datetime | None:
+    """Return the time that SOURCE_DATE_EPOCH names; add a problem where it is none."""
+    text = environment.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    if text.isascii() and text.isdigit() and len(text) <= 12:
+        seconds = int(text)
+        if seconds <= LAST_SECOND:
+            return datetime.fromtimestamp(seconds, UTC)
+    problems.append(
+        Problem(
+            "this environment variable is not a time",
+            key="SOURCE_DATE_EPOCH",
+            found=printable(text, 80),
+            allowed="whole seconds since 1970-01-01, such as 1764374400",
+            do="correct it or `unset SOURCE_DATE_EPOCH`",
+        )
+    )
+    return None
+
+
+def _word(
+    environment: Mapping[str, str],
+    name: str,
+    allowed: tuple[str, ...],
+    problems: list[Problem],
+) -> str:
+    """Return a word out of a few, empty where it is not set."""
+    text = environment.get(name, "")
+    if text and text not in allowed:
+        problems.append(
+            Problem(
+                "this environment variable has a value that is not known",
+                key=name,
+                found=printable(text, 80),
+                allowed=", ".join(allowed),
+                do=f"correct the variable {name} of the repository",
+            )
+        )
+    return text
+
+
+# -- the settings of this process ----------------------------------------------------------
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """Return the settings in force: those of `using`, else the environment's, read now.
+
+    Raises
+    ------
+    UsageError
+        When a variable has a value that makes no sense.
+    """
+    if _current is not None:
+        return _current
+    return read()
+
+
+def read() -> Settings:
+    """Return the settings of this process, from its environment and current folder."""
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the current folder was deleted", do="cd into a folder that exists"
+        ) from error
+    return from_environment(os.environ, folder)
+
+
+@contextmanager
+def using(settings: Settings) -> Iterator[Settings]:
+    """Put settings in force, in all threads, until the block ends."""
+    global _current
+    before = _current
+    _current = settings
+    try:
+        yield settings
+    finally:
+        _current = before
+
+
+@contextmanager
+def changed(**fields: object) -> Iterator[Settings]:
+    """Put changed settings in force until the block ends; for tests and services."""
+    with using(replace(current(), **fields)) as settings:  # type: ignore[arg-type]
+        yield settings
+
+
+# -- the one place that writes the environment ---------------------------------------------
+
+
+def prepare_process() -> None:
+    """Set what numerical libraries read when they are imported.
+
+    It runs before they are, and never changes what the user has set:
+
+    - OpenMP threads that spin while they wait slow everything down on busy machines.
+    - Great Expectations sends nothing home.
+    - OpenBLAS adds in one order on every x86-64 with AVX2. By default the CPU decides
+      the order, and with it the last bits of a model.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    if platform.machine() != "x86_64":
+        return
+    with suppress(OSError), Path("/proc/cpuinfo").open() as cpu:
+        if " avx2 " in cpu.read(1 << 14):
+            os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
