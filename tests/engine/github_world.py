@@ -16,8 +16,6 @@ from urllib.parse import parse_qs, unquote, urlparse
 
 import pytest
 
-from mlops.github import client
-
 REPOSITORY = "acme/demo"
 PATIENCE = 1  # seconds that a client of the tests waits for an answer
 Thing = dict[str, Any]
@@ -296,7 +294,7 @@ def github_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
         monkeypatch.setenv("GITHUB_API_URL", world.url)
         monkeypatch.setenv("GITHUB_TOKEN", "ghs_test")
         monkeypatch.setenv("MLOPS_RETRY_SECONDS", "0.001")
-        monkeypatch.setattr(client, "TIMEOUT", PATIENCE)
+        monkeypatch.setenv("MLOPS_HTTP_TIMEOUT", str(PATIENCE))
         for name in (
             "ACTIONS",
             "EVENT_PATH",

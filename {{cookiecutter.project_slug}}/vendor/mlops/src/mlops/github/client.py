@@ -54,7 +54,7 @@ def repository(secret: str = "", name: str = "") -> Repository:
     return Github(
         base_url=now.github.api,
         auth=Auth.Token(token) if token else None,
-        timeout=now.http_timeout,
+        timeout=round(now.http_timeout) or 1,
         retry=None,  # `ask` does it
         seconds_between_requests=None,
         seconds_between_writes=None,
