@@ -17,7 +17,7 @@ export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-generation lint lock schema bench clean
+.PHONY: help setup demo test test-generation lint lock schema engine-digest bench clean
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
@@ -26,6 +26,7 @@ help: ## Show this list
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
 	@echo "make schema  write the JSON Schemas of model.yaml and the manifest"
+	@echo "make engine-digest  record the digests of the engine's files"
 	@echo "make bench   measure what the README quotes"
 	@echo "make clean   remove what these commands made"
 
@@ -65,3 +66,6 @@ clean:
 
 schema: $(READY)
 	@python scripts/schema.py
+
+engine-digest: $(READY)
+	@python scripts/engine_digest.py

@@ -12,6 +12,7 @@ from mlops.cli.app import app
 from mlops.cli.context import current_context, release_store
 from mlops.cli.output import Json, emit
 from mlops.errors import MlopsError, listed
+from mlops.io.engine import EngineState, engine_state
 from mlops.io.git import GitError, git, require_repository
 from mlops.reporting.terminal import paint
 
@@ -111,6 +112,22 @@ def pre_commit(project: Project) -> str:
     return "" if hook.is_file() else "`pre-commit install` switches them on"
 
 
+def engine_text(state: EngineState) -> tuple[str, list[str]]:
+    """Return what is known of the engine: a headline, and a line for each other file.
+
+    A change of the engine is yours to make, so that it is a note and not a failure.
+    """
+    if not state.recorded:
+        return f"engine {state.version}, without a record of its release", []
+    if not state.modified:
+        return f"engine {state.version}, unmodified", []
+    files = [f"changed  {name}" for name in state.changed]
+    files += [f"missing  {name}" for name in state.missing]
+    files += [f"added    {name}" for name in state.added]
+    headline = f"engine {state.version}, modified: {len(files)} of its files differ"
+    return headline, files
+
+
 _CHECKS = (
     python,
     packages,
@@ -142,4 +159,10 @@ def doctor(as_json: Json = False) -> None:
         mark = paint("mend", "bad") if found else paint("ok  ", "good")
         lines.append(f"{mark}  {check.__doc__}")
         lines += [f"      {line}" for line in found.splitlines()]
+    state = engine_state()
+    headline, files = engine_text(state)
+    found = "\n".join(files)
+    rows.append({"check": "engine", "ok": True, "looks_at": headline, "found": found})
+    mark = paint("note", "unsure") if state.modified else paint("ok  ", "good")
+    lines += [f"{mark}  {headline}", *(f"      {line}" for line in files)]
     emit(rows, "\n".join(lines), as_json, yes=all(row["ok"] for row in rows))

@@ -173,6 +173,7 @@ def run(
 
 def record_run(run: Run, group: str | None = None) -> Record:
     """Return a run as the journal keeps it."""
+    from mlops.io.engine import engine_digest
     from mlops.pipeline.facts import facts
     from mlops.results.runs import Record
 
@@ -197,6 +198,7 @@ def record_run(run: Run, group: str | None = None) -> Record:
         group=group or (f"pr-{number}" if number else None),
         run_url=run.at.run_url,
         engine=__version__,
+        engine_sha256=engine_digest(),
         python=platform.python_version(),
         platform=f"{platform.system()}-{platform.machine()}",
         cost=round(seconds / 3600 * price.per_hour, 6),

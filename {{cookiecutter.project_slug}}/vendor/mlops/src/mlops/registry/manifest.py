@@ -90,6 +90,13 @@ class Manifest(Result):
     )
     code: Code
     environment: Environment
+    engine: str = Field(
+        default="", description="Version of the engine; empty before 0.2.0."
+    )
+    engine_sha256: str = Field(
+        default="",
+        description="Over the engine's files: that of its ENGINE.sha256 if unmodified.",
+    )
     estimator: str
     params: dict[str, Scalar]
     seed: int

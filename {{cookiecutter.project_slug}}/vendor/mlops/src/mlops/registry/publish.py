@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from mlops import __version__
 from mlops.config.project import Project
 from mlops.errors import MlopsError, Refused
 from mlops.io import git_objects
 from mlops.io.digests import sha256
+from mlops.io.engine import engine_digest
 from mlops.io.git import git
 from mlops.registry import sbom, tag_writes, tags
 from mlops.registry.assets import WORKFLOWS, Built, ready
@@ -169,6 +171,8 @@ def _manifest(
         data_lock_sha256=sha256(dump(data)),
         code=Code(commit=built.commit, digest=training.code),
         environment=sbom.present(training.lock),
+        engine=__version__,
+        engine_sha256=engine_digest(),
         estimator=training.estimator,
         params=training.params,
         seed=training.seed,

@@ -36,7 +36,10 @@ class Record(Result):
         default=None, description="A sweep, or a pull request: pr-12."
     )
     run_url: str | None = None
-    engine: str = ""
+    engine: str = Field(default="", description="Version of the engine.")
+    engine_sha256: str = Field(
+        default="", description="Over the engine's files; empty before 0.2.0."
+    )
     python: str = ""
     platform: str = ""
     cost: float = 0
