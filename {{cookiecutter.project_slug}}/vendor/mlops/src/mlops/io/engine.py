@@ -68,7 +68,7 @@ def _files(package: Path) -> Iterator[Path]:
 
 @cache
 def engine_digest(package: Path = PACKAGE) -> str:
-    """Return the SHA-256 of the listing; of an unmodified engine, that of its record."""
+    """Return the SHA-256 of the listing: that of the record, if nothing differs."""
     return sha256(listing(package).encode("utf-8"))
 
 
