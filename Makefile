@@ -46,7 +46,8 @@ demo: $(READY)
 
 lint: $(READY)
 	@ruff check . && ruff format --check .
-	@cd "$(ENGINE)" && mypy
+	@cd "$(ENGINE)/vendor/mlops" && mypy
+	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache
 
 test: lint
 	@python -m pytest $(PYTEST_ARGS)

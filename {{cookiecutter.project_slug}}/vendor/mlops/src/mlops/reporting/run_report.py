@@ -17,7 +17,6 @@ from mlops.results.evaluation import Evaluation, Metric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
