@@ -47,7 +47,7 @@ demo: $(READY)
 lint: $(READY)
 	@ruff check . && ruff format --check .
 	@cd "$(ENGINE)/vendor/mlops" && mypy
-	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache
+	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache --no-logo
 
 test: lint
 	@python -m pytest $(PYTEST_ARGS)
