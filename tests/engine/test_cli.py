@@ -271,8 +271,8 @@ def test_what_is_done_is_not_done_again(
         again()
         assert (project.build("churn") / file).is_file(), "what is gone is made again"
     for spoilt in ('{"train": {"x": 1}}', "[]"):
-        (project.build("churn") / "stages.json").write_text(spoilt)
-        assert set(again().values()) == {"ran"}, "nobody's ledger"
+        (project.build("churn") / "steps.json").write_text(spoilt)
+        assert set(again().values()) == {"ran"}, "not what was written"
     (project.build("churn") / "model.skops").write_bytes(b"changed by hand")
     assert again()["train"] == "ran"
     with (project.folder("churn") / "data" / "rows.csv").open("a") as file:

@@ -1,25 +1,24 @@
-"""Commands that run the steps of the pipeline, and the record kept of a run."""
+"""Commands that run the steps of the pipeline."""
 
 from __future__ import annotations
 
-import platform
-import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from mlops import __version__, settings
+from mlops import settings
 from mlops.cli.actions_env import in_actions, summary
 from mlops.cli.app import app
-from mlops.cli.context import current_context
+from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.errors import UsageError
 from mlops.io.git import changed_files
 
 if TYPE_CHECKING:
     from mlops.pipeline.run import Run
-    from mlops.results.runs import Record
+    from mlops.pipeline.run_context import RunContext
+    from mlops.reporting.run_report import RunReport
 
 
 Names = Annotated[
@@ -28,7 +27,7 @@ Names = Annotated[
 
 Force = Annotated[bool, Option("--force", help="Run also what is done already.")]
 
-# Which tables of the report a verb shows.
+# Which tables of the report a command shows.
 _SHOWN = {
     "validate": ("data",),
     "train": (),
@@ -39,19 +38,45 @@ _SHOWN = {
 }
 
 
+def run_context(at: Context) -> RunContext:
+    """Return what a run of the pipeline is told of where a command runs."""
+    from mlops.pipeline.run_context import RunContext
+
+    return RunContext(
+        project=at.project,
+        actor=at.actor,
+        now=at.now,
+        store=lambda: at.store,
+        pull_request=at.pull_request,
+        run_url=at.run_url,
+    )
+
+
 def _go(
-    verb: str,
+    command: str,
     names: Iterable[str] | None,
     force: bool,
     as_json: bool,
     group: str | None = None,
 ) -> None:
-    """Run the stages of some models up to a verb, print the answers, leave with the exit code."""
-    from mlops.pipeline.facts import facts
+    """Run the steps that a command stands for, and leave with the exit code.
+
+    Parameters
+    ----------
+    command : str
+        The name of a step, or `run` for all of them.
+    names : iterable of str, optional
+        Models; None or none: all.
+    force : bool
+        Do steps again that are done.
+    as_json : bool
+        Print the answers as data.
+    group : str, optional
+        What the records of the runs belong to.
+    """
+    from mlops.pipeline.report import run_report
     from mlops.pipeline.run import Run
-    from mlops.pipeline.step import STEPS
-    from mlops.reporting.outcome import outcome
-    from mlops.runlog.journal import append, named
+    from mlops.runlog.journal import named
 
     if group:
         named(group, "a name that a group may have")
@@ -61,38 +86,69 @@ def _go(
         raise UsageError(
             "there is no model yet", file="models/", do="`mlops new` makes one"
         )
-    if verb not in ("validate", "train"):
+    if command not in ("validate", "train"):
         at.catch_up()  # the version in production
-    answers = {}
+    answers: dict[str, Any] = {}
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")
-        run = Run(at, name, say, force)
-        yes = run.until("report" if verb == "run" else verb)
-        if verb == "run" and (run.fresh or not (run.folder / "record.json").is_file()):
-            made = record_run(run, group)
-            made.save(run.folder)
-            if not in_actions():  # there a job that may push takes it to the journal
-                for warning in append(at.project, made):
-                    say(warning)
-        known = facts(run)
-        parts = (known.validation, known.training, known.evaluation, known.verdict)
-        said = {
-            s: p.model_dump(mode="json")
-            for s, p in zip(STEPS, parts, strict=False)
-            if p
-        }
-        answers[name] = {"ok": yes, "stages": run.states, **said}
+        run = Run(run_context(at), name, say, force)
+        with run.alone():
+            passed = run.until("report" if command == "run" else command)
+            if command == "run":
+                _keep_record(run, group)
+            report = run_report(run.state)
+        answers[name] = _answer(run, report, passed)
         if not as_json:
-            broken = run.states["validate"] == "failed"
-            print(outcome(known, *(("data",) if broken else _SHOWN[verb])))
-            if verb in {"report", "run"}:
-                for file in ("report.md", "report.html", "card.md"):
-                    print(f"  {(run.folder / file).relative_to(at.project.root)}")
-                summary((run.folder / "report.md").read_text(encoding="utf-8"))
-            if verb == "run" and yes:
-                first = "commit; then open a pull request, or: " if run.dirty else ""
-                hint(f"{first}mlops register {name}")
+            _show(command, run, report, passed)
     emit(answers, "", as_json, yes=all(answer["ok"] for answer in answers.values()))
+
+
+def _keep_record(run: Run, group: str | None) -> None:
+    """Write the record of a run that did something, or whose record is missing."""
+    from mlops.pipeline.record import record_of
+    from mlops.runlog.journal import append
+
+    state = run.state
+    if not run.did_something and (state.build / "record.json").is_file():
+        return
+    record = record_of(run.context, state, group)
+    record.save(state.build)
+    if in_actions():
+        return  # a job that may push takes it to the run log
+    for warning in append(state.project, record):
+        run.say(warning)
+
+
+def _answer(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
+    """Return what a run says to programs: how each step went and what it answered."""
+    answer: dict[str, Any] = {"ok": passed, "stages": run.state.states}
+    results = {
+        "validate": report.validation,
+        "train": report.training,
+        "test": report.evaluation,
+        "gate": report.verdict,
+    }
+    for step, result in results.items():
+        if result is not None:
+            answer[step] = result.model_dump(mode="json")
+    return answer
+
+
+def _show(command: str, run: Run, report: RunReport, passed: bool) -> None:
+    """Print what a run says to a person."""
+    from mlops.reporting.outcome import outcome
+
+    state = run.state
+    broken = state.states["validate"] == "failed"
+    tables = ("data",) if broken else _SHOWN[command]
+    print(outcome(report, *tables))
+    if command in {"report", "run"}:
+        for file in ("report.md", "report.html", "card.md"):
+            print(f"  {(state.build / file).relative_to(state.project.root)}")
+        summary((state.build / "report.md").read_text(encoding="utf-8"))
+    if command == "run" and passed:
+        first = "commit; then open a pull request, or: " if state.dirty else ""
+        hint(f"{first}mlops register {state.name}")
 
 
 @app.command(rich_help_panel="Make a model")
@@ -169,43 +225,3 @@ def run(
     """
     group = group or settings.current().group or None
     _go("run", names, force, as_json, group)
-
-
-def record_run(run: Run, group: str | None = None) -> Record:
-    """Return a run as the journal keeps it."""
-    from mlops.io.engine import engine_digest
-    from mlops.pipeline.facts import facts
-    from mlops.results.runs import Record
-
-    known = facts(run)
-    failed = next((s for s, state in run.states.items() if state == "failed"), "")
-    snapshot, number = (
-        known.validation and known.validation.snapshot,
-        run.at.pull_request,
-    )
-    seconds, price = sum(known.run.seconds.values()), run.project.spec.cost
-    return Record(
-        id=f"{run.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
-        model=run.name,
-        started=run.started.isoformat(timespec="seconds"),
-        seconds=round(seconds, 3),
-        stages=run.states,
-        outcome=known.verdict.decision if known.verdict else failed or "trained",
-        commit=run.commit,
-        dirty=run.dirty,
-        actor=run.at.actor,
-        pull_request=number,
-        group=group or (f"pr-{number}" if number else None),
-        run_url=run.at.run_url,
-        engine=__version__,
-        engine_sha256=engine_digest(),
-        python=platform.python_version(),
-        platform=f"{platform.system()}-{platform.machine()}",
-        cost=round(seconds / 3600 * price.per_hour, 6),
-        currency=price.currency,
-        # What is in each column is in the report; a thousand records need not repeat it.
-        data=snapshot.model_copy(update={"columns": ()}) if snapshot else None,
-        training=known.training,
-        metrics=known.evaluation.metrics if known.evaluation else (),
-        verdict=known.verdict,
-    )

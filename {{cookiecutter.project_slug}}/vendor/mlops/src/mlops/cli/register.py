@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument
@@ -11,6 +12,8 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Actor
 from mlops.cli.context import Context, attests, current_context, require_pushed
 from mlops.cli.output import Json, emit, hint, progress
+from mlops.cli.pipeline import run_context
+from mlops.config.project import Project
 from mlops.errors import Refused
 
 
@@ -29,62 +32,94 @@ def register(
 
     Example: `mlops register employment`
     """
-    from mlops.results.verdict import Verdict
-
     at = current_context(fetch=True)
-    project = at.project
-    built = [
-        n for n in project.models() if (project.build(n) / "verdict.json").is_file()
-    ]
-    good = [n for n in built if Verdict.load(project.build(n)).decision == "promote"]
-    models = [name] if name else good
-    answers = [_register(at, n, actor or at.actor) for n in models]
-    texts = [
-        f"{a['ref']} {'is registered' if a['created'] else 'was registered already'}"
-        for a in answers
-    ]
-    attest = [f"build/{n}/model.skops" for n in models if attests()]
-    if in_actions() and models and not attest:
+    models = [name] if name else _promotable(at.project)
+    answers = [_register(at, model, actor or at.actor) for model in models]
+    attested = [f"build/{model}/model.skops" for model in models] if attests() else []
+    outputs(models=models, attest=",".join(attested))
+    texts = [_told(answer) for answer in answers]
+    if in_actions() and models and not attested:
         texts.append(
             "not attested: GitHub does not sign here; the chain of digests holds"
         )
-    outputs(models=models, attest=",".join(attest))
-    page = as_markdown(
-        "", *texts, *(note for answer in answers for note in answer["notes"])
+    notes = [note for answer in answers for note in answer["notes"]]
+    emit(
+        answers[0] if name else answers,
+        "\n".join(texts) or "nothing to register",
+        as_json,
+        page=as_markdown("", *texts, *notes),
     )
-    said = "\n".join(texts) or "nothing to register"
-    emit(answers[0] if name else answers, said, as_json, page=page)
+    first = at.project.spec.stages[0].name
     for answer in answers:
         if answer["created"]:
-            hint(f"mlops promote {answer['ref']} {project.spec.stages[0].name}")
+            hint(f"mlops promote {answer['ref']} {first}")
 
 
-def _register(at: Context, name: str, who: str) -> dict[str, Any]:
-    from mlops.registry.publish import register as do
+def _told(answer: dict[str, Any]) -> str:
+    """Return what became of one model in a sentence."""
+    if answer["created"]:
+        return f"{answer['ref']} is registered"
+    return f"{answer['ref']} was registered already"
+
+
+def _promotable(project: Project) -> list[str]:
+    """Return the models whose last run ended with a verdict that says promote."""
+    from mlops.results.verdict import Verdict
+
+    found = []
+    for model in project.models():
+        build = project.build(model)
+        if not (build / "verdict.json").is_file():
+            continue
+        if Verdict.load(build).decision == "promote":
+            found.append(model)
+    return found
+
+
+def _register(at: Context, name: str, actor: str) -> dict[str, Any]:
+    """Register one model and return what became of it."""
+    from mlops.registry.publish import register as publish
     from mlops.results.runs import Record
     from mlops.runlog.journal import append
 
-    _require_fresh(at, name)
     build = at.project.build(name)
-    record = Record.load(build) if (build / "record.json").is_file() else None
-    run = record.id if record else ""
-    done = do(at.project, name, actor=who, run=run, now=at.now(), store=at.store)
+    _require_fresh(at, name, build)
+    has_record = (build / "record.json").is_file()
+    record = Record.load(build) if has_record else None
+    done = publish(
+        at.project,
+        name,
+        actor=actor,
+        run=record.id if record else "",
+        now=at.now(),
+        store=at.store,
+    )
     notes = list(done.notes)
     if record and in_actions():  # the job that ran it may not push
         notes += require_pushed(append(at.project, record))
     for note in notes:
         progress()(f"note: {note}")
-    number, ref = done.version.number, done.version.ref
-    return {"version": number, "ref": ref, "created": done.created, "notes": notes}
+    return {
+        "version": done.version.number,
+        "ref": done.version.ref,
+        "created": done.created,
+        "notes": notes,
+    }
 
 
-def _require_fresh(at: Context, name: str) -> None:
-    """Raise Refused where `mlops run` would not skip: what it said is not said of this tree."""
+def _require_fresh(at: Context, name: str, build: Path) -> None:
+    """Raise Refused where `mlops run` would do a step again.
+
+    What that step answered is not about what is checked out.
+    """
     from mlops.pipeline.run import Run
 
-    build = at.project.build(name)
-    stale = Run(at, name, progress()).stale()
+    stale = Run(run_context(at), name, progress()).stale()
     if stale and (build / "verdict.json").is_file():
-        what = "the results are not of what is checked out, or production has moved on since"
-        found, do = f"out of date: {', '.join(stale)}", f"run `mlops run {name}`"
-        raise Refused(what, file=str(build), found=found, do=do)
+        raise Refused(
+            "the results are not about what is checked out, or the version in "
+            "production has changed since",
+            file=str(build),
+            found=f"out of date: {', '.join(stale)}",
+            do=f"run `mlops run {name}`",
+        )

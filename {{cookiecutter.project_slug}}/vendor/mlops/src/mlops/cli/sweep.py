@@ -12,7 +12,7 @@ from typer import Argument, Option
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit, hint, progress
-from mlops.cli.pipeline import record_run
+from mlops.cli.pipeline import run_context
 from mlops.errors import MlopsError, Refused
 from mlops.reporting.terminal import table
 
@@ -40,54 +40,74 @@ def sweep(
     from mlops.pipeline.run import Run
     from mlops.runlog.journal import append, named
 
-    at, say = current_context(), progress()
-    every = combinations(param, most)
-    run = Run(at, name, say)
-    group = named(
-        group or f"sweep-{run.started:%Y%m%d-%H%M%S}", "a name that a group may have"
-    )
-    if not run.until("validate"):
-        raise Refused(
-            "the data do not keep their contract", do=f"`mlops validate {name}`"
-        )
-    tried: list[tuple[float, dict[str, object]]] = []
-    for number, chosen in enumerate(every, 1):
-        say(f"{number} of {len(every)} …")
-        shown: dict[str, object] = {key: str(value) for key, value in chosen.items()}
-        try:
-            made = _tried(run, chosen, group)
-        except MlopsError as error:  # parameters that do not go together, say
-            tried.append((-math.inf, {**shown, "failed": error.problems[0].what}))
-            continue
-        for warning in append(at.project, made):
-            say(warning)
-        m = made.metrics[0]
-        facts = {m.name: m.value, "low": m.low, "high": m.high, "run": made.id}
-        tried.append((m.value if m.higher_is_better else -m.value, {**shown, **facts}))
-    rows = [row for _, row in sorted(tried, key=lambda pair: pair[0], reverse=True)]
+    say = progress()
+    combined = combinations(param, most)
+    run = Run(run_context(current_context()), name, say)
+    group = group or f"sweep-{run.state.started:%Y%m%d-%H%M%S}"
+    named(group, "a name that a group may have")
+    with run.alone():
+        if not run.until("validate"):
+            raise Refused("data validation failed", do=f"`mlops validate {name}`")
+        tried = []
+        for number, chosen in enumerate(combined, 1):
+            say(f"{number} of {len(combined)} …")
+            row: dict[str, object] = {key: str(value) for key, value in chosen.items()}
+            try:
+                record = _try(run, chosen, group)
+            except MlopsError as error:  # parameters that do not go together, say
+                tried.append((-math.inf, {**row, "failed": error.problems[0].what}))
+                continue
+            for warning in append(run.state.project, record):
+                say(warning)
+            tried.append(_ranked(row, record))
+    tried.sort(key=lambda pair: pair[0], reverse=True)
+    rows = [row for _, row in tried]
     text = table(rows, list(dict.fromkeys(key for row in rows for key in row)))
-    if some := any("run" in row for row in rows):
-        text += f"""
-
-By cross-validation on the training part: the best of many looks better than it is.
-Side by side: mlops runs compare --group {group}"""
-    emit({"group": group, "tried": rows}, text, as_json, yes=some)
+    recorded = any("run" in row for row in rows)
+    if recorded:
+        text += (
+            "\n\nBy cross-validation on the training part: the best of many looks "
+            "better than it is."
+            f"\nSide by side: mlops runs compare --group {group}"
+        )
+    emit({"group": group, "tried": rows}, text, as_json, yes=recorded)
     hint(f"put the parameters into models/{name}/model.yaml, then: mlops run {name}")
 
 
-def _tried(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
-    """Return the record of one combination of a sweep; nothing is written."""
-    from mlops.evaluation.sweep import cross_validate
+def _ranked(row: dict[str, object], record: Record) -> tuple[float, dict[str, object]]:
+    """Return how good a combination is (higher is better) and its row of the table."""
+    metric = record.metrics[0]
+    rank = metric.value if metric.higher_is_better else -metric.value
+    facts = {
+        metric.name: metric.value,
+        "low": metric.low,
+        "high": metric.high,
+        "run": record.id,
+    }
+    return rank, {**row, **facts}
 
-    train = run.spec.train.model_copy(
-        update={"params": {**run.spec.train.params, **chosen}}
-    )
-    spec = run.spec.model_copy(update={"train": train})
-    run.started, begun = run.at.now(), time.perf_counter()
-    training, metrics = cross_validate(run.project, run.name, spec, run.dataset)
-    run.seconds = {"cross-validation": time.perf_counter() - begun}
-    run.states = {"validate": run.states["validate"], "cross-validation": "ran"}
-    found = {"training": training, "metrics": metrics, "outcome": "cross-validated"}
-    return record_run(run, group).model_copy(
-        update={**found, "measured_on": "cross-validation"}
+
+def _try(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
+    """Return the record of one combination of a sweep; no file is written."""
+    from mlops.evaluation.sweep import cross_validate
+    from mlops.pipeline.record import record_of
+    from mlops.pipeline.rows import dataset
+
+    state = run.state
+    params = {**state.spec.train.params, **chosen}
+    train = state.spec.train.model_copy(update={"params": params})
+    spec = state.spec.model_copy(update={"train": train})
+    state.started = run.context.now()
+    begun = time.perf_counter()
+    training, metrics = cross_validate(state.project, state.name, spec, dataset(state))
+    state.seconds = {"cross-validation": time.perf_counter() - begun}
+    state.states = {"validate": state.states["validate"], "cross-validation": "ran"}
+    record = record_of(run.context, state, group)
+    return record.model_copy(
+        update={
+            "training": training,
+            "metrics": metrics,
+            "outcome": "cross-validated",
+            "measured_on": "cross-validation",
+        }
     )

@@ -1,8 +1,15 @@
-"""Which steps can be skipped: the digests of their inputs and outputs."""
+"""Which steps need not be done again: digests of what they depend on and wrote.
+
+What a step depends on: the engine's code that it can reach, the model's own code, its
+keys of `model.yaml`, the lock, Python's minor version, the files that it reads from
+steps before, and what the caller adds (the version in production, the commit).
+"""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +17,22 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.sources import source_files
 from mlops.io import digests, files
-from mlops.pipeline.step import OUTPUTS, STEPS, Done
-
-# The room of each stage: it can reach the code of that and of those before.
-_ROOMS = ("data", "training", "evaluation", "registry", "reporting")
-
-# The parts of model.yaml and the model's own files that a stage reads; the report reads all.
-_KEYS = {
-    "validate": {"task", "data", "features", "sensitive", "split"},
-    "train": {"task", "data", "features", "train", "metrics"},
-    "test": {
-        "task",
-        "data",
-        "metrics",
-        "checks",
-        "slices",
-        "fairness",
-        "split",
-        "sensitive",
-    },
-    "gate": {"task", "data", "metrics", "gate", "split"},
-}
-
-_OWN = {
-    "validate": ("contract.py",),
-    "train": ("features.py", "estimator.py"),
-    "test": ("tests/**/*",),
-}
+from mlops.pipeline.imports import ENGINE, reached_files
+from mlops.pipeline.step import Step
 
 
-class Ledger:
-    """The stages that ran in one build folder, kept in stages.json.
+@dataclass(frozen=True)
+class StepRecord:
+    """How a step went when it was last done."""
+
+    inputs: str
+    outputs: dict[str, str]
+    ok: bool
+    seconds: float
+
+
+class StepCache:
+    """The steps that were done in one build folder, kept in `steps.json`.
 
     Parameters
     ----------
@@ -48,74 +40,90 @@ class Ledger:
     name : str
         The model.
     spec : ModelSpec
+    engine : Path
+        The folder of the engine whose code counts; another one in tests.
     """
 
-    def __init__(self, project: Project, name: str, spec: ModelSpec) -> None:
-        self.project, self.name, self.spec = project, name, spec
+    def __init__(
+        self, project: Project, name: str, spec: ModelSpec, engine: Path = ENGINE
+    ) -> None:
+        self.project = project
+        self.spec = spec
+        self.engine = engine
         self.folder = project.build(name)
-        self._path = self.folder / "stages.json"
-        raw: dict[str, Any] = (
-            files.read_json(self._path) if self._path.is_file() else {}
-        )
-        try:
-            self.done = {
-                stage: Done(**entry) for stage, entry in raw.items() if stage in STEPS
-            }
-        except (AttributeError, TypeError):  # nobody's ledger: nothing is done
-            self.done = {}
+        self._model = project.folder(name)
+        self._path = self.folder / "steps.json"
+        self.done = self._read()
 
-    def inputs(self, stage: str, context: str = "") -> str:
-        """Return one digest of all that a stage depends on; `context` adds what git says."""
-        project, engine = self.project, Path(__file__).parents[1]
-        folder, before = project.folder(self.name), STEPS[: STEPS.index(stage)]
-        code = list(engine.glob("*.py"))
-        for room in _ROOMS[: len(before) + 1]:
-            code += [
-                path
-                for path in (engine / room).rglob("*")
-                if path.suffix in {".py", ".j2"}
-            ]
-        own = [path for pattern in _OWN.get(stage, ()) for path in folder.glob(pattern)]
-        own = [
-            path for path in own if path.is_file() and "__pycache__" not in path.parts
-        ]
-        if stage != "report":  # which tells of all of them
-            before = before[-1:]
+    def _read(self) -> dict[str, StepRecord]:
+        """Return what the file holds; nothing where it is not what was written."""
+        raw: Any = files.read_json(self._path) if self._path.is_file() else {}
+        try:
+            return {name: StepRecord(**entry) for name, entry in raw.items()}
+        except (AttributeError, TypeError):
+            return {}
+
+    def inputs(self, step: Step, context: str = "") -> str:
+        """Return one digest of all that a step depends on.
+
+        Parameters
+        ----------
+        step : Step
+        context : str
+            What the caller knows and the step depends on.
+        """
+        engine = reached_files(step.run.__module__, self.engine)
+        include: Any = step.keys
         parts: dict[str, Any] = {
-            "engine": digests.digest_of(code, engine),
-            "own": digests.digest_of(own, folder),
-            "spec": self.spec.model_dump(mode="json", include=_KEYS.get(stage)),
-            "lock": project.lock_digest,
-            # Machines of one kind differ in the third number.
+            "engine": digests.digest_of(engine, self.engine),
+            "code": digests.digest_of(self._code(step), self._model),
+            "spec": self.spec.model_dump(mode="json", include=include),
+            "trusted": list(self.project.spec.trusted_types),
+            "lock": self.project.lock_digest,
             "python": platform.python_version_tuple()[:2],
-            "trusted": list(project.spec.trusted_types),
-            "before": [self.done[name].outputs for name in before if name in self.done],
+            "before": self._digests(step.reads),
             "context": context,
         }
-        if stage == "validate":
-            data = self.spec.data
-            paths = source_files(data.source, folder)
-            if data.labels:
-                paths += source_files(data.labels, folder, "data.labels")
-            parts["data"] = [(path.name, digests.sha256_file(path)) for path in paths]
+        if step.reads_data:
+            parts["data"] = [
+                (path.name, digests.sha256_file(path)) for path in self._data_files()
+            ]
         return digests.sha256(digests.canonical_json(parts))
 
-    def is_done(self, stage: str, inputs: str) -> bool:
-        """Return whether a stage ran with these inputs and its outputs are untouched."""
-        entry = self.done.get(stage)
-        if entry is None or entry.inputs != inputs or not entry.outputs:
+    def is_done(self, step: Step, inputs: str) -> bool:
+        """Return whether a step was done with these inputs and nobody changed its files."""
+        record = self.done.get(step.name)
+        if record is None or record.inputs != inputs or not record.outputs:
             return False
-        return self._digests(stage) == entry.outputs
+        return self._digests(step.writes) == record.outputs
 
-    def finish(self, stage: str, inputs: str, ok: bool, seconds: float) -> None:
-        """Note that a stage ran; what comes after it is forgotten where its outputs changed."""
-        self.done[stage] = Done(inputs, self._digests(stage), ok, round(seconds, 3))
-        files.write_json(
-            self._path, {key: vars(entry) for key, entry in self.done.items()}
-        )
+    def finish(self, step: Step, inputs: str, ok: bool, seconds: float) -> None:
+        """Note that a step was done."""
+        outputs = self._digests(step.writes)
+        self.done[step.name] = StepRecord(inputs, outputs, ok, round(seconds, 3))
+        entries = {name: asdict(record) for name, record in self.done.items()}
+        files.write_json(self._path, entries)
 
-    def _digests(self, stage: str) -> dict[str, str]:
-        paths = (self.folder / name for name in OUTPUTS[stage])
+    def _code(self, step: Step) -> list[Path]:
+        """Return the files of the model's folder that are code of a step."""
+        found = []
+        for path in self._model.rglob("*"):
+            relative = path.relative_to(self._model)
+            if "__pycache__" in relative.parts or not step.code(relative.as_posix()):
+                continue
+            if path.is_file():
+                found.append(path)
+        return found
+
+    def _data_files(self) -> list[Path]:
+        data = self.spec.data
+        paths = source_files(data.source, self._model)
+        if data.labels:
+            paths += source_files(data.labels, self._model, "data.labels")
+        return paths
+
+    def _digests(self, names: Iterable[str]) -> dict[str, str]:
+        paths = [self.folder / name for name in names]
         return {
             path.name: digests.sha256_file(path) for path in paths if path.is_file()
         }

@@ -1,251 +1,147 @@
-"""One run of one model, each step only where it is needed.
-
-A stage is done when it ran before with the same inputs (data, code that it can reach,
-specification, lock, results of the stages before) and its outputs are still what it wrote.
-"""
+"""One run of one model: its steps in order, each one only where it is needed."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
 
-from mlops.config.model_spec import ModelSpec
-from mlops.config.project import Project
-from mlops.io import files, git
-from mlops.pipeline.cache import Ledger
-from mlops.pipeline.facts import facts
-from mlops.pipeline.step import STEPS
-from mlops.results.base import Result
-from mlops.results.evaluation import Evaluation
-from mlops.results.training import Training
+from mlops.io import git
+from mlops.pipeline import gate, report, test, train, validate
+from mlops.pipeline.cache import StepCache
+from mlops.pipeline.lock import only_run
+from mlops.pipeline.production import Production
+from mlops.pipeline.run_context import RunContext
+from mlops.pipeline.state import NOT_REACHED, RunState
+from mlops.pipeline.step import Step
 
-if TYPE_CHECKING:
-    from mlops.cli.context import Context
-    from mlops.data.snapshot import Dataset
-    from mlops.evaluation.outcome import EvaluationContext
-    from mlops.registry.chain import Bundle
-    from mlops.training.model import Model
+STEPS = (validate.STEP, train.STEP, test.STEP, gate.STEP, report.STEP)
 
-_HEAVY = {  # to import, by stage
-    "train": ("skops.io", "sklearn.compose", "sklearn.linear_model"),
-    "test": ("mlops.evaluation.evaluate", "sklearn.dummy", "fairlearn.metrics"),
-    "report": ("mlops.reporting.charts",),
-}
-
+NAMES = tuple(step.name for step in STEPS)
 
 Say = Callable[[str], None]
 
-Answer = TypeVar("Answer", bound=Result)
+# Libraries that take long to import, by the step that needs them.
+_HEAVY = {
+    "train": ("skops.io", "sklearn.compose", "sklearn.linear_model"),
+    "test": ("sklearn.dummy", "fairlearn.metrics"),
+    "report": ("matplotlib.figure",),
+}
 
 
 class Run:
-    """The state of one run; what was read or trained once is kept for the stages that follow.
+    """One run of one model.
 
     Parameters
     ----------
-    at : Context
-        Where this is, and who runs it.
+    context : RunContext
+        Who runs it, and where.
     name : str
         The model.
     say : callable
         Takes one line of progress.
     force : bool
-        Run stages again that are done.
+        Do steps again that are done.
     """
 
-    def __init__(self, at: Context, name: str, say: Say, force: bool = False) -> None:
-        self.at, self.name, self.say, self.force = at, name, say, force
-        self.project, self.started = at.project, at.now()
-        self.spec, self.folder = self.project.model(name), self.project.build(name)
-        self.ledger = Ledger(self.project, name, self.spec)
-        self.states: dict[str, str] = {}
-        self.seconds: dict[str, float] = {}
-        self.fresh, self.last = False, STEPS[-1]
+    def __init__(
+        self, context: RunContext, name: str, say: Say, force: bool = False
+    ) -> None:
+        project = context.project
+        spec = project.model(name)
+        commit = git.head(project.root)
+        self.context = context
+        self.say = say
+        self.force = force
+        self.cache = StepCache(project, name, spec)
+        self.did_something = False
+        self.state = RunState(
+            project=project,
+            name=name,
+            spec=spec,
+            started=context.now(),
+            last=NAMES[-1],
+            production=Production(project, name, context.store),
+            commit=commit,
+            dirty=bool(commit and git.changed_files(project.root)),
+            meanwhile=self._import_ahead,
+        )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs of the model out of its build folder."""
+        with only_run(self.state.build, self.say):
+            self.cache = StepCache(self.state.project, self.state.name, self.state.spec)
+            yield
 
     def until(self, last: str) -> bool:
-        """Run the stages up to `last` and return whether each of them said yes.
+        """Do the steps up to `last` and return whether each of them passed.
 
-        The report is written whatever the answers are: it says them.
+        The report is written whatever the other steps answer: it shows that. Failed
+        tests still get a verdict. Without valid data there is nothing to train.
         """
-        self.last = last
-        if STEPS.index(last) >= STEPS.index("test"):
-            git.require_repository(self.project.root)
-        for stage in STEPS[: STEPS.index(last) + 1]:
-            # Without valid data there is nothing to train; failed tests still get a verdict.
-            if self.states.get("validate") == "failed" and stage != "report":
-                self.states[stage] = "not reached"
-                continue
-            self._stage(stage)
-        return "failed" not in self.states.values()
+        state = self.state
+        state.last = last
+        steps = STEPS[: NAMES.index(last) + 1]
+        if any(step.asks_production for step in steps):
+            git.require_repository(state.project.root)
+        for step in steps:
+            if state.states.get("validate") == "failed" and step is not report.STEP:
+                state.states[step.name] = NOT_REACHED
+            else:
+                self._do(step)
+        return "failed" not in state.states.values()
 
     def stale(self) -> list[str]:
-        """Return the stages before the report that would run now: their results are of the past."""
-        stages = STEPS[:-1]
-        return [s for s in stages if not self.ledger.is_done(s, self._inputs(s))]
+        """Return the steps before the report that would be done now.
 
-    def _inputs(self, stage: str) -> str:
-        context = (
-            str(self.champion_version) if stage in {"test", "gate", "report"} else ""
-        )
-        if stage == "report":
-            context += f" {self.commit} {self.dirty}"
-        return self.ledger.inputs(stage, context)
+        What they wrote is not about what is checked out.
+        """
+        return [
+            step.name
+            for step in STEPS
+            if step is not report.STEP
+            and not self.cache.is_done(step, self._inputs(step))
+        ]
 
-    def _stage(self, stage: str) -> None:
-        inputs = self._inputs(stage)
-        if not self.force and self.ledger.is_done(stage, inputs):
-            entry = self.ledger.done[stage]
-            ok, self.seconds[stage] = entry.ok, entry.seconds
-            self.states[stage] = "skipped" if ok else "failed"
-            self.say(
-                f"{stage:<9} {'unchanged' if ok else 'unchanged: the answer is still no'}"
-            )
-            return
-        self.fresh = True
-        self.say(f"{stage} …")
-        begun = time.perf_counter()
-        ok = getattr(self, f"_{stage}")()
-        self.seconds[stage] = time.perf_counter() - begun
-        self.ledger.finish(stage, inputs, ok, self.seconds[stage])
-        self.states[stage] = "ran" if ok else "failed"
-        self.say(
-            f"{stage:<9} {'done' if ok else 'the answer is no'} ({self.seconds[stage]:.1f} s)"
-        )
-
-    # -- the stages --------------------------------------------------------------------------
-
-    def _validate(self) -> bool:
-        from mlops.data.validation import validate
-
-        dataset, validation = validate(self.project, self.name, self.spec, self._ahead)
-        if dataset is not None:
-            self.dataset = dataset
-        return validation.ok
-
-    def _ahead(self) -> None:
-        """Import what the later stages use, while another process asks the contract."""
-        for stage in STEPS[: STEPS.index(self.last) + 1]:
-            for module in _HEAVY.get(stage, ()):
+    def _import_ahead(self) -> None:
+        """Import what later steps use, while another process asks the contract."""
+        for name in NAMES[: NAMES.index(self.state.last) + 1]:
+            for module in _HEAVY.get(name, ()):
                 import_module(module)
 
-    def _train(self) -> bool:
-        from mlops.training.fit import train
+    def _inputs(self, step: Step) -> str:
+        """Return the digest of all that a step depends on."""
+        state = self.state
+        context = []
+        if step.asks_production:
+            context.append(f"production {state.production.version}")
+        if step.shows_commit:
+            context.append(f"commit {state.commit} dirty {state.dirty}")
+        return self.cache.inputs(step, " ".join(context))
 
-        self.model, _ = train(self.project, self.name, self.spec, self.dataset)
-        return True
+    def _do(self, step: Step) -> None:
+        """Do a step, or note that it is done."""
+        inputs = self._inputs(step)
+        if not self.force and self.cache.is_done(step, inputs):
+            self._skip(step)
+            return
+        self.did_something = True
+        self.say(f"{step.name} …")
+        begun = time.perf_counter()
+        ok = step.run(self.state)
+        seconds = time.perf_counter() - begun
+        self.cache.finish(step, inputs, ok, seconds)
+        self.state.seconds[step.name] = seconds
+        self.state.states[step.name] = "ran" if ok else "failed"
+        outcome = "done" if ok else "failed"
+        self.say(f"{step.name:<9} {outcome} ({seconds:.1f} s)")
 
-    def _test(self) -> bool:
-        from mlops.evaluation.evaluate import evaluate
-
-        return evaluate(*self._asked, self.bench).ok
-
-    def _gate(self) -> bool:
-        from mlops.gate.verdict import decide
-        from mlops.registry.version_numbers import change
-
-        release, code_changed, before = self.champion_release, True, None
-        if release:
-            manifest = release.manifest
-            lock = {
-                "lock": manifest.environment.lock_sha256
-            }  # newer libraries are no other code
-            now = Training.load(self.folder).model_copy(update=lock)
-            code_changed = change(manifest, now)[0] != "patch"
-            before = Training.model_validate_json(release.read("training.json"))
-        evaluation = Evaluation.load(self.folder)
-        asked = (*self._asked, self.champion_version, evaluation)
-        return decide(*asked, code_changed, self.bench, before).decision == "promote"
-
-    def _report(self) -> bool:
-        from mlops.reporting.card import card
-        from mlops.reporting.html import html
-        from mlops.reporting.markdown import markdown
-
-        known = facts(self, rows=True)
-        info = {
-            "Commit": self.commit or "",
-            "Made": f"{self.started:%Y-%m-%d %H:%M} UTC",
-        }
-        files.write_json(self.folder / "spec.json", self.spec.model_dump(mode="json"))
-        files.write_text(self.folder / "report.md", markdown(known))
-        files.write_text(self.folder / "report.html", html(known))
-        files.write_text(self.folder / "card.md", card(known, info))
-        return True
-
-    # -- what stages share ---------------------------------------------------------------------
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The snapshot, read back where validation was skipped."""
-        from mlops.data.snapshot import Dataset
-
-        return Dataset.load(self.folder, self.spec)
-
-    @cached_property
-    def model(self) -> Model:
-        """The challenger, read back where training was skipped."""
-        from mlops.training.model import Model
-
-        return Model.load(self.folder, self.name, self.project.spec.trusted_types)
-
-    @cached_property
-    def bench(self) -> EvaluationContext:
-        """The test rows with each model's predictions, made once."""
-        from mlops.evaluation.outcome import EvaluationContext
-
-        return EvaluationContext(
-            self.spec, self.dataset, self.project.folder(self.name)
-        )
-
-    @property
-    def _asked(self) -> tuple[Project, str, ModelSpec, Dataset, Model, Model | None]:
-        return (
-            self.project,
-            self.name,
-            self.spec,
-            self.dataset,
-            self.model,
-            self.champion,
-        )
-
-    @cached_property
-    def champion_version(self) -> str | None:
-        """The version in the last stage of project.yaml, by its tag."""
-        from mlops.registry.tags import read
-
-        stage = self.project.spec.stages[-1].name
-        version = read(self.project.root).model(self.name).stages.get(stage)
-        return version.number if version else None
-
-    @cached_property
-    def champion_release(self) -> Bundle | None:
-        """The release of that version, its chain verified."""
-        from mlops.registry.chain import fetch
-
-        ref = f"{self.name}@{self.champion_version}"
-        return (
-            fetch(self.project, ref, self.at.store) if self.champion_version else None
-        )
-
-    @cached_property
-    def champion(self) -> Model | None:
-        """The model in production, or None."""
-        return self.champion_release.model() if self.champion_release else None
-
-    @cached_property
-    def commit(self) -> str | None:
-        """The commit that is checked out, None outside a repository."""
-        return git.head(self.project.root)
-
-    @cached_property
-    def dirty(self) -> bool:
-        """Whether files differ from the commit."""
-        return bool(self.commit and git.changed_files(self.project.root))
-
-    def result(self, stage: str, kind: type[Answer]) -> Answer | None:
-        """Return what a stage answered in this run, None where the run did not come to it."""
-        reached = self.states.get(stage, "not reached") != "not reached"
-        return kind.load(self.folder) if reached else None
+    def _skip(self, step: Step) -> None:
+        """Take over how a step went when it was last done."""
+        record = self.cache.done[step.name]
+        self.state.seconds[step.name] = record.seconds
+        self.state.states[step.name] = "skipped" if record.ok else "failed"
+        outcome = "unchanged" if record.ok else "unchanged: it failed before"
+        self.say(f"{step.name:<9} {outcome}")

@@ -1,0 +1,255 @@
+"""Which steps are done again: those that can reach what has changed, and no others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops.config.project import Project
+from mlops.io.files import write_text
+from mlops.pipeline.cache import StepCache
+from mlops.pipeline.imports import ENGINE, reached_files
+from mlops.pipeline.run import NAMES, STEPS
+
+from .conftest import Trained
+
+Make = Callable[..., Project]
+
+
+def inputs(project: Project, engine: Path = ENGINE) -> dict[str, str]:
+    """Return the digest of what each step depends on."""
+    reached_files.cache_clear()
+    cache = StepCache(project, "churn", project.model("churn"), engine)
+    return {step.name: cache.inputs(step) for step in STEPS}
+
+
+def differing(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return the steps whose digest is another one."""
+    return [name for name in NAMES if before[name] != after[name]]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Path:
+    """Return a copy of the engine that a test may change."""
+    copy = tmp_path / "engine" / "mlops"
+    shutil.copytree(ENGINE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+# -- the engine's own code -------------------------------------------------------------
+
+# File of the engine: the steps that depend on it. What a step writes may change with it,
+# and then the steps that read that are done again as well.
+DEPENDENT = {
+    "data/contract.py": ["validate"],
+    "training/fit.py": ["train", "test"],
+    "evaluation/slices.py": ["test"],
+    "evaluation/user_tests.py": ["test"],
+    "gate/rules.py": ["gate"],
+    "gate/verdict.py": ["gate"],
+    "reporting/words.py": ["report"],
+    "reporting/sections.py": ["report"],
+    "reporting/templates/card.md.j2": ["report"],
+    "config/model_spec.py": list(NAMES),
+    "io/files.py": list(NAMES),
+    "cli/pipeline.py": [],
+    "cli/app.py": [],
+    "__init__.py": [],
+    "serving/app.py": [],
+    "monitoring/drift.py": [],
+    "registry/publish.py": [],
+    "storage/github_releases.py": [],
+    "pipeline/run.py": [],
+    "pipeline/record.py": [],
+    "pipeline/gate.py": ["gate"],
+    "pipeline/train.py": ["train"],
+    "pipeline/step.py": list(NAMES),
+}
+
+
+@pytest.mark.parametrize("file", DEPENDENT)
+def test_a_change_of_the_engine_repeats_the_steps_that_reach_it(
+    make_project: Make, engine: Path, file: str
+) -> None:
+    project = make_project(n=50)
+    before = inputs(project, engine)
+    path = engine / file
+    write_text(path, path.read_text(encoding="utf-8") + "\n# changed\n")
+    assert differing(before, inputs(project, engine)) == DEPENDENT[file]
+
+
+@pytest.mark.parametrize("step", STEPS, ids=NAMES)
+def test_no_step_reaches_the_code_of_a_later_one(step: object) -> None:
+    """The dependency rule, as the cache sees it."""
+    later = {
+        "validate": ("training/", "evaluation/", "gate/", "registry/", "reporting/"),
+        "train": ("evaluation/", "gate/", "registry/", "reporting/"),
+        "test": ("gate/", "registry/", "reporting/"),
+        "gate": ("reporting/",),
+        "report": (),
+    }
+    everywhere = ("cli/", "serving/", "monitoring/", "github/", "scaffold/")
+    assert step in STEPS
+    name = step.name  # type: ignore[attr-defined]
+    module = step.run.__module__  # type: ignore[attr-defined]
+    reached = [path.relative_to(ENGINE).as_posix() for path in reached_files(module)]
+    assert f"pipeline/{name}.py" in reached
+    assert [p for p in reached if p.startswith((*later[name], *everywhere))] == []
+
+
+def reached_from(folder: Path, files: dict[str, str], module: str) -> list[str]:
+    """Return the files of a made-up engine that a module reaches."""
+    for name, text in {"mlops/__init__.py": "", **files}.items():
+        write_text(folder / name, text)
+    engine = folder / "mlops"
+    found = reached_files(module, engine)
+    return sorted(path.relative_to(engine).as_posix() for path in found)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import mlops.b.c",
+        "import mlops.b.c as c",
+        "from mlops.b import c",
+        "from mlops.b.c import x",
+        "from mlops.b import (\n    c as d,\n)",
+        "from .b import c",
+        "from .b.c import x",
+        "from . import b\nfrom .b import c",
+        "def f():\n    from mlops.b import c",
+        "class A:\n    def f(self):\n        import mlops.b.c",
+        "try:\n    import mlops.b.c\nexcept ImportError:\n    pass",
+        "from importlib import import_module\nimport_module('mlops.b.c')",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import os\n"
+        "else:\n    import mlops.b.c",
+    ],
+)
+def test_an_import_is_found_wherever_it_stands(tmp_path: Path, statement: str) -> None:
+    files = {
+        "mlops/a.py": statement,
+        "mlops/b/__init__.py": "",
+        "mlops/b/c.py": "",
+        "mlops/b/other.py": "",
+    }
+    assert reached_from(tmp_path, files, "mlops.a") == [
+        "a.py",
+        "b/__init__.py",
+        "b/c.py",
+    ]
+
+
+@pytest.mark.parametrize(
+    "test", ["TYPE_CHECKING", "typing.TYPE_CHECKING", "t.TYPE_CHECKING"]
+)
+def test_an_import_for_type_checkers_does_not_count(tmp_path: Path, test: str) -> None:
+    text = f"if {test}:\n    from mlops.b import c\n"
+    files = {"mlops/a.py": text, "mlops/b/__init__.py": "", "mlops/b/c.py": ""}
+    assert reached_from(tmp_path, files, "mlops.a") == ["a.py"]
+
+
+def test_imports_in_a_circle_and_templates_beside_a_module(tmp_path: Path) -> None:
+    files = {
+        "mlops/a.py": "import mlops.b.c",
+        "mlops/b/__init__.py": "",
+        "mlops/b/c.py": "import mlops.a",
+        "mlops/b/schema.json": "{}",
+        "mlops/b/templates/page.j2": "",
+        "mlops/b/inner/__init__.py": "",
+        "mlops/b/inner/text.txt": "",
+    }
+    assert reached_from(tmp_path, files, "mlops.a") == [
+        "a.py",
+        "b/__init__.py",
+        "b/c.py",
+        "b/schema.json",
+        "b/templates/page.j2",
+    ]
+
+
+# -- the model's own code --------------------------------------------------------------
+
+OWN = {
+    "contract.py": ["validate"],
+    "features.py": ["train", "test"],
+    "estimator.py": ["train", "test"],
+    "helper.py": ["validate", "train", "test"],
+    "deep/er/helper.py": ["validate", "train", "test"],
+    "tests/test_churn.py": ["test"],
+    "tests/golden.json": ["test"],
+    "tests/deep/helper.py": ["test"],
+    "notes.md": [],
+    "__pycache__/helper.cpython-311.pyc": [],
+}
+
+
+@pytest.mark.parametrize("file", OWN)
+def test_a_change_of_the_models_own_code_repeats_the_steps_that_run_it(
+    make_project: Make, file: str
+) -> None:
+    project = make_project(n=50)
+    path = project.folder("churn") / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    before = inputs(project)
+    with path.open("a") as out:
+        out.write("\n# changed\n")
+    assert differing(before, inputs(project)) == OWN[file]
+
+
+KEYS = {
+    "gate: {margin: 0.02}": ["gate", "report"],
+    "checks: {latency_ms: 900}": ["test", "report"],
+    "slices: {columns: [plan]}": ["test", "report"],
+    "risk: limited": ["report"],
+    "monitor: {alpha: 0.01}": ["report"],
+}
+
+
+@pytest.mark.parametrize("added", KEYS)
+def test_a_change_of_a_key_repeats_the_steps_that_read_it(
+    make_project: Make, added: str
+) -> None:
+    project = make_project(n=50)
+    before = inputs(project)
+    path = project.folder("churn") / "model.yaml"
+    path.write_text(f"{path.read_text()}\n{added}\n")
+    assert differing(before, inputs(project)) == KEYS[added]
+
+
+def test_a_key_below_train_is_read_by_train(make_project: Make) -> None:
+    project = make_project(n=50)
+    before = inputs(project)
+    path = project.folder("churn") / "model.yaml"
+    path.write_text(path.read_text().replace("learner: logistic", "learner: boosting"))
+    assert differing(before, inputs(project)) == ["train", "report"]
+
+
+def test_data_and_lock_repeat_what_reads_them(make_project: Make) -> None:
+    project = make_project(n=50)
+    before = inputs(project)
+    with (project.folder("churn") / "data" / "rows.csv").open("a") as file:
+        file.write("c-new,10,20.5,basic,female,yes\n")
+    assert differing(before, inputs(project)) == ["validate"]
+    before = inputs(project)
+    project.lock.write_text("scikit-learn==2.0\n")
+    assert differing(before, inputs(project)) == list(NAMES)
+
+
+def test_what_a_step_before_wrote_repeats_those_that_read_it(trained: Trained) -> None:
+    build = trained.project.build("churn")
+    readers = {
+        "validation.json": ["report"],
+        "snapshot.json": ["train", "test", "gate", "report"],
+        "model.skops": ["test", "gate", "report"],
+        "evaluation.json": ["gate", "report"],
+        "verdict.json": ["report"],
+    }
+    for file, expected in readers.items():
+        before = inputs(trained.project)
+        with (build / file).open("a") as out:
+            out.write(" ")
+        assert differing(before, inputs(trained.project)) == expected, file

@@ -1,0 +1,140 @@
+"""The engine's files that a module can reach, found without running anything.
+
+A step is done again when code that it can reach has changed. What it can reach is read
+from the import statements: those inside of functions count, because they run when the
+function does; those below `if TYPE_CHECKING:` do not, because they never run.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ENGINE = Path(__file__).parents[1]  # the folder of the package `mlops`
+
+
+@cache
+def reached_files(module: str, engine: Path = ENGINE) -> frozenset[Path]:
+    """Return the files of the engine that a module's imports lead to, and its own.
+
+    Beside the Python files these are the files that lie next to them, such as
+    templates. The root of the package is not among them unless a module asks it for
+    something: it only holds the version.
+
+    Parameters
+    ----------
+    module : str
+        The dotted name of a module of the engine, such as ``mlops.pipeline.train``.
+    engine : Path
+        The folder of the package.
+    """
+    modules: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in modules:
+            modules.add(name)
+            waiting.extend(_imports(name, engine))
+    files: set[Path] = set()
+    for name in modules:
+        path = _file_of(name, engine)
+        if path is not None:
+            files.add(path)
+            if path.parent != engine:
+                files.update(_beside(path.parent))
+    return frozenset(files)
+
+
+@cache
+def _imports(module: str, engine: Path) -> tuple[str, ...]:
+    """Return the modules of the engine that a module imports, and its own packages."""
+    path = _file_of(module, engine)
+    if path is None:
+        return ()
+    found = list(_packages(module))
+    is_package = path.name == "__init__.py"
+    package = module if is_package else module.rpartition(".")[0]
+    for node in _nodes_that_run(ast.parse(path.read_bytes(), filename=str(path))):
+        names = list(_named(node, package))
+        modules = [name for name in names if _file_of(name, engine) is not None]
+        if modules[:1] == [engine.name] and len(modules) == len(names):
+            modules = modules[
+                1:
+            ]  # `from mlops import module` asks the root for nothing
+        for name in modules:
+            found.append(name)
+            found.extend(_packages(name))
+    return tuple(dict.fromkeys(found))
+
+
+def _packages(module: str) -> Iterator[str]:
+    """Yield the packages around a module, but for the root."""
+    parts = module.split(".")
+    for length in range(2, len(parts)):
+        yield ".".join(parts[:length])
+
+
+def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node of a syntax tree that is not for type checkers alone."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and _is_type_checking(child.test):
+            for node in child.orelse:
+                yield node
+                yield from _nodes_that_run(node)
+            continue
+        yield child
+        yield from _nodes_that_run(child)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    if isinstance(test, ast.Attribute):
+        return test.attr == "TYPE_CHECKING"
+    return isinstance(test, ast.Name) and test.id == "TYPE_CHECKING"
+
+
+def _named(node: ast.AST, package: str) -> Iterator[str]:
+    """Yield the names in a node that may be modules: imported, or in a string."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            around = package.split(".")
+            kept = around[: len(around) - node.level + 1]
+            base = ".".join([*kept, base] if base else kept)
+        yield base
+        for alias in node.names:
+            yield f"{base}.{alias.name}"
+    elif isinstance(node, ast.Constant) and _is_module_name(node.value):
+        yield str(node.value)  # for import_module
+
+
+def _is_module_name(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("mlops.")
+
+
+@cache
+def _file_of(module: str, engine: Path) -> Path | None:
+    """Return the file of a module of the engine, None where it is none."""
+    root, *parts = module.split(".")
+    if root != engine.name or not all(part.isidentifier() for part in parts):
+        return None
+    path = engine.joinpath(*parts)
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file() and candidate != engine.with_suffix(".py"):
+            return candidate
+    return None
+
+
+def _beside(folder: Path) -> Iterator[Path]:
+    """Yield the files of a package that are not Python, and of folders in it."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            is_package = (path / "__init__.py").is_file()
+            if not is_package and path.name != "__pycache__":
+                yield from _beside(path)
+        elif path.suffix not in {".py", ".pyc"}:
+            yield path

@@ -1,0 +1,52 @@
+"""The version in production, which the challenger is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from mlops.config.project import Project
+
+if TYPE_CHECKING:
+    from mlops.registry.chain import Bundle
+    from mlops.storage.protocol import ReleaseStore
+
+
+class Production:
+    """The version in the last stage of `project.yaml`, looked up when it is asked for.
+
+    Parameters
+    ----------
+    project : Project
+    name : str
+        The model.
+    store : callable
+        Returns the release store.
+    """
+
+    def __init__(
+        self, project: Project, name: str, store: Callable[[], ReleaseStore]
+    ) -> None:
+        self._project = project
+        self._name = name
+        self._store = store
+
+    @cached_property
+    def version(self) -> str | None:
+        """Its number by the tags; None where there is none."""
+        from mlops.registry.tags import read
+
+        stage = self._project.spec.stages[-1].name
+        stages = read(self._project.root).model(self._name).stages
+        version = stages.get(stage)
+        return version.number if version else None
+
+    @cached_property
+    def release(self) -> Bundle | None:
+        """Its release, the chain of digests verified."""
+        from mlops.registry.chain import fetch
+
+        if self.version is None:
+            return None
+        return fetch(self._project, f"{self._name}@{self.version}", self._store())

@@ -1,0 +1,67 @@
+"""The record that is kept of a run in the run log."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+
+from mlops import __version__
+from mlops.io.engine import engine_digest
+from mlops.pipeline.report import run_report
+from mlops.pipeline.run_context import RunContext
+from mlops.pipeline.state import RunState
+from mlops.results.runs import Record
+
+
+def record_of(context: RunContext, state: RunState, group: str | None = None) -> Record:
+    """Return a run as the run log keeps it.
+
+    Parameters
+    ----------
+    context : RunContext
+    state : RunState
+    group : str, optional
+        What the run belongs to; by default its pull request.
+    """
+    known = run_report(state)
+    snapshot = known.validation.snapshot if known.validation else None
+    if snapshot:
+        # What is in each column is in the report; a thousand records need not repeat it.
+        snapshot = snapshot.model_copy(update={"columns": ()})
+    seconds = sum(known.run.seconds.values())
+    price = state.project.spec.cost
+    pull_request = context.pull_request
+    if group is None and pull_request:
+        group = f"pr-{pull_request}"
+    return Record(
+        id=f"{state.started:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}",
+        model=state.name,
+        started=state.started.isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        stages=state.states,
+        outcome=known.verdict.decision if known.verdict else _last_answer(state),
+        commit=state.commit,
+        dirty=state.dirty,
+        actor=context.actor,
+        pull_request=pull_request,
+        group=group,
+        run_url=context.run_url,
+        engine=__version__,
+        engine_sha256=engine_digest(),
+        python=platform.python_version(),
+        platform=f"{platform.system()}-{platform.machine()}",
+        cost=round(seconds / 3600 * price.per_hour, 6),
+        currency=price.currency,
+        data=snapshot,
+        training=known.training,
+        metrics=known.evaluation.metrics if known.evaluation else (),
+        verdict=known.verdict,
+    )
+
+
+def _last_answer(state: RunState) -> str:
+    """Return the first step that failed, or that the model was trained."""
+    for step, answer in state.states.items():
+        if answer == "failed":
+            return step
+    return "trained"

@@ -1,0 +1,120 @@
+"""The report step: all that is known of a run, as markdown, a page and a model card."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from mlops.io import files
+from mlops.pipeline.model_files import is_nothing
+from mlops.pipeline.models import challenger, champion, evaluation_context
+from mlops.pipeline.state import RunState
+from mlops.pipeline.step import Step
+from mlops.reporting.run_report import Rows, RunInfo, RunReport
+from mlops.results.base import Result
+from mlops.results.data import Validation
+from mlops.results.evaluation import Evaluation
+from mlops.results.training import Training
+from mlops.results.verdict import Verdict
+
+Kind = TypeVar("Kind", bound=Result)
+
+
+def run(state: RunState) -> bool:
+    """Write specification, report, page and card; this step always passes."""
+    from mlops.reporting.card import card
+    from mlops.reporting.html import html
+    from mlops.reporting.markdown import markdown
+
+    report = run_report(state, rows=True)
+    made = {
+        "Commit": state.commit or "",
+        "Made": f"{state.started:%Y-%m-%d %H:%M} UTC",
+    }
+    files.write_json(state.build / "spec.json", state.spec.model_dump(mode="json"))
+    files.write_text(state.build / "report.md", markdown(report))
+    files.write_text(state.build / "report.html", html(report))
+    files.write_text(state.build / "card.md", card(report, made))
+    return True
+
+
+def run_report(state: RunState, rows: bool = False) -> RunReport:
+    """Return all that is known of a run.
+
+    Parameters
+    ----------
+    state : RunState
+    rows : bool
+        Whether to add what charts are drawn from.
+    """
+    tested = "test" in state.seconds
+    release = state.production.release if tested else None
+    return RunReport(
+        model=state.name,
+        spec=state.spec,
+        validation=_result(state, "validate", Validation),
+        training=_result(state, "train", Training),
+        evaluation=_result(state, "test", Evaluation),
+        verdict=_result(state, "gate", Verdict),
+        run=RunInfo(
+            state.commit, state.dirty, _seconds_spent(state), state.project.spec.cost
+        ),
+        rows=_rows(state) if rows and tested else None,
+        champion=release.manifest.metrics if release else (),
+    )
+
+
+def _result(state: RunState, step: str, kind: type[Kind]) -> Kind | None:
+    """Return what a step answered in this run; None where the run did not reach it."""
+    return kind.load(state.build) if state.reached(step) else None
+
+
+def _seconds_spent(state: RunState) -> dict[str, float]:
+    """Return how long each step took that this run did."""
+    return {
+        step: seconds
+        for step, seconds in state.seconds.items()
+        if state.states.get(step) != "skipped"
+    }
+
+
+def _rows(state: RunState) -> Rows:
+    """Return targets and predictions of the test rows as arrays."""
+    context = evaluation_context(state)
+    predicted = context.predicted(challenger(state))
+    score = predicted["score"].to_numpy() if "score" in predicted else None
+    if state.spec.task == "multiclass":
+        chances = predicted.filter(like="p_").to_numpy(dtype=float)
+        score = chances.max(axis=1)
+    champion_score = None
+    verdict = _result(state, "gate", Verdict)
+    old = champion(state)
+    if old is not None and verdict is not None and verdict.comparison:
+        before = context.predicted(old)
+        if "score" in before:
+            champion_score = before["score"].to_numpy()
+    return Rows(
+        actual=context.test[state.spec.data.target].to_numpy(),
+        predicted=predicted["prediction"].to_numpy(),
+        score=score,
+        champion=champion_score,
+    )
+
+
+STEP = Step(
+    name="report",
+    run=run,
+    keys=None,
+    code=is_nothing,
+    reads=(
+        "validation.json",
+        "snapshot.json",
+        "snapshot.parquet",
+        "training.json",
+        "model.skops",
+        "evaluation.json",
+        "verdict.json",
+    ),
+    writes=("spec.json", "report.md", "report.html", "card.md"),
+    asks_production=True,
+    shows_commit=True,
+)

@@ -1,0 +1,40 @@
+"""Who runs the pipeline, where, and with which registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mlops.config.project import Project
+
+if TYPE_CHECKING:
+    from mlops.storage.protocol import ReleaseStore
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a run is told by whoever starts it.
+
+    Parameters
+    ----------
+    project : Project
+    actor : str
+        Who runs it.
+    now : callable
+        Returns the time.
+    store : callable
+        Returns the release store; called only where there is a version in production.
+    pull_request : int, optional
+        The pull request that it is run for.
+    run_url : str, optional
+        The page of the workflow's run.
+    """
+
+    project: Project
+    actor: str
+    now: Callable[[], datetime]
+    store: Callable[[], ReleaseStore]
+    pull_request: int | None = None
+    run_url: str | None = None
