@@ -189,7 +189,9 @@ def update(
 
     Example: `mlops github update`
     """
+    # All that is needed is imported first: an update may move the engine itself.
     from mlops.github.update import merge
+    from mlops.reporting import markdown  # noqa: F401
 
     patch, said = merge(current_context().project.root)
     if out:
@@ -215,9 +217,11 @@ def propose(
 
     Example: `mlops github propose build/template.patch`
     """
+    # All that is needed is imported first: an update may move the engine itself.
     from mlops.github.issues import close, keep, opened
     from mlops.github.update import apply
     from mlops.github.update import propose as do
+    from mlops.reporting import markdown  # noqa: F401
 
     at = current_context()
     content, job, token = (

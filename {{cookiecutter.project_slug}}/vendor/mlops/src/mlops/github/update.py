@@ -1,7 +1,7 @@
 """The template's changes as a patch, and of that patch one pull request.
 
-Making the patch runs the template's code, so that is done where no token is; what proposes the
-patch takes it for data.
+Making the patch runs the template's code, so that is done where no token is. What
+proposes the patch takes it for data.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops import settings
 from mlops.errors import EnvironmentFailure, UsageError, listed
@@ -25,15 +26,10 @@ if TYPE_CHECKING:
     from github.PullRequest import PullRequest
     from github.Repository import Repository
 
-
 BRANCH = "template-update"
-
 STATE = ".cruft.json"
-
-WHO = {
-    "NAME": "github-actions[bot]",
-    "EMAIL": "github-actions[bot]@users.noreply.github.com",
-}
+BOT_NAME = "github-actions[bot]"
+BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
 
 
 class Update(NamedTuple):
@@ -55,71 +51,237 @@ class Update(NamedTuple):
         return f"<!-- mlops: template {self.after} -->"
 
 
-def merge(root: Path) -> tuple[bytes, str]:
-    """Let cruft bring the template's changes into a clean work tree; return a patch, and a word.
+class Missed(NamedTuple):
+    """A change of the template to a file that is not where the template put it.
 
-    The patch is empty where nothing changes. Where both have changed the same lines ours stay; both
-    sides are in a file beside it, named `.rej`.
+    Attributes
+    ----------
+    path : str
+        Where the template has the file.
+    renamed_to : str, optional
+        Where the owner has it now; None if it was deleted.
+    patch : bytes
+        What the template changed.
+    """
+
+    path: str
+    renamed_to: str | None
+    patch: bytes
+
+
+def merge(root: Path) -> tuple[bytes, str]:
+    """Let cruft bring the template's changes into a clean work tree, staged.
+
+    Where both sides have changed the same lines, the repository's side stays; both
+    are in a file beside it, named ``.rej``. What the template changed in a file that
+    was renamed here lies beside that file in the same way.
+
+    Parameters
+    ----------
+    root : Path
+        The top of the repository.
+
+    Returns
+    -------
+    bytes
+        The staged changes as a patch; empty where nothing changes.
+    str
+        What was done, for people.
+
+    Raises
+    ------
+    UsageError
+        Where there are changes that are not committed.
+    EnvironmentFailure
+        Where cruft fails, with what it said.
     """
     if not (root / STATE).is_file():
         return b"", f"there is no {STATE}: this repository was not made with cruft"
-    if changed := changed_files(root):
-        do = "commit or stash them first"
+    changed = changed_files(root)
+    if changed:
         raise UsageError(
-            "there are changes that are not committed", found=listed(changed), do=do
+            "there are changes that are not committed",
+            found=listed(changed),
+            do="commit or stash them first",
         )
-    command = [sys.executable, "-m", "cruft", "update", "--skip-apply-ask"]
-    # So that no word of an error is broken.
-    env = settings.current().child_environment(COLUMNS="1000")
-    done = subprocess.run(
-        command, cwd=root, env=env, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = (
-            done.stderr.rpartition("╯")[2] or done.stdout
-        ).split()  # below cruft's traceback
-        what = "cruft could not update from the template"
-        raise EnvironmentFailure(what, file=STATE, found=" ".join(said)[:400])
-    conflicts = git(root, "diff", "--name-only", "--diff-filter=U", "-z").split("\0")
-    for path in filter(None, conflicts):
-        write_bytes(root / f"{path}.rej", (root / path).read_bytes())
-        git(root, "checkout", "--ours", "--", path)
+    before = _state(root)
+    _run_cruft(root)
+    after = _state(root)
+    _keep_our_side(root)
+    missed = _missed_changes(root, before, after)
+    for one in missed:
+        if one.renamed_to is not None:
+            write_bytes(root / f"{one.renamed_to}.rej", one.patch)
     git(root, "add", "--all")
     patch = git_bytes(root, "diff", "--cached", "--binary", "--full-index", "HEAD")
+    if not patch:
+        return patch, "the template has nothing new"
+    sentences = ["the template's changes are staged"]
+    sentences += [_sentence(one) for one in missed]
+    return patch, "\n".join(sentences)
+
+
+def _state(root: Path) -> dict[str, Any]:
+    """Return what cruft notes: the template's address and commit."""
+    state: dict[str, Any] = json.loads((root / STATE).read_text(encoding="utf-8"))
+    return state
+
+
+def _run_cruft(root: Path) -> None:
+    command = [sys.executable, "-m", "cruft", "update", "--skip-apply-ask"]
+    # So that no word of an error is broken.
+    environment = settings.current().child_environment(COLUMNS="1000")
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    below_traceback = done.stderr.rpartition("╯")[2]
+    message = " ".join((below_traceback or done.stdout).split())
+    raise EnvironmentFailure(
+        "cruft could not update from the template", file=STATE, found=message[:400]
+    )
+
+
+def _keep_our_side(root: Path) -> None:
+    """Where both changed, keep our file and write both sides beside it."""
+    listing = git(root, "diff", "--name-only", "--diff-filter=U", "-z")
+    for path in filter(None, listing.split("\0")):
+        file = root / path
+        if file.exists():
+            write_bytes(root / f"{path}.rej", file.read_bytes())
+            git(root, "checkout", "--ours", "--", path)
+        else:  # the template has it no longer
+            ours = git_bytes(root, "show", f":2:{path}")
+            write_bytes(root / f"{path}.rej", ours)
+
+
+def _missed_changes(
+    root: Path, before: dict[str, Any], after: dict[str, Any]
+) -> list[Missed]:
+    """Return what the template changed in files that were renamed or deleted here.
+
+    cruft leaves such files out of both sides of its comparison, so that their changes
+    would be dropped without a word. What was moved is what git's own detection of
+    renames finds between the last update and now.
+    """
+    if before["commit"] == after["commit"]:
+        return []
+    moved = _moved_since_update(root, before["commit"])
+    if not moved:
+        return []
+    with TemporaryDirectory(prefix="mlops-template-") as folder:
+        template = Path(folder)
+        git(template, "clone", "--quiet", "--bare", str(after["template"]), ".")
+        top = _generated_folder(template, after["commit"])
+        out = []
+        for path, renamed_to in moved.items():
+            patch = git_bytes(
+                template,
+                "diff",
+                "--no-renames",
+                f"--relative={top}",
+                before["commit"],
+                after["commit"],
+                "--",
+                f":(literal){top}/{path}",
+            )
+            if patch:
+                out.append(Missed(path, renamed_to, patch))
+    return out
+
+
+def _moved_since_update(root: Path, template_commit: str) -> dict[str, str | None]:
+    """Return the files that are gone since the last update, and their new names.
+
+    The last update is the commit that brought `template_commit` into cruft's notes.
+    """
+    commits = git(
+        root, "log", f"-S{template_commit}", "--format=%H", "HEAD", "--", STATE
+    )
+    last = commits.rpartition("\n")[2]
+    if not last:
+        return {}
+    listing = git(
+        root, "diff", "--name-status", "-M", "--diff-filter=DR", "-z", last, "HEAD"
+    )
+    fields = iter(listing.split("\0"))
+    moved: dict[str, str | None] = {}
+    for status in fields:
+        if not status:
+            break
+        path = next(fields)
+        moved[path] = next(fields) if status.startswith("R") else None
+    return moved
+
+
+def _generated_folder(template: Path, commit: str) -> str:
+    """Return the folder of a template that is generated from: the one with a variable."""
+    names = git(template, "ls-tree", "-d", "--name-only", "-z", commit).split("\0")
+    return next(name for name in names if "{{" in name)
+
+
+def _sentence(missed: Missed) -> str:
+    if missed.renamed_to is None:
+        return f"the template changed {missed.path}, which was deleted here"
     return (
-        patch,
-        "the template's changes are staged"
-        if patch
-        else "the template has nothing new",
+        f"the template changed {missed.path}, which is {missed.renamed_to} here: "
+        f"what it changed is in {missed.renamed_to}.rej"
     )
 
 
 def apply(root: Path, patch: bytes) -> Update:
-    """Bring a patch into the index; return what it says of itself, nothing of which is trusted."""
+    """Bring a patch into the index.
+
+    Parameters
+    ----------
+    root : Path
+        A clean work tree.
+    patch : bytes
+        What `merge` returned, in another job; nothing that it says is trusted.
+
+    Returns
+    -------
+    Update
+        What the patch says of itself.
+
+    Raises
+    ------
+    EnvironmentFailure
+        Where the patch does not fit.
+    """
     try:
         git_bytes(root, "apply", "--index", "--whitespace=nowarn", "-", stdin=patch)
-        old, new = (
-            json.loads(git(root, "show", f"{at}:./{STATE}")) for at in ("HEAD", "")
-        )
-        before, after = (
-            re.sub("[^0-9a-f]", "", str(one["commit"])) for one in (old, new)
-        )
+        old = json.loads(git(root, "show", f"HEAD:./{STATE}"))
+        new = json.loads(git(root, "show", f":./{STATE}"))
+        before = re.sub("[^0-9a-f]", "", str(old["commit"]))
+        after = re.sub("[^0-9a-f]", "", str(new["commit"]))
     except (GitError, KeyError, TypeError, ValueError) as error:
         raise EnvironmentFailure(
             "the patch does not fit", do="run the workflow again"
         ) from error
-    files = git(
-        root, "diff", "--cached", "--name-only", "--no-renames", "-z", "HEAD"
-    ).split("\0")
-    return Update(str(old.get("template")), before, after, sorted(filter(None, files)))
+    listing = git(root, "diff", "--cached", "--name-only", "--no-renames", "-z", "HEAD")
+    files = sorted(filter(None, listing.split("\0")))
+    return Update(str(old.get("template")), before, after, files)
 
 
 def propose(
     root: Path, hub: Repository, token: str, update: Update, text: str, now: datetime
 ) -> str:
-    """Push an update to its branch, open or edit its one pull request, and say what was done.
+    """Push an update to its branch, and open or edit its one pull request.
 
-    Left alone is what somebody has committed to the branch, and what was closed unmerged.
+    Left alone is what somebody has committed to the branch, and what was closed
+    unmerged.
+
+    Returns
+    -------
+    str
+        What was done, for people.
     """
     head = f"{hub.full_name.split('/')[0]}:{BRANCH}"
     pulls = ask(
@@ -132,33 +294,47 @@ def propose(
     old = value(root, f"refs/remotes/origin/{BRANCH}") or ""
     if open_ and old:
         committers = git(root, "log", "--format=%ce", f"HEAD..{old}").splitlines()
-        if set(committers) - {WHO["EMAIL"]}:
-            return f"{open_.html_url} holds somebody's work, and stays as it is until it is merged"
+        if set(committers) - {BOT_EMAIL}:
+            return (
+                f"{open_.html_url} holds somebody's work, "
+                "and stays as it is until it is merged"
+            )
     _push(root, token, _commit(root, update, now), old)
 
-    def act() -> PullRequest:
-        there = open_ or next(iter(hub.get_pulls(state="open", head=head)), None)
-        if there is None:
+    def open_or_edit() -> PullRequest:
+        present = open_ or next(iter(hub.get_pulls(state="open", head=head)), None)
+        if present is None:
             return hub.create_pull(
                 base="main", head=BRANCH, title=update.title, body=text
             )
-        there.edit(title=update.title, body=text)
-        return there
+        present.edit(title=update.title, body=text)
+        return present
 
-    return f"{ask('open a pull request', act).html_url} proposes it"
+    return f"{ask('open a pull request', open_or_edit).html_url} proposes it"
 
 
 def _commit(root: Path, update: Update, now: datetime) -> str:
     """Return a commit of the index on top of what is checked out."""
-    roles = ("AUTHOR", "COMMITTER")
-    env = {f"GIT_{role}_{key}": text for role in roles for key, text in WHO.items()}
-    env |= {f"GIT_{role}_DATE": f"{int(now.timestamp())} +0000" for role in roles}
+    date = f"{int(now.timestamp())} +0000"
+    environment = {
+        "GIT_AUTHOR_NAME": BOT_NAME,
+        "GIT_AUTHOR_EMAIL": BOT_EMAIL,
+        "GIT_AUTHOR_DATE": date,
+        "GIT_COMMITTER_NAME": BOT_NAME,
+        "GIT_COMMITTER_EMAIL": BOT_EMAIL,
+        "GIT_COMMITTER_DATE": date,
+    }
     tree = git(root, "write-tree")
-    return git(root, "commit-tree", tree, "-p", "HEAD", "-m", update.title, env=env)
+    return git(
+        root, "commit-tree", tree, "-p", "HEAD", "-m", update.title, env=environment
+    )
 
 
 def _push(root: Path, token: str, commit: str, old: str) -> None:
-    """Let the branch be a commit, if it still is `old`; the token is in no file and no argument."""
+    """Move the branch to a commit, if it still is `old`.
+
+    The token is in no file and in no argument.
+    """
     ref = f"refs/heads/{BRANCH}"
     lease = f"--force-with-lease={ref}:{old}"
     try:
@@ -172,9 +348,9 @@ def _push(root: Path, token: str, commit: str, old: str) -> None:
             env=login(token),
         )
     except GitError as error:
-        what, said = (
+        raise EnvironmentFailure(
             "GitHub did not take the branch",
-            listed(error.stderr.splitlines()[:3]),
-        )
-        do = "look at what UPDATE_TOKEN may write: Contents, Pull requests, Workflows"
-        raise EnvironmentFailure(what, key=BRANCH, found=said, do=do) from error
+            key=BRANCH,
+            found=listed(error.stderr.splitlines()[:3]),
+            do="look at what UPDATE_TOKEN may write: Contents, Pull requests, Workflows",
+        ) from error
