@@ -17,7 +17,7 @@ export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-generation lint lock schema engine-digest bench clean
+.PHONY: help setup demo upgrade test test-generation lint lock schema engine-digest bench clean
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
@@ -28,6 +28,7 @@ help: ## Show this list
 	@echo "make schema  write the JSON Schemas of model.yaml and the manifest"
 	@echo "make engine-digest  record the digests of the engine's files"
 	@echo "make bench   measure what the README quotes"
+	@echo "make upgrade REPO=FOLDER   bring what is new into a generated repository"
 	@echo "make clean   remove what these commands made"
 
 setup: $(READY)
@@ -55,6 +56,12 @@ test: lint
 # What other systems check: their shells, paths and git.
 test-generation: $(READY)
 	@python -m pytest $(PYTEST_ARGS) -m "not slow" tests/generation
+
+# A generated repository gets what is new here, by the engine that lies here:
+# make upgrade REPO=../my-repository
+upgrade: $(READY)
+	@cd "$(REPO)" && PYTHONPATH="$(CURDIR)/$(ENGINE)/vendor/mlops/src" \
+	  "$(CURDIR)/$(BIN)/python" -P -m mlops github update
 
 lock: $(READY)
 	@python scripts/lock.py $(if $(UPGRADE),--upgrade)

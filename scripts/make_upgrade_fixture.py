@@ -175,7 +175,9 @@ def live(life: Life) -> None:
     (life.repository / "models/churn/data").mkdir(exist_ok=True)
     more = customers(3).replace("\nc", "\nd")
     life.write("models/churn/data/more.csv", more)
-    life.replace("models/churn/model.yaml", "source: data/churn.csv", "source: data/*.csv")
+    life.replace(
+        "models/churn/model.yaml", "source: data/churn.csv", "source: data/*.csv"
+    )
     life.commit("More customers")
     release(life, "churn")
     life.mlops("promote", "churn@latest", "staging", "-m", "more data")
@@ -216,7 +218,12 @@ def pack(life: Life) -> None:
     """Write the bundle and the archive of the release store."""
     OUT.mkdir(exist_ok=True)
     life.run(
-        life.repository, "git", "fetch", "--quiet", str(life.template), "template:template"
+        life.repository,
+        "git",
+        "fetch",
+        "--quiet",
+        str(life.template),
+        "template:template",
     )
     bundle = str(OUT / "repository.bundle")
     life.run(life.repository, "git", "bundle", "create", "--quiet", bundle, "--all")

@@ -177,8 +177,8 @@ def test_an_update_that_moves_the_running_engine_ends_well(
 ) -> None:
     """The next change of layout is brought by an engine that it removes."""
     kept, _ = updated
-    engine = kept.template / TREE / "vendor"
-    engine.rename(engine.with_name("elsewhere"))
+    engine = kept.template / TREE / "vendor" / "mlops"
+    engine.rename(engine.with_name("moved"))
     kept.git("add", "--all", folder=kept.template)
     kept.git("commit", "--quiet", "--message", "Moved again", folder=kept.template)
     own = kept.root / "vendor/mlops/src"

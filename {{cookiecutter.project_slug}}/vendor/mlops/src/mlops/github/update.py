@@ -108,7 +108,7 @@ def merge(root: Path) -> tuple[bytes, str]:
     _run_cruft(root)
     after = _state(root)
     _keep_our_side(root)
-    missed = _missed_changes(root, before, after)
+    missed = _follow_the_template(root, before, after)
     for one in missed:
         if one.renamed_to is not None:
             write_bytes(root / f"{one.renamed_to}.rej", one.patch)
@@ -156,43 +156,64 @@ def _keep_our_side(root: Path) -> None:
         if file.exists():
             write_bytes(root / f"{path}.rej", file.read_bytes())
             git(root, "checkout", "--ours", "--", path)
-        else:  # the template has it no longer
-            ours = git_bytes(root, "show", f":2:{path}")
-            write_bytes(root / f"{path}.rej", ours)
 
 
-def _missed_changes(
+def _follow_the_template(
     root: Path, before: dict[str, Any], after: dict[str, Any]
 ) -> list[Missed]:
-    """Return what the template changed in files that were renamed or deleted here.
+    """Do what cruft leaves undone, and return the changes that nobody can make.
 
-    cruft leaves such files out of both sides of its comparison, so that their changes
-    would be dropped without a word. What was moved is what git's own detection of
-    renames finds between the last update and now.
+    A file that the template no longer has goes, also where it was changed here: a
+    module of a former layout would else be imported instead of the new one. What is
+    here of it is kept beside its place.
+
+    Files that were renamed or deleted here are left out by cruft on both sides, so
+    that their changes would be dropped without a word.
     """
     if before["commit"] == after["commit"]:
-        return []
-    moved = _moved_since_update(root, before["commit"])
-    if not moved:
         return []
     with TemporaryDirectory(prefix="mlops-template-") as folder:
         template = Path(folder)
         git(template, "clone", "--quiet", "--bare", str(after["template"]), ".")
-        top = _generated_folder(template, after["commit"])
-        out = []
-        for path, renamed_to in moved.items():
-            patch = git_bytes(
-                template,
-                "diff",
-                "--no-renames",
-                f"--relative={top}",
-                before["commit"],
-                after["commit"],
-                "--",
-                f":(literal){top}/{path}",
-            )
-            if patch:
-                out.append(Missed(path, renamed_to, patch))
+        old = _generated_from(template, before["commit"])
+        new = _generated_from(template, after["commit"])
+        for path in sorted(old - new):
+            file = root / path
+            if file.is_file():
+                file.replace(root / f"{path}.rej")
+        return _missed_changes(root, template, before["commit"], after["commit"])
+
+
+def _generated_from(template: Path, commit: str) -> set[str]:
+    """Return the paths that a commit of the template generates."""
+    top = _generated_folder(template, commit)
+    listing = git(template, "ls-tree", "-r", "--name-only", "-z", f"{commit}:{top}")
+    return set(filter(None, listing.split("\0")))
+
+
+def _missed_changes(
+    root: Path, template: Path, before: str, after: str
+) -> list[Missed]:
+    """Return what the template changed in files that were renamed or deleted here.
+
+    What was moved is what git's own detection of renames finds between the last update
+    and now.
+    """
+    top = _generated_folder(template, after)
+    out = []
+    for path, renamed_to in _moved_since_update(root, before).items():
+        patch = git_bytes(
+            template,
+            "diff",
+            "--no-renames",
+            f"--relative={top}",
+            before,
+            after,
+            "--",
+            f":(literal){top}/{path}",
+        )
+        if patch:
+            out.append(Missed(path, renamed_to, patch))
     return out
 
 
