@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from mlops.reporting import outcome, terminal, words
+from mlops.reporting import outcome, runs, terminal, words
 
 from . import reporting_facts as known
 
