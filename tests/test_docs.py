@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,18 @@ def test_commands_exist(page: Path) -> None:
     }
     for verb in re.findall(r"`mlops ([a-z]+)", text):
         assert verb in verbs, verb
+
+
+def test_one_version_everywhere() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"][
+        "version"
+    ]
+    engine = GENERATED / "vendor" / "mlops"
+    text = (engine / "src/mlops/__init__.py").read_text("utf-8")
+    assert re.findall(r'^__version__ = "(.+)"$', text, re.M) == [version]
+    for changelog in (ROOT / "CHANGELOG.md", engine / "CHANGELOG.md"):
+        newest = re.search(r"^## (.+)$", changelog.read_text("utf-8"), re.M)
+        assert newest and newest[1] == version, changelog
 
 
 def test_every_package_of_the_brief_is_a_dependency() -> None:

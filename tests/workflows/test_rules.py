@@ -13,6 +13,7 @@ import pytest
 import typer
 import yaml
 
+from mlops.cli.extras import EXTRAS
 from mlops.cli.main import app
 from rehearsal.runner.stand_ins import action_inputs
 
@@ -97,6 +98,40 @@ def test_a_step_is_one_command(step: dict[str, Any]) -> None:
         command = step["run"]
         assert re.match(r"(mlops|make|git) |exit 1$", command)
         assert not re.search(r"[\n;|&`]|\$\(|\$\{\{", command)
+
+
+def kind_needed(command: str) -> str:
+    """Return which file of requirements/ holds what a command of a job needs."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        return {"check": "all", "audit": "dev"}[words[1]]
+    if words[1:3] == ["github", "update"]:
+        return "dev"  # cruft is one of the tools
+    return EXTRAS.get(words[1], "base")
+
+
+@jobs
+def test_a_job_installs_what_its_commands_need_and_no_more(job: dict[str, Any]) -> None:
+    kinds = {
+        step["with"]["kind"]
+        for step in steps(job)
+        if step.get("uses") == "./.github/actions/setup"
+    }
+    commands = [step["run"] for step in steps(job) if "run" in step]
+    needed = {kind_needed(c) for c in commands if c.startswith(("mlops ", "make "))}
+    if len(needed) > 1:
+        needed.discard("base")  # the others have it
+    assert kinds == needed
+
+
+def test_every_kind_of_job_has_its_lock() -> None:
+    kinds = set(re.findall(r"^ +kind: (\w+)$", "".join(map(read, FILES)), re.M))
+    locks = {path.stem for path in (GENERATED / "requirements").glob("*.txt")}
+    assert {"base", "train", "serve", "all"} <= kinds <= locks
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("step", STEPS)
