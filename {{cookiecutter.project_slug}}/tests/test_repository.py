@@ -1,4 +1,4 @@
-"""Fast checks of the repository itself: specifications load, the locks fit and agree."""
+"""Fast checks of the repository itself: specifications load, the locks agree."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ MODELS = PROJECT.models()
 
 
 def locked_versions(lock: str) -> dict[str, list[str]]:
-    """Every version of each package; there are two where platforms need different ones."""
+    """Every version of each package; there are two where platforms differ."""
     versions: dict[str, list[str]] = {}
     pins = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;]+)", LOCKS[lock], re.MULTILINE)
     for name, version in pins:

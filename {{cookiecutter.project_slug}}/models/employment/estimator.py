@@ -33,8 +33,8 @@ def build(params: dict[str, Any]) -> Pipeline:
     Parameters
     ----------
     params : dict
-        `learner` (a key of LEARNERS, default logistic), and any hyperparameter of that learner
-        under the name that scikit-learn gives it.
+        `learner` (a key of LEARNERS, default logistic), and any hyperparameter of that
+        learner under the name that scikit-learn gives it.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-# The order of schooling, which a category would lose: years until it is usually reached.
+# The order of schooling, which a category would lose: years until it is reached.
 SCHOOLING_YEARS = {
     "no high school": 6.0,
     "no diploma": 11.0,
@@ -21,13 +21,14 @@ def features(raw: pd.DataFrame) -> pd.DataFrame:
     """Return the features of each row.
 
     A row's features depend on that row alone: whatever is learnt from many rows (means,
-    categories) belongs in estimator.py, or one person would be scored differently in a batch.
+    categories) belongs in estimator.py, or one person would be scored differently in a
+    batch.
 
     Parameters
     ----------
     raw : DataFrame, shape (n_rows, n_columns)
-        The columns under `features` in model.yaml: numbers as float64, categories as str.
-        Any value may be missing.
+        The columns under `features` in model.yaml: numbers as float64, categories as
+        str. Any value may be missing.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""What anyone who knows the labour market would expect of this model, whatever the learner.
+"""What anyone who knows the labour market would expect, whatever the learner.
 
-`mlops test` runs these after the standard checks. `test_set` is the part of the data that the
-model was not fitted on, with labels; `predict` returns one score per row.
+`mlops test` runs these after the standard checks. `test_set` is the part of the data
+that the model was not fitted on, with labels; `predict` returns one score per row.
 """
 
 import numpy as np
