@@ -7,13 +7,15 @@ import tempfile
 import zlib
 from datetime import UTC, timedelta
 from pathlib import Path
+from typing import Any
 
-from rehearsal.errors import RehearsalError
+import yaml
+
 from rehearsal.hub.call import Answer, Call, Failure, Page, known, newest_first, on
 from rehearsal.hub.state import Record
 from rehearsal.hub.storage import artifacts, zipped
-from rehearsal.inputs import inputs
-from rehearsal.workflow import Workflow, parse_yaml
+from rehearsal.router import inputs
+from rehearsal.workflow import RehearsalError, Workflow
 
 _FOLDER = ".github/workflows"
 MOST_PAYLOAD = 65535
@@ -201,24 +203,17 @@ def _workflows(call: Call) -> list[Record]:
     paths = call.git.run("ls-tree", "--name-only", sha, f"{_FOLDER}/").splitlines()
     found = []
     for path in paths:
+        document: Any = yaml.safe_load(call.git.run("show", f"{sha}:{path}")) or {}
         number = zlib.crc32(path.encode())
         over = {
             "id": number,
-            "name": _title(call.git.run("show", f"{sha}:{path}"), path),
+            "name": document.get("name", path),
             "path": path,
             "url": f"{call.view.api}/actions/workflows/{number}",
             "html_url": f"{call.view.html}/blob/main/{path}",
         }
         found.append(call.view.of("workflow", over))
     return found
-
-
-def _title(text: str, path: str) -> str:
-    """Return a workflow's name; GitHub lists a file that it cannot read by its path."""
-    try:
-        return str(parse_yaml(text, path).get("name", path))
-    except RehearsalError:
-        return path
 
 
 def _workflow(call: Call) -> Record:

@@ -217,11 +217,8 @@ def may(call: Call, *plans: str) -> bool:
 def needs_plan(call: Call) -> None:
     """Refuse what a private repository of the Free plan has not."""
     if not may(call, "pro", "team", "enterprise"):
-        raise Failure(
-            403,
-            "Upgrade to GitHub Pro or make this repository public to enable this "
-            "feature.",
-        )
+        message = "Upgrade to GitHub Pro or make this repository public to enable this feature."
+        raise Failure(403, message)
 
 
 def _site(call: Call) -> Record:

@@ -655,7 +655,7 @@ def test_task_and_delimiter_can_be_given(
 
 
 def test_a_delimiter_of_two_characters_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot part columns"):
+    with pytest.raises(UsageError, match="cannot separate columns"):
         infer(saved(table(y=BINARY), tmp_path / "t.csv"), "y", delimiter=";;")
 
 

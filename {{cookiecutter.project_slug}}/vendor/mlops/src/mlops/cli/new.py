@@ -22,10 +22,11 @@ def new(
     target: Annotated[str, Option(help="Column to predict.")],
     task: Annotated[
         Literal["binary", "multiclass", "regression"] | None,
-        Option(help="What to learn; found out where not given."),
+        Option(help="What to learn; inferred where not given."),
     ] = None,
     delimiter: Annotated[
-        str | None, Option(help="What parts the columns of the CSV; `tab` for a tab.")
+        str | None,
+        Option(help="What separates the columns of the CSV; `tab` for a tab."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -43,7 +43,11 @@ def predict(
     else:
         write_text(out, answers.to_csv(index=False, lineterminator="\n"))
         text, rows = f"{len(answers):,} rows predicted by {version}: {out}", []
-    emit({"version": version, "rows": len(answers), "predictions": rows}, text, as_json)
+    unseen: dict[str, int] = answers.attrs["unseen"]
+    for column, count in unseen.items():
+        text += f"\n{count:,} values of {column} were never seen in training"
+    facts = {"version": version, "rows": len(answers), "predictions": rows}
+    emit({**facts, "unseen": unseen}, text, as_json)
 
 
 @app.command(rich_help_panel="Use")

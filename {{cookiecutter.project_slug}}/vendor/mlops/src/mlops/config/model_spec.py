@@ -7,6 +7,7 @@ A mistake is reported with file, key, what was found and what is allowed, all mi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from math import isfinite
 from typing import Annotated, Literal, Self
 
@@ -17,7 +18,7 @@ from mlops.errors import Problem, UsageError, did_you_mean, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 
-Kind = Literal["number", "category", "boolean", "date"]
+Kind = Literal["number", "category", "boolean", "date", "text"]
 
 
 def _finite(value: object) -> object:
@@ -89,9 +90,17 @@ class Data(Strict):
         default=(), description="Columns of the source that are not used."
     )
     delimiter: str | None = Field(
-        default=None, description="CSV delimiter; found out where absent."
+        default=None, description="CSV delimiter; inferred where absent."
     )
     encoding: str = Field(default="utf-8", description="Encoding of text files.")
+    decimal: Literal[".", ","] = Field(
+        default=".", description="Decimal sign of numbers in text files."
+    )
+    formats: dict[str, str] = Field(
+        default_factory=dict,
+        description="Date column: how its text is written, such as %d.%m.%Y; ISO 8601 "
+        "where absent. The same for training, prediction, labels and monitoring.",
+    )
     drop_duplicates: bool = Field(
         default=True, description="Remove identical rows, and count them."
     )
@@ -314,6 +323,7 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
             yield Problem(
                 f"{what} needs this key", key=key, found="nothing", do=f"add `{key}`"
             )
+    yield from _date_problems(spec)
     for name in (*spec.metric_names, *spec.checks.floor):
         allowed = [m for m, (tasks, _) in METRICS.items() if spec.task in tasks]
         if name not in allowed:
@@ -329,10 +339,76 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
             spec.features,
         ),
     )
+    undeclared: dict[str, list[str]] = {}
     for key, columns, pool in used:
         for column in columns:
             if column not in pool:
-                yield _unknown("no such column", key, column, sorted(pool))
+                undeclared.setdefault(column, []).append(key)
+    for column, keys in undeclared.items():
+        yield _undeclared(spec, column, list(dict.fromkeys(keys)))
+
+
+def _undeclared(spec: ModelSpec, column: str, keys: list[str]) -> Problem:
+    """Return the problem of a column that keys name and that is not declared for them.
+
+    Either name can be the wrong one: a slip under features (`agee`) shows first where
+    the right name (`age`) is used.
+    """
+    pool = sorted(spec.columns)
+    if any(key.startswith("checks") for key in keys):
+        pool = sorted(spec.features)
+    do = did_you_mean(column, pool)
+    near = do.removeprefix("did you mean `").removesuffix("`?")
+    if near:
+        do += f" If the data has `{column}`, fix `{near}` where it is declared."
+    else:
+        do = f"declare `{column}` under features, or fix the name"
+    return Problem(
+        "no such column is declared",
+        key=", ".join(keys),
+        found=column,
+        allowed=listed(pool, 20),
+        do=do,
+    )
+
+
+def _date_problems(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield date formats that are none, or of no date, and a time that is not one."""
+    time = spec.data.time
+    kind = spec.features.get(time) if time else None
+    if kind not in (None, "date", "number"):
+        yield Problem(
+            "the column that orders rows in time is not a date or a number",
+            key="data.time",
+            found=f"{time}: {kind} (features)",
+            allowed="date, number",
+            do=f"declare `{time}: date` under features, and its format under "
+            "data.formats where it is not ISO 8601",
+        )
+    for column, written in spec.data.formats.items():
+        key = f"data.formats.{column}"
+        if column != time and spec.features.get(column) != "date":
+            dates = [name for name, kind in spec.features.items() if kind == "date"]
+            dates += [time] if time and time not in dates else []
+            yield _unknown("this column is not a date", key, column, dates)
+        if not _is_date_format(written):
+            yield Problem(
+                "this format does not give a date",
+                key=key,
+                found=written,
+                allowed="directives of datetime.strptime with day, month and year, "
+                "such as %d.%m.%Y",
+            )
+
+
+def _is_date_format(written: str) -> bool:
+    """Return whether a day survives being written in this format and read again."""
+    day = datetime(2001, 2, 3, tzinfo=UTC)
+    try:
+        read = datetime.strptime(day.strftime(written), written)
+    except (ValueError, UnicodeError):
+        return False
+    return read.date() == day.date()
 
 
 def _unknown(what: str, key: str, found: str, allowed: list[str]) -> Problem:

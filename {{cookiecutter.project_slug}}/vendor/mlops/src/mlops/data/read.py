@@ -1,13 +1,18 @@
-"""The declared columns of CSV and Parquet files."""
+"""The declared columns of CSV and Parquet files: one reader for all of them."""
 
 from __future__ import annotations
 
-import csv
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.config.model_spec import Data, ModelSpec
-from mlops.data.sources import PARQUET, Source, source_files
+from mlops.config.model_spec import ModelSpec
+from mlops.data.csv_format import ReadOptions, read_header
+from mlops.data.known import plain_whole_numbers
+from mlops.data.sources import PARQUET, Source, refuse_lfs_pointer, source_files
 from mlops.data.types import as_text
 from mlops.errors import UsageError, did_you_mean, listed
 from mlops.io.digests import sha256_file
@@ -16,213 +21,314 @@ from mlops.results.data import Expectation, SourceFile
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
-
-DELIMITERS = ",;\t|"
 
 # What stands for a missing value in a text file (pandas' list).
 MISSING = (
-    *(
-        "",
-        "NA",
-        "N/A",
-        "n/a",
-        "NaN",
-        "nan",
-        "-NaN",
-        "-nan",
-        "NULL",
-        "null",
-        "None",
-        "<NA>",
-    ),
-    *("#N/A", "#N/A N/A", "#NA", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "NaN",
+    "nan",
+    "-NaN",
+    "-nan",
+    "NULL",
+    "null",
+    "None",
+    "<NA>",
+    "#N/A",
+    "#N/A N/A",
+    "#NA",
+    "1.#IND",
+    "-1.#IND",
+    "1.#QNAN",
+    "-1.#QNAN",
 )
 
 
+# Kinds that are read as text and whose values are not codes.
+_NO_CODES = ("boolean", "date", "text")
+
+
+# -- all files of a source ------------------------------------------------------------
+
+
 def read(spec: ModelSpec, folder: Path) -> Source:
-    """Read all files of `data.source`, in the order of their names."""
-    text = {c for c, kind in spec.features.items() if kind != "number"} | set(
-        spec.sensitive
-    )
-    text |= {c for c in (spec.data.id, spec.split.column) if c} - {spec.data.time}
+    """Read all files of `data.source`, in the order of their names.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    folder : Path
+        Of the model.
+
+    Raises
+    ------
+    UsageError
+        When a file is missing, empty or not a table.
+    """
+    text = {column for column, kind in spec.features.items() if kind != "number"}
+    text.update(spec.sensitive)
+    for key in (spec.data.id, spec.split.column):
+        if key and key != spec.data.time:
+            text.add(key)
+    if spec.data.time in spec.data.formats:
+        text.add(spec.data.time)
     if spec.task != "regression":
         text.add(spec.data.target)
     paths = source_files(spec.data.source, folder)
-    return _read_files(paths, spec.columns, text, spec.data, folder.parent.parent)
+    source = _read_files(spec, paths, spec.columns, text, folder.parent.parent)
+    codes = text - {c for c, kind in spec.features.items() if kind in _NO_CODES}
+    return _with_plain_codes(source, codes)
 
 
 def read_labels(spec: ModelSpec, folder: Path) -> Source:
-    """Read `data.labels`: the id and the target, where labels arrive apart from the features."""
+    """Read `data.labels`: id and target, where labels arrive apart from the features.
+
+    Raises
+    ------
+    UsageError
+        As `read`, and when a file lacks one of the two columns.
+    """
     assert spec.data.labels and spec.data.id
     columns = (spec.data.id, spec.data.target)
-    text = set(columns[:1] if spec.task == "regression" else columns)
+    text = {spec.data.id}
+    if spec.task != "regression":
+        text.add(spec.data.target)
     paths = source_files(spec.data.labels, folder, "data.labels")
-    source = _read_files(paths, columns, text, spec.data, folder.parent.parent)
+    source = _read_files(spec, paths, columns, text, folder.parent.parent)
     if source.missing:
-        what, files = (
+        raise UsageError(
             "label files must have id and target",
-            listed(f.path for f in source.files),
+            file=listed(file.path for file in source.files),
+            found=listed(source.extra),
+            allowed=" and ".join(columns),
         )
-        found, allowed = listed(source.extra), " and ".join(columns)
-        raise UsageError(what, file=files, found=found, allowed=allowed)
-    return source
+    # The ids stay as written: they are matched with those of the rows.
+    return _with_plain_codes(source, text - {spec.data.id})
 
 
 def _read_files(
-    paths: list[Path], columns: tuple[str, ...], text: set[str], data: Data, root: Path
+    spec: ModelSpec,
+    paths: list[Path],
+    columns: tuple[str, ...],
+    text: set[str],
+    root: Path,
 ) -> Source:
     """Read `columns` of some files into one frame; those in `text` are text."""
     import pandas as pd
 
-    frames, files, headers = [], [], []
+    options = ReadOptions.of(spec.data)
+    frames = []
+    files = []
+    headers = []
     for path in paths:
-        shown = (
-            path.relative_to(root) if path.is_relative_to(root) else path
-        ).as_posix()
-        frame, header = read_table(
-            path, shown, columns, text, data.delimiter, data.encoding
-        )
+        shown = path
+        if path.is_relative_to(root):
+            shown = path.relative_to(root)
+        name = shown.as_posix()
+        frame, header = read_table(path, name, columns, text, options)
         if frame.empty:
-            raise UsageError(
-                "this file has a header and no rows", file=shown, do="add rows"
-            )
+            raise no_rows(name)
         frames.append(frame)
         headers.append(header)
-        files.append(SourceFile(path=shown, sha256=sha256_file(path), rows=len(frame)))
+        files.append(SourceFile(path=name, sha256=sha256_file(path), rows=len(frame)))
+    whole = frames[0]
+    if len(frames) > 1:
+        whole = pd.concat(frames, ignore_index=True)
     union = dict.fromkeys(name for header in headers for name in header)
     return Source(
-        frame=frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True),
+        frame=whole,
         files=tuple(files),
         missing=tuple(c for c in columns if any(c not in header for header in headers)),
-        extra=tuple(c for c in union if c not in columns and c not in data.ignore),
+        extra=tuple(c for c in union if c not in columns and c not in spec.data.ignore),
     )
+
+
+def _with_plain_codes(source: Source, columns: set[str]) -> Source:
+    """Return a source in which codes that became floats are whole numbers again."""
+    changed = {}
+    for name in columns.intersection(source.frame.columns):
+        changed[name] = plain_whole_numbers(source.frame[name])
+    return replace(source, frame=source.frame.assign(**changed))
+
+
+def no_rows(shown: str) -> UsageError:
+    """Return the error for a file that has a header only."""
+    return UsageError("this file has a header and no rows", file=shown, do="add rows")
+
+
+# -- one file -------------------------------------------------------------------------
+
+
+def text_columns(kinds: Mapping[str, str]) -> set[str]:
+    """Return which columns a reader must not interpret: all that are not numbers."""
+    return {name for name, kind in kinds.items() if kind != "number"}
 
 
 def read_table(
     path: Path,
     shown: str,
-    columns: tuple[str, ...] | None,
-    text: set[str],
-    delimiter: str | None,
-    encoding: str,
+    columns: Collection[str] | None,
+    text: set[str] | None,
+    options: ReadOptions,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return some columns (None: all) of one CSV or Parquet file, and all names in its header.
+    """Read some columns of one CSV or Parquet file.
 
-    Those in `text` are text: in a CSV file as written, else what `as_text` makes of them.
+    Parameters
+    ----------
+    path : Path
+    shown : str
+        What errors call the file.
+    columns : collection of str, optional
+        All where None. A name is found in whatever normal form of Unicode the file has.
+    text : set of str, optional
+        Columns that are text: in a CSV file as written, else what `as_text` makes of
+        them. All where None.
+    options : ReadOptions
+        How text files are written.
+
+    Returns
+    -------
+    DataFrame, shape (n_rows, n_columns)
+        In the order of the file.
+    list of str
+        All names in the file's header, as `columns` spells them.
+
+    Raises
+    ------
+    UsageError
+        When the file is not a table.
+    EnvironmentFailure
+        When it cannot be read.
     """
+    with table_errors(path, shown, options):
+        if path.suffix in PARQUET:
+            return _read_parquet(path, columns, text)
+        return _read_csv(path, shown, columns, text, options)
+
+
+@contextmanager
+def table_errors(path: Path, shown: str, options: ReadOptions | None) -> Iterator[None]:
+    """Turn what goes wrong in reading a table into an error that says what to do."""
     import pyarrow as pa
-    import pyarrow.csv as arrow_csv
-    import pyarrow.parquet as pq
 
     try:
-        if path.suffix in PARQUET:
-            with pq.ParquetFile(path) as file:
-                header = list(file.schema_arrow.names)
-                wanted = [c for c in header if columns is None or c in columns]
-                # Without pandas' own metadata, by which a column would become the index.
-                frame = file.read(columns=wanted).to_pandas(ignore_metadata=True)
-                for name in text.intersection(wanted):
-                    frame[name] = as_text(frame[name])
-                return frame, header
-        header, delimiter = read_header(path, shown, delimiter, encoding)
-        wanted = [c for c in header if columns is None or c in columns]
-        table = arrow_csv.read_csv(
-            path,
-            read_options=arrow_csv.ReadOptions(encoding=encoding),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=wanted,
-                column_types=dict.fromkeys(
-                    (c for c in wanted if c in text), pa.string()
-                ),
-                null_values=list(MISSING),
-                strings_can_be_null=True,
-            ),
-        )
-        return table.to_pandas(), header
-    except (UnicodeDecodeError, LookupError, pa.ArrowException) as error:
-        what, said = "not a table", str(error).splitlines()[0][:200]
-        do = "quote values that hold the delimiter, or set data.delimiter in model.yaml"
-        if path.suffix in PARQUET:
-            what, do = (
-                "not a Parquet file",
-                "write it again, or let its name end in .csv",
-            )
-        elif not isinstance(error, pa.ArrowException) or "invalid UTF8" in said:
-            what, do = (
-                f"not {encoding}",
-                "save it as UTF-8, or set data.encoding (cp1252, say)",
-            )
-        elif delimiter:
-            said += f" (delimiter {delimiter!r})"
-        raise UsageError(f"{what}: {said}", file=shown, do=do) from error
+        refuse_lfs_pointer(path, shown)
+        yield
+    except (UnicodeError, LookupError, pa.ArrowException) as error:
+        raise _not_a_table(path, shown, options, error) from error
     except OSError as error:
         raise cannot("read", path, error) from error
 
 
-def read_header(
-    path: Path, shown: str, delimiter: str | None, encoding: str
-) -> tuple[list[str], str]:
-    """Return the column names of a CSV file and the delimiter that parts them.
+def _read_parquet(
+    path: Path, columns: Collection[str] | None, text: set[str] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    import pyarrow.parquet as pq
 
-    UsageError for an empty or binary file, and for a name that stands twice or is empty.
+    with pq.ParquetFile(path) as file:
+        written = list(file.schema_arrow.names)
+        names = declared_names(written, columns)
+        wanted = [n for n in written if columns is None or names[n] in columns]
+        # Without pandas' own metadata, by which a column would become the index.
+        frame = file.read(columns=wanted).to_pandas(ignore_metadata=True)
+    frame.columns = [names[name] for name in wanted]
+    for name in frame.columns if text is None else text.intersection(frame.columns):
+        frame[name] = as_text(frame[name])
+    return frame, list(names.values())
+
+
+def _read_csv(
+    path: Path,
+    shown: str,
+    columns: Collection[str] | None,
+    text: set[str] | None,
+    options: ReadOptions,
+) -> tuple[pd.DataFrame, list[str]]:
+    import pyarrow.csv as arrow_csv
+
+    written, delimiter = read_header(path, shown, options)
+    names = declared_names(written, columns)
+    wanted = [n for n in written if columns is None or names[n] in columns]
+    as_written = [n for n in wanted if text is None or names[n] in text]
+    table = arrow_csv.read_csv(
+        path,
+        read_options=arrow_csv.ReadOptions(encoding=options.encoding),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True
+        ),
+        convert_options=conversion(wanted, as_written, options),
+    )
+    frame = table.to_pandas()
+    frame.columns = [names[name] for name in wanted]
+    return frame, list(names.values())
+
+
+def conversion(
+    wanted: list[str], as_written: list[str], options: ReadOptions
+) -> pa.csv.ConvertOptions:
+    """Return which columns of a CSV file are read, and how."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    return arrow_csv.ConvertOptions(
+        include_columns=wanted,
+        column_types=dict.fromkeys(as_written, pa.string()),
+        null_values=list(MISSING),
+        strings_can_be_null=True,
+        decimal_point=options.decimal,
+    )
+
+
+def declared_names(
+    written: Iterable[str], columns: Collection[str] | None
+) -> dict[str, str]:
+    """Return the name by which each column of a file is declared.
+
+    macOS may write `ö` as two characters (NFD) where a keyboard writes one (NFC): they
+    look the same, and are one name. Names that nobody declared are given in NFC.
     """
-    with path.open(encoding=encoding, newline="") as file:
-        lines = [line for _, line in zip(range(20), file, strict=False)]
-    start = "".join(lines)
-    if not start.strip():
-        raise UsageError(
-            "this file is empty", file=shown, do="put a header and rows in"
-        )
-    if "\0" in start:
-        do = "save the sheet of an Excel workbook as CSV; unpack what is compressed (gzip, zip)"
-        allowed = "CSV (text), or Parquet with a name that ends in .parquet"
-        raise UsageError("this is a binary file", file=shown, allowed=allowed, do=do)
-    if delimiter and len(delimiter.encode()) != 1:
-        allowed = "one character of ASCII: , ; | or a tab"
-        raise UsageError(
-            "this cannot part columns", file=shown, found=delimiter, allowed=allowed
-        )
-    lines[0] = lines[0].removeprefix("\ufeff")
-    delimiter = delimiter or guess_delimiter(lines)
-    header = next(csv.reader(lines, delimiter=delimiter))
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if header[0] == "":  # the index that pandas writes
-        header = header[1:]
-    if twice or "" in header:
-        what, do = (
-            "column names must be there and differ",
-            "rename the columns in the file",
-        )
-        found = f"{listed(twice)} twice" if twice else "a column without a name"
-        raise UsageError(what, file=shown, key="header", found=found, do=do)
-    return header, delimiter
+    declared = {unicodedata.normalize("NFC", name): name for name in columns or ()}
+    names = {}
+    for name in written:
+        composed = unicodedata.normalize("NFC", name)
+        names[name] = declared.get(composed, composed)
+    return names
 
 
-def guess_delimiter(lines: list[str]) -> str:
-    """Return the delimiter that parts most of the given lines into the same number of fields."""
+def _not_a_table(
+    path: Path, shown: str, options: ReadOptions | None, error: Exception
+) -> UsageError:
+    """Return the error for a file that cannot be parsed."""
+    import pyarrow as pa
 
-    def score(delimiter: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
-        return (sum(w == widths[0] for w in widths) if widths[0] > 1 else 0, widths[0])
-
-    return max(DELIMITERS, key=score)
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    if options is None or path.suffix in PARQUET:
+        what = "not a Parquet file"
+        do = "write it again, or let its name end in .csv"
+    elif not isinstance(error, pa.ArrowException) or "invalid UTF8" in reason:
+        what = f"not {options.encoding}"
+        do = "save it as UTF-8, or set data.encoding (cp1252 or utf-16, say)"
+    else:
+        what = "not a table"
+        do = "quote values that hold the delimiter, or set data.delimiter in model.yaml"
+        if options.delimiter:
+            reason += f" (delimiter {options.delimiter!r})"
+    return UsageError(f"{what}: {reason}", file=shown, do=do)
 
 
 def columns_match(missing: tuple[str, ...], extra: tuple[str, ...]) -> Expectation:
     """Return whether the files have the declared columns and no others."""
-    near = {name: did_you_mean(name, extra) for name in missing}
-    parts = [
-        f"`{name}` is missing" + (f" ({hint})" if hint else "")
-        for name, hint in near.items()
-    ]
-    parts += [
-        f"`{name}` is not declared (add it to features, or to data.ignore)"
-        for name in extra
-    ]
+    parts = []
+    for name in missing:
+        hint = did_you_mean(name, extra)
+        parts.append(f"`{name}` is missing" + (f" ({hint})" if hint else ""))
+    for name in extra:
+        advice = "add it to features, or to data.ignore"
+        parts.append(f"`{name}` is not declared ({advice})")
     found = "; ".join(parts) or "they are"
     return Expectation(
         name="expect_table_columns_to_match_model_yaml",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlops.errors import Problem, UsageError
+from mlops.errors import UsageError
 from mlops.results.data import SourceFile
 
 if TYPE_CHECKING:
@@ -15,28 +15,62 @@ if TYPE_CHECKING:
 
 PARQUET = {".parquet", ".pq"}
 
+_LFS_POINTER = b"version https://git-lfs."
+
 
 @dataclass(frozen=True)
 class Source:
-    """Rows as they were read."""
+    """Rows as they were read.
 
-    frame: pd.DataFrame  # declared columns that are there; text columns as pandas `str`
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_rows, n_columns)
+        The declared columns that are there; text columns as pandas ``str``.
+    files : tuple of SourceFile
+    missing : tuple of str
+        Declared columns that a file lacks.
+    extra : tuple of str
+        Columns that nobody declared.
+    """
+
+    frame: pd.DataFrame
     files: tuple[SourceFile, ...]
-    missing: tuple[str, ...]  # declared columns that a file lacks
-    extra: tuple[str, ...]  # columns that nobody declared
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
 
 
 def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[Path]:
-    """Return the files that a path or glob names, sorted; UsageError when there is none."""
+    """Return the files that a path or glob names, sorted.
+
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
     path = Path(pattern)
-    relative = path.relative_to(path.anchor)  # to the root of the disk, or itself
-    found = sorted(
-        p for p in (folder / path.anchor).glob(relative.as_posix()) if p.is_file()
-    )
+    root = folder / path.anchor  # of the disk, or the folder itself
+    relative = path.relative_to(path.anchor)
+    found = sorted(p for p in root.glob(relative.as_posix()) if p.is_file())
     if not found:
         place = f"models/{folder.name}"
-        do = f"put the data there, or mend {key} (relative to {place}/)"
         raise UsageError(
-            Problem("no file matches", f"{place}/model.yaml", key, pattern, do=do)
+            "no file matches",
+            file=f"{place}/model.yaml",
+            key=key,
+            found=pattern,
+            do=f"put the data there, or fix {key} (relative to {place}/)",
         )
     return found
+
+
+def refuse_lfs_pointer(path: Path, shown: str) -> None:
+    """Raise UsageError where git left a pointer of Git LFS in place of the data."""
+    with path.open("rb") as file:
+        start = file.read(len(_LFS_POINTER))
+    if start == _LFS_POINTER:
+        raise UsageError(
+            "this is a Git LFS pointer, not the data that it stands for",
+            file=shown,
+            do="run `git lfs install` and `git lfs pull` "
+            "(on GitHub: `lfs: true` for actions/checkout)",
+        )

@@ -1,9 +1,9 @@
-"""Columns cast to their declared type, one way for everything that reads."""
+"""Columns cast to their declared type, in one way for everything that reads rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlops.errors import Problem, UsageError, listed
 from mlops.results.data import Expectation
@@ -13,20 +13,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_TRUE = ("true", "t", "yes", "y", "1", "1.0")
+TRUE = ("true", "t", "yes", "y", "1", "1.0")
+FALSE = ("false", "f", "no", "n", "0", "0.0", "-0.0")
+# What pandas calls columns of Python's own dates and times.
+_DATE_OBJECTS = ("date", "datetime", "datetime64")
+BOOLEANS = dict.fromkeys(TRUE, 1.0) | dict.fromkeys(FALSE, 0.0)
 
-_FALSE = ("false", "f", "no", "n", "0", "0.0")
+# What a value of each kind must be, as the end of "should be ...".
+_NOUNS = {
+    "number": "a finite number",
+    "boolean": "a boolean (yes/no, true/false or 1/0)",
+    "date": "an ISO 8601 date, such as 2020-04-13 or 2020-04-13T08:30",
+}
 
-# -- types ----------------------------------------------------------------------------------------
+
+# -- one column -----------------------------------------------------------------------
 
 
 def as_text(column: pd.Series) -> pd.Series:
-    """Return a column as pandas ``str``; whole numbers without a decimal point, missing as NaN.
+    """Return a column as pandas ``str``; missing values as NaN.
 
-    What becomes of a value depends on no other: files are read one by one, and joined by it.
+    Whole numbers are written without a decimal point and booleans as ``true`` and
+    ``false``. The result for a value does not depend on any other value, because files
+    are read one by one and joined by this text.
     """
     import pandas as pd
 
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.astype("str")
     if pd.api.types.infer_dtype(column) == "boolean":
         return column.astype("object").map({True: "true", False: "false"}).astype("str")
     if pd.api.types.is_float_dtype(column.dtype):
@@ -36,7 +50,7 @@ def as_text(column: pd.Series) -> pd.Series:
 
 
 def as_number(column: pd.Series) -> pd.Series:
-    """Return a column as float64; what is no finite number is missing."""
+    """Return a column as float64; what is not a finite number is missing."""
     import numpy as np
     import pandas as pd
 
@@ -49,73 +63,218 @@ def as_number(column: pd.Series) -> pd.Series:
 def as_boolean(column: pd.Series) -> pd.Series:
     """Return yes/no, true/false and 1/0 as 1.0 and 0.0; anything else is missing."""
     words = column.astype("string").str.strip().str.lower()
-    return words.map(
-        {**dict.fromkeys(_TRUE, 1.0), **dict.fromkeys(_FALSE, 0.0)}
-    ).astype("float64")
+    return words.map(BOOLEANS).astype("float64")
 
 
-def as_date(column: pd.Series) -> pd.Series:
-    """Return a column as UTC datetime64 without zone; what is no date is missing."""
-    import pandas as pd
+def as_date(column: pd.Series, written: str | None = None) -> pd.Series:
+    """Return a column as datetime64[us] in UTC, without a zone.
 
-    out = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
-    if (out.isna() & column.notna()).any():
-        out = pd.to_datetime(column, errors="coerce", format="mixed", utc=True)
-    return out.dt.tz_localize(None).astype("datetime64[us]")
+    Parameters
+    ----------
+    column : Series
+        Text, or dates and times as Parquet has them.
+    written : str, optional
+        The format of text in the directives of `datetime.strptime`, as `data.formats`
+        declares it. ISO 8601 where there is none: no other way to write a date is
+        guessed, because a guess reads 03.04.2020 as March.
 
-
-def cast_all(
-    frame: pd.DataFrame, kinds: Mapping[str, str]
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Return the columns of `kinds`, in that order and with those types.
-
-    A value that does not fit becomes missing. Beside the frame stand the rows (ndarray of bool,
-    shape (n_rows,)) that did not fit, for the columns that have any.
+    Returns
+    -------
+    Series
+        Missing where a value is not a date in this format. A number is never a date.
     """
     import pandas as pd
 
-    convert = {"number": as_number, "boolean": as_boolean, "date": as_date}
-    out, bad = {}, {}
+    if column.dtype.kind in "iufb":
+        return pd.Series(pd.NaT, index=column.index, dtype="datetime64[us]")
+    if column.dtype == object and pd.api.types.infer_dtype(column) in _DATE_OBJECTS:
+        column = pd.to_datetime(column, errors="coerce", utc=True)
+    if column.dtype.kind != "M":
+        column = as_text(column)
+        if written is None:  # pandas reads `now` and `today` as dates
+            column = column.where(column.str.match(r"\s*[0-9]{4}", na=False))
+    out = pd.to_datetime(column, errors="coerce", format=written or "ISO8601", utc=True)
+    out = out.dt.tz_localize(None).astype("datetime64[us]")
+    return out.where(out.dt.year >= 1)  # numpy knows a year 0, Python does not
+
+
+# -- many columns ---------------------------------------------------------------------
+
+
+def cast_all(
+    frame: pd.DataFrame,
+    kinds: Mapping[str, str],
+    formats: Mapping[str, str] | None = None,
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Give columns their declared types; a value that does not fit becomes missing.
+
+    Columns that are numbers already are cast together, as one array: a row of a
+    thousand columns costs little more than a row of ten.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_rows, n_columns)
+        Has every column of `kinds`.
+    kinds : dict of str to str
+        Column name to number, boolean, date, category or text.
+    formats : dict of str to str, optional
+        Date columns that are not ISO 8601, and their formats.
+
+    Returns
+    -------
+    DataFrame, shape (n_rows, n_kinds)
+        The columns of `kinds`, in that order.
+    dict of str to ndarray of bool, shape (n_rows,)
+        Which rows did not fit, for the columns that have any.
+    """
+    import pandas as pd
+
+    plain = _numeric_columns(frame, kinds)
+    blocks = []
+    bad: dict[str, np.ndarray] = {}
+    if plain:
+        block, bad = _cast_numeric(frame[list(plain)], kinds)
+        if len(plain) == len(kinds):
+            return block, bad
+        blocks.append(block)
+    others = {}
     for name, kind in kinds.items():
+        if name in plain:
+            continue
         column = frame[name]
-        out[name] = convert.get(kind, as_text)(column)
-        if kind in convert:  # any value is a text
-            wrong = out[name].isna().to_numpy() & column.notna().to_numpy()
+        others[name] = _cast_column(column, kind, (formats or {}).get(name))
+        if kind in _NOUNS:  # any value is a text
+            wrong = others[name].isna().to_numpy() & column.notna().to_numpy()
             if wrong.any():
                 bad[name] = wrong
-    return pd.DataFrame(out, index=frame.index, columns=list(kinds)), bad
+    blocks.append(pd.DataFrame(others, index=frame.index, columns=list(others)))
+    out = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)[list(kinds)]
+    return out, {name: bad[name] for name in kinds if name in bad}
 
 
-def cast(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Give columns their declared types; UsageError names whatever does not fit."""
-    if missing := [name for name in kinds if name not in frame.columns]:
-        what = f"columns are missing: {listed(missing)}"
-        raise UsageError(what, found=listed(frame.columns), do="add them")
-    out, bad = cast_all(frame, kinds)
+def _numeric_columns(frame: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, None]:
+    """Return the number and boolean columns that numpy holds as numbers, in order."""
+    import numpy as np
+
+    held = dict(zip(frame.columns, frame.dtypes, strict=True))
+    return {
+        name: None
+        for name, kind in kinds.items()
+        if kind in ("number", "boolean")
+        and isinstance(held[name], np.dtype)
+        and held[name].kind in "iufb"
+    }
+
+
+def _cast_numeric(
+    block: pd.DataFrame, kinds: Mapping[str, str]
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Cast number and boolean columns that are numbers already, as one array."""
+    import numpy as np
+    import pandas as pd
+
+    values = block.to_numpy(dtype="float64", copy=True)
+    known = ~np.isnan(values)
+    fits = np.isfinite(values)
+    yes_or_no = np.array([kinds[name] == "boolean" for name in block.columns])
+    if yes_or_no.any():
+        fits &= ~yes_or_no | (values == 0) | (values == 1)
+    wrong = known & ~fits
+    bad = {}
+    if wrong.any():
+        values[wrong] = np.nan
+        for position in np.flatnonzero(wrong.any(axis=0)):
+            bad[str(block.columns[position])] = wrong[:, position]
+    return pd.DataFrame(values, index=block.index, columns=block.columns), bad
+
+
+def _cast_column(column: pd.Series, kind: str, written: str | None) -> pd.Series:
+    """Give one column its declared type."""
+    if kind == "number":
+        return as_number(column)
+    if kind == "boolean":
+        return as_boolean(column)
+    if kind == "date":
+        return as_date(column, written)
+    return as_text(column)
+
+
+def cast(
+    frame: pd.DataFrame,
+    kinds: Mapping[str, str],
+    formats: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """Give columns their declared types, as `cast_all` does.
+
+    Raises
+    ------
+    UsageError
+        When a column is missing or a value does not fit, with all problems.
+    """
+    present = set(frame.columns)
+    missing = [name for name in kinds if name not in present]
+    if missing:
+        raise UsageError(
+            f"columns are missing: {listed(missing)}",
+            found=listed(frame.columns),
+            do="add them",
+        )
+    out, bad = cast_all(frame, kinds, formats)
     problems = []
     for name, wrong in bad.items():
-        kind = "finite number" if kinds[name] == "number" else kinds[name]
-        what = f"{int(wrong.sum())} values are no {kind} (first: row {wrong.argmax()})"
-        problems.append(Problem(what, key=name, allowed=f"a {kind}"))
+        allowed = demanded(kinds[name], (formats or {}).get(name))
+        first = int(wrong.argmax())
+        what = f"{int(wrong.sum())} values are not {allowed} (first: row {first})"
+        problems.append(Problem(what, key=name, allowed=allowed))
     if problems:
         raise UsageError(*problems)
     return out
 
 
+def demanded(kind: str, written: str | None = None) -> str:
+    """Return what a value of this kind must be, in words."""
+    if kind == "date" and written:
+        return f"a date written as {written} (data.formats)"
+    return _NOUNS[kind]
+
+
 def misfit(
-    kind: str, column: pd.Series, wrong: np.ndarray, secret: bool
+    kind: str,
+    column: pd.Series,
+    wrong: np.ndarray,
+    secret: bool,
+    written: str | None = None,
 ) -> Expectation:
-    """Return that some values of a column are not of its kind."""
-    kind = "finite number" if kind == "number" else kind
+    """Return the failed expectation that all values of a column are of its kind.
+
+    Parameters
+    ----------
+    kind : str
+        The declared kind.
+    column : Series, shape (n_rows,)
+        As it was read.
+    wrong : ndarray of bool, shape (n_rows,)
+        The values that do not fit.
+    secret : bool
+        Whether no value may be shown.
+    written : str, optional
+        The declared format of a date.
+    """
     found = f"{wrong.sum():,} of {len(wrong):,} are not"
+    message = (
+        f"Values of `{column.name}` should each be {demanded(kind, written)}; {found}."
+    )
+    if kind == "date":
+        message += " Another format is declared under data.formats in model.yaml."
+    examples: Sequence[Any] = ()
+    if not secret:
+        examples = as_text(column[wrong]).unique()[:3]
     return Expectation(
         name="expect_column_values_to_be_of_declared_type",
         column=str(column.name),
         ok=False,
         failed_rows=int(wrong.sum()),
         failed_share=float(wrong.mean()),
-        examples=()
-        if secret
-        else tuple(v[:80] for v in as_text(column[wrong]).unique()[:3]),
-        message=f"Values of `{column.name}` should each be a {kind}; {found}.",
+        examples=tuple(value[:80] for value in examples),
+        message=message,
     )

@@ -1,4 +1,4 @@
-"""The validate step: the snapshot is built and its contract checked, in a second process."""
+"""Validating: the snapshot is built, and its contract checked in a second process."""
 
 from __future__ import annotations
 
@@ -26,30 +26,45 @@ def validate(
     spec: ModelSpec,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> tuple[Dataset | None, Validation]:
-    """Read a model's data, ask its contract and write snapshot and answer into `build/NAME`.
+    """Read a model's data, check its contract, and write both to `build/NAME`.
 
-    No dataset where declared columns are missing; the contract is not asked then. UsageError when
-    the data cannot be read or learnt from, or the contract is no contract. While another process
-    asks the contract, `meanwhile` is done.
+    Parameters
+    ----------
+    project : Project
+    name : str
+    spec : ModelSpec
+    meanwhile : callable
+        Called while the other process checks the contract.
+
+    Returns
+    -------
+    Dataset or None
+        None where declared columns are missing; the contract is not checked then.
+    Validation
+
+    Raises
+    ------
+    UsageError
+        When the data cannot be read or learned from, or the contract is not one.
+    EnvironmentFailure
+        When the other process ends without an answer.
     """
     started = time.perf_counter()
-    folder, out = project.folder(name), project.build(name)
-    with _helper() as helper:
-        from mlops.data.snapshot import (
-            build,  # and pandas, while the helper imports too
-        )
+    folder = project.folder(name)
+    out = project.build(name)
+    contract = folder / "contract.py"
+    with _worker() as worker:
+        # This imports pandas, while the worker imports too.
+        from mlops.data.snapshot import build
 
         dataset, expectations = build(spec, folder)
         if dataset is not None:
             dataset.save(out)
-            contract = folder / "contract.py"
-            if helper is None:
+            if worker is None:
                 expectations += check(spec, contract, dataset.frame)
             else:
-                question = json.dumps(
-                    [spec.model_dump(mode="json"), str(contract), str(out)]
-                )
-                expectations += _ask_helper(helper, question, meanwhile)
+                question = [spec.model_dump(mode="json"), str(contract), str(out)]
+                expectations += _ask(worker, json.dumps(question), meanwhile)
     validation = Validation(
         ok=all(expectation.ok for expectation in expectations),
         snapshot=dataset.snapshot if dataset else None,
@@ -61,12 +76,12 @@ def validate(
 
 
 @contextlib.contextmanager
-def _helper() -> Iterator[subprocess.Popen[bytes] | None]:
-    """Start a process that imports Great Expectations; none where it is imported here already."""
+def _worker() -> Iterator[subprocess.Popen[bytes] | None]:
+    """Start the process that checks; none where this one has the library already."""
     if "great_expectations" in sys.modules:
         yield None
         return
-    command = [sys.executable, "-m", "mlops.data.contract"]
+    command = [sys.executable, "-m", "mlops.data.contract_worker"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -76,24 +91,24 @@ def _helper() -> Iterator[subprocess.Popen[bytes] | None]:
             process.kill()
 
 
-def _ask_helper(
-    helper: subprocess.Popen[bytes], question: str, meanwhile: Callable[[], object]
+def _ask(
+    worker: subprocess.Popen[bytes], question: str, meanwhile: Callable[[], object]
 ) -> tuple[Expectation, ...]:
     """Return what the other process answers."""
-    assert helper.stdin and helper.stdout
-    with contextlib.suppress(BrokenPipeError), helper.stdin as pipe:
+    assert worker.stdin and worker.stdout
+    with contextlib.suppress(BrokenPipeError), worker.stdin as pipe:
         pipe.write(question.encode())
     meanwhile()
-    said = helper.stdout.read()
-    if helper.wait():
-        do = "is there enough memory? Its last words are above"
-        raise EnvironmentFailure("the process that asks the data contract died", do=do)
-    answer = json.loads(said)
-    if answer["problems"]:
-        kind = (
-            UsageError
-            if answer["exit_code"] == UsageError.exit_code
-            else EnvironmentFailure
+    answer = worker.stdout.read()
+    if worker.wait():
+        raise EnvironmentFailure(
+            "the process that checks the data contract died",
+            do="is there enough memory? Its last words are above",
         )
-        raise kind(*(Problem(**problem) for problem in answer["problems"]))
-    return tuple(Expectation(**expectation) for expectation in answer["expectations"])
+    content = json.loads(answer)
+    if content["problems"]:
+        problems = [Problem(**problem) for problem in content["problems"]]
+        if content["exit_code"] == UsageError.exit_code:
+            raise UsageError(*problems)
+        raise EnvironmentFailure(*problems)
+    return tuple(Expectation(**item) for item in content["expectations"])

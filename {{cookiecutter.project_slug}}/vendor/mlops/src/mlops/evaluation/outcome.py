@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops.config.model_spec import ModelSpec, Value
+from mlops.data.known import respell, spellings
 from mlops.data.snapshot import Dataset
 from mlops.errors import Problem, UsageError, listed
 from mlops.results.training import Signature
@@ -98,6 +99,7 @@ def outcome(
         return Outcome(
             "regression", target.to_numpy(dtype=np.float64), guess, guess, unit=unit
         )
+    target = respell(target, spellings(signature.classes))
     if signature.task == "binary":
         positive = str(signature.positive)
         classes: tuple[str, ...] = (f"not {positive}", positive)

@@ -65,7 +65,11 @@ def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str
     """
     rows = _sample(test, _EXAMPLE_ROWS, spec)[list(spec.features)]
     rows = rows.assign(**{column: None for column in rows if column in _hidden(spec)})
-    pairs = zip(_plain(rows), _plain(model.predict(rows)), strict=True)
+    answers = model.predict(rows)
+    for column, written in spec.data.formats.items():
+        if column in rows and rows[column].dtype.kind == "M":
+            rows[column] = rows[column].dt.strftime(written)
+    pairs = zip(_plain(rows), _plain(answers), strict=True)
     return [{"features": row, "expected": answer} for row, answer in pairs]
 
 

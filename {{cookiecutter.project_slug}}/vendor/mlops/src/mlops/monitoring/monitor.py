@@ -8,6 +8,7 @@ from datetime import datetime
 import pandas as pd
 
 from mlops.config.project import Project
+from mlops.data.known import respell, spellings
 from mlops.data.read import read_labels
 from mlops.data.types import cast_all
 from mlops.io.files import write_json
@@ -51,8 +52,14 @@ def monitor(
     outputs = [c for c in shown if c not in features]
     if len(outputs) > 1:
         outputs.remove("prediction")  # the scores say more
+    # What free text says has no distribution that two samples of it could share.
+    features = {name: f for name, f in features.items() if f.kind != "text"}
     kinds: dict[str, str] = {name: f.kind for name, f in features.items()}
-    logged, _ = cast_all(window.features.reindex(columns=list(kinds)), kinds)
+    formats = {name: f.format for name, f in features.items() if f.format}
+    logged, _ = cast_all(window.features.reindex(columns=list(kinds)), kinds, formats)
+    for column, feature in features.items():
+        spelling = spellings(feature.categories or ())
+        logged[column] = respell(logged[column], spelling)
     kinds |= dict.fromkeys(outputs, "number")
     current = pd.concat(
         [logged, window.log.reindex(columns=outputs).astype("float64")], axis=1

@@ -6,8 +6,6 @@ from pydantic import Field
 
 from mlops.results.base import Result
 
-# -- validate ---------------------------------------------------------------------------------
-
 
 class Expectation(Result):
     """One line of the data contract and how it went."""
@@ -21,7 +19,7 @@ class Expectation(Result):
     failed_rows: int | None = None
     failed_share: float | None = None
     examples: tuple[str, ...] = Field(
-        default=(), description="Never of a sensitive column."
+        default=(), description="Values that break it; never of a sensitive column."
     )
 
 

@@ -21,6 +21,9 @@ class Feature(Result):
     categories: tuple[str, ...] | None = Field(
         default=None, description="None above 1,000 values."
     )
+    format: str | None = Field(
+        default=None, description="How a date is written; None for ISO 8601."
+    )
 
 
 class Signature(Result):

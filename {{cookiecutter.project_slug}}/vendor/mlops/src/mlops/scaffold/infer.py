@@ -1,10 +1,11 @@
-"""What to make of an unknown table: task, roles, how a first model learns."""
+"""What to make of an unknown table: from a file to a specification and its reasons."""
 
 from __future__ import annotations
 
 import glob
-import math
+import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,67 +13,36 @@ import pandas as pd
 
 from mlops.config.model_spec import ModelSpec, Task, outputs
 from mlops.config.yaml import parse
-from mlops.data.snapshot import Dataset, Rows, clean, split
-from mlops.data.split import in_test
-from mlops.data.types import as_number, as_text
-from mlops.errors import Problem, UsageError, did_you_mean, listed
+from mlops.data.csv_format import ReadOptions
+from mlops.data.known import plain_whole_numbers
+from mlops.data.read import read_table
+from mlops.data.snapshot import Dataset, prepare, split
+from mlops.data.sources import Source
+from mlops.data.types import as_text
+from mlops.errors import UsageError, did_you_mean, listed
 from mlops.results.base import Result
-from mlops.scaffold.inspect import NESTED, Column, Columns, look, open_table
-from mlops.scaffold.roles import leaks, roles
+from mlops.results.data import SourceFile
+from mlops.scaffold.advice import advice
+from mlops.scaffold.inspect import NESTED, Column, Columns, decimal_commas, look
+from mlops.scaffold.leaks import leaks
+from mlops.scaffold.plan import Spec, best_seed, plan
+from mlops.scaffold.roles import roles
+from mlops.scaffold.table import Table, open_table
+from mlops.scaffold.task import task_of
 
-Spec = dict[str, Any]  # model.yaml as data
-
-FEWEST_ROWS, _MOST_CLASSES = 20, 100
-
-_SEEDS = 25
-
-# Rows from which boosted trees beat a linear model even where there is little to learn: simulated
-# with 12 columns, two of them at work; with 1,000 rows they were worse than a constant.
-_TREES = 3000
-
-_POSITIVE = (
-    "yes",
-    "true",
-    "y",
-    "t",
-    "1",
-    "positive",
-    "pos",
-    "ja",
-    "oui",
-    "si",
-    "sim",
-    "tak",
-    "да",
-)
-
-_NEGATIVE = (
-    "no",
-    "false",
-    "n",
-    "f",
-    "0",
-    "negative",
-    "neg",
-    "nein",
-    "non",
-    "não",
-    "nie",
-    "нет",
-)
+_ALIKE = 0.05  # share of equal rows from which they are no accidents
 
 
 class Inference(Result):
-    """What was found out about a file, and the specification that follows from it."""
+    """What was inferred from a file, and the specification that follows from it."""
 
     path: str
     rows: int  # without those that repeat earlier ones
     spec: Spec  # data.source is the file as given
     columns: tuple[Column, ...]  # all of them, in the order of the file
     notes: tuple[str, ...]  # what a person should check, each with what to do
-    summary: tuple[
-        tuple[str, str, str], ...
-    ]  # each column, what it is taken for, and why
+    # Each column, what it is taken for, and why.
+    summary: tuple[tuple[str, str, str], ...]
 
 
 def infer(
@@ -81,286 +51,177 @@ def infer(
     task: Task | None = None,
     delimiter: str | None = None,
 ) -> Inference:
-    """Look at a CSV or Parquet file and decide what a model of the column `target` would be.
+    """Look at a CSV or Parquet file and decide what a model of a column would be.
+
+    Parameters
+    ----------
+    path : Path
+    target : str or None
+        The column to predict.
+    task : Task, optional
+        Inferred from the target where it is not given.
+    delimiter : str, optional
+        Inferred from the file where it is not given.
 
     Raises
     ------
     UsageError
-        When the file is no table, or `target` cannot be learnt from it; says what would do.
+        When the file is not a table, or `target` cannot be learned from it; says what
+        to do.
     """
-    frame, form = open_table(path, delimiter)
-    names = list(frame.columns)
-    if target is None or target not in names:
-        what = (
-            "there is no such column" if target else "which column is to be predicted?"
-        )
-        found, wanted = target or "", (target or "").strip().lower()
-        same = [
-            f"did you mean `{name}`?"
-            for name in names
-            if name.strip().lower() == wanted
-        ]
-        do = (
-            same[0]
-            if same
-            else did_you_mean(found, names) or "name a column with --target"
-        )
-        raise UsageError(
-            Problem(what, path.name, "--target", found, listed(names, 40), do)
-        )
-    columns = {name: look(name, frame[name], form.get("delimiter")) for name in names}
+    table = _as_read_for_training(open_table(path, delimiter))
+    target = _find_target(path, list(table.frame.columns), target)
+    separator = table.options.delimiter if table.options else None
+    columns = {n: look(n, table.frame[n], separator) for n in table.frame}
     plain = pd.DataFrame(
-        {n: as_text(frame[n]) for n, c in columns.items() if c.reason != NESTED}
+        {
+            name: as_text(table.frame[name])
+            for name, column in columns.items()
+            if column.reason != NESTED
+        }
     )
-    known = plain[target].dropna() if target in plain else pd.Series(dtype="str")
+    known = pd.Series(dtype="str")
+    if target in plain:
+        known = plain[target].dropna()
     task = task_of(path, columns[target], known, task)
     distinct = plain[~plain.duplicated()]
-    answers = outputs(task, known.unique())
-    notes = [
-        *roles(columns, target, distinct, answers),
-        *leaks(columns, target, task, distinct),
-    ]
-    data = {"source": glob.escape(str(path.resolve())), **form}
+    notes = list(roles(columns, target, distinct, outputs(task, known.unique())))
+    notes += _check_id(path, table, columns)
+    notes += leaks(columns, target, task, distinct)
+
+    data = {"source": glob.escape(str(path.resolve())), **table.form}
     spec = plan(data, columns, target, task, known)
     if not spec["features"]:
-        found = listed(
-            f"`{c.name}` {c.reason or f'is {c.role}'}" for c in columns.values()
-        )
-        do = "add columns that tell rows apart and are known before the target is"
-        raise UsageError(
-            "no column is left to learn from", file=path.name, found=found, do=do
-        )
-    # Accidents are few; where many rows are alike, that is how the data is.
-    alike = int(plain.drop(columns=data["ignore"], errors="ignore").duplicated().sum())
-    if "id" not in data and alike > 0.05 * len(plain):
-        data["drop_duplicates"] = False
-        what = "are equal in all columns that are used, and are kept, as nothing names a row"
-        do = "If they are accidents, set data.drop_duplicates: true."
-        notes.append(f"{alike:,} rows {what}. {do}")
-    rows, _ = clean(parse(ModelSpec, spec, path.name), path.resolve().parent)
-    assert rows  # every column of the specification was read from the file
-    spec["split"]["seed"] = best_seed(spec, rows)
-    dataset = split(parse(ModelSpec, spec, path.name), rows)
+        raise _no_features(path, columns)
+    notes += _keep_equal_rows(data, plain)
+    dataset = _dataset(path, table, spec)
     return Inference(
         path=str(path),
-        rows=dataset.snapshot.rows,
+        rows=round(dataset.snapshot.rows * table.rows / len(table.frame)),
         spec=spec,
         columns=tuple(columns.values()),
-        notes=(*_advice(path, spec, columns, dataset), *notes),
+        notes=(*advice(path, table, spec, columns, dataset), *notes),
         summary=tuple(_summary(spec, columns, dataset)),
     )
 
 
-def task_of(path: Path, column: Column, known: pd.Series, asked: Task | None) -> Task:
-    """Return the task that the target stands for, or raise UsageError."""
-    numbers = as_number(known)
-    bad = numbers.isna()
-    words, unique = list(known[bad].unique()), column.unique
-    classes = words or (unique <= 10 and (numbers == numbers.round()).all())
-    task = asked or (
-        "binary" if unique == 2 else "multiclass" if classes else "regression"
+def _as_read_for_training(table: Table) -> Table:
+    """Return a table of text with the decimal points and the codes that a run reads."""
+    options = table.options
+    if options is None:
+        return table
+    frame = table.frame
+    commas = [] if options.delimiter == "," else decimal_commas(frame)
+    if commas:
+        frame = frame.assign(**{n: frame[n].str.replace(",", ".") for n in commas})
+        options = replace(options, decimal=",")
+    frame = frame.assign(**{n: plain_whole_numbers(frame[n]) for n in frame})
+    return replace(table, frame=frame, options=options)
+
+
+def _find_target(path: Path, names: list[str], target: str | None) -> str:
+    """Return the target as the file spells it; UsageError where there is none."""
+    wanted = unicodedata.normalize("NFC", target or "")
+    if wanted in names:
+        return wanted
+    do = did_you_mean(wanted, names)
+    for name in names:
+        if name.strip().lower() == wanted.strip().lower():
+            do = f"did you mean `{name}`?"
+    what = "there is no such column" if target else "which column is to be predicted?"
+    raise UsageError(
+        what,
+        file=path.name,
+        key="--target",
+        found=wanted,
+        allowed=listed(names, 40),
+        do=do or "name a column with --target",
     )
-    mixed = (
-        task == "multiclass"
-        and not asked
-        and words
-        and (column.written or bad.mean() < 0.5)
-    )
-    many = task == "multiclass" and unique > min(_MOST_CLASSES, len(known) / 2)
-    few = f"{len(known)} rows with a target; at least {FEWEST_ROWS} are needed"
-    other = "join values, or leave --task to be found out"
-    mix = "the target mixes numbers and words"
-    if column.written and bad.mean() > 0.5:
-        mix = f"the target is text that stands for {column.stands_for}"
-    classes_found = f"{unique:,} in {len(known):,} rows"
-    numeric = "write numbers like 1234.5, and leave what is none empty"
-    for wrong, what, found, do in (
-        (
-            column.reason == NESTED,
-            f"the target {NESTED}",
-            "",
-            "make it one value per row",
-        ),
-        (known.empty, "the target is missing in every row", "", "add labels"),
-        (
-            unique == 1,
-            "the target has one value only: nothing to learn",
-            "",
-            "add other rows",
-        ),
-        (
-            len(known) < FEWEST_ROWS,
-            "too few rows to train on some and test on others",
-            few,
-            "",
-        ),
-        (
-            column.kind == "date",
-            "the target is a date",
-            "",
-            "make it a number: days until it, say",
-        ),
-        (
-            task == "binary" and unique != 2,
-            "a binary target has two values",
-            f"{unique}",
-            other,
-        ),
-        (
-            task == "regression" and words,
-            "the target is no number",
-            listed(words, 3),
-            numeric,
-        ),
-        (mixed, mix, listed(words, 3), numeric),
-        (many, "the target has too many classes", classes_found, "join some"),
-    ):
-        if wrong:
-            raise UsageError(what, file=path.name, key=column.name, found=found, do=do)
-    return task
 
 
-def plan(
-    data: dict[str, Any], columns: Columns, target: str, task: Task, known: pd.Series
-) -> Spec:
-    """Return model.yaml as data, and complete `data`; `known` are the target's values as text.
-
-    A sound first model passes and one that has learnt nothing does not; what only the user can
-    know (floors, limits) stays wide or empty. Trees need rows: with few, lines do better.
-    """
-    of: dict[str, list[str]] = {"ignored": [], "feature": [], "sensitive": []}
-    for column in columns.values():
-        of.setdefault(column.role, []).append(column.name)
-    data |= {"target": target, "ignore": of["ignored"]}
-    if "id" in of:
-        data["id"] = of["id"][0]
-    dates = [c for c in columns.values() if c.kind == "date" and not c.missing]
-    if len(dates) == 1 and dates[0].role == "feature":
-        data["time"] = dates[0].name
-    metric, drop, margin = "roc_auc", 0.5, 0.01
-    others = ["average_precision", "log_loss", "brier", "accuracy"]
-    learners = ("logistic", "boosting")
-    trees = len(known) >= max(_TREES, 500 * known.nunique()) and known.nunique() <= 10
-    if task == "binary":
-        data["positive"] = _positive(known)
-    elif task == "multiclass":
-        shares = known.value_counts(normalize=True)
-        drop = round(-3 * sum(p * math.log(p) for p in shares), 2)
-        metric, others = "log_loss", ["accuracy", "balanced_accuracy", "macro_f1"]
-    else:
-        spread = as_number(known).std()
-        drop, margin = float(f"{3 * spread:.3g}"), float(f"{spread / 50:.2g}")
-        metric, others = "rmse", ["mae", "r2"]
-        learners, trees = ("ridge", "boosting_regression"), len(known) >= _TREES
-    few = [n for n in of["feature"] if columns[n].kind in {"category", "boolean"}]
-    group = (
-        {"by": "group", "column": of["group"][0]} if "group" in of else {"by": "random"}
-    )
-    return {
-        "task": task,
-        "owner": "nobody yet",
-        "intended_use": "not said yet",
-        "data": data,
-        "features": {name: columns[name].kind for name in of["feature"]},
-        "sensitive": of["sensitive"],
-        "split": {**group, "test": 0.25, "seed": 0},
-        "train": {"params": {"learner": learners[trees]}, "seed": 0},
-        "metrics": {"primary": metric, "others": others},
-        "gate": {"margin": margin},
-        "checks": {"better_than": ["dummy"] if len(known) >= 100 else []},
-        "slices": {
-            "columns": [n for n in few if columns[n].values][:3],
-            "max_drop": drop,
-        },
-    }
-
-
-def _positive(known: pd.Series) -> str:
-    """Return the class that a model is asked for: by its name, else the rarer one."""
-    counts = known.value_counts().sort_index()
-    for value, other in (counts.index, counts.index[::-1]):
-        if value.strip().lower() in _POSITIVE or other.strip().lower() in _NEGATIVE:
-            return str(value)
-    return str(counts.idxmin())
-
-
-def best_seed(spec: Spec, rows: Rows) -> int:
-    """Return the first seed that puts every class on both sides of the split, or most of them."""
-    target = rows.frame[spec["data"]["target"]]
-    classes = 1 if spec["task"] == "regression" else target.nunique()
-    scores = {}
-    for seed in range(_SEEDS):
-        seeded = parse(
-            ModelSpec, {**spec, "split": {**spec["split"], "seed": seed}}, ""
+def _check_id(path: Path, table: Table, columns: Columns) -> Iterator[str]:
+    """Look at all rows where a sample decided that a column names each row."""
+    if not table.sampled:
+        return
+    for name, column in list(columns.items()):
+        if column.role != "id":
+            continue
+        options = table.options or ReadOptions()
+        frame, _ = read_table(path, path.name, {name}, {name}, options)
+        if frame[name].is_unique and frame[name].notna().all():
+            continue
+        reason = "is an identifier that several rows share"
+        columns[name] = column.model_copy(update={"role": "ignored", "reason": reason})
+        yield (
+            f"`{name}` is left out: it {reason}. If rows of one belong together, set "
+            "split.by: group and split.column."
         )
-        test = in_test(seeded, rows.frame, rows.hashes)
-        train, held = (min(target[side].nunique(), classes) for side in (~test, test))
-        scores[seed] = (train, held, target[test].count() >= 0.15 * target.count())
-        if scores[seed] == (classes, classes, True):
-            break
-    return max(scores, key=lambda seed: scores[seed])
 
 
-def _advice(
-    path: Path, spec: Spec, columns: Columns, dataset: Dataset
-) -> Iterator[str]:
-    """Yield what a person should know about file, target, features and split."""
-    data, facts, task = spec["data"], dataset.snapshot, spec["task"]
-    target, encoding = columns[data["target"]], data.get("encoding", "utf-8")
-    form = (
-        f"CSV with {data['delimiter']!r}, {encoding}"
-        if "delimiter" in data
-        else "Parquet"
+def _no_features(path: Path, columns: Columns) -> UsageError:
+    """Return the error for a table without a column to learn from."""
+    found = [f"`{c.name}` {c.reason or f'is {c.role}'}" for c in columns.values()]
+    return UsageError(
+        "no column is left to learn from",
+        file=path.name,
+        found=listed(found),
+        do="add columns that tell rows apart and are known before the target is",
     )
-    yield f"{path.name} was read as {form}: {facts.rows_read:,} rows."
-    if encoding not in {"utf-8", "utf-16"}:
-        yield f"The file is not UTF-8; it was read as {encoding}. Look at its accents."
-    if path.stat().st_size > 1 << 20:
-        do = "keep it outside of git and let data.source point there."
-        yield f"The file is larger than 1 MB, which pre-commit refuses: {do}"
-    if n := facts.duplicates_removed:
-        do = "If they are no accidents, set data.drop_duplicates: false."
-        yield f"{n:,} rows repeat earlier ones and are removed. {do}"
-    if n := facts.unlabelled:
-        yield f"{n:,} rows have no `{target.name}`: they are not trained or tested on."
-    if task == "binary":
-        do = "For the other class, change data.positive."
-        yield f"Scores are the probability of {data['positive']!r}. {do}"
-    counts = dataset.frame[target.name].value_counts()
-    if task != "regression" and (
-        rare := [repr(value) for value, n in counts.items() if n < 10]
-    ):
-        yield f"Fewer than 10 rows each have {listed(rare)}: join such classes, or add rows."
-    if task == "multiclass" and target.kind == "number":
-        what = f"has {target.unique} whole numbers, taken for classes"
-        do = "remove the folder and make the model again with --task regression"
-        yield f"`{target.name}` {what}. If it is an amount, {do}."
-    if not spec["checks"]["better_than"]:
-        yield "So few rows hardly tell a model from a guess: gather more before you rely on it."
-    if "id" not in data and spec["split"]["by"] == "random":
-        yield "Rows have no id, so other columns split them anew: set data.id if you can."
-    if "time" in data:
-        do = "If the model will predict later rows than it learnt from, set split.by: time."
-        yield f"Rows have a date (`{data['time']}`). {do}"
-    for column in (columns[name] for name in spec["features"]):
-        if column.written:
-            what = "features.py converts it, and what it cannot convert is missing"
-            yield f"`{column.name}` is text that stands for {column.stands_for}: {what}."
-        if (share := column.missing / column.rows) > 0.5:
-            yield f"`{column.name}` is missing in {share:.0%} of the rows: why?"
+
+
+def _keep_equal_rows(data: dict[str, Any], plain: pd.DataFrame) -> Iterator[str]:
+    """Keep rows that are equal where there are many: that is how the data is."""
+    used = plain.drop(columns=data["ignore"], errors="ignore")
+    alike = int(used.duplicated().sum())
+    if "id" in data or alike <= _ALIKE * len(plain):
+        return
+    data["drop_duplicates"] = False
+    yield (
+        f"{alike:,} rows are equal in all columns that are used, and are kept, as "
+        "nothing names a row. Equal rows are in one part of the split. If they are "
+        "accidents, set data.drop_duplicates: true."
+    )
+
+
+def _dataset(path: Path, table: Table, spec: Spec) -> Dataset:
+    """Return the rows as a run would have them, and give the split its seed."""
+    formed = parse(ModelSpec, spec, path.name)
+    frame = table.frame
+    if table.options:
+        frame = _with_numbers(frame, spec)
+    file = SourceFile(path=path.name, sha256="", rows=len(frame))
+    source = Source(frame[list(formed.columns)], (file,), missing=(), extra=())
+    rows, _ = prepare(formed, source, None)
+    assert rows  # every column of the specification was read from the file
+    spec["split"]["seed"] = best_seed(spec, rows)
+    return split(parse(ModelSpec, spec, path.name), rows)
+
+
+def _with_numbers(frame: pd.DataFrame, spec: Spec) -> pd.DataFrame:
+    """Return text in which numbers are to the last bit what a run reads.
+
+    `pandas.to_numeric` is not exact, and where nothing names a row, the bits of its
+    values decide the part of the split.
+    """
+    names = [name for name, kind in spec["features"].items() if kind == "number"]
+    if spec["task"] == "regression":
+        names.append(spec["data"]["target"])
+    return frame.assign(**{name: frame[name].astype("float64") for name in names})
 
 
 def _summary(
     spec: Spec, columns: Columns, dataset: Dataset
 ) -> Iterator[tuple[str, str, str]]:
     """Yield each column, what it is taken for, and why; the target first."""
-    target, task = spec["data"]["target"], spec["task"]
-    what = columns[target].told()
-    if task == "binary":
-        positive, known = spec["data"]["positive"], dataset.frame[target].dropna()
+    target = spec["data"]["target"]
+    what = columns[target].described()
+    if spec["task"] == "binary":
+        positive = spec["data"]["positive"]
+        known = dataset.frame[target].dropna()
         what = f"{positive!r} in {(known == positive).mean():.1%} of the rows"
-    yield target, "target", f"{task}: {what}"
+    yield target, "target", f"{spec['task']}: {what}"
     for column in columns.values():
-        if column.role != "target":
-            kind = column.kind if column.role == "feature" else column.role
-            yield column.name, kind, column.reason or column.told()
+        if column.role == "target":
+            continue
+        kind = column.kind if column.role == "feature" else column.role
+        yield column.name, kind, column.reason or column.described()

@@ -1,27 +1,20 @@
-"""How an unknown file is written and what each column is."""
+"""What each column of an unknown table is."""
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import datetime
 import decimal
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
 from mlops.config.model_spec import Kind
-from mlops.data.read import read_header, read_table
-from mlops.data.sources import PARQUET
 from mlops.data.types import as_date, as_number, as_text
-from mlops.errors import UsageError
-from mlops.io.files import reaching
 from mlops.results.base import Result
-from mlops.scaffold.templates.features import number
 
 FEW = 20  # distinct values that can be listed
 
@@ -38,29 +31,66 @@ _BOOLEANS = (
     {"1.0", "0.0"},
 )
 
+# Day first before month first: where both fit all values, a note says which was taken.
 _DAYS = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d")
-
 _SHORT_DAYS = ("%d.%m.%y", "%d/%m/%y", "%m/%d/%y")
-
-_DATES = tuple(
-    d + t for d in (*_DAYS, *_SHORT_DAYS) for t in ("", " %H:%M", " %H:%M:%S")
-)
+_TIMES = ("", " %H:%M", " %H:%M:%S")
+_DATES = tuple(day + time for day in (*_DAYS, *_SHORT_DAYS) for time in _TIMES)
 
 _DECIMAL_COMMA = r"\s*[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?\s*[%€$£]?\s*"
-
 _THOUSANDS = r"\s*[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\s*"
+_PLAIN_COMMA = r"[-+]?\d+(?:,\d+)?"
+
+_NEARLY_ALL = 0.9  # of the values, where some stand for nothing ("unknown")
+
+# Free text has that many words on average and more values than a category would.
+_PROSE_WORDS = 4
+_PROSE_VALUES = 50
 
 _ID = (
     r"(?i:(?:^|[\W_])(?:id|uuid|guid|key|nr|no))\s*$|[a-z](?:ID|Id|UUID|Key|Nr|No)\s*$"
 )
 
 # Words for what the law of many countries protects, without accents.
-_SENSITIVE = (
-    r"\b(?:sex|sexe|sexo|sesso|gender|genero|geschlecht|geslacht|race|raza|raca|rasse|razza|hautfarbe"
-    r"|ethnic\w*|ethnie|etnia|religi\w*|konfession|creed|caste|disab\w*|handicap|\w*behinder\w*"
-    r"|discapac\w*|deficiencia|national\w*|nacional\w*|nazional\w*|citizenship|herkunft"
-    r"|staatsangeh\w*|pregnan\w*|schwanger\w*|orientation|transgender)\b"
+_SENSITIVE_WORDS = (
+    "sex",
+    "sexe",
+    "sexo",
+    "sesso",
+    "gender",
+    "genero",
+    "geschlecht",
+    "geslacht",
+    "race",
+    "raza",
+    "raca",
+    "rasse",
+    "razza",
+    "hautfarbe",
+    r"ethnic\w*",
+    "ethnie",
+    "etnia",
+    r"religi\w*",
+    "konfession",
+    "creed",
+    "caste",
+    r"disab\w*",
+    "handicap",
+    r"\w*behinder\w*",
+    r"discapac\w*",
+    "deficiencia",
+    r"national\w*",
+    r"nacional\w*",
+    r"nazional\w*",
+    "citizenship",
+    "herkunft",
+    r"staatsangeh\w*",
+    r"pregnan\w*",
+    r"schwanger\w*",
+    "orientation",
+    "transgender",
 )
+_SENSITIVE = re.compile(rf"\b(?:{'|'.join(_SENSITIVE_WORDS)})\b")
 
 
 class Column(Result):
@@ -85,6 +115,10 @@ class Column(Result):
         (), description="All, where there are few and none is secret."
     )
     written: str = Field("", description="How text stands for numbers or dates.")
+    ambiguous: bool = Field(
+        False, description="Whether day and month of all dates could be swapped."
+    )
+    prose: bool = Field(False, description="Whether the values read like sentences.")
 
     @property
     def looks_like_id(self) -> bool:
@@ -93,90 +127,50 @@ class Column(Result):
 
     @property
     def looks_sensitive(self) -> bool:
-        """Whether the name is that of something that the law of many countries protects."""
-        plain = unicodedata.normalize(
-            "NFKD", re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name)
-        )
-        plain = "".join(c for c in plain if not unicodedata.combining(c)).lower()
-        return bool(re.search(_SENSITIVE, plain.replace("_", " ")))
+        """Whether the law of many countries protects what the name says."""
+        words = re.sub(r"([a-z])([A-Z])", r"\1 \2", self.name)
+        letters = unicodedata.normalize("NFKD", words)
+        plain = "".join(c for c in letters if not unicodedata.combining(c)).lower()
+        return bool(_SENSITIVE.search(plain.replace("_", " ")))
 
-    def told(self) -> str:
-        """Return the column in a few words, without its values."""
-        missing = f", {self.missing / self.rows:.1%} missing" if self.missing else ""
-        if self.low is not None:
-            return f"{self.low:g} to {self.high:g}{missing}"
-        written = f" of text that stands for {self.stands_for}" if self.written else ""
-        return f"{self.unique:,} values{written}{missing}"
+    @property
+    def converted(self) -> bool:
+        """Whether features.py has to make numbers or dates of text."""
+        return bool(self.written) and self.kind != "date"
 
     @property
     def stands_for(self) -> str:
         """What text stands for, where it does."""
-        return (
-            f"dates ({self.written})"
-            if "%" in self.written
-            else f"numbers ({self.written})"
-        )
+        if "%" in self.written:
+            return f"dates ({self.written})"
+        return f"numbers ({self.written})"
+
+    def described(self) -> str:
+        """Return the column in a few words, without its values."""
+        missing = f", {self.missing / self.rows:.1%} missing" if self.missing else ""
+        if self.low is not None:
+            return f"{self.low:g} to {self.high:g}{missing}"
+        written = ""
+        if self.converted:
+            written = f" of text that stands for {self.stands_for}"
+        elif self.written:
+            written = f" written as {self.written}"
+        return f"{self.unique:,} values{written}{missing}"
 
 
 Columns = dict[str, Column]  # by their names, in the order of the file
 
 
-def open_table(
-    path: Path, delimiter: str | None = None
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Read a CSV or Parquet file of unknown form.
-
-    Returns
-    -------
-    frame : DataFrame, shape (n_rows, n_columns)
-        All columns: text from CSV, any type from Parquet.
-    form : dict
-        Delimiter and encoding, as model.yaml has them; empty for Parquet.
-    """
-    form: dict[str, Any] = {}
-    text: set[str] = set()
-    if not path.exists():
-        raise UsageError("there is no such file", file=str(path))
-    if path.suffix not in PARQUET:
-        encoding = _encoding(path)
-        header, delimiter = read_header(path, path.name, delimiter, encoding)
-        text, form = set(header), {"delimiter": delimiter, "encoding": encoding}
-    frame, header = read_table(
-        path, path.name, None, text, delimiter, form.get("encoding", "")
-    )
-    if len(header) < 2:
-        what, do = (
-            "only one column was found",
-            "say how columns are parted with --delimiter",
-        )
-        raise UsageError(what, file=path.name, found=f"`{header[0][:80]}`", do=do)
-    if frame.empty:
-        raise UsageError(
-            "this file has a header and no rows", file=path.name, do="add rows"
-        )
-    return frame, form
-
-
-def _encoding(path: Path) -> str:
-    """Return the first encoding in which all of a file can be read; Latin-1 reads anything."""
-    with reaching("read", path):
-        with path.open("rb") as binary:
-            marked = binary.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}
-        for encoding in ("utf-16",) if marked else ("utf-8", "cp1252"):
-            with (
-                contextlib.suppress(UnicodeError),
-                path.open(encoding=encoding) as file,
-            ):
-                while file.read(1 << 20):
-                    pass
-                return encoding
-    return "latin-1"
-
-
 def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
-    """Return what is in a column, text or of any type.
+    """Return what is in a column.
 
-    Where a file's delimiter is no comma, a comma in a number is its decimal sign.
+    Parameters
+    ----------
+    name : str
+    series : Series, shape (n_rows,)
+        Text or values of any type.
+    delimiter : str or None
+        Where that of the file is not a comma, a comma in a number is its decimal sign.
     """
     known = series.dropna()
     facts: dict[str, Any] = {
@@ -184,11 +178,10 @@ def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
         "rows": len(series),
         "missing": int(series.isna().sum()),
     }
-    if (
-        series.dtype == object
-        and not known.map(lambda value: isinstance(value, _PLAIN)).all()
-    ):
-        return Column(**facts, role="ignored", reason=NESTED)
+    if series.dtype == object:
+        plain = known.map(lambda value: isinstance(value, _PLAIN))
+        if not plain.all():
+            return Column(**facts, role="ignored", reason=NESTED)
     values = as_text(known).drop_duplicates()
     facts["unique"] = len(values)
     if len(values) <= FEW:
@@ -202,38 +195,97 @@ def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
 
 
 def _kind(values: pd.Series, delimiter: str | None) -> dict[str, Any]:
-    """Return the kind of a column that has these different values, and what goes with it."""
+    """Return the kind of a column that has these different values, and its facts."""
     if set(values.str.strip().str.lower()) in _BOOLEANS:
         return {"kind": "boolean"}
     if values.str.fullmatch(r"0\d+").any():  # a code such as a postal one
         return {}
     numbers = as_number(values)
     if numbers.notna().all():
-        whole = bool((numbers == numbers.round()).all())
         return {
             "kind": "number",
             "low": numbers.min(),
             "high": numbers.max(),
-            "whole": whole,
+            "whole": bool((numbers == numbers.round()).all()),
         }
-    dates = pd.to_datetime(values, format="ISO8601", errors="coerce", utc=True)
+    dates = as_date(values)
     if dates.notna().all():
-        return {"kind": "date", "earliest": as_date(values).min().isoformat()}
-    return {"written": _written(values, delimiter)}
-
-
-def _written(values: pd.Series, delimiter: str | None) -> str:
-    """Return how text stands for dates or numbers, where nearly all of it does."""
+        return {"kind": "date", "earliest": dates.min().isoformat()}
     some = values.sample(min(len(values), 1000), random_state=0)
+    written = _date_format(some)
+    if written:
+        return _date_facts(values, written)
+    prose = len(values) > _PROSE_VALUES and _words(some) >= _PROSE_WORDS
+    return {"written": _number_format(some, delimiter), "prose": prose}
+
+
+def _words(values: pd.Series) -> float:
+    """Return how many words a value has on average."""
+    return float(values.str.count(r"[^\W\d_]{2,}").mean())
+
+
+def _date_format(some: pd.Series) -> str:
+    """Return the format of dates that nearly all values have, or an empty text."""
     for written in _DATES:
-        if pd.to_datetime(some, format=written, errors="coerce").notna().mean() > 0.9:
+        if as_date(some, written).notna().mean() > _NEARLY_ALL:
             return written
-    thousands = delimiter == "," and some.str.fullmatch(_THOUSANDS).mean() > 0.5
-    comma = (
-        some.str.contains(",").any() and some.str.fullmatch(_DECIMAL_COMMA).mean() > 0.9
-    )
-    comma = bool(comma and not thousands)
-    numbers = number(some, comma)
-    if numbers.notna().mean() > 0.9 and numbers.nunique() > FEW // 2:
+    return ""
+
+
+def _date_facts(values: pd.Series, written: str) -> dict[str, Any]:
+    """Return the facts of a column of dates in a format that is not ISO 8601.
+
+    Where some values are not dates, it stays text, and features.py converts it.
+    """
+    dates = as_date(values, written)
+    if not dates.notna().all():
+        return {"written": written}
+    swapped = written.replace("%d", "%?").replace("%m", "%d").replace("%?", "%m")
+    ambiguous = swapped in _DATES and bool(as_date(values, swapped).notna().all())
+    return {
+        "kind": "date",
+        "written": written,
+        "earliest": dates.min().isoformat(),
+        "ambiguous": ambiguous,
+    }
+
+
+def _number_format(some: pd.Series, delimiter: str | None) -> str:
+    """Return how text stands for numbers, where nearly all of it does."""
+    comma = False
+    if some.str.contains(",").any():
+        comma = some.str.fullmatch(_DECIMAL_COMMA).mean() > _NEARLY_ALL
+        if delimiter == "," and some.str.fullmatch(_THOUSANDS).mean() > 0.5:
+            comma = False
+    numbers = text_as_number(some, comma)
+    if numbers.notna().mean() > _NEARLY_ALL and numbers.nunique() > FEW // 2:
         return "decimal comma" if comma else "decimal point"
     return ""
+
+
+def text_as_number(text: pd.Series, comma: bool) -> pd.Series:
+    """Return what `number` of a new model's features.py returns."""
+    text = text.str.replace(r"[\s%€$£]", "", regex=True)
+    thousands = "." if comma else ","
+    text = text.str.replace(thousands, "").str.replace(",", ".")
+    values = pd.to_numeric(text, errors="coerce").astype("float64")
+    return values.where(np.isfinite(values))
+
+
+def decimal_commas(frame: pd.DataFrame) -> list[str]:
+    """Return the text columns of numbers with a decimal comma; none if one has a point.
+
+    The decimal sign is one for the whole file: where columns differ, features.py
+    converts those that have a comma.
+    """
+    found = []
+    for name in frame:
+        values = frame[name].dropna().drop_duplicates()
+        if as_number(values).notna().all():
+            if values.str.contains(".", regex=False).any():
+                return []
+        elif (
+            values.str.contains(",").any() and values.str.fullmatch(_PLAIN_COMMA).all()
+        ):
+            found.append(str(name))
+    return found

@@ -1,112 +1,144 @@
-"""What each column is for: target, id, feature, leak."""
+"""What each column is for: target, id, group, feature, or nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
-from mlops.config.model_spec import Task
+from mlops.config.model_spec import Kind
 from mlops.data.types import as_number
 from mlops.scaffold.inspect import FEW, Column, Columns
 
-_MOST_VALUES = 1000
+_MOST_VALUES = 1000  # of a category
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a column is for.
+
+    Parameters
+    ----------
+    name : str
+        feature, id, group, sensitive or ignored.
+    reason : str
+        Why it is ignored.
+    note : str
+        What a person should check.
+    kind : Kind, optional
+        Where it is another one than was seen in the values.
+    """
+
+    name: str
+    reason: str = ""
+    note: str = ""
+    kind: Kind | None = None
 
 
 def roles(
     columns: Columns, target: str, rows: pd.DataFrame, answers: set[str]
 ) -> Iterator[str]:
-    """Give every column of `columns` a role; yield what to check about it."""
+    """Give every column of `columns` a role; yield what to check about it.
+
+    Parameters
+    ----------
+    columns : Columns
+        Changed in place.
+    target : str
+    rows : DataFrame, shape (n_rows, n_columns)
+        The different rows, as text.
+    answers : set of str
+        How the columns of the model's answers are named.
+    """
     columns[target] = columns[target].model_copy(update={"role": "target"})
     for name, column in list(columns.items()):
         if column.role != "feature":
             continue
-        known, taken = rows[name].dropna(), {c.role for c in columns.values()}
-        text = column.kind == "category" and not column.written
-        differs = (text or column.whole) and not column.missing and known.is_unique
-        named = column.looks_like_id and column.unique > FEW and (text or column.whole)
-        several = named and not differs and len(known) <= FEW * column.unique
-        role, reason = "ignored", ""
-        if name in answers:
-            reason = "is named like an answer of the model"
-            yield f"`{name}` is left out: it {reason}. If it is of use, rename it."
-        elif differs and column.looks_like_id:
-            role, reason = (
-                ("ignored", "is one more identifier") if "id" in taken else ("id", "")
-            )
-        elif (
-            differs and column.whole and (name.startswith("__index_") or _counts(known))
-        ):
-            reason = "counts the rows"
-        elif several and "group" not in taken:
-            role = "group"
-            what = (
-                "rows of one never stand on both sides of the split (split.by: group)"
-            )
-            do = "If that does not matter, set split.by: random."
-            yield f"Several rows have the same `{name}`: {what}. {do}"
-        elif column.looks_sensitive:
-            role = "sensitive"
-            what = "it is under sensitive, so it is no feature and never shown"
-            do = "Check that, and add limits under fairness."
-            yield f"`{name}` sounds like what the law protects: {what}. {do}"
-        elif several:
-            reason = "is an identifier"
-        elif text and column.unique > min(_MOST_VALUES, max(FEW, len(known) / 2)):
-            reason = f"is text with {column.unique:,} different values"
-        else:
-            role = "feature"
-        hidden = (
-            {"values": (), "low": None, "high": None} if role == "sensitive" else {}
-        )
-        columns[name] = column.model_copy(
-            update={"role": role, "reason": reason, **hidden}
-        )
+        taken = {other.role for other in columns.values()}
+        role = _role_of(column, rows[name].dropna(), taken, answers)
+        columns[name] = _with_role(column, role)
+        if role.note:
+            yield role.note
 
 
-def _counts(known: pd.Series) -> bool:
+def _with_role(column: Column, role: Role) -> Column:
+    """Return a column with its role; a sensitive one forgets its values."""
+    update: dict[str, object] = {"role": role.name, "reason": role.reason}
+    if role.kind:
+        update["kind"] = role.kind
+    if role.name == "sensitive":
+        update |= {"values": (), "low": None, "high": None}
+    return column.model_copy(update=update)
+
+
+def _role_of(
+    column: Column, known: pd.Series, taken: set[str], answers: set[str]
+) -> Role:
+    """Return what a column is for; `taken` are the roles that columns have already."""
+    if column.name in answers:
+        return _answer(column)
+    text = column.kind == "category" and not column.written
+    can_name = text or column.whole
+    unique = can_name and not column.missing and known.is_unique
+    named = column.looks_like_id and column.unique > FEW and can_name
+    repeats = named and not unique and len(known) <= FEW * column.unique
+    if unique and column.looks_like_id:
+        return _identifier(taken)
+    if unique and column.whole and _counts_rows(column, known):
+        return Role("ignored", "counts the rows")
+    if repeats and "group" not in taken:
+        return _group(column)
+    if column.looks_sensitive:
+        return _sensitive(column)
+    if repeats:
+        return Role("ignored", "is an identifier")
+    return _text(column, len(known)) if text else Role("feature")
+
+
+def _identifier(taken: set[str]) -> Role:
+    """Return the role of a column that names each row."""
+    if "id" in taken:
+        return Role("ignored", "is one more identifier")
+    return Role("id")
+
+
+def _text(column: Column, rows: int) -> Role:
+    """Return the role of a column of text: a category, or sentences, or neither."""
+    if column.prose:
+        return Role("feature", kind="text")
+    if column.unique > min(_MOST_VALUES, max(FEW, rows / 2)):
+        return Role("ignored", f"is text with {column.unique:,} different values")
+    return Role("feature")
+
+
+def _answer(column: Column) -> Role:
+    reason = "is named like an answer of the model"
+    note = f"`{column.name}` is left out: it {reason}. If it is of use, rename it."
+    return Role("ignored", reason, note)
+
+
+def _group(column: Column) -> Role:
+    note = (
+        f"Several rows have the same `{column.name}`: rows of one never stand on both "
+        "sides of the split (split.by: group). If that does not matter, set "
+        "split.by: random."
+    )
+    return Role("group", note=note)
+
+
+def _sensitive(column: Column) -> Role:
+    note = (
+        f"`{column.name}` sounds like what the law protects: it is under sensitive, so "
+        "it is no feature and never shown. Check that, and add limits under fairness."
+    )
+    return Role("sensitive", note=note)
+
+
+def _counts_rows(column: Column, known: pd.Series) -> bool:
+    """Return whether numbers rise from row to row and leave hardly any out."""
+    if column.name.startswith("__index_"):
+        return True
     numbers = as_number(known)
-    return bool(
-        numbers.is_monotonic_increasing and numbers.max() - numbers.min() < len(numbers)
-    )
-
-
-def leaks(
-    columns: Columns, target: str, task: Task, rows: pd.DataFrame
-) -> Iterator[str]:
-    """Yield which features tell the target alone; one that is a copy of it is ignored."""
-    rows = rows[rows[target].notna()]
-    features = [c for c in columns.values() if c.role == "feature"]
-    for column in features:
-        copy, almost = _tells(column, rows[column.name], rows[target], task)
-        if copy and len(features) > 1:
-            reason = f"says the same as `{target}`, row by row"
-            columns[column.name] = column.model_copy(
-                update={"role": "ignored", "reason": reason}
-            )
-            yield f"`{column.name}` is left out: it {reason}."
-        elif almost:
-            do = "If it is not known before the target is, move it from features to data.ignore."
-            yield f"`{column.name}` alone tells `{target}` almost without error. {do}"
-
-
-def _tells(
-    column: Column, values: pd.Series, truth: pd.Series, task: Task
-) -> tuple[bool, bool]:
-    """Return whether a column is the target by another name, and whether it gives it away."""
-    if task == "regression":
-        numbers, wanted = as_number(values), as_number(truth)
-        if column.kind != "number" or numbers.nunique() < 3:
-            return False, False
-        return bool((numbers == wanted).all()), bool(abs(numbers.corr(wanted)) > 0.9999)
-    if column.kind == "number" and column.unique > 100:
-        values = pd.qcut(as_number(values), 100, labels=False, duplicates="drop")
-    counts = pd.crosstab(values.fillna("" if values.dtype == "str" else -1), truth)
-    right, common = (
-        counts.max(axis=1).sum() / len(truth),
-        counts.sum().max() / len(truth),
-    )
-    copy = right == 1 and len(counts) == counts.shape[1] == column.unique
-    return bool(copy), bool(
-        right > 1 - 0.02 * (1 - common) and len(counts) < len(truth) / 5
-    )
+    span = numbers.max() - numbers.min()
+    return bool(numbers.is_monotonic_increasing and span < len(numbers))

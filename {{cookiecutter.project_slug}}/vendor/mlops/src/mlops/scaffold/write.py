@@ -11,8 +11,8 @@ from pathlib import Path
 from mlops.config.project import MODEL_NAME, Project, load_spec
 from mlops.errors import UsageError
 from mlops.io.files import reaching
+from mlops.scaffold import render
 from mlops.scaffold.infer import Inference
-from mlops.scaffold.render import TEMPLATES, contract, features, fill_block
 
 _TAKEN = {"all", "journal"}
 
@@ -24,22 +24,19 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
     ------
     UsageError
         For a bad name, or one that is taken.
-    WorldError
+    EnvironmentFailure
         When the disk does not take them; nothing is left behind then.
     """
     check_name(project, name)
-    final, source = project.root / "models" / name, Path(inference.path)
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", source.stem).strip("_") or "rows"
-    data = f"data/{stem}{'.csv' if 'delimiter' in inference.spec['data'] else source.suffix}"
-    columns = {c.name: c for c in inference.columns}
-    spec = {**inference.spec, "owner": project.spec.owner, "columns": columns}
-    spec["data"] = {**spec["data"], "source": data}
+    final = project.root / "models" / name
+    source = Path(inference.path)
+    data = _data_path(source, inference)
     texts = {
-        "model.yaml": fill_block("model_yaml", spec),
-        "contract.py": contract(inference),
-        "features.py": features(inference),
-        "estimator.py": (TEMPLATES / "estimator.py").read_text(encoding="utf-8"),
-        f"tests/test_{name}.py": fill_block("tests_py", {}),
+        "model.yaml": render.model_yaml(inference, project.spec.owner, data),
+        "contract.py": render.contract(inference),
+        "features.py": render.features(inference),
+        "estimator.py": render.estimator(inference),
+        f"tests/test_{name}.py": render.tests(),
     }
     with reaching("write", final):
         final.parent.mkdir(exist_ok=True)
@@ -48,8 +45,9 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
         ) as temporary:
             folder = Path(temporary) / name
             for file, text in texts.items():
-                (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                (folder / file).write_text(text, encoding="utf-8", newline="\n")
+                path = folder / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8", newline="\n")
             (folder / "data").mkdir()
             shutil.copyfile(source, folder / data)
             load_spec(folder / "model.yaml", f"models/{name}/model.yaml")
@@ -57,12 +55,27 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
     return [final / file for file in (*texts, data)]
 
 
+def _data_path(source: Path, inference: Inference) -> str:
+    """Return where the data goes: under its name, without what a pattern would mean."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", source.stem).strip("_") or "rows"
+    is_text = "delimiter" in inference.spec["data"]
+    return f"data/{stem}{'.csv' if is_text else source.suffix}"
+
+
 def check_name(project: Project, name: str) -> None:
     """Raise UsageError unless a new model can have this name."""
-    if not MODEL_NAME.fullmatch(name) or keyword.iskeyword(name) or name in _TAKEN:
-        allowed = "up to 40 of a-z, 0-9 and _, a letter first; no word of Python; not all, journal"
-        what = "a model cannot have this name"
-        raise UsageError(what, file="models/", found=name, allowed=allowed)
+    usable = MODEL_NAME.fullmatch(name) and not keyword.iskeyword(name)
+    if not usable or name in _TAKEN:
+        raise UsageError(
+            "a model cannot have this name",
+            file="models/",
+            found=name,
+            allowed="up to 40 of a-z, 0-9 and _, a letter first; "
+            "no word of Python; not all, journal",
+        )
     if (project.root / "models" / name).exists():
-        do = f"take another name, or remove models/{name}"
-        raise UsageError("there is such a model already", file=f"models/{name}", do=do)
+        raise UsageError(
+            "there is such a model already",
+            file=f"models/{name}",
+            do=f"take another name, or remove models/{name}",
+        )

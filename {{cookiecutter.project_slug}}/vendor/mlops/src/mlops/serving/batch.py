@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.config.project import Project
-from mlops.data.read import read_table
+from mlops.data.csv_format import ReadOptions
+from mlops.data.known import count_unseen
+from mlops.data.read import no_rows, read_table, text_columns
 from mlops.errors import UsageError
 from mlops.registry.chain import fetch
 from mlops.serving.prediction_log import PredictionLog, new_id
@@ -33,7 +35,9 @@ def predict_file(
     Returns
     -------
     answers : DataFrame, shape (n_rows, 1 + n_outputs)
-        ``id`` (that of the row where it has one, else the prediction's) and the model's outputs.
+        ``id`` (that of the row where it has one, else the prediction's) and the model's
+        outputs. ``attrs["unseen"]`` counts, by column, the values of categories that
+        training never saw.
     version : str
 
     Raises
@@ -47,19 +51,17 @@ def predict_file(
     name, version = bundle.version.model, bundle.version.number
     spec, model = project.model(name), bundle.model()
     features = {f.name: f.kind for f in model.signature.features}
-    data, key = spec.data, spec.data.id
+    key = spec.data.id
     kinds = {**features, key: "category"} if key else features
-    text = {column for column, kind in kinds.items() if kind == "category"}
     if not path.is_file():
         raise UsageError("there is no such file", file=str(path))
-    frame, _ = read_table(
-        path, str(path), tuple(kinds), text, data.delimiter, data.encoding
-    )
-    if not len(frame):
-        raise UsageError(
-            "this file has a header and no rows", file=str(path), do="add rows"
-        )
+    options = ReadOptions.of(spec.data)
+    frame, _ = read_table(path, str(path), kinds, text_columns(kinds), options)
+    if frame.empty:
+        raise no_rows(str(path))
     answers = model.predict(frame)
+    known = {f.name: f.categories for f in model.signature.features if f.categories}
+    answers.attrs["unseen"] = count_unseen(frame, known)
     ids = [new_id(now) for _ in frame.index]
     if log:
         outputs = answers.assign(row_id=frame[key]) if key in frame else answers

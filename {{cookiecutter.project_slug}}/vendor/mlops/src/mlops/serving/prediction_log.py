@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from mlops.data.known import respell, spellings
 from mlops.data.types import as_text
 from mlops.io.files import cannot
 
@@ -128,7 +129,8 @@ class PredictionLog:
             damaged += cut
             labels |= {line["id"]: line["label"] for line in lines}
         log = pd.concat(logs, ignore_index=True)
-        by_row = as_text(log["row_id"]).map(dict(known or {})).astype("object")
+        row_ids = respell(as_text(log["row_id"]), spellings(known or ()))
+        by_row = row_ids.map(dict(known or {})).astype("object")
         log["label"] = log["id"].map(labels).astype("object").fillna(by_row)
         return Window(pd.concat(features, ignore_index=True), log, damaged)
 

@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 
 from mlops.data.types import as_text
 from mlops.errors import Problem, UsageError, did_you_mean, listed
-from mlops.results.training import Signature
+from mlops.results.training import Feature, Signature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,11 +39,25 @@ _TYPES: dict[str, Any] = {
     "category": Annotated[
         StrictStr, BeforeValidator(lambda v: str(v) if type(v) is int else v)
     ],
+    "text": StrictStr,
     "boolean": bool,
     "date": Annotated[
         StrictStr, AfterValidator(lambda v: datetime.fromisoformat(v).isoformat())
     ],
 }
+
+
+def _type_of(feature: Feature) -> Any:
+    """Return the type of one field; a date is written as training had it."""
+    written = feature.format
+    if written is None:
+        return _TYPES[feature.kind]
+
+    def check(text: str) -> str:
+        datetime.strptime(text, written)
+        return text
+
+    return Annotated[StrictStr, AfterValidator(check)]
 
 
 class Feedback(BaseModel):
@@ -64,7 +78,7 @@ class Requests:
         self.signature = signature
         self.names = [f.name for f in signature.features]
         # A dict and no class with attributes: the name of a column can be any text.
-        types = {f.name: _TYPES[f.kind] | None for f in signature.features}
+        types = {f.name: _type_of(f) | None for f in signature.features}
         self.row: Any = pydantic.with_config(_STRICT)(
             cast(Any, TypedDict)("Row", types)
         )

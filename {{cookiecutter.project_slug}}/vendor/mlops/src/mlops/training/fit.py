@@ -12,8 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from mlops.config.model_spec import Kind, ModelSpec
 from mlops.config.project import Project
-from mlops.data.snapshot import Dataset, positive_label
+from mlops.data.snapshot import Dataset
 from mlops.data.split import split_by
+from mlops.data.summary import positive_label
 from mlops.errors import UsageError
 from mlops.io.digests import sha256
 from mlops.io.files import write_bytes
@@ -124,7 +125,8 @@ def describe(
         task=spec.task,
         target=spec.data.target,
         features=tuple(
-            _feature(name, kind, raw[name]) for name, kind in spec.features.items()
+            _feature(name, kind, raw[name], spec.data.formats.get(name))
+            for name, kind in spec.features.items()
         ),
         classes=classes,
         positive=positive_label(spec, classes) if spec.task == "binary" else None,
@@ -132,12 +134,14 @@ def describe(
     )
 
 
-def _feature(name: str, kind: Kind, column: pd.Series) -> Feature:
-    """Return one column of the input as training saw it."""
-    seen: dict[str, Any] = {}
+def _feature(
+    name: str, kind: Kind, column: pd.Series, written: str | None = None
+) -> Feature:
+    """Return one column of the input as training saw it; `written` is a date's format."""
+    seen: dict[str, Any] = {"format": written}
     if kind in {"number", "boolean"} and column.notna().any():
-        seen = {"low": column.min(), "high": column.max()}
+        seen |= {"low": column.min(), "high": column.max()}
     if kind == "category":
         values = sorted(column.dropna().unique())
-        seen = {"categories": values if len(values) <= _MOST_CATEGORIES else None}
+        seen |= {"categories": values if len(values) <= _MOST_CATEGORIES else None}
     return Feature(name=name, kind=kind, missing=bool(column.isna().any()), **seen)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import ThreadpoolController
 
+from mlops.data.known import respell, spellings
 from mlops.data.types import cast
 from mlops.errors import Refused, UsageError
 from mlops.io.digests import sha256
@@ -46,6 +47,12 @@ class Model:
         self.features_source = features_source
         self._shown = f"models/{name}/features.py"
         self._kinds = {f.name: f.kind for f in signature.features}
+        self._formats = {f.name: f.format for f in signature.features if f.format}
+        self._spellings = {
+            f.name: spelling
+            for f in signature.features
+            if (spelling := spellings(f.categories or ()))
+        }
         self._features = load_function(
             features_source, self._shown, "features", FEATURE_IMPORTS
         )
@@ -88,7 +95,9 @@ class Model:
         UsageError
             For a missing column, a value of the wrong type, or an error in features.py.
         """
-        typed = cast(raw, self._kinds)
+        typed = cast(raw, self._kinds, self._formats)
+        for name, spelling in self._spellings.items():
+            typed[name] = respell(typed[name], spelling)
         return compute_features(self._features, typed, self._shown)
 
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,110 @@
+"""How a text file is written: encoding, delimiter, decimal sign and header."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from mlops.config.model_spec import Data
+from mlops.errors import UsageError, listed
+
+DELIMITERS = ",;\t|"
+
+_LINES_TO_LOOK_AT = 20
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How the text files of one model are written: source, labels and rows to predict.
+
+    Parameters
+    ----------
+    delimiter : str or None
+        Inferred from the first lines where it is None.
+    encoding : str
+    decimal : {".", ","}
+        The decimal sign of numbers.
+    """
+
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    decimal: str = "."
+
+    @classmethod
+    def of(cls, data: Data) -> ReadOptions:
+        """Return what `data` in model.yaml declares."""
+        return cls(data.delimiter, data.encoding, data.decimal)
+
+
+def read_header(path: Path, shown: str, options: ReadOptions) -> tuple[list[str], str]:
+    """Return the column names of a CSV file and the delimiter that separates them.
+
+    Raises
+    ------
+    UsageError
+        For an empty or binary file, and for a name that stands twice or is empty.
+    """
+    with path.open(encoding=options.encoding, newline="") as file:
+        lines = list(islice(file, _LINES_TO_LOOK_AT))
+    start = "".join(lines)
+    if not start.strip():
+        raise UsageError(
+            "this file is empty", file=shown, do="put a header and rows in"
+        )
+    if "\0" in start:
+        raise UsageError(
+            "this is a binary file",
+            file=shown,
+            allowed="CSV (text), or Parquet with a name that ends in .parquet",
+            do="save the sheet of an Excel workbook as CSV; unpack what is compressed "
+            "(gzip, zip); set data.encoding where the text is UTF-16",
+        )
+    if options.delimiter and len(options.delimiter.encode()) != 1:
+        raise UsageError(
+            "this cannot separate columns",
+            file=shown,
+            found=options.delimiter,
+            allowed="one character of ASCII: , ; | or a tab",
+        )
+    lines[0] = lines[0].removeprefix("\ufeff")
+    delimiter = options.delimiter or infer_delimiter(lines)
+    header = next(csv.reader(lines, delimiter=delimiter))
+    if header[0] == "":  # the index that pandas writes
+        header = header[1:]
+    _refuse_bad_names(header, shown)
+    return header, delimiter
+
+
+def _refuse_bad_names(header: list[str], shown: str) -> None:
+    """Raise UsageError where a column has no name, or two have the same."""
+    counts = Counter(unicodedata.normalize("NFC", name) for name in header)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    found = ""
+    if twice:
+        found = f"{listed(twice)} twice"
+    elif "" in header:
+        found = "a column without a name"
+    if found:
+        raise UsageError(
+            "column names must be there and differ",
+            file=shown,
+            key="header",
+            found=found,
+            do="rename the columns in the file",
+        )
+
+
+def infer_delimiter(lines: list[str]) -> str:
+    """Return the delimiter that splits most lines into the same number of fields."""
+
+    def score(delimiter: str) -> tuple[int, int]:
+        widths = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+        if widths[0] < 2:
+            return 0, widths[0]
+        return widths.count(widths[0]), widths[0]
+
+    return max(DELIMITERS, key=score)

@@ -1,0 +1,190 @@
+"""What is in a snapshot, and whether a model can be learned from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mlops.config.model_spec import ModelSpec
+from mlops.data.known import spellings, without_point_zero
+from mlops.errors import Problem, listed
+from mlops.results.data import ColumnSummary, Snapshot, SourceFile
+
+_MOST_LISTED = 50  # distinct values of a column whose counts are shown
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are clean and in order, and not split yet.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_rows, n_columns)
+        As in `Dataset`.
+    hashes : dict of str to ndarray of uint64, shape (n_rows,)
+        Of every value, by column; the same on every machine.
+    kept : ndarray of bool, shape (n_rows_read,)
+        For each row that was read; the others were duplicates.
+    files : tuple of SourceFile
+    """
+
+    frame: pd.DataFrame
+    hashes: dict[str, np.ndarray]
+    kept: np.ndarray
+    files: tuple[SourceFile, ...]
+
+
+def summarise(spec: ModelSpec, rows: Rows, test: np.ndarray, digest: str) -> Snapshot:
+    """Return the facts of a snapshot.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    rows : Rows
+    test : ndarray of bool, shape (n_rows,)
+        Which rows are for the test.
+    digest : str
+        Of the rows.
+    """
+    frame = rows.frame
+    rows_read = len(rows.kept)
+    labelled = frame[spec.data.target].notna().to_numpy()
+    columns = []
+    for name, values in rows.hashes.items():
+        columns.append(_column(frame[name], values, name in spec.sensitive))
+    return Snapshot(
+        digest=digest,
+        rows=len(frame),
+        rows_read=rows_read,
+        duplicates_removed=rows_read - len(frame),
+        unlabelled=int((~labelled).sum()),
+        train_rows=int((labelled & ~test).sum()),
+        test_rows=int((labelled & test).sum()),
+        period=_period(frame[spec.data.time]) if spec.data.time else None,
+        files=rows.files,
+        columns=tuple(columns),
+    )
+
+
+def _period(times: pd.Series) -> tuple[str, str] | None:
+    """Return the first and the last time, of a date or a number."""
+    if not times.notna().any():
+        return None
+    first, last = times.min(), times.max()
+    if isinstance(first, float):
+        return f"{first:g}", f"{last:g}"
+    return first.isoformat(), last.isoformat()
+
+
+def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSummary:
+    """Return what is in one column; the values only where they may be shown."""
+    missing = int(column.isna().sum())
+    unique = int(pd.Series(hashes).nunique())
+    kind = {"f": "number", "M": "date"}.get(column.dtype.kind, "text")
+    facts: dict[str, Any] = {}
+    if kind == "number" and missing < len(column):
+        low = column.min()
+        high = column.max()
+        # A sum can be beyond all numbers; the mean is between them still.
+        mean = column.mean().clip(low, high)
+        facts = {"low": low, "mean": mean, "high": high}
+    if kind == "text" and not sensitive and unique <= _MOST_LISTED:
+        top = column.value_counts().head(10)
+        facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}
+    return ColumnSummary(
+        name=str(column.name),
+        kind=kind,
+        missing=missing,
+        unique=unique - (missing > 0),
+        **facts,
+    )
+
+
+# -- whether a model can be learned ---------------------------------------------------
+
+
+def unusable(
+    spec: ModelSpec, target: pd.Series, test: np.ndarray, snapshot: Snapshot
+) -> Iterator[Problem]:
+    """Yield why nothing can be learned or tested, causes before their effects."""
+    files = listed(file.path for file in snapshot.files)
+    values = sorted(target.dropna().unique())
+    yield from _target_problems(spec, str(target.name), values, files)
+    if spec.task == "binary":
+        yield from _one_class_problems(spec, target, test, values, files)
+    if min(snapshot.train_rows, snapshot.test_rows) < 2:
+        yield Problem(
+            "too few rows to train on some and test on others",
+            file=files,
+            key="split",
+            found=f"{snapshot.train_rows} to train, {snapshot.test_rows} to test",
+            allowed="at least 2 in each part",
+            do=spec.split.remedy,
+        )
+
+
+def _target_problems(
+    spec: ModelSpec, name: str, values: list[Any], files: str
+) -> Iterator[Problem]:
+    """Yield what is wrong with the distinct values of the target."""
+    if not values:
+        yield Problem("no row has a target", files, name, do="add labels")
+    if len(values) == 1:
+        found = "one value" if name in spec.sensitive else repr(values[0])
+        yield Problem(
+            "the target is constant: there is nothing to learn", files, name, found
+        )
+    if spec.task != "binary":
+        return
+    if len(values) != 2:
+        yield Problem(
+            f"a binary target has two values, this one has {len(values)}",
+            files,
+            name,
+            found=listed(values),
+            do="set task: multiclass, or clean the target",
+        )
+    positive = positive_label(spec, values)
+    if positive not in values:
+        yield Problem(
+            "the positive value is not in the data",
+            f"{files}, model.yaml",
+            "data.positive",
+            found=positive,
+            allowed=listed(values),
+        )
+
+
+def _one_class_problems(
+    spec: ModelSpec, target: pd.Series, test: np.ndarray, values: list[Any], files: str
+) -> Iterator[Problem]:
+    """Yield which part of the split lacks one of the two classes."""
+    for part, mask in (("train", ~test), ("test", test)):
+        absent = sorted(set(values) - set(target[mask].unique()))
+        if len(absent) == 1:
+            yield Problem(
+                f"the {part} part has no row of one class, so it cannot serve",
+                files,
+                str(target.name),
+                found=f"no {absent[0]} among {part} rows",
+                do=spec.split.remedy,
+            )
+
+
+def positive_label(spec: ModelSpec, classes: Iterable[str]) -> str:
+    """Return `data.positive` as the data writes it.
+
+    True may be written ``True``, and 1 may be ``1``, or ``1.0`` where all classes are
+    whole numbers.
+    """
+    known = list(classes)
+    text = str(spec.data.positive)
+    if isinstance(spec.data.positive, bool):
+        for name in known:
+            if name.lower() == text.lower():
+                return name
+    return spellings(known).get(without_point_zero(text), text)

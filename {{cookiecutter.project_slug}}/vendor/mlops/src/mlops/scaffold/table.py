@@ -1,0 +1,203 @@
+"""An unknown file as a table: how it is written, and its rows or a sample of them."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mlops.data.csv_format import ReadOptions, read_header
+from mlops.data.read import conversion, declared_names, no_rows, table_errors
+from mlops.data.sources import PARQUET
+from mlops.errors import UsageError
+from mlops.io.files import reaching
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+SAMPLE = 200_000  # rows that decide; a file that has more is read once and sampled
+
+_BATCH = 65_536  # rows of Parquet
+_BLOCK = 1 << 24  # bytes of CSV
+
+_MARKED = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What was read of a file.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_sample, n_columns)
+        All columns: text from CSV, any type from Parquet.
+    rows : int
+        In the whole file.
+    options : ReadOptions or None
+        How the text is written; None for Parquet.
+    """
+
+    frame: pd.DataFrame
+    rows: int
+    options: ReadOptions | None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the frame is a sample of the rows."""
+        return len(self.frame) < self.rows
+
+    @property
+    def form(self) -> dict[str, Any]:
+        """The keys of `data` in model.yaml that say how the text is written."""
+        if self.options is None:
+            return {}
+        form: dict[str, Any] = {
+            "delimiter": self.options.delimiter,
+            "encoding": self.options.encoding,
+        }
+        if self.options.decimal != ".":
+            form["decimal"] = self.options.decimal
+        return form
+
+
+def open_table(path: Path, delimiter: str | None = None, most: int = SAMPLE) -> Table:
+    """Read a CSV or Parquet file of unknown form.
+
+    Parameters
+    ----------
+    path : Path
+    delimiter : str, optional
+        Of a CSV file; inferred where it is not given.
+    most : int
+        Rows to keep. Of a file with more, a random sample with a fixed seed is kept, in
+        the order of the file.
+
+    Raises
+    ------
+    UsageError
+        When the file is not a table.
+    EnvironmentFailure
+        When it cannot be read.
+    """
+    if not path.exists():
+        raise UsageError("there is no such file", file=str(path))
+    options = None
+    if path.suffix not in PARQUET:
+        options = ReadOptions(delimiter, _encoding(path))
+    with table_errors(path, path.name, options):
+        if options is None:
+            header, batches = _parquet_batches(path)
+        else:
+            header, used, batches = _csv_batches(path, options)
+            options = replace(options, delimiter=used)
+        if len(header) < 2:
+            raise UsageError(
+                "only one column was found",
+                file=path.name,
+                found=f"`{header[0][:80]}`",
+                do="say what separates the columns with --delimiter",
+            )
+        table, rows = sample_rows(batches, most)
+    if table is None or not rows:
+        raise no_rows(path.name)
+    # Without pandas' own metadata, by which a column would become the index.
+    frame = table.to_pandas(ignore_metadata=True)
+    names = declared_names(frame.columns, None)
+    frame.columns = [names[name] for name in frame.columns]
+    return Table(frame, rows, options)
+
+
+def sample_rows(
+    batches: Iterator[pa.RecordBatch], most: int
+) -> tuple[pa.Table | None, int]:
+    """Return at most `most` rows of a stream, in its order, and how many there were.
+
+    Every row draws a random number, and those with the smallest are kept: each row has
+    the same chance, and memory holds a few times `most` rows.
+    """
+    import pyarrow as pa
+
+    rng = np.random.default_rng(0)
+    kept: list[pa.Table] = []
+    draws: list[np.ndarray] = []
+    rows = 0
+    limit = 1.0
+
+    def shrink() -> None:
+        nonlocal limit
+        drawn = np.concatenate(draws)
+        if len(drawn) <= most:
+            return
+        limit = float(np.partition(drawn, most - 1)[most - 1])
+        mask = drawn <= limit
+        kept[:] = [pa.concat_tables(kept).filter(pa.array(mask)).combine_chunks()]
+        draws[:] = [drawn[mask]]
+
+    for batch in batches:
+        rows += batch.num_rows
+        drawn = rng.random(batch.num_rows)
+        mask = drawn <= limit
+        kept.append(pa.Table.from_batches([batch]).filter(pa.array(mask)))
+        draws.append(drawn[mask])
+        if sum(map(len, draws)) > 2 * most:
+            shrink()
+    if not kept:
+        return None, rows
+    shrink()
+    return pa.concat_tables(kept), rows
+
+
+def _parquet_batches(path: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(path)
+    return list(file.schema_arrow.names), file.iter_batches(batch_size=_BATCH)
+
+
+def _csv_batches(
+    path: Path, options: ReadOptions
+) -> tuple[list[str], str, Iterator[pa.RecordBatch]]:
+    import pyarrow.csv as arrow_csv
+
+    header, delimiter = read_header(path, path.name, options)
+    if len(header) < 2:
+        return header, delimiter, iter(())
+    reader = arrow_csv.open_csv(
+        path,
+        read_options=arrow_csv.ReadOptions(
+            encoding=options.encoding, block_size=_BLOCK
+        ),
+        parse_options=arrow_csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True
+        ),
+        convert_options=conversion(header, header, options),
+    )
+    return header, delimiter, iter(reader)
+
+
+def _encoding(path: Path) -> str:
+    """Return the first encoding in which a file can be read; Latin-1 reads any."""
+    with reaching("read", path):
+        with path.open("rb") as binary:
+            marked = _MARKED.get(binary.read(2))
+        if marked:
+            return marked
+        for encoding in ("utf-8", "cp1252"):
+            if _can_be_read(path, encoding):
+                return encoding
+    return "latin-1"
+
+
+def _can_be_read(path: Path, encoding: str) -> bool:
+    with contextlib.suppress(UnicodeError), path.open(encoding=encoding) as file:
+        while file.read(1 << 20):
+            pass
+        return True
+    return False

@@ -1,1 +1,0 @@
-"""Files that a new model starts from."""
