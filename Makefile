@@ -47,6 +47,7 @@ demo: $(READY)
 
 lint: $(READY)
 	@ruff check . && ruff format --check .
+	@mypy
 	@cd "$(ENGINE)/vendor/mlops" && mypy
 	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache --no-logo
 

@@ -1,4 +1,4 @@
-"""What the workflows add to the verbs: pull requests in the rehearsal against a clone by hand.
+"""What the workflows add to the commands: pull requests against a clone by hand.
 
 Usage: python benchmarks/wiring.py     (replaces its section of benchmarks/results.md)
 `make bench` measures it too. BENCH_REPEATS=1 for a quick look.
@@ -22,8 +22,9 @@ from measure import REPEATS, ROOT
 
 from rehearsal.hub import Hub
 from rehearsal.runner.run import Run
+from rehearsal.stories.template import generate
 from rehearsal.stories.world import Edit, World, replaced
-from stories.worlds import ASIDE, generate
+from stories.worlds import ASIDE
 
 TITLE = "## What the wiring costs"
 MODEL = "employment"
@@ -40,7 +41,10 @@ def fewer(root: Path) -> None:
 BETTER = replaced(
     f"models/{MODEL}/model.yaml", "learner: logistic", "learner: boosting"
 )
-VERBS = {"plan": ("plan", "--base", "origin/main"), f"model ({MODEL})": ("run", MODEL)}
+COMMANDS = {
+    "plan": ("plan", "--base", "origin/main"),
+    f"model ({MODEL})": ("run", MODEL),
+}
 KINDS: dict[str, Edit] = {
     "docs only": {"docs/notes.md": "Notes.\n"},
     "application code only": {
@@ -64,7 +68,7 @@ def released(where: Path) -> Iterator[World]:
 
 
 def rehearsed(world: World, kind: str, number: int) -> list[Run]:
-    """Open a pull request; return the runs of its checks, whatever they say, and of its comment."""
+    """Open a pull request; return the runs of its checks and of its comment."""
     branch = f"{kind.replace(' ', '-')}-{number}"
     pull = world.open_pull_request(branch, KINDS[kind])
     world.api("PATCH", f"/pulls/{pull.number}", {"state": "closed"})
@@ -72,11 +76,11 @@ def rehearsed(world: World, kind: str, number: int) -> list[Run]:
 
 
 def by_hand(world: World, kind: str, number: int) -> dict[str, float]:
-    """Run the verbs of the critical path in a fresh clone, one after the other, and time them."""
+    """Time the commands of the critical path in a fresh clone, one after the other."""
     clone = world.root / "clone"
     shutil.rmtree(clone, ignore_errors=True)
     branch = f"{kind.replace(' ', '-')}-{number}"
-    world.git("clone", "--quiet", "--branch", branch, world._address(), str(clone))
+    world.git("clone", "--quiet", "--branch", branch, world.address(), str(clone))
     kept = ("PATH", "HOME", "LANG")
     environment = {name: os.environ[name] for name in kept if name in os.environ} | {
         "GITHUB_REPOSITORY": world.hub.repository,
@@ -85,9 +89,9 @@ def by_hand(world: World, kind: str, number: int) -> dict[str, float]:
         "PYTHONPATH": str(clone / "vendor/mlops/src"),
     }
     seconds = {}
-    for job, verb in VERBS.items():
+    for job, arguments in COMMANDS.items():
         began = time.perf_counter()
-        command = [sys.executable, "-m", "mlops", *verb]
+        command = [sys.executable, "-m", "mlops", *arguments]
         done = subprocess.run(
             command, cwd=clone, env=environment, capture_output=True, text=True
         )
@@ -103,8 +107,9 @@ def median(runs: list[dict[str, float]]) -> dict[str, float]:
 
 
 def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
-    """Measure each kind of pull request, and the verbs of the one that does most."""
-    most = "data only"  # every job of the critical path, and none beside it on the same two cores
+    """Measure each kind of pull request, and the commands of the one that does most."""
+    # Every job of the critical path, and none beside it on the same two cores.
+    most = "data only"
     jobs: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     walls: dict[str, list[float]] = {kind: [] for kind in KINDS}
     hand: list[dict[str, float]] = []
@@ -119,28 +124,31 @@ def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
                 walls[kind].append(checks.wall)
                 if kind == most:
                     hand.append(by_hand(world, kind, number))
-    ours, verbs = median(jobs[most]), median(hand)
+    ours = median(jobs[most])
+    commands = median(hand)
     out = [
         TITLE,
         "",
-        "A pull request that changes data, in the rehearsal, against the same verbs in a fresh "
-        f"clone by hand; median of {repeats}. Packages are there; on GitHub installing them, or "
-        "restoring their cache, comes on top of every job.",
+        "A pull request that changes data, in the rehearsal, against the same commands "
+        f"in a fresh clone by hand; median of {repeats}. Packages are there; on GitHub "
+        "installing them, or restoring their cache, comes on top of every job.",
         "",
-        "| job | in the workflow | its verb by hand | ratio |",
+        "| job | in the workflow | its command by hand | ratio |",
         "| --- | --: | --: | --: |",
     ]
     del ours["comment"]  # nobody waits for it
     for job, seconds in ours.items():
-        alone = verbs.get(job)
+        alone = commands.get(job)
         cells = (f"{alone:.2f} s", f"{seconds / alone:.2f}") if alone else ("", "")
         out.append(f"| {job} | {seconds:.2f} s | {cells[0]} | {cells[1]} |")
-    whole, sum_ = sum(ours.values()), sum(verbs.values())
+    whole = sum(ours.values())
+    sum_ = sum(commands.values())
     out.append(f"| critical path | {whole:.2f} s | {sum_:.2f} s | {whole / sum_:.2f} |")
     out += [
         "",
-        "By kind of change: the wall time of the checks on one machine of two cores; the jobs of "
-        "checks and comment, their seconds, and the minutes that GitHub bills (each rounded up).",
+        "By kind of change: the wall time of the checks on one machine of two cores; "
+        "the jobs of checks and comment, their seconds, and the minutes that GitHub "
+        "bills (each rounded up).",
         "",
         "| a change of | wall | jobs | seconds of jobs | billed minutes |",
         "| --- | --: | --: | --: | --: |",

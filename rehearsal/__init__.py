@@ -1,4 +1,4 @@
-"""GitHub on one machine: a repository's own workflows, run against a stand-in for its API.
+"""GitHub on one machine: a repository's own workflows, against a stand-in for the API.
 
 Nothing outside the package is imported by it, and nothing of it is generated.
 """

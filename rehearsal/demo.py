@@ -1,8 +1,8 @@
-"""`make demo`: a repository is generated, and lives three years on a GitHub of this machine.
+"""`make demo`: a repository is generated, and lives three years on a GitHub of its own.
 
-The workflows are the repository's own files, run by act; GitHub is a stand-in that holds every
-request and answer against GitHub's own description. Each step is asserted: the exit code is 0 only
-when all of them did what they say.
+The workflows are the repository's own files, run by act; GitHub is a stand-in that
+holds every request and answer against GitHub's own description. Each step is asserted:
+the exit code is 0 only when all of them did what they say.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ import shutil
 import sys
 from pathlib import Path
 
+from rehearsal.errors import RehearsalError
 from rehearsal.hub import Hub, HubError
-from rehearsal.stories.clone import Service, VerbError
-from rehearsal.stories.scene import NAME, ROOT, YEARS, Demo, broken_2018, good, said_in
+from rehearsal.stories.clone import CommandError, Service
+from rehearsal.stories.scene import NAME, YEARS, Demo, broken_2018, good, said_in
 from rehearsal.stories.teller import StoryError, Teller, excerpt
+from rehearsal.stories.template import ROOT
 from rehearsal.stories.world import PullRequest, replaced
-from rehearsal.workflow import RehearsalError
 
-SPEC, DATA = f"models/{NAME}/model.yaml", f"models/{NAME}/data"
+SPEC = f"models/{NAME}/model.yaml"
+DATA = f"models/{NAME}/data"
 LOGISTIC = "learner: logistic # or boosting;"
+# How much of a run's log is shown where the story stops.
+_LAST_LINES = 40
 # What there is to look at when it is over.
 KEPT = {
     "look/comment.md": "the comment of the pull request, as GitHub keeps it",
@@ -37,7 +41,8 @@ def first_version(demo: Demo) -> None:
     """Deliver v1.0.0."""
     demo.teller.chapter(
         "The first version",
-        "alice, who has the census of 2015 and a logistic regression, starts the workflow release.",
+        "alice, who has the census of 2015 and a logistic regression, starts the "
+        "workflow release.",
     )
     (run,) = demo.world.dispatch("release")
     demo.teller.check(
@@ -47,11 +52,12 @@ def first_version(demo: Demo) -> None:
 
 
 def a_pull_request(demo: Demo) -> PullRequest:
-    """Try something that is not good enough, push something better; one comment throughout."""
+    """Try something too weak, then push something better; the comment stays one."""
     teller, world = demo.teller, demo.world
     teller.chapter(
         "A pull request",
-        "alice tries a weaker regularisation, C: 100 in model.yaml, and opens a pull request.",
+        "alice tries a weaker regularisation, C: 100 in model.yaml, and opens a pull "
+        "request.",
     )
     weaker = replaced(SPEC, LOGISTIC, f"C: 100\n    {LOGISTIC}")
     pull = world.open_pull_request("better", weaker, "A better model of employment")
@@ -68,9 +74,11 @@ def a_pull_request(demo: Demo) -> PullRequest:
     teller.quote(
         *excerpt(edited["body"]), f"... the whole: {demo.shown('look/comment.md')}"
     )
-    same = edited["id"] == comment["id"] and "better by" in edited["body"]
     teller.check("`verdict` is green", good(pull.last("pull-request")))
-    teller.check("it is the same comment, edited", same)
+    teller.check(
+        "it is the same comment, edited",
+        edited["id"] == comment["id"] and "better by" in edited["body"],
+    )
     return pull
 
 
@@ -115,14 +123,16 @@ def drift(demo: Demo) -> None:
     teller, world = demo.teller, demo.world
     teller.chapter(
         "Drift",
-        "alice brings the data of 2016 and 2017 with the labels that have come since, and names "
-        "approvers for production. [skip ci]: it can wait for the next training.",
-        "PLANTED: the survey of 2018 is broken, four in five of those who did not move are lost.",
+        "alice brings the data of 2016 and 2017 with the labels that have come since, "
+        "and names approvers for production. [skip ci]: it can wait for the next "
+        "training.",
+        "PLANTED: the survey of 2018 is broken, four in five of those who did not move "
+        "are lost.",
     )
     world.push(fresh_data_and_approvers, "Data of 2016 and 2017, approvers [skip ci]")
     demo.fill_in(broken_2018(demo.folder / "github" / "2018.csv"), days_ago=3)
-    teller.prose("The calendar starts monitor.yml:")
-    watch, training = world.calendar("monitor")
+    teller.prose("The schedule starts monitor.yml:")
+    watch, training = world.schedule("monitor")
     (issue,) = world.issues()
     teller.quote(issue["title"], "", *excerpt(issue["body"]))
     teller.check(
@@ -130,14 +140,15 @@ def drift(demo: Demo) -> None:
         "mobility has drifted" in issue["body"],
     )
     teller.check(
-        "by a message it has asked for retraining: v1.1.1, only the data changed, is in staging",
+        "by repository_dispatch it has asked for retraining: v1.1.1, only the data "
+        "changed, is in staging",
         training.event.name == "repository_dispatch"
         and world.tags()[-2:] == [f"{NAME}@v1.1.1", f"{NAME}#staging#5"],
     )
     monitor = next(watch.artifacts[f"monitor-{NAME}"].rglob("monitor.html"))
     demo.keep("monitor.html", monitor.read_bytes())
     teller.prose(
-        "A day later v1.1.1 still waits for an approver, and the survey is still broken:"
+        "Next day v1.1.1 still waits for an approver, and the survey is still broken:"
     )
     (watch,) = world.dispatch("monitor", since="7d")
     (same,) = world.issues()
@@ -166,7 +177,7 @@ def approved(demo: Demo, service: Service) -> None:
     teller.prose("carol does.")
     teller.check("v1.1.1 is in production", good(demo.promote("carol", "v1.1.1")))
     demo.answers(service, "v1.1.1")
-    teller.prose("The survey is mended; the forms of 2018 have come again, and whole.")
+    teller.prose("The survey is fixed; the forms of 2018 have come again, and whole.")
     demo.fill_in(YEARS / "people" / "2018.csv")
     (run,) = world.dispatch("monitor", since="1d")
     teller.check(f"no alarm: {said_in(run, 'no column has drifted')}", good(run))
@@ -196,10 +207,11 @@ def on_record(demo: Demo) -> None:
     )
     demo.teller.say("   $ git pull")
     demo.world.git("-C", str(demo.clone.folder), "pull", "--quiet")
-    for verb in (["registry", "list"], ["registry", "history"], ["runs", "list"]):
-        demo.verb(*verb, NAME)
-    said = demo.verb("reproduce", f"{NAME}@v1.0.0")
-    demo.teller.check("v1.0.0, trained again, is the same", "the same bytes" in said)
+    demo.command("registry", "list", NAME)
+    demo.command("registry", "history", NAME)
+    demo.command("runs", "list", NAME)
+    output = demo.command("reproduce", f"{NAME}@v1.0.0")
+    demo.teller.check("v1.0.0, trained again, is the same", "the same bytes" in output)
     demo.world.runner.disabled.remove("pages")
     (run,) = demo.world.dispatch("pages")
     shutil.copytree(run.artifacts["site"], demo.folder / "look" / "site")
@@ -223,8 +235,29 @@ def story(demo: Demo) -> None:
     on_record(demo)
 
 
+def play(demo: Demo) -> None:
+    """Tell the story; a step that goes otherwise ends it with the last run's log.
+
+    Raises
+    ------
+    StoryError
+        When a step did not do what it says.
+    """
+    try:
+        story(demo)
+    # LookupError, ValueError: there are more or fewer runs or issues than the story
+    # says.
+    except (StoryError, LookupError, ValueError) as error:
+        runs = demo.world.runner.runs[-1:]
+        log = [line for run in runs for line in run.log.splitlines()]
+        raise StoryError("\n".join([str(error), *log[-_LAST_LINES:]])) from error
+    # The clone can be looked at when the hub is gone.
+    origin = ["remote", "set-url", "origin", str(demo.world.hub.origin)]
+    demo.world.git("-C", str(demo.clone.folder), *origin)
+
+
 def main() -> int:
-    """Play the story below `demo`, or the folder that is named; 0 only if it is as it says."""
+    """Play the story in `demo`, or a named folder; 0 only if all is as it says."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "demo").resolve()
     for name in ("github", "look", "census-models"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -232,28 +265,15 @@ def main() -> int:
     teller = Teller()
     teller.chapter(
         "A repository",
-        "It is generated from this template and pushed to acme/census-models, on a stand-in for "
-        "GitHub on this machine. act runs its workflows: what follows is what they do.",
+        "It is generated from this template and pushed to acme/census-models, on a "
+        "stand-in for GitHub on this machine. act runs its workflows: what follows is "
+        "what they do.",
     )
     try:
         with Hub(folder / "github" / "hub", repository="acme/census-models") as hub:
             demo = Demo(folder, hub, teller)
-            try:
-                story(demo)
-            except (
-                StoryError,
-                LookupError,
-                ValueError,
-            ) as error:  # more or fewer than there are
-                last = [
-                    line
-                    for run in demo.world.runner.runs[-1:]
-                    for line in run.log.splitlines()
-                ]
-                raise StoryError("\n".join([str(error), *last[-40:]])) from error
-            origin = ["remote", "set-url", "origin", str(hub.origin)]
-            demo.world.git("-C", str(demo.clone.folder), *origin)
-    except (StoryError, VerbError, RehearsalError, HubError) as error:
+            play(demo)
+    except (StoryError, CommandError, RehearsalError, HubError) as error:
         print(f"\nThe demo stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-# Who did it: a person, a GitHub App's own token, or the token of a job. The last one starts no
-# workflow, except by workflow_dispatch and repository_dispatch.
+# Who did it: a person, a GitHub App's own token, or the token of a job. The last
+# one starts no workflow, except by workflow_dispatch and repository_dispatch.
 TokenKind = Literal["user", "app", "GITHUB_TOKEN"]
 
 

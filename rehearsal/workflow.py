@@ -1,40 +1,54 @@
-"""One workflow file: what starts it, its jobs, the actions and workflows that they use."""
+"""One workflow file: what starts it, its jobs, the actions and workflows they use."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-# What `runs-on` may be; act skips a job with any other label, and calls the run a success.
+from rehearsal.errors import RehearsalError
+
+# What `runs-on` may be; act skips a job with any other label and reports success.
 RUNNERS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-24.04-arm", "ubuntu-22.04")
 # What a job may do when nobody says anything: the restricted default.
 DEFAULT_PERMISSIONS = {"contents": "read", "packages": "read"}
 
-# Keys of `concurrency:`, `schedule:` and `environment:`; what they mean is the router's and the
-# runner's business.
+# Keys that GitHub has and act's schema does not, and where they stand; what they mean
+# is the business of router and runner.
 NEWER_THAN_ACT = ("queue", "timezone", "deployment")
+_KEYS_WITH_NEWER = ("concurrency", "schedule", "environment")
 _NEWER = re.compile(
-    r"^ *(?:queue: (?:max|single)|timezone: \S+|deployment: (?:true|false)) *(?:#.*)?\n",
+    r"^ *(?:queue: (?:max|single)|timezone: \S+|deployment: (?:true|false))"
+    r" *(?:#.*)?\n",
     re.MULTILINE,
 )
 
 
-class RehearsalError(Exception):
-    """The rehearsal cannot say what GitHub would do; every reason at once."""
-
-    def __init__(self, *reasons: str) -> None:
-        self.reasons = reasons
-        super().__init__("\n".join(reasons))
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read YAML 1.2, in which `on` is a word and not a truth value.
+    """Read a file of YAML 1.2, in which `on` is a word and not a truth value.
+
+    Raises
+    ------
+    RehearsalError
+        When it is not YAML, or not a mapping.
+    """
+    return parse_yaml(path.read_text(encoding="utf-8"), path.name)
+
+
+def parse_yaml(text: str, name: str) -> dict[str, Any]:
+    """Parse YAML 1.2; the result may be shared, and is not to be changed.
+
+    Parameters
+    ----------
+    text : str
+    name : str
+        What an error calls it.
 
     Raises
     ------
@@ -42,12 +56,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
         When it is not YAML, or not a mapping.
     """
     try:
-        found = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        document = _load(text)
     except YAMLError as error:
-        raise RehearsalError(f"{path.name}: not YAML: {error}") from error
-    if not isinstance(found, dict):
-        raise RehearsalError(f"{path.name}: not a mapping")
-    return found
+        raise RehearsalError(f"{name}: not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise RehearsalError(f"{name}: not a mapping")
+    return document
+
+
+# A rehearsal reads the same few files again and again, in one commit after the other.
+@lru_cache(maxsize=256)
+def _load(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def as_list(value: Any) -> list[Any]:
@@ -58,18 +78,16 @@ def as_list(value: Any) -> list[Any]:
 
 
 def without(value: Any, keys: tuple[str, ...], inside: bool = False) -> Any:
-    """Return a document without some keys of `concurrency:`, `schedule:` and `environment:`."""
+    """Return a document without some keys of the sections that may have them."""
     if isinstance(value, Mapping):
         return {
-            key: without(one, keys, key in ("concurrency", "schedule", "environment"))
+            key: without(one, keys, inside=key in _KEYS_WITH_NEWER)
             for key, one in value.items()
             if not (inside and key in keys)
         }
-    return (
-        [without(one, keys, inside) for one in value]
-        if isinstance(value, list)
-        else value
-    )
+    if isinstance(value, list):
+        return [without(one, keys, inside) for one in value]
+    return value
 
 
 @dataclass(frozen=True)
@@ -143,12 +161,12 @@ class Workflow:
     def on(self) -> dict[str, dict[str, Any]]:
         """Every event with its filters."""
         on = self.document.get("on")
-        if isinstance(on, Mapping):
-            return {
-                name: {"cron": rule} if name == "schedule" else dict(rule or {})
-                for name, rule in on.items()
-            }
-        return {str(name): {} for name in as_list(on)}
+        if not isinstance(on, Mapping):
+            return {str(name): {} for name in as_list(on)}
+        events = {}
+        for name, rule in on.items():
+            events[name] = {"cron": rule} if name == "schedule" else dict(rule or {})
+        return events
 
     @property
     def jobs(self) -> dict[str, Mapping[str, Any]]:
@@ -158,15 +176,13 @@ class Workflow:
     @property
     def called(self) -> dict[str, Workflow]:
         """The workflows of the same repository that jobs call."""
-        uses = {
-            key: str(job["uses"]) for key, job in self.jobs.items() if "uses" in job
-        }
-        local = {
-            key: self.root / name for key, name in uses.items() if name.startswith("./")
-        }
-        return {
-            key: Workflow.read(path) for key, path in local.items() if path.is_file()
-        }
+        called = {}
+        for key, job in self.jobs.items():
+            name = str(job.get("uses", ""))
+            path = self.root / name
+            if name.startswith("./") and path.is_file():
+                called[key] = Workflow.read(path)
+        return called
 
     def job(self, key: str) -> Mapping[str, Any]:
         """Return a job of this workflow or of one that it calls."""
@@ -179,29 +195,31 @@ class Workflow:
         Those of called workflows are among them; `checks` sees that no two have one id.
         """
         common = self.document.get("permissions", DEFAULT_PERMISSIONS)
-        mine = {key: job.get("permissions", common) for key, job in self.jobs.items()}
+        declared = {
+            key: job.get("permissions", common) for key, job in self.jobs.items()
+        }
         for workflow in self.called.values():
-            mine |= workflow.permissions()
-        return mine
+            declared |= workflow.permissions()
+        return declared
 
     def actions(self) -> dict[Action, None]:
-        """Return every action of a step, those of local actions and called workflows too."""
-        mine = self._actions()
+        """Return every action of a step, also in local actions and called workflows."""
+        actions: dict[Action, None] = {}
+        for job in self.jobs.values():
+            for step in self._steps(as_list(job.get("steps"))):
+                if "uses" in step:
+                    actions[Action.of(step["uses"])] = None
         for workflow in self.called.values():
-            mine |= workflow.actions()
-        return mine
-
-    def _actions(self) -> dict[Action, None]:
-        all_steps = [as_list(job.get("steps")) for job in self.jobs.values()]
-        steps = [step for some in all_steps for step in self._steps(some)]
-        return {Action.of(step["uses"]): None for step in steps if "uses" in step}
+            actions |= workflow.actions()
+        return actions
 
     def _steps(self, steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for step in steps:
             yield step
             action = Action.of(step.get("uses", ""))
-            if action.local and (found := self.local_action(action)):
-                yield from self._steps(as_list(found["runs"].get("steps")))
+            inside = self.local_action(action) if action.local else None
+            if inside:
+                yield from self._steps(as_list(inside["runs"].get("steps")))
 
     def local_action(self, action: Action) -> dict[str, Any] | None:
         """Return the file of an action of this repository; None when there is none."""
@@ -212,7 +230,7 @@ class Workflow:
         return None
 
     def for_act(self) -> str:
-        """Return the file's text without the keys that GitHub has and act's schema does not.
+        """Return the file's text without the keys that act's schema does not have.
 
         Raises
         ------
@@ -220,8 +238,7 @@ class Workflow:
             When something else would change with them.
         """
         text = _NEWER.sub("", self.path.read_text(encoding="utf-8"))
-        kept = without(self.document, NEWER_THAN_ACT)
-        if YAML(typ="safe", pure=True).load(text) != kept:
+        if _load(text) != without(self.document, NEWER_THAN_ACT):
             keys = ", ".join(NEWER_THAN_ACT)
             raise RehearsalError(
                 f"{self.path.name}: {keys} must stand on lines of their own"

@@ -2,8 +2,8 @@
 
 Usage: python scripts/cut_openapi.py DESCRIPTION.json
 
-The description is `generated/api.github.com.json` of the npm package @octokit/openapi (MIT), or
-any other OpenAPI 3.0 description of GitHub's API.
+The description is `generated/api.github.com.json` of the npm package @octokit/openapi
+(MIT), or any other OpenAPI 3.0 description of GitHub's API.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A stand-in for GitHub's API and for git over HTTP: stateful, strict, and faulty on demand."""
+"""A stand-in for GitHub's API and git over HTTP: stateful, strict, faulty on demand."""
 
 from rehearsal.hub.hub import Hub, HubError
 

@@ -7,15 +7,13 @@ import tempfile
 import zlib
 from datetime import UTC, timedelta
 from pathlib import Path
-from typing import Any
 
-import yaml
-
+from rehearsal.errors import RehearsalError
 from rehearsal.hub.call import Answer, Call, Failure, Page, known, newest_first, on
 from rehearsal.hub.state import Record
 from rehearsal.hub.storage import artifacts, zipped
-from rehearsal.router import inputs
-from rehearsal.workflow import RehearsalError, Workflow
+from rehearsal.inputs import inputs
+from rehearsal.workflow import Workflow, parse_yaml
 
 _FOLDER = ".github/workflows"
 MOST_PAYLOAD = 65535
@@ -203,17 +201,24 @@ def _workflows(call: Call) -> list[Record]:
     paths = call.git.run("ls-tree", "--name-only", sha, f"{_FOLDER}/").splitlines()
     found = []
     for path in paths:
-        document: Any = yaml.safe_load(call.git.run("show", f"{sha}:{path}")) or {}
         number = zlib.crc32(path.encode())
         over = {
             "id": number,
-            "name": document.get("name", path),
+            "name": _title(call.git.run("show", f"{sha}:{path}"), path),
             "path": path,
             "url": f"{call.view.api}/actions/workflows/{number}",
             "html_url": f"{call.view.html}/blob/main/{path}",
         }
         found.append(call.view.of("workflow", over))
     return found
+
+
+def _title(text: str, path: str) -> str:
+    """Return a workflow's name; GitHub lists a file that it cannot read by its path."""
+    try:
+        return str(parse_yaml(text, path).get("name", path))
+    except RehearsalError:
+        return path
 
 
 def _workflow(call: Call) -> Record:

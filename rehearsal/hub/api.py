@@ -1,11 +1,10 @@
-"""A request of the API: described, allowed, done; its answer checked by the description."""
+"""A request of the API: described, allowed, done; the answer checked the same way."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -22,6 +21,7 @@ from rehearsal.hub.call import HANDLERS, Answer, Call, Failure, Page, not_found
 from rehearsal.hub.description import UPLOAD, Operation, description
 from rehearsal.hub.exchange import Exchange
 from rehearsal.hub.identity import Caller
+from rehearsal.hub.messages import Reply, Request
 from rehearsal.hub.permissions import endpoints, missing
 
 if TYPE_CHECKING:
@@ -39,108 +39,134 @@ _OPEN = (
     "statuses",
     "deployments",
 )
+# A page holds so many things when nobody says how many, and never more than the second.
+_PAGE = 30
+_LONGEST_PAGE = 100
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What goes over the line."""
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-def answer(
-    hub: Hub,
-    who: Caller | None,
-    method: str,
-    path: str,
-    query: Mapping[str, list[str]],
-    headers: Mapping[str, str],
-    body: bytes,
-) -> Reply:
-    """Answer a request.
+def answer(hub: Hub, caller: Caller | None, request: Request) -> Reply:
+    """Answer a request, and note it in the hub's log.
 
     Parameters
     ----------
     hub : Hub
-    who : Caller or None
+    caller : Caller or None
         None for a token that is not known.
-    method, path, query, headers, body
-        The request, its path without the API's address, its headers' names in Title-Case.
+    request : Request
     """
-    operation = description().operation(method, path)
-    given = None
+    operation = description().operation(request.method, request.path)
+    call = None
     try:
-        if "User-Agent" not in headers:
-            raise Failure(403, "Please make sure your request has a User-Agent header")
-        if who is None:
-            raise Failure(401, "Bad credentials")
-        if operation is None:
-            hub.violations.append(f"{method} {path} is not in the description")
-            raise not_found()
-        binary = operation.template == UPLOAD and method == "POST"
-        if problem := description().wrong_request(operation, query, headers, body):
-            hub.violations.append(f"{method} {path}: request: {problem}")
-            raise Failure(422, f"Invalid request.\n\n{problem}")
-        given = None if binary or not body else json.loads(body)
-        call = Call(hub, who, method, operation.parameters, query, given, body, headers)
-        _admit(call, operation)
-        result = HANDLERS[method, operation.template](call)
-        reply = _success(call, operation, result)
+        call = _valid(hub, caller, operation, request)
+        _admit(call)
+        handler = HANDLERS[call.method, call.operation.template]
+        reply = _success(call, handler(call))
     except Failure as failure:
-        head = {"Content-Type": _JSON, **failure.headers}
-        reply = Reply(failure.status, json.dumps(failure.body).encode(), head)
-    if who is not None:
-        hub.spend(who) if reply.status != 304 else None
-        reply = Reply(reply.status, reply.body, {**_rates(hub, who), **reply.headers})
-    reply = _checked(hub, operation, method, path, reply)
-    seen = json.loads(reply.body) if reply.body and reply.status != 304 else None
-    about = (who.login, who.kind, who.job) if who else ("", "", "")
-    template = operation.template if operation else ""
-    exchange = Exchange(
-        method, path, query, given, reply.status, seen, *about, template
+        headers = {"Content-Type": _JSON, **failure.headers}
+        reply = Reply(failure.status, json.dumps(failure.body).encode(), headers)
+    if caller is not None:
+        if reply.status != 304:
+            hub.spend(caller)
+        reply = replace(reply, headers={**_rates(hub, caller), **reply.headers})
+    reply = _checked(hub, operation, request, reply)
+    hub.exchanges.append(
+        Exchange(
+            method=request.method,
+            path=request.path,
+            query=request.parameters,
+            request=call.body if call else None,
+            status=reply.status,
+            answer=json.loads(reply.body) if reply.body else None,
+            login=caller.login if caller else "",
+            kind=caller.kind if caller else "",
+            job=caller.job if caller else "",
+            template=operation.template if operation else "",
+        )
     )
-    hub.exchanges.append(exchange)
     return reply
 
 
-def _admit(call: Call, operation: Operation) -> None:
-    """Refuse who may not do this."""
-    hub, who = call.hub, call.caller
-    limit, used, reset = hub.quota(who)
-    if used >= limit:
-        left = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(reset)}
-        raise Failure(
-            403,
-            f"API rate limit exceeded for {who.login or 'this address'}.",
-            headers=left,
+def _valid(
+    hub: Hub, caller: Caller | None, operation: Operation | None, request: Request
+) -> Call:
+    """Return a request that is as the description says, from somebody who is known.
+
+    Raises
+    ------
+    Failure
+        When it is not. What no client should ask at all is a violation too.
+    """
+    if "User-Agent" not in request.headers:
+        raise Failure(403, "Please make sure your request has a User-Agent header")
+    if caller is None:
+        raise Failure(401, "Bad credentials")
+    if operation is None:
+        hub.violations.append(
+            f"{request.method} {request.path} is not in the description"
         )
-    owner = operation.parameters.get("owner")
-    if owner and f"{owner}/{operation.parameters['repo']}" != hub.repository:
         raise not_found()
-    need = _NEEDS[operation.method, operation.template]
+    problem = description().wrong_request(
+        operation, request.parameters, request.headers, request.body
+    )
+    if problem:
+        hub.violations.append(f"{request.method} {request.path}: request: {problem}")
+        raise Failure(422, f"Invalid request.\n\n{problem}")
+    binary = operation.template == UPLOAD and request.method == "POST"
+    body = json.loads(request.body) if request.body and not binary else None
+    return Call(hub, caller, operation, request, body)
+
+
+def _admit(call: Call) -> None:
+    """Refuse who may not do this.
+
+    Raises
+    ------
+    Failure
+        When the hour's requests are used up, or a permission is missing.
+    """
+    hub = call.hub
+    caller = call.caller
+    _within_quota(hub, caller)
+    owner = call.path.get("owner")
+    if owner and f"{owner}/{call.path['repo']}" != hub.repository:
+        raise not_found()
+    need = _NEEDS[call.method, call.operation.template]
     if need == "none":
         return
     if need == "person":
-        if who.kind != "user" or not who.token:
+        if caller.kind != "user" or not caller.token:
             raise Failure(403, "Resource not accessible by integration")
         return
-    permissions = who.permissions
-    if not who.token:
+    permissions = caller.permissions
+    if not caller.token:
         if hub.private:
             raise not_found()
         permissions = dict.fromkeys(_OPEN, "read")
-    if lacking := missing(need, permissions, _thread(call)):
-        if not who.token:
-            raise Failure(401, "Requires authentication")
-        accepted = {
-            "X-Accepted-GitHub-Permissions": lacking.replace("-", "_").replace(
-                ": ", "="
-            )
-        }
-        kind = "personal access token" if who.kind == "user" else "integration"
-        raise Failure(403, f"Resource not accessible by {kind}", headers=accepted)
+    lacking = missing(need, permissions, _thread(call))
+    if not lacking:
+        return
+    if not caller.token:
+        raise Failure(401, "Requires authentication")
+    kind = "personal access token" if caller.kind == "user" else "integration"
+    accepted = lacking.replace("-", "_").replace(": ", "=")
+    raise Failure(
+        403,
+        f"Resource not accessible by {kind}",
+        headers={"X-Accepted-GitHub-Permissions": accepted},
+    )
+
+
+def _within_quota(hub: Hub, caller: Caller) -> None:
+    limit, used, reset = hub.quota(caller)
+    if used >= limit:
+        raise Failure(
+            403,
+            f"API rate limit exceeded for {caller.login or 'this address'}.",
+            headers={
+                "x-ratelimit-remaining": "0",
+                "x-ratelimit-reset": str(reset),
+            },
+        )
 
 
 def _thread(call: Call) -> str:
@@ -149,26 +175,24 @@ def _thread(call: Call) -> str:
     comment = call.path.get("comment_id", "")
     if comment.isdigit():
         number = str(call.state.thread_comments.get(int(comment), {}).get("number", ""))
-    return (
-        "pull-requests"
-        if number.isdigit() and int(number) in call.state.pulls
-        else "issues"
-    )
+    of_pull = number.isdigit() and int(number) in call.state.pulls
+    return "pull-requests" if of_pull else "issues"
 
 
-def _success(call: Call, operation: Operation, result: Any) -> Reply:
-    """Return a reply: the page that was asked for, what the description names, an ETag."""
+def _success(call: Call, result: Any) -> Reply:
+    """Return the reply: one page of a list, what the description names, an ETag."""
+    operation = call.operation
     given = result if isinstance(result, Answer) else Answer(result)
     status = given.status or description().success(operation)
     headers = {"X-GitHub-Media-Type": "github.v3; format=json", **given.headers}
     body = given.body
     if isinstance(body, Page):
-        body, links = _paged(call, operation, body)
-        headers.update(links)
+        headers |= _links(call, body)
+        body = _page(call, body)
     if status in (204, 302) or body is None:
         return Reply(status, b"", headers)
-    seen = description().pruned(operation, status, body)
-    content = json.dumps(seen).encode()
+    shown = description().pruned(operation, status, body)
+    content = json.dumps(shown).encode()
     headers["Content-Type"] = _JSON
     if operation.method == "GET":
         tag = hashlib.sha256(content).hexdigest()
@@ -178,27 +202,47 @@ def _success(call: Call, operation: Operation, result: Any) -> Reply:
     return Reply(status, content, headers)
 
 
-def _paged(call: Call, operation: Operation, page: Page) -> tuple[Any, dict[str, str]]:
-    size = min(100, max(1, int(call.asked("per_page", "30"))))
-    number = max(1, int(call.asked("page", "1")))
-    last = max(1, -(-len(page.items) // size))
+def _page_size(call: Call) -> int:
+    return min(_LONGEST_PAGE, max(1, int(call.asked("per_page", str(_PAGE)))))
+
+
+def _page_number(call: Call) -> int:
+    return max(1, int(call.asked("page", "1")))
+
+
+def _page(call: Call, page: Page) -> Any:
+    """Return the part of a list that was requested."""
+    size = _page_size(call)
+    number = _page_number(call)
     shown = page.items[(number - 1) * size : number * size]
-    path = operation.template.format(**operation.parameters)
-    places = {"prev": number - 1, "next": number + 1, "last": last, "first": 1}
-    if number >= last:
-        del places["next"], places["last"]
-    if number == 1:
-        del places["prev"], places["first"]
+    if page.key:
+        return {"total_count": len(page.items), page.key: shown}
+    return shown
+
+
+def _links(call: Call, page: Page) -> dict[str, str]:
+    """Return the header that leads to the other pages, where there are any."""
+    size = _page_size(call)
+    number = _page_number(call)
+    last = max(1, -(-len(page.items) // size))
+    places = {}
+    if number > 1:
+        places["prev"] = number - 1
+    if number < last:
+        places["next"] = number + 1
+        places["last"] = last
+    if number > 1:
+        places["first"] = 1
+    path = call.operation.template.format(**call.path)
     links = []
-    for relation, where in places.items():
-        query = urlencode({**call.query, "per_page": size, "page": where}, doseq=True)
+    for relation, place in places.items():
+        query = urlencode({**call.query, "per_page": size, "page": place}, doseq=True)
         links.append(f'<{call.hub.api_url}{path}?{query}>; rel="{relation}"')
-    body = {"total_count": len(page.items), page.key: shown} if page.key else shown
-    return body, {"Link": ", ".join(links)} if links else {}
+    return {"Link": ", ".join(links)} if links else {}
 
 
-def _rates(hub: Hub, who: Caller) -> dict[str, str]:
-    limit, used, reset = hub.quota(who)
+def _rates(hub: Hub, caller: Caller) -> dict[str, str]:
+    limit, used, reset = hub.quota(caller)
     return {
         "x-ratelimit-limit": str(limit),
         "x-ratelimit-remaining": str(max(0, limit - used)),
@@ -210,9 +254,9 @@ def _rates(hub: Hub, who: Caller) -> dict[str, str]:
 
 
 def _checked(
-    hub: Hub, operation: Operation | None, method: str, path: str, reply: Reply
+    hub: Hub, operation: Operation | None, request: Request, reply: Reply
 ) -> Reply:
-    """Return the reply, or a failure of the hub when GitHub would not have answered so."""
+    """Return the reply, or a failure of the hub where GitHub would answer otherwise."""
     if operation is None or reply.status == 400:
         return reply
     problem = description().wrong_response(
@@ -220,6 +264,8 @@ def _checked(
     )
     if not problem:
         return reply
-    hub.violations.append(f"{method} {path}: answer {reply.status}: {problem}")
+    hub.violations.append(
+        f"{request.method} {request.path}: answer {reply.status}: {problem}"
+    )
     body = json.dumps({"message": f"the hub's own answer is wrong: {problem}"}).encode()
     return Reply(500, body, {"Content-Type": _JSON})

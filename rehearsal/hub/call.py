@@ -1,4 +1,4 @@
-"""One request of the API on its way through the hub: what handlers take, give and refuse."""
+"""One request of the API in the hub: what handlers take, give and refuse."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rehearsal.hub.description import Operation
 from rehearsal.hub.identity import Caller
+from rehearsal.hub.messages import Request
 from rehearsal.hub.permissions import template
 from rehearsal.hub.state import Record, State
 
@@ -45,8 +47,9 @@ class Failure(Exception):
             "message": message,
             "documentation_url": "https://docs.github.com/rest",
             "status": str(status),
-            **({"errors": list(errors)} if errors else {}),
         }
+        if errors:
+            self.body["errors"] = list(errors)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Page:
-    """A list of which the client gets a page, in an envelope with its length when it has a key."""
+    """A list of which the client gets a page.
+
+    Parameters
+    ----------
+    items : list
+    key : str
+        Of the envelope that also has the length; empty where there is no envelope.
+    """
 
     items: list[Any]
     key: str = ""
@@ -68,16 +78,49 @@ class Page:
 
 @dataclass(frozen=True)
 class Call:
-    """A valid request of someone who may make it."""
+    """A valid request of someone who is known.
+
+    Parameters
+    ----------
+    hub : Hub
+    caller : Caller
+    operation : Operation
+        What the description calls it.
+    request : Request
+    body : object
+        Its JSON; None where there is none.
+    """
 
     hub: Hub
     caller: Caller
-    method: str
-    path: Mapping[str, str]
-    query: Mapping[str, list[str]]
+    operation: Operation
+    request: Request
     body: Any
-    content: bytes
-    headers: Mapping[str, str]
+
+    @property
+    def method(self) -> str:
+        """The method."""
+        return self.operation.method
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters of the path."""
+        return self.operation.parameters
+
+    @property
+    def query(self) -> Mapping[str, list[str]]:
+        """The parameters of the query."""
+        return self.request.parameters
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, with their names in Title-Case."""
+        return self.request.headers
+
+    @property
+    def content(self) -> bytes:
+        """The body as it came."""
+        return self.request.body
 
     @property
     def state(self) -> State:
@@ -138,9 +181,9 @@ def not_found() -> Failure:
 def invalid(resource: str, where: str, code: str, message: str = "") -> Failure:
     """Return the answer to a field that is not as it must be."""
     error = {"resource": resource, "field": where, "code": code}
-    return Failure(
-        422, "Validation Failed", {**error, **({"message": message} if message else {})}
-    )
+    if message:
+        error["message"] = message
+    return Failure(422, "Validation Failed", error)
 
 
 def known(record: T | None) -> T:

@@ -7,37 +7,40 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from rehearsal.hub import Hub
-from rehearsal.workflow import RehearsalError
+from rehearsal.errors import RehearsalError
+from rehearsal.hub.hub import Hub
 
 
-def ask(hub: Hub, token: str, method: str, path: str, body: object = None) -> Any:
-    """Ask about the hub's repository.
+def request(hub: Hub, token: str, method: str, path: str, body: object = None) -> Any:
+    """Return the answer of the hub about its repository.
 
     Parameters
     ----------
+    hub : Hub
+    token : str
+    method : str
     path : str
         Below ``/repos/OWNER/NAME``.
+    body : object, optional
+        Sent as JSON.
 
     Raises
     ------
     RehearsalError
         With the answer, when it is no success.
     """
-    request = urllib.request.Request(
-        f"{hub.api_url}/repos/{hub.repository}{path}",
-        None if body is None else json.dumps(body).encode(),
-        {
-            "Authorization": f"Bearer {token}",
-            "Accept": "application/vnd.github+json",
-            "Content-Type": "application/json",
-        },
-        method=method,
-    )
+    content = None if body is None else json.dumps(body).encode()
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/vnd.github+json",
+        "Content-Type": "application/json",
+    }
+    address = f"{hub.api_url}/repos/{hub.repository}{path}"
+    sent = urllib.request.Request(address, content, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            content = answer.read()
+        with urllib.request.urlopen(sent, timeout=60) as response:
+            answer = response.read()
     except urllib.error.HTTPError as error:
-        said = error.read().decode("utf-8", "replace")
-        raise RehearsalError(f"{method} {path}: {error.code} {said}") from error
-    return json.loads(content) if content else None
+        message = error.read().decode("utf-8", "replace")
+        raise RehearsalError(f"{method} {path}: {error.code} {message}") from error
+    return json.loads(answer) if answer else None

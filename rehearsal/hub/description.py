@@ -1,4 +1,4 @@
-"""GitHub's own description of its API: what a request is, and whether it is as described."""
+"""GitHub's description of its API: which operation a request is, and what differs."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Description:
         self._patterns = [(_pattern(t), t) for t in templates]
 
     def operation(self, method: str, path: str) -> Operation | None:
-        """Return which operation a request is; None when GitHub has none (or the cut lacks it)."""
+        """Return which operation a request is; None when GitHub or the cut has none."""
         for pattern, template in self._patterns:
             match = pattern.fullmatch(path)
             if match and method.lower() in self.document["paths"][template]:
@@ -122,7 +122,7 @@ class Description:
         headers: Mapping[str, str],
         body: bytes,
     ) -> str:
-        """Return how a response differs from the description; empty when it does not."""
+        """Return how a reply differs from the description; empty when it does not."""
         described = self.document["paths"][operation.template][operation.method.lower()]
         if str(status) not in described["responses"] and (
             status == 304 or status >= 400
@@ -234,7 +234,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 
 def _told(error: BaseException) -> str:
-    """Return an error with its causes: openapi-core says in the first what, in the last why."""
+    """Return an error of openapi-core with its causes, the last of which says why."""
     details = getattr(error.__cause__ or error, "schema_errors", None) or ()
     said = [
         f"{'/'.join(map(str, e.absolute_path)) or 'body'}: {e.message[:300]}"

@@ -1,4 +1,4 @@
-"""Those who work with the hub in its own tests: a token, a work tree, three kinds of client."""
+"""People and jobs in the hub's tests: a token, a work tree, three kinds of client."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,18 @@ def started(hub: Hub, folder: Path) -> Desk:
     return desk
 
 
-def job(hub: Hub, desk: Desk, fork: bool = False, **permissions: str) -> Desk:
+def job(hub: Hub, desk: Desk, *, fork: bool = False, **permissions: str) -> Desk:
     """Return a job's desk: same work tree, a token with these permissions."""
     named = {name.replace("_", "-"): level for name, level in permissions.items()}
-    return Desk(hub, desk.folder, hub.tokens.issue(named, actor="alice", fork=fork))
+    return held(hub, desk, named, fork)
+
+
+def held(
+    hub: Hub, desk: Desk, permissions: Mapping[str, str], fork: bool = False
+) -> Desk:
+    """Return a job's desk: same work tree, permissions by GitHub's own names."""
+    token = hub.tokens.issue(permissions, actor="alice", fork=fork)
+    return Desk(hub, desk.folder, token)
 
 
 def opened(

@@ -9,6 +9,13 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 Status = int | Literal["timeout", "rate", "secondary"]
+_MESSAGES = {
+    403: "Resource not accessible by integration",
+    429: "You have exceeded a secondary rate limit",
+    500: "Internal Server Error",
+    502: "Server Error",
+    503: "Service Unavailable",
+}
 
 
 @dataclass(frozen=True)
@@ -58,33 +65,27 @@ class Fault:
         """Return status, message and headers as GitHub sends them."""
         retry = {"Retry-After": str(self.retry_after)}
         if self.status == "rate":
-            reset = {"x-ratelimit-reset": str(int(time.time()) + self.retry_after)}
-            return (
-                403,
-                "API rate limit exceeded",
-                {"x-ratelimit-remaining": "0", **reset},
-            )
+            reset = int(time.time()) + self.retry_after
+            headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(reset)}
+            return 403, "API rate limit exceeded", headers
         if self.status == "secondary":
             return 403, "You have exceeded a secondary rate limit", retry
         status = int(self.status)
-        messages = {
-            403: "Resource not accessible by integration",
-            429: "You have exceeded a secondary rate limit",
-            500: "Internal Server Error",
-            502: "Server Error",
-            503: "Service Unavailable",
-        }
-        return (
-            status,
-            messages.get(status, "Error"),
-            retry if status in (429, 503) else {},
-        )
+        headers = retry if status in (429, 503) else {}
+        return status, _MESSAGES.get(status, "Error"), headers
 
 
 class Faults:
-    """Faults that are still to come."""
+    """Faults that are still to come.
+
+    Attributes
+    ----------
+    retry_after : int
+        Seconds that clients are told to wait, by faults that are added from now on.
+    """
 
     def __init__(self) -> None:
+        self.retry_after = 0
         self._faults: list[Fault] = []
 
     def add(
@@ -93,7 +94,6 @@ class Faults:
         path_pattern: str,
         status: Status,
         times: int = 1,
-        retry_after: int = 0,
         done_first: bool = False,
         skip: int = 0,
     ) -> None:
@@ -104,21 +104,25 @@ class Faults:
         method : str
             ``*`` for any.
         path_pattern : str
-            Of the path without the API's address, such as ``*/issues/*/comments``; ``*`` matches
-            slashes too. Those of git are ``/acme/demo.git/...``.
+            Of the path without the API's address, such as ``*/issues/*/comments``;
+            ``*`` matches slashes too. Those of git are ``/acme/demo.git/...``.
         status : int or {"timeout", "rate", "secondary"}
             An answer, none at all, the hour's requests used up, or too many at once.
         times : int
             How many requests.
-        retry_after : int
-            Seconds that a client is told to wait.
         done_first : bool
             Do what is asked and lose the answer.
         skip : int
             Let that many pass before.
         """
         fault = Fault(
-            method.upper(), path_pattern, status, times, retry_after, done_first, skip
+            method=method.upper(),
+            path=path_pattern,
+            status=status,
+            times=times,
+            retry_after=self.retry_after,
+            done_first=done_first,
+            skip=skip,
         )
         self._faults.append(fault)
 
@@ -129,14 +133,12 @@ class Faults:
     def next(self, method: str, path: str) -> Fault | None:
         """Return the fault that a request meets, once less to come."""
         for fault in self._faults:
-            if (
-                fault.method in ("*", method)
-                and fnmatchcase(path, fault.path)
-                and fault.times > 0
-            ):
-                if fault.skip:
-                    fault.skip -= 1
-                    continue
-                fault.times -= 1
-                return fault
+            matches = fault.method in ("*", method) and fnmatchcase(path, fault.path)
+            if not matches or fault.times <= 0:
+                continue
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            fault.times -= 1
+            return fault
         return None

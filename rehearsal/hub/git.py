@@ -1,4 +1,4 @@
-"""The hub's git side: bare repositories, what GitHub would refuse to take, git over HTTP."""
+"""The hub's git: bare repositories, what GitHub refuses to take, git over HTTP."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from rehearsal.hub.messages import Reply, Request
 
 ZERO = "0" * 40
 # What is refused is decided in the hub, but for what only the pushed objects can show.
@@ -18,8 +20,10 @@ known=$(git for-each-ref --format='%(refname)' refs/heads | while read -r branch
 done)
 while read -r old new ref; do
   case "$new" in *[!0]*) ;; *) continue ;; esac
-  # Of whatever is pushed, a tag to an old commit too: each file as it is at the tip of some branch.
-  file=$(git ls-tree -r "$new" -- .github/workflows | grep -vxF "$known" | head -n 1 | cut -f 2)
+  # Of whatever is pushed, a tag to an old commit too: each file has to be as it is at
+  # the tip of some branch.
+  file=$(git ls-tree -r "$new" -- .github/workflows | grep -vxF "$known" |
+    head -n 1 | cut -f 2)
   [ -z "$file" ] && continue
   echo "refusing to allow a GitHub App to create or update workflow \\`$file\\`" \\
     "without \\`workflows\\` permission" >&2
@@ -98,21 +102,14 @@ class Bare:
 
     def refs(self) -> dict[str, str]:
         """Return every ref and the object that it points to."""
-        rows = self.run(
-            "for-each-ref", "--format=%(refname) %(objectname)"
-        ).splitlines()
-        return dict(row.rsplit(" ", 1) for row in rows)
+        rows = self.run("for-each-ref", "--format=%(refname) %(objectname)")
+        return dict(row.rsplit(" ", 1) for row in rows.splitlines())
 
     def resolve(self, name: str, kind: str = "commit") -> str | None:
         """Return the object of that kind that a name stands for."""
         try:
-            return self.run(
-                "rev-parse",
-                "--verify",
-                "--quiet",
-                "--end-of-options",
-                f"{name}^{{{kind}}}",
-            )
+            verify = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+            return self.run(*verify, f"{name}^{{{kind}}}")
         except GitError:
             return None
 
@@ -121,26 +118,16 @@ class Bare:
         self.run("update-ref", ref, new, *([] if old is None else [old]))
 
     def changed(self, old: str, new: str, options: str = "--name-only") -> list[str]:
-        """Return the files in which two commits differ; all of ``new`` when ``old`` is nothing."""
-        base = (
-            self.run("hash-object", "-t", "tree", "-w", "/dev/null")
-            if old == ZERO
-            else old
-        )
-        found = self.run(
-            "-c",
-            "core.quotePath=false",
-            "diff",
-            "--no-renames",
-            "-z",
-            options,
-            base,
-            new,
-        )
+        """Return the files that differ; all of ``new`` if ``old`` is ``ZERO``."""
+        base = old
+        if old == ZERO:
+            base = self.run("hash-object", "-t", "tree", "-w", "/dev/null")
+        quiet = ("-c", "core.quotePath=false")
+        found = self.run(*quiet, "diff", "--no-renames", "-z", options, base, new)
         return [part for part in found.split("\0") if part]
 
     def common(self, one: str, other: str) -> str:
-        """Return the commit at which two histories part; ``ZERO`` for two that share nothing."""
+        """Return where two histories part; ``ZERO`` if they share nothing."""
         try:
             return self.run("merge-base", one, other)
         except GitError:
@@ -160,78 +147,82 @@ class Bare:
 
 def _environment(actor: str) -> dict[str, str]:
     """Return variables under which the machine's own git settings have no say."""
+    email = f"{actor}@users.noreply.github.com"
     return {
         "PATH": os.environ["PATH"],
         "HOME": "/nonexistent",
         "GIT_CONFIG_NOSYSTEM": "1",
-        **{f"GIT_{who}_NAME": actor for who in ("AUTHOR", "COMMITTER")},
-        **{
-            f"GIT_{who}_EMAIL": f"{actor}@users.noreply.github.com"
-            for who in ("AUTHOR", "COMMITTER")
-        },
+        "GIT_AUTHOR_NAME": actor,
+        "GIT_AUTHOR_EMAIL": email,
+        "GIT_COMMITTER_NAME": actor,
+        "GIT_COMMITTER_EMAIL": email,
     }
 
 
 def commands(body: bytes) -> list[Update]:
-    """Return what a push asks for, from the first lines of its request."""
-    found = []
+    """Return the updates that a push asks for, from the first lines of its request.
+
+    Parameters
+    ----------
+    body : bytes
+        Lines of git's protocol: four hexadecimal digits are the length of each.
+    """
+    found: list[Update] = []
     at = 0
-    while length := int(body[at : at + 4] or b"0", 16):
-        line = (
-            body[at + 4 : at + length].split(b"\0")[0].decode(errors="replace").strip()
-        )
+    while True:
+        length = int(body[at : at + 4] or b"0", 16)
+        if not length:
+            return found
+        content = body[at + 4 : at + length].split(b"\0")[0]
+        line = content.decode(errors="replace").strip()
         at += length
-        if line.startswith(("shallow ", "push-cert")):
-            continue
-        old, new, ref = line.split(" ", 2)
-        found.append(Update(ref, old, new))
-    return found
+        if not line.startswith(("shallow ", "push-cert")):
+            old, new, ref = line.split(" ", 2)
+            found.append(Update(ref, old, new))
 
 
 def http_backend(
     bare: Bare,
-    method: str,
+    request: Request,
     tail: str,
-    query: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    variables: Mapping[str, str],
-) -> tuple[int, list[tuple[str, str]], bytes]:
-    """Return git's own answer to a request of git's protocol: status, headers, body.
+    variables: Mapping[str, str] | None = None,
+) -> Reply:
+    """Return git's own answer to a request of git's protocol.
 
     Parameters
     ----------
+    bare : Bare
+    request : Request
     tail : str
         The path below the repository, such as ``/info/refs``.
-    variables : mapping
+    variables : mapping, optional
         For the hook.
     """
     environment = {
         **_environment("GitHub"),
-        **variables,
+        **(variables or {}),
         "GIT_PROJECT_ROOT": str(bare.path.parent),
         "GIT_HTTP_EXPORT_ALL": "1",
         "PATH_INFO": f"/{bare.path.name}{tail}",
-        "REQUEST_METHOD": method,
-        "QUERY_STRING": query,
-        "CONTENT_TYPE": headers.get("Content-Type", ""),
-        "CONTENT_LENGTH": str(len(body)),
-        "HTTP_CONTENT_ENCODING": headers.get("Content-Encoding", ""),
-        "GIT_PROTOCOL": headers.get("Git-Protocol", ""),
+        "REQUEST_METHOD": request.method,
+        "QUERY_STRING": request.query,
+        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
+        "CONTENT_LENGTH": str(len(request.body)),
+        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
         "REMOTE_ADDR": "127.0.0.1",
     }
     done = subprocess.run(
         ["git", "http-backend"],
         env=environment,
-        input=body,
+        input=request.body,
         capture_output=True,
         check=False,
     )
     head, _, content = done.stdout.partition(b"\r\n\r\n")
-    pairs = [
-        line.split(": ", 1)
-        for line in head.decode("latin-1").split("\r\n")
-        if ": " in line
-    ]
-    status = next((int(v.split()[0]) for k, v in pairs if k == "Status"), 200)
-    return status, [(k, v) for k, v in pairs if k != "Status"], content
+    headers = {}
+    for line in head.decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(": ")
+        if colon:
+            headers[name] = value
+    status = headers.pop("Status", "200 OK")
+    return Reply(int(status.split()[0]), content, headers)

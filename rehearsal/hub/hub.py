@@ -1,4 +1,4 @@
-"""GitHub on this machine: its API and git over HTTP; stateful, strict, and faulty on demand."""
+"""GitHub on this machine: one repository and its forks, by the API and git."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Hub:
     Attributes
     ----------
     state : State
-        ``issues``, ``pulls``, ``releases``, ``comments(n)``, ``deployments``, ``dispatches`` ...
+        ``issues``, ``pulls``, ``releases``, ``comments(n)``, ``deployments`` ...
     events : Events
         What happened; ``take()`` empties it.
     tokens, runs, faults
@@ -61,8 +61,8 @@ class Hub:
     exchanges : list of Exchange
         Everything that was asked and answered.
     violations : list of str
-        What differs from GitHub's description. Leaving the ``with`` statement raises HubError
-        for them; a test that means to do wrong clears the list.
+        What differs from GitHub's description. Leaving the ``with`` statement raises
+        HubError for them; a test that means to do wrong clears the list.
     artifacts_folder : Path
         ``RUN/NAME/...``, where the stand-in of upload-artifact leaves files.
     """
@@ -135,7 +135,7 @@ class Hub:
     # ----- repositories
 
     def fork(self, owner: str) -> Bare:
-        """Return someone's fork, made from the repository as it is when there is none yet."""
+        """Return someone's fork, made now if there is none yet."""
         if owner not in self.bares:
             path = self.root / f"{owner}.git"
             self.git.run("clone", "--quiet", "--bare", str(self.origin), str(path))
@@ -172,7 +172,7 @@ class Hub:
         )
 
     def lacking_review(self, branch: str, login: str) -> bool:
-        """Say whether somebody may not merge yet, because a code owner has to approve."""
+        """Say whether a code owner has to approve before somebody may merge."""
         return rules.lacking_review(self.state, branch, self.role(login))
 
     def refusal(self, updates: list[Update], caller: Caller) -> str:
@@ -211,7 +211,7 @@ class Hub:
     def pull_happened(
         self, action: str, pull: Record, caller: Caller, **more: Any
     ) -> None:
-        """Raise a pull request's event; one that conflicts with its base starts nothing."""
+        """Raise a pull request's event; a conflict with its base starts nothing."""
         if pull["merge"] is None and action != "closed":
             return
         payload = {"action": action, "number": pull["number"], **more}
@@ -255,7 +255,7 @@ class Hub:
         )
 
     def quota(self, caller: Caller) -> tuple[int, int, int]:
-        """Return how many requests a caller has an hour, how many are used, when it starts anew."""
+        """Return a caller's requests an hour: how many, how many used, until when."""
         limit = self.limits[caller.kind] if caller.token else _ANONYMOUS
         reset = int(self.state.clock().timestamp()) // 3600 * 3600 + 3600
         return limit, self._used.get(self._purse(caller), 0), reset

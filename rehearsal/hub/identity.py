@@ -1,4 +1,4 @@
-"""Who calls the hub: which token, and which job of which run holds the other end of the line."""
+"""Who calls the hub: which token, and which job of which run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREFIX = {"GITHUB_TOKEN": "ghs_", "app": "ghs_", "user": "ghp_"}
 
 @dataclass(frozen=True)
 class Token:
-    """A token and what it may do; that of a job also depends on the job that uses it."""
+    """A token and what it may do; a job's also depends on the job that uses it."""
 
     text: str
     actor: str
@@ -68,8 +68,9 @@ class Tokens:
         Parameters
         ----------
         permissions : dict or {"read-all", "write-all"}
-            A job's can only hold what ``permissions:`` knows; with "write-all" it is the one
-            that act gives to all jobs, and may do what the job that shows it may.
+            A job's can only hold what ``permissions:`` knows; with "write-all" it is
+            the one that act gives to all jobs, and may do what the job that shows it
+            may.
         actor : str
             Whose it is; for a job, who started the run.
         fork : bool
@@ -125,7 +126,7 @@ def caller(
     ----------
     token : Token or None
     run, job : str
-        The registered run and the job that the caller is part of; empty when it is part of none.
+        The registered run and job that the caller is part of; empty when it is none.
     of_run : mapping or None
         What that job's ``permissions:`` grant.
     """
@@ -154,8 +155,9 @@ def calling_environment(
 ) -> dict[str, str]:
     """Return the variables of the job at the other end of a connection to this machine.
 
-    Looks up the socket's owner and goes from it to its parents until one has GITHUB_RUN_ID and
-    GITHUB_API_URL of this hub. Linux only: elsewhere, and for callers that are no jobs, empty.
+    Looks up the socket's owner and goes from it to its parents until one has
+    GITHUB_RUN_ID and GITHUB_API_URL of this hub. Linux only: elsewhere, and for callers
+    that are no jobs, empty.
     """
     inode = _inode(client_port, server_port)
     pid = _owner(inode) if inode else None

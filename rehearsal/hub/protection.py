@@ -1,4 +1,4 @@
-"""Environments and rulesets of the hub: what a plan lacks is refused as GitHub refuses it."""
+"""Environments and rulesets of the hub; what a plan lacks is refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rehearsal.hub.settings import may, needs_plan
 from rehearsal.hub.state import Record
 
 MOST_REVIEWERS = 6
+_POLICIES = "/environments/{environment_name}/deployment-branch-policies"
 
 
 @on("GET /environments")
@@ -36,11 +37,13 @@ def set_environment(call: Call) -> Record:
         "wait timer": bool(body.get("wait_timer")) and not may(call, "enterprise"),
         "branch policy": bool(policy) and not may(call, "pro", "team", "enterprise"),
     }
-    for rule in (rule for rule, lacking in lacks.items() if lacking):
+    for rule, lacking in lacks.items():
+        if not lacking:
+            continue
         raise Failure(
             422,
-            "Failed to create the environment protection rule. Please ensure the billing plan"
-            f" supports the {rule} protection rule.",
+            "Failed to create the environment protection rule. Please ensure the "
+            f"billing plan supports the {rule} protection rule.",
         )
     if len(body.get("reviewers") or ()) > MOST_REVIEWERS:
         raise Failure(422, f"There can be no more than {MOST_REVIEWERS} reviewers.")
@@ -66,13 +69,13 @@ def delete_environment(call: Call) -> None:
     known(call.state.environments.pop(call.path["environment_name"], None))
 
 
-@on("GET /environments/{environment_name}/deployment-branch-policies")
+@on(f"GET {_POLICIES}")
 def list_policies(call: Call) -> Page:
     """List the branches and tags that may deploy."""
     return Page(_policies(call), "branch_policies")
 
 
-@on("POST /environments/{environment_name}/deployment-branch-policies")
+@on(f"POST {_POLICIES}")
 def create_policy(call: Call) -> Record:
     """Let a branch or tag deploy."""
     new = {
@@ -85,9 +88,7 @@ def create_policy(call: Call) -> Record:
     return new
 
 
-@on(
-    "DELETE /environments/{environment_name}/deployment-branch-policies/{branch_policy_id}"
-)
+@on(f"DELETE {_POLICIES}/{{branch_policy_id}}")
 def delete_policy(call: Call) -> None:
     """Let a branch or tag deploy no longer."""
     number = call.number("branch_policy_id")
@@ -154,9 +155,8 @@ def _ruleset(call: Call, record: Record) -> Record:
     over = {**record, "source": call.view.repository_name, "_links": links}
     shown = call.view.of("repository-ruleset", over)
     if call.caller.permissions.get("administration") != "write":
-        shown.pop(
-            "bypass_actors", None
-        )  # only who may change a ruleset sees who may bypass it
+        # Only those who may change a ruleset see who may bypass it.
+        shown.pop("bypass_actors", None)
     if not record.get("conditions"):
         shown.pop("conditions")
     else:

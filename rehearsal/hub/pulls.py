@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def refresh(hub: Hub, pull: Record) -> None:
-    """Look at the branches of an open pull request again, and merge them to see if that goes."""
+    """Look at the branches of an open pull request again, and try to merge them."""
     source = hub.bare(pull["head"]["owner"])
     head = source.resolve(f"refs/heads/{pull['head']['ref']}")
     base = hub.git.resolve(f"refs/heads/{pull['base']['ref']}")
@@ -41,7 +41,7 @@ def fork_point(git: Bare, pull: Record) -> str:
 
 
 def follow_push(hub: Hub, owner: str, updates: list[Update], caller: Caller) -> None:
-    """Bring open pull requests up to a push; those whose head it was get `synchronize`."""
+    """Bring open pull requests up to a push; where it moved the head, `synchronize`."""
     moved = {
         u.ref.removeprefix("refs/heads/"): u
         for u in updates
@@ -195,10 +195,12 @@ def merge_pull(call: Call) -> Record:
     if call.hub.lacking_review(pull["base"]["ref"], call.caller.login):
         raise Failure(405, "Waiting on code owner review.")
     number = pull["number"]
-    plain = f"Merge pull request #{number} from {pull['head']['owner']}/{pull['head']['ref']}"
-    title = body.get(
-        "commit_title", plain if method == "merge" else f"{pull['title']} (#{number})"
-    )
+    if method == "merge":
+        source = f"{pull['head']['owner']}/{pull['head']['ref']}"
+        plain = f"Merge pull request #{number} from {source}"
+    else:
+        plain = f"{pull['title']} (#{number})"
+    title = body.get("commit_title", plain)
     message = f"{title}\n\n{body.get('commit_message', pull['title'])}"
     merged = known(
         call.git.merge(base, head, message, call.caller.login, method == "squash")

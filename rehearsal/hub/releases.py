@@ -123,7 +123,7 @@ def list_assets(call: Call) -> Page:
 
 @on("POST /releases/{release_id}/assets")
 def upload_asset(call: Call) -> Answer:
-    """Take a file. GitHub rewrites names that hold special characters, and takes no empty file."""
+    """Take a file. GitHub rewrites special characters in names; no file is empty."""
     release = _release(call)
     if release["immutable"]:
         raise Failure(422, "Cannot upload assets to an immutable release.")

@@ -9,10 +9,11 @@ from rehearsal.hub.identity import Caller
 from rehearsal.hub.state import Record, State
 
 _KINDS = {"branch": "refs/heads/", "tag": "refs/tags/"}
+_GOOD_CHECKS = ("success", "skipped", "neutral")
 
 
 def rules_of(state: State, ref: str, only: Record | None = None) -> list[Record]:
-    """Return the rules of the active rulesets (or of one of them) that a ref falls under."""
+    """Return the rules of the active rulesets, or of one, that a ref falls under."""
     found = []
     for ruleset in [only] if only else state.rulesets.values():
         names = (ruleset.get("conditions") or {}).get("ref_name", {})
@@ -31,67 +32,67 @@ def refusal(state: State, updates: list[Update], caller: Caller) -> str:
     """Return why a push or an update by the API is refused; empty when it is not."""
     for update in updates:
         kinds = {rule["type"] for rule in rules_of(state, update.ref)}
-        change = (
-            "creation"
-            if update.old == ZERO
-            else "deletion"
-            if update.new == ZERO
-            else "update"
-        )
+        change = _change(update)
         if update.ref.startswith("refs/pull/"):
             return f"deny updating a hidden ref: {update.ref}"
-        if (
-            update.ref.removeprefix("refs/tags/") in state.burnt_tags
-            and change != "creation"
-        ):
+        burnt = update.ref.removeprefix("refs/tags/") in state.burnt_tags
+        if burnt and change != "creation":
             return f"Cannot change tag {update.ref} of an immutable release."
-        why = {"pull_request": "Changes must be made through a pull request."}
-        why[change] = (
-            f"Cannot {change.replace('ion', 'e')} ref due to {change}s being restricted."
-        )
+        reason = ""
+        if change in kinds:
+            verb = change.replace("ion", "e")
+            reason = f"Cannot {verb} ref due to {change}s being restricted."
         # The first push makes the branch that the rule then protects.
-        forbidden = kinds & (
-            {change} if change == "creation" else {change, "pull_request"}
-        )
-        if forbidden:
-            told = why[sorted(forbidden)[0]]
-            return f"GH013: Repository rule violations found for {update.ref}. {told}"
+        if "pull_request" in kinds and change != "creation":
+            reason = reason or "Changes must be made through a pull request."
+        if reason:
+            return f"GH013: Repository rule violations found for {update.ref}. {reason}"
     return ""
+
+
+def _change(update: Update) -> str:
+    if update.old == ZERO:
+        return "creation"
+    if update.new == ZERO:
+        return "deletion"
+    return "update"
 
 
 def lacking_check(state: State, branch: str, sha: str) -> str:
-    """Return a required check that a commit has not passed; empty when there is none."""
-    passed = {
-        s["context"]
-        for s in state.statuses
-        if s["sha"] == sha and s["state"] == "success"
-    }
+    """Return a required check that a commit has not passed; empty if there is none."""
+    passed = _passed(state, sha)
+    for rule in rules_of(state, f"refs/heads/{branch}"):
+        if rule["type"] != "required_status_checks":
+            continue
+        for check in rule["parameters"]["required_status_checks"]:
+            if check["context"] not in passed:
+                return str(check["context"])
+    return ""
+
+
+def _passed(state: State, sha: str) -> set[str]:
+    """Return the names of the statuses, checks and jobs that a commit has passed."""
+    passed = set()
+    for status in state.statuses:
+        if status["sha"] == sha and status["state"] == "success":
+            passed.add(status["context"])
     for check in state.check_runs.values():
-        if check["head_sha"] == sha and check["conclusion"] in (
-            "success",
-            "skipped",
-            "neutral",
-        ):
+        if check["head_sha"] == sha and check["conclusion"] in _GOOD_CHECKS:
             passed.add(check["name"])
     for run in state.runs.values():
-        if run["head_sha"] == sha:
-            passed |= {
-                name
-                for name, result in run["jobs"].items()
-                if result in ("success", "skipped")
-            }
-    for rule in rules_of(state, f"refs/heads/{branch}"):
-        if rule["type"] == "required_status_checks":
-            for check in rule["parameters"]["required_status_checks"]:
-                if check["context"] not in passed:
-                    return str(check["context"])
-    return ""
+        if run["head_sha"] != sha:
+            continue
+        for name, result in run["jobs"].items():
+            if result in ("success", "skipped"):
+                passed.add(name)
+    return passed
 
 
 def lacking_review(state: State, branch: str, role: str) -> bool:
     """Say whether a code owner's review is missing.
 
-    The hub knows no reviews: only an administrator can do without, where the ruleset lets them.
+    The hub knows no reviews: only an administrator can do without, where the ruleset
+    says so.
     """
     for ruleset in state.rulesets.values():
         mine = rules_of(state, f"refs/heads/{branch}", ruleset)

@@ -42,7 +42,7 @@ class Runs:
         fork : bool
             Nothing writes.
         **about
-            What the API shows of it: name, event, head_branch, head_sha, head_owner, actor ...
+            What the API shows of it: name, event, head_branch, head_sha, actor ...
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The hub's HTTP: reads requests, sends them to the API, to git or to storage, and answers."""
+"""The hub's HTTP: requests are read, sent to the API, git or storage, and answered."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
-from rehearsal.hub.api import Reply, answer
+from rehearsal.hub.api import answer
 from rehearsal.hub.exchange import Exchange, Fault
-from rehearsal.hub.git import commands, http_backend
+from rehearsal.hub.git import Bare, commands, http_backend
 from rehearsal.hub.identity import Caller, shown_token
+from rehearsal.hub.messages import Reply, Request
 from rehearsal.hub.permissions import LEVELS
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "hub", ""
+    server_version = "hub"
+    sys_version = ""
     disable_nagle_algorithm = True
     server: Server
 
@@ -51,29 +53,17 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         body = self._body()
         parts = urlsplit(self.path)
-        fault = None
         path = parts.path
         for prefix in (hub.prefix, hub.upload_prefix):
-            path = path.removeprefix(prefix) if prefix else path
-        fault = hub.faults.next(self.command, path)
+            path = path.removeprefix(prefix)
+        headers = {name.title(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, parts.query, headers, body)
+        fault = hub.faults.next(request.method, path)
         if fault and not fault.done_first:
             self._fail(fault, path)
             return
-        if path.startswith("/storage/"):
-            reply = self._storage(path.rpartition("/")[2])
-        elif ".git/" in path:
-            reply = self._git(path, parts.query, body)
-        elif "/releases/download/" in path:
-            reply = self._download(unquote(path))
-        elif hub.prefix and path == parts.path:
-            reply = Reply(404, b"Not Found", {"Content-Type": "text/html"})
-        else:
-            query = parse_qs(parts.query, keep_blank_values=True)
-            headers = {name.title(): value for name, value in self.headers.items()}
-            shown = shown_token(self.headers.get("Authorization", ""))
-            with hub.lock:
-                who = hub.caller(shown, self.client_address[1])
-                reply = answer(hub, who, self.command, path, query, headers, body)
+        of_the_api = not hub.prefix or path != parts.path
+        reply = self._reply(request, of_the_api)
         if fault:
             self._fail(fault, path)
         else:
@@ -81,21 +71,44 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
 
+    def _reply(self, request: Request, of_the_api: bool) -> Reply:
+        """Send a request to storage, git, the pages of releases, or the API."""
+        path = request.path
+        if path.startswith("/storage/"):
+            return self._storage(path.rpartition("/")[2])
+        if ".git/" in path:
+            return self._git(request)
+        if "/releases/download/" in path:
+            return self._download(unquote(path))
+        if not of_the_api:
+            return Reply(404, b"Not Found", {"Content-Type": "text/html"})
+        hub = self.server.hub
+        with hub.lock:
+            return answer(hub, self._caller(request), request)
+
+    def _caller(self, request: Request) -> Caller | None:
+        token = shown_token(request.headers.get("Authorization", ""))
+        return self.server.hub.caller(token, self.client_address[1])
+
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            pieces = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                pieces.append(self.rfile.read(size))
-                self.rfile.readline()
-            self.rfile.readline()
-            body = b"".join(pieces)
+            body = self._chunks()
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        return (
-            gzip.decompress(body)
-            if self.headers.get("Content-Encoding") == "gzip"
-            else body
-        )
+        if self.headers.get("Content-Encoding") == "gzip":
+            return gzip.decompress(body)
+        return body
+
+    def _chunks(self) -> bytes:
+        pieces = []
+        while True:
+            size = int(self.rfile.readline().split(b";")[0], 16)
+            if not size:
+                break
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def _send(self, reply: Reply) -> None:
         self.send_response(reply.status)
@@ -117,85 +130,96 @@ class _Handler(BaseHTTPRequestHandler):
         hub.exchanges.append(
             Exchange(self.command, path, status=status, answer=message)
         )
-        body = json.dumps(
-            {"message": message, "documentation_url": "https://docs.github.com"}
-        )
-        kind = "application/json; charset=utf-8"
         if status >= 500:
-            body, kind = (
-                f"<html><title>{message}</title><h1>Unicorn!</h1></html>",
-                "text/html",
-            )
+            kind = "text/html"
+            body = f"<html><title>{message}</title><h1>Unicorn!</h1></html>"
+        else:
+            kind = "application/json; charset=utf-8"
+            documentation = "https://docs.github.com"
+            body = json.dumps({"message": message, "documentation_url": documentation})
         self._send(Reply(status, body.encode(), {"Content-Type": kind, **headers}))
 
     # ----- git
 
-    def _git(self, path: str, query: str, body: bytes) -> Reply:
+    def _git(self, request: Request) -> Reply:
+        """Answer a request of git's protocol, and note it in the hub's log."""
         hub = self.server.hub
-        full, tail = path[1:].split(".git/", 1)
+        full, service = request.path[1:].split(".git/", 1)
         owner, _, name = full.partition("/")
         bare = hub.bares.get(owner) if name == hub.repository.split("/")[1] else None
-        shown = shown_token(self.headers.get("Authorization", ""))
-        who = hub.caller(shown, self.client_address[1])
-        writes = "git-receive-pack" in (tail + query)
-        refused = self._refused(who, writes, owner) if bare else None
-        about = (who.login, who.kind, who.job) if who else ("", "", "")
-        if refused or bare is None:
-            reply = refused or Reply(404, b"Not Found")
-            hub.exchanges.append(
-                Exchange(self.command, path, {}, None, reply.status, None, *about)
-            )
-            return reply
-        headers = {
-            k.title(): v
-            for k, v in self.headers.items()
-            if k.lower() != "content-encoding"
-        }
-        if not (writes and tail == "git-receive-pack"):
-            status, pairs, content = http_backend(
-                bare, self.command, f"/{tail}", query, headers, body, {}
-            )
+        caller = self._caller(request)
+        writes = "git-receive-pack" in (service + request.query)
+        if bare is None:
+            reply = Reply(404, b"Not Found")
         else:
-            assert who
-            with hub.lock:
-                updates = commands(body)
-                workflows = (
-                    "yes" if who.permissions.get("workflows") == "write" else "no"
-                )
-                forbidden = hub.refusal(updates, who) if owner == hub.owner else ""
-                variables = {"HUB_REFUSED": forbidden, "HUB_WORKFLOWS": workflows}
-                before = bare.refs()
-                status, pairs, content = http_backend(
-                    bare, self.command, f"/{tail}", query, headers, body, variables
-                )
-                after = bare.refs()
-                moved = [u for u in updates if before.get(u.ref) != after.get(u.ref)]
-                hub.pushed(owner, moved, who)
+            refused = self._refused(caller, writes, owner)
+            if refused or caller is None:
+                reply = refused or Reply(404)
+            elif writes and service == "git-receive-pack":
+                reply = self._receive(request, bare, owner, caller)
+            else:
+                reply = http_backend(bare, request, f"/{service}")
         hub.exchanges.append(
-            Exchange(self.command, path, {}, None, status, None, *about)
+            Exchange(
+                method=request.method,
+                path=request.path,
+                status=reply.status,
+                login=caller.login if caller else "",
+                kind=caller.kind if caller else "",
+                job=caller.job if caller else "",
+            )
         )
-        return Reply(status, content, dict(pairs))
+        return reply
 
-    def _refused(self, who: Caller | None, writes: bool, owner: str) -> Reply | None:
+    def _receive(
+        self, request: Request, bare: Bare, owner: str, caller: Caller
+    ) -> Reply:
+        """Take a push, if the rules let it in, and raise what follows from it."""
+        hub = self.server.hub
+        with hub.lock:
+            updates = commands(request.body)
+            workflows = caller.permissions.get("workflows") == "write"
+            forbidden = hub.refusal(updates, caller) if owner == hub.owner else ""
+            variables = {
+                "HUB_REFUSED": forbidden,
+                "HUB_WORKFLOWS": "yes" if workflows else "no",
+            }
+            before = bare.refs()
+            reply = http_backend(bare, request, "/git-receive-pack", variables)
+            after = bare.refs()
+            moved = [u for u in updates if before.get(u.ref) != after.get(u.ref)]
+            hub.pushed(owner, moved, caller)
+        return reply
+
+    def _refused(self, caller: Caller | None, writes: bool, owner: str) -> Reply | None:
+        """Return the answer to somebody who may not do this; None to all others."""
         hub = self.server.hub
         login_first = {
             "WWW-Authenticate": 'Basic realm="GitHub"',
             "Content-Type": "text/plain",
         }
-        if who is None:
+        if caller is None:
             return Reply(401, b"Bad credentials", login_first)
-        if not who.token and (writes or hub.private):
+        if not caller.token and (writes or hub.private):
             return Reply(401, b"Authentication required", login_first)
-        own = who.kind == "user" and owner in (who.login, hub.owner)
-        if writes and owner != hub.owner:
-            allowed = who.kind == "user" and owner == who.login
-        else:
-            level = LEVELS["write" if writes else "read"]
-            allowed = LEVELS[who.permissions.get("contents", "none")] >= level
-        if allowed or (not writes and (own or not hub.private)):
+        if self._may(caller, writes, owner):
             return None
-        said = f"Permission to {hub.repository}.git denied to {who.login}.".encode()
-        return Reply(403 if writes else 404, said, {"Content-Type": "text/plain"})
+        message = f"Permission to {hub.repository}.git denied to {caller.login}."
+        headers = {"Content-Type": "text/plain"}
+        return Reply(403 if writes else 404, message.encode(), headers)
+
+    def _may(self, caller: Caller, writes: bool, owner: str) -> bool:
+        hub = self.server.hub
+        person = caller.kind == "user"
+        if writes and owner != hub.owner:
+            return person and owner == caller.login
+        granted = LEVELS[caller.permissions.get("contents", "none")]
+        if granted >= LEVELS["write" if writes else "read"]:
+            return True
+        if writes:
+            return False
+        own = person and owner in (caller.login, hub.owner)
+        return own or not hub.private
 
     # ----- bytes
 
@@ -216,9 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
             return Reply(404, b"")
         if "Authorization" in self.headers:
             # As the real storage answers those who show GitHub's token to it.
-            return Reply(
-                400, b"Only one auth mechanism allowed", {"Content-Type": "text/plain"}
-            )
-        return Reply(
-            200, path.read_bytes(), {"Content-Type": "application/octet-stream"}
-        )
+            message = b"Only one auth mechanism allowed"
+            return Reply(400, message, {"Content-Type": "text/plain"})
+        headers = {"Content-Type": "application/octet-stream"}
+        return Reply(200, path.read_bytes(), headers)

@@ -217,8 +217,11 @@ def may(call: Call, *plans: str) -> bool:
 def needs_plan(call: Call) -> None:
     """Refuse what a private repository of the Free plan has not."""
     if not may(call, "pro", "team", "enterprise"):
-        message = "Upgrade to GitHub Pro or make this repository public to enable this feature."
-        raise Failure(403, message)
+        raise Failure(
+            403,
+            "Upgrade to GitHub Pro or make this repository public to enable this "
+            "feature.",
+        )
 
 
 def _site(call: Call) -> Record:

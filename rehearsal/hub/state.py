@@ -1,4 +1,4 @@
-"""What the hub knows: plain records, as tests look at them, without addresses and decoration."""
+"""What the hub knows: plain records, as tests look at them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Events(deque[Event]):
 class State:
     """Everything but the git repository.
 
-    The records have the keys that GitHub's API gives them (``title``, ``body``, ``state``), but
-    labels are names and users are logins.
+    The records have the keys that GitHub's API gives them (``title``, ``body``,
+    ``state``), but labels are names and users are logins.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The hub's bytes: files that are had at signed addresses, and what runs have uploaded."""
+"""The hub's bytes: files at signed addresses, and what runs have uploaded."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Storage:
 
 
 def artifacts(state: State, folder: Path) -> list[Record]:
-    """Return what the runs have uploaded to ``folder/RUN/NAME``, those that are new included."""
+    """Return what runs have uploaded to ``folder/RUN/NAME``, also what is new."""
     for path in sorted(folder.glob("*/*")):
         number = zlib.crc32(f"{path.parent.name}/{path.name}".encode())
         if path.parent.name.isdigit() and number not in state.artifacts:

@@ -1,4 +1,4 @@
-"""Records as GitHub shows them: the description's example, with what is known laid over it."""
+"""Records as GitHub shows them: the description's example under what is known."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ _REPOSITORIES = (
     "octo-org/octo-docs",
     "monalisa/my-repo",
 )
+
+
+def _mergeable_state(pull: Record) -> str:
+    if pull["merged_at"] is not None:
+        return "unknown"
+    return "clean" if pull["merge"] else "dirty"
 
 
 class View:
@@ -60,7 +66,8 @@ class View:
     def of(self, example: str, over: Record, **numbers: object) -> Record:
         """Return an example with a record laid over it.
 
-        ``numbers``: ``_1347="7"`` writes 7 for 1347 wherever an address ends or goes on with it.
+        ``numbers``: ``_1347="7"`` writes 7 for 1347 wherever an address ends or goes on
+        with it.
         """
         text = json.dumps(description().example(example))
         for old, new in self._replaced:
@@ -170,11 +177,7 @@ class View:
             "merged": merged,
             "merged_by": self.user(record["merged_by"]) if merged else None,
             "mergeable": None if merged else record["merge"] is not None,
-            "mergeable_state": "unknown"
-            if merged
-            else "clean"
-            if record["merge"]
-            else "dirty",
+            "mergeable_state": _mergeable_state(record),
             "merge_commit_sha": record["merge"],
             "auto_merge": None,
             "requested_reviewers": [],
@@ -240,7 +243,7 @@ class View:
         )
 
     def ran(self, record: Record) -> Record:
-        """Return a workflow run. That of a fork's pull request lists no pull request."""
+        """Return a workflow run; a fork's lists no pull request."""
         over: dict[str, Any] = {
             **{
                 k: v

@@ -11,10 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from rehearsal.errors import RehearsalError
 from rehearsal.runner.joblog import Log
-from rehearsal.workflow import RehearsalError
+
+# How much of the log an error shows.
+_LAST_LINES = 20
 
 
 def find_act() -> str:
@@ -42,24 +46,45 @@ def write_pairs(path: Path, pairs: Mapping[str, str]) -> None:
     path.write_text("".join(lines), encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class Stop:
+    """What ends act before its own end.
+
+    Parameters
+    ----------
+    seconds : float
+        The longest that it may take.
+    line : str
+        Kill it, as a lost runner would be, at the first line of its log that holds
+        this; never when empty.
+    """
+
+    seconds: float
+    line: str = ""
+
+
 def execute(
     command: list[str],
     environment: Mapping[str, str],
     errors: Path,
     log: Log,
-    timeout: float,
-    kill_at: str = "",
+    stop: Stop,
 ) -> int | None:
-    """Run act and read its log; return its exit code, None when it was killed on purpose.
+    """Run act and read its log.
 
     Parameters
     ----------
+    command : list of str
+    environment : mapping
     errors : Path
         A file for what it writes beside its log.
-    timeout : float
-        Seconds.
-    kill_at : str
-        Kill it at the first line that holds this; never when empty.
+    log : Log
+    stop : Stop
+
+    Returns
+    -------
+    int or None
+        The exit code; None when it was killed on purpose.
 
     Raises
     ------
@@ -78,32 +103,39 @@ def execute(
             errors="replace",
             start_new_session=True,
         )
-        late = threading.Timer(timeout, kill, [process.pid])
+        late = threading.Timer(stop.seconds, kill, [process.pid])
         late.start()
-        killed = False
-        assert process.stdout is not None
         try:
-            for line in process.stdout:
-                message = log.take(line, time.monotonic())
-                if kill_at and not killed and kill_at in message:
-                    killed = True
-                    kill(process.pid)
+            killed = _follow(process, log, stop.line)
             code = process.wait()
-        except (
-            BaseException
-        ):  # such as Ctrl-C, which act in its own session does not get
+        except BaseException:
+            # Such as Ctrl-C, which act in its own session does not get.
             kill(process.pid)
             raise
         finally:
             expired = not late.is_alive()
             late.cancel()
     if expired:
-        raise RehearsalError(f"no end after {timeout} s:", *log.text[-20:])
+        raise RehearsalError(
+            f"no end after {stop.seconds} s:", *log.text[-_LAST_LINES:]
+        )
     return None if killed else code
 
 
+def _follow(process: subprocess.Popen[str], log: Log, kill_at: str) -> bool:
+    """Read act's log to its end; say whether it was killed at a line."""
+    killed = False
+    assert process.stdout is not None
+    for line in process.stdout:
+        message = log.take(line, time.monotonic())
+        if kill_at and not killed and kill_at in message:
+            killed = True
+            kill(process.pid)
+    return killed
+
+
 def kill(pid: int) -> None:
-    """Kill act and then all that it started, so that nothing is left that could begin anew."""
+    """Kill act, then all that it started, so that nothing is left to begin anew."""
     listed = subprocess.run(
         ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True
     )

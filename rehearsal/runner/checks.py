@@ -1,139 +1,200 @@
-"""What act would pass over in silence, or does otherwise than GitHub, found before it runs."""
+"""What act would pass over, or do otherwise than GitHub, found before it runs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from rehearsal.errors import RehearsalError
 from rehearsal.runner.stand_ins import HERE, action_inputs, stand_in
-from rehearsal.workflow import (
-    NEWER_THAN_ACT,
-    RUNNERS,
-    Action,
-    RehearsalError,
-    Workflow,
-    as_list,
-)
+from rehearsal.workflow import NEWER_THAN_ACT, RUNNERS, Action, Workflow, as_list
 
 LEVELS = {"none": 0, "read": 1, "write": 2}
+# Keys of a job that act does not do, and what it does instead.
+_NOT_REHEARSED = {
+    "services": "act starts no service, and says nothing",
+    "container": "there is no container in a rehearsal",
+    "continue-on-error": "act fails the run all the same",
+}
 _OUTPUT = re.compile(r"\bsteps\.([\w-]+)\.outputs\.([\w-]+)")
 
 
+@dataclass(frozen=True)
+class Contract:
+    """What an action takes and gives.
+
+    Parameters
+    ----------
+    inputs : list of str or None
+        None when they are not recorded: anything may be given.
+    required : list of str
+    outputs : list of str
+    """
+
+    inputs: list[str] | None
+    required: list[str]
+    outputs: list[str]
+
+
+class _NoContract(Exception):
+    """An action cannot be used; the text says why."""
+
+
 def check(workflow: Workflow) -> None:
-    """Raise RehearsalError, once, for all that act would pass over and GitHub would not."""
-    problems = [
-        f"{workflow.path.name}: {key}: {problem}"
-        for key, job in workflow.jobs.items()
-        for problem in [*_check_job(workflow, job), *_check_call(workflow, key, job)]
-    ]
+    """Refuse a workflow that act would run otherwise than GitHub.
+
+    Raises
+    ------
+    RehearsalError
+        Once, with every reason.
+    """
+    problems = []
+    for key, job in workflow.jobs.items():
+        for problem in _job_problems(workflow, key, job):
+            problems.append(f"{workflow.path.name}: {key}: {problem}")
     ids = [key for one in [workflow, *workflow.called.values()] for key in one.jobs]
-    if twice := sorted({key for key in ids if ids.count(key) > 1}):
+    twice = sorted({key for key in ids if ids.count(key) > 1})
+    if twice:
         problems.append(f"{workflow.path.name}: two jobs are called {', '.join(twice)}")
     if problems:
         raise RehearsalError(*problems)
 
 
-def _check_job(workflow: Workflow, job: Mapping[str, Any]) -> Iterator[str]:
-    for key, why in {
-        "services": "act starts no service, and says nothing",
-        "container": "there is no container in a rehearsal",
-        "continue-on-error": "act fails the run all the same",
-    }.items():
-        if key in job:
-            yield f"`{key}:` of a job: {why}"
+def _job_problems(
+    workflow: Workflow, key: str, job: Mapping[str, Any]
+) -> Iterator[str]:
+    for name, reason in _NOT_REHEARSED.items():
+        if name in job:
+            yield f"`{name}:` of a job: {reason}"
     for label in as_list(job.get("runs-on")):
         if "${{" not in label and label not in RUNNERS:
             yield f"runs-on: {label} would be skipped; known are {', '.join(RUNNERS)}"
-    yield from _check_steps(
-        workflow, as_list(job.get("steps")), str(job.get("outputs") or "")
-    )
-
-
-def _check_call(workflow: Workflow, key: str, job: Mapping[str, Any]) -> Iterator[str]:
-    """Say what is wrong with a job that calls a workflow."""
+    steps = as_list(job.get("steps"))
+    yield from _step_problems(workflow, steps, str(job.get("outputs") or ""))
     if "uses" not in job:
         return
     if key not in workflow.called:
         yield f"{job['uses']} is no workflow of this repository"
         return
     callee = workflow.called[key]
-    if "matrix" in job.get("strategy", {}) and "matrix." not in str(job.get("name")):
-        yield "a matrix of calls needs a `name:` with what differs"
-    if callee.called:
-        yield f"{callee.path.name} calls another workflow; that is not rehearsed"
-    if callee.for_act() != callee.path.read_text(encoding="utf-8"):
-        yield f"{callee.path.name} has {' or '.join(NEWER_THAN_ACT)}, which act refuses"
-    known = callee.on.get("workflow_call", {}).get("inputs") or {}
-    given = dict(job.get("with") or {})
-    for name in sorted(given.keys() - known.keys()):
-        yield f"{callee.path.name} has no input `{name}`"
-    for name, rule in known.items():
-        if rule.get("required") and name not in given:
-            yield f"{callee.path.name} needs the input `{name}`"
-    most = workflow.permissions()[key]
-    for inner, granted in callee.permissions().items():
-        for name, level in granted.items() if isinstance(granted, Mapping) else ():
-            if LEVELS[level] > LEVELS[most.get(name, "none")]:
-                yield f"its job {inner} asks for {name}: {level}, which is not granted here"
+    yield from _call_problems(callee, job)
+    yield from _input_problems(callee, job)
+    yield from _permission_problems(callee, workflow.permissions()[key])
     try:
         check(callee)
     except RehearsalError as error:
         yield from error.reasons
 
 
-def _check_steps(
+def _call_problems(callee: Workflow, job: Mapping[str, Any]) -> Iterator[str]:
+    """Say what keeps act from calling a workflow as GitHub does."""
+    file = callee.path.name
+    if "matrix" in job.get("strategy", {}) and "matrix." not in str(job.get("name")):
+        yield "a matrix of calls needs a `name:` with what differs"
+    if callee.called:
+        yield f"{file} calls another workflow; that is not rehearsed"
+    if callee.for_act() != callee.path.read_text(encoding="utf-8"):
+        yield f"{file} has {' or '.join(NEWER_THAN_ACT)}, which act refuses"
+
+
+def _input_problems(callee: Workflow, job: Mapping[str, Any]) -> Iterator[str]:
+    """Say which inputs of a called workflow are unknown or missing."""
+    file = callee.path.name
+    declared = callee.on.get("workflow_call", {}).get("inputs") or {}
+    given = dict(job.get("with") or {})
+    for name in sorted(given.keys() - declared.keys()):
+        yield f"{file} has no input `{name}`"
+    for name, rule in declared.items():
+        if rule.get("required") and name not in given:
+            yield f"{file} needs the input `{name}`"
+
+
+def _permission_problems(callee: Workflow, granted: Mapping[str, str]) -> Iterator[str]:
+    """Say which permissions a called workflow asks for beyond those of the call."""
+    for inner, declared in callee.permissions().items():
+        if not isinstance(declared, Mapping):
+            continue
+        for name, level in declared.items():
+            if LEVELS[level] > LEVELS[granted.get(name, "none")]:
+                request = f"its job {inner} asks for {name}: {level}"
+                yield f"{request}, which is not granted here"
+
+
+def _step_problems(
     workflow: Workflow, steps: list[dict[str, Any]], around: str = ""
 ) -> Iterator[str]:
+    """Say what is wrong with the actions of some steps.
+
+    Parameters
+    ----------
+    around : str
+        Text outside the steps that names their outputs.
+    """
     outputs: dict[str, list[str]] = {}
     for step in steps:
         if "uses" not in step:
             continue
         action = Action.of(step["uses"])
-        contract = _contract(workflow, action)
-        if isinstance(contract, str):
-            yield f"{action.name}: {contract}"
+        try:
+            contract = _contract(workflow, action)
+        except _NoContract as problem:
+            yield f"{action.name}: {problem}"
             continue
-        given = dict(step.get("with") or {})
-        known = contract["inputs"]
-        for name in () if known is None else sorted(given.keys() - set(known)):
-            yield f"{action.name} has no input `{name}`; it has {', '.join(known)}"
-        for name in contract["required"]:
-            if name not in given:
-                yield f"{action.name} needs the input `{name}`"
+        yield from _with_problems(action, contract, dict(step.get("with") or {}))
         if "id" in step:
-            outputs[step["id"]] = contract["outputs"]
-        if action.local and (found := workflow.local_action(action)):
-            inner = str(found.get("outputs") or "")
-            yield from _check_steps(
-                workflow, as_list(found["runs"].get("steps")), inner
-            )
-    for step, name in dict.fromkeys(_OUTPUT.findall(f"{steps} {around}")):
-        if name not in outputs.get(step, [name]):
-            yield f"the action of step `{step}` has no output `{name}`"
+            outputs[step["id"]] = contract.outputs
+        inside = workflow.local_action(action) if action.local else None
+        if inside:
+            inner = as_list(inside["runs"].get("steps"))
+            yield from _step_problems(workflow, inner, str(inside.get("outputs") or ""))
+    for step_id, name in dict.fromkeys(_OUTPUT.findall(f"{steps} {around}")):
+        if step_id in outputs and name not in outputs[step_id]:
+            yield f"the action of step `{step_id}` has no output `{name}`"
 
 
-def _contract(workflow: Workflow, action: Action) -> dict[str, Any] | str:
-    """Return the inputs and outputs of an action, or why it cannot be used."""
+def _with_problems(
+    action: Action, contract: Contract, given: Mapping[str, Any]
+) -> Iterator[str]:
+    """Say which inputs of an action are unknown or missing."""
+    if contract.inputs is not None:
+        for name in sorted(given.keys() - set(contract.inputs)):
+            known = ", ".join(contract.inputs)
+            yield f"{action.name} has no input `{name}`; it has {known}"
+    for name in contract.required:
+        if name not in given:
+            yield f"{action.name} needs the input `{name}`"
+
+
+def _contract(workflow: Workflow, action: Action) -> Contract:
     if action.local:
-        found = workflow.local_action(action)
-        if found is None:
-            return "no such local action"
-        if found.get("runs", {}).get("using") != "composite":
-            return "only composite local actions are rehearsed"
-        inputs = dict(found.get("inputs") or {})
-        required = [name for name, one in inputs.items() if one.get("required")]
-        return {
-            "inputs": list(inputs),
-            "required": [name for name in required if "default" not in inputs[name]],
-            "outputs": list(found.get("outputs") or {}),
-        }
-    known = action_inputs().get(action.name)
-    if known is None and action.repository in action_inputs():
-        known = {"inputs": None, "required": [], "outputs": []}  # a part; not recorded
-    if known is None:
-        return "not in action-inputs.json"
+        return _local_contract(workflow, action)
+    recorded = action_inputs()
+    if action.name in recorded:
+        one = recorded[action.name]
+        contract = Contract(one["inputs"], one["required"], one["outputs"])
+    elif action.repository in recorded:
+        # A part of a recorded action whose own inputs are not recorded.
+        contract = Contract(None, [], [])
+    else:
+        raise _NoContract("not in action-inputs.json")
     folder = stand_in(action).joinpath(*action.name.split("/")[2:])
     if not (folder / "action.yml").is_file():
-        return f"has no stand-in: {folder.relative_to(HERE)}/action.yml"
-    return known
+        raise _NoContract(f"has no stand-in: {folder.relative_to(HERE)}/action.yml")
+    return contract
+
+
+def _local_contract(workflow: Workflow, action: Action) -> Contract:
+    document = workflow.local_action(action)
+    if document is None:
+        raise _NoContract("no such local action")
+    if document.get("runs", {}).get("using") != "composite":
+        raise _NoContract("only composite local actions are rehearsed")
+    inputs = dict(document.get("inputs") or {})
+    required = [
+        name
+        for name, rule in inputs.items()
+        if rule.get("required") and "default" not in rule
+    ]
+    return Contract(list(inputs), required, list(document.get("outputs") or {}))

@@ -1,16 +1,14 @@
-"""What came of a run, and what the files say of how it had to come."""
+"""What came of a run."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rehearsal.event import Event
-from rehearsal.runner.concurrency import filled, github
-from rehearsal.runner.joblog import pattern_of_name
-from rehearsal.workflow import Workflow, as_list
+from rehearsal.runner.expressions import fill, github_context
+from rehearsal.workflow import Workflow
 
 
 @dataclass(frozen=True)
@@ -19,13 +17,17 @@ class Run:
 
     Parameters
     ----------
+    id : int
+        GITHUB_RUN_ID.
     workflow : str
         The file's name without its suffix.
+    event : Event
+        What started it.
     jobs : dict
-        ``success``, ``failure``, ``skipped`` or ``cancelled`` of every job in the file; those of a
-        matrix as ``train (employment)``.
-    seconds : dict
-        Wall time of each job that ran; `wall` is that of all, with what act needs to start.
+        ``success``, ``failure``, ``skipped`` or ``cancelled`` of every job in the file;
+        those of a matrix as ``train (employment)``.
+    conclusion : str
+        Of the whole run.
     log : str
         ``job | line``.
     artifacts : dict
@@ -34,6 +36,10 @@ class Run:
         By job.
     annotations : list
         (level, text) as shown on the run's page.
+    seconds : dict
+        Wall time of each job that ran.
+    wall : float
+        Wall time of the run in seconds, with what act needs to start.
     """
 
     id: int
@@ -55,61 +61,6 @@ class Run:
         return "\n".join(self.summaries.values())
 
 
-def declared(workflow: Workflow) -> dict[str, tuple[str, list[str]] | None]:
-    """Return the ids of jobs; for a call, what its name looks like and the ids of the other's."""
-    called = workflow.called
-    return {
-        key: (pattern_of_name(str(job.get("name", key))), list(called[key].jobs))
-        if key in called
-        else None
-        for key, job in workflow.jobs.items()
-    }
-
-
-def given_up(workflow: Workflow, results: Mapping[str, str]) -> list[str]:
-    """Return the jobs that did not begin, after others failed, though their turn would come."""
-    outcome: dict[str, str] = {}
-    for key, call in declared(workflow).items():
-        names = [n for n in results if n == key or n.startswith(f"{key} (")]
-        if call:
-            names += [n for n in results if re.match(f"{call[0]} / ", n)]
-        found = {results[name] for name in names}
-        outcome[key] = next(
-            (one for one in ("failure", "success") if one in found), "skipped"
-        )
-    if not any(outcome[key] == "failure" for key in workflow.called):
-        # Nor does it go on after a matrix that cannot be made of the outputs of a job that failed.
-        return [
-            key
-            for key, job in workflow.jobs.items()
-            if _always(job) and outcome[key] == "skipped"
-        ]
-
-    def excused(key: str) -> bool:
-        job = workflow.jobs[key]
-        if re.search(r"\b(always|failure|cancelled)\(\)", str(job.get("if", ""))):
-            return False
-        needs = as_list(job.get("needs"))
-        return any(
-            outcome[one] == "failure" or outcome[one] == "skipped" for one in needs
-        )
-
-    idle = [
-        key
-        for key in outcome
-        if outcome[key] == "skipped" and key not in workflow.called
-    ]
-    return [
-        key
-        for key in idle
-        if as_list(workflow.jobs[key].get("needs")) and not excused(key)
-    ]
-
-
-def _always(job: Mapping[str, object]) -> bool:
-    return str(job.get("if", "")).strip("${} ") == "always()"
-
-
 def environment_of(
     workflow: Workflow,
     key: str,
@@ -117,21 +68,24 @@ def environment_of(
     matrix: Mapping[str, object] | None = None,
 ) -> str:
     """Return the name of a job's `environment:`; empty when it has none."""
-    said = workflow.job(key).get("environment")
-    named = said["name"] if isinstance(said, Mapping) else said
+    declared = workflow.job(key).get("environment")
+    name = declared["name"] if isinstance(declared, Mapping) else declared
+    if not name:
+        return ""
     context = {
-        "github": github(workflow, event),
+        "github": github_context(workflow, event),
         "inputs": event.payload.get("inputs") or {},
         "matrix": matrix or {},
     }
-    return str(filled(named, context)) if named else ""
+    return str(fill(name, context))
 
 
 def is_fork(event: Event) -> bool:
     """Say whether a run has a fork's rights: read-only token, no secrets."""
+    if event.name != "pull_request":
+        return False
     pull = event.payload.get("pull_request") or {}
-    head = ((pull.get("head") or {}).get("repo") or {}).get("full_name")
-    base = ((pull.get("base") or {}).get("repo") or {}).get("full_name")
-    return event.name == "pull_request" and (
-        head != base or event.actor == "dependabot[bot]"
-    )
+    head = (pull.get("head") or {}).get("repo") or {}
+    base = (pull.get("base") or {}).get("repo") or {}
+    from_fork = head.get("full_name") != base.get("full_name")
+    return from_fork or event.actor == "dependabot[bot]"

@@ -1,4 +1,4 @@
-"""The actions that workflows may use: a stand-in of each, and what its inputs are on GitHub."""
+"""The actions that workflows may use: a stand-in of each, and its inputs on GitHub."""
 
 from __future__ import annotations
 

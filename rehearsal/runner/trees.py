@@ -7,10 +7,10 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rehearsal.errors import RehearsalError
 from rehearsal.event import Event
-from rehearsal.workflow import RehearsalError
 
-# Read at the commit that the event is about; every other event, at the default branch's.
+# Read at the commit that the event is about; all others, at the default branch.
 OF_THEIR_COMMIT = ("push", "pull_request", "merge_group", "workflow_dispatch")
 # The machine's own settings of git have no say.
 ENVIRONMENT = {"HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"}
@@ -32,15 +32,12 @@ class Trees:
     root: Path
 
     def placed(self, event: Event) -> Event:
-        """Return an event with the ref and commit that GITHUB_REF and GITHUB_SHA will be."""
-        if event.name not in OF_THEIR_COMMIT:
-            ref = f"refs/heads/{self.default_branch}"
-            return replace(
-                event, ref=ref, sha=self.git("rev-parse", f"{ref}^{{commit}}")
-            )
-        return replace(
-            event, sha=event.sha or self.git("rev-parse", f"{event.ref}^{{commit}}")
-        )
+        """Return an event with what GITHUB_REF and GITHUB_SHA will be."""
+        if event.name in OF_THEIR_COMMIT:
+            sha = event.sha or self.git("rev-parse", f"{event.ref}^{{commit}}")
+            return replace(event, sha=sha)
+        ref = f"refs/heads/{self.default_branch}"
+        return replace(event, ref=ref, sha=self.git("rev-parse", f"{ref}^{{commit}}"))
 
     @property
     def default_branch(self) -> str:
@@ -48,14 +45,16 @@ class Trees:
         return self.git("symbolic-ref", "--short", "HEAD")
 
     def git(self, *arguments: str) -> str:
-        """Ask the repository."""
+        """Return what a git command says of the repository.
+
+        Raises
+        ------
+        RehearsalError
+            When it fails.
+        """
         command = ["git", "--git-dir", str(self.origin), *arguments]
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            env=ENVIRONMENT | {"PATH": os.environ["PATH"]},
-        )
+        environment = ENVIRONMENT | {"PATH": os.environ["PATH"]}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             raise RehearsalError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
@@ -63,13 +62,20 @@ class Trees:
     def tree(self, sha: str) -> Path:
         """Return a work tree of a commit that holds its .github and no more."""
         folder = self.root / sha
-        if not folder.exists():
-            making = folder.with_name(f"{sha}.new")
-            clone = ("clone", "--quiet", "--shared", "--no-checkout")
-            self.git(*clone, str(self.origin), str(making))
-            inside = [f"--git-dir={making}/.git", f"--work-tree={making}"]
-            self.git(*inside, "update-ref", "--no-deref", "HEAD", sha)
-            if self.git(*inside, "ls-tree", sha, ".github"):
-                self.git(*inside, "checkout", "--quiet", sha, "--", ".github")
-            making.rename(folder)
+        if folder.exists():
+            return folder
+        making = folder.with_name(f"{sha}.new")
+        self.git(
+            "clone",
+            "--quiet",
+            "--shared",
+            "--no-checkout",
+            str(self.origin),
+            str(making),
+        )
+        inside = [f"--git-dir={making}/.git", f"--work-tree={making}"]
+        self.git(*inside, "update-ref", "--no-deref", "HEAD", sha)
+        if self.git(*inside, "ls-tree", sha, ".github"):
+            self.git(*inside, "checkout", "--quiet", sha, "--", ".github")
+        making.rename(folder)
         return folder

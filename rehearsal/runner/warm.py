@@ -1,4 +1,4 @@
-"""A warm environment: what `make setup` would install is there already, and nothing else is."""
+"""A warm environment: what `make setup` would install, and nothing else, is there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Not for jobs: the interpreter is linked anew, the engine is the one that was checked out.
+# Not for jobs: the interpreter is linked anew, the engine is that of the checkout.
 _LEFT_OUT = re.compile(r"(python|pip)[\d.]*|[Aa]ctivate.*|mlops|act")
 
-# What an interpreter knows of its environment: itself, programs, libraries, its versioned name.
+# What an interpreter knows of its environment: itself, programs, libraries, its name.
 _FACTS = """
 import os, sys, sysconfig
 print(os.path.realpath(sys._base_executable))
@@ -21,15 +21,16 @@ print(sysconfig.get_path("purelib"))
 print("python{}.{}".format(*sys.version_info))
 """
 
-_RESTORE = """# Give the checkout the environment that `make setup` would install: the libraries
-# from the folder of one that is installed, its own engine as `pip install -e` would.
+_RESTORE = """# Give the checkout the environment that `make setup` would install:
+# the libraries from the folder of one that is installed, its own engine as
+# `pip install -e` would.
 set -euo pipefail
 cd "$GITHUB_WORKSPACE"
 [ -d requirements ] && [ ! -e .venv ] || exit 0
 cp -RP "{warm}/venv" .venv
 echo "$GITHUB_WORKSPACE/vendor/mlops/src" >> .venv/{site}/rehearsal.pth
 for lock in requirements/*.txt; do touch ".venv/.ready-$(basename "$lock" .txt)"; done
-echo "rehearsal: a warm .venv stands for what make setup would install from requirements/"
+echo "rehearsal: a warm .venv stands for what make setup would install"
 """
 # act gives every step a terminal; GitHub gives it none, and nothing to read.
 _SHELL = """#!{bash}
@@ -41,15 +42,15 @@ _WRAPPER = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" {what} "$@
 
 
 def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
-    """Prepare the programs of a runner's image and the environment that set-up restores.
+    """Prepare the programs of a runner's image and what set-up restores.
 
     Parameters
     ----------
     root : Path
         Of the rehearsal.
     python : Path
-        The interpreter of the environment that set-up restores: this one's, or that in which a
-        repository that is rehearsed is set up.
+        The interpreter of the environment that set-up restores: this one's, or that in
+        which a repository that is rehearsed is set up.
 
     Returns
     -------
@@ -58,12 +59,27 @@ def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
     Path
         A folder with `restore.sh`.
     """
-    asked = subprocess.run(
+    facts = subprocess.run(
         [python, "-c", _FACTS], capture_output=True, text=True, check=True
     )
-    base, installed, libraries, version = map(Path, asked.stdout.splitlines())
+    base, installed, libraries, version = facts.stdout.splitlines()
     tools = root / "bin"
     tools.mkdir(parents=True)
+    _programs(tools, Path(base), Path(installed))
+    folder = root / "warm"
+    site = Path("lib", version, "site-packages")
+    _environment(folder / "venv", Path(base), version)
+    _installed(folder / "venv" / "bin", Path(installed))
+    (folder / "venv" / site / "rehearsal.pth").write_text(
+        f"{libraries}\n", encoding="utf-8"
+    )
+    restore = _RESTORE.format(warm=folder, site=site.as_posix())
+    (folder / "restore.sh").write_text(restore, encoding="utf-8")
+    return tools, folder
+
+
+def _programs(tools: Path, base: Path, installed: Path) -> None:
+    """Fill the folder that stands for the programs of a runner's image."""
     for name in ("python", "python3"):
         (tools / name).symlink_to(base)
     for name in ("bash", "sh"):
@@ -73,27 +89,24 @@ def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
     if (installed / "uv").is_file():
         (tools / "uv").symlink_to(installed / "uv")
 
-    folder = root / "warm"
-    scripts = folder / "venv" / "bin"
-    site = Path("lib", version, "site-packages")
+
+def _environment(venv: Path, base: Path, version: str) -> None:
+    """Make a virtual environment without libraries."""
+    scripts = venv / "bin"
     scripts.mkdir(parents=True)
-    (folder / "venv" / site).mkdir(parents=True)
+    (venv / "lib" / version / "site-packages").mkdir(parents=True)
     for name in ("python", "python3", version):
         (scripts / name).symlink_to(base)
+    lines = [f"home = {base.parent}", "include-system-site-packages = false"]
+    (venv / "pyvenv.cfg").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _installed(scripts: Path, installed: Path) -> None:
+    """Link the programs that come with the libraries, and write the engine's."""
     for program in sorted(installed.iterdir()):
         if program.is_file() and not _LEFT_OUT.fullmatch(program.name):
             _link(program, scripts / program.name)
     _script(scripts / "mlops", "-P -m mlops")
-    (folder / "venv" / site / "rehearsal.pth").write_text(
-        f"{libraries}\n", encoding="utf-8"
-    )
-    lines = [f"home = {base.parent}", "include-system-site-packages = false"]
-    (folder / "venv" / "pyvenv.cfg").write_text(
-        "\n".join(lines) + "\n", encoding="utf-8"
-    )
-    restore = _RESTORE.format(warm=folder, site=site.as_posix())
-    (folder / "restore.sh").write_text(restore, encoding="utf-8")
-    return tools, folder
 
 
 def _link(program: Path, to: Path) -> None:

@@ -1,4 +1,4 @@
-"""Somebody's clone of the hub's repository, in which verbs are run and a stage is served."""
+"""Somebody's clone of the hub's repository: commands are run, a stage is served."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 from rehearsal.stories.world import World
 
 
-class VerbError(Exception):
-    """A verb ended otherwise than was expected; the text is what it printed."""
+class CommandError(Exception):
+    """A command failed; the text is what it printed."""
 
 
 class Clone:
@@ -35,7 +35,7 @@ class Clone:
 
     def __init__(self, world: World, folder: Path, state: Path) -> None:
         self.folder = folder
-        world.git("clone", "--quiet", world._address(), str(folder))
+        world.git("clone", "--quiet", world.address(), str(folder))
         token = world.hub.tokens.issue({"contents": "read"}, actor="operator")
         self.environment = {
             "PATH": os.environ["PATH"],
@@ -49,7 +49,7 @@ class Clone:
         }
 
     def mlops(self, *arguments: str, days_ago: float = 0) -> str:
-        """Run a verb and return what it printed.
+        """Run a command of the engine and return what it printed.
 
         Parameters
         ----------
@@ -58,19 +58,24 @@ class Clone:
 
         Raises
         ------
-        VerbError
+        CommandError
             When its exit code is not 0.
         """
-        clock = {"SOURCE_DATE_EPOCH": str(int(time.time() - days_ago * 86_400))}
+        environment = dict(self.environment)
+        if days_ago:
+            then = time.time() - days_ago * 86_400
+            environment["SOURCE_DATE_EPOCH"] = str(int(then))
         done = subprocess.run(
             [sys.executable, "-m", "mlops", *arguments],
             cwd=self.folder,
-            env=self.environment | (clock if days_ago else {}),
+            env=environment,
             capture_output=True,
             text=True,
         )
         if done.returncode:
-            raise VerbError(f"mlops {' '.join(arguments)}: {done.stdout}{done.stderr}")
+            raise CommandError(
+                f"mlops {' '.join(arguments)}: {done.stdout}{done.stderr}"
+            )
         return done.stdout.rstrip()
 
     @contextmanager
@@ -86,13 +91,11 @@ class Clone:
             text=True,
         ) as process:
             try:
-                said = process.stdout.readline() if process.stdout else ""
-                address = next(
-                    (word for word in said.split() if word.startswith("http")), None
-                )
-                if address is None:
-                    raise VerbError(f"the service of {ref} did not start: {said}")
-                yield Service(address)
+                line = process.stdout.readline() if process.stdout else ""
+                addresses = [one for one in line.split() if one.startswith("http")]
+                if not addresses:
+                    raise CommandError(f"the service of {ref} did not start: {line}")
+                yield Service(addresses[0])
             finally:
                 process.terminate()
 

@@ -1,20 +1,18 @@
-"""What the chapters of the demo have in common: a repository, a clone, a service, what is kept."""
+"""What the chapters of the demo share: repository, clone, service, what is kept."""
 
 from __future__ import annotations
 
 import csv
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from rehearsal.hub import Hub
 from rehearsal.runner.run import Run
 from rehearsal.stories.clone import Clone, Service
 from rehearsal.stories.teller import WIDTH, StoryError, Teller
+from rehearsal.stories.template import ROOT, generate
 from rehearsal.stories.world import World
 
-ROOT = Path(__file__).parents[2]
 YEARS = ROOT / "tests" / "data" / "employment"
 NAME = "employment"
 # The workflows of the story; the others are switched off, as their pages on GitHub can.
@@ -33,47 +31,51 @@ class Demo:
     """
 
     def __init__(self, folder: Path, hub: Hub, teller: Teller) -> None:
-        self.teller, self.folder = teller, folder
-        self.world = World(
-            hub, folder / "github", generate(folder / "github" / "generated")
+        self.teller = teller
+        self.folder = folder
+        generated = generate(
+            folder / "github" / "generated",
+            project_name="Census models",
+            github_owner="acme",
         )
+        self.world = World(hub, folder / "github", generated)
         self.world.runner.tell = teller.job
-        there = (self.world.work / ".github" / "workflows").glob("*.yml")
-        self.world.runner.disabled = {path.stem for path in there} - WORKFLOWS
+        files = (self.world.work / ".github" / "workflows").glob("*.yml")
+        self.world.runner.disabled = {path.stem for path in files} - WORKFLOWS
         self.clone = Clone(
             self.world, folder / "census-models", folder / "github" / "served"
         )
         (folder / "look").mkdir()
 
-    def verb(self, *arguments: str, days_ago: float = 0) -> str:
-        """Run a verb in somebody's clone, and show it."""
+    def command(self, *arguments: str, days_ago: float = 0) -> str:
+        """Run a command of the engine in somebody's clone, and show it."""
         if days_ago:
             self.teller.prose(f"{days_ago:g} days ago:")
         self.teller.say(f"   $ mlops {' '.join(arguments)}")
-        said = self.clone.mlops(*arguments, days_ago=days_ago)
-        for line in said.splitlines():
-            self.teller.say(
-                "     " + (line if len(line) < WIDTH - 5 else f"{line[: WIDTH - 6]}…")
-            )
-        return said
+        output = self.clone.mlops(*arguments, days_ago=days_ago)
+        for line in output.splitlines():
+            if len(line) >= WIDTH - 5:
+                line = f"{line[: WIDTH - 6]}…"
+            self.teller.say(f"     {line}")
+        return output
 
     def fill_in(self, year: Path, days_ago: float = 0) -> None:
-        """Let the version in production fill in the answers that a year's forms lack."""
-        there = self.clone.folder / "build" / year.name
-        there.parent.mkdir(exist_ok=True)
-        shutil.copy(year, there)
-        forms, answers = f"build/{year.name}", f"build/answers-{year.name}"
+        """Let the version in production answer what the people of a year left open."""
+        forms = f"build/{year.name}"
+        answers = f"build/answers-{year.name}"
+        (self.clone.folder / "build").mkdir(exist_ok=True)
+        shutil.copy(year, self.clone.folder / forms)
         ref = f"{NAME}@production"
-        self.verb("predict", ref, forms, "--out", answers, days_ago=days_ago)
+        self.command("predict", ref, forms, "--out", answers, days_ago=days_ago)
 
     def answers(self, service: Service, version: str) -> None:
         """See the service, which nobody has started anew, answer with a version."""
         moved = service.comes_to(version)
         answer = service.ask("/predict", {"rows": [person()]})
-        (said,) = answer["predictions"]
+        (one,) = answer["predictions"]
         self.teller.check(
             f"the service answers with {answer['version']}: POST /predict → at work: "
-            f"{said['prediction']} ({said['score']:.2f})",
+            f"{one['prediction']} ({one['score']:.2f})",
             moved and answer["version"] == version,
         )
 
@@ -85,18 +87,15 @@ class Demo:
     def shown(self, name: str) -> str:
         """Return the path of what is kept, from where the reader is."""
         path = self.folder / name
-        return str(
-            path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-        )
+        here = Path.cwd()
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
     def released(self, version: str) -> None:
         """Look at a release as its page shows it."""
         hub = self.world.hub
-        (release,) = (
-            r
-            for r in hub.state.releases.values()
-            if r["tag_name"] == f"{NAME}@{version}"
-        )
+        tag = f"{NAME}@{version}"
+        releases = hub.state.releases.values()
+        (release,) = [one for one in releases if one["tag_name"] == tag]
         assets = hub.state.assets_of(release["id"])
         self.teller.check(
             f"its release is published, with {len(assets)} files", not release["draft"]
@@ -105,39 +104,30 @@ class Demo:
             f"{one['name']} ({one['path'].stat().st_size / 1000:.0f} kB)"
             for one in assets
         ]
-        rows = [files[at : at + 3] for at in range(0, len(files), 3)]
-        self.teller.quote(
-            release["name"], *("".join(f"{file:<28}" for file in row) for row in rows)
-        )
+        lines = []
+        for start in range(0, len(files), 3):
+            row = files[start : start + 3]
+            lines.append("".join(f"{file:<28}" for file in row))
+        self.teller.quote(release["name"], *lines)
         for asset in assets:
             if asset["name"] in ("report.md", "report.html", "card.md"):
                 self.keep(asset["name"], asset["path"].read_bytes())
 
     def promote(self, actor: str, version: str) -> Run:
         """Start promote.yml for production; without a version, to go back."""
-        asked = {"decision": "promote", "version": version, "reason": "it is good"}
+        inputs = {"decision": "promote", "version": version, "reason": "it is good"}
         if not version:
-            asked = {"decision": "rollback", "reason": "complaints"}
-        (run,) = self.world.dispatch("promote", actor=actor, model=NAME, **asked)
+            inputs = {"decision": "rollback", "reason": "complaints"}
+        (run,) = self.world.dispatch("promote", actor=actor, model=NAME, **inputs)
         return run
 
     def refused(self, actor: str, version: str, why: str) -> None:
         """See somebody refused, and nothing changed."""
         before = self.world.tags()
         run = self.promote(actor, version)
-        kept = not good(run) and why in run.log and self.world.tags() == before
-        self.teller.check(f"refused: {why}", kept)
-
-
-def generate(where: Path) -> Path:
-    """Generate a repository from this template, with defaults for all but its name and owner."""
-    command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
-    answers = ["project_name=Census models", "github_owner=acme"]
-    made = [*command, "--output-dir", str(where), str(ROOT), *answers]
-    done = subprocess.run(made, capture_output=True, text=True)
-    if done.returncode:
-        raise StoryError(f"cookiecutter says: {done.stdout}{done.stderr}")
-    return where / "census-models"
+        unchanged = self.world.tags() == before
+        refused = not good(run) and why in run.log
+        self.teller.check(f"refused: {why}", refused and unchanged)
 
 
 def person() -> dict[str, object]:
@@ -150,13 +140,15 @@ def person() -> dict[str, object]:
         "relationship",
         "parents_employment",
         "citizenship",
+        "mobility",
+        "military",
+        "ancestry",
     )
-    names += ("mobility", "military", "ancestry")
     return {"age": float(row["age"]), **{name: row[name] or None for name in names}}
 
 
 def broken_2018(target: Path) -> Path:
-    """Write the people of 2018 as a broken survey would: most of those who stayed are missing."""
+    """Write the people of 2018 without four in five of those who did not move."""
     with (YEARS / "people" / "2018.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     with target.open("w", encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""Telling a rehearsal to people: chapters, each job as it runs, and what others see of it."""
+"""Telling a rehearsal to people: chapters, jobs as they run, what others see of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StoryError(Exception):
 
 
 class Teller:
-    """Writes lines; on a terminal in colour, under them the jobs that run at the moment.
+    """Writes lines; on a terminal in colour, with the jobs of the moment below them.
 
     Parameters
     ----------
@@ -56,10 +56,9 @@ class Teller:
 
     def prose(self, *texts: str) -> None:
         """Write paragraphs."""
-        for line in itertools.chain(
-            *(textwrap.wrap(text, WIDTH - 3) for text in texts)
-        ):
-            self.say(f"   {line}")
+        for text in texts:
+            for line in textwrap.wrap(text, WIDTH - 3):
+                self.say(f"   {line}")
 
     def quote(self, *lines: str) -> None:
         """Show what people see elsewhere."""
@@ -99,23 +98,23 @@ class Teller:
 
     def seconds(self) -> None:
         """Say how long each chapter took."""
-        ends = [began for _, began in self._chapters[1:]] + [time.monotonic()]
-        took = {
-            title: end - at
-            for (title, at), end in zip(self._chapters, ends, strict=True)
-        }
-        for title, seconds in {**took, "Together": sum(took.values())}.items():
+        ends = [began for _, began in self._chapters[1:]]
+        ends.append(time.monotonic())
+        rows = []
+        for (title, began), end in zip(self._chapters, ends, strict=True):
+            rows.append((title, end - began))
+        rows.append(("Together", sum(seconds for _, seconds in rows)))
+        for title, seconds in rows:
             self.say(self.paint(f"   {title:<44}{seconds:5.0f} s", "dim"))
 
 
 def excerpt(markdown: str) -> list[str]:
-    """Return what matters of a comment or issue, as lines: all before the first section, a table.
+    """Return the lines of a comment or issue before its first section, and its table.
 
     A table that is too wide loses its third column, and so on.
     """
-    text = html.unescape(
-        re.sub(r"<!--.*?-->|\[[^]]*\]\([^)]*\)", "", markdown)
-    ).translate(_MARKS)
+    plain = re.sub(r"<!--.*?-->|\[[^]]*\]\([^)]*\)", "", markdown)
+    text = html.unescape(plain).translate(_MARKS)
     blocks = [block.strip() for block in text.split("\n\n") if block.strip()]
     lines: list[str] = []
     for block in itertools.takewhile(lambda block: not block.startswith("###"), blocks):
@@ -125,8 +124,8 @@ def excerpt(markdown: str) -> list[str]:
                 line.lstrip("# ").strip("*"), WIDTH - 5, subsequent_indent=indent
             )
         lines.append("")
-    table = next((block for block in blocks if block.startswith("|")), "")
-    return lines + _aligned(table) if table else lines[:-1]
+    tables = [block for block in blocks if block.startswith("|")]
+    return lines + _aligned(tables[0]) if tables else lines[:-1]
 
 
 def _aligned(table: str) -> list[str]:
@@ -140,10 +139,10 @@ def _aligned(table: str) -> list[str]:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         if sum(widths) + 2 * len(widths) <= WIDTH - 5 or len(widths) < 4:
             break
-        rows = [[*row[:2], *row[3:]] for row in rows]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
-        ).rstrip()
-        for row in rows
-    ]
+        rows = [row[:2] + row[3:] for row in rows]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += map(str.rjust, row[1:], widths[1:])
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -1,4 +1,4 @@
-"""The words in which stories are told: people, pull requests, and what became of them."""
+"""The words in which stories are told: people, what they do, and what came of it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rehearsal.errors import RehearsalError
 from rehearsal.event import Event
 from rehearsal.hub import Hub
-from rehearsal.hub.client import ask
+from rehearsal.hub.client import request
 from rehearsal.runner import Runner
 from rehearsal.runner.run import Run
-from rehearsal.workflow import RehearsalError
 
 # What a story changes in a work tree: texts by path, or a function of the tree.
 Edit = Mapping[str, str] | Callable[[Path], object]
@@ -90,10 +90,9 @@ class World:
         secrets: Mapping[str, str] | None = None,
         python: Path = Path(sys.executable),
     ) -> None:
-        self.hub, self.root = hub, root
-        self.runner = Runner(
-            hub, root / "rehearsal", environment, secrets, python=python
-        )
+        self.hub = hub
+        self.root = root
+        self.runner = Runner(hub, root / "rehearsal", environment, secrets, python)
         self._tokens: dict[str, str] = {}
         self.work = root / "work"
         ignored = shutil.ignore_patterns(
@@ -101,7 +100,7 @@ class World:
         )
         shutil.copytree(source, self.work, symlinks=True, ignore=ignored)
         self.git("init", "--quiet", "--initial-branch=main")
-        self.git("remote", "add", "origin", self._address())
+        self.git("remote", "add", "origin", self.address())
         self.commit("First commit")
         self.git("push", "--quiet", "origin", "main")
         hub.events.take()  # nobody rehearses the first push
@@ -124,13 +123,13 @@ class World:
         if fork:
             self.hub.fork(actor)
         self._push(branch, actor, fork)
-        asked = {
+        fields = {
             "title": title or branch,
             "body": body,
             "head": f"{actor}:{branch}" if fork else branch,
             "base": "main",
         }
-        number = self.api("POST", "/pulls", asked, actor)["number"]
+        number = self.api("POST", "/pulls", fields, actor)["number"]
         pull = PullRequest(number, branch, actor, fork)
         pull.runs += self.settle()
         return pull
@@ -174,11 +173,11 @@ class World:
 
     def message(self, kind: str, actor: str = "alice", **payload: object) -> list[Run]:
         """Send a repository_dispatch from outside."""
-        asked = {"event_type": kind, "client_payload": payload}
-        self.api("POST", "/dispatches", asked, actor)
+        body = {"event_type": kind, "client_payload": payload}
+        self.api("POST", "/dispatches", body, actor)
         return self.settle()
 
-    def calendar(self, workflow: str) -> list[Run]:
+    def schedule(self, workflow: str) -> list[Run]:
         """Let a workflow's first schedule come round."""
         crons = self.runner.router(Event("schedule")).schedules()
         if workflow not in crons:
@@ -207,46 +206,40 @@ class World:
 
     def tags(self) -> list[str]:
         """Return the names of all tags, oldest first."""
-        fields = (
-            "for-each-ref",
-            "--sort=creatordate",
-            "--format=%(refname:strip=2)",
-            "refs/tags",
-        )
-        return self.runner.trees.git(*fields).splitlines()
+        options = ("--sort=creatordate", "--format=%(refname:strip=2)")
+        listed = self.runner.trees.git("for-each-ref", *options, "refs/tags")
+        return listed.splitlines()
 
     def releases(self) -> dict[str, list[str]]:
         """Return the names of the assets of each published release."""
         state = self.hub.state
-        return {
-            release["tag_name"]: sorted(
-                asset["name"] for asset in state.assets_of(release["id"])
-            )
-            for release in state.releases.values()
-            if not release["draft"]
-        }
+        names = {}
+        for release in state.releases.values():
+            if not release["draft"]:
+                assets = state.assets_of(release["id"])
+                names[release["tag_name"]] = sorted(asset["name"] for asset in assets)
+        return names
 
     def deployments(self) -> list[tuple[str, str]]:
         """Return (environment, last state) of each deployment, oldest first."""
-        return [
-            (
-                one["environment"],
-                one["statuses"][-1]["state"] if one["statuses"] else "",
-            )
-            for one in self.hub.state.deployments.values()
-        ]
+        found = []
+        for deployment in self.hub.state.deployments.values():
+            statuses = deployment["statuses"]
+            state = statuses[-1]["state"] if statuses else ""
+            found.append((deployment["environment"], state))
+        return found
 
     def journal(self, kind: str = "runs") -> list[dict[str, Any]]:
         """Return records on the branch `journal` (runs, or monitor), by their names."""
-        if not self.runner.trees.git("for-each-ref", "refs/heads/journal"):
+        git = self.runner.trees.git
+        branch = "refs/heads/journal"
+        if not git("for-each-ref", branch):
             return []
-        names = self.runner.trees.git(
-            "ls-tree", "-r", "--name-only", "refs/heads/journal", f"{kind}/"
-        ).splitlines()
-        kept = [name for name in names if name.endswith(".json")]
+        listed = git("ls-tree", "-r", "--name-only", branch, f"{kind}/")
         return [
-            json.loads(self.runner.trees.git("show", f"refs/heads/journal:{name}"))
-            for name in kept
+            json.loads(git("show", f"{branch}:{name}"))
+            for name in listed.splitlines()
+            if name.endswith(".json")
         ]
 
     def last(self, workflow: str) -> Run:
@@ -273,7 +266,7 @@ class World:
         RehearsalError
             With the answer, when it is no success.
         """
-        return ask(self.hub, self.token(actor), method, path, body)
+        return request(self.hub, self.token(actor), method, path, body)
 
     def change(self, edit: Edit, message: str, actor: str = "alice") -> str:
         """Change the work tree and commit; return the commit."""
@@ -295,25 +288,20 @@ class World:
     def git(self, *arguments: str, actor: str = "alice") -> str:
         """Run git in the work tree, as a person."""
         credentials = base64.b64encode(f"{actor}:{self.token(actor)}".encode()).decode()
-        who = {
-            f"GIT_{role}_{what}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", actor), ("EMAIL", f"{actor}@example.com"))
-        }
+        header = f"http.extraHeader=Authorization: Basic {credentials}"
+        email = f"{actor}@example.com"
         done = subprocess.run(
-            [
-                "git",
-                "-c",
-                f"http.extraHeader=Authorization: Basic {credentials}",
-                *arguments,
-            ],
+            ["git", "-c", header, *arguments],
             cwd=self.work,
             env={
                 "PATH": os.environ["PATH"],
                 "HOME": str(self.root),
                 "GIT_CONFIG_NOSYSTEM": "1",
                 "GIT_TERMINAL_PROMPT": "0",
-                **who,
+                "GIT_AUTHOR_NAME": actor,
+                "GIT_AUTHOR_EMAIL": email,
+                "GIT_COMMITTER_NAME": actor,
+                "GIT_COMMITTER_EMAIL": email,
             },
             capture_output=True,
             text=True,
@@ -323,12 +311,13 @@ class World:
             raise RehearsalError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    def _address(self, owner: str = "") -> str:
-        mine, _, name = self.hub.repository.partition("/")
-        return f"{self.hub.server_url}/{owner or mine}/{name}.git"
+    def address(self, owner: str = "") -> str:
+        """Return where the repository, or somebody's fork of it, is cloned from."""
+        own, _, name = self.hub.repository.partition("/")
+        return f"{self.hub.server_url}/{owner or own}/{name}.git"
 
     def _push(self, branch: str, actor: str, fork: bool) -> None:
-        where = self._address(actor) if fork else "origin"
+        where = self.address(actor) if fork else "origin"
         self.git("push", "--quiet", where, f"HEAD:refs/heads/{branch}", actor=actor)
 
 
@@ -338,7 +327,7 @@ def text(value: object) -> str:
 
 
 def replaced(file: str, old: str, new: str) -> Callable[[Path], None]:
-    """Return an edit that puts one text in the place of another, which must be there once."""
+    """Return an edit that replaces a text, which must be there once."""
 
     def edit(root: Path) -> None:
         path = root / file
@@ -360,9 +349,12 @@ def world(root: Path, source: Path, **about: Any) -> Iterator[World]:
     source : Path
         See `World`.
     **about
-        For `Hub` (repository, private, plan) and `World` (environment, secrets, python).
+        For `Hub` (repository, private, plan) and `World` (environment, secrets,
+        python).
     """
-    mine = ("environment", "secrets", "python")
-    ours = {name: about.pop(name) for name in mine if name in about}
+    of_world = {}
+    for name in ("environment", "secrets", "python"):
+        if name in about:
+            of_world[name] = about.pop(name)
     with Hub(root / "hub", **about) as hub:
-        yield World(hub, root, source, **ours)
+        yield World(hub, root, source, **of_world)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.hub import Hub
-from rehearsal.hub.desk import Desk, git, job, started
+from rehearsal.hub.desk import Desk, git, held, job, started
 
 # ----- git
 
@@ -238,14 +238,22 @@ def test_the_denial_says_what_would_have_been_enough(hub: Hub, alice: Desk) -> N
 def test_each_permission_opens_its_door_alone(
     hub: Hub, alice: Desk, permission: str, method: str, path: str, body: object
 ) -> None:
-    others = {name.replace("-", "_"): "write" for name in EVERY if name != permission}
-    assert job(hub, alice, **others).ask(method, path, body)[0] == 403
-    enough = job(hub, alice, **{permission.replace("-", "_"): "write"})
-    assert enough.ask(method, path, body)[0] != 403
+    enough = {permission: "write"}
+    others = {name: "write" for name in EVERY if name != permission}
+    assert held(hub, alice, others).ask(method, path, body)[0] == 403
+    assert held(hub, alice, enough).ask(method, path, body)[0] != 403
 
 
-EVERY = ("actions", "attestations", "checks", "contents", "deployments", "issues", "pull-requests",
-         "statuses")  # fmt: skip
+EVERY = (
+    "actions",
+    "attestations",
+    "checks",
+    "contents",
+    "deployments",
+    "issues",
+    "pull-requests",
+    "statuses",
+)
 
 
 def test_tokens_hold_what_exists(hub: Hub, alice: Desk) -> None:

@@ -1,4 +1,4 @@
-"""The hub's manners: pages, ETags, limits, faults, and no word that GitHub does not know."""
+"""Pages, ETags, limits and faults of the hub, and nothing that GitHub does not know."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_pages_etags_and_limits(hub: Hub, alice: Desk) -> None:
 def test_faults_come_as_often_as_they_were_asked_for(
     hub: Hub, alice: Desk, fault: int, status: int
 ) -> None:
-    hub.faults.add("POST", "*/issues", fault, times=2, retry_after=1)
+    hub.faults.retry_after = 1
+    hub.faults.add("POST", "*/issues", fault, times=2)
     answers = [alice.ask("POST", "/issues", {"title": "x"}) for _ in range(3)]
     assert [a[0] for a in answers] == [status, status, 201]
     assert answers[0][2].get("Retry-After") == ("1" if fault == 429 else None)
@@ -60,7 +61,8 @@ def test_an_answer_can_be_lost_after_it_was_done_or_never_come(
     hub.faults.add("POST", "*/issues", 502, done_first=True)
     assert alice.ask("POST", "/issues", {"title": "x"})[0] == 502
     assert len(hub.state.issues) == 1
-    hub.faults.add("GET", "*/issues", "secondary", retry_after=3)
+    hub.faults.retry_after = 3
+    hub.faults.add("GET", "*/issues", "secondary")
     limited = alice.ask("GET", "/issues")
     assert (limited[0], limited[2]["Retry-After"]) == (403, "3")
     hub.faults.add("GET", "/repos/acme/demo", "timeout")
@@ -139,16 +141,40 @@ def test_everything_that_can_be_looked_at(hub: Hub, alice: Desk) -> None:
     made = alice.ask("POST", "/check-runs", check)[1]
     hub.tokens.issue("write-all", actor="bob", kind="user")
     looks = [
-        "", "/branches", "/branches/main", "/commits?sha=main", f"/commits/{sha}", "/commits/main",
-        f"/commits/{sha}/status", f"/commits/{sha}/check-runs", "/contents/README.md",
-        "/contents/.github/workflows", f"/git/commits/{sha}", "/git/matching-refs/heads",
+        "",
+        "/branches",
+        "/branches/main",
+        "/commits?sha=main",
+        f"/commits/{sha}",
+        "/commits/main",
+        f"/commits/{sha}/status",
+        f"/commits/{sha}/check-runs",
+        "/contents/README.md",
+        "/contents/.github/workflows",
+        f"/git/commits/{sha}",
+        "/git/matching-refs/heads",
         "/git/ref/heads/main",
-        "/issues", "/issues/comments", "/labels", "/pulls", f"/pulls/{number}/commits", "/releases",
-        "/releases/latest", "/releases/tags/v1", "/tags", "/deployments", "/environments",
-        "/actions/runs", "/actions/artifacts", "/actions/workflows", "/actions/variables",
-        "/actions/permissions", "/rulesets", f"/check-runs/{made['id']}",
-        "/actions/workflows/promote.yml/runs", f"/attestations/sha256:{'0' * 64}",
-    ]  # fmt: skip
+        "/issues",
+        "/issues/comments",
+        "/labels",
+        "/pulls",
+        f"/pulls/{number}/commits",
+        "/releases",
+        "/releases/latest",
+        "/releases/tags/v1",
+        "/tags",
+        "/deployments",
+        "/environments",
+        "/actions/runs",
+        "/actions/artifacts",
+        "/actions/workflows",
+        "/actions/variables",
+        "/actions/permissions",
+        "/rulesets",
+        f"/check-runs/{made['id']}",
+        "/actions/workflows/promote.yml/runs",
+        f"/attestations/sha256:{'0' * 64}",
+    ]
     answers = {path: alice.ask("GET", path)[0] for path in looks}
     assert {path: status for path, status in answers.items() if status != 200} == {}
     client = Github(auth=Auth.Token(alice.token), base_url=hub.api_url, retry=None)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.play import as_it_lies, main
+from rehearsal.play import main
 from rehearsal.runner.trees import ENVIRONMENT
+from rehearsal.worktree import copy_as_it_lies
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +37,9 @@ jobs:
     steps:
       - env:
           EVENT: ${{ toJSON(github.event) }}
-        run: echo "$GITHUB_EVENT_NAME by $GITHUB_ACTOR" && [ "${EVENT/fail-please/}" = "$EVENT" ]
+        run: |
+          echo "$GITHUB_EVENT_NAME by $GITHUB_ACTOR"
+          [ "${EVENT/fail-please/}" = "$EVENT" ]
   never:
     if: github.event_name == 'release'
     runs-on: ubuntu-latest
@@ -92,7 +95,11 @@ def toy(tmp_path: Path) -> Path:
         (["push", "--touch", "README.md"], "push"),
         (["schedule", "toy"], "schedule"),
         (["dispatch", "toy", "-f", "colour=red"], "workflow_dispatch"),
-        (["message", "hello", "-f", "model=churn"], "repository_dispatch"),
+        (
+            ["repository-dispatch", "hello", "-f", "actor=churn"],
+            "repository_dispatch",
+        ),
+        (["message", "hello"], "repository_dispatch"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
@@ -141,7 +148,10 @@ def test_a_job_that_fails_is_named_with_the_end_of_its_log(
         (["dispatch", "other"], "there is no workflow 'other.yml'; there are toy.yml"),
         (["dispatch", "toy"], "input `colour` is required"),
         (["dispatch", "toy", "-f", "colour=green"], "one of red, blue"),
-        (["message", "bye"], "no workflow listens to a message 'bye'"),
+        (
+            ["repository-dispatch", "bye"],
+            "no workflow listens to a repository_dispatch 'bye'",
+        ),
     ],
     ids=" ".join,
 )
@@ -166,7 +176,7 @@ def test_what_cannot_be_rehearsed_is_neither_green_nor_red(
 def test_ctrl_c_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
     path = toy / ".github" / "workflows" / "toy.yml"
     waits = f"sleep {1_000_000 + os.getpid()}"
-    path.write_text(TOY.replace("run: echo", f"run: {waits} && echo"))
+    path.write_text(TOY.replace("run: |", f"run: |\n          {waits}"))
     command = [sys.executable, "-m", "rehearsal.play", str(toy), "push", "--json"]
     environment = {
         **os.environ,
@@ -178,7 +188,8 @@ def test_ctrl_c_leaves_nothing_behind(toy: Path, tmp_path: Path) -> None:
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # Whoever starts the tests in the background has SIGINT ignored, and children inherit that.
+        # Whoever starts the tests in the background has SIGINT ignored, and children
+        # inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while waits not in processes():
@@ -197,13 +208,13 @@ def processes() -> str:
     ).stdout
 
 
-def test_the_copy_is_the_work_tree_as_it_lies(toy: Path, tmp_path: Path) -> None:
+def test_the_copy_is_the_work_tree_copy_as_it_lies(toy: Path, tmp_path: Path) -> None:
     (toy / "README.md").write_text("Changed.\n")
     (toy / "new.txt").write_text("Nobody has added this.\n")
     (toy / "link").symlink_to("new.txt")
     (toy / "ignored").write_text("A secret.\n")
     (toy / ".github" / "workflows" / "toy.yml").unlink()
-    as_it_lies(toy, tmp_path / "copy")
+    copy_as_it_lies(toy, tmp_path / "copy")
     found = {path.name for path in (tmp_path / "copy").rglob("*") if not path.is_dir()}
     assert found == {"README.md", ".gitignore", "new.txt", "link"}
     assert (tmp_path / "copy" / "README.md").read_text() == "Changed.\n"

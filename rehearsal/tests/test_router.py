@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from rehearsal.errors import RehearsalError
 from rehearsal.event import Event
-from rehearsal.router import Router, inputs, pattern_to_regex, selected
-from rehearsal.workflow import RehearsalError
+from rehearsal.inputs import inputs
+from rehearsal.patterns import pattern_to_regex, selected
+from rehearsal.router import Router
 
 
 def router(folder: Path, **on: str) -> Router:
@@ -111,16 +113,32 @@ def test_on_in_every_form(tmp_path: Path, on: str) -> None:
         ("push", push("refs/tags/v1"), True),
         ("{push: {paths: ['docs/**']}}", push("refs/heads/main", "a", "docs/b"), True),
         ("{push: {paths: ['docs/**']}}", push("refs/heads/main", "a"), False),
-        ("{push: {paths: ['**', '!docs/**']}}", push("refs/heads/main", "docs/b"), False),
-        ("{push: {paths-ignore: ['docs/**']}}", push("refs/heads/main", "docs/b"), False),
-        ("{push: {paths-ignore: ['docs/**']}}", push("refs/heads/main", "docs/b", "a"), True),
+        (
+            "{push: {paths: ['**', '!docs/**']}}",
+            push("refs/heads/main", "docs/b"),
+            False,
+        ),
+        (
+            "{push: {paths-ignore: ['docs/**']}}",
+            push("refs/heads/main", "docs/b"),
+            False,
+        ),
+        (
+            "{push: {paths-ignore: ['docs/**']}}",
+            push("refs/heads/main", "docs/b", "a"),
+            True,
+        ),
         (
             "{push: {branches: [main], paths: [a]}}",
             push("refs/heads/side", "a"),
             False,
         ),
         ("push", push("refs/heads/side", deleted=True), False),
-        ("push", push("refs/heads/main", head_commit={"message": "x [skip ci]"}), False),
+        (
+            "push",
+            push("refs/heads/main", head_commit={"message": "x [skip ci]"}),
+            False,
+        ),
         ("pull_request", pull("opened"), True),
         ("pull_request", pull("synchronize"), True),
         ("pull_request", pull("labeled"), False),
@@ -128,18 +146,52 @@ def test_on_in_every_form(tmp_path: Path, on: str) -> None:
         ("{pull_request: {types: [closed]}}", pull("closed"), True),
         ("{pull_request: {types: closed}}", pull("opened"), False),
         ("{pull_request: {branches: [main]}}", pull("opened", "release/1"), False),
-        ("{pull_request: {paths: ['models/**']}}", pull("opened", "main", "models/a/x"), True),
-        ("{pull_request: {paths: ['models/**']}}", pull("opened", "main", "README.md"), False),
+        (
+            "{pull_request: {paths: ['models/**']}}",
+            pull("opened", "main", "models/a/x"),
+            True,
+        ),
+        (
+            "{pull_request: {paths: ['models/**']}}",
+            pull("opened", "main", "README.md"),
+            False,
+        ),
         ("issues", Event("issues", {"action": "labeled"}), True),
         ("{issues: {types: [opened]}}", Event("issues", {"action": "labeled"}), False),
-        ("{repository_dispatch: {types: [retrain]}}", Event("repository_dispatch", {"action": "retrain"}), True),  # noqa: E501
-        ("{repository_dispatch: {types: [retrain]}}", Event("repository_dispatch", {"action": "other"}), False),  # noqa: E501
+        (
+            "{repository_dispatch: {types: [retrain]}}",
+            Event("repository_dispatch", {"action": "retrain"}),
+            True,
+        ),
+        (
+            "{repository_dispatch: {types: [retrain]}}",
+            Event("repository_dispatch", {"action": "other"}),
+            False,
+        ),
         ("repository_dispatch", Event("repository_dispatch", {"action": "any"}), True),
-        ("{schedule: [{cron: '7 3 * * 1'}]}", Event("schedule", {"schedule": "7 3 * * 1"}), True),
-        ("{schedule: [{cron: '7 3 * * 1'}]}", Event("schedule", {"schedule": "8 3 * * 1"}), False),
-        ("merge_group", Event("merge_group", {"action": "checks_requested", "merge_group": {"base_ref": "refs/heads/main"}}), True),  # noqa: E501
+        (
+            "{schedule: [{cron: '7 3 * * 1'}]}",
+            Event("schedule", {"schedule": "7 3 * * 1"}),
+            True,
+        ),
+        (
+            "{schedule: [{cron: '7 3 * * 1'}]}",
+            Event("schedule", {"schedule": "8 3 * * 1"}),
+            False,
+        ),
+        (
+            "merge_group",
+            Event(
+                "merge_group",
+                {
+                    "action": "checks_requested",
+                    "merge_group": {"base_ref": "refs/heads/main"},
+                },
+            ),
+            True,
+        ),
     ],
-)  # fmt: skip
+)
 def test_filters(tmp_path: Path, on: str, event: Event, starts: bool) -> None:
     assert started(tmp_path, event, one=on) == (["one"] if starts else [])
 
@@ -168,7 +220,8 @@ def test_what_a_job_did_with_its_token_starts_only_what_it_dispatches(
     tmp_path: Path,
 ) -> None:
     on = {
-        "one": "{push: , release: , repository_dispatch: , workflow_dispatch: , issues: }"
+        "one": "{push: , release: , repository_dispatch: , "
+        "workflow_dispatch: , issues: }"
     }
     kind: Any = {"token_kind": "GITHUB_TOKEN"}
     for name in ("push", "release", "issues"):

@@ -1,4 +1,4 @@
-"""The runner on toy workflows: what act does, what it would pass over, what follows from what."""
+"""The runner on toy workflows: what act does, what it passes over, what follows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.errors import RehearsalError
 from rehearsal.event import Event
 from rehearsal.hub import Hub
 from rehearsal.runner import Runner
 from rehearsal.runner.act import find_act, write_pairs
-from rehearsal.runner.concurrency import evaluate
+from rehearsal.runner.expressions import evaluate
 from rehearsal.runner.run import Run
 from rehearsal.runner.stand_ins import FOLDER, action_inputs
 from rehearsal.stories.world import World, replaced
-from rehearsal.workflow import RehearsalError
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"
@@ -133,7 +133,8 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - env:
-          SEEN: ${{ github.ref }} ${{ github.sha }} ${{ github.actor }} ${{ vars.COLOUR }}
+          SEEN: >-
+            ${{ github.ref }} ${{ github.sha }} ${{ github.actor }} ${{ vars.COLOUR }}
           TOKEN: ${{ github.token }}
           SECRET: ${{ secrets.ODD }}
         run: |
@@ -277,7 +278,8 @@ runs:
       shell: bash
       env: { WHO: "${{ inputs.who }}" }
       run: |
-        mkdir tools && printf '#!/bin/sh\\necho a tool' > tools/tool && chmod +x tools/tool
+        mkdir tools && printf '#!/bin/sh\\necho a tool' > tools/tool
+        chmod +x tools/tool
         echo "$PWD/tools" >> "$GITHUB_PATH"
         echo "greeting=hello $WHO" >> "$GITHUB_OUTPUT"
         echo "once" >> "$GITHUB_STEP_SUMMARY"
@@ -317,7 +319,9 @@ def test_setup_finds_a_warm_environment_with_the_engine_that_was_checked_out(
             "requirements/all.txt": "",
             ".gitignore": ".venv/\n",
             "vendor/mlops/src/mlops/__init__.py": "",
-            "vendor/mlops/src/mlops/__main__.py": "import sys; print('engine of the checkout', sys.argv[1:])",
+            "vendor/mlops/src/mlops/__main__.py": (
+                "import sys; print('engine of the checkout', sys.argv[1:])"
+            ),
         },
     )
     assert run.jobs == {"one": "success"}, run.log
@@ -333,7 +337,9 @@ jobs:
   make:
     runs-on: ubuntu-latest
     steps:
-      - run: mkdir -p build/a/deep && echo 1 > build/a/one && echo 2 > build/a/deep/two && echo > build/a/.not
+      - run: |
+          mkdir -p build/a/deep
+          echo 1 > build/a/one && echo 2 > build/a/deep/two && echo > build/a/.not
       - uses: {UPLOAD}
         with: {{ name: folder, path: build/a }}
       - uses: {UPLOAD}
@@ -370,7 +376,7 @@ jobs:
       - run: find . -type f | sort | tr '\\n' ' '
       - uses: {DOWNLOAD}
         with: {{ name: none }}
-"""  # noqa: E501
+"""
 
 
 def test_artifacts_go_from_job_to_job(world: World) -> None:
@@ -390,7 +396,10 @@ def test_artifacts_go_from_job_to_job(world: World) -> None:
     assert held("file") == {"one"}
     assert held("pattern") == {"a/one"}
     assert held("several") == {"one", ".not"}
-    there = "./all/file/one ./all/folder/deep/two ./all/folder/one ./build/a/deep/two ./build/a/one"
+    there = (
+        "./all/file/one ./all/folder/deep/two ./all/folder/one "
+        "./build/a/deep/two ./build/a/one"
+    )
     assert f"{there} ./merged/deep/two ./merged/one" in run.log
     assert "an artifact with this name already exists" in run.log
     assert "Artifact not found for name: none" in run.log
@@ -492,8 +501,11 @@ jobs:
         env: { TOKEN: "${{ github.token }}" }
         run: |
           address=$GITHUB_API_URL/repos/$GITHUB_REPOSITORY/dispatches
-          curl -sf -H "Authorization: Bearer $TOKEN" "$address" -d '{"event_type": "retrain"}'
-      - env: { DAYS: "${{ inputs.days }}", WHY: "${{ github.event.client_payload.why }}" }
+          curl -sf -H "Authorization: Bearer $TOKEN" "$address" \\
+            -d '{"event_type": "retrain"}'
+      - env:
+          DAYS: ${{ inputs.days }}
+          WHY: ${{ github.event.client_payload.why }}
         run: echo "on $GITHUB_EVENT_NAME days <$DAYS> because <$WHY>"
 """
 
@@ -505,7 +517,7 @@ def test_dispatches_and_the_calendar(world: World) -> None:
     (run,) = world.message("retrain", why="drift")
     assert "on repository_dispatch" in run.log and "because <drift>" in run.log
     assert world.message("other") == []
-    first, second = world.calendar("toy")
+    first, second = world.schedule("toy")
     assert "on schedule" in first.log and "on repository_dispatch" in second.log
     asked = Event(
         "workflow_dispatch", {"workflow": "toy.yml", "inputs": {"days": "many"}}
@@ -513,7 +525,7 @@ def test_dispatches_and_the_calendar(world: World) -> None:
     with pytest.raises(RehearsalError, match="'many': a number"):
         world.settle(asked)
     with pytest.raises(RehearsalError, match="nothing has no schedule; toy have"):
-        world.calendar("nothing")
+        world.schedule("nothing")
 
 
 def test_an_environment_waits_for_somebody_else(world: World) -> None:
@@ -605,7 +617,9 @@ jobs:
   deliver:
     name: deliver (${{ matrix.model }})
     needs: plan
-    strategy: { fail-fast: false, matrix: { model: "${{ fromJSON(needs.plan.outputs.models) }}" } }
+    strategy:
+      fail-fast: false
+      matrix: { model: "${{ fromJSON(needs.plan.outputs.models) }}" }
     permissions: { contents: write }
     uses: ./.github/workflows/called.yml
     with: { model: "${{ matrix.model }}" }
@@ -714,7 +728,7 @@ CANCELS = "{group: x, cancel-in-progress: \"${{ github.event_name == 'schedule' 
         (CANCELS, ["success", "cancelled", "success"]),
         ("{group: '${{ github.sha }}', cancel-in-progress: true}", ["success"] * 3),
     ],
-)  # fmt: skip
+)
 def test_of_runs_that_came_together_github_lets_go_on(
     world: World, rule: str, conclusions: list[str]
 ) -> None:
@@ -767,28 +781,46 @@ def test_a_killed_run_leaves_its_jobs_cancelled(world: World) -> None:
 
 def test_a_run_without_end_is_stopped_and_said(world: World, tmp_path: Path) -> None:
     event = push(world, {".github/workflows/toy.yml": steps("- run: sleep 60")})
+    slow = Runner(world.hub, tmp_path / "other")
+    slow.timeout = 1
     with pytest.raises(RehearsalError, match="no end after 1 s"):
-        Runner(world.hub, tmp_path / "other", timeout=1).play(event)
+        slow.play(event)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("ubuntu-latest", "windows-latest"), "runs-on: windows-latest would be skipped"),
+        (
+            ("ubuntu-latest", "windows-latest"),
+            "runs-on: windows-latest would be skipped",
+        ),
         (("ubuntu-latest", "${{ 'a' }}"), "Skipping unsupported platform"),
-        (("steps:", "services: { db: { image: db } }\n    steps:"), "act starts no service"),
+        (
+            ("steps:", "services: { db: { image: db } }\n    steps:"),
+            "act starts no service",
+        ),
         (("steps:", "container: python\n    steps:"), "there is no container"),
-        (("steps:", "continue-on-error: true\n    steps:"), "act fails the run all the same"),
-        (("- run: echo", f"- uses: {CHECKOUT}\n        with: {{ dept: 1 }}"), "no input `dept`"),
+        (
+            ("steps:", "continue-on-error: true\n    steps:"),
+            "act fails the run all the same",
+        ),
+        (
+            ("- run: echo", f"- uses: {CHECKOUT}\n        with: {{ dept: 1 }}"),
+            "no input `dept`",
+        ),
         (("- run: echo", f"- uses: {UPLOAD}"), "needs the input `path`"),
         (("- run: echo", "- uses: acme/unheard-of@v1"), "not in action-inputs.json"),
         (("- run: echo", "- uses: ./.github/actions/none"), "no such local action"),
         (
-            ("- run: echo", f"- uses: {CHECKOUT}\n        id: c\n      - run: echo ${{{{ steps.c.outputs.sha }}}}"),  # noqa: E501
+            (
+                "- run: echo",
+                f"- uses: {CHECKOUT}\n        id: c\n"
+                "      - run: echo ${{ steps.c.outputs.sha }}",
+            ),
             "has no output `sha`",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_act_would_pass_over_is_an_error(
     world: World, change: tuple[str, str], said: str
 ) -> None:

@@ -12,7 +12,7 @@ from rehearsal.stories.teller import WIDTH, StoryError, Teller, excerpt
 COMMENT = """<!-- mlops: report -->
 ## ✅ churn: Replace the model in production (v1.0.0) with this one.
 
-ROC AUC on the same 457 rows: 0.9 against 0.8, better by 0.1 (95% interval 0.05 to 0.15).
+ROC AUC on the same 457 rows: 0.9 against 0.8, better by 0.1 (0.05 to 0.15).
 
 ### Against the model in production
 
@@ -42,7 +42,7 @@ def test_of_a_comment_the_verdict_and_its_table_are_shown() -> None:
     assert excerpt(COMMENT) == [
         "✓ churn: Replace the model in production (v1.0.0) with this one.",
         "",
-        "ROC AUC on the same 457 rows: 0.9 against 0.8, better by 0.1 (95% interval 0.05 to 0.15).",
+        "ROC AUC on the same 457 rows: 0.9 against 0.8, better by 0.1 (0.05 to 0.15).",
         "",
         "Metric                        This model  95% interval  In production",
         "✓ ROC AUC                            0.9  0.85 to 0.95            0.8",
@@ -87,11 +87,12 @@ def test_a_job_is_one_line_with_its_result_and_seconds(
 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    teller = Teller(Terminal())
+    terminal = Terminal()
+    teller = Teller(terminal)
     teller.job("release", plan, False)
     teller.job("release", train, False)
     teller.job("release", plan, True)
-    shown = teller.out.getvalue()  # type: ignore[attr-defined]
+    shown = terminal.getvalue()
     assert "… plan" in shown and shown.rstrip("\x1b[0m").endswith("… train (a)")
     assert "\x1b[32m✓" in shown
 

@@ -163,6 +163,12 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run user code in this process; test_user_code.py is about the other one."""
+    monkeypatch.setattr("mlops.pipeline.run.APART", False)
+
+
 @pytest.fixture
 def make_project(tmp_path: Path) -> Callable[..., Project]:
     """Return a function that makes a committed repository with the model `churn`."""

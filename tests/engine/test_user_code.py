@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,7 @@ from typer.testing import CliRunner
 from mlops.cli.main import app
 from mlops.config.project import Project
 
-from .conftest import ESTIMATOR, FEATURES
+from .conftest import ENGINE, ESTIMATOR, FEATURES, OWN_TEST
 
 Make = Callable[..., Project]
 
@@ -58,6 +62,225 @@ def test_code_that_ends_the_process_fails_its_step(
     assert "ends the process" in result.output
     assert result.output.count("error:") == 1
     assert not (project.build("churn") / "verdict.json").exists()
+
+
+# -- in a process of its own -----------------------------------------------------------
+
+
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run user code in a process of its own, as outside of the tests."""
+    monkeypatch.setattr("mlops.pipeline.run.APART", True)
+
+
+BUILD = "\n\ndef build(params):\n    {}\n"
+WRITES = (
+    "import pathlib\n    pathlib.Path('build/churn/verdict.json')"
+    ".write_text('{}')\n    return LogisticRegression()"
+)
+
+HOSTILE = {
+    "ends with 0": ("import os; os._exit(0)", "ended its process", "exit code 0"),
+    "ends with 3": ("import os; os._exit(3)", "ended its process", "exit code 3"),
+    "kills itself": (
+        "import os; os.kill(os.getpid(), 9)",
+        "ended its process",
+        "killed by signal 9",
+    ),
+    "kills its group": (
+        "import os; os.killpg(0, 15)",
+        "ended its process",
+        "killed by signal 15",
+    ),
+    "closes everything": (
+        "import os; os.closerange(0, 99); raise KeyError",
+        "ended its process",
+        "churn",
+    ),
+    "never returns": (
+        "import time; time.sleep(600)",
+        "did not return within 20 seconds",
+        "MLOPS_STEP_SECONDS",
+    ),
+    "is interrupted": ("raise KeyboardInterrupt", "ends the process", "Interrupt"),
+    "writes a verdict": (
+        WRITES,
+        "wrote into the build folder",
+        "verdict.json",
+    ),
+}
+
+
+@pytest.mark.usefixtures("apart")
+@pytest.mark.parametrize("case", HOSTILE)
+def test_user_code_cannot_decide_how_its_step_ends(
+    make_project: Make,
+    mlops: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+) -> None:
+    body, problem, detail = HOSTILE[case]
+    if "sleep" in body:
+        monkeypatch.setenv("MLOPS_STEP_SECONDS", "20")
+    project = make_project(n=200)
+    path = project.folder("churn") / "estimator.py"
+    path.write_text(ESTIMATOR + BUILD.format(body))
+    result = mlops(project, "run", "churn", "--json")
+    assert result.exit_code == 1, result.output
+    (error,) = json.loads(result.stdout)["error"]
+    text = " ".join(error.values())
+    assert problem in text and detail in text
+    assert not (project.build("churn") / "verdict.json").exists()
+    assert not (project.build("churn") / "model.skops").exists()
+    assert not list(project.root.glob("build/.churn.private"))
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_step_that_user_code_passes_is_done_as_in_one_process(
+    make_project: Make,
+    mlops: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Also where it prints, asks for input and looks for credentials."""
+    monkeypatch.setenv("GITHUB_TOKEN", "secret-of-the-job")
+    monkeypatch.setenv("GITHUB_OUTPUT", "outputs")
+    project = make_project(n=300)
+    path = project.folder("churn") / "estimator.py"
+    noise = (
+        "import os, sys\n"
+        "print('noise', sys.stdin.read(), os.getpid())\n"
+        "os.write(1, b'more noise')\n"
+        "assert 'GITHUB_TOKEN' not in os.environ\n"
+        "assert 'GITHUB_OUTPUT' not in os.environ\n"
+    )
+    path.write_text(noise + path.read_text())
+    done = mlops(project, "run", "churn", "--json")
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)["churn"]
+    assert answer["gate"]["decision"] == "promote"
+    assert set(answer["stages"].values()) == {"ran"}
+    printed = capfd.readouterr()
+    assert "noise" not in printed.out and "more noise" in printed.err
+    assert f" {os.getpid()}" not in printed.err, "in another process"
+    model = (project.build("churn") / "model.skops").read_bytes()
+    monkeypatch.delenv("GITHUB_TOKEN")
+    monkeypatch.delenv("GITHUB_OUTPUT")
+    monkeypatch.setattr("mlops.pipeline.run.APART", False)
+    path.write_text(ESTIMATOR)
+    assert mlops(project, "run", "churn", "--force").exit_code == 0
+    assert (project.build("churn") / "model.skops").read_bytes() == model
+
+
+@pytest.mark.usefixtures("apart")
+def test_own_tests_that_end_the_process_fail_the_test_step(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
+    project = make_project(n=200)
+    tests = project.folder("churn") / "tests" / "test_churn.py"
+    tests.write_text(f"{OWN_TEST}\n\ndef test_leaves():\n    import os; os._exit(0)\n")
+    result = mlops(project, "run", "churn")
+    assert result.exit_code == 1 and "ended its process" in result.output
+    assert (project.build("churn") / "model.skops").exists(), "the train step passed"
+    assert not (project.build("churn") / "verdict.json").exists()
+
+
+@pytest.mark.usefixtures("apart")
+def test_the_champion_is_asked_in_the_process_of_user_code(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
+    project = make_project(n=400)
+    assert mlops(project, "run", "churn").exit_code == 0
+    assert mlops(project, "register", "churn").exit_code == 0
+    for stage in ("staging", "production"):
+        assert mlops(project, "promote", "churn@v1.0.0", stage).exit_code == 0
+    path = project.folder("churn") / "model.yaml"
+    path.write_text(path.read_text() + "\ngate: {rule: non-inferiority}\n")
+    again = mlops(project, "run", "churn", "--json")
+    answer = json.loads(again.stdout)["churn"]
+    assert answer["stages"]["train"] == "skipped"
+    assert answer["gate"]["champion"] == "v1.0.0"
+    assert answer["gate"]["comparison"]["method"].startswith("identical predictions")
+    path.write_text(path.read_text() + "risk: high\n")
+    last = json.loads(mlops(project, "run", "churn", "--json").stdout)["churn"]
+    assert last["stages"] == {
+        "validate": "skipped",
+        "train": "skipped",
+        "test": "skipped",
+        "gate": "skipped",
+        "report": "ran",
+    }
+
+
+def test_a_contract_that_ends_its_process_fails_validation(make_project: Make) -> None:
+    """Great Expectations is in a process of its own, too."""
+    project = make_project(n=100)
+    path = project.folder("churn") / "contract.py"
+    for body in ("import os; os._exit(0)", "import os; os.write(1, b'{}'); return []"):
+        path.write_text(f"def expectations(gxe):\n    {body}\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "mlops", "validate", "churn", "--json"],
+            cwd=project.root,
+            env={**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")},
+            capture_output=True,
+            text=True,
+        )
+        if "_exit" in body:
+            assert done.returncode == 1, done.stderr
+            assert "models/churn/contract.py" in done.stderr
+        else:
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["churn"]["ok"] is True
+
+
+# -- one run at a time -----------------------------------------------------------------
+
+
+def test_a_second_run_of_a_model_waits_for_the_first_and_says_so(
+    make_project: Make,
+) -> None:
+    project = make_project(n=100)
+    slow = project.folder("churn") / "contract.py"
+    slow.write_text(
+        "import pathlib, time\n\n\ndef expectations(gxe):\n"
+        "    pathlib.Path('asked').touch()\n"
+        "    while not pathlib.Path('go').exists():\n        time.sleep(0.05)\n"
+        "    return []\n"
+    )
+    command = [sys.executable, "-m", "mlops", "validate", "churn"]
+    env = {**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")}
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, cwd=project.root, env=env, stderr=subprocess.PIPE, text=True
+        )
+
+    first = start()
+    end = time.monotonic() + 120
+    while not (project.root / "asked").exists():
+        assert time.monotonic() < end and first.poll() is None
+        time.sleep(0.05)
+    second = start()
+    assert second.stderr
+    assert "waiting: another run of churn" in second.stderr.readline()
+    (project.root / "go").touch()
+    _, said = second.communicate(timeout=120)
+    assert first.wait(timeout=120) == 0 and second.returncode == 0
+    assert "has ended" in said and "unchanged" in said
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
+    project = make_project(n=100)
+    build = project.build("churn")
+    build.mkdir(parents=True)
+    left = build / ".model.skops.0a1b2c3d"
+    left.write_bytes(b"half")
+    kept = build / ".notes"
+    kept.touch()
+    assert mlops(project, "validate", "churn").exit_code == 0
+    assert not left.exists() and kept.exists()
 
 
 # -- the job `verdict` of a pull request -----------------------------------------------

@@ -1,4 +1,4 @@
-"""What became of it: the facts that stories assert, found on the hub, in git and by asking."""
+"""The facts that stories assert, found on the hub, in git and by asking."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Jobs = dict[str, str]
 
 
 def jobs(names: str, *models: str, **otherwise: str) -> Jobs:
-    """Return jobs that succeed; ``train()`` stands for one for each model; some end otherwise."""
+    """Return jobs that succeed, ``train()`` for each model; some end otherwise."""
     found = {}
     for name in names.split():
         key = name.removesuffix("()")
@@ -91,7 +91,7 @@ def ran(runs: list[Run]) -> list[tuple[str, Jobs]]:
 
 
 def trained(runs: list[Run]) -> bool:
-    """Say whether any run fitted a model: its log says so, or it left what comes of it."""
+    """Say whether any run fitted a model, by its log or what it left."""
     left = ("training.json", "model.skops")
     files = {
         p.name for run in runs for top in run.artifacts.values() for p in top.rglob("*")
@@ -108,7 +108,7 @@ def the_comment(world: World, pull: PullRequest) -> str:
 
 
 def writes(world: World, *runs: Run) -> list[tuple[str, str, str, int]]:
-    """Return what jobs of runs asked of the hub beside reading: job, method, path, answer."""
+    """Return the requests of jobs that do not read: job, method, path, answer."""
     reading = ("GET", "HEAD")
     numbers = {str(run.id) for run in runs}
     return [
@@ -133,7 +133,7 @@ def by_start(world: World) -> list[dict[str, Any]]:
 
 
 def in_stage(world: World, stage: str, model: str = MODEL) -> str:
-    """Return the version that is in a stage: the one whose commit its newest tag points to."""
+    """Return the version whose commit the newest tag of a stage points to."""
     commits = {
         tag: world.runner.trees.git("rev-parse", f"refs/tags/{tag}^{{commit}}")
         for tag in world.tags()
@@ -155,7 +155,7 @@ def trailers(world: World, tag: str) -> dict[str, str]:
 
 
 def is_whole(world: World, *versions: str) -> None:
-    """These versions are there with all their files, each once; nothing else is left of any run."""
+    """Assert that these versions are there with all files, and nothing else is left."""
     named = [
         version if "@" in version else f"{MODEL}@{version}" for version in versions
     ]
@@ -175,7 +175,7 @@ def is_whole(world: World, *versions: str) -> None:
 def mlops(
     world: World, *arguments: str, days_ago: float = 0, folder: Path | None = None
 ) -> Any:
-    """Run a verb in somebody's clone, or in a folder that is none, and return its answer."""
+    """Run a command in somebody's clone, or in another folder; return its answer."""
     world.git("fetch", "--quiet", "--tags", "origin")
     world.git("checkout", "--quiet", "--force", "-B", "main", "origin/main")
     when = datetime.now(UTC) - timedelta(days=days_ago)
@@ -211,7 +211,7 @@ def decides(world: World, actor: str, decision: str = "promote", **asked: str) -
 
 
 def refused_to_strangers_and_authors(world: World) -> None:
-    """See that neither mallory, who is no approver, nor alice, who registered it, may promote."""
+    """See that mallory, no approver, and alice, who registered it, may not promote."""
     before = world.tags()
     for actor, why in (
         ("mallory", "this person may not approve for production"),
@@ -229,7 +229,7 @@ def service(
 ) -> Iterator[str]:
     """Serve a stage from a fresh clone, as its operator would; yield the address."""
     clone = world.root / f"operator-{model}-{stage}-{len(world.runner.runs)}"
-    world.git("clone", "--quiet", world._address(), str(clone))
+    world.git("clone", "--quiet", world.address(), str(clone))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(world.root),

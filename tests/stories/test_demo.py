@@ -30,9 +30,8 @@ def test_a_step_that_goes_otherwise_ends_it(
 
 @pytest.mark.slow
 def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
-    left = (
-        tmp_path / "github" / "generated" / "census-models" / "left-by-an-earlier-one"
-    )
+    generated = tmp_path / "github" / "generated" / "made" / "census-models"
+    left = generated / "left-by-an-earlier-one"
     left.mkdir(parents=True)
     done = subprocess.run(
         [sys.executable, "-m", "rehearsal.demo", str(tmp_path)],

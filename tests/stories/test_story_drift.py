@@ -26,7 +26,7 @@ from stories.worlds import MODEL, ROWS_FILE
 
 
 def halved(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as they come since somebody upstream counts tenure in pairs of months."""
+    """Return rows whose tenure somebody upstream counts in pairs of months."""
     return rows.assign(tenure=rows["tenure"] // 2)
 
 
@@ -41,7 +41,7 @@ def served(world: World, rows: pd.DataFrame, days_ago: float) -> None:
 
 
 def arrived(world: World, rows: pd.DataFrame) -> None:
-    """Let another system put these rows in the place of the old ones; that starts nothing."""
+    """Let another system replace the rows; that starts nothing."""
 
     def edit(root: Path) -> None:
         rows.to_csv(root / ROWS_FILE, index=False)
@@ -58,7 +58,7 @@ def checks(world: World) -> list[tuple[str, bool]]:
 
 @pytest.fixture(name="drifting")
 def drifting_fixture(story: World) -> World:
-    """Return a world whose version in production is asked about other people than it learned."""
+    """Return a world whose version in production is asked about other people."""
     state = {"name": "MLOPS_STATE", "value": str(story.root / "state")}
     story.api("POST", "/actions/variables", state)
     served(story, halved(rows_of(n=400, seed=7)), days_ago=3)
@@ -72,7 +72,7 @@ def test_drift_leads_to_a_new_version_in_production_and_the_issue_is_closed(
     story = drifting
     arrived(story, halved(rows_of(n=1_500, seed=9)))
 
-    watch, release = story.calendar("monitor")
+    watch, release = story.schedule("monitor")
     assert (watch.workflow, watch.jobs) == ("monitor", WATCHED), watch.log
     (issue,) = story.issues()
     assert "tenure has drifted" in issue["body"]
@@ -117,7 +117,7 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
         story, rows.assign(churn=mixed_up)
     )  # labels of other people: nothing can be learned
 
-    watch, release = story.calendar("monitor")
+    watch, release = story.schedule("monitor")
     assert watch.jobs == WATCHED, watch.log
     (issue,) = story.issues()
     assert issue["title"] == "churn: what is served is no longer what was learned"

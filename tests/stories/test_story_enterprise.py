@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.errors import RehearsalError
 from rehearsal.stories.world import World
-from rehearsal.workflow import RehearsalError
 from stories.outcomes import (
     BORN,
     CHECKED,

@@ -1,4 +1,4 @@
-"""A repository's later life: runs that die, faults, triggers, approvals, going back, bytes."""
+"""A repository's later life: lost runs, faults, triggers, approvals, rollback."""
 
 from __future__ import annotations
 
@@ -154,12 +154,12 @@ def test_a_message_and_the_calendar_train_again_and_without_news_nothing_changes
 
     story.api("POST", "/actions/variables", {"name": "SCHEDULES", "value": "off"})
     for workflow in ("release", "monitor", "reproduce"):
-        (run,) = story.calendar(workflow)
+        (run,) = story.schedule(workflow)
         assert set(run.jobs.values()) == {"skipped"}, workflow
     story.api("DELETE", "/actions/variables/SCHEDULES")
 
     (told,) = story.message("retrain", model=MODEL)
-    (timed,) = story.calendar("release")
+    (timed,) = story.schedule("release")
     for run, name in ((told, "repository_dispatch"), (timed, "schedule")):
         assert (run.workflow, run.event.name, run.jobs) == (
             "release",
@@ -233,7 +233,8 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     new = mlops(story, "predict", f"{MODEL}@production", asked, "--no-log")
     assert new["version"] == "v1.0.1"
 
-    # Meanwhile a workflow has changed: no branch has the files that the version was trained beside.
+    # Meanwhile a workflow has changed: no branch has the files that the version was
+    # trained beside.
     edit = replaced(".github/workflows/security.yml", '"19 7 * * 4"', '"29 7 * * 4"')
     assert story.push(edit, "Later [skip ci]") == []
 
@@ -254,7 +255,8 @@ def test_production_waits_for_somebody_else_and_can_be_taken_back(story: World) 
     old = mlops(story, "predict", f"{MODEL}@production", asked, "--no-log")
     assert old["version"] == "v1.0.0" and old["predictions"] != new["predictions"]
 
-    # Another team takes it from there, in a folder of its own that is no clone of anything.
+    # Another team takes it from there, in a folder of its own that is no clone of
+    # anything.
     elsewhere = story.root / "elsewhere"
     elsewhere.mkdir()
     where = ("--from", story.hub.repository)
@@ -319,7 +321,8 @@ def test_every_decision_can_be_made_on_github(story: World) -> None:
 
 # ----- the same bytes
 
-# A library of another version: what it does not have to be told is something else there.
+# A library of another version: what it does not have to be told is something else
+# there.
 OTHERWISE = """
 import sys
 
@@ -337,13 +340,13 @@ def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(
         story.push(replaced(LOCK, "==0.8.0", "==0.8.1"), "Newer libraries [skip ci]")
         == []
     )
-    (run,) = story.calendar("reproduce")  # the lock alone makes no difference
+    (run,) = story.schedule("reproduce")  # the lock alone makes no difference
     assert run.jobs == {"plan": "success", "reproduce (churn)": "success"}, run.log
 
-    (libraries,) = story.runner.warm.rglob("site-packages")
+    (libraries,) = story.runner.machine.warm.rglob("site-packages")
     (libraries / "sitecustomize.py").write_text(OTHERWISE)
     before = refs(story)
-    (run,) = story.calendar("reproduce")
+    (run,) = story.schedule("reproduce")
     assert (run.event.name, run.jobs) == (
         "schedule",
         {"plan": "success", "reproduce (churn)": "failure"},
@@ -359,8 +362,10 @@ def test_a_version_that_comes_out_otherwise_is_red_and_says_what_differs(
         "in    the present environment, which is another",
         "installed is not what is locked: annotated-types 0.8.0 (locked: 0.8.1)",
         "lock of this environment: … then, … now",
-        "model.steps.logisticregression[1].coef_: 2 of 2 numbers differ, by 1.6e-01 at most",
-        "model.steps.logisticregression[1].intercept_: 1 of 1 numbers differ, by 2.5e-02 at most",
+        "model.steps.logisticregression[1].coef_: 2 of 2 numbers differ, by 1.6e-01 at "
+        "most",
+        "model.steps.logisticregression[1].intercept_: 1 of 1 numbers differ, by "
+        "2.5e-02 at most",
     ]
     assert said.endswith(
         "model.steps.logisticregression[1].tol: 0.0001 then, 0.01 now\n"

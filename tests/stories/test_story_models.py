@@ -1,4 +1,4 @@
-"""What concerns every model: a second one beside the first, other libraries, another engine."""
+"""What concerns every model: a second one, other libraries, another engine."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
     assert asked["version"] == "v1.0.0" and isinstance(asked["prediction"], float)
     assert answer(story)["version"] == "v1.0.0"
 
-    # Newer libraries: a machine proposes them, each model is trained with them and has to lose
-    # nothing; that it comes out better, nobody asks of a library.
+    # Newer libraries: a machine proposes them, each model is trained with them and has
+    # to lose nothing; that it comes out better, nobody asks of a library.
     deployed = story.deployments()
     pull = story.open_pull_request(
         "dependabot/pip/annotated-types",
@@ -110,7 +110,7 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
 
 
 @pytest.mark.slow
-def test_an_engine_that_trains_worse_is_refused_and_one_that_is_only_tidier_changes_nothing(
+def test_an_engine_that_trains_worse_is_refused_and_a_tidier_one_changes_nothing(
     story: World,
 ) -> None:
     raw = "    raw, target = rows[list(spec.features)], rows[spec.data.target]\n"

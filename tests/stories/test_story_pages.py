@@ -1,4 +1,4 @@
-"""The repository's web page: made after what changes it, published where that may be, and inert."""
+"""The repository's web page: made after what changes it, published, and inert."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ DELIVERED = {
 PUBLISHED = {"build": "success", "deploy": "success"}
 KEPT = {"build": "success", "deploy": "skipped"}
 NOTHING = dict.fromkeys(PUBLISHED, "skipped")
-ATTACK = '<script>alert(1)</script><img src="https://evil.example/x"> [x](javascript:alert(1))'
+ATTACK = (
+    '<script>alert(1)</script><img src="https://evil.example/x"> '
+    "[x](javascript:alert(1))"
+)
 # A fork may call a workflow of its own pull request what it likes.
 IMPOSTOR = """\
 name: release
@@ -47,7 +50,7 @@ def news(root: Path) -> None:
 
 
 def page_of(folder: Path) -> Page:
-    """Return the first page of a site, which is whole, asks for nothing and runs nothing."""
+    """Return a site's first page, which is whole, requests nothing and runs nothing."""
     page = Page((folder / "index.html").read_text(encoding="utf-8"))
     assert not {"script", "img", "iframe", "form"} & {tag for tag, _ in page.elements}
     links = [str(link.get("href")) for link in page.all("a")]
@@ -83,7 +86,7 @@ def test_the_page_is_published_and_follows_release_and_rollback(told: World) -> 
         PUBLISHED,
     )
     assert told.deployments()[-1] == ("github-pages", "success")
-    site = told.runner.pages
+    site = told.runner.machine.pages
     pages = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
     both = {
         f"{MODEL}/{v}/{name}.html"
@@ -131,14 +134,14 @@ def test_where_it_cannot_be_published_it_is_an_artifact_and_the_run_says_why(
     (page,) = told.dispatch("pages")
     assert page.jobs == KEPT and list(page.artifacts) == ["site"]
     assert "this repository is private" in said(page)
-    assert not told.runner.pages.exists()
+    assert not told.runner.machine.pages.exists()
     told.api("POST", "/actions/variables", {"name": "PAGES", "value": "on"})
     (page,) = told.dispatch("pages")
-    assert page.jobs == PUBLISHED and page_of(told.runner.pages)
+    assert page.jobs == PUBLISHED and page_of(told.runner.machine.pages)
 
     # The calendar is off: monitor does nothing, and so there is nothing new to show.
     told.api("POST", "/actions/variables", {"name": "SCHEDULES", "value": "off"})
-    watch, page = told.calendar("monitor")
+    watch, page = told.schedule("monitor")
     assert set(watch.jobs.values()) == {"skipped"}
     assert (page.workflow, page.jobs) == ("pages", NOTHING)
 

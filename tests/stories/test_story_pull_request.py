@@ -1,4 +1,4 @@
-"""Pull requests, from the push to what is served: the real workflows on a hub of their own."""
+"""Pull requests, from the push to what is served, by the real workflows."""
 
 from __future__ import annotations
 
@@ -244,7 +244,10 @@ TITLE = (
     "<img src=x onerror=alert(1)> ::error::LOOT ${{ github.token }}"
 )
 BRANCH = 'a$(touch${IFS}$LOOT)`touch${IFS}$LOOT`";touch${IFS}$LOOT;"'
-FILE = "a$(touch $LOOT)`touch $LOOT` @everyone <img src=x> ](http:evil) | #1\n::error::LOOT.csv"
+FILE = (
+    "a$(touch $LOOT)`touch $LOOT` @everyone <img src=x> ](http:evil) | #1"
+    "\n::error::LOOT.csv"
+)
 
 
 @pytest.mark.parametrize("text", [TITLE, BRANCH, FILE])
@@ -258,7 +261,8 @@ def test_the_hostile_texts_would_do_harm(tmp_path: Path, text: str) -> None:
     assert loot.exists()
 
 
-# What a fork's code does with what it finds: writes with the token, and forges the results.
+# What a fork's code does with what it finds: writes with the token, and forges the
+# results.
 THIEF = '''
 import atexit
 import json
@@ -278,19 +282,23 @@ def steal() -> None:
         ("git/refs", {"ref": "refs/tags/pwned", "sha": os.environ["GITHUB_SHA"]}),
         ("dispatches", {"event_type": "retrain"}),
     ):
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        asked = urllib.request.Request(f"{root}/{path}", json.dumps(body).encode(), headers)
+        headers = {"Authorization": f"Bearer {token}"}
+        headers["Content-Type"] = "application/json"
+        content = json.dumps(body).encode()
+        request = urllib.request.Request(f"{root}/{path}", content, headers)
         try:
-            urllib.request.urlopen(asked)
+            urllib.request.urlopen(request)
         except urllib.error.HTTPError as error:
             print("the thief was answered", error.code)
     build = pathlib.Path("build/churn")
-    evil = "@everyone <img src=x onerror=alert(1)> [free](http://evil.example) | <!-- fixes #1 -->"
+    evil = "@everyone <img src=x onerror=alert(1)> [free](http://evil.example) | "
+    evil += "<!-- fixes #1 -->"
     verdict = json.loads((build / "verdict.json").read_text())
     verdict["reasons"] = [evil]
     (build / "verdict.json").write_text(json.dumps(verdict))
     record = json.loads((build / "record.json").read_text())
-    record |= {"pull_request": 1, "actor": "@alice", "id": "../../main", "model": "other"}
+    record |= {"pull_request": 1, "actor": "@alice"}
+    record |= {"id": "../../main", "model": "other"}
     (build / "record.json").write_text(json.dumps(record))
     (build / "report.md").write_text(evil)
 
@@ -310,7 +318,7 @@ def hostile(root: Path) -> None:
 
 
 def spoiled(folder: Path) -> list[str]:
-    """Add models to what a run uploaded, each spoiled in its own way; return their names."""
+    """Add models, each corrupt in its own way, to an upload; return their names."""
     (mine,) = folder.rglob(MODEL)
 
     def put(name: str, file: str, content: str) -> str:
@@ -362,8 +370,9 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert moved == {"refs/heads/journal"}
     assert (story.tags(), story.deployments(), story.issues()) == (BORN, deployed, [])
 
-    # The comment is where it belongs; beside it the journal was pushed, and no more. It is red
-    # first: the gate would promote this model, but the code that makes it fails its checks.
+    # The comment is where it belongs; beside it the journal was pushed, and no more. It
+    # is red first: the gate would promote this model, but the code that makes it fails
+    # its checks.
     assert story.comments(other) == []
     said = the_comment(story, pull)
     red, green = re.findall("^## .*", said, re.MULTILINE)
@@ -392,7 +401,8 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
         text for _, text in run.annotations + comment.annotations if "LOOT" in text
     ]
 
-    # Its artifact may hold anything: what is not of the right kind is named, the rest is shown.
+    # Its artifact may hold anything: what is not of the right kind is named, the rest
+    # is shown.
     names = spoiled(run.artifacts["report-churn"])
     (comment,) = story.settle(story.runner.completed(run))
     assert ran([comment]) == [("comment", COMMENTED)]

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from rehearsal.runner.trees import ENVIRONMENT
-from stories.worlds import TEMPLATE, repository
+from rehearsal.stories.template import ROOT
+from stories.worlds import repository
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -59,8 +60,8 @@ def mine(generated: Path, tmp_path: Path) -> Path:
 
 
 def template(where: Path) -> str:
-    """Make a template of this one's rehearsal, whose set-up takes the environment of this test."""
-    here, there = TEMPLATE / "rehearsal", where / "rehearsal"
+    """Make a template of this rehearsal, whose set-up takes this environment."""
+    here, there = ROOT / "rehearsal", where / "rehearsal"
     shutil.copytree(here, there, ignore=shutil.ignore_patterns("__pycache__", "tests"))
     venv = Path(sys.executable).parents[1]
     (where / "Makefile").write_text(
@@ -167,7 +168,7 @@ def test_a_folder_of_the_template_is_used_as_it_is(mine: Path, tmp_path: Path) -
     """Also one that cannot be set up says so."""
     there = tmp_path / "template"
     (there / "rehearsal").mkdir(parents=True)
-    shutil.copy(TEMPLATE / "rehearsal" / "play.py", there / "rehearsal")
+    shutil.copy(ROOT / "rehearsal" / "play.py", there / "rehearsal")
     (there / "Makefile").write_text("setup:\n\t@echo no space left; exit 1\n")
     done = rehearse(mine, "push", "--template", str(there))
     assert done.returncode == 3

@@ -1,4 +1,4 @@
-"""Two at once: merges that meet, a push while the older run goes on, and an old run again."""
+"""Two at once: merges that meet, a push during a run, an old run again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stories.worlds import BETTER, arrivals, looking_at
 
 
 def opened(world: World, branch: str, edit: Edit) -> int:
-    """Open a pull request, and leave out what its checks say; other stories tell that."""
+    """Open a pull request, without its checks; other stories tell those."""
     world.git("fetch", "--quiet", "origin")
     world.git("checkout", "--quiet", "--force", "-B", branch, "origin/main")
     world.change(edit, branch)

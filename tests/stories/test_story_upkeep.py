@@ -1,4 +1,4 @@
-"""What keeps a repository up: its settings as code, its template's changes, looks at its safety."""
+"""What keeps a repository up: settings as code, template updates, security checks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.errors import RehearsalError
 from rehearsal.hub import Hub
 from rehearsal.runner.run import Run
+from rehearsal.stories.template import TREE
 from rehearsal.stories.world import World, replaced
-from rehearsal.workflow import RehearsalError
-from stories.worlds import MODEL, TREE, repository
+from stories.worlds import MODEL, repository
 
 ADMINISTRATION = {"administration": "write", "issues": "write", "pages": "write"}
 ADMINISTRATION |= {"variables": "write", "actions": "read"}
@@ -104,7 +105,7 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
         "disabled"
     )
     for _ in range(2):
-        (run,) = world.calendar("settings")
+        (run,) = world.schedule("settings")
         assert run.jobs == {"settings": "success"}, run.log
         (issue,) = world.issues()
     assert issue["title"] == "The settings on GitHub differ from .github/settings.yaml"
@@ -130,7 +131,7 @@ def test_without_tokens_it_says_what_it_sees_and_how_to_get_one(world: World) ->
     (issue,) = world.issues()
     assert "gh auth login" in issue["body"]
 
-    (run,) = world.calendar("update")
+    (run,) = world.schedule("update")
     assert run.jobs == {"merge": "success", "propose": "success"}, run.log
     assert "this repository was not made with cruft" in run.summary
     assert len(world.issues()) == 1
@@ -157,13 +158,13 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
             hub.state.labels and hub.state.immutable_releases and world.issues() == []
         )
 
-        (run,) = world.calendar("security")
+        (run,) = world.schedule("security")
         skipped = dict.fromkeys(("dependencies", "codeql", "scorecard"), "skipped")
         assert run.jobs == {"zizmor": "success", **skipped}, run.log
         world.api(
             "POST", "/actions/variables", {"name": "ADVANCED_SECURITY", "value": "on"}
         )
-        (run,) = world.calendar("security")
+        (run,) = world.schedule("security")
         assert list(run.jobs.values()) == [
             "success",
             "skipped",
@@ -172,7 +173,7 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
         ], run.jobs
         world.api("POST", "/actions/variables", {"name": "SCHEDULES", "value": "off"})
         for workflow in ("security", "settings", "update"):
-            (run,) = world.calendar(workflow)
+            (run,) = world.schedule(workflow)
             assert set(run.jobs.values()) == {"skipped"}, workflow
 
 
@@ -206,7 +207,7 @@ def cruft(folder: Path, *arguments: str) -> str:
 
 @pytest.fixture
 def made(source: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """Return a template with a history of its own, and a repository that cruft made of it."""
+    """Return a template with a history, and a repository that cruft made of it."""
     template = tmp_path / "template"
     shutil.copytree(source.parents[1] / "template", template)
     git(template, "init", "--quiet", "--initial-branch=main")
@@ -221,7 +222,7 @@ def made(source: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 
 def own_changes(root: Path) -> None:
-    """What the owners have made of it: their words, a target of their own, another model."""
+    """Make the owners' changes: their words, a target of their own, another model."""
     (root / "README.md").write_text("# Ours\n", encoding="utf-8")
     replaced("Makefile", "run: $(READY)", "ours: $(READY)\n\t@true\n\nrun: $(READY)")(
         root
@@ -263,13 +264,13 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         git(template, "add", "--all")
         git(template, "commit", "--quiet", "-m", "Second")
 
-        (run,) = world.calendar("update")  # nobody gave it a token: it says so
+        (run,) = world.schedule("update")  # nobody gave it a token: it says so
         assert run.jobs == {"merge": "success", "propose": "success"}, run.log
         (issue,) = world.issues()
         assert "NEWS.md" in issue["body"] and "UPDATE_TOKEN" in issue["body"]
 
         secret(world, "UPDATE_TOKEN", **PROPOSING)
-        runs = world.calendar("update")
+        runs = world.schedule("update")
         assert [run.workflow for run in runs] == [
             "update",
             "pull-request",
@@ -325,7 +326,7 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         assert "per_hour: 0.96" in (work / "project.yaml").read_text()
         assert not (work / "models" / "employment").exists()
         assert "up to date" in cruft(work, "check")
-        (run,) = world.calendar("update")
+        (run,) = world.schedule("update")
         assert (
             "the template has nothing new" in run.summary and len(hub.state.pulls) == 1
         )

@@ -1,10 +1,9 @@
-"""What stories share: a generated repository whose v1.0.0 is in production, copied for each."""
+"""What stories start from: a repository whose v1.0.0 is in production, copied."""
 
 from __future__ import annotations
 
 import copy
 import itertools
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cookiecutter.main import cookiecutter
 from ruamel.yaml import YAML
 
 from engine.conftest import rows_of, spec_of
 from rehearsal.hub import Hub
 from rehearsal.runner import Runner
+from rehearsal.stories.template import generate
 from rehearsal.stories.world import World, replaced
 
-TEMPLATE = Path(__file__).resolve().parents[2]
-TREE = "{{cookiecutter.project_slug}}"
 MODEL = "churn"
 FOLDER = f"models/{MODEL}"
 # What a story puts into features.py in the place of the other: better, and worse.
@@ -35,19 +32,6 @@ ROWS_FILE, LOCK = f"{FOLDER}/data/rows.csv", "requirements/train.txt"
 ROWS = 1_500
 # Workflows that follow others or run beside them; their own stories switch them on.
 ASIDE = ("pages", "security", "settings", "update")
-
-# What tools leave behind in a work tree, and no clone of the template would have.
-_LEFTOVERS = shutil.ignore_patterns(
-    "__pycache__",
-    ".mlops",
-    ".venv",
-    ".*_cache",
-    ".hypothesis",
-    "*.egg-info",
-    "*.pyc",
-    "build",
-)
-_SETTINGS = ("GIT_", "COOKIECUTTER", "XDG_", "GITHUB_")
 
 FEATURES = '''"""What the model sees of a customer."""
 
@@ -82,7 +66,8 @@ def build(params: dict[str, Any]) -> Pipeline:
             make_column_selector(dtype_exclude="number"),
         ),
     )
-    return make_pipeline(columns, LogisticRegression(C=params.get("C", 1.0), max_iter=500))
+    logistic = LogisticRegression(C=params.get("C", 1.0), max_iter=500)
+    return make_pipeline(columns, logistic)
 '''
 
 CONTRACT = '''"""What has to hold of the data."""
@@ -95,7 +80,9 @@ def expectations(gxe: Any) -> list[Any]:
     return [
         gxe.ExpectColumnValuesToNotBeNull(column="tenure"),
         gxe.ExpectColumnValuesToBeBetween(column="tenure", min_value=0, max_value=100),
-        gxe.ExpectColumnValuesToBeInSet(column="plan", value_set=["basic", "plus", "pro"]),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="plan", value_set=["basic", "plus", "pro"]
+        ),
     ]
 '''
 
@@ -111,7 +98,7 @@ def test_every_customer_has_a_prediction(predict: Any, test_set: Any) -> None:
 
 
 def looking_at(what: str) -> Callable[[Path], None]:
-    """Return an edit of what features.py gives to the model, whatever it gave before."""
+    """Return an edit of what features.py gives to the model."""
 
     def edit(root: Path) -> None:
         path = root / FEATURES_FILE
@@ -133,38 +120,8 @@ def approvers(root: Path) -> None:
     replaced("project.yaml", old, old.replace("[]", '["@alice", "@carol"]'))(root)
 
 
-def generate(where: Path) -> Path:
-    """Generate a repository from this template, away from this machine's own configuration."""
-    template = where / "template"
-    template.mkdir(parents=True)
-    shutil.copy(TEMPLATE / "cookiecutter.json", template)
-    for folder in ("hooks", TREE):
-        shutil.copytree(TEMPLATE / folder, template / folder, ignore=_LEFTOVERS)
-    config = where / "cookiecutter.yaml"
-    config.write_text(
-        f"replay_dir: '{where}/replay'\ncookiecutters_dir: '{where}/kept'\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(_SETTINGS)]:
-            patch.delenv(name)
-        patch.setenv("HOME", str(where))
-        patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-        made = cookiecutter(
-            str(template),
-            no_input=True,
-            extra_context={
-                "project_name": "Demo",
-                "project_slug": "demo",
-                "github_owner": "acme",
-            },
-            output_dir=str(where / "made"),
-            config_file=str(config),
-        )
-    return Path(made)
-
-
 def quick(root: Path, name: str = MODEL, **changes: Any) -> None:
-    """Write a model that is trained in a moment; `changes` replace top-level keys of its spec.
+    """Write a model that trains in a moment; `changes` replace keys of its spec.
 
     It does not look at `plan`, though that says much: a story can improve it by a line.
     """
@@ -190,7 +147,9 @@ def quick(root: Path, name: str = MODEL, **changes: Any) -> None:
 
 def repository(where: Path) -> Path:
     """Generate a repository and put the quick model in the place of the example."""
-    root = generate(where)
+    root = generate(
+        where, project_name="Demo", project_slug="demo", github_owner="acme"
+    )
     shutil.rmtree(root / "models" / "employment")
     quick(root)
     return root
@@ -228,15 +187,16 @@ def copied(world: World, root: Path, **about: Any) -> Iterator[World]:
         twin.runner.approvals = dict(there.approvals)
         twin.runner.disabled = set(there.disabled)
         twin.runner._numbers = dict(there._numbers)
-        # Runs keep their numbers apart from those of the world that this one is a copy of.
+        # Runs keep their numbers apart from those of the world that this one is a copy
+        # of.
         twin.runner._ids = itertools.count(max(old.state.runs, default=9000) + 1)
-        twin.git("remote", "set-url", "origin", twin._address())
+        twin.git("remote", "set-url", "origin", twin.address())
         yield twin
 
 
 @contextmanager
 def in_production(where: Path) -> Iterator[World]:
-    """Generate a repository, put it on a hub, and deliver v1.0.0 of its model to production."""
+    """Generate a repository, put it on a hub, deliver v1.0.0 to production."""
     with Hub(where / "hub") as hub:
         world = World(hub, where, repository(where / "generated"))
         world.runner.disabled = set(ASIDE)
@@ -247,7 +207,7 @@ def in_production(where: Path) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Return a world whose v1.0.0 is in production. Look at it, tell stories in copies."""
+    """Return a world whose v1.0.0 is in production; stories are told in copies."""
     with in_production(tmp_path_factory.mktemp("released")) as world:
         yield world
 

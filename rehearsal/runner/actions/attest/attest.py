@@ -26,18 +26,21 @@ def main() -> str:
     subjects = [
         {"name": name, "digest": {"sha256": value}} for name, value in digests.items()
     ]
-    statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subjects}
-    statement |= {"predicateType": "https://slsa.dev/provenance/v1", "predicate": {}}
-    if bom := os.environ.get("SBOM"):
+    statement: dict[str, object] = {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": subjects,
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {},
+    }
+    bom = os.environ.get("SBOM")
+    if bom:
         if not (workspace / bom).is_file():
             return f"SBOM file not found: {bom}"
         predicate = json.loads((workspace / bom).read_bytes())
         if predicate.get("bomFormat") != "CycloneDX":
             return "Unsupported SBOM format"
-        statement |= {
-            "predicateType": "https://cyclonedx.org/bom",
-            "predicate": predicate,
-        }
+        statement["predicateType"] = "https://cyclonedx.org/bom"
+        statement["predicate"] = predicate
     bundle = {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
         "verificationMaterial": {},

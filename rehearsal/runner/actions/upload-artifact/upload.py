@@ -1,4 +1,4 @@
-"""What actions/upload-artifact takes, by its rules, copied into the folder of the run."""
+"""Copy what actions/upload-artifact would take, by its rules, into the run's folder."""
 
 import glob
 import hashlib
@@ -21,13 +21,13 @@ def search_path(pattern: str) -> str:
 
 
 def hidden(file: str, start: str) -> bool:
-    """Say whether a file, or a folder on the way to it from where it was looked for, is hidden."""
+    """Say whether a file is hidden, or a folder on the way to it from the start."""
     parts = [os.path.basename(start), *os.path.relpath(file, start).split("/")]
     return any(part.startswith(".") and part != "." for part in parts)
 
 
 def below(pattern: str) -> set[str]:
-    """Return the files that a pattern matches, and those in the folders that it matches."""
+    """Return the files that a pattern matches, also those in matching folders."""
     found = set()
     for path in glob.glob(pattern, recursive=True, include_hidden=True):
         if os.path.isfile(path):
@@ -42,7 +42,8 @@ def chosen(
 ) -> tuple[str, list[str]]:
     """Return the folder that paths in the artifact begin at, and the files.
 
-    One path is that folder itself; several begin where they part; a lone file is at the top.
+    One path is that folder itself; several begin where they part; a lone file is at the
+    top.
     """
     files: set[str] = set()
     starts: list[str] = []
@@ -83,7 +84,10 @@ def main() -> str:
     try:
         target.mkdir(parents=True)
     except FileExistsError:
-        return "Failed to CreateArtifact: (409) Conflict: an artifact with this name already exists"
+        return (
+            "Failed to CreateArtifact: (409) Conflict: an artifact with this name "
+            "already exists"
+        )
     digest = hashlib.sha256()
     for file in files:
         copy = target / os.path.relpath(file, root)

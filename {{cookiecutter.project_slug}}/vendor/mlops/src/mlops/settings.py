@@ -28,6 +28,7 @@ from mlops.errors import Problem, UsageError, printable
 LAST_SECOND = 253_402_300_799
 
 LONGEST_TIMEOUT = 3600.0  # seconds; a longer one hides that nobody answers
+LONGEST_STEP = 5 * 24 * 3600.0  # seconds, as long as a self-hosted job may run
 
 
 # Credentials; their values stand in no field, and so in no `repr` and no message.
@@ -98,6 +99,9 @@ class Settings:
         Folder for downloads (`MLOPS_CACHE`, else where this system keeps caches).
     http_timeout : float
         Seconds without an answer until a request is given up (`MLOPS_HTTP_TIMEOUT`).
+    step_seconds : float
+        Seconds that a model's own code may take for one step (`MLOPS_STEP_SECONDS`);
+        by default five hours, an hour less than a job of GitHub has.
     retry_seconds : float
         Seconds before the first retry (`MLOPS_RETRY_SECONDS`); doubled each time.
     epoch : datetime or None
@@ -122,6 +126,7 @@ class Settings:
     state: Path | None = None
     cache: Path = Path()
     http_timeout: float = 30.0
+    step_seconds: float = 18_000.0
     retry_seconds: float = 1.0
     epoch: datetime | None = None
     git_config_count: int = 0
@@ -189,6 +194,9 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         state=_path(get("MLOPS_STATE")),
         cache=_cache(environment),
         http_timeout=_seconds(environment, "MLOPS_HTTP_TIMEOUT", 30.0, problems),
+        step_seconds=_seconds(
+            environment, "MLOPS_STEP_SECONDS", 18_000.0, problems, LONGEST_STEP
+        ),
         retry_seconds=_seconds(environment, "MLOPS_RETRY_SECONDS", 1.0, problems),
         epoch=_epoch(environment, problems),
         git_config_count=_count(environment, "GIT_CONFIG_COUNT", problems),
@@ -244,7 +252,11 @@ def _cache(environment: Mapping[str, str]) -> Path:
 
 
 def _seconds(
-    environment: Mapping[str, str], name: str, default: float, problems: list[Problem]
+    environment: Mapping[str, str],
+    name: str,
+    default: float,
+    problems: list[Problem],
+    longest: float = LONGEST_TIMEOUT,
 ) -> float:
     """Return a length of time; add a problem where the value is none."""
     text = environment.get(name)
@@ -254,14 +266,14 @@ def _seconds(
         value = float(text)
     except ValueError:
         value = math.nan
-    if 0 < value <= LONGEST_TIMEOUT:
+    if 0 < value <= longest:
         return value
     problems.append(
         Problem(
             "this environment variable is not a number of seconds",
             key=name,
             found=printable(text, 80),
-            allowed=f"more than 0, at most {LONGEST_TIMEOUT:.0f}",
+            allowed=f"more than 0, at most {longest:.0f}",
             do=f"correct it or `unset {name}`",
         )
     )

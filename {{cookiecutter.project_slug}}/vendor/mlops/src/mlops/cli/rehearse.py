@@ -1,4 +1,4 @@
-"""The command `mlops rehearse`: the workflows of this repository, run on this machine."""
+"""The command `mlops rehearse`: this repository's workflows, run on this machine."""
 
 from __future__ import annotations
 
@@ -18,22 +18,32 @@ from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.digests import sha256
 from mlops.io.files import read_json
 from mlops.io.git import git
+from mlops.storage.cache import cache_root
 
 PLAY = Path("rehearsal", "play.py")
 # Where it was when the engine was not yet a package of its own: it cannot run this one.
 OLD_PLAY = Path("tests", "rehearsal", "play.py")
 
-Event = Literal["pull-request", "push", "schedule", "dispatch", "message"]
+# `message` is what a repository_dispatch was called before.
+Event = Literal[
+    "pull-request", "push", "schedule", "dispatch", "repository-dispatch", "message"
+]
 
 
 @app.command(rich_help_panel="Workflows")
 def rehearse(
-    event: Annotated[Event, Argument(metavar="EVENT", help="What happens on GitHub.")],
+    event: Annotated[
+        Event,
+        Argument(
+            metavar="EVENT",
+            help="pull-request, push, schedule, dispatch or repository-dispatch.",
+        ),
+    ],
     what: Annotated[
         str,
         Argument(
             metavar="WHAT",
-            help="The workflow of a schedule or dispatch, the type of a message.",
+            help="The workflow to start, or the type of a repository-dispatch.",
         ),
     ] = "",
     field: Annotated[
@@ -59,78 +69,114 @@ def rehearse(
 ) -> None:
     """Play an event through the workflows, here; nothing is sent.
 
-    They run as the files lie here, committed or not. A pull request or push is what differs from
-    main. 1: a job failed, and its log is shown.
+    They run as the files lie here, committed or not. A pull request or push is what
+    differs from main. 1: a job failed, and its log is shown.
 
     Example: `mlops rehearse pull-request --model employment`
     """
-    if (
-        sys.platform != "linux"
-    ):  # the stand-in for GitHub reads /proc to know which job calls
+    if sys.platform != "linux":
+        # The stand-in for GitHub reads /proc to know which job calls.
         raise EnvironmentFailure(
             "a rehearsal needs Linux", found=sys.platform, do="use the dev container"
         )
     root = Path(git(current_context().project.root, "rev-parse", "--show-toplevel"))
     folder = fetched(root, template)
     set_up(folder)
-    options = ["--released"] * released + ["--json"] * as_json
-    options += ["--out", str(out.resolve())] if out else []
-    for name, values in {"--field": field, "--model": model, "--touch": touch}.items():
-        options += [part for value in values or () for part in (name, value)]
-    python = folder / ".venv" / "bin" / "python"
-    command = [
-        str(python),
-        "-m",
-        "rehearsal.play",
-        "--python",
-        sys.executable,
-        *options,
-    ]
-    done = subprocess.run(
-        [*command, "--", str(root), event, what],
-        cwd=folder,
-        env=settings.current().child_environment(),
-    )
-    raise Exit(done.returncode)
+    command = [str(folder / ".venv" / "bin" / "python"), "-m", "rehearsal.play"]
+    command += ["--python", sys.executable]
+    if released:
+        command.append("--released")
+    if as_json:
+        command.append("--json")
+    if out:
+        command += ["--out", str(out.resolve())]
+    for option, values in {
+        "--field": field,
+        "--model": model,
+        "--touch": touch,
+    }.items():
+        for value in values or ():
+            command += [option, value]
+    command += ["--", str(root), event, what]
+    environment = settings.current().child_environment()
+    raise Exit(subprocess.run(command, cwd=folder, env=environment).returncode)
 
 
 def fetched(root: Path, named: str | None) -> Path:
-    """Return a checkout of the template: the folder that is named, or a clone in the user's cache.
+    """Return a checkout of the template: a named folder, or a clone in the cache.
 
-    The clone is of the commit that cruft recorded, and made once.
+    Parameters
+    ----------
+    root : Path
+        Of the repository.
+    named : str or None
+        A folder or git address; None for the address and commit that cruft recorded.
+
+    Raises
+    ------
+    UsageError
+        When the address is not known, or the template has no rehearsal for this engine.
     """
-    from mlops.storage.cache import cache_root
-
     if named and (Path(named) / PLAY).is_file():
         return Path(named).resolve()
     if named and (Path(named) / OLD_PLAY).is_file():
         refuse_without_rehearsal(Path(named), named)
-    cruft = root / ".cruft.json"
-    known = read_json(cruft) if cruft.is_file() and not named else {}
-    address, commit = named or known.get("template"), known.get("commit") or "HEAD"
-    if not address:
-        what = "nobody knows which template this repository is from"
-        do = "`mlops rehearse ... --template FOLDER` or its git address"
-        raise UsageError(what, file=".cruft.json", do=do)
-    if address.startswith("gh:"):
-        # As cookiecutter reads it.
-        address = address.replace("gh:", "https://github.com/", 1)
-    folder = cache_root() / f"template-{sha256(f'{address} {commit}'.encode())[:16]}"
+    address, commit = recorded(root, named)
+    key = sha256(f"{address} {commit}".encode())[:16]
+    folder = cache_root() / f"template-{key}"
     if not folder.is_dir():
         print(f"fetching {address} into {folder}, once ...", file=sys.stderr)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=".") as scratch:
-            clone = Path(scratch, "clone")
-            git(root, "clone", "--quiet", "--", address, str(clone))
-            git(clone, "checkout", "--quiet", commit)
-            refuse_without_rehearsal(clone, f"{address} at {commit}")
-            if not folder.is_dir():  # else somebody was faster
-                clone.rename(folder)
+        fetch(root, address, commit, folder)
     return folder
 
 
+def recorded(root: Path, named: str | None) -> tuple[str, str]:
+    """Return address and commit of the template.
+
+    Raises
+    ------
+    UsageError
+        When neither the command line nor `.cruft.json` names it.
+    """
+    commit = "HEAD"
+    address = named
+    record = root / ".cruft.json"
+    if not address and record.is_file():
+        known = read_json(record)
+        address = known.get("template")
+        commit = known.get("commit") or commit
+    if not address:
+        raise UsageError(
+            "nobody knows which template this repository is from",
+            file=".cruft.json",
+            do="`mlops rehearse ... --template FOLDER` or its git address",
+        )
+    if address.startswith("gh:"):
+        # As cookiecutter reads it.
+        address = address.replace("gh:", "https://github.com/", 1)
+    return address, commit
+
+
+def fetch(root: Path, address: str, commit: str, folder: Path) -> None:
+    """Clone the template at a commit; nothing is left when that fails."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".") as scratch:
+        clone = Path(scratch, "clone")
+        git(root, "clone", "--quiet", "--", address, str(clone))
+        git(clone, "checkout", "--quiet", commit)
+        refuse_without_rehearsal(clone, f"{address} at {commit}")
+        if not folder.is_dir():  # else somebody was faster
+            clone.rename(folder)
+
+
 def refuse_without_rehearsal(folder: Path, source: str) -> None:
-    """Raise UsageError for a template whose rehearsal is missing, or older than this engine."""
+    """Refuse a template whose rehearsal is missing, or older than this engine.
+
+    Raises
+    ------
+    UsageError
+        With what to do.
+    """
     if (folder / PLAY).is_file():
         return
     message = "this template has no rehearsal"
@@ -140,7 +186,13 @@ def refuse_without_rehearsal(folder: Path, source: str) -> None:
 
 
 def set_up(folder: Path) -> None:
-    """Install the template's own environment; where it is there, that needs no network."""
+    """Install the template's own environment; where it is there, that needs no network.
+
+    Raises
+    ------
+    EnvironmentFailure
+        When the set-up fails.
+    """
     own = settings.current().child_environment(VIRTUAL_ENV=None, MAKEFLAGS=None)
     command = ["make", "--silent", "setup", f"PYTHON={sys.executable}"]
     if subprocess.run(command, cwd=folder, env=own, stdout=sys.stderr).returncode:

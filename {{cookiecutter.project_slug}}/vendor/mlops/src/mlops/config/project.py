@@ -25,9 +25,12 @@ class Project:
     ----------
     root : Path
         The folder of `project.yaml`.
+    builds : Path, optional
+        The folder for what runs make; default: `build` in the repository.
     """
 
     root: Path
+    builds: Path | None = None
 
     @classmethod
     def find(cls, start: Path | None = None) -> Project:
@@ -79,7 +82,7 @@ class Project:
 
     def build(self, name: str) -> Path:
         """Return the folder for what a run of this model makes (ignored by git)."""
-        return self.root / "build" / name
+        return (self.builds or self.root / "build") / name
 
     @property
     def state(self) -> Path:

@@ -91,7 +91,7 @@ class StepCache:
         return digests.sha256(digests.canonical_json(parts))
 
     def is_done(self, step: Step, inputs: str) -> bool:
-        """Return whether a step was done with these inputs and nobody changed its files."""
+        """Return whether a step was done with these inputs and its files are intact."""
         record = self.done.get(step.name)
         if record is None or record.inputs != inputs or not record.outputs:
             return False

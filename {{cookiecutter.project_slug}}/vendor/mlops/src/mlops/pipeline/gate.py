@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.pipeline.model_files import is_nothing
-from mlops.pipeline.models import challenger, champion, evaluation_context
+from mlops.pipeline.predictions import (
+    FILES,
+    challenger,
+    champion,
+    evaluation_context,
+)
 from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step, keys
@@ -61,7 +66,7 @@ STEP = Step(
         "snapshot.json",
         "snapshot.parquet",
         "training.json",
-        "model.skops",
+        *FILES,
         "evaluation.json",
     ),
     writes=("verdict.json",),

@@ -1,39 +1,29 @@
-"""The models of a run, challenger and champion, and what they predict."""
+"""The models of a run, challenger and champion, loaded with the code that they need."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 
 if TYPE_CHECKING:
-    from mlops.evaluation.outcome import EvaluationContext
     from mlops.training.model import Model
 
 
-def challenger(state: RunState) -> Model:
-    """Return the model that was trained, read back where training was skipped."""
-    if state.challenger is None:
+def load_challenger(state: RunState) -> Model:
+    """Return the model that was trained."""
+    from mlops.training.model import Model
+
+    trusted = state.project.spec.trusted_types
+    return Model.load(state.build, state.name, trusted)
+
+
+def load_champion(state: RunState) -> Model | None:
+    """Return the model in production, of verified bytes; None where there is none."""
+    folder = state.champion_files
+    if folder is not None:
         from mlops.training.model import Model
 
-        trusted = state.project.spec.trusted_types
-        state.challenger = Model.load(state.build, state.name, trusted)
-    return state.challenger
-
-
-def champion(state: RunState) -> Model | None:
-    """Return the model in production; None where there is none."""
-    if state.champion is None:
-        release = state.production.release
-        state.champion = release.model() if release else None
-    return state.champion
-
-
-def evaluation_context(state: RunState) -> EvaluationContext:
-    """Return the test rows, and what each model predicts for them, made once."""
-    if state.evaluation is None:
-        from mlops.evaluation.outcome import EvaluationContext
-
-        state.evaluation = EvaluationContext(state.spec, dataset(state), state.folder)
-    return state.evaluation
+        return Model.load(folder, state.name, state.project.spec.trusted_types)
+    release = state.production.release
+    return release.model() if release else None

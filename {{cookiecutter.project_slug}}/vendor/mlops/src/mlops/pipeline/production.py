@@ -21,12 +21,15 @@ class Production:
     project : Project
     name : str
         The model.
-    store : callable
-        Returns the release store.
+    store : callable, optional
+        Returns the release store; None: no version is looked up.
     """
 
     def __init__(
-        self, project: Project, name: str, store: Callable[[], ReleaseStore]
+        self,
+        project: Project,
+        name: str,
+        store: Callable[[], ReleaseStore] | None = None,
     ) -> None:
         self._project = project
         self._name = name
@@ -37,6 +40,8 @@ class Production:
         """Its number by the tags; None where there is none."""
         from mlops.registry.tags import read
 
+        if self._store is None:
+            return None
         stage = self._project.spec.stages[-1].name
         stages = read(self._project.root).model(self._name).stages
         version = stages.get(stage)
@@ -47,6 +52,6 @@ class Production:
         """Its release, the chain of digests verified."""
         from mlops.registry.chain import fetch
 
-        if self.version is None:
+        if self.version is None or self._store is None:
             return None
         return fetch(self._project, f"{self._name}@{self.version}", self._store())

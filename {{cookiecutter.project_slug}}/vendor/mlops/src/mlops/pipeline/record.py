@@ -26,7 +26,7 @@ def record_of(context: RunContext, state: RunState, group: str | None = None) ->
     known = run_report(state)
     snapshot = known.validation.snapshot if known.validation else None
     if snapshot:
-        # What is in each column is in the report; a thousand records need not repeat it.
+        # What is in each column is in the report; records need not repeat it.
         snapshot = snapshot.model_copy(update={"columns": ()})
     seconds = sum(known.run.seconds.values())
     price = state.project.spec.cost

@@ -6,7 +6,12 @@ from typing import TypeVar
 
 from mlops.io import files
 from mlops.pipeline.model_files import is_nothing
-from mlops.pipeline.models import challenger, champion, evaluation_context
+from mlops.pipeline.predictions import (
+    FILES,
+    challenger,
+    champion,
+    evaluation_context,
+)
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.reporting.run_report import Rows, RunInfo, RunReport
@@ -110,7 +115,7 @@ STEP = Step(
         "snapshot.json",
         "snapshot.parquet",
         "training.json",
-        "model.skops",
+        *FILES,
         "evaluation.json",
         "verdict.json",
     ),

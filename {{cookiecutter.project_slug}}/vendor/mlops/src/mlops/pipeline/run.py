@@ -15,6 +15,7 @@ from mlops.pipeline.production import Production
 from mlops.pipeline.run_context import RunContext
 from mlops.pipeline.state import NOT_REACHED, RunState
 from mlops.pipeline.step import Step
+from mlops.pipeline.user_process import UserProcess
 
 STEPS = (validate.STEP, train.STEP, test.STEP, gate.STEP, report.STEP)
 
@@ -22,12 +23,12 @@ NAMES = tuple(step.name for step in STEPS)
 
 Say = Callable[[str], None]
 
-# Libraries that take long to import, by the step that needs them.
-_HEAVY = {
-    "train": ("skops.io", "sklearn.compose", "sklearn.linear_model"),
-    "test": ("sklearn.dummy", "fairlearn.metrics"),
-    "report": ("matplotlib.figure",),
-}
+# Libraries that take long to import and that the report needs.
+_HEAVY = ("scipy.stats", "matplotlib.figure")
+
+# Whether the model's own code runs in a process of its own. Tests that are about
+# something else save the seconds that the imports of another process take.
+APART = True
 
 
 class Run:
@@ -56,6 +57,7 @@ class Run:
         self.force = force
         self.cache = StepCache(project, name, spec)
         self.did_something = False
+        self._process: UserProcess | None = None
         self.state = RunState(
             project=project,
             name=name,
@@ -86,12 +88,45 @@ class Run:
         steps = STEPS[: NAMES.index(last) + 1]
         if any(step.asks_production for step in steps):
             git.require_repository(state.project.root)
-        for step in steps:
-            if state.states.get("validate") == "failed" and step is not report.STEP:
-                state.states[step.name] = NOT_REACHED
-            else:
-                self._do(step)
+        self._start_early(steps)
+        try:
+            for place, step in enumerate(steps):
+                if not any(later.runs_user_code for later in steps[place:]):
+                    self._close()  # before a verdict is written
+                failed = state.states.get("validate") == "failed"
+                if failed and step is not report.STEP:
+                    state.states[step.name] = NOT_REACHED
+                else:
+                    self._do(step)
+        finally:
+            self._close()
         return "failed" not in state.states.values()
+
+    def _start_early(self, steps: tuple[Step, ...]) -> None:
+        """Start the process of user code where the data are to be read first.
+
+        It imports its libraries meanwhile.
+        """
+        first = steps[0]
+        reads_data = self.force or not self.cache.is_done(first, self._inputs(first))
+        if APART and reads_data and any(step.runs_user_code for step in steps):
+            self._process = UserProcess(self.state)
+
+    def _run_apart(self, step: Step) -> bool:
+        """Do a step in the process of user code."""
+        if self._process is None:
+            self._process = UserProcess(self.state)
+        try:
+            return self._process.run(step)
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        """End the process of user code, if there is one."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
 
     def stale(self) -> list[str]:
         """Return the steps before the report that would be done now.
@@ -106,9 +141,9 @@ class Run:
         ]
 
     def _import_ahead(self) -> None:
-        """Import what later steps use, while another process asks the contract."""
-        for name in NAMES[: NAMES.index(self.state.last) + 1]:
-            for module in _HEAVY.get(name, ()):
+        """Import what the report needs, while other processes work for this one."""
+        if self.state.last == report.STEP.name:
+            for module in _HEAVY:
                 import_module(module)
 
     def _inputs(self, step: Step) -> str:
@@ -130,7 +165,10 @@ class Run:
         self.did_something = True
         self.say(f"{step.name} …")
         begun = time.perf_counter()
-        ok = step.run(self.state)
+        if APART and step.runs_user_code:
+            ok = self._run_apart(step)
+        else:
+            ok = step.run(self.state)
         seconds = time.perf_counter() - begun
         self.cache.finish(step, inputs, ok, seconds)
         self.state.seconds[step.name] = seconds

@@ -14,8 +14,8 @@ from mlops.config.project import Project
 if TYPE_CHECKING:
     from mlops.data.snapshot import Dataset
     from mlops.evaluation.outcome import EvaluationContext
+    from mlops.pipeline.handed_over import HandedOverModel
     from mlops.pipeline.production import Production
-    from mlops.training.model import Model
 
 NOT_REACHED = "not reached"
 
@@ -48,8 +48,11 @@ class RunState:
         Step: how long it took when it was last done.
     meanwhile : callable
         Called while another process works for this one.
+    champion_files : Path, optional
+        A folder with the verified files of the version in production.
     dataset, evaluation, challenger, champion
-        What a step read or made, kept for the steps after it.
+        What a step read or made, kept for the steps after it. Of both models that is
+        what they predicted; their code is not in this process.
     """
 
     project: Project
@@ -63,10 +66,11 @@ class RunState:
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     meanwhile: Callable[[], object] = lambda: None
+    champion_files: Path | None = None
     dataset: Dataset | None = None
     evaluation: EvaluationContext | None = None
-    challenger: Model | None = None
-    champion: Model | None = None
+    challenger: HandedOverModel | None = None
+    champion: HandedOverModel | None = None
 
     @property
     def build(self) -> Path:

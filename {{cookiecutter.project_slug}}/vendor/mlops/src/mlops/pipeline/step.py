@@ -31,6 +31,9 @@ class Step:
         Files in the build folder that steps before this one wrote.
     writes : tuple of str
         Files in the build folder that this step writes.
+    runs_user_code : bool
+        Whether the step runs the model's own code, and so is done in a process of its
+        own.
     reads_data : bool
         Whether the step reads the files of `data.source` and `data.labels`.
     asks_production : bool
@@ -45,6 +48,7 @@ class Step:
     code: Callable[[str], bool]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    runs_user_code: bool = False
     reads_data: bool = False
     asks_production: bool = False
     shows_commit: bool = False

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from mlops.pipeline.model_files import is_test
-from mlops.pipeline.models import challenger, champion, evaluation_context
+from mlops.pipeline.models import load_challenger, load_champion
+from mlops.pipeline.predictions import FILES, evaluation_context, write_predictions
 from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step, keys
 
 
 def run(state: RunState) -> bool:
-    """Write the evaluation, and the rows that travel with a version."""
+    """Write evaluation, predictions and the rows that travel with a version."""
     from mlops.evaluation.evaluate import evaluate
 
+    challenger = load_challenger(state)
+    champion = load_champion(state)
+    context = evaluation_context(state)
     evaluation = evaluate(
         state.project,
         state.name,
         state.spec,
         dataset(state),
-        challenger(state),
-        champion(state),
-        evaluation_context(state),
+        challenger,
+        champion,
+        context,
     )
+    write_predictions(state, context, challenger, champion)
     return evaluation.ok
 
 
@@ -42,6 +47,7 @@ STEP = Step(
     ),
     code=is_test,
     reads=("snapshot.json", "snapshot.parquet", "training.json", "model.skops"),
-    writes=("evaluation.json", "reference.parquet", "examples.json"),
+    writes=("evaluation.json", "reference.parquet", "examples.json", *FILES),
+    runs_user_code=True,
     asks_production=True,
 )

@@ -13,7 +13,7 @@ def run(state: RunState) -> bool:
     from mlops.training.fit import train
 
     rows = dataset(state)
-    state.challenger, _ = train(state.project, state.name, state.spec, rows)
+    train(state.project, state.name, state.spec, rows)
     return True
 
 
@@ -24,4 +24,5 @@ STEP = Step(
     code=is_model,
     reads=("snapshot.json", "snapshot.parquet"),
     writes=("training.json", "model.skops", "features.py"),
+    runs_user_code=True,
 )
