@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -77,6 +78,23 @@ class State:
     burnt_tags: set[str] = field(default_factory=set)
     _ids: Any = field(default_factory=lambda: itertools.count(1001))
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    def adopt(self, other: State, besides: Container[str] = ()) -> None:
+        """Take over what another state holds, as copies; ids and numbers go on.
+
+        Parameters
+        ----------
+        other : State
+        besides : container of str
+            The fields that stay as they are.
+        """
+        kept = ("clock", "_ids", "_numbers")
+        for name, value in vars(other).items():
+            if name not in kept and name not in besides:
+                setattr(self, name, deepcopy(value))
+        self._ids = itertools.count(other.new_id())
+        threads = len(other.issues) + len(other.pulls)
+        self._numbers = itertools.count(threads + 1)
 
     def now(self) -> str:
         """Return the time as the API writes it."""

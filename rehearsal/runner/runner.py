@@ -113,6 +113,14 @@ class Runner:
         self._numbers: dict[str, int] = {}
         self._routers: dict[str, Router] = {}
 
+    def adopt(self, other: Runner) -> None:
+        """Go on where another runner is, whose hub this runner's hub is a copy of."""
+        self.approvals = dict(other.approvals)
+        self.disabled = set(other.disabled)
+        self._numbers = dict(other._numbers)
+        # Runs keep their numbers apart from those that were copied.
+        self._ids = itertools.count(max(self.hub.state.runs, default=9000) + 1)
+
     # ----- what follows from what
 
     def play(self, *events: Event) -> list[Run]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import shutil
@@ -104,6 +105,26 @@ class World:
         self.commit("First commit")
         self.git("push", "--quiet", "origin", "main")
         hub.events.take()  # nobody rehearses the first push
+
+    def twin(self, hub: Hub, root: Path) -> World:
+        """Return a world on a copy of this one's hub that is where this one is."""
+        twin = copy.copy(self)
+        twin.hub = hub
+        twin.root = root
+        twin.work = root / "work"
+        twin._tokens = {}
+        shutil.copytree(self.work, twin.work, symlinks=True)
+        twin.runner = Runner(
+            hub,
+            root / "rehearsal",
+            self.runner.environment,
+            self.runner.secrets,
+            # No world has to build what another has: matplotlib's fonts, mypy's types.
+            caches=self.runner.machine.caches,
+        )
+        twin.runner.adopt(self.runner)
+        twin.git("remote", "set-url", "origin", twin.address())
+        return twin
 
     # ----- what people do; each returns when all that follows has come to rest
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.errors import RehearsalError
+from rehearsal.stories.copies import copied
 from rehearsal.stories.world import World
 from stories.outcomes import (
     BORN,
@@ -24,7 +25,7 @@ from stories.outcomes import (
     the_comment,
     trailers,
 )
-from stories.worlds import BETTER, approvers, copied, looking_at
+from stories.worlds import BETTER, approvers, looking_at
 
 NOT_ATTESTED = "not attested: GitHub does not sign here; the chain of digests holds"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from ruamel.yaml import YAML
 
 from engine.conftest import rows_of, spec_of
 from rehearsal.hub import Hub
-from rehearsal.runner import Runner
+from rehearsal.stories.copies import copied
 from rehearsal.stories.template import generate
 from rehearsal.stories.world import World, replaced
 
@@ -153,45 +151,6 @@ def repository(where: Path) -> Path:
     shutil.rmtree(root / "models" / "employment")
     quick(root)
     return root
-
-
-@contextmanager
-def copied(world: World, root: Path, **about: Any) -> Iterator[World]:
-    """Start a second world that is where the first one is; nothing passes between them.
-
-    `about` is what its hub has another way: private, plan, enterprise_server.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    old = world.hub
-    for name in ("origin.git", "storage", "artifacts"):
-        if (old.root / name).exists():
-            shutil.copytree(old.root / name, root / "hub" / name, symlinks=True)
-    with Hub(root / "hub", repository=old.repository, **about) as hub:
-        for name, value in vars(old.state).items():
-            if name not in ("clock", "_ids", "_numbers", *about):
-                setattr(hub.state, name, copy.deepcopy(value))
-        hub.state._ids = itertools.count(old.state.new_id())
-        hub.state._numbers = itertools.count(
-            len(old.state.issues) + len(old.state.pulls) + 1
-        )
-        for asset in hub.state.assets.values():
-            asset["path"] = hub.storage.folder / asset["path"].name
-        for artifact in hub.state.artifacts.values():
-            where = artifact["path"].relative_to(old.artifacts_folder)
-            artifact["path"] = hub.artifacts_folder / where
-        twin = copy.copy(world)
-        twin.hub, twin.root, twin.work, twin._tokens = hub, root, root / "work", {}
-        shutil.copytree(world.work, twin.work, symlinks=True)
-        there = world.runner
-        twin.runner = Runner(hub, root / "rehearsal", there.environment, there.secrets)
-        twin.runner.approvals = dict(there.approvals)
-        twin.runner.disabled = set(there.disabled)
-        twin.runner._numbers = dict(there._numbers)
-        # Runs keep their numbers apart from those of the world that this one is a copy
-        # of.
-        twin.runner._ids = itertools.count(max(old.state.runs, default=9000) + 1)
-        twin.git("remote", "set-url", "origin", twin.address())
-        yield twin
 
 
 @contextmanager
