@@ -20,6 +20,8 @@ _MOST = {
     "do": 600,
 }
 
+MOST = 500  # characters of an error about what a file holds
+
 # What is shortened first where an error has to be shorter still.
 _SHORTENED = ("allowed", "found", "key", "do", "what", "file")
 

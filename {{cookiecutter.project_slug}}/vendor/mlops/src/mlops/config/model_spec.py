@@ -8,29 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticKnownError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mlops.config.fields import (
+    Amount,
+    Encoding,
+    Fraction,
+    Label,
+    Name,
+    NotNegative,
+    Param,
+    Positive,
+    Scalar,
+    Seed,
+    Source,
+    Words,
+)
 from mlops.errors import Problem, UsageError, did_you_mean, listed
 
 Task = Literal["binary", "multiclass", "regression"]
 
 Kind = Literal["number", "category", "boolean", "date", "text"]
 
-
-def _finite(value: object) -> object:
-    """Refuse what JSON cannot hold, before each type of the union has its own complaint."""
-    if isinstance(value, float) and not isfinite(value):
-        raise PydanticKnownError("finite_number")
-    return value
-
-
-Scalar = Annotated[bool | int | float | str | None, BeforeValidator(_finite)]
-
-Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 # name -> (tasks, is a higher value better). The one list of metrics; evaluation computes them.
 METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
@@ -70,33 +71,36 @@ class Strict(BaseModel):
 class Data(Strict):
     """Where the rows come from and what their columns are."""
 
-    source: str = Field(description="Path or glob, relative to the model's folder.")
-    labels: str | None = Field(
+    source: Source = Field(description="Path or glob, relative to the model's folder.")
+    labels: Source | None = Field(
         default=None,
         description="Path or glob of files with `id` and `target`, where labels arrive later.",
     )
-    id: str | None = Field(
+    id: Name | None = Field(
         default=None, description="Column that identifies a row; never a feature."
     )
-    target: str = Field(description="Column that is predicted.")
-    positive: bool | int | str | None = Field(
+    target: Name = Field(description="Column that is predicted.")
+    positive: Label = Field(
         default=None,
         description="Binary only: the value of the target that counts as positive.",
     )
-    time: str | None = Field(
+    time: Name | None = Field(
         default=None, description="Column that orders rows in time."
     )
-    ignore: tuple[str, ...] = Field(
+    ignore: tuple[Name, ...] = Field(
         default=(), description="Columns of the source that are not used."
     )
     delimiter: str | None = Field(
-        default=None, description="CSV delimiter; inferred where absent."
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="CSV delimiter; detected where absent.",
     )
-    encoding: str = Field(default="utf-8", description="Encoding of text files.")
+    encoding: Encoding = Field(default="utf-8", description="Encoding of text files.")
     decimal: Literal[".", ","] = Field(
         default=".", description="Decimal sign of numbers in text files."
     )
-    formats: dict[str, str] = Field(
+    formats: dict[Name, Name] = Field(
         default_factory=dict,
         description="Date column: how its text is written, such as %d.%m.%Y; ISO 8601 "
         "where absent. The same for training, prediction, labels and monitoring.",
@@ -115,13 +119,13 @@ class Split(Strict):
     """Which rows are kept for the test; stable when rows are added."""
 
     by: Literal["random", "group", "time"] = "random"
-    column: str | None = Field(
+    column: Name | None = Field(
         default=None, description="The group column; for `time`, `data.time`."
     )
     test: Fraction = Field(
         default=0.25, description="Share of the rows in the test part."
     )
-    seed: int = 0
+    seed: Seed = 0
 
     @property
     def remedy(self) -> str:
@@ -133,25 +137,25 @@ class Split(Strict):
 class Train(Strict):
     """What `build(params)` in estimator.py is given."""
 
-    params: dict[str, Scalar] = Field(default_factory=dict)
-    seed: int = 0
+    params: dict[Name, Param] = Field(default_factory=dict)
+    seed: Seed = 0
 
 
 class Value(Strict):
     """What each outcome of a binary decision is worth, per row, in `unit`."""
 
-    unit: str = "USD"
-    true_positive: float = 0
-    false_positive: float = 0
-    true_negative: float = 0
-    false_negative: float = 0
+    unit: Annotated[str, Field(min_length=1, max_length=20)] = "USD"
+    true_positive: Amount = 0
+    false_positive: Amount = 0
+    true_negative: Amount = 0
+    false_negative: Amount = 0
 
 
 class Metrics(Strict):
     """What is measured."""
 
-    primary: str
-    others: tuple[str, ...] = ()
+    primary: Name
+    others: tuple[Name, ...] = ()
     threshold: Fraction = Field(
         default=0.5, description="Binary: score from which a row is positive."
     )
@@ -167,7 +171,7 @@ class Gate(Strict):
         default="auto",
         description="auto: non-inferiority when only the data changed, else superiority.",
     )
-    margin: Annotated[float, Field(ge=0)] = Field(
+    margin: NotNegative = Field(
         default=0.01,
         description="Largest loss of the primary metric that non-inferiority accepts.",
     )
@@ -177,23 +181,23 @@ class Gate(Strict):
 class Slices(Strict):
     """Groups of rows on which quality must hold."""
 
-    columns: tuple[str, ...] = ()
-    max_drop: Annotated[float, Field(ge=0)] = Field(
+    columns: tuple[Name, ...] = ()
+    max_drop: NotNegative = Field(
         default=0.1,
         description="Largest loss of the primary metric against all rows, beyond its interval.",
     )
-    min_rows: Annotated[int, Field(ge=2)] = 100
+    min_rows: Annotated[int, Field(ge=2, le=10**9)] = 100
 
 
 class Fairness(Strict):
     """One limit on the difference between groups of a sensitive column."""
 
-    column: str
+    column: Name
     metric: Literal[
         "selection_rate", "true_positive_rate", "false_positive_rate", "accuracy", "mae"
     ]
-    max_difference: Annotated[float, Field(ge=0)]
-    exception: str | None = Field(
+    max_difference: NotNegative
+    exception: Words | None = Field(
         default=None, description="Why a breach is accepted, in writing."
     )
 
@@ -201,7 +205,7 @@ class Fairness(Strict):
 class Directional(Strict):
     """Changing one column should move the score one way (on average over the test rows)."""
 
-    column: str
+    column: Name
     low: Scalar
     high: Scalar
     expect: Literal["increase", "decrease"]
@@ -210,16 +214,16 @@ class Directional(Strict):
 class Checks(Strict):
     """The standard model checks; each can be tuned, none is silently absent."""
 
-    floor: dict[str, float] = Field(
+    floor: dict[Name, Amount] = Field(
         default_factory=dict, description="Metric: the worst value that is acceptable."
     )
     better_than: tuple[Literal["dummy", "simple"], ...] = ("dummy", "simple")
-    invariant: tuple[str, ...] = Field(
+    invariant: tuple[Name, ...] = Field(
         default=(), description="Columns whose value must not change a prediction."
     )
     directional: tuple[Directional, ...] = ()
-    latency_ms: float = Field(default=250, gt=0, description="Median for one row.")
-    size_mb: Annotated[float, Field(gt=0)] = 100
+    latency_ms: Positive = Field(default=250, description="Median for one row.")
+    size_mb: Positive = 100
 
 
 class Monitor(Strict):
@@ -231,23 +235,27 @@ class Monitor(Strict):
     min_effect: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="Smallest Jensen-Shannon distance that matters."
     )
-    min_rows: Annotated[int, Field(ge=20)] = 200
-    sample: int = Field(default=5000, ge=100, description="Rows compared at the most.")
+    min_rows: Annotated[int, Field(ge=20, le=10**9)] = 200
+    sample: int = Field(
+        default=5000, ge=100, le=10**9, description="Rows compared at the most."
+    )
 
 
 class ModelSpec(Strict):
     """Everything that one model is, apart from its code and data."""
 
-    description: str = ""
+    description: Words = ""
     task: Task
-    owner: str
-    intended_use: str
-    limits: str = Field(default="", description="What the model must not be used for.")
+    owner: Name
+    intended_use: Words
+    limits: Words = Field(
+        default="", description="What the model must not be used for."
+    )
     risk: Literal["minimal", "limited", "high"] = "minimal"
-    risk_reason: str = ""
+    risk_reason: Words = ""
     data: Data
-    features: dict[str, Kind] = Field(min_length=1)
-    sensitive: tuple[str, ...] = Field(
+    features: dict[Name, Kind] = Field(min_length=1)
+    sensitive: tuple[Name, ...] = Field(
         default=(), description="Columns for fairness; never shown in the clear."
     )
     split: Split = Split()
@@ -286,63 +294,88 @@ class ModelSpec(Strict):
 
 def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
     """Yield what is well-formed and yet makes no sense together."""
-    data, metrics, split = spec.data, spec.metrics, spec.split
-    for column, role, why in (
-        (data.target, "the target", "the model would see the answer"),
-        (data.id, "data.id", "an identifier teaches nothing"),
-    ):
-        if column in spec.features:
-            what, do = (
-                f"{role} is also a feature: {why}",
-                f"remove `{column}` from features",
-            )
-            yield Problem(what, key="features", found=str(column), do=do)
-    for column in sorted(
-        outputs(spec.task) & {*spec.features, data.target} - {*spec.sensitive}
-    ):
-        key = "data.target" if column == data.target else "features"
-        what, do = (
-            "this column is named like an answer of the model",
-            "rename the column",
-        )
-        yield Problem(what, key=key, found=column, do=do)
-    needs = (
-        (spec.task == "binary", data.positive, "data.positive", "a binary model"),
-        (
-            "value" in (metrics.primary, *metrics.others),
-            metrics.value,
-            "metrics.value",
-            "`value`",
-        ),
-        (split.by == "group", split.column, "split.column", "a split by group"),
-        (split.by == "time", data.time, "data.time", "a split by time"),
-        (data.labels, data.id, "data.id", "joining labels that arrive apart"),
-    )
-    for asked, given, key, what in needs:
-        if asked and given is None:
-            yield Problem(
-                f"{what} needs this key", key=key, found="nothing", do=f"add `{key}`"
-            )
+    yield from _features_that_tell(spec)
+    yield from _names_of_outputs(spec)
+    yield from _keys_that_others_need(spec)
     yield from _date_problems(spec)
+    yield from _unknown_metrics(spec)
+    yield from _unknown_columns(spec)
+
+
+def _features_that_tell(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield the target and the identifier where they are features."""
+    if spec.data.target in spec.features:
+        yield Problem(
+            "the target is also a feature: the model would see the answer",
+            key="features",
+            found=spec.data.target,
+            do=f"remove `{spec.data.target}` from features",
+        )
+    if spec.data.id is not None and spec.data.id in spec.features:
+        yield Problem(
+            "data.id is also a feature: an identifier teaches nothing",
+            key="features",
+            found=spec.data.id,
+            do=f"remove `{spec.data.id}` from features",
+        )
+
+
+def _names_of_outputs(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield columns that are named like an output of the model."""
+    columns = {*spec.features, spec.data.target} - {*spec.sensitive}
+    for column in sorted(outputs(spec.task) & columns):
+        yield Problem(
+            "this column is named like an output of the model",
+            key="data.target" if column == spec.data.target else "features",
+            found=column,
+            do="rename the column",
+        )
+
+
+def _keys_that_others_need(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield the keys that what is there makes necessary."""
+    data = spec.data
+    metrics = (spec.metrics.primary, *spec.metrics.others)
+    missing = []
+    if spec.task == "binary" and data.positive is None:
+        missing.append(("data.positive", "a binary model"))
+    if "value" in metrics and spec.metrics.value is None:
+        missing.append(("metrics.value", "`value`"))
+    if spec.split.by == "group" and spec.split.column is None:
+        missing.append(("split.column", "a split by group"))
+    if spec.split.by == "time" and data.time is None:
+        missing.append(("data.time", "a split by time"))
+    if data.labels is not None and data.id is None:
+        missing.append(("data.id", "joining labels that arrive apart"))
+    for key, who in missing:
+        yield Problem(
+            f"{who} needs this key", key=key, found="nothing", do=f"add `{key}`"
+        )
+
+
+def _unknown_metrics(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield names that are not a metric of this kind of model."""
+    allowed = [name for name, (tasks, _) in METRICS.items() if spec.task in tasks]
     for name in (*spec.metric_names, *spec.checks.floor):
-        allowed = [m for m, (tasks, _) in METRICS.items() if spec.task in tasks]
         if name not in allowed:
             what = f"no metric of this name for a {spec.task} model"
             yield _unknown(what, "metrics", name, allowed)
-    used = (
+
+
+def _unknown_columns(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield columns that something refers to and that the model does not have."""
+    features = tuple(spec.features)
+    checks = spec.checks
+    uses: tuple[tuple[str, Iterable[str], tuple[str, ...]], ...] = (
         ("slices.columns", spec.slices.columns, spec.columns),
-        ("fairness.column", [f.column for f in spec.fairness], spec.columns),
-        ("checks.invariant", spec.checks.invariant, spec.features),
-        (
-            "checks.directional",
-            [d.column for d in spec.checks.directional],
-            spec.features,
-        ),
+        ("fairness.column", (f.column for f in spec.fairness), spec.columns),
+        ("checks.invariant", checks.invariant, features),
+        ("checks.directional", (d.column for d in checks.directional), features),
     )
     undeclared: dict[str, list[str]] = {}
-    for key, columns, pool in used:
+    for key, columns, known in uses:
         for column in columns:
-            if column not in pool:
+            if column not in known:
                 undeclared.setdefault(column, []).append(key)
     for column, keys in undeclared.items():
         yield _undeclared(spec, column, list(dict.fromkeys(keys)))
@@ -413,5 +446,10 @@ def _is_date_format(written: str) -> bool:
 
 def _unknown(what: str, key: str, found: str, allowed: list[str]) -> Problem:
     """Return the problem of a name that is not one of those allowed."""
-    hint = did_you_mean(found, allowed)
-    return Problem(what, key=key, found=found, allowed=listed(allowed, 20), do=hint)
+    return Problem(
+        what,
+        key=key,
+        found=found,
+        allowed=listed(allowed, 20),
+        do=did_you_mean(found, allowed),
+    )

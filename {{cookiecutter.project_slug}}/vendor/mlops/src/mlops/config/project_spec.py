@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from mlops.config.fields import Name, Words
 from mlops.config.model_spec import Strict
+from mlops.errors import Problem, UsageError, did_you_mean, listed
+
+# What an hour may cost or draw; beyond it, products with run times are no longer read.
+_MOST_PER_HOUR = 1e6
 
 
 class Registry(Strict):
     """Where the files of a release are kept."""
 
-    store: str = Field(
+    store: Name = Field(
         default=".mlops/releases", description="A folder, relative to the repository."
     )
 
@@ -24,32 +30,59 @@ class Stage(Strict):
     after: str | None = Field(
         default=None, description="A stage in which a version must have been before."
     )
-    approvers: tuple[str, ...] = Field(
+    approvers: tuple[Name, ...] = Field(
         default=(), description="Who may approve; empty: nobody has to."
     )
 
 
 class Cost(Strict):
-    """What an hour of a runner costs; the default is GitHub's for a 2-core Linux runner."""
+    """What an hour of a runner costs; by default GitHub's for two Linux cores."""
 
-    currency: str = "USD"
-    per_hour: Annotated[float, Field(ge=0)] = 0.48
-    watts: Annotated[float, Field(ge=0)] = 20
+    currency: Annotated[str, Field(min_length=1, max_length=20)] = "USD"
+    per_hour: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = 0.48
+    watts: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = 20
 
 
 class ProjectSpec(Strict):
     """`project.yaml`."""
 
-    name: str
-    description: str = ""
-    owner: str
+    name: Name
+    description: Words = ""
+    owner: Name
     registry: Registry = Registry()
-    stages: tuple[Stage, ...] = (
-        Stage(name="staging"),
-        Stage(name="production", after="staging"),
+    stages: tuple[Stage, ...] = Field(
+        default=(Stage(name="staging"), Stage(name="production", after="staging")),
+        min_length=1,
+        max_length=20,
     )
     cost: Cost = Cost()
-    trusted_types: tuple[str, ...] = Field(
+    trusted_types: tuple[Name, ...] = Field(
         default=(),
         description="Types, beside the engine's own, that a model file may contain.",
     )
+
+    @model_validator(mode="after")
+    def _sense(self) -> Self:
+        problems = list(_contradictions(self.stages))
+        if problems:
+            raise UsageError(*problems)
+        return self
+
+
+def _contradictions(stages: tuple[Stage, ...]) -> Iterator[Problem]:
+    """Yield stages that stand twice, or after one that does not come before them."""
+    before: list[str] = []
+    for at, stage in enumerate(stages):
+        if stage.name in before:
+            yield Problem(
+                "this stage stands twice", key=f"stages.{at}.name", found=stage.name
+            )
+        if stage.after is not None and stage.after not in before:
+            yield Problem(
+                "no stage of this name comes before this one",
+                key=f"stages.{at}.after",
+                found=stage.after,
+                allowed=listed(before) or "none: this is the first stage",
+                do=did_you_mean(stage.after, before),
+            )
+        before.append(stage.name)

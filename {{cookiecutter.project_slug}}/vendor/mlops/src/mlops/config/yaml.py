@@ -1,17 +1,36 @@
-"""YAML files as validated objects, with errors that name file and key."""
+"""YAML files as validated objects, with errors that name file and key.
+
+A file is limited in size, depth and in what its aliases stand for, before anything is
+expanded: a few lines of YAML can otherwise describe more than a machine can hold.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from mlops.errors import Problem, UsageError, did_you_mean
-from mlops.io.user_code import T
+from mlops.errors import MOST, Problem, UsageError, did_you_mean
 
-# -- files of YAML: every mistake at once, each with its key --------------------------------------
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+MOST_BYTES = 400_000  # thousands of columns fit; reading it takes about three seconds
+
+MOST_DEPTH = 30
+
+MOST_VALUES = 100_000  # of a document, each alias counted as all that it stands for
+
+MOST_PROBLEMS = 50  # shown at once; a reader fixes these first
+
+# What would turn the text around it: embeddings, overrides and isolates.
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def load_yaml(path: Path) -> Any:
@@ -20,66 +39,239 @@ def load_yaml(path: Path) -> Any:
     Raises
     ------
     UsageError
-        When the file is missing, is not UTF-8, or is not YAML; with the line.
+        When the file is missing, too large, not UTF-8 or not YAML (with the line), or
+        nested or aliased beyond the limits.
     """
-    from ruamel.yaml import YAML
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise UsageError(
+                "this file is too large",
+                file=str(path),
+                found=f"{size:,} bytes",
+                allowed=f"at most {MOST_BYTES:,} bytes",
+                do="keep data out of it",
+            )
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError("there is no such file", file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"this file is not UTF-8: {error.reason} at byte {error.start}",
+            file=str(path),
+            do="save it as UTF-8",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            f"cannot be read: {(error.strerror or str(error)).lower()}",
+            file=str(path),
+            do="look at the path and its permissions",
+        ) from error
+    return load_text(text, str(path))
+
+
+def load_text(text: str, file: str) -> Any:
+    """Return what YAML text holds; `file` is the name that errors give.
+
+    Raises
+    ------
+    UsageError
+        As `load_yaml`.
+    """
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UsageError("there is no such file", file=str(path)) from error
-    except (OSError, UnicodeDecodeError) as error:
-        what, do = f"cannot be read: {error}", "save it as UTF-8"
-        raise UsageError(what, file=str(path), do=do) from error
+        return _reader().load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        text = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(
-            f"not valid YAML: {text}", file=str(path), key=place
-        ) from error
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"not valid YAML: {what}", file=file, key=place) from error
+    except RecursionError as error:
+        raise UsageError("this file is nested too deep", file=file) from error
 
 
-def parse(cls: type[T], raw: Any, file: str) -> T:
+def _reader() -> YAML:
+    """Return a reader of YAML that stops at the limits."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.composer import Composer
+    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.events import AliasEvent
+    from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+    class LimitedComposer(Composer):
+        """Counts values as they are read, aliases by all that they stand for."""
+
+        sizes: dict[int, int]
+
+        def compose_document(self) -> Any:
+            self.sizes = {}
+            return super().compose_document()
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            event = self.parser.peek_event()
+            alias = isinstance(event, AliasEvent)
+            node = super().compose_node(parent, index)
+            if alias:
+                if id(node) not in self.sizes:
+                    raise _limit(event, "an alias stands inside what it stands for")
+                return node
+            size = 1
+            if isinstance(node, SequenceNode):
+                size += sum(self.sizes[id(child)] for child in node.value)
+            elif isinstance(node, MappingNode):
+                for key, value in node.value:
+                    size += self.sizes[id(key)] + self.sizes[id(value)]
+            if size > MOST_VALUES:
+                what = f"more than {MOST_VALUES:,} values, aliases expanded"
+                raise _limit(event, what)
+            self.sizes[id(node)] = size
+            return node
+
+    class TellingConstructor(SafeConstructor):
+        """Says where the value is that no Python object can be made of."""
+
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            except YAMLError:
+                raise
+            except Exception as error:  # converters raise whatever they run into
+                what = f"this value cannot be read ({type(error).__name__})"
+                raise ConstructorError(None, None, what, node.start_mark) from error
+
+    def _limit(event: Any, what: str) -> MarkedYAMLError:
+        return MarkedYAMLError(problem=what, problem_mark=event.start_mark)
+
+    reader = YAML(typ="safe", pure=True)
+    reader.Composer = LimitedComposer
+    reader.Constructor = TellingConstructor
+    reader.max_depth = MOST_DEPTH
+    return reader
+
+
+def _unfit(value: Any, place: tuple[str, ...]) -> Iterator[Problem]:
+    """Yield what no specification may hold, such as control characters."""
+    if len(place) > MOST_DEPTH:
+        yield Problem("this is nested too deep", key=".".join(place[:8]))
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            here = (*place, key if isinstance(key, str) else _shown(key))
+            if not isinstance(key, str):
+                yield Problem(
+                    "a key must be text",
+                    key=".".join(here),
+                    found=f"{_shown(key)} ({type(key).__name__})",
+                    do="put it in quotes",
+                )
+            yield from _unfit(key, here)
+            yield from _unfit(inner, here)
+    elif isinstance(value, list | tuple | set):
+        for at, inner in enumerate(value):
+            yield from _unfit(inner, (*place, str(at)))
+    elif isinstance(value, str):
+        control = next((c for c in value if _controls(c)), None)
+        if control is not None:
+            yield Problem(
+                "this text holds a control character",
+                key=".".join(place),
+                found=f"U+{ord(control):04X} in {value[:60]!r}",
+                do="remove it",
+            )
+
+
+def _controls(character: str) -> bool:
+    """Return whether a character controls a terminal or is half of a character."""
+    if character in "\n\t":
+        return False
+    code = ord(character)
+    if code < 0x20 or 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000:
+        return True
+    return character in _BIDI
+
+
+def parse(cls: type[Spec], raw: Any, file: str) -> Spec:
     """Return `raw` as an instance of `cls`.
 
     Raises
     ------
     UsageError
-        With one Problem for every mistake.
+        With one Problem for every mistake, each of at most 500 characters.
     """
     if not isinstance(raw, dict):
         raise UsageError(
             "this file must hold keys and values", file=file, found=type(raw).__name__
         )
+    unfit = list(islice(_unfit(raw, ()), MOST_PROBLEMS))
+    if unfit:
+        problems = [replace(problem, file=file) for problem in unfit]
+        raise UsageError(*_limited(problems))
     try:
         return cls.model_validate(raw)
     except ValidationError as error:
-        raise UsageError(
-            *(_problem(cls, item, file) for item in error.errors())
-        ) from error
+        items = error.errors()
+        problems = [_problem(cls, item, file) for item in items[:MOST_PROBLEMS]]
+        rest = len(items) - len(problems)
+        raise UsageError(*_limited(problems, rest)) from error
     except UsageError as error:
-        raise UsageError(*(replace(p, file=file) for p in error.problems)) from error
+        problems = [replace(problem, file=file) for problem in error.problems]
+        raise UsageError(*_limited(problems)) from error
+
+
+def _limited(problems: list[Problem], rest: int = 0) -> list[Problem]:
+    """Return problems once each, as many and as long as can be read.
+
+    Parameters
+    ----------
+    problems : list of Problem
+    rest : int
+        How many more there are.
+    """
+    unique = list(dict.fromkeys(problem.within(MOST) for problem in problems))
+    shown = unique[:MOST_PROBLEMS]
+    rest += len(unique) - len(shown)
+    if rest:
+        shown.append(Problem(f"and {rest:,} more mistakes", shown[0].file))
+    return shown
 
 
 def _problem(cls: type[BaseModel], item: Any, file: str) -> Problem:
-    """Return one pydantic error in our words."""
+    """Return one of pydantic's errors as a problem."""
     location = [str(part) for part in item["loc"]]
     key = ".".join(location)
     if item["type"] == "extra_forbidden":
-        last, allowed = location[-1], sorted(_fields_at(cls, location[:-1]))
-        about = {
-            "found": last,
-            "allowed": ", ".join(allowed),
-            "do": did_you_mean(last, allowed),
-        }
-        return Problem("unknown key", file, key, **about)
+        last = location[-1]
+        allowed = sorted(_fields_at(cls, location[:-1]))
+        return Problem(
+            "unknown key",
+            file,
+            key,
+            found=last,
+            allowed=", ".join(allowed),
+            do=did_you_mean(last, allowed),
+        )
     if item["type"] == "missing":
         return Problem("this key is missing", file, key, do=f"add `{location[-1]}`")
-    what = item["msg"][0].lower() + item["msg"][1:]
-    expected = str(item.get("ctx", {}).get("expected", ""))
-    return Problem(what, file, key, found=repr(item["input"])[:80], allowed=expected)
+    message = item["msg"]
+    context = item.get("ctx", {})
+    return Problem(
+        message[:1].lower() + message[1:],
+        file,
+        key,
+        found=_shown(item["input"]),
+        allowed=str(context.get("expected", "")),
+        do=str(context.get("do", "")),
+    )
+
+
+def _shown(value: Any) -> str:
+    """Return a value as errors show it, whatever its size."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more digits than Python converts
+        return "a number with thousands of digits"
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _fields_at(cls: type[BaseModel], location: list[str]) -> list[str]:
@@ -94,5 +286,8 @@ def _class_in(annotation: Any) -> type[BaseModel] | None:
     """Return the class of keys and values that a type is, or has inside."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_class_in(inside) for inside in get_args(annotation))
-    return next((cls for cls in found if cls), None)
+    for inside in get_args(annotation):
+        cls = _class_in(inside)
+        if cls is not None:
+            return cls
+    return None

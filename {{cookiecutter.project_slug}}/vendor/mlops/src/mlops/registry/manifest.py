@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from mlops.config.model_spec import Scalar
+from mlops.config.fields import Param
 from mlops.errors import Refused
 from mlops.io.digests import canonical_json, sha256
 from mlops.io.git_objects import contents
@@ -98,7 +98,7 @@ class Manifest(Result):
         description="Over the engine's files: that of its ENGINE.sha256 if unmodified.",
     )
     estimator: str
-    params: dict[str, Scalar]
+    params: dict[str, Param]
     seed: int
     train_seconds: float
     train_cost: float = Field(default=0, description="By the price in project.yaml.")

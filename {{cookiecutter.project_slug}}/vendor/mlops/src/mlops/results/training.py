@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from mlops.config.model_spec import Kind, Scalar, Split, Task
+from mlops.config.fields import Param
+from mlops.config.model_spec import Kind, Split, Task
 from mlops.results.base import Result
 
 # -- train ------------------------------------------------------------------------------------
@@ -41,7 +42,7 @@ class Training(Result):
     """The answer of `mlops train`."""
 
     signature: Signature
-    params: dict[str, Scalar]
+    params: dict[str, Param]
     seed: int
     split: Split | None = None
     split_by: tuple[str, ...] = Field(

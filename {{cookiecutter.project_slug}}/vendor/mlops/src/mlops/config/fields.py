@@ -1,0 +1,168 @@
+"""The types of values that specifications are made of, each with its limits.
+
+Limits are wide: they keep out what would overflow, what numpy refuses as a seed and
+what no file system or library can use, so that a mistake is named with its key.
+"""
+
+from __future__ import annotations
+
+import codecs
+from math import isfinite
+from pathlib import PurePath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+LARGEST_INTEGER = 2**63 - 1  # what other JSON readers, databases and numpy hold
+
+LARGEST_AMOUNT = 1e12  # of money, size or loss: sums and products stay finite
+
+_DEPTH = 20  # of a parameter's value
+
+
+def _scalar(value: Any) -> Any:
+    """Return a single JSON value, or raise one error for whatever else it is."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if abs(value) <= LARGEST_INTEGER:
+            return value
+        raise PydanticCustomError("integer_size", "this number has too many digits")
+    if isinstance(value, float):
+        if isfinite(value):
+            return value
+        raise PydanticKnownError("finite_number")
+    raise PydanticCustomError(
+        "scalar",
+        "not a single value",
+        {"expected": "text, a number, true, false or null", "do": _advice(value)},
+    )
+
+
+def _param(value: Any, depth: int = 0) -> Any:
+    """Return any JSON value, or raise one error for what JSON cannot hold."""
+    if depth > _DEPTH:
+        raise PydanticCustomError("json_depth", "this value is nested too deep")
+    if isinstance(value, list | tuple):
+        return [_param(item, depth + 1) for item in value]
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise PydanticCustomError(
+                    "json_key",
+                    "a key must be text",
+                    {"expected": "text", "do": "put the key in quotes"},
+                )
+        return {key: _param(item, depth + 1) for key, item in value.items()}
+    try:
+        return _scalar(value)
+    except PydanticCustomError as error:
+        if error.type != "scalar":
+            raise
+        raise PydanticCustomError(
+            "json_value",
+            "not a value that JSON holds",
+            {
+                "expected": "text, numbers, true, false, null, lists and mappings",
+                "do": _advice(value),
+            },
+        ) from error
+
+
+def _advice(value: Any) -> str:
+    """Return what to do about a value that YAML made an object of."""
+    return "put it in quotes" if hasattr(value, "isoformat") else ""
+
+
+def _label(value: Any) -> Any:
+    """Return a value that a target may have: text, a whole number or a truth value."""
+    value = _scalar(value)
+    if isinstance(value, float):
+        if value.is_integer() and abs(value) <= LARGEST_INTEGER:
+            return int(value)
+        raise PydanticCustomError(
+            "label",
+            "not a class of the target",
+            {"expected": "text, a whole number, true or false"},
+        )
+    return value
+
+
+def _source(pattern: str) -> str:
+    """Return a path or glob that can name files."""
+    wrong = ""
+    if not pattern.strip():
+        wrong = "this path is empty"
+    elif "\0" in pattern or "\n" in pattern:
+        wrong = "this is not a path"
+    elif not PurePath(pattern).name or PurePath(pattern).name == "..":
+        wrong = "this is a folder, not a file or glob"
+    else:
+        parts = PurePath(pattern).parts
+        if any("**" in part and part != "**" for part in parts):
+            wrong = "`**` stands for folders and must be a part of its own"
+    if wrong:
+        raise PydanticCustomError(
+            "source", "{wrong}", {"wrong": wrong, "expected": "such as data/*.csv"}
+        )
+    return pattern
+
+
+def _encoding(name: str) -> str:
+    """Return an encoding that Python reads text with."""
+    try:
+        known = codecs.lookup(name)
+        text = codecs.lookup(name)._is_text_encoding and bool("a".encode(known.name))
+    except (LookupError, ValueError, UnicodeError):
+        text = False
+    if not text:
+        raise PydanticCustomError(
+            "encoding",
+            "no encoding of this name",
+            {"expected": "utf-8, utf-16, latin-1, cp1252 and others that Python knows"},
+        )
+    return name
+
+
+_ANY_SCALAR = {
+    "anyOf": [{"type": t} for t in ("boolean", "integer", "number", "string", "null")]
+}
+
+_ANY_LABEL = {"anyOf": [{"type": t} for t in ("boolean", "integer", "string", "null")]}
+
+Scalar = Annotated[
+    bool | int | float | str | None,
+    BeforeValidator(_scalar),
+    WithJsonSchema(_ANY_SCALAR),
+]
+
+Param = Annotated[
+    Any,
+    BeforeValidator(_param),
+    WithJsonSchema({"description": "Any JSON value."}),
+]
+
+Label = Annotated[
+    bool | int | str | None, BeforeValidator(_label), WithJsonSchema(_ANY_LABEL)
+]
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+Amount = Annotated[float, Field(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)]
+
+Positive = Annotated[float, Field(gt=0, le=LARGEST_AMOUNT)]
+
+NotNegative = Annotated[float, Field(ge=0, le=LARGEST_AMOUNT)]
+
+Seed = Annotated[
+    int, Field(ge=0, lt=2**32, description="Seed of random numbers, as numpy takes it.")
+]
+
+Name = Annotated[str, Field(min_length=1, max_length=300)]
+
+Words = Annotated[str, Field(max_length=20_000)]
+
+Source = Annotated[str, Field(max_length=1000), AfterValidator(_source)]
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
