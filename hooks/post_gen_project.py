@@ -1,4 +1,4 @@
-"""Name the first model, make the first commit, and say how to go on.
+"""Make the first commit and say what comes next.
 
 Standard library only, on Linux, macOS and Windows. No network.
 """
@@ -12,29 +12,29 @@ import sys
 import tempfile
 from pathlib import Path
 
-# `tojson` leaves ASCII on one line, and JSON never has three quotes in a row: whatever the
-# answers are, they cannot end this literal.
+# `tojson` leaves ASCII on one line, and JSON never has three quotes in a row: whatever
+# the answers are, they cannot end this literal.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 HERE = Path.cwd()
 MESSAGE = "Start from cookiecutter-mlops-actions"
+
+# Answers that cookiecutter.json offers and that are nobody's.
+PLACEHOLDERS = {
+    "github_owner": "your-github-name",
+    "author_email": "you@example.com",
+}
 
 
 class GitError(Exception):
     """Git is missing or refused; the message says what it said."""
 
 
-def name_model(name: str) -> None:
-    """Give the example's folder the model's name, which is all that the engine goes by."""
-    example = HERE / "models" / "employment"
-    if name != example.name and example.is_dir():
-        example.rename(example.with_name(name))
-
-
 def git(*arguments: str) -> str:
     """Run git here, deaf to a repository around us and to the user's global habits."""
-    # Variables such as GIT_DIR (set where we run inside another repository's hook) would
-    # send our commit there. What says who commits, and with which configuration, stays.
+    # Variables such as GIT_DIR (set where we run inside another repository's hook)
+    # would send our commit there. What says who commits, and with which configuration,
+    # stays.
     kept = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG", "GIT_EXEC_PATH", "GIT_SSL")
     environment = {
         key: value
@@ -96,49 +96,74 @@ def enclosing_repository() -> Path | None:
 
 def is_cruft_comparison() -> bool:
     """Tell whether `cruft update` or `check` renders a throw-away copy to compare."""
-    # cruft answers `_commit`; its copies lie in a fresh folder right in the temporary one.
+    # cruft answers `_commit`; its copies are in a fresh folder in the temporary one.
     scratch = HERE.parent.parent == Path(tempfile.gettempdir()).resolve()
     return "_commit" in ANSWERS and scratch and HERE.parent.name.startswith("tmp")
 
 
 def next_steps(first: list[str]) -> str:
-    """Write the commands that lead to a first trained model."""
+    """Return the commands that lead to a first trained model."""
     bin_folder = r".venv\Scripts" if os.name == "nt" else ".venv/bin"
     commands = [f"cd {ANSWERS['project_slug']}", *first, "make setup"]
     commands.append(os.path.join(bin_folder, "mlops") + " run")
     return "Next:\n" + "\n".join(f"  {command}" for command in commands)
 
 
+def files_with(texts: list[str]) -> list[str]:
+    """Return the paths of files that hold one of some texts, sorted."""
+    found = []
+    for folder, folders, names in os.walk(HERE):
+        folders[:] = [
+            name for name in folders if name not in (".git", "vendor", "data")
+        ]
+        for name in names:
+            path = Path(folder, name)
+            content = path.read_text(encoding="utf-8", errors="replace")
+            if any(text in content for text in texts):
+                found.append(path.relative_to(HERE).as_posix())
+    return sorted(found)
+
+
+def placeholders() -> str:
+    """Return a note about answers that are still the template's own, if any."""
+    values = [v for name, v in PLACEHOLDERS.items() if ANSWERS[name] == v]
+    if not values:
+        return ""
+    which = " and ".join(values)
+    are = "is a placeholder" if len(values) == 1 else "are placeholders"
+    files = ", ".join(files_with(values))
+    return f"Note: {which} {are}. Before you push, replace what stands in\n  {files}"
+
+
 def main() -> int:
     """Finish the generated repository."""
-    name_model(ANSWERS["model_name"])
     if is_cruft_comparison():
         return 0
+    slug = ANSWERS["project_slug"]
     first: list[str] = []
     by_hand = ["git init -b main", "git add --all", f'git commit -m "{MESSAGE}"']
     print()
     if "_commit" in ANSWERS:
-        # cruft writes .cruft.json after this hook, and compares whole folders: a .git made
-        # here would be part of every comparison. So the first commit is the user's.
+        # cruft writes .cruft.json after this hook, and compares whole folders: a .git
+        # made here would be part of each comparison. The first commit is the user's.
         print("cruft adds .cruft.json now, so the first commit is yours to make.")
         first = by_hand
     else:
         try:
             commit()
-            print(
-                f"{ANSWERS['project_slug']} is ready: a git repository on main, one commit."
-            )
+            print(f"{slug} is ready: a git repository on main, one commit.")
             around = enclosing_repository()
             if around:
                 print(
-                    f"It lies inside the repository {str(around)!a} and is one of its own."
+                    f"It is inside the repository {str(around)!a}, and separate from it."
                 )
         except GitError as error:
-            print(
-                f"{ANSWERS['project_slug']} is written, but has no commit yet: {str(error)!a}"
-            )
+            print(f"{slug} is written, but has no commit yet: {str(error)!a}")
             first = by_hand
     print(next_steps(first))
+    note = placeholders()
+    if note:
+        print(note)
     return 0
 
 

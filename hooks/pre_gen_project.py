@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 import re
+import shlex
+import subprocess
 import sys
 import unicodedata
 
-# `tojson` leaves ASCII on one line, and JSON never has three quotes in a row: whatever the
-# answers are, they cannot end this literal.
+# `tojson` leaves ASCII on one line, and JSON never has three quotes in a row: whatever
+# the answers are, they cannot end this literal.
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 PYTHONS = ("3.11", "3.12", "3.13")
@@ -23,8 +26,6 @@ DEVICES = {"con", "prn", "aux", "nul"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(10)
 }
 OURS = {"mlops", "models", "tests"}
-# `journal` is the branch of the run records, `all` means every model on the command line.
-RESERVED_MODELS = DEVICES | OURS | {"journal", "all"}
 
 # They reorder what a reviewer sees without being seen, or are no characters at all.
 INVISIBLE = {0xFEFF, 0xFFFE, 0xFFFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
@@ -54,11 +55,11 @@ def text_problem(value: str, longest: int) -> str | None:
 
 
 def name_problem(value: str, pattern: str, reserved: set[str]) -> str | None:
-    """Say what keeps a name from being a folder's, a package's and a tag's name."""
+    """Say what keeps a name from being that of a folder and of a package."""
     if not re.fullmatch(pattern, value):
-        return "it is not such a name"
+        return "it is not a name of this form"
     if value in reserved:
-        return "that name is taken by the repository itself or by Windows"
+        return "this name is taken by the repository itself or by Windows"
     if keyword.iskeyword(value):
         return "it is a word of the Python language"
     return None
@@ -66,11 +67,9 @@ def name_problem(value: str, pattern: str, reserved: set[str]) -> str | None:
 
 def pattern_problem(value: str, pattern: str, longest: int, what: str) -> str | None:
     """Say that a value is not what it should be."""
-    return (
-        None
-        if len(value) <= longest and re.fullmatch(pattern, value)
-        else f"it is no {what}"
-    )
+    if len(value) <= longest and re.fullmatch(pattern, value):
+        return None
+    return f"it is not {what}"
 
 
 def choice_problem(value: str, offered: tuple[str, ...]) -> str | None:
@@ -86,8 +85,8 @@ def free_text(longest: int) -> str:
     )
 
 
-def problems(answers: dict[str, str]) -> list[str]:
-    """Describe every bad answer: which, what was found, what is allowed, what to do."""
+def problems(answers: dict[str, str]) -> dict[str, str]:
+    """Describe every bad answer: what was found, what is allowed, what to do."""
     checks = [
         (
             "project_name",
@@ -102,8 +101,9 @@ def problems(answers: dict[str, str]) -> list[str]:
                 r"[a-z](?:[a-z0-9_-]{0,58}[a-z0-9])?",
                 DEVICES | OURS,
             ),
-            "up to 60 lowercase letters, digits, - and _, a letter first, a letter or digit last; "
-            "not mlops, models, tests or a Windows device such as con",
+            "up to 60 lowercase letters, digits, - and _, a letter first, "
+            "a letter or digit last; not mlops, models, tests or a Windows device "
+            "such as con",
             "Take a name such as churn-models.",
         ),
         (
@@ -118,7 +118,7 @@ def problems(answers: dict[str, str]) -> list[str]:
                 answers["github_owner"],
                 HANDLE + r"(?:/[A-Za-z0-9_-]{1,100})?",
                 140,
-                "GitHub name",
+                "a GitHub name",
             ),
             "a user or organisation (up to 39 letters, digits and single hyphens), "
             "or organisation/team",
@@ -126,20 +126,9 @@ def problems(answers: dict[str, str]) -> list[str]:
         ),
         (
             "author_email",
-            pattern_problem(answers["author_email"], EMAIL, 254, "e-mail address"),
+            pattern_problem(answers["author_email"], EMAIL, 254, "an e-mail address"),
             "an address such as ada@example.com",
             "Write the address alone, without a name or < >.",
-        ),
-        (
-            "model_name",
-            name_problem(
-                answers["model_name"],
-                r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?",
-                RESERVED_MODELS,
-            ),
-            "up to 40 lowercase letters, digits and _, a letter first; no word of the Python "
-            "language; not all, journal, mlops, models, tests or a Windows device such as con",
-            "Take a name such as churn or house_prices.",
         ),
         (
             "python_version",
@@ -154,14 +143,40 @@ def problems(answers: dict[str, str]) -> list[str]:
             "Choose one of them.",
         ),
     ]
-    return [
-        f"- {question}: {problem}.\n"
+    return {
+        question: f"- {question}: {problem}.\n"
         f"    found:   {shortened(answers[question])}\n"
         f"    allowed: {allowed}\n"
         f"    do:      {advice}"
         for question, problem, allowed, advice in checks
         if problem
-    ]
+    }
+
+
+def again(answers: dict[str, str], bad: set[str]) -> str:
+    """Return a command that asks again, with the good answers as defaults.
+
+    Text that not every terminal shows is left out: it has to be typed again.
+    """
+    if "project_name" in bad:  # the folder's name is made from it
+        bad = {*bad, "project_slug"}
+    good = {
+        question: answer
+        for question, answer in answers.items()
+        if not question.startswith("_")
+        and question not in bad
+        and answer.isascii()
+        and answer.isprintable()
+    }
+    template = answers.get("_template", "TEMPLATE")
+    if "_commit" in answers:
+        command = ["cruft", "create", template, "--extra-context", json.dumps(good)]
+    else:
+        pairs = [f"{question}={answer}" for question, answer in good.items()]
+        command = ["cookiecutter", template, *pairs]
+    if os.name == "nt":
+        return subprocess.list2cmdline(command)
+    return shlex.join(command)
 
 
 def shortened(value: str) -> str:
@@ -172,8 +187,8 @@ def shortened(value: str) -> str:
 def main() -> int:
     """Print what is wrong, if anything is."""
     answers = {question: str(answer) for question, answer in ANSWERS.items()}
-    # The folder is made before this hook runs. So that a slug such as a/b or one of 300
-    # characters makes none that stays or fails, cookiecutter.json puts it aside first.
+    # The folder is made before this hook runs. So that a slug such as a/b or one of
+    # 300 characters makes none that stays or fails, cookiecutter.json puts it aside.
     if answers["project_slug"] == "Refused-slug":
         answers["project_slug"] = answers["__refused_slug"]
     found = problems(answers)
@@ -181,8 +196,9 @@ def main() -> int:
         return 0
     count = "One answer" if len(found) == 1 else f"{len(found)} answers"
     print(f"{count} cannot be used; nothing was written.\n", file=sys.stderr)
-    print("\n".join(found), file=sys.stderr)
-    print("\nRun the same command again with other answers.", file=sys.stderr)
+    print("\n".join(found.values()), file=sys.stderr)
+    print("\nThis asks again and keeps the good answers:\n", file=sys.stderr)
+    print(f"  {again(answers, set(found))}", file=sys.stderr)
     return 1
 
 

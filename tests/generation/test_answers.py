@@ -1,6 +1,7 @@
 """Answers: hostile ones give a working repository or a refusal that says what to do."""
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -37,7 +38,6 @@ REFUSED_TEXTS = {
 }
 GOOD = {
     "project_slug": ["a", "churn", "churn-models_2", "x" * 60],
-    "model_name": ["a", "house_prices", "x" * 40, "m2"],
     "github_owner": ["a", "Acme-Corp", "acme/ml-team", "x" * 39],
     "author_email": ["ada@example.com", "a.b+c@sub.example.org"],
 }
@@ -68,29 +68,6 @@ BAD = {
         "a\0b",
         "🙂",
         "class",
-    ],
-    "model_name": [
-        "",
-        "Churn",
-        "2x",
-        "a-b",
-        "a b",
-        "_a",
-        "x" * 41,
-        "class",
-        "lambda",
-        "journal",
-        "all",
-        "mlops",
-        "models",
-        "tests",
-        "nul",
-        "com1",
-        "../x",
-        "a\n",
-        "a'b",
-        "é",
-        "🙂",
     ],
     "github_owner": [
         "",
@@ -224,11 +201,65 @@ def test_all_problems_at_once(
         "description": " ",
         "github_owner": "@me",
         "author_email": "me",
-        "model_name": "journal",
     }
     said = refusal(bake, capfd, output, **answers)
-    assert said.startswith("6 answers cannot be used; nothing was written.")
+    assert said.startswith("5 answers cannot be used; nothing was written.")
     assert [question for question in answers if f"- {question}: " not in said] == []
+
+
+def test_a_refusal_ends_with_a_command_that_keeps_the_good_answers(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path
+) -> None:
+    good = {
+        "project_slug": "churn",
+        "description": 'Ann\'s "models" for $5',
+        "author_email": "ada@example.com",
+    }
+    said = refusal(bake, capfd, output, github_owner="@me", **good)
+    *_, command = said.rstrip().splitlines()
+    program, template, *answers = shlex.split(command)
+    assert program == "cookiecutter"
+    assert (Path(template) / "cookiecutter.json").is_file()
+    kept = dict(answer.split("=", 1) for answer in answers)
+    assert good.items() <= kept.items()
+    assert "github_owner" not in kept
+    bake(github_owner="me", **kept)
+
+
+def test_a_refusal_under_cruft_ends_with_its_command(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path
+) -> None:
+    said = refusal(
+        bake, capfd, output, github_owner="@me", project_slug="churn", _commit="abc"
+    )
+    *_, command = said.rstrip().splitlines()
+    program, verb, _, option, answers = shlex.split(command)
+    assert (program, verb, option) == ("cruft", "create", "--extra-context")
+    assert json.loads(answers)["project_slug"] == "churn"
+    assert "github_owner" not in json.loads(answers)
+
+
+def test_a_text_that_terminals_may_not_show_is_left_out_of_the_command(
+    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path
+) -> None:
+    said = refusal(bake, capfd, output, github_owner="@me", description="Kündigung")
+    assert said.isascii()
+    assert "description=" not in said
+
+
+def test_placeholders_do_not_pass_in_silence(
+    bake: Bake, capfd: pytest.CaptureFixture[str]
+) -> None:
+    repository = bake()
+    said = capfd.readouterr().out
+    assert "Note: your-github-name and you@example.com are placeholders" in said
+    files = said.rstrip().splitlines()[-1].strip().split(", ")
+    assert {".github/CODEOWNERS", "project.yaml", "pyproject.toml"} <= set(files)
+    for name in files:
+        text = (repository / name).read_text(encoding="utf-8")
+        assert "your-github-name" in text or "you@example.com" in text
+    bake(project_slug="other", github_owner="acme", author_email="ada@example.org")
+    assert "placeholder" not in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ HOME = Path.home()
 
 @pytest.mark.slow
 def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
-    repository = bake(project_name="Kündigung 🙂", model_name="churn")
+    repository = bake(project_name="Kündigung 🙂")
     # Those of the `make test` around us.
     for variable in (
         *("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"),
@@ -39,7 +39,7 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         if commands == first:
             assert "Put this model into production" in done.stdout
-            assert (repository / "build" / "churn" / "report.html").is_file()
+            assert (repository / "build" / "employment" / "report.html").is_file()
     assert done.stdout == "" or "Nothing to be done" in done.stdout, (
         "a second setup does nothing"
     )

@@ -123,7 +123,7 @@ def test_inside_another_repository(
 
 
 def test_next_steps(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
-    bake(project_slug="churn")
+    bake(project_slug="churn", github_owner="acme", author_email="a@example.org")
     said = capfd.readouterr().out
     mlops = os.path.join(r".venv\Scripts" if os.name == "nt" else ".venv/bin", "mlops")
     assert said.rstrip().endswith(f"Next:\n  cd churn\n  make setup\n  {mlops} run")
@@ -153,7 +153,7 @@ def test_cruft_creates_checks_and_updates(
     git(source, "add", "--all")
     git(source, "commit", "--quiet", "--message", "first")
 
-    answers = '{"model_name": "churn", "project_slug": "churn", "description": "It\'s \\"so\\" \\\\"}'
+    answers = '{"project_slug": "churn", "description": "It\'s \\"so\\" \\\\"}'
     said = cruft(
         "create", str(source), "--no-input", "--extra-context", answers, folder=tmp_path
     )

@@ -90,17 +90,8 @@ def test_verbatim_trees_are_verbatim(bake: Bake, template: Path) -> None:
                 assert copy.read_bytes() == path.read_bytes(), pattern
 
 
-def test_first_model_takes_its_name(bake: Bake, template: Path) -> None:
-    example = template / "{{cookiecutter.project_slug}}" / "models" / "employment"
-    repository = bake(model_name="churn")
-    assert not (repository / "models" / "employment").exists()
-    expected = {path.relative_to(example) for path in example.rglob("*")}
-    renamed = repository / "models" / "churn"
-    assert {path.relative_to(renamed) for path in renamed.rglob("*")} == expected
-
-
 def test_generated_code_is_clean(bake: Bake) -> None:
-    repository = bake(model_name="churn")
+    repository = bake()
     for command in (["check", "--no-cache"], ["format", "--check", "--no-cache"]):
         done = subprocess.run(
             ["ruff", *command, "."],
