@@ -64,14 +64,66 @@ def test_no_text_can_steer_the_terminal_or_add_a_line(
     )
 
 
+def shown(text: str) -> list[str]:
+    """Return the lines of a table without their colours."""
+    return CODES.sub("", text).splitlines()
+
+
 def test_the_table_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     on_a_terminal(monkeypatch, 60)
-    lines = terminal.table(
-        [("v1.2.0", "x" * 200, "promote")], ["version", "why", "is"]
-    ).splitlines()
-    assert max(len(CODES.sub("", line)) for line in lines) <= 60
-    assert "…" in lines[1]
+    text = terminal.table([("v1.2.0", "x" * 200, "promote")], ["version", "why", "is"])
+    lines = shown(text)
+    assert max(map(len, lines)) <= 60
     assert "v1.2.0" in lines[1]
+    assert sum(line.count("x") for line in lines) == 200, "wrapped, not cut"
+
+
+RUN = {
+    "run": "20261129-194507-a1b2c3",
+    "model": "employment",
+    "started": "2026-11-29 19:45",
+    "outcome": "inconclusive",
+    "roc_auc": "0.8301",
+    "interval": "0.800 to 0.815",
+    "why": "the new model is not better than the one in production by enough",
+    "note": "a remark of many words that nobody needs to read at once",
+}
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 100, 120, 200])
+def test_ids_and_numbers_are_never_cut(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_a_terminal(monkeypatch, width)
+    text = CODES.sub("", terminal.table([RUN, RUN], list(RUN)))
+    for name in ("run", "model", "started", "outcome", "roc_auc", "interval"):
+        assert text.count(RUN[name]) == 2, name
+    assert "…" not in text
+    if width >= 60:
+        assert max(map(len, text.splitlines())) <= max(width, 100)
+    note = next((x for x in text.splitlines() if x.startswith("not shown")), "")
+    for name in ("why", "note"):
+        whole = all(word in text for word in RUN[name].split())
+        assert whole != (name in note), name
+
+
+def test_columns_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_a_terminal(monkeypatch, 80)
+    row = {key: RUN[key] for key in ("run", "started", "outcome", "interval", "note")}
+    lines = shown(terminal.table([row], list(row)))
+    assert lines[-1] == "not shown at this width: note (--json has everything)"
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_terminal_that_is_too_narrow_gets_a_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    on_a_terminal(monkeypatch, 30)
+    lines = shown(terminal.table([RUN], ["run", "started"]))
+    assert lines == [
+        "RUN      20261129-194507-a1b2c3",
+        "STARTED  2026-11-29 19:45",
+    ]
 
 
 def test_what_is_piped_is_whole_and_without_colour() -> None:

@@ -4,6 +4,7 @@ import json
 import shlex
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -226,17 +227,16 @@ def test_a_refusal_ends_with_a_command_that_keeps_the_good_answers(
     bake(github_owner="me", **kept)
 
 
-def test_a_refusal_under_cruft_ends_with_its_command(
-    bake: Bake, capfd: pytest.CaptureFixture[str], output: Path
-) -> None:
-    said = refusal(
-        bake, capfd, output, github_owner="@me", project_slug="churn", _commit="abc"
-    )
-    *_, command = said.rstrip().splitlines()
-    program, verb, _, option, answers = shlex.split(command)
-    assert (program, verb, option) == ("cruft", "create", "--extra-context")
-    assert json.loads(answers)["project_slug"] == "churn"
-    assert "github_owner" not in json.loads(answers)
+def test_a_refusal_under_cruft_ends_with_its_command(template: Path) -> None:
+    answers = {"project_slug": "churn", "github_owner": "@me", "_commit": "abc"}
+    answers["_template"] = "https://example.com/template"
+    source = (template / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
+    hook: dict[str, Any] = {"__name__": "hook"}
+    exec(source.replace("{{ cookiecutter | tojson }}", "{}"), hook)
+    command = shlex.split(hook["again"](answers, {"github_owner"}))
+    assert command[:3] == ["cruft", "create", "https://example.com/template"]
+    assert command[3] == "--extra-context"
+    assert json.loads(command[4]) == {"project_slug": "churn"}
 
 
 def test_a_text_that_terminals_may_not_show_is_left_out_of_the_command(

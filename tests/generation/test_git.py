@@ -119,7 +119,7 @@ def test_inside_another_repository(
     monkeypatch.delenv("GIT_INDEX_FILE")
     assert_first_commit(repository)
     assert git(output, "rev-list", "--all") == ""
-    assert "one of its own" in capfd.readouterr().out
+    assert "separate from it" in capfd.readouterr().out
 
 
 def test_next_steps(bake: Bake, capfd: pytest.CaptureFixture[str]) -> None:
@@ -173,5 +173,5 @@ def test_cruft_creates_checks_and_updates(
     assert (repository / "Makefile").read_text().endswith("# newer\n")
     changed = git(repository, "status", "--porcelain").split()
     assert sorted(changed[1::2]) == [".cruft.json", "Makefile"]
-    assert (repository / "models" / "churn").is_dir()
+    assert (repository / "models" / "employment").is_dir()
     cruft("check", folder=repository)

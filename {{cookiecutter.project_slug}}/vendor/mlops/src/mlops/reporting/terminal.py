@@ -38,45 +38,146 @@ def table(
     columns: Sequence[str],
     align: str = "",
 ) -> str:
-    """Return rows under their columns, aligned, cut to the terminal's width where there is one.
+    """Return rows under their columns, aligned.
+
+    On a terminal the table fits its width: text is wrapped, and where that is not
+    enough, columns of text are left out and named. Ids, versions, dates and numbers are
+    never cut. Where even those do not fit, each row becomes a list.
 
     Heads are in capitals, except names: a version, the id of a run, a parameter.
-    A mapping is read by the names of the columns. `align` has one letter per column, l or r;
-    without it a column of numbers stands right.
+
+    Parameters
+    ----------
+    rows : iterable of mappings or sequences
+        A mapping is read by the names of the columns.
+    columns : sequence of str
+    align : str
+        One letter per column, l or r; without it a column of numbers stands right.
     """
-    read = [
-        [row.get(name) for name in columns] if isinstance(row, Mapping) else row
-        for row in rows
-    ]
-    align = align or "".join(map(_side, zip(*read, strict=True))) or "l" * len(columns)
+    read = [_values(row, columns) for row in rows]
+    sides = align or "".join(map(_side, zip(*read, strict=True)))
+    sides = sides or "l" * len(columns)
     heads = [name if re.search(r"[\d_]", name) else name.upper() for name in columns]
-    lines = [heads, *([_plain(v) for v in row] for row in read)]
-    widths = [max(map(_wide, column)) for column in zip(*lines, strict=True)]
+    body = [[_plain(value) for value in row] for row in read]
     if sys.stdout.isatty():
-        room = shutil.get_terminal_size().columns - 2 * (len(columns) - 1)
-        while sum(widths) > room and max(widths) > 8:
-            widths[widths.index(max(widths))] -= 1
-    out = []
-    for line in lines:
-        styles = ["muted" if line is heads else _TONES.get(text, "") for text in line]
-        out.append("  ".join(map(_cell, line, widths, align, styles)).rstrip())
-    return "\n".join(out)
+        width = shutil.get_terminal_size().columns
+        return _fitted(heads, body, sides, width)
+    return _joined(heads, body, sides)
+
+
+def _values(
+    row: Mapping[str, object] | Sequence[object], columns: Sequence[str]
+) -> Sequence[object]:
+    if isinstance(row, Mapping):
+        return [row.get(name) for name in columns]
+    return row
 
 
 def _side(column: Sequence[object]) -> str:
     """Return where a column stands: numbers on the right, what is missing aside."""
     there = [value for value in column if value is not None]
-    return (
-        "r" if there and all(isinstance(value, int | float) for value in there) else "l"
+    numbers = all(isinstance(value, int | float) for value in there)
+    return "r" if there and numbers else "l"
+
+
+def _joined(heads: list[str], body: list[list[str]], sides: str) -> str:
+    """Return a table at its natural width, for a pipe or a file."""
+    lines = [heads, *body]
+    widths = [max(map(_wide, column)) for column in zip(*lines, strict=True)]
+    out = []
+    for line in lines:
+        cells = []
+        for text, width, side in zip(line, widths, sides, strict=True):
+            filling = " " * (width - _wide(text))
+            cells.append(filling + text if side == "r" else text + filling)
+        out.append("  ".join(cells).rstrip())
+    return "\n".join(out)
+
+
+def _fitted(heads: list[str], body: list[list[str]], sides: str, width: int) -> str:
+    """Return a table that fits a terminal."""
+    columns = list(zip(heads, *body, strict=True))
+    widths = [max(map(_wide, column)) for column in columns]
+    wraps = [_wraps(column) for column in columns]
+    shown = list(range(len(columns)))
+
+    def needed() -> int:
+        least = (min(widths[i], _NARROWEST) if wraps[i] else widths[i] for i in shown)
+        return sum(least) + 2 * (len(shown) - 1)
+
+    hidden: list[int] = []
+    while needed() > width:
+        droppable = [i for i in shown[1:] if wraps[i]]
+        if not droppable:
+            return _listed(heads, body)
+        hidden.insert(0, droppable[-1])
+        shown.remove(droppable[-1])
+    text = _drawn(
+        [heads[i] for i in shown],
+        [[line[i] for i in shown] for line in body],
+        [(sides[i], wraps[i]) for i in shown],
+        width,
     )
+    if hidden:
+        names = ", ".join(heads[i].lower() for i in hidden)
+        note = f"not shown at this width: {names} (--json has everything)"
+        text += "\n" + paint(note, "muted")
+    return text
 
 
-def _cell(text: str, width: int, side: str, style: str) -> str:
-    """Return a text cut or filled to the width of its column."""
-    shown = text if _wide(text) <= width else clean(text, width)
-    filling = " " * (width - _wide(shown))
-    shown = paint(shown, style)
-    return filling + shown if side == "r" else shown + filling
+_NARROWEST = 12  # cells of a column of text
+
+
+def _wraps(column: Sequence[str]) -> bool:
+    """Return whether a column is text, which may be wrapped; ids and numbers may not."""
+    return any(_wide(cell) > 40 or len(_WORD.findall(cell)) > 2 for cell in column)
+
+
+_WORD = re.compile(r"(?<!\S)[^\W\d]{2,}")  # at the start, or after a space
+
+
+def _drawn(
+    heads: list[str],
+    body: list[list[str]],
+    layout: list[tuple[str, bool]],
+    width: int,
+) -> str:
+    """Return a table drawn by rich: text is wrapped, the rest is whole."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="")
+    for head, (side, wraps) in zip(heads, layout, strict=True):
+        drawn.add_column(
+            Text(head, _STYLES["muted"]),
+            justify="right" if side == "r" else "left",
+            no_wrap=not wraps,
+            overflow="fold",
+        )
+    for line in body:
+        drawn.add_row(*(Text(cell, _STYLES[_TONES.get(cell, "")]) for cell in line))
+    colour = settings.current().colour
+    console = Console(
+        width=width,
+        force_terminal=True,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        highlight=False,
+    )
+    with console.capture() as capture:
+        console.print(drawn)
+    lines = capture.get().splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+_STYLES = {"": "", "good": "green", "bad": "red", "unsure": "yellow", "muted": "dim"}
+
+
+def _listed(heads: list[str], body: list[list[str]]) -> str:
+    """Return each row as a list of its values, for a narrow terminal."""
+    blocks = [pairs(dict(zip(heads, line, strict=True))) for line in body]
+    return "\n\n".join(blocks)
 
 
 def _wide(text: str) -> int:
