@@ -40,6 +40,8 @@ FULL: dict[str, Any] = {
         "ignore": ["x"],
         "delimiter": ";",
         "encoding": "utf-8",
+        "decimal": ".",
+        "formats": {"since": "%d.%m.%Y"},
         "drop_duplicates": True,
         "keep": False,
     },

@@ -17,7 +17,7 @@ from mlops.errors import MlopsError, Refused
 from mlops.reporting.terminal import table
 
 if TYPE_CHECKING:
-    from mlops.config.model_spec import Scalar
+    from mlops.config.fields import Scalar
     from mlops.pipeline.run import Run
     from mlops.results.runs import Record
 

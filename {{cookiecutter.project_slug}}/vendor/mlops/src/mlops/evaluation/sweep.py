@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from mlops.config.model_spec import ModelSpec, Scalar
+from mlops.config.fields import Scalar
+from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset
 from mlops.errors import UsageError
