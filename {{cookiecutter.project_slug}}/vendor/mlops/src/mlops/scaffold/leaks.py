@@ -97,9 +97,9 @@ def _is_copy(column: Column, values: pd.Series, truth: pd.Series, task: Task) ->
             return False
         numbers = as_number(values)
         return bool(numbers.nunique() > 2 and (numbers == as_number(truth)).all())
-    if column.unique > truth.nunique() + 1:
+    if column.unique > truth.nunique():
         return False
-    counts = pd.crosstab(values.fillna(""), truth)
+    counts = _counts(values.factorize()[0] + 1, truth)
     one_each = bool(((counts > 0).sum(axis=1) == 1).all())
     return one_each and len(counts) == counts.shape[1] == column.unique
 
@@ -113,45 +113,64 @@ def _tells_alone(
     category, is what the column can say alone.
     """
     groups = _groups(column, values)
-    if groups is None or groups.nunique() < 2:
+    if groups is None or groups.min() == groups.max():
         return False
     if task == "regression":
-        return _variance_explained(groups, as_number(truth)) > _ALONE_OF_NUMBERS
-    counts = pd.crosstab(groups, truth)
+        explained = _variance_explained(groups, as_number(truth).to_numpy())
+        return explained > _ALONE_OF_NUMBERS
+    counts = _counts(groups, truth)
     right = counts.max(axis=1).sum() / len(truth)
-    common = counts.sum().max() / len(truth)
+    common = counts.sum(axis=0).max() / len(truth)
     if common < 1 and (right - common) / (1 - common) > _ALONE:
         return True
     # With rare classes, count how many of each class are recognised.
-    sizes = counts.sum()
+    sizes = counts.sum(axis=0)
     if sizes.min() < _ROWS_PER_BIN * len(counts):
         return False
     shares = counts / sizes
-    best = shares.eq(shares.max(axis=1), axis=0)
-    recognised = shares.where(best, 0.0).sum()
+    best = shares == shares.max(axis=1, keepdims=True)
+    recognised = np.where(best, shares, 0.0).sum(axis=0)
     return bool(recognised.min() > _OF_EACH_CLASS)
 
 
-def _groups(column: Column, values: pd.Series) -> pd.Series | None:
-    """Return the bin or category of each row; None where there are too many to tell."""
+def _groups(column: Column, values: pd.Series) -> np.ndarray | None:
+    """Return the bin or category of each row as a number from 0 (missing) on.
+
+    None where there are too many to tell.
+    """
     bins = min(_BINS, len(values) // _ROWS_PER_BIN)
-    if column.kind == "number" and column.unique > bins:
-        if bins < 2:
-            return None
-        cut = pd.qcut(as_number(values), bins, labels=False, duplicates="drop")
-        return cut.fillna(-1)
-    if column.unique > bins:
+    if bins < 2:
         return None
-    return values.fillna("")
+    if column.unique <= bins:
+        return np.asarray(values.factorize()[0] + 1)
+    if column.kind != "number":
+        return None
+    numbers = as_number(values).to_numpy()
+    known = np.isfinite(numbers)
+    edges = np.quantile(numbers[known], np.linspace(0, 1, bins + 1)[1:-1])
+    groups = np.searchsorted(np.unique(edges), numbers) + 1
+    return np.where(known, groups, 0)
 
 
-def _variance_explained(groups: pd.Series, truth: pd.Series) -> float:
+def _counts(groups: np.ndarray, truth: pd.Series) -> np.ndarray:
+    """Return how many rows of each group have each class, without empty groups."""
+    codes, classes = truth.factorize()
+    cells = np.bincount(
+        groups * len(classes) + codes, minlength=(groups.max() + 1) * len(classes)
+    )
+    counts = cells.reshape(-1, len(classes))
+    return counts[counts.any(axis=1)]
+
+
+def _variance_explained(groups: np.ndarray, truth: np.ndarray) -> float:
     """Return R² of the mean of each group."""
-    means = truth.groupby(groups).transform("mean")
-    total = float(truth.var())
-    if not np.isfinite(total) or total == 0:
-        return 0.0
-    return 1 - float(((truth - means) ** 2).mean()) / total
+    with np.errstate(all="ignore"):  # where numbers end, nothing is told
+        rows = np.bincount(groups)
+        means = np.bincount(groups, weights=truth) / np.maximum(rows, 1)
+        error = np.mean((truth - means[groups]) ** 2)
+        total = np.var(truth)
+        explained = 1 - error / total
+    return float(explained) if np.isfinite(explained) else 0.0
 
 
 # -- all columns together -------------------------------------------------------------
