@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_commands_exist(page: Path) -> None:
     }
     for verb in re.findall(r"`mlops ([a-z]+)", text):
         assert verb in verbs, verb
+
+
+@pytest.mark.parametrize("page", ["one-row.md", "one-model.md"])
+def test_the_calls_of_a_walk_exist(page: str) -> None:
+    text = (ROOT / "docs" / "explanation" / page).read_text(encoding="utf-8")
+    calls = re.findall(r"`([a-z_]+\.[\w.]+)\(\)`", text)
+    assert len(calls) > 8
+    for call in calls:
+        package, module, *names = call.split(".")
+        path = GENERATED / "vendor/mlops/src/mlops" / package / f"{module}.py"
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for name in names:
+            (found,) = [node for node in body if getattr(node, "name", "") == name]
+            body = getattr(found, "body", [])
 
 
 def test_one_version_everywhere() -> None:
