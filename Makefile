@@ -7,7 +7,7 @@ else
 BIN := .venv/bin
 endif
 READY := .venv/.ready
-ENGINE := {{cookiecutter.project_slug}}
+VENDORED := {{cookiecutter.project_slug}}/vendor/mlops
 
 # Libraries import three times faster when compiled once, here.
 export UV_COMPILE_BYTECODE = 1
@@ -45,10 +45,11 @@ $(READY): requirements-dev.txt
 demo: $(READY)
 	@python -m rehearsal.demo
 
+# The engine has rules of its own, and the user's code leaves it out.
 lint: $(READY)
 	@ruff check . && ruff format --check .
 	@mypy
-	@cd "$(ENGINE)/vendor/mlops" && mypy
+	@cd "$(ENGINE)/vendor/mlops" && ruff check . && ruff format --check . && mypy
 	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache --no-logo
 
 test: lint
