@@ -7,7 +7,7 @@ else
 BIN := .venv/bin
 endif
 READY := .venv/.ready
-VENDORED := {{cookiecutter.project_slug}}/vendor/mlops
+ENGINE := {{cookiecutter.project_slug}}
 
 # Libraries import three times faster when compiled once, here.
 export UV_COMPILE_BYTECODE = 1
