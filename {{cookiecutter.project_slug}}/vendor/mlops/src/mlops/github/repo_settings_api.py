@@ -64,91 +64,116 @@ def read(
 ) -> tuple[dict[str, Any], list[Outcome]]:
     """Return what is there of what is declared, and what of it could not be seen.
 
-    The first has the fields of `Settings`; `reviewers`, by environment, as project.yaml names them;
-    and the `plan`: public, enterprise, free, or paid where nobody can say.
+    The first has the fields of `Settings`; `reviewers`, by environment, as project.yaml
+    names them; and the `plan`: public, enterprise, free, or paid where nobody can say.
     """
-
-    def one(path: str) -> Any:
-        try:
-            return send(repository, "GET", path)
-        except Denied as no:
-            if no.status == 404:
-                return None
-            raise
-
-    def rows(
-        path: str, key: str = "", more: str = "", page: int = 1
-    ) -> list[dict[str, Any]]:
-        data = send(repository, "GET", f"{path}?per_page=100&page={page}{more}")
-        some: list[dict[str, Any]] = data[key] if key else data
-        return some if len(some) < 100 else some + rows(path, key, more, page + 1)
-
-    def environments() -> dict[str, Any]:
-        named = {
-            place["name"]: place for place in rows("/environments", "environments")
-        }
-        for name in named.keys() & settings.environments.keys():
-            path = f"/environments/{quote(name, safe='')}/deployment-branch-policies"
-            if (named[name]["deployment_branch_policy"] or {}).get(
-                "custom_branch_policies"
-            ):
-                named[name]["policies"] = rows(path, "branch_policies")
-        return named
-
-    def rulesets() -> dict[str, Any]:
-        every = rows("/rulesets", more="&includes_parents=false")
-        mine = [rule for rule in every if rule["name"] in settings.rulesets]
-        return {rule["name"]: one(f"/rulesets/{rule['id']}") for rule in mine}
-
-    looks: dict[str, Callable[[], Any]] = {
-        "rulesets": rulesets,  # first: its answer says it where the plan lacks something
-        "environments": environments,
-        "labels": lambda: rows("/labels"),
-        "variables": lambda: rows("/actions/variables", "variables"),
-        "pages": lambda: one("/pages"),
-        "immutable_releases": lambda: one("/immutable-releases"),
-        "workflow_permissions": lambda: one("/actions/permissions/workflow"),
-    }
-    seen = send(repository, "GET", "")["visibility"]
-    plan = {"public": "public", "internal": "enterprise"}.get(seen, "paid")
-    found: dict[str, Any] = {"plan": plan, "reviewers": {}}
+    reader = _Reader(repository, settings)
+    visibility = send(repository, "GET", "")["visibility"]
+    plan = {"public": "public", "internal": "enterprise"}.get(visibility, "paid")
+    found: dict[str, Any] = {"plan": plan}
     unseen: list[Outcome] = []
-    for name, look in looks.items():
+    for name, look in reader.looks().items():
         if getattr(settings, name) in (None, {}):
             continue
         try:
             found[name] = look()
         except Denied as no:
-            none = (
-                name == "environments" and no.status == 404 and found["plan"] == "free"
-            )
-            if no.lacks_plan or none:
+            hidden = name == "environments" and no.status == 404
+            if no.lacks_plan or (hidden and found["plan"] == "free"):
                 found |= {"plan": "free", name: {}}
             else:
                 unseen.append(Outcome(name.replace("_", " "), "not seen", str(no)))
-    for stage in project.spec.stages:
-        names = [who.strip().lstrip("@") for who in stage.approvers]
-        people = {
-            who: one(f"/collaborators/{quote(who, safe='')}/permission")
-            for who in names
-        }
-        unseen += [
-            Outcome(f"@{who}", "not seen") for who, seen in people.items() if not seen
-        ]
-        ids = [
-            {"type": "User", "id": seen["user"]["id"]}
-            for seen in people.values()
-            if seen
-        ]
-        found["reviewers"][stage.name] = ids[:6]  # GitHub takes no more
-    rules = [
-        r for e in found.get("environments", {}).values() for r in e["protection_rules"]
-    ]
-    if found["plan"] == "paid" and any(
-        rule["type"] == "required_reviewers" for rule in rules
-    ):
+    found["reviewers"], strangers = reader.reviewers(project)
+    if found["plan"] == "paid" and _asks_reviewers(found.get("environments", {})):
         found["plan"] = "enterprise"  # no other has them in a private repository
-    return found, unseen
+    return found, unseen + strangers
+
+
+def _asks_reviewers(environments: dict[str, Any]) -> bool:
+    """Return whether any environment waits for a reviewer."""
+    for environment in environments.values():
+        for rule in environment["protection_rules"]:
+            if rule["type"] == "required_reviewers":
+                return True
+    return False
+
+
+class _Reader:
+    """Reads what GitHub has of a repository's settings, one kind at a time."""
+
+    def __init__(self, repository: Repository, settings: Settings) -> None:
+        self.repository = repository
+        self.settings = settings
+
+    def looks(self) -> dict[str, Callable[[], Any]]:
+        """Return what reads each field of `Settings`, in the order to ask in."""
+        return {
+            "rulesets": self.rulesets,  # first: it says where the plan lacks something
+            "environments": self.environments,
+            "labels": lambda: self.rows("/labels"),
+            "variables": lambda: self.rows("/actions/variables", "variables"),
+            "pages": lambda: self.one("/pages"),
+            "immutable_releases": lambda: self.one("/immutable-releases"),
+            "workflow_permissions": lambda: self.one("/actions/permissions/workflow"),
+        }
+
+    def one(self, path: str) -> Any:
+        """Return what is at a path, None where nothing is."""
+        try:
+            return send(self.repository, "GET", path)
+        except Denied as no:
+            if no.status == 404:
+                return None
+            raise
+
+    def rows(self, path: str, key: str = "", more: str = "") -> list[dict[str, Any]]:
+        """Return a whole list, page by page."""
+        found: list[dict[str, Any]] = []
+        page = 1
+        while True:
+            address = f"{path}?per_page=100&page={page}{more}"
+            data = send(self.repository, "GET", address)
+            some: list[dict[str, Any]] = data[key] if key else data
+            found += some
+            if len(some) < 100:
+                return found
+            page += 1
+
+    def environments(self) -> dict[str, Any]:
+        """Return the environments by name, with the branches that may use them."""
+        named = {e["name"]: e for e in self.rows("/environments", "environments")}
+        for name in named.keys() & self.settings.environments.keys():
+            policy = named[name]["deployment_branch_policy"] or {}
+            if policy.get("custom_branch_policies"):
+                place = f"/environments/{quote(name, safe='')}"
+                path = f"{place}/deployment-branch-policies"
+                named[name]["policies"] = self.rows(path, "branch_policies")
+        return named
+
+    def rulesets(self) -> dict[str, Any]:
+        """Return the rulesets that are declared, by name."""
+        every = self.rows("/rulesets", more="&includes_parents=false")
+        declared = [rule for rule in every if rule["name"] in self.settings.rulesets]
+        return {rule["name"]: self.one(f"/rulesets/{rule['id']}") for rule in declared}
+
+    def reviewers(
+        self, project: Project
+    ) -> tuple[dict[str, list[dict[str, Any]]], list[Outcome]]:
+        """Return the reviewers of each stage, and who of them GitHub does not know."""
+        known: dict[str, list[dict[str, Any]]] = {}
+        unseen: list[Outcome] = []
+        for stage in project.spec.stages:
+            ids = []
+            for approver in stage.approvers:
+                who = approver.strip().lstrip("@")
+                path = f"/collaborators/{quote(who, safe='')}/permission"
+                person = self.one(path)
+                if person:
+                    ids.append({"type": "User", "id": person["user"]["id"]})
+                else:
+                    unseen.append(Outcome(f"@{who}", "not seen"))
+            known[stage.name] = ids[:6]  # GitHub takes no more
+        return known, unseen
 
 
 def apply(repository: Repository, differing: list[Difference]) -> list[Outcome]:
