@@ -291,7 +291,7 @@ def test_a_process_of_its_own_answers_as_this_one_does(
         ),
         (
             "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
-            "checks the data contract died",
+            "data contract ended its process before it answered .killed by signal 9",
         ),
     ],
 )

@@ -3,7 +3,7 @@
 On small data, importing Great Expectations takes longer than everything else together.
 So a second process does it while the first one reads, and answers when the snapshot
 is there: the question comes on standard input, the answer goes to standard output, as
-JSON.
+JSON. What the contract prints goes to standard error, so that it is not in the answer.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ def answer(question: bytes) -> dict[str, Any]:
 
 def main() -> None:
     """Import, wait for the question, answer it, and end."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
     gc.set_threshold(100_000)  # as in mlops.cli
     # Who asked was interrupted too, and says so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -59,7 +61,8 @@ def main() -> None:
         question = sys.stdin.buffer.read()
         found = answer(question) if question else None
     if found is not None:  # else the data could not be read
-        print(json.dumps(found), flush=True)
+        answers.write(json.dumps(found).encode())
+        answers.flush()
     os._exit(0)  # who asked waits: take nothing apart
 
 

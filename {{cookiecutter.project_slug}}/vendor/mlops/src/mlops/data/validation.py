@@ -6,14 +6,16 @@ import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from mlops import settings
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.contract import check
-from mlops.errors import EnvironmentFailure, Problem, UsageError
+from mlops.errors import EnvironmentFailure, Problem, Refused, UsageError
 from mlops.results.data import Expectation, Validation
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ def validate(
     ------
     UsageError
         When the data cannot be read or learned from, or the contract is not one.
-    EnvironmentFailure
-        When the other process ends without an answer.
+    Refused
+        When the contract ends the process that asks it, or does not return.
     """
     started = time.perf_counter()
     folder = project.folder(name)
@@ -64,7 +66,12 @@ def validate(
                 expectations += check(spec, contract, dataset.frame)
             else:
                 question = [spec.model_dump(mode="json"), str(contract), str(out)]
-                expectations += _ask(worker, json.dumps(question), meanwhile)
+                expectations += _ask(
+                    worker,
+                    json.dumps(question),
+                    f"models/{name}/contract.py",
+                    meanwhile,
+                )
     validation = Validation(
         ok=all(expectation.ok for expectation in expectations),
         snapshot=dataset.snapshot if dataset else None,
@@ -92,23 +99,63 @@ def _worker() -> Iterator[subprocess.Popen[bytes] | None]:
 
 
 def _ask(
-    worker: subprocess.Popen[bytes], question: str, meanwhile: Callable[[], object]
+    worker: subprocess.Popen[bytes],
+    question: str,
+    contract: str,
+    meanwhile: Callable[[], object],
 ) -> tuple[Expectation, ...]:
     """Return what the other process answers."""
     assert worker.stdin and worker.stdout
     with contextlib.suppress(BrokenPipeError), worker.stdin as pipe:
         pipe.write(question.encode())
     meanwhile()
-    answer = worker.stdout.read()
-    if worker.wait():
-        raise EnvironmentFailure(
-            "the process that checks the data contract died",
-            do="is there enough memory? Its last words are above",
+    answer = _read_answer(worker)
+    content = _content(answer)
+    if content is None:
+        code = worker.wait()
+        how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
+        raise Refused(
+            f"the data contract ended its process before it answered ({how})",
+            file=contract,
+            do=(
+                "look for exit, os._exit and the like; signal 9 without them: there "
+                "was too little memory"
+            ),
         )
-    content = json.loads(answer)
     if content["problems"]:
         problems = [Problem(**problem) for problem in content["problems"]]
-        if content["exit_code"] == UsageError.exit_code:
-            raise UsageError(*problems)
+        for kind in (UsageError, Refused):
+            if content["exit_code"] == kind.exit_code:
+                raise kind(*problems)
         raise EnvironmentFailure(*problems)
     return tuple(Expectation(**item) for item in content["expectations"])
+
+
+def _read_answer(worker: subprocess.Popen[bytes]) -> bytes:
+    """Return all that the process says; Refused where it takes too long."""
+    seconds = settings.current().step_seconds
+    timer = threading.Timer(seconds, worker.kill)
+    timer.daemon = True
+    timer.start()
+    begun = time.monotonic()
+    try:
+        assert worker.stdout
+        answer = worker.stdout.read()
+    finally:
+        timer.cancel()
+    if time.monotonic() - begun >= seconds:
+        raise Refused(
+            f"the data contract did not return within {seconds:g} seconds",
+            file="contract.py",
+            do="make it faster, or raise MLOPS_STEP_SECONDS",
+        )
+    return answer
+
+
+def _content(answer: bytes) -> dict[str, Any] | None:
+    """Return what an answer holds; None where it is not one."""
+    try:
+        content = json.loads(answer)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and "problems" in content else None
