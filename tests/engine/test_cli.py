@@ -169,7 +169,7 @@ def test_a_clone_knows_what_was_delivered_since(
     git(clone, "remote", "set-url", "origin", str(tmp_path / "gone.git"))
     done = mlops(elsewhere, "run", "churn", "--json")
     assert answer(done)["churn"]["gate"]["rule"] == "first version"
-    assert "origin cannot be reached; this is what is known here" in done.stderr
+    assert "origin cannot be reached; this is what is known locally" in done.stderr
 
 
 def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(

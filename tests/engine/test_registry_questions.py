@@ -397,7 +397,7 @@ def test_without_a_network_reading_works_on_what_is_here_and_says_so(
         answer = ask(*verb.split())
         assert answer.exit_code == 0, verb
         assert (
-            "origin cannot be reached; this is what is known here" in answer.stderr
+            "origin cannot be reached; this is what is known locally" in answer.stderr
         ), verb
 
 
