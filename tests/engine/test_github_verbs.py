@@ -202,7 +202,10 @@ def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_
     refuse.chmod(0o755)
     job("run", "churn")
     said = job("register", code=3)
-    assert "the run log could not be pushed to origin" in said and "run this job again" in said
+    assert (
+        "the run log could not be pushed to origin" in said
+        and "run this job again" in said
+    )
     assert job.read("output") == ""  # nobody goes on with half of it
     refuse.unlink()
     assert "v1.0.0 was registered already" in job("register")
