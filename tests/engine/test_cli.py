@@ -119,11 +119,14 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     compared = mlops(project, "runs", "compare", *[r["id"] for r in runs])
     assert "params.learner" in compared.output and "boosting" in compared.output
     chosen = mlops(
-        project, "runs", "list", "--where", "params.learner=boosting", "--json"
+        project,
+        *("runs", "list", "--json"),
+        *("--where", "params.learner", "eq", "boosting"),
     )
     assert [r["id"] for r in answer(chosen)] == [runs[1]["id"]]
     assert mlops(project, "runs", "show", runs[0]["id"][:-1]).exit_code == 0
-    options = ["--model", "churn", "--since", "30d", "--where", "metrics.roc_auc>0.5"]
+    options = ["--model", "churn", "--since", "30d"]
+    options += ["--where", "metrics.roc_auc", "gt", "0.5"]
     filtered = mlops(project, "runs", "list", *options, "--limit", "1", "--json")
     assert [r["id"] for r in json.loads(filtered.stdout)] == [runs[1]["id"]]
     assert "there are older ones" in filtered.stderr

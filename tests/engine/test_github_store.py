@@ -264,17 +264,17 @@ def test_what_is_not_needed_is_not_downloaded_and_nothing_twice(
     assert len(downloads(github)) == len(bundle.files)
 
 
-def test_a_spoilt_entry_is_dropped_and_fetched_again(
+def test_a_corrupt_entry_is_dropped_and_fetched_again(
     github: GitHub, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     bundle = fetch(world.project, f"{MODEL}@v1.0.0", released(world))
     bundle.read("model.skops")
     kept = cache.cache_path(bundle.manifest.assets["model.skops"])
-    for spoilt in (b"model !", b"mod", b"model 1 and more"):
-        kept.write_bytes(spoilt)
+    for corrupt in (b"model !", b"mod", b"model 1 and more"):
+        kept.write_bytes(corrupt)
         caplog.clear()
         assert bundle.read("model.skops") == b"model 1"
-        assert f"{kept} is spoilt in the cache" in caplog.text
+        assert f"{kept} is corrupt in the cache" in caplog.text
         assert kept.read_bytes() == b"model 1"
     kept.write_bytes(b"evil")
     asset_of(github, "model.skops")["content"] = b"evil"

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ from mlops.results.evaluation import Metric
 from mlops.results.runs import Record
 from mlops.results.verdict import Verdict
 from mlops.runlog import journal, query
-from mlops.runlog.conditions import condition
+from mlops.runlog.conditions import matching
 from mlops.runlog.journal import append, append_check
 from mlops.runlog.query import KNOWN, checks, find, records
 
@@ -172,7 +173,7 @@ def test_origin_moves_between_fetch_and_push(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = origin_of(world, tmp_path, 2)
-    run, rivals = journal.git, iter(range(3))
+    run, rivals = journal.git_remote, iter(range(3))
 
     def slow(root: Path, *arguments: str, **options: Any) -> str:
         if (
@@ -185,7 +186,7 @@ def test_origin_moves_between_fetch_and_push(
                 break
         return run(root, *arguments, **options)
 
-    monkeypatch.setattr(journal, "git", slow)
+    monkeypatch.setattr(journal, "git_remote", slow)
     assert append(one.project, record("slow")) == ()
     assert "slow" in delivered(tmp_path)
     assert len(list(rivals)) == 2, "the rival took along what had waited at origin"
@@ -197,17 +198,21 @@ class Killed(BaseException):
 
 def killed_at(number: int, project: Project) -> tuple[bool, list[str]]:
     """Append a record and die before that call of git; return whether it did, and the calls."""
-    run, calls = journal.git, list[str]()
+    calls = list[str]()
 
-    def dying(root: Path, *arguments: str, **options: Any) -> str:
-        if len(calls) == number:
-            raise Killed
-        calls.append(arguments[0])
-        return run(root, *arguments, **options)
+    def dying(run: Callable[..., str]) -> Callable[..., str]:
+        def call(root: Path, *arguments: str, **options: Any) -> str:
+            if len(calls) == number:
+                raise Killed
+            calls.append(arguments[0])
+            return run(root, *arguments, **options)
+
+        return call
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(journal, "git", dying)
-        patch.setattr(git_objects, "git", dying)
+        patch.setattr(journal, "git_remote", dying(journal.git_remote))
+        patch.setattr(git_objects, "git", dying(journal.git))
+        patch.setattr(journal, "git", dying(journal.git))
         try:
             append(project, record("killed"))
         except Killed:
@@ -326,9 +331,9 @@ def test_group_limit_and_find(world: World) -> None:
     assert [r.id for r in records(world.project, group="sweep")] == ["r2-x", "r3-x"]
     assert [r.id for r in records(world.project, limit=2)] == ["r2-x", "r3-x"]
     assert [r.id for r in records(world.project, group="sweep", limit=1)] == ["r3-x"]
-    assert [r.id for r in records(world.project, where="group=pr-1", limit=3)] == [
-        "r0-x"
-    ]
+    assert [
+        r.id for r in records(world.project, where=[("group", "eq", "pr-1")], limit=3)
+    ] == ["r0-x"]
     assert [r.id for r in find(world.project, ["r3", "r0-x"])] == ["r3-x", "r0-x"]
     with pytest.raises(UsageError, match="several"):
         find(world.project, ["r"])
@@ -360,41 +365,44 @@ def test_a_push_that_fails_is_a_warning_and_is_made_up_for(
 @pytest.mark.parametrize(
     ("text", "holds"),
     [
-        ("metrics.roc_auc>0.85", True), ("metrics.roc_auc > 0.95", False),
-        ("metrics.roc_auc>=0.9 and outcome=promote", True), ("outcome == 'reject'", False),
-        ("outcome!=reject", True), ("params.C=0.5", True), ("training.params.C<0.5", False),
-        ("params.model.depth=3", True), ("verdict=promote", True), ("decision=promote", True),
-        ("seconds<=1.5", True), ("metrics.unheard>0", False), ("params.C>word", False),
-        ("stages.train=ran", True), ("pull_request>0", False), ("dirty=false", True),
-        ("training.signature.classes.yes=1", False), ("data.rows>1", False),
+        ("metrics.roc_auc gt 0.85", True), ("metrics.roc_auc gt .95", False),
+        ("metrics.roc_auc ge 0.9", True), ("outcome eq reject", False),
+        ("outcome ne reject", True), ("params.C eq 0.5", True),
+        ("training.params.C lt 0.5", False), ("params.model.depth eq 3", True),
+        ("verdict eq promote", True), ("decision eq promote", True),
+        ("seconds le 1.5", True), ("stages.train eq ran", True),
+        ("pull_request gt 0", False), ("dirty eq false", True),
+        ("outcome in reject,promote", True),
     ],
 )  # fmt: skip
-def test_conditions(text: str, holds: bool) -> None:
-    assert condition(text, KNOWN)(record().model_dump(mode="json")) is holds
+def test_conditions_on_a_record(text: str, holds: bool) -> None:
+    key, name, value = text.split(" ")
+    documents = [record().model_dump(mode="json")]
+    assert matching(documents, [(key, name, value)], KNOWN) == [holds]
 
 
 @pytest.mark.parametrize(
-    "text",
+    "words",
     [
-        "",
-        "metrics.roc_auc",
-        "metrics.roc_auc>",
-        ">1",
-        "metics.x>1",
-        "__import__('os')=1",
+        ("metics.x", "gt", "1"),
+        ("metrics.unheard", "gt", "0"),
+        ("params.C", "gt", "word"),
+        ("__import__('os')", "eq", "1"),
+        ("", "", ""),
     ],
 )
-def test_conditions_that_are_none(text: str) -> None:
-    with pytest.raises(UsageError, match="condition"):
-        condition(text, KNOWN)
+def test_conditions_that_are_none(words: tuple[str, str, str]) -> None:
+    documents = [record().model_dump(mode="json")]
+    with pytest.raises(UsageError, match="--where"):
+        matching(documents, [words], KNOWN)
 
 
-@given(st.text(max_size=40))
-def test_no_condition_crashes(text: str) -> None:
-    plain = record().model_dump(mode="json")
-    for conditions in (f"outcome={text}", text):
+@given(st.text(max_size=40), st.sampled_from(["eq", "lt", "in"]))
+def test_no_condition_crashes(text: str, name: str) -> None:
+    documents = [record().model_dump(mode="json")]
+    for words in (("outcome", name, text), (text, name, "1"), ("seconds", name, text)):
         with suppress(UsageError):
-            assert condition(conditions, KNOWN)(plain) in (True, False)
+            assert matching(documents, [words], KNOWN) in ([True], [False])
 
 
 def test_ago() -> None:

@@ -97,7 +97,7 @@ def test_odd_tags_are_mentioned(world: World, ask: Ask) -> None:
     git(world.root, "tag", "churn@v7.0.0")
     git(world.root, "tag", "-am", "x", "churn@v1")
     git(world.root, "tag", "-am", "x", "nightly")
-    assert "2 odd tags, see `mlops doctor`" in ask("list").stderr
+    assert "2 unrecognised tags, see `mlops doctor`" in ask("list").stderr
 
 
 def test_history_says_who_did_what_why_and_in_which_run(world: World, ask: Ask) -> None:
@@ -142,14 +142,24 @@ def test_show_hides_the_values_of_sensitive_features(world: World, ask: Ask) -> 
 # -- best -----------------------------------------------------------------------------------------
 
 
+def where(*words: str) -> tuple[str, ...]:
+    return ("--where", *words)
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
         ((), ["v1.0.1", "v1.1.0", "v1.0.0"]),
-        (("--metric", "roc_auc", "--where", "risk=limited"), ["v1.1.0"]),
-        (("--where", "metrics.roc_auc>0.91 and risk=minimal"), ["v1.0.1"]),
-        (("--where", "params.C=2"), ["v1.1.0"]),
-        (("--where", "decision=promote and actor=@ana"), ["v1.0.1", "v1.0.0"]),
+        (("--metric", "roc_auc", *where("risk", "eq", "limited")), ["v1.1.0"]),
+        (
+            (*where("metrics.roc_auc", "gt", ".91"), *where("risk", "eq", "minimal")),
+            ["v1.0.1"],
+        ),
+        (where("params.C", "eq", "2"), ["v1.1.0"]),
+        (
+            (*where("decision", "eq", "promote"), *where("actor", "in", "@ana,@x")),
+            ["v1.0.1", "v1.0.0"],
+        ),
         (("--stage", "staging"), ["v1.0.1", "v1.0.0"]),
         (("--stage", "production"), ["v1.0.1"]),
     ],
@@ -179,10 +189,11 @@ def test_best_where_low_is_good(world: World, ask: Ask) -> None:
 
 def test_best_says_no_and_what_it_left_out(world: World, ask: Ask) -> None:
     three(world)
-    assert ask("best", "churn", "--where", "metrics.roc_auc>0.99").exit_code == 1
+    none = ask("best", "churn", *where("metrics.roc_auc", "gt", "0.99"))
+    assert none.exit_code == 1
     wrong = ask("best", "churn", "--metric", "rocauc")
     assert wrong.exit_code == 2 and "did you mean `roc_auc`" in wrong.stderr
-    wrong = ask("best", "churn", "--where", "riks=low")
+    wrong = ask("best", "churn", *where("riks", "eq", "low"))
     assert wrong.exit_code == 2 and "did you mean `risk`" in wrong.stderr
     assert ask("best", "churn", "--stage", "prodcution").exit_code == 2
     world.withdraw("v1.0.0")

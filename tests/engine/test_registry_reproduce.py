@@ -201,7 +201,7 @@ def test_rows_that_nothing_keeps_are_said_to_be_lost(make_project: Make) -> None
     project = ignoring(make_project)
     release(train_in(project))
     (note,) = ready(project, "churn").notes
-    assert "cannot be got back: git does not hold models/churn/data/rows.csv" in note
+    assert "cannot be restored: git does not hold models/churn/data/rows.csv" in note
     assert "data.keep" in note
     assert DATA not in fetch(project, REF).manifest.assets
     assert reproduce(project, REF).same, "as long as the very same file is still here"

@@ -1,4 +1,4 @@
-"""Pruning: what may go, what never goes, and that it ends well when it is killed."""
+"""Pruning: what can be pruned, what never is, and that it ends well when it is killed."""
 
 from __future__ import annotations
 
@@ -225,9 +225,12 @@ def test_prune_proposes_and_does_it_only_when_told(
 ) -> None:
     lived(world, ("v1.0.0", "staging", 1), ("v1.0.0", "production", 1))
     before = git(world.root, "tag"), world.store.list(MODEL)
-    assert "Nothing has to go." in ask().output
+    assert "Nothing can be pruned." in ask().output
     proposal = ask("churn", "--keep", "3", "--days", "30")
-    assert proposal.exit_code == 0 and "2 versions may go: add --yes" in proposal.output
+    assert (
+        proposal.exit_code == 0
+        and "2 versions can be pruned: add --yes" in proposal.output
+    )
     assert (git(world.root, "tag"), world.store.list(MODEL)) == before
     told = json.loads(ask("--keep", "3", "--days", "30", "--json").stdout)
     assert told == {"versions": ["churn@v1.1.0", "churn@v1.2.0"], "done": False}

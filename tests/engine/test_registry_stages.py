@@ -60,6 +60,7 @@ def test_promotion_is_one_annotated_tag(world: World) -> None:
         "Reason": "a b",
         "Run": "run-9",
         "Manifest-SHA256": answer.version.manifest_sha256,
+        "Policy-Commit": git(world.root, "rev-parse", "HEAD"),
         "At": world.now.isoformat(timespec="seconds"),
     }
     assert set(answer.version.stages) == {"production", "staging"}
@@ -176,7 +177,7 @@ def test_rollback_twice_goes_two_back(world: World) -> None:
     with pytest.raises(Refused, match="before the present one"):
         world.rollback("production")
     assert holder(world, "production") == "v1.0.0"
-    world.promote("v1.2.0", "production")
+    world.promote("v1.2.0", "production", override=True)
     assert world.rollback("production").version.number == "v1.0.0"
 
 

@@ -168,7 +168,7 @@ def test_retired_until_something_happens_again() -> None:
 
 def test_events_that_make_no_sense_are_reported_and_change_nothing() -> None:
     odd = [
-        event("m#prod#7", 9, "elsewhere"),
+        event("m#other!#7", 9, "elsewhere"),
         event("m@v9.0.0!", 9),
         event("m@v1.0.0#2", 9, "elsewhere"),
         event("other#prod#1", 9, "v1.0.0"),
@@ -177,15 +177,45 @@ def test_events_that_make_no_sense_are_reported_and_change_nothing() -> None:
         [*HISTORY, *odd], [("m@latest", "is wrong"), ("vendor@2.0", "is foreign")]
     )
     assert list(state.models) == ["m"]
-    assert state.models["m"].stages["prod"].number == "v1.1.0"
+    assert state.models["m"].stages["test"].number == "v1.10.0"
     reported = {warning.split(":")[0] for warning in state.warnings}
     assert reported == {
         "m@v1.0.0#2",
         "m@v9.0.0!",
         "other#prod#1",
-        "m#prod#7",
+        "m#other!#7",
         "m@latest",
     }
+
+
+@pytest.mark.parametrize("lost", ["deleted", "moved"])
+def test_a_stage_whose_version_has_no_tag_is_unresolvable(lost: str) -> None:
+    events = [e for e in HISTORY if e.tag != "m@v1.1.0"]
+    if lost == "moved":
+        events.append(event("m@v1.1.0", 9, "elsewhere"))
+    model = replay(events).models["m"]
+    assert "prod" not in model.stages and model.holder("prod") is None
+    assert "m#prod#2" in model.unresolved["prod"]
+    with pytest.raises(Refused, match=r"cannot be resolved.*m#prod#2"):
+        resolve(replay(events), "m@prod")
+    assert resolve(replay(events), "m@test").number == "v1.10.0", "the others are"
+
+
+def test_a_stage_is_resolvable_again_when_the_version_has_its_tag_again() -> None:
+    late = [e for e in HISTORY if e.tag != "m@v1.1.0"] + [event("m@v1.1.0", 99)]
+    assert resolve(replay(late), "m@prod").number == "v1.1.0"
+
+
+def test_a_stage_is_resolvable_again_after_a_newer_assignment() -> None:
+    events = [e for e in HISTORY if e.tag != "m@v1.1.0"]
+    events.append(event("m#prod#4", 9, "v1.0.0"))
+    assert resolve(replay(events), "m@prod").number == "v1.0.0"
+
+
+def test_a_lost_only_version_is_named_too() -> None:
+    given_by_us = event("m#prod#1", 4, "v1.0.0", "Promote\n\nManifest-SHA256: 1")
+    with pytest.raises(Refused, match=r"cannot be resolved.*m#prod#1"):
+        resolve(replay([given_by_us]), "m@prod")
 
 
 @given(st.text(max_size=60))
@@ -411,7 +441,7 @@ def test_gto_agrees_whatever_is_decided(
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(four.root, root, symlinks=True)
     world = World(root)
-    for verb, at, stage, again in steps:
+    for verb, at, stage, override in steps:
         number = f"v1.{at}.0"
         with suppress(Refused):
             if verb == "rollback":
@@ -423,7 +453,7 @@ def test_gto_agrees_whatever_is_decided(
             elif verb == "reject":
                 world.reject(number, stage)
             else:
-                world.promote(number, stage, again=again)
+                world.promote(number, stage, override=override)
     agree(world)
 
 

@@ -120,7 +120,7 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
     watch, release = story.schedule("monitor")
     assert watch.jobs == WATCHED, watch.log
     (issue,) = story.issues()
-    assert issue["title"] == "churn: what is served is no longer what was learned"
+    assert issue["title"] == "churn: data drift detected"
     assert issue["labels"] == ["model-alarm"]
     assert "with an alarm: 1. Retraining was asked for at the first." in issue["body"]
     assert f"/actions/runs/{watch.id}" in issue["body"]

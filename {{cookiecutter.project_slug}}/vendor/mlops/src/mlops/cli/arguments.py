@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
+from typer.core import TyperCommand
 
 Ref = Annotated[
     str, Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest.")
@@ -24,4 +25,51 @@ Reason = Annotated[str, Option("--reason", "-m", help="Why; kept in the tag.")]
 
 Why = Annotated[str, Option("--reason", "-m", metavar="WHY", help="Kept in the tag.")]
 
-Actor = Annotated[str | None, Option(help="Who does it; found out where absent.")]
+Actor = Annotated[str | None, Option(help="Who does it; inferred where absent.")]
+
+Override = Annotated[
+    bool,
+    Option(
+        "--override-rejection",
+        help="Decide anew what a person rejected or took back; say why.",
+    ),
+]
+
+
+def _three(words: Any) -> Any:
+    """Return the words of a condition as they came."""
+    return tuple(words)
+
+
+Where = Annotated[
+    list[Any] | None,
+    Option(
+        "--where",
+        parser=_three,
+        metavar="KEY OP VALUE",
+        help="A condition, such as `metrics.roc_auc gt 0.8`; OP is eq, ne, lt, le, gt, "
+        "ge "
+        "or in. Several are all to be met.",
+    ),
+]
+
+
+class WithWhere(TyperCommand):
+    """A command whose option `--where` takes three words, and may be repeated."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            if parameter.name == "where":
+                parameter.nargs = 3
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse the one text of earlier versions, and spell out the new form."""
+        from mlops.runlog.conditions import require_new_form
+
+        for position, word in enumerate(args):
+            if word == "--where" and position + 1 < len(args):
+                require_new_form(args[position + 1])
+            elif word.startswith("--where="):
+                require_new_form(word.removeprefix("--where="))
+        return super().parse_args(ctx, args)

@@ -1,4 +1,7 @@
-"""Commands that decide about a version: promote, rollback, reject, withdraw, deprecate."""
+"""Commands that decide about a version.
+
+Promote, rollback, reject, withdraw, deprecate.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,16 @@ from typer import Option
 
 from mlops.cli.actions_env import in_actions
 from mlops.cli.app import app
-from mlops.cli.arguments import Actor, Approver, Model, Reason, Ref, StageName, Why
+from mlops.cli.arguments import (
+    Actor,
+    Approver,
+    Model,
+    Override,
+    Reason,
+    Ref,
+    StageName,
+    Why,
+)
 from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, hint
 
@@ -23,9 +35,8 @@ def promote(
     reason: Reason = "",
     approver: Approver = None,
     actor: Actor = None,
-    again: Annotated[
-        bool, Option("--again", help="Decide anew where it was rejected; say why.")
-    ] = False,
+    override: Override = False,
+    again: Annotated[bool, Option("--again", hidden=True)] = False,
     ask: Annotated[
         bool, Option("--ask", help="Where nobody has approved: say who may, and go on.")
     ] = False,
@@ -37,23 +48,26 @@ def promote(
     """
     from mlops.registry.decisions import promote as do
 
-    at, act = _act(actor, reason, approver, stage)
-    if ask and not act["approver"] and (able := at.project.stage(stage).approvers):
-        text = f"{ref} waits: {', '.join(able)} may put it into {stage}, by the workflow promote"
-        emit(
-            {"version": ref, "stage": stage, "created": False}, text, as_json, page=text
-        )
+    at, decision = _decision(actor, reason, approver, stage)
+    approvers = at.project.stage(stage).approvers
+    if ask and approvers and not decision["approver"]:
+        who = ", ".join(approvers)
+        text = f"{ref} waits: {who} may put it into {stage}, by the workflow promote"
+        facts = {"version": ref, "stage": stage, "created": False}
+        emit(facts, text, as_json, page=text)
         return
-    done = do(at.project, ref, stage, store=at.store, again=again, **act)
+    done = do(
+        at.project, ref, stage, store=at.store, override=override or again, **decision
+    )
     _assigned(done, as_json)
-    if done.created:
-        later = next((s.name for s in at.project.spec.stages if s.after == stage), None)
-        name = done.version.model
-        hint(
-            f"mlops promote {name}@{stage} {later}"
-            if later
-            else f"mlops serve {name}@{stage}"
-        )
+    if not done.created:
+        return
+    name = done.version.model
+    following = [other.name for other in at.project.spec.stages if other.after == stage]
+    if following:
+        hint(f"mlops promote {name}@{stage} {following[0]}")
+    else:
+        hint(f"mlops serve {name}@{stage}")
 
 
 @app.command(rich_help_panel="Release")
@@ -71,8 +85,8 @@ def rollback(
     """
     from mlops.registry.decisions import rollback as do
 
-    at, act = _act(actor, reason, approver, stage)
-    _assigned(do(at.project, name, stage, store=at.store, **act), as_json)
+    at, decision = _decision(actor, reason, approver, stage)
+    _assigned(do(at.project, name, stage, store=at.store, **decision), as_json)
 
 
 @app.command(rich_help_panel="Release")
@@ -91,29 +105,39 @@ def reject(
     from mlops.registry.decisions import reject as do
     from mlops.registry.tags import read
 
-    at, act = _act(actor, reason, approver, stage)
-    done = do(at.project, ref, stage, store=at.store, **act)
+    at, decision = _decision(actor, reason, approver, stage)
+    done = do(at.project, ref, stage, store=at.store, **decision)
     holder = read(at.project.root).model(done.version.model).stages.get(stage)
-    serves = f"; {holder.number if holder else 'no version'} is in it"
-    _said(done, done.version.ref, f"rejected for {stage}", as_json, serves)
+    serving = f"; {holder.number if holder else 'no version'} is in it"
+    _done(done, done.version.ref, f"rejected for {stage}", as_json, serving)
 
 
 @app.command(rich_help_panel="Release")
-def withdraw(ref: Ref, reason: Why, actor: Actor = None, as_json: Json = False) -> None:
+def withdraw(
+    ref: Ref,
+    reason: Why,
+    approver: Approver = None,
+    actor: Actor = None,
+    as_json: Json = False,
+) -> None:
     """Take back a version that is in no stage: nobody can use it.
 
     Example: `mlops withdraw employment@v1.1.0 -m "trained on wrong labels"`
     """
     from mlops.registry.decisions import withdraw as do
 
-    at, act = _act(actor, reason)
-    done = do(at.project, ref, **act)
-    _said(done, done.version.ref, "withdrawn", as_json)
+    at, decision = _decision(actor, reason, approver)
+    done = do(at.project, ref, **decision)
+    _done(done, done.version.ref, "withdrawn", as_json)
 
 
 @app.command(rich_help_panel="Release")
 def deprecate(
-    name: Model, reason: Why, actor: Actor = None, as_json: Json = False
+    name: Model,
+    reason: Why,
+    approver: Approver = None,
+    actor: Actor = None,
+    as_json: Json = False,
 ) -> None:
     """Retire a model, until a new version of it is registered.
 
@@ -123,49 +147,67 @@ def deprecate(
     """
     from mlops.registry.decisions import deprecate as do
 
-    at, act = _act(actor, reason)
-    _said(do(at.project, name, **act), name, "retired", as_json)
+    at, decision = _decision(actor, reason, approver)
+    _done(do(at.project, name, **decision), name, "retired", as_json)
 
 
-def _act(
+def _decision(
     actor: str | None,
     reason: str,
     approver: str | None = None,
     stage: str | None = None,
 ) -> tuple[Context, dict[str, Any]]:
-    """Return where this is, and who does something to a registry, why, when and in which run.
+    """Return where this is, and who decides, why, when and in which run.
 
-    In a job of GitHub Actions, the approver is whoever approved it, where anybody was asked.
+    In a job of GitHub Actions, the approver is whoever approved it, where anybody was
+    asked.
+
+    Parameters
+    ----------
+    stage : str, optional
+        Whose approvers are asked; default: the last stage that names any.
     """
-    from mlops.github.client import approved_by, repository
-
     at = current_context()
-    if stage and not approver and in_actions() and at.project.stage(stage).approvers:
-        approver = approved_by(repository(), stage)
-    who, run = actor or at.decider, at.run_url
+    approver = approver or approver_of_job(at, stage)
     return at, {
-        "actor": who,
+        "actor": actor or at.decider,
         "reason": reason,
         "now": at.now(),
         "approver": approver,
-        "run": run,
+        "run": at.run_url,
     }
+
+
+def approver_of_job(at: Context, stage: str | None = None) -> str | None:
+    """Return who approved this job of GitHub Actions.
+
+    None elsewhere or where nobody did.
+    """
+    from mlops.github.client import approved_by, repository
+    from mlops.registry.decisions import guard
+
+    asked = at.project.stage(stage) if stage else guard(at.project)
+    if asked is None or not asked.approvers or not in_actions():
+        return None
+    return approved_by(repository(), asked.name)
 
 
 def _assigned(done: Assigned, as_json: bool) -> None:
     """Print which version is in a stage now."""
     replaced = done.replaced.number if done.replaced else None
-    text = f"{done.version.ref} {'is now' if done.created else 'is already'} in {done.stage}"
+    state = "is now" if done.created else "is already"
+    text = f"{done.version.ref} {state} in {done.stage}"
+    before = f" (before: {replaced})" if replaced and done.created else ""
     facts = {
         "version": done.version.number,
         "stage": done.stage,
         "created": done.created,
+        "replaced": replaced,
     }
-    before = f" (before: {replaced})" if replaced and done.created else ""
-    emit({**facts, "replaced": replaced}, text + before, as_json, page=text)
+    emit(facts, text + before, as_json, page=text)
 
 
-def _said(done: Assigned, name: str, what: str, as_json: bool, more: str = "") -> None:
+def _done(done: Assigned, name: str, what: str, as_json: bool, more: str = "") -> None:
     """Print that something was done to a version, or to a model."""
     text = f"{name} is {what}" if done.created else f"{name} was {what} already"
     facts = {"version": done.version.ref, "created": done.created}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mlops.cli.arguments import Actor
+from mlops.cli.arguments import Actor, Approver
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
 from mlops.cli.registry import registry
@@ -28,13 +28,14 @@ def prune(
     yes: Annotated[
         bool, Option("--yes", help="Do it; without, it is a proposal.")
     ] = False,
+    approver: Approver = None,
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
-    """Say which versions may go; with --yes let them go.
+    """Say which versions can be pruned; with --yes prune them.
 
-    Then a tag withdraws them and their files are removed. What is in a stage, or would come back
-    into one by a rollback, always stays.
+    Then a tag withdraws them and their files are removed. What is in a stage, or would
+    come back into one by a rollback, always stays.
 
     Example: `mlops registry prune employment --keep 10 --days 90`
     """
@@ -42,20 +43,25 @@ def prune(
     from mlops.registry.decisions import Decision
 
     at = current_context(fetch=not yes)
-    project, now = at.project, at.now()
-    state, store, since = read(project.root), at.store, now - timedelta(days=days)
+    project = at.project
+    now = at.now()
+    state = read(project.root)
+    since = now - timedelta(days=days)
     last = project.spec.stages[-1].name
     reason = f"keep {keep}, and what was in {last} within {days} days"
-    act = Decision(actor or at.actor, reason, now, run=at.run_url)
-    gone = []
+    by = Decision(actor or at.actor, reason, now, approver, at.run_url)
+    pruned = []
     for model in [known(state, name)] if name else state.models.values():
         if yes:
-            done = list(retention.prune(project, model.name, keep, since, act, store))
-        else:
-            done = retention.candidates(
-                model, last, keep, since, store.list(model.name)
+            versions = list(
+                retention.prune(project, model.name, keep, since, by, at.store)
             )
-        gone += [version.ref for version in done]
-    said = f"{len(gone)} versions {'are gone' if yes else 'may go: add --yes'}"
-    text = "\n".join([*gone, said]) if gone else "Nothing has to go."
-    emit({"versions": gone, "done": yes}, text, as_json)
+        else:
+            stored = at.store.list(model.name)
+            versions = retention.candidates(model, last, keep, since, stored)
+        pruned += [version.ref for version in versions]
+    outcome = "are pruned" if yes else "can be pruned: add --yes"
+    text = "Nothing can be pruned."
+    if pruned:
+        text = "\n".join([*pruned, f"{len(pruned)} versions {outcome}"])
+    emit({"versions": pruned, "done": yes}, text, as_json)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Argument
+from typer import Argument, Option
 
 from mlops.cli.actions_env import as_markdown, in_actions, outputs
 from mlops.cli.app import app
-from mlops.cli.arguments import Actor
+from mlops.cli.arguments import Actor, Approver, Override, Reason
 from mlops.cli.context import Context, attests, current_context, require_pushed
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
 from mlops.config.project import Project
-from mlops.errors import Refused
+from mlops.errors import Refused, UsageError
+from mlops.io.files import write_text
 
 
 @app.command(rich_help_panel="Release")
@@ -25,6 +26,16 @@ def register(
             metavar="MODEL", help="None: all that were built and may be promoted."
         ),
     ] = None,
+    decided: Annotated[
+        bool,
+        Option(
+            "--decided",
+            help="Whatever the verdict is: an approver decides, and says why.",
+        ),
+    ] = False,
+    override: Override = False,
+    reason: Reason = "",
+    approver: Approver = None,
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
@@ -33,8 +44,17 @@ def register(
     Example: `mlops register employment`
     """
     at = current_context(fetch=True)
+    if decided and name is None:
+        raise UsageError("whoever decides names the model", do="mlops register MODEL")
     models = [name] if name else _promotable(at.project)
-    answers = [_register(at, model, actor or at.actor) for model in models]
+    decision = {
+        "actor": actor or at.actor,
+        "reason": reason,
+        "approver": approver,
+        "decided": decided,
+        "override": override,
+    }
+    answers = [_register(at, model, decision) for model in models]
     attested = [f"build/{model}/model.skops" for model in models] if attests() else []
     outputs(models=models, attest=",".join(attested))
     texts = [_told(answer) for answer in answers]
@@ -76,7 +96,7 @@ def _promotable(project: Project) -> list[str]:
     return found
 
 
-def _register(at: Context, name: str, actor: str) -> dict[str, Any]:
+def _register(at: Context, name: str, decision: dict[str, Any]) -> dict[str, Any]:
     """Register one model and return what became of it."""
     from mlops.registry.publish import register as publish
     from mlops.results.runs import Record
@@ -86,13 +106,15 @@ def _register(at: Context, name: str, actor: str) -> dict[str, Any]:
     _require_fresh(at, name, build)
     has_record = (build / "record.json").is_file()
     record = Record.load(build) if has_record else None
+    if decision["decided"]:
+        _note_on_card(build / "card.md", decision)
     done = publish(
         at.project,
         name,
-        actor=actor,
         run=record.id if record else "",
         now=at.now(),
         store=at.store,
+        **decision,
     )
     notes = list(done.notes)
     if record and in_actions():  # the job that ran it may not push
@@ -105,6 +127,22 @@ def _register(at: Context, name: str, actor: str) -> dict[str, Any]:
         "created": done.created,
         "notes": notes,
     }
+
+
+_DECIDED = "## Decided by a person"
+
+
+def _note_on_card(card: Path, decision: dict[str, Any]) -> None:
+    """Say on the model card that a person decided, and why; once."""
+    from mlops.reporting.markdown import escape
+
+    if not card.is_file():
+        return
+    text = card.read_text(encoding="utf-8").split(f"\n{_DECIDED}")[0].rstrip()
+    who = escape(decision["approver"] or decision["actor"])
+    why = escape(decision["reason"])
+    note = f"{who} decided to register this: {why}"
+    write_text(card, f"{text}\n\n{_DECIDED}\n\n{note}\n")
 
 
 def _require_fresh(at: Context, name: str, build: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands that read the registry: list, show, history, best, diff, lineage."""
+"""Commands about the registry: list, show, history, best, diff, lineage, adopt."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from typer import Argument, Exit, Option, Typer
 
 from mlops.cli.app import app
-from mlops.cli.arguments import Model, Ref
+from mlops.cli.arguments import Model, Ref, Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit, progress
 from mlops.errors import Refused, UsageError
-from mlops.registry.tags import Version, read
+from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
 from mlops.reporting.words import EVENTS, span, when
 
@@ -22,27 +22,26 @@ _PREDICTION = re.compile(
 
 registry = Typer(
     no_args_is_help=True,
-    help="Versions: list, show, history, best, diff, lineage, prune.",
+    help="Versions: list, show, history, best, diff, lineage, adopt, prune.",
 )
 
 app.add_typer(registry, name="registry", rich_help_panel="Look")
 
 
 def _stages(version: Version) -> str:
+    """Return the stages that a version is in, or that it was withdrawn."""
     return ", ".join(version.stages) if version.active else "withdrawn"
 
 
 def _figure(value: Any) -> str:
-    """Return a value for people: figures with four decimals, digests by their first letters."""
+    """Return a value for people: four decimals, the first letters of a digest."""
+    if value is None:
+        return ""
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    text = (
-        f"{value:.4f}"
-        if isinstance(value, float)
-        else ""
-        if value is None
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    text = str(value)
     return text[:12] if re.fullmatch("[0-9a-f]{40,64}", text) else text
 
 
@@ -66,19 +65,23 @@ def registry_list(
             "version": version.ref,
             "stages": _stages(version),
             "registered": when(version.event.time),
-            "by": version.event.trailers.get("Actor") or version.event.tagger,
+            "by": version.event.actor,
             "reason": version.event.trailers.get("Reason"),
         }
         for version in versions(state, name, everything)
     ]
-    none = "`--all` shows what is withdrawn or retired."
+    empty = "`--all` shows what is withdrawn or retired."
     if not state.models:
-        none = "Nothing is registered yet: `mlops register MODEL`"
-    emit(rows, table(rows, list(rows[0])) if rows else none, as_json)
-    if retired := [model.name for model in state.models.values() if model.deprecated]:
-        progress()(f"note: retired: {', '.join(retired)}")
+        empty = "Nothing is registered yet: `mlops register MODEL`"
+    emit(rows, table(rows, list(rows[0])) if rows else empty, as_json)
+    say = progress()
+    retired = [model.name for model in state.models.values() if model.deprecated]
+    if retired:
+        say(f"note: retired: {', '.join(retired)}")
+    for line in state.unresolved:
+        say(f"note: {line}")
     if state.warnings:
-        progress()(f"note: {len(state.warnings)} odd tags, see `mlops doctor`")
+        say(f"note: {len(state.warnings)} unrecognised tags, see `mlops doctor`")
 
 
 @registry.command()
@@ -110,7 +113,8 @@ def show(ref: Ref, as_json: Json = False) -> None:
         "period": manifest.data.period and span(manifest.data.period),
         "code": manifest.code.commit[:12],
         "params": ", ".join(f"{k}={v}" for k, v in manifest.params.items()),
-        "cost": f"{manifest.train_seconds:.1f} s, {manifest.train_cost:.4f} {manifest.currency}",
+        "cost": f"{manifest.train_seconds:.1f} s, "
+        f"{manifest.train_cost:.4f} {manifest.currency}",
         "run": manifest.run,
         "assets": ", ".join(manifest.assets),
     }
@@ -123,35 +127,49 @@ def history(name: Model, as_json: Json = False) -> None:
 
     Example: `mlops registry history employment`
     """
+    from mlops.registry.approvals import unapproved
     from mlops.registry.queries import history as events
 
+    project = current_context(fetch=True).project
+    happened = events(project, name)
+    model = read(project.root).model(name)
+    missing = unapproved(project.root, model, happened)
     rows = [
         {
             "at": when(event.time),
-            "event": EVENTS[event.decision].format(
-                version=event.version, stage=event.stage
-            ),
+            "event": _event(event, missing.get(event.tag, "")),
             "actor": event.actor,
             "approver": event.trailers.get("Approver"),
             "reason": event.trailers.get("Reason"),
             "run": event.trailers.get("Run"),
             "tag": event.tag,
         }
-        for event in events(current_context(fetch=True).project, name)
+        for event in happened
     ]
     text = table(rows, list(rows[0])[:-1]) if rows else "Nothing has happened."
     emit(rows, text, as_json)
+    for line in missing.values():
+        progress()(f"note: {line}")
 
 
-@registry.command()
+def _event(event: Event, problem: str) -> str:
+    """Return what happened, and what was odd about it."""
+    text = EVENTS[event.decision].format(version=event.version, stage=event.stage)
+    verdict = event.trailers.get("Verdict")
+    if verdict:
+        text = f"{text} (decided against the verdict {verdict})"
+    if problem:
+        text = f"{text} (without approval)"
+    return text
+
+
+@registry.command(cls=WithWhere)
 def best(
     name: Model,
     metric: Annotated[
         str | None, Option(help="Default: the model's primary one.")
     ] = None,
-    where: Annotated[
-        str | None, Option(help="Conditions: 'risk=minimal and metrics.accuracy>0.8'.")
-    ] = None,
+    where: Where = None,
     stage: Annotated[
         str | None, Option(help="Only what is or was in this stage.")
     ] = None,
@@ -159,25 +177,24 @@ def best(
 ) -> None:
     """Name the best version, and the next; 1 where none fits.
 
-    Example: `mlops registry best employment --metric roc_auc --where 'risk=limited'`
+    Example: `mlops registry best employment --metric roc_auc --where risk eq limited`
     """
     from mlops.registry.queries import best as do
 
     project = current_context(fetch=True).project
-    ranked, notes = do(
-        project, name, metric, where, stage and project.stage(stage).name
-    )
+    place = project.stage(stage).name if stage else None
+    ranked, notes = do(project, name, metric, where or (), place)
     rows = [
         {
             "version": version.ref,
-            "metric": m.name,
-            "value": m.value,
-            "low": m.low,
-            "high": m.high,
+            "metric": figure.name,
+            "value": figure.value,
+            "low": figure.low,
+            "high": figure.high,
             "stages": ", ".join(version.stages),
             "data": digest,
         }
-        for version, m, digest in ranked
+        for version, figure, digest in ranked
     ]
     shown = [{key: _figure(value) for key, value in row.items()} for row in rows[:10]]
     text = table(shown, list(rows[0])) if rows else "No version meets the conditions."
@@ -237,22 +254,66 @@ def lineage(
     project = current_context(fetch=True).project
     if re.fullmatch("[0-9a-f]{6,64}", what):
         rows = queries.users(project, what)
-        none = "Nothing that is recorded used such data."
-        text = table(rows, ("used_by", "data", "rows")) if rows else none
+        empty = "Nothing that is recorded used such data."
+        text = table(rows, ("used_by", "data", "rows")) if rows else empty
         emit(rows, text, as_json, yes=bool(rows))
         return
-    asked, ref = {}, what
+    facts = {}
+    ref = what
     if _PREDICTION.fullmatch(what):
-        if not (said := find(project.state, what)):
+        logged = find(project.state, what)
+        if not logged:
             raise Refused(
                 "this prediction is not in the log", file=str(project.state), found=what
             )
-        asked = {"prediction": what, "answered": said["at"]}
-        ref = f"{said['model']}@{said['version']}"
+        facts = {"prediction": what, "answered": logged["at"]}
+        ref = f"{logged['model']}@{logged['version']}"
     elif "@" not in what and "#" not in what:
-        allowed = "MODEL@VERSION, six letters of a data digest or more, or the id of a prediction"
         raise UsageError(
-            "not something that has a lineage", found=what, allowed=allowed
+            "not something that has a lineage",
+            found=what,
+            allowed="MODEL@VERSION, six letters of a data digest or more, "
+            "or the id of a prediction",
         )
-    told = {**asked, **queries.lineage(project, ref)}
-    emit(told, pairs({key: _figure(value) for key, value in told.items()}), as_json)
+    facts |= queries.lineage(project, ref)
+    text = pairs({key: _figure(value) for key, value in facts.items()})
+    emit(facts, text, as_json)
+
+
+@registry.command()
+def adopt(
+    drop: Annotated[
+        bool, Option("--drop", help="Delete them here instead, and take origin's.")
+    ] = False,
+    yes: Annotated[
+        bool, Option("--yes", help="Do it; without, they are listed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring versions that are only here to origin; or drop them.
+
+    They were registered before there was an origin. Where origin made versions of its
+    own under the same numbers, they can only be dropped.
+
+    Example: `mlops registry adopt --yes`
+    """
+    from mlops.registry import local_tags
+
+    at = current_context()
+    root = at.project.root
+    found = local_tags.local_only(root)
+    names = [*found.missing, *found.conflicting]
+    done = yes and bool(names)
+    if done and drop:
+        names = local_tags.drop(root)
+        text = "dropped here"
+    elif done:
+        names = local_tags.adopt(at.project, at.store)
+        text = "at origin now"
+    else:
+        text = "only here: --yes brings them to origin, --drop --yes deletes them"
+        if found.conflicting:
+            text = "other than origin's: --drop --yes deletes those that are here"
+    lines = [*names, f"{len(names)} tags are {text}"]
+    shown = "\n".join(lines) if names else "Every tag of the registry is at origin."
+    emit({"tags": names, "done": done}, shown, as_json)

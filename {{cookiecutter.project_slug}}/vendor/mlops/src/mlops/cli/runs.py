@@ -1,8 +1,4 @@
-"""Commands that read the run log: list, show, compare.
-
-Each check of `mlops doctor` is a function whose docstring is what the user reads; it returns an
-empty text when all is well, else what was found, as a text or an error.
-"""
+"""Commands that read the run log: list, show, compare."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from typing import Annotated, Any
 from typer import Argument, Option, Typer
 
 from mlops.cli.app import app
+from mlops.cli.arguments import Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, ago, emit, progress
 from mlops.errors import UsageError
@@ -26,14 +23,11 @@ app.add_typer(runs, name="runs", rich_help_panel="Look")
 InGroup = Annotated[str | None, Option(help="Only a sweep, or a pull request: pr-12.")]
 
 
-@runs.command("list")
+@runs.command("list", cls=WithWhere)
 def runs_list(
     name: Annotated[str | None, Argument(metavar="MODEL")] = None,
     model: Annotated[str | None, Option(help="The same as MODEL.")] = None,
-    where: Annotated[
-        str | None,
-        Option(help="Conditions: 'metrics.roc_auc>0.8 and outcome=promote'."),
-    ] = None,
+    where: Where = None,
     since: Annotated[str | None, Option(help="12h, 30d, 2w")] = None,
     group: InGroup = None,
     limit: Annotated[int, Option(help="Only the newest; 0: all.", min=0)] = 100,
@@ -41,7 +35,7 @@ def runs_list(
 ) -> None:
     """List runs, the newest last.
 
-    Example: `mlops runs list --where 'metrics.roc_auc>0.8' --model employment --since 30d`
+    Example: `mlops runs list employment --where metrics.roc_auc gt 0.8 --since 30d`
     """
     from mlops.runlog import query
 
@@ -50,7 +44,7 @@ def runs_list(
     start = ago(since, at.now()) if since else None
     more = limit + 1 if limit else 0
     found = query.runs(
-        at.project, model, where=where, since=start, group=group, limit=more
+        at.project, model, where=where or (), since=start, group=group, limit=more
     )
     if limit and len(found) > limit:
         found = found[1:]
@@ -58,19 +52,26 @@ def runs_list(
             f"there are older ones: these are the newest {limit} (`--limit 0` for all)"
         )
     rows = [_row(run) for run in found]
-    asked = any((model, where, since, group))
-    none = "No run fits." if asked else "No run is recorded: `mlops run MODEL`"
-    emit(found, table(rows, list(rows[0])) if rows else none, as_json)
+    filtered = any((model, where, since, group))
+    empty = "No run fits." if filtered else "No run is recorded: `mlops run MODEL`"
+    emit(found, table(rows, list(rows[0])) if rows else empty, as_json)
 
 
 def _row(run: dict[str, Any]) -> dict[str, object]:
-    """Return what one line of the list says; a journal may hold records of older engines."""
-    metric, training = (run.get("metrics") or [None])[0], run.get("training") or {}
+    """Return what one line of the list says.
+
+    A run log may hold records of older engines.
+    """
+    metrics = run.get("metrics")
+    training = run.get("training") or {}
+    figure = None
+    if metrics:
+        figure = f"{metrics[0]['name']} {metrics[0]['value']:.4f}"
     return {
         "id": run["id"],
         "model": run["model"],
         "outcome": run["outcome"],
-        "metric": f"{metric['name']} {metric['value']:.4f}" if metric else None,
+        "metric": figure,
         "estimator": training.get("estimator"),
         "took": duration(run["seconds"]),
         "group": run.get("group"),
@@ -119,12 +120,11 @@ def runs_compare(
     found += query.find(project, chosen or [])
     records = {record.id: record for record in found}
     if not 2 <= len(records) <= MOST_RUNS:
-        what, do = (
-            "this many runs cannot be shown side by side",
-            "choose from `mlops runs list`",
-        )
         raise UsageError(
-            what, found=str(len(records)), allowed=f"2 to {MOST_RUNS}", do=do
+            "this many runs cannot be shown side by side",
+            found=str(len(records)),
+            allowed=f"2 to {MOST_RUNS}",
+            do="choose from `mlops runs list`",
         )
     facts = {name: flat(record) for name, record in records.items()}
     text = compare(facts)

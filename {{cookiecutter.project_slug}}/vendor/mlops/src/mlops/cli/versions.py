@@ -52,11 +52,13 @@ def reproduce(ref: Ref, as_json: Json = False) -> None:
 
     at = current_context(fetch=True)
     done = again(at.project, ref, at.store, progress())
-    word = "the same bytes" if done.same else "OTHER BYTES"
-    text = [
-        f"{done.version}: {word}",
+    outcome = "the same bytes" if done.same else "NOT REPRODUCIBLE"
+    lines = [
+        f"{done.version}: {outcome}",
         f"  then  {done.expected}",
         f"  now   {done.found}",
+        f"  in    {done.environment}",
     ]
-    text += [f"  in    {done.environment}", *(f"  {part}" for part in done.differences)]
-    emit(vars(done), "\n".join(text), as_json, page="\n".join(text), yes=done.same)
+    lines += [f"  {part}" for part in done.differences]
+    text = "\n".join(lines)
+    emit(vars(done), text, as_json, page=text, yes=done.same)

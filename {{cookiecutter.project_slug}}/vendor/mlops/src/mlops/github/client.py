@@ -6,6 +6,7 @@ import base64
 import re
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops import settings
 from mlops.errors import EnvironmentFailure, UsageError
-from mlops.io.git import GitError, git
+from mlops.io.git import PATIENCE_SECONDS, GitError, git, log
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -26,20 +27,23 @@ NAME = re.compile(r"[\w-]+/[\w.-]+")
 
 BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
 
-ATTEMPTS, _PATIENCE = 4, 60  # seconds; what takes longer is for the next run
+ATTEMPTS = 4
+
+_PATIENCE = 60  # seconds; what takes longer is for the next run
 
 _ADVICE = {
     401: "set GITHUB_TOKEN to a token that is valid, or `gh auth login`",
     403: "give this job's `permissions:` what the request needs; here, `gh auth login`",
-    404: "look at the name; who may not see it gets this answer too: GITHUB_TOKEN, `gh auth login`",
+    404: "look at the name; without the right to see it: GITHUB_TOKEN, `gh auth login`",
 }
 
 
 def repository(secret: str = "", name: str = "") -> Repository:
     """Return a repository, without asking for anything yet.
 
-    By default it is that of GITHUB_REPOSITORY, else that of git's origin. The token is that of the
-    variable `secret` where it has one, else that of GITHUB_TOKEN, else gh's.
+    By default it is that of GITHUB_REPOSITORY, else that of git's origin. The token is
+    that of the variable `secret` where it has one, else that of GITHUB_TOKEN, else
+    gh's.
     """
     from github import Auth, Github
 
@@ -47,15 +51,16 @@ def repository(secret: str = "", name: str = "") -> Repository:
     name = name or here(now.folder)
     token = (secret and now.secret(secret)) or now.secret("GITHUB_TOKEN") or _of_gh()
     if not NAME.fullmatch(name):
-        do = "push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME"
         raise UsageError(
-            "neither GITHUB_REPOSITORY nor origin is on GitHub", found=name, do=do
+            "neither GITHUB_REPOSITORY nor origin is on GitHub",
+            found=name,
+            do="push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME",
         )
     return Github(
         base_url=now.github.api,
         auth=Auth.Token(token) if token else None,
         timeout=round(now.http_timeout) or 1,
-        retry=None,  # `ask` does it
+        retry=None,  # `ask` does that
         seconds_between_requests=None,
         seconds_between_writes=None,
         per_page=100,
@@ -64,7 +69,10 @@ def repository(secret: str = "", name: str = "") -> Repository:
 
 
 def here(root: Path) -> str:
-    """Return OWNER/NAME of a repository: GITHUB_REPOSITORY, or origin; empty if not on GitHub."""
+    """Return OWNER/NAME of a repository: GITHUB_REPOSITORY, or origin.
+
+    Empty if not on GitHub.
+    """
     if name := settings.current().github.repository:
         return name
     try:
@@ -72,19 +80,31 @@ def here(root: Path) -> str:
     except GitError:
         return ""
     host = re.escape(server().split("://")[-1])
-    found = re.fullmatch(
-        rf"(?:https?://|ssh://git@|git@){host}[/:](.+?)(?:\.git)?/?", url
-    )
-    return found[1] if found else ""
+    form = rf"(?:https?://|ssh://git@|git@){host}[/:](.+?)(?:\.git)?/?"
+    match = re.fullmatch(form, url)
+    return match[1] if match else ""
 
 
 def _of_gh() -> str | None:
-    """Return the token of whoever works here, where GitHub's own command line knows one."""
-    gh = None if settings.current().github.active else shutil.which("gh")
+    """Return the token of whoever works here.
+
+    Where GitHub's own command line knows one.
+    """
+    now = settings.current()
+    gh = None if now.github.active else shutil.which("gh")
     if not gh:
         return None
-    asked = [gh, "auth", "token", "--hostname", server().split("://")[-1]]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    command = [gh, "auth", "token", "--hostname", server().split("://")[-1]]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=now.http_timeout,
+        )
+    except subprocess.TimeoutExpired:
+        return None
     return done.stdout.strip() or None
 
 
@@ -94,7 +114,10 @@ def server() -> str:
 
 
 def login(token: str) -> dict[str, str]:
-    """Return what lets git come with a token; in the environment it is in no list of processes."""
+    """Return what lets git come with a token.
+
+    In the environment it is in no list of processes.
+    """
     at = settings.current().git_config_count
     secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     return {
@@ -124,36 +147,69 @@ def address(name: str) -> str:
     return f"{server()}/{name}.git"
 
 
-def ask(what: str, action: Callable[[], Answer]) -> Answer:
-    """Do an action, and again where GitHub fails, is too busy or does not answer; else WorldError.
+def ask(
+    what: str,
+    action: Callable[[], Answer],
+    sleep: Callable[[float], None] = time.sleep,
+) -> Answer:
+    """Do an action, and again where GitHub fails, is too busy or does not answer.
 
-    An answer that got lost may have been a yes. So an action that creates something looks first
-    whether it is there, and is repeated as a whole.
+    An answer that got lost may have been a yes. So an action that creates something
+    looks first whether it is there, and is repeated as a whole. No attempt begins when
+    a minute has passed.
+
+    Raises
+    ------
+    EnvironmentFailure
+        When the last attempt fails too, or another one would be in vain.
     """
+    import tenacity
     from github import GithubException
     from requests import RequestException
 
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            return action()
-        except (GithubException, RequestException) as error:
-            answer: Any = (
-                error if isinstance(error, GithubException) else error.response
-            )
-            status = int(
-                getattr(answer, "status", 0) or getattr(answer, "status_code", 0)
-            )
-            wait = _wait(status, getattr(answer, "headers", None) or {}, attempt)
-            if attempt < ATTEMPTS and wait is not None and wait <= _PATIENCE:
-                time.sleep(wait)
-                continue
-            said = f"answered {status}" if status else "did not answer"
-            raise EnvironmentFailure(
-                f"GitHub {said} when asked to {what}",
-                found=" ".join(str(error).split())[:300],
-                do=_ADVICE.get(status, "run it again: what is done is not done twice"),
-            ) from error
-    raise AssertionError("the last attempt returns or raises")
+    def worthwhile(error: BaseException) -> bool:
+        return isinstance(error, GithubException | RequestException) and (
+            _seconds_to_wait(error, 1) is not None
+        )
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return _seconds_to_wait(error, state.attempt_number) or 0.0
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(worthwhile),
+        stop=tenacity.stop_any(
+            tenacity.stop_after_attempt(ATTEMPTS),
+            tenacity.stop_before_delay(_PATIENCE),
+        ),
+        wait=wait,
+        sleep=sleep,
+        reraise=True,
+    )
+    try:
+        with _announced(what):
+            return retrying(action)
+    except (GithubException, RequestException) as error:
+        status, _ = _answer(error)
+        answered = f"answered {status}" if status else "did not answer"
+        raise EnvironmentFailure(
+            f"GitHub {answered} when asked to {what}",
+            found=" ".join(str(error).split())[:300],
+            do=_ADVICE.get(status, "run it again: what is done is not done twice"),
+        ) from error
+
+
+@contextmanager
+def _announced(what: str) -> Iterator[None]:
+    """Say what is being waited for, where it takes more than two seconds."""
+    text = f"waiting for GitHub, which was asked to {what} …"
+    timer = threading.Timer(PATIENCE_SECONDS, log.warning, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def pause(attempt: int) -> float:
@@ -161,26 +217,48 @@ def pause(attempt: int) -> float:
     return settings.current().retry_seconds * 2.0 ** (attempt - 1)
 
 
-def _wait(status: int, headers: Mapping[str, str], attempt: int) -> float | None:
-    """Return how many seconds to wait before another attempt; None where it would be in vain."""
+def _answer(error: BaseException | None) -> tuple[int, Mapping[str, str]]:
+    """Return status and headers of the answer that an error is.
+
+    0 where there was none.
+    """
+    answer: Any = getattr(error, "response", None)
+    if answer is None:
+        answer = error
+    status = getattr(answer, "status", 0) or getattr(answer, "status_code", 0)
+    return int(status or 0), getattr(answer, "headers", None) or {}
+
+
+def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
+    """Return how many seconds to wait before another attempt.
+
+    None where it would be in vain.
+    """
+    status, headers = _answer(error)
     if status in (403, 429):
         if "retry-after" in headers:
             return float(headers["retry-after"])
         if headers.get("x-ratelimit-remaining") == "0":
-            return max(
-                float(headers.get("x-ratelimit-reset", 0)) - time.time() + 1,
-                pause(attempt),
-            )
-    return pause(attempt) if status in (0, 429) or status >= 500 else None
+            reset = float(headers.get("x-ratelimit-reset", 0))
+            return max(reset - time.time() + 1, pause(attempt))
+    if status in (0, 429) or status >= 500:
+        return pause(attempt)
+    return None
 
 
 def approved_by(repository: Repository, environment: str) -> str | None:
-    """Return who approved this run's deployment to an environment, None where nobody was asked."""
-    url = f"{repository.url}/actions/runs/{settings.current().github.run_id or '0'}/approvals"
+    """Return who approved this run's deployment to an environment.
+
+    None where nobody was asked.
+
+    Of several approvals the first one listed is named.
+    """
+    run = settings.current().github.run_id or "0"
+    url = f"{repository.url}/actions/runs/{run}/approvals"
     get = repository.requester.requestJsonAndCheck
     _, reviews = ask("say who approved this run", lambda: get("GET", url))
     for review in reviews or []:
-        named = {place["name"] for place in review["environments"]}
-        if review["state"] == "approved" and environment in named:
+        environments = {place["name"] for place in review["environments"]}
+        if review["state"] == "approved" and environment in environments:
             return f"@{review['user']['login']}"
     return None

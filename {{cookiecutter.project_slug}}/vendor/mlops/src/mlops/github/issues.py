@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from mlops.results.monitoring import DriftCheck
 
 
-LABEL, RETRAIN = "model-alarm", "retrain"  # what release.yml listens to
+LABEL = "model-alarm"
+
+RETRAIN = "retrain"  # what release.yml listens to
 
 _STATE = re.compile(r"<!-- mlops: alarm \S+ version (\S+) checks (\d+) by (\S+) -->")
 
 
 def opened(repository: Repository, label: str, begin: str = "") -> Issue | None:
-    """Return our open issue of a label, whose text begins so; who may not write sets no label."""
+    """Return our open issue of a label, whose text begins so.
+
+    Who may not write sets no label.
+    """
 
     def find() -> Issue | None:
         for issue in repository.get_issues(state="open", labels=[label]):
@@ -57,14 +62,17 @@ def close(repository: Repository, issue: Issue, text: str, marker: str) -> None:
 def settle(
     repository: Repository, check: DriftCheck, text: str, run_url: str | None
 ) -> str:
-    """Bring a model's issue in line with a drift check; return what was done, in a sentence.
+    """Bring a model's issue in line with a drift check.
+
+    Return what was done, in a sentence.
 
     `text` is the check as markdown.
 
-    Retraining is asked for where no issue is open, or the open one is about another version. A
-    window with too few rows changes nothing.
+    Retraining is asked for where no issue is open, or the open one is about another
+    version. A window with too few rows changes nothing.
     """
-    name, begin = f"{check.model}@{check.version}", _begin(check.model)
+    name = f"{check.model}@{check.version}"
+    begin = _begin(check.model)
     issue = opened(repository, LABEL, begin)
     if not check.alarm:
         if issue is None or not check.enough:
@@ -72,35 +80,48 @@ def settle(
         marker = f"<!-- mlops: over {name} {check.until} -->"
         close(repository, issue, f"It is over.\n\n{text}{_link(run_url)}", marker)
         return f"{name}: the alarm is over, {issue.html_url} is closed"
-    state = _STATE.match(issue.body or "") if issue else None
-    known = state if state and state[1] == check.version else None
     run = run_url or check.until
-    checks = (
-        int(known[2]) + (known[3] != run) if known else 1
-    )  # a run again counts once
-    if (
-        not known
-    ):  # before the issue: killed between the two, it is asked again, not forgotten
-        event = {"event_type": RETRAIN, "client_payload": {"model": check.model}}
-        url, send = (
-            f"{repository.url}/dispatches",
-            repository.requester.requestJsonAndCheck,
-        )
-        ask("start the retraining", lambda: send("POST", url, input=event))
+    checks = _checks(issue, check.version, run)
+    if checks is None:
+        # Before the issue: killed between the two, it is asked again, not forgotten.
+        _retrain(repository, check.model)
+        checks = 1
     body = (
         f"{begin}{check.version} checks {checks} by {run} -->\n"
         f"{text[:LIMIT]}\n\nChecks of {check.version} with an alarm: {checks}. "
         f"Retraining was asked for at the first.{_link(run_url)}"
     )
-    title = f"{check.model}: what is served is no longer what was learned"
+    title = f"{check.model}: data drift detected"
     issue, new = keep(repository, LABEL, title, body, begin)
     if new:
         return f"{name}: an alarm, see {issue.html_url}"
     return f"{name}: still an alarm, {issue.html_url} is up to date"
 
 
+def _checks(issue: Issue | None, version: str, run: str) -> int | None:
+    """Return how many checks of a version had an alarm, None where this is the first.
+
+    A run that is run again counts once.
+    """
+    state = _STATE.match(issue.body or "") if issue else None
+    if state is None or state[1] != version:
+        return None
+    return int(state[2]) + (state[3] != run)
+
+
+def _retrain(repository: Repository, model: str) -> None:
+    """Ask for retraining: release.yml listens."""
+    event = {"event_type": RETRAIN, "client_payload": {"model": model}}
+    url = f"{repository.url}/dispatches"
+    send = repository.requester.requestJsonAndCheck
+    ask("start the retraining", lambda: send("POST", url, input=event))
+
+
 def refused(repository: Repository, model: str, text: str, run_url: str | None) -> str:
-    """Say on the issue of a model, where one is open, why a new model does not take its place."""
+    """Say on the issue of a model.
+
+    Where one is open, why a new model does not take its place.
+    """
     issue = opened(repository, LABEL, _begin(model))
     if issue is None:
         return f"{model}: no issue is open"

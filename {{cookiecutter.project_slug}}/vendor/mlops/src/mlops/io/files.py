@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,19 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Remove the temporary siblings of `path` that processes left when they were killed.
+
+    Only while nobody else writes this file.
+    """
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}")
+    siblings = path.parent.iterdir() if path.parent.is_dir() else ()
+    for sibling in siblings:
+        if pattern.fullmatch(sibling.name):
+            with reaching("remove", sibling):
+                sibling.unlink(missing_ok=True)
 
 
 @contextmanager

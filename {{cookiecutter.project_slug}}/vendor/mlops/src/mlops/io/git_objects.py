@@ -5,7 +5,6 @@ Nothing here touches the work tree or what is checked out.
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -20,32 +19,69 @@ T = TypeVar("T")
 
 Env = dict[str, str]
 
+_ATTEMPTS = 80
 
-def retry(attempt: Callable[[], T | None]) -> T:
-    """Return what an attempt gives; while that is None, others were faster: try again."""
-    for number in range(1, 81):
-        if (answer := attempt()) is not None:
-            return answer
-        time.sleep(random.uniform(0, min(0.03 * number, 1)))
-    raise EnvironmentFailure("others were faster, again and again", do="run it again")
+
+def overtaken() -> EnvironmentFailure:
+    """Return the error for a writer that others overtook in every attempt."""
+    return EnvironmentFailure(
+        "other writers were faster in every attempt", do="run it again"
+    )
+
+
+def retry(
+    attempt: Callable[[], T | None], sleep: Callable[[float], None] = time.sleep
+) -> T:
+    """Return what an attempt gives; while that is None, others were faster: try again.
+
+    Parameters
+    ----------
+    attempt : callable
+        Returns None where another writer got in first.
+    sleep : callable
+        Waits so many seconds: a random time, growing to one second at most.
+
+    Raises
+    ------
+    EnvironmentFailure
+        When the others were faster in every attempt.
+    """
+    import tenacity
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda answer: answer is None),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=0.03, max=1),
+        sleep=sleep,
+    )
+    try:
+        answer = retrying(attempt)
+    except tenacity.RetryError as error:
+        raise overtaken() from error
+    assert answer is not None
+    return answer
 
 
 def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
-    """Return objects by name (``COMMIT:./path``, say) in one call; None for those not there."""
-    asked = list(names)
-    out = git_bytes(
-        root, "cat-file", "--batch", stdin="".join(f"{n}\n" for n in asked).encode()
-    )
+    """Return objects by name (``COMMIT:./path``, say) in one call.
+
+    None for missing ones.
+    """
+    requested = list(names)
+    stdin = "".join(f"{name}\n" for name in requested).encode()
+    out = git_bytes(root, "cat-file", "--batch", stdin=stdin)
     found: list[bytes | None] = []
-    at = 0
-    for _ in asked:
-        head, at = out[at : out.index(b"\n", at)], out.index(b"\n", at) + 1
-        if head.endswith((b" missing", b" ambiguous")):
+    start = 0
+    for _ in requested:
+        end = out.index(b"\n", start)
+        header = out[start:end]
+        start = end + 1
+        if header.endswith((b" missing", b" ambiguous")):
             found.append(None)
-        else:
-            size = int(head.rsplit(b" ", 1)[1])
-            found.append(out[at : at + size])
-            at += size + 1
+            continue
+        size = int(header.rsplit(b" ", 1)[1])
+        found.append(out[start : start + size])
+        start += size + 1
     return found
 
 
@@ -58,7 +94,7 @@ def value(root: Path, ref: str) -> str | None:
 
 
 def one_line(text: str) -> str:
-    """Return text as one line, so that nothing a person types can look like a trailer."""
+    """Return text as one line: nothing a person types can look like a trailer."""
     return " ".join(re.sub(r"[\x00-\x1f\x7f\u2028\u2029]", " ", text).split())
 
 
@@ -66,50 +102,64 @@ def identity(root: Path, actor: str, seconds: int) -> Env:
     """Return the environment that says who commits and when.
 
     git's own configuration where there is one, else the actor: runners have none.
+
+    Parameters
+    ----------
+    seconds : int
+        Since 1970.
     """
-    env = {f"GIT_{role}_DATE": f"{seconds} +0000" for role in ("AUTHOR", "COMMITTER")}
-    if not git(root, "config", "--default=", "--get", "user.email"):
-        name = re.sub("[<>]", "", one_line(actor)).strip() or "mlops"
-        mail = (
-            re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.") or "mlops"
-        ) + "@localhost"
-        for role in ("AUTHOR", "COMMITTER"):
-            env |= {f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": mail}
+    env = {}
+    for role in ("AUTHOR", "COMMITTER"):
+        env[f"GIT_{role}_DATE"] = f"{seconds} +0000"
+    if git(root, "config", "--default=", "--get", "user.email"):
+        return env
+    name = re.sub("[<>]", "", one_line(actor)).strip() or "mlops"
+    local_part = re.sub("[^A-Za-z0-9._-]+", "-", name).strip("-.") or "mlops"
+    for role in ("AUTHOR", "COMMITTER"):
+        env[f"GIT_{role}_NAME"] = name
+        env[f"GIT_{role}_EMAIL"] = f"{local_part}@localhost"
     return env
 
 
 def commit(
     root: Path,
     parents: list[str],
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes | str],
     title: str,
     env: Env,
-    blobs: Mapping[str, str] | None = None,
     without: str | None = None,
 ) -> str:
-    """Return a commit, on no branch, of all that its first parent holds and some files more.
+    """Return a commit, on no branch, of its first parent's files and some more.
 
-    Paths are from the top of the work tree; `blobs` are files that git holds already, by name, and
-    `without` is a folder that is left out.
+    Parameters
+    ----------
+    parents : list of str
+        Commits; none for a commit without history.
+    files : mapping of str to bytes or str
+        By path from the top of the work tree: the content, or the name of a blob that
+        git holds already.
+    without : str, optional
+        A folder that is left out.
     """
-    known = dict(blobs or {})
-    for path, content in files.items():
-        known[path] = git(root, "hash-object", "-w", "--stdin", stdin=content.decode())
-    rows = [f"100644 blob {blob}\t{path}\0" for path, blob in known.items()]
+    rows = ""
+    for path, file in files.items():
+        blob = file if isinstance(file, str) else _write_blob(root, file)
+        rows += f"100644 blob {blob}\t{path}\0"
     with TemporaryDirectory() as folder:
         index = {**env, "GIT_INDEX_FILE": str(Path(folder) / "index")}
         git(root, "read-tree", parents[0] if parents else "--empty", env=index)
         if without:
-            git(
-                root,
-                "rm",
-                "-rfq",
-                "--cached",
-                "--ignore-unmatch",
-                f":/{without}",
-                env=index,
-            )
-        git(root, "update-index", "-z", "--index-info", stdin="".join(rows), env=index)
+            remove = ("rm", "-rfq", "--cached", "--ignore-unmatch")
+            git(root, *remove, f":/{without}", env=index)
+        git(root, "update-index", "-z", "--index-info", stdin=rows, env=index)
         tree = git(root, "write-tree", "--missing-ok", env=index)
-    options = [option for parent in parents for option in ("-p", parent)]
+    options = []
+    for parent in parents:
+        options += ["-p", parent]
     return git(root, "commit-tree", tree, *options, "-m", title, env=env)
+
+
+def _write_blob(root: Path, content: bytes) -> str:
+    """Store a file's content as it is, and return its name."""
+    out = git_bytes(root, "hash-object", "-w", "--stdin", stdin=content)
+    return out.decode().strip()

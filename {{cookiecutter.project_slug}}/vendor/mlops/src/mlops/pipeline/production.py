@@ -37,14 +37,16 @@ class Production:
 
     @cached_property
     def version(self) -> str | None:
-        """Its number by the tags; None where there is none."""
+        """Its number by the tags; None where there is none.
+
+        Refused where nobody can say which version is in the stage.
+        """
         from mlops.registry.tags import read
 
         if self._store is None:
             return None
         stage = self._project.spec.stages[-1].name
-        stages = read(self._project.root).model(self._name).stages
-        version = stages.get(stage)
+        version = read(self._project.root).model(self._name).in_stage(stage)
         return version.number if version else None
 
     @cached_property

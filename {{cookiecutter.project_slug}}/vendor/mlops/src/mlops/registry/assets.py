@@ -25,19 +25,20 @@ _RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
 
 _ROWS = "snapshot.parquet"
 
-# Left out of a version's commit: a job's token may push a tag to files that are there only while
-# some branch has the very same ones, and main moves on.
-WORKFLOWS = ".github/workflows"
+# What a version depends on, beside its model's own folder.
+_DEPENDED = ("vendor/", "requirements", "project.yaml", "pyproject.toml")
 
-# -- what a release is made of ------------------------------------------------------------------
+# Left out of a version's commit: a job's token may push a tag to files that are there
+# only while some branch has the very same ones, and main moves on.
+WORKFLOWS = ".github/workflows"
 
 
 @dataclass(frozen=True)
 class Built:
-    """What the stages left in the build folder, known to belong to the commit.
+    """What the steps left in the build folder, known to belong to the commit.
 
-    `files` are those of the release by asset name, `assets` what they are, `notes` what is to be
-    known of it.
+    `files` are those of the release by asset name, `assets` what they are, `notes` what
+    there is to say about it.
     """
 
     commit: str
@@ -50,69 +51,122 @@ class Built:
     notes: tuple[str, ...]
 
 
-def ready(project: Project, name: str) -> Built:
+def ready(project: Project, name: str, decided: bool = False) -> Built:
     """Return the results in the build folder, if they belong to what is committed.
 
     If not, the error names all mismatches at once.
+
+    Parameters
+    ----------
+    decided : bool
+        A person decides, whatever the verdict is.
     """
     project.folder(name)
     require_repository(project.root)
-    build, again = project.build(name), f"run `mlops run {name}`"
-    if missing := [
-        file for file in (*_RESULTS, *REQUIRED) if not (build / file).is_file()
-    ]:
-        what = "there is nothing to register yet"
-        raise UsageError(what, file=str(build), found=f"no {listed(missing)}", do=again)
-    if dirty := changed_files(project.root):
-        what = "there are changes that no commit holds, so nobody could reproduce this version"
-        do = "commit or stash them, and run the pipeline again"
-        raise Refused(what, found=listed(dirty), do=do)
+    build = project.build(name)
+    again = f"run `mlops run {name}`"
+    required = (*_RESULTS, *REQUIRED)
+    missing = [file for file in required if not (build / file).is_file()]
+    if missing:
+        raise UsageError(
+            "there is nothing to register yet",
+            file=str(build),
+            found=f"no {listed(missing)}",
+            do=again,
+        )
+    others = _require_committed(project, name)
     snapshot = Snapshot.load(build)
     kept, notes = _rows_kept(project, name, snapshot)
     files = gather(project, name, kept)
-    commit = git(project.root, "rev-parse", "HEAD")
-    results = (Training.load(build), Evaluation.load(build), Verdict.load(build))
-    assets = {asset: measure(pieces(path)) for asset, path in sorted(files.items())}
-    built = Built(commit, snapshot, *results, files, assets, notes)
-    if stale := _stale(project, name, built):
-        what = "the results are not of what is committed"
+    built = Built(
+        commit=git(project.root, "rev-parse", "HEAD"),
+        snapshot=snapshot,
+        training=Training.load(build),
+        evaluation=Evaluation.load(build),
+        verdict=Verdict.load(build),
+        files=files,
+        assets={asset: measure(pieces(path)) for asset, path in sorted(files.items())},
+        notes=(*notes, *others),
+    )
+    stale = _stale(project, name, built)
+    if stale:
+        problem = "the results do not match HEAD"
         raise Refused(
-            *(Problem(f"{what}: {part}", str(build), do=again) for part in stale)
+            *(Problem(f"{problem}: {part}", str(build), do=again) for part in stale)
         )
-    if built.verdict.decision != "promote":
-        what = f"the verdict is {built.verdict.decision}"
+    if built.verdict.decision != "promote" and not decided:
         raise Refused(
-            what, file=f"models/{name}", found="; ".join(built.verdict.reasons)
+            f"the verdict is {built.verdict.decision}",
+            file=f"models/{name}",
+            found="; ".join(built.verdict.reasons),
+            do="an approver may overrule it, on record: "
+            f"`mlops register {name} --decided -m WHY`",
         )
     return built
+
+
+def _require_committed(project: Project, name: str) -> tuple[str, ...]:
+    """Raise Refused where the version depends on changes that no commit holds.
+
+    Returns
+    -------
+    notes : tuple of str
+        Names the other changes, which the version does not depend on.
+    """
+    prefix = git(project.root, "rev-parse", "--show-prefix")
+    inside = tuple(f"{prefix}{start}" for start in (f"models/{name}/", *_DEPENDED))
+    changed = changed_files(project.root)
+    dirty = [
+        path for path in changed if path.startswith(inside) or _shared(path, prefix)
+    ]
+    if dirty:
+        raise Refused(
+            "there are changes that no commit holds, so nobody could reproduce this "
+            "version",
+            found=listed(dirty),
+            do="commit or stash them, and run the pipeline again",
+        )
+    if not changed:
+        return ()
+    return (f"not committed, and no part of the version: {listed(changed)}",)
+
+
+def _shared(path: str, prefix: str) -> bool:
+    """Return whether a file lies in `models/` itself.
+
+    Where every model may import it.
+    """
+    return str(Path(path).parent) == f"{prefix}models"
 
 
 def _rows_kept(
     project: Project, name: str, snapshot: Snapshot
 ) -> tuple[bool, tuple[str, ...]]:
-    """Return whether the release has to hold the rows, and what to tell whoever registers.
+    """Return whether the release has to hold the rows, and notes for whoever registers.
 
-    Where every source file is in git the commit holds them. Where not, only `data.keep` lets them
-    be published: who may see a release may see its rows.
+    Where every source file is in git the commit holds them. Where not, only `data.keep`
+    lets them be published: who may see a release may see its rows.
     """
     paths = [file.path for file in snapshot.files]
     inside = [path for path in paths if not Path(path).is_absolute()]
     listing = git(project.root, "--literal-pathspecs", "ls-files", "-z", "--", *inside)
-    lost = sorted(set(paths) - set(listing.split("\0")))
+    absent = sorted(set(paths) - set(listing.split("\0")))
+    if not absent:
+        return False, ()
     spec = project.model(name)
-    if lost and spec.data.keep:
+    if spec.data.keep:
         hidden = f", {listed(spec.sensitive)} too" if spec.sensitive else ""
-        return True, (
-            f"{DATA} holds every row and column{hidden}: whoever sees the release can",
+        note = (
+            f"{DATA} holds every row and column{hidden}: whoever sees the release can"
         )
-    what = (
-        f"its rows cannot be got back: git does not hold {listed(lost)}; see data.keep"
-    )
-    return False, (what,) if lost else ()
+        return True, (note,)
+    lost = listed(absent)
+    note = f"its rows cannot be restored: git does not hold {lost}; see data.keep"
+    return False, (note,)
 
 
 def _stale(project: Project, name: str, built: Built) -> list[str]:
-    """Return in which respects the results do not belong to the commit that is checked out."""
+    """Return in which respects the results do not match HEAD."""
     training, assets = built.training, built.assets
     lock = project.lock.relative_to(project.root).as_posix()
     pairs = {
@@ -129,7 +183,10 @@ def _stale(project: Project, name: str, built: Built) -> list[str]:
 
 
 def gather(project: Project, name: str, rows: bool) -> dict[str, Path]:
-    """Return all files of the release by asset name; the list of the environment is written."""
+    """Return all files of the release by asset name.
+
+    The list of the environment is written.
+    """
     build = project.build(name)
     files = {asset: build / asset for asset in REQUIRED}
     files |= {asset: build / asset for asset in OPTIONAL if (build / asset).is_file()}

@@ -9,15 +9,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.digests import pieces, sha256
-from mlops.io.files import replacing
+from mlops.io.files import replacing, sweep
 from mlops.registry.manifest import MANIFEST, Manifest, broken, manifest_of
-from mlops.registry.tags import Version, read, resolve
-from mlops.storage.cache import cache_file, cache_path
+from mlops.registry.tags import ModelState, Version, read, resolve
+from mlops.storage.cache import cache_file, cache_path, file_lock
 from mlops.storage.folder import FolderStore
 from mlops.storage.protocol import ASSET_NAME, Asset, ReleaseStore, measure
 
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mlops.registry")
 
-# -- from a tag to bytes -------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Bundle:
-    """A release whose chain holds down to its manifest; each file is verified as it is read."""
+    """A release whose chain holds down to its manifest.
+
+    Each file is verified as it is read.
+    """
 
     version: Version
     manifest: Manifest
@@ -46,7 +48,10 @@ class Bundle:
         return {MANIFEST: measure([self.manifest_bytes]), **self.manifest.assets}
 
     def read(self, asset: str) -> bytes:
-        """Return the content of an asset; Refused where it is not the one that was registered."""
+        """Return the content of an asset.
+
+        Refused where it is not the one that was registered.
+        """
         out = io.BytesIO()
         self.copy(asset, out)
         return out.getvalue()
@@ -54,8 +59,17 @@ class Bundle:
     def save(
         self, folder: Path, say: Callable[[str], None] = lambda line: None
     ) -> list[Path]:
-        """Copy all files into a folder, each read once; they appear when all are verified."""
-        with ExitStack() as at_once:
+        """Copy all files into a folder, each read once.
+
+        They appear when all are verified.
+
+        What an earlier call left there when it was killed is removed.
+        """
+        place = sha256(str(folder.resolve()).encode())[:16]
+        lock = Path(gettempdir()) / f"mlops-pull-{place}"
+        with file_lock(lock), ExitStack() as at_once:
+            for name in self.files:
+                sweep(folder / name)
             for name, asset in self.files.items():
                 say(f"{name}, {asset.size / 1e6:,.1f} MB …")
                 temporary = at_once.enter_context(replacing(folder / name))
@@ -73,17 +87,19 @@ class Bundle:
         return Model(self.manifest.model, self.manifest.signature, pipeline, features)
 
     def verify(self, whole: bool = False) -> None:
-        """Verify all files: by the digest that the store has, or by reading where it has none.
+        """Verify all files: by the store's own digests, by reading where it has none.
 
-        With `whole` every byte is read in any case. Where a far store does not answer, what is in
-        the cache can still be used: nothing is handed out that is not read and verified.
+        With `whole` every byte is read in any case. Where a far store does not answer,
+        what is in the cache can still be used: nothing is handed out that is not read
+        and verified.
         """
         try:
             for name, asset in self.files.items():
-                has = self.store.digest(self.version.model, self.version.number, name)
-                if has is not None:
-                    self._same(asset.model_copy(update={"sha256": has}), name)
-                if whole or has is None:
+                release = (self.version.model, self.version.number)
+                digest = self.store.digest(*release, name)
+                if digest is not None:
+                    self._same(asset.model_copy(update={"sha256": digest}), name)
+                if whole or digest is None:
                     self.copy(name)
         except EnvironmentFailure as error:
             if whole or not self.store.far:
@@ -93,7 +109,8 @@ class Bundle:
     def copy(self, name: str, out: BinaryIO | None = None) -> None:
         """Verify a file, and write it to `out` where that is given.
 
-        What a far store sends goes into the cache, and is read there as it would be in any folder.
+        What a far store sends goes into the cache, and is read there as it would be in
+        any folder.
         """
         if name not in self.files:
             raise broken("manifest → asset", f"{self.version.ref} has no asset {name}")
@@ -112,15 +129,16 @@ class Bundle:
 def same(came: Asset, asset: Asset, link: str, shown: str) -> None:
     """Raise Refused where what came is not the file that was registered."""
     if came != asset:
-        raise broken(
-            link, f"{shown} is not the file that was registered", str(came), str(asset)
-        )
+        problem = f"{shown} is not the file that was registered"
+        raise broken(link, problem, str(came), str(asset))
 
 
 def chain(
     root: Path, ref: str, store: ReleaseStore, trusted_types: tuple[str, ...] = ()
 ) -> Bundle:
-    """Return a release with its chain verified down to the manifest: stage → tag → commit.
+    """Return a release with its chain verified down to the manifest.
+
+    Stage → tag → commit.
 
     Parameters
     ----------
@@ -134,30 +152,39 @@ def chain(
     if not version.active:
         raise Refused(f"{version.ref} was withdrawn", do="use another version")
     manifest, content = manifest_of(root, version)
-    named = sha256(content)
-    for event in state.model(version.model).events:
-        promised = event.trailers.get("Manifest-SHA256", named)
-        if event.version == version.number and promised != named:
-            what = f"{version.ref} was replaced after {event.tag} was given to it"
-            raise broken("stage → tag", what, named, promised)
+    _require_same_manifest(state.model(version.model), version, sha256(content))
     for name in manifest.assets:
         if not ASSET_NAME.fullmatch(name) or name == MANIFEST:
-            what = f"{version.ref} has an asset whose name would lead elsewhere"
-            raise broken("manifest → asset", what, repr(name)[:120])
+            problem = f"{version.ref} has an asset whose name would lead elsewhere"
+            raise broken("manifest → asset", problem, repr(name)[:120])
     return Bundle(version, manifest, content, store, trusted_types)
+
+
+def _require_same_manifest(model: ModelState, version: Version, digest: str) -> None:
+    """Raise Refused where a tag was given to another manifest."""
+    for event in model.events:
+        if event.version != version.number:
+            continue
+        promised = event.trailers.get("Manifest-SHA256", digest)
+        if promised != digest:
+            problem = f"{version.ref} was replaced after {event.tag} was given to it"
+            raise broken("stage → tag", problem, digest, promised)
 
 
 def fetch(
     project: Project, ref: str, store: ReleaseStore | None = None, whole: bool = False
 ) -> Bundle:
-    """Return a release with its whole chain verified: stage → tag → commit → manifest → assets.
+    """Return a release with its whole chain verified.
+
+    Stage → tag → commit → manifest → assets.
 
     Parameters
     ----------
     ref : str
         ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest``.
     whole : bool
-        Read every byte now, also where the store has digests of its own; see `Bundle.verify`.
+        Read every byte now, also where the store has digests of its own; see
+        `Bundle.verify`.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Decisions about versions, each one atomic push of tags.
 
-Each decision is one or two tags, written together or not at all; the tag says who, why and when.
-Pruning withdraws by tags first and removes files after: killed anywhere, the next call goes on.
+A decision is one or two tags, written together or not at all; they say who, why and
+when.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from mlops.config.project import Project
 from mlops.config.project_spec import Stage
 from mlops.errors import Refused, UsageError, listed
 from mlops.io import git_objects
-from mlops.io.git import require_repository
+from mlops.io.git import head, require_repository
 from mlops.registry import tag_writes, tags
+from mlops.registry.approvals import POLICY, same_person, unapproved
 from mlops.registry.chain import fetch
-from mlops.registry.tags import ModelState, State, Version
+from mlops.registry.manifest import Manifest, manifests
+from mlops.registry.tags import Event, ModelState, State, Version
 from mlops.storage.protocol import ReleaseStore
 
 
@@ -31,8 +34,9 @@ class Decision:
     now : datetime
         With a time zone.
     approver : str, optional
-        Who says yes, where the stage names approvers; the actor unless given. On this machine it
-        is a claim that the tag records; on GitHub the workflow passes who really approved.
+        Who approves, where the stage names approvers; the actor unless given. On this
+        machine it is a claim that the tag records; on GitHub the workflow passes who
+        really approved.
     run : str, optional
         Id or address of the run that does it.
     """
@@ -51,7 +55,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Assigned:
-    """The answer: `created` is False where it was so already, `replaced` what left the stage."""
+    """The result; `created` is False where it was so already."""
 
     version: Version
     stage: str = ""
@@ -61,13 +65,14 @@ class Assigned:
 
 @dataclass(frozen=True)
 class TagWrite:
-    """A tag to be written."""
+    """A tag to be written; `approved` where an approval was demanded."""
 
     kind: tags.Kind
     version: Version
     title: str
     stage: Stage | None = None
     trailers: Mapping[str, str | None] = field(default_factory=dict)
+    approved: bool = False
 
 
 Decide = Callable[[State], tuple[Assigned, list[TagWrite]]]
@@ -79,8 +84,8 @@ def promote(
     stage: str,
     *,
     store: ReleaseStore | None = None,
-    again: bool = False,
-    **act: Any,
+    override: bool = False,
+    **decision: Any,
 ) -> Assigned:
     """Assign a version to a stage.
 
@@ -88,32 +93,38 @@ def promote(
     ----------
     ref : str
         ``NAME@v1.2.0``, ``NAME@staging`` or ``NAME@latest``.
-    again : bool
-        Decide anew about a version that was rejected for this stage.
-    **act
-        As for `Act`.
+    override : bool
+        Decide anew about a model that a person took out of this stage, or about a stage
+        of which nobody can say what is in it.
+    **decision
+        As for `Decision`.
 
     Raises
     ------
     UsageError
         For a stage or version that does not exist.
     Refused
-        When the version was never in the stage before, is not approved, was rejected or
-        withdrawn, or its chain of digests does not hold.
+        When the version was never in the stage before, is not approved, was taken out
+        of the stage by a person or withdrawn, or its chain of digests does not hold.
     """
-    target, by = project.stage(stage), Decision(**act)
-    if again and not by.reason.strip():
-        raise UsageError("who decides anew says why", key="--again", do="add -m WHY")
+    target = project.stage(stage)
+    by = Decision(**decision)
+    if override and not by.reason.strip():
+        raise UsageError(
+            "whoever overrides a decision says why",
+            key="--override-rejection",
+            do="add -m WHY",
+        )
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
         model = state.model(version.model)
-        present = model.stages.get(stage)
+        present = model.stages.get(stage) if override else model.in_stage(stage)
         if present is version:
             return Assigned(version, stage), []
-        overruled = model.rejected.get((stage, version.number)) if again else None
-        _entry(target, model, version, again)
-        _approval(target, version, by.decider)
+        _require_entry(project.root, target, model, version, override)
+        overruled = _removal(project.root, model, version, stage) if override else None
+        _require_approver(target, version, by.decider)
         fetch(project, version.ref, store, whole=True)
         title = f"Promote {model.name} to {version.number} in {stage}"
         note = {"Overrules": overruled.tag if overruled else None}
@@ -129,24 +140,30 @@ def rollback(
     stage: str,
     *,
     store: ReleaseStore | None = None,
-    **act: Any,
+    **decision: Any,
 ) -> Assigned:
-    """Assign the version that was in the stage before; again, and it is the one before that.
+    """Assign the version that was in the stage before.
 
-    The present one leaves the stage. The stage's order is not asked again: the version met it when
-    it first came.
+    Again, and it is the one before that.
+
+    The present one leaves the stage, and does not come back by itself. Whether the
+    version was in the stage that comes first is not asked again: it was when it first
+    came.
     """
-    target, by = project.stage(stage), Decision(**act)
+    target = project.stage(stage)
+    by = Decision(**decision)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
-        present, before = model.stages.get(stage), model.before(stage)
+        present = model.in_stage(stage)
+        before = model.before(stage)
         if present is None or before is None:
-            what = f"no version of {name} was in {stage} before the present one"
-            do = f"`mlops promote {name}@VERSION {stage}` sets any version"
-            raise Refused(what, do=do)
-        _approval(target, before, by.decider)
-        steps = _back(project, target, present, before, store)
+            raise Refused(
+                f"no version of {name} was in {stage} before the present one",
+                do=f"`mlops promote {name}@VERSION {stage}` sets any version",
+            )
+        _require_approver(target, before, by.decider)
+        steps = [_back(project, target, present, before, store)]
         leaving = f"Take {present.ref} out of {stage}: rolled back to {before.number}"
         steps.append(TagWrite("unassign", present, leaving, target))
         return Assigned(before, stage, replaced=present), steps
@@ -160,63 +177,89 @@ def reject(
     stage: str,
     *,
     store: ReleaseStore | None = None,
-    **act: Any,
+    **decision: Any,
 ) -> Assigned:
-    """Keep a version out of a stage; where it is in it, the last approved one comes back.
+    """Keep a version out of a stage.
 
-    `promote` refuses it there, and in the stage that comes after, until it is decided anew.
+    Where it is in it, the last approved one comes back.
+
+    `promote` refuses it there, and in the stage that comes after, until it is decided
+    anew.
     """
-    target, by = project.stage(stage), Decision(**act)
+    target = project.stage(stage)
+    by = Decision(**decision)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
         model = state.model(version.model)
-        if (stage, version.number) in model.rejected:
+        removal = model.removed.get((stage, version.number))
+        if removal is not None and removal.decision == "reject":
             return Assigned(version, stage), []
         before = model.before(stage) if model.stages.get(stage) is version else None
-        _approval(target, before, by.decider)
-        steps = _back(project, target, version, before, store) if before else []
-        no = {"Decision": "reject"}
-        steps.append(
-            TagWrite(
-                "unassign", version, f"Reject {version.ref} for {stage}", target, no
-            )
-        )
+        _require_approver(target, before, by.decider)
+        steps = []
+        if before is not None:
+            steps.append(_back(project, target, version, before, store))
+        title = f"Reject {version.ref} for {stage}"
+        rejection = {"Decision": "reject"}
+        steps.append(TagWrite("unassign", version, title, target, rejection))
         return Assigned(version, stage), steps
 
     return write(project, by, decide)
 
 
-def withdraw(project: Project, ref: str, **act: Any) -> Assigned:
-    """Take a version back: nobody can use it any more; its tag and manifest stay as a record."""
+def withdraw(project: Project, ref: str, **decision: Any) -> Assigned:
+    """Take a version back: nobody can use it any more.
+
+    Its tag and manifest stay as a record.
+
+    Where a stage names approvers, one of them has to approve.
+    """
+    by = Decision(**decision)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
         if version.stages:
-            do = f"`mlops rollback` or `mlops reject {version.ref} {version.stages[0]}` first"
-            raise Refused(f"{version.ref} is in {listed(version.stages)}", do=do)
-        step = TagWrite("deregister", version, f"Withdraw {version.ref}")
-        return Assigned(version), [step] if version.active else []
+            out = f"`mlops reject {version.ref} {version.stages[0]}`"
+            raise Refused(
+                f"{version.ref} is in {listed(version.stages)}",
+                do=f"`mlops rollback` or {out} first",
+            )
+        if not version.active:
+            return Assigned(version), []
+        guarded = require_listed_approver(project, by.decider)
+        title = f"Withdraw {version.ref}"
+        step = TagWrite("deregister", version, title, approved=guarded)
+        return Assigned(version), [step]
 
-    return write(project, Decision(**act), decide)
+    return write(project, by, decide)
 
 
-def deprecate(project: Project, name: str, **act: Any) -> Assigned:
-    """Retire a model: nothing of it enters a stage until a new version is registered."""
+def deprecate(project: Project, name: str, **decision: Any) -> Assigned:
+    """Retire a model: nothing of it enters a stage until a new version is registered.
+
+    Where a stage names approvers, one of them has to approve.
+    """
+    by = Decision(**decision)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
         last = list(model.versions.values())[-1]
-        step = TagWrite("deprecate", last, f"Retire {name}")
-        return Assigned(last), [] if model.deprecated else [step]
+        if model.deprecated:
+            return Assigned(last), []
+        guarded = require_listed_approver(project, by.decider)
+        step = TagWrite("deprecate", last, f"Retire {name}", approved=guarded)
+        return Assigned(last), [step]
 
-    return write(project, Decision(**act), decide)
+    return write(project, by, decide)
 
 
-def write(project: Project, act: Decision, decide: Decide) -> Assigned:
-    """Decide on the state of the registry and write the steps; others first: decide again.
+def write(project: Project, by: Decision, decide: Decide) -> Assigned:
+    """Decide on the state of the registry and write the tags.
 
-    All steps are about one model.
+    Others first: decide again.
+
+    All tags are about one model.
     """
     root = project.root
     require_repository(root)
@@ -228,27 +271,33 @@ def write(project: Project, act: Decision, decide: Decide) -> Assigned:
         if not steps:
             return answer
         model = state.model(steps[0].version.model)
-        first = tag_writes.next_second(act.now, model.events)
+        events = [*model.events, *model.dangling]
+        first = tag_writes.next_second(by.now, events)
+        policy = head(root)
         oids = {}
-        for at, (name, step) in enumerate(_named(model, steps)):
-            env = git_objects.identity(root, act.actor, first + at)
-            commit, said = step.version.commit, _trailers(act, step)
+        for position, (name, step) in enumerate(_named(model, steps)):
+            env = git_objects.identity(root, by.actor, first + position)
+            trailers = _trailers(by, step, policy)
+            target = step.version.commit
             oids[name] = tag_writes.tag_object(
-                root, name, commit, step.title, said, env
+                root, name, target, step.title, trailers, env
             )
         if not tag_writes.claim(root, oids):
             return None
         after = tags.read(root).model(model.name)
-        return replace(
-            answer, version=after.versions[answer.version.number], created=True
-        )
+        version = after.versions[answer.version.number]
+        return replace(answer, version=version, created=True)
 
     return git_objects.retry(attempt)
 
 
 def _named(model: ModelState, steps: list[TagWrite]) -> Iterator[tuple[str, TagWrite]]:
-    """Yield each step with the name of its tag: counted for stages, and where that is taken."""
-    counter, taken = model.counter, {event.tag for event in model.events}
+    """Yield each step with the name of its tag.
+
+    Counted for stages, and where that is taken.
+    """
+    counter = model.counter
+    taken = {event.tag for event in model.events}
     for step in steps:
         stage = step.stage.name if step.stage else ""
         parts = {"model": model.name, "version": step.version.number, "stage": stage}
@@ -259,16 +308,18 @@ def _named(model: ModelState, steps: list[TagWrite]) -> Iterator[tuple[str, TagW
         yield name, step
 
 
-def _trailers(act: Decision, step: TagWrite) -> tag_writes.Trailers:
-    asked = step.stage and step.stage.approvers
+def _trailers(by: Decision, step: TagWrite, policy: str | None) -> tag_writes.Trailers:
+    """Return what a tag says of a decision."""
+    demanded = step.approved or bool(step.stage and step.stage.approvers)
     return {
-        "Actor": act.actor,
-        "Approver": act.decider if asked else act.approver,
-        "Reason": act.reason,
-        "Run": act.run,
+        "Actor": by.actor,
+        "Approver": by.decider if demanded else by.approver,
+        "Reason": by.reason,
+        "Run": by.run,
         "Manifest-SHA256": step.version.manifest_sha256,
         **step.trailers,
-        "At": act.now.astimezone(UTC).isoformat(timespec="seconds"),
+        POLICY: policy,
+        "At": by.now.astimezone(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -278,54 +329,130 @@ def _back(
     present: Version,
     before: Version,
     store: ReleaseStore | None,
-) -> list[TagWrite]:
+) -> TagWrite:
     """Return the step that puts the version back that was in a stage before."""
     fetch(project, before.ref, store, whole=True)
     title = f"Roll back {before.model} to {before.number} in {stage.name}"
-    return [TagWrite("assign", before, title, stage, {"Rollback": present.number})]
+    return TagWrite("assign", before, title, stage, {"Rollback": present.number})
 
 
-def _entry(stage: Stage, model: ModelState, version: Version, again: bool) -> None:
+def _require_entry(
+    root: Path, stage: Stage, model: ModelState, version: Version, override: bool
+) -> None:
     """Raise Refused unless the version may come into the stage."""
     if model.deprecated:
         raise Refused(f"{model.name} is retired", do="register a new version first")
-    for place in (stage.after, None if again else stage.name):
-        if place and (no := model.rejected.get((place, version.number))):
-            what = f"{version.ref} was rejected for {place} by {no.actor}"
-            do = f"`mlops promote {version.ref} {place} --again -m WHY` decides anew"
-            raise Refused(what, found=no.trailers.get("Reason", ""), do=do)
-    if stage.after and version.number not in model.ever_in(stage.after):
-        what = (
-            f"{version.ref} was never in {stage.after}, which comes before {stage.name}"
-        )
-        key, do = (
-            f"stages.{stage.name}.after",
-            f"`mlops promote {version.ref} {stage.after}` first",
-        )
-        raise Refused(what, file="project.yaml", key=key, do=do)
-
-
-def _approval(stage: Stage, version: Version | None, approver: str) -> None:
-    """Raise Refused unless somebody who may, and who did not register what comes, approves."""
-    author = version.event.actor if version else None
-    others = [
-        one for one in stage.approvers if not author or not same_person(one, author)
-    ]
-    if not stage.approvers or any(same_person(handle, approver) for handle in others):
+    places = [stage.after, None if override else stage.name]
+    for place in filter(None, places):
+        if removal := _removal(root, model, version, place):
+            raise _taken_out(version, place, removal)
+    if stage.after is None:
         return
-    what = f"this person may not approve for {stage.name}"
+    entries = [
+        event
+        for event in model.events
+        if (event.kind, event.stage, event.version)
+        == ("assign", stage.after, version.number)
+    ]
+    if len(unapproved(root, model, entries)) == len(entries):
+        raise Refused(
+            f"{version.ref} was never in {stage.after}, which comes before "
+            f"{stage.name}",
+            file="project.yaml",
+            key=f"stages.{stage.name}.after",
+            do=f"`mlops promote {version.ref} {stage.after}` first",
+        )
+
+
+def _taken_out(version: Version, place: str, removal: Event) -> Refused:
+    """Return the error for a version that a person took out of a stage."""
+    same = ""
+    if removal.version != version.number:
+        same = f", which is the same model as {removal.version},"
+    act = "rejected for" if removal.decision == "reject" else "taken out of"
+    return Refused(
+        f"{version.ref}{same} was {act} {place} by {removal.actor}",
+        found=removal.trailers.get("Reason", ""),
+        do=f"`mlops promote {version.ref} {place} --override-rejection -m WHY` decides "
+        "anew",
+    )
+
+
+def _removal(
+    root: Path, model: ModelState, version: Version, stage: str
+) -> Event | None:
+    """Return the event that took this version, or the same model, out of a stage.
+
+    A model is known by its bytes: registered again, under another number, it is still
+    the one that was taken out.
+    """
+    removed = {
+        number: event
+        for (place, number), event in model.removed.items()
+        if place == stage and number
+    }
+    if version.number in removed:
+        return removed[version.number]
+    others = [model.versions[number] for number in removed]
+    found = dict(manifests(root, [version, *others])) if others else {}
+    mine = found.pop(version.number, None)
+    for number, manifest in found.items():
+        if not isinstance(mine, Manifest) or not isinstance(manifest, Manifest):
+            continue
+        event = removed[number]
+        if mine.fingerprint == manifest.fingerprint and not _overruled(
+            model, version, event
+        ):
+            return event
+    return None
+
+
+def _overruled(model: ModelState, version: Version, removal: Event) -> bool:
+    """Return whether a version came into a stage after the removal."""
+    entry = ("assign", removal.stage, version.number)
+    return any(
+        event.time > removal.time and (event.kind, event.stage, event.version) == entry
+        for event in model.events
+    )
+
+
+def _require_approver(stage: Stage, version: Version | None, approver: str) -> None:
+    """Raise Refused unless a listed person approves who did not register it."""
+    author = version.event.actor if version else None
+    others = list(stage.approvers)
+    if author:
+        others = [one for one in others if not same_person(one, author)]
+    if not stage.approvers or any(same_person(one, approver) for one in others):
+        return
+    problem = f"this person may not approve for {stage.name}"
     if author and same_person(approver, author):
-        what = "nobody approves a version that they registered"
-    key, allowed = (
-        f"stages.{stage.name}.approvers",
-        listed(others) or "nobody else is listed",
-    )
-    do = "name one of them with --approver, or empty the list where one person works alone"
+        problem = "nobody approves a version that they registered"
     raise Refused(
-        what, file="project.yaml", key=key, found=approver, allowed=allowed, do=do
+        problem,
+        file="project.yaml",
+        key=f"stages.{stage.name}.approvers",
+        found=approver,
+        allowed=listed(others) or "nobody else is listed",
+        do="name one of them with --approver, or empty the list where one person works "
+        "alone",
     )
 
 
-def same_person(one: str, other: str) -> bool:
-    """Return whether two handles are one person: ``@Ana`` and ``ana`` are."""
-    return one.strip().lstrip("@").casefold() == other.strip().lstrip("@").casefold()
+def guard(project: Project) -> Stage | None:
+    """Return the last stage that names approvers.
+
+    They also decide what belongs to no stage.
+    """
+    named = [stage for stage in project.spec.stages if stage.approvers]
+    return named[-1] if named else None
+
+
+def require_listed_approver(project: Project, approver: str) -> bool:
+    """Return whether some stage names approvers.
+
+    Refused where none of them approves.
+    """
+    stage = guard(project)
+    if stage is not None:
+        _require_approver(stage, None, approver)
+    return stage is not None

@@ -5,35 +5,52 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops.config.project import Project
-from mlops.errors import MlopsError
-from mlops.registry.tags import read
+from mlops.errors import MlopsError, listed
+from mlops.registry.local_tags import local_only
+from mlops.registry.tags import ModelState, read
 
 if TYPE_CHECKING:
     from mlops.storage.protocol import ReleaseStore
 
 
-# -- what is odd ----------------------------------------------------------------------------------
-
-
 def problems(project: Project, store: ReleaseStore | None = None) -> list[str]:
-    """Return what is odd about tags and releases.
+    """Return what is wrong with tags and releases, a line each.
 
-    The chain of digests is followed for the versions that are in a stage; of the others, which may
-    be thousands, it is only asked whether the store has them.
+    The chain of digests is followed for the versions that are in a stage; of the
+    others, which may be thousands, it is only asked whether the store has them.
     """
-    from mlops.registry.chain import fetch
     from mlops.storage.folder import FolderStore
 
     state = read(project.root)
-    found = list(state.warnings)
+    releases = store or FolderStore(project.store)
+    found = [*state.warnings, *state.unresolved]
+    tags = local_only(project.root)
+    if tags.conflicting:
+        found.append(
+            f"origin has other tags of these names: {listed(tags.conflicting)};"
+            " see `mlops registry adopt`"
+        )
+    if tags.missing:
+        found.append(
+            f"origin does not have {listed(tags.missing)}; see `mlops registry adopt`"
+        )
     for model in state.models.values():
-        there = set((store or FolderStore(project.store)).list(model.name))
-        for version in model.versions.values():
-            if version.stages:
-                try:
-                    fetch(project, version.ref, store)
-                except MlopsError as error:
-                    found.append(f"{version.ref}: {error.problems[0].what}")
-            elif version.active and version.number not in there:
-                found.append(f"{version.ref}: the release store does not hold it")
+        found += _versions(project, model, releases)
+    return found
+
+
+def _versions(project: Project, model: ModelState, store: ReleaseStore) -> list[str]:
+    """Return what is wrong with the versions of a model."""
+    from mlops.registry.chain import fetch
+
+    found = []
+    releases = set(store.list(model.name))
+    for version in model.versions.values():
+        if version.stages:
+            try:
+                fetch(project, version.ref, store)
+            except MlopsError as error:
+                found.append(f"{version.ref}: {error.problems[0].what}")
+        elif version.active and version.number not in releases:
+            found.append(f"{version.ref}: the release store does not hold it")
     return found

@@ -1,7 +1,4 @@
-"""The manifest of a version.
-
-Nothing is handed out whose chain does not hold.
-"""
+"""The manifest of a version: all that is known of it, verified from its tag."""
 
 from __future__ import annotations
 
@@ -53,10 +50,12 @@ class Environment(Result):
 
 
 class Manifest(Result):
-    """Everything about one version; keys that a newer engine adds are ignored by an older one.
+    """Everything about one version.
 
-    No clock is in it: registering the same build again comes to the same bytes, so a registration
-    that was killed goes on with its own draft. When it was, the tag says.
+    Keys that a newer engine adds are ignored by an older one.
+
+    No clock is in it: registering the same build again comes to the same bytes, so a
+    registration that was killed goes on with its own draft. When it was, the tag says.
     """
 
     schema_number: int = Field(default=SCHEMA, alias="schema", le=SCHEMA)
@@ -110,29 +109,36 @@ class Manifest(Result):
 
     @classmethod
     def parse(cls, content: bytes, shown: str) -> Manifest:
-        """Read a manifest; Refused where it is none, or of a later generation of engines."""
+        """Read a manifest; Refused where it is none, or a later engine wrote it."""
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
-            what, key = (
+            raise Refused(
                 f"not a manifest: {first['msg']}",
-                ".".join(map(str, first["loc"])),
-            )
-            do = "update the engine if a newer one wrote it"
-            raise Refused(what, file=shown, key=key, do=do) from error
+                file=shown,
+                key=".".join(map(str, first["loc"])),
+                do="update the engine if a newer one wrote it",
+            ) from error
+
+    @property
+    def fingerprint(self) -> tuple[str, str, Signature]:
+        """What makes two versions the same model: its files, and the signature.
+
+        The threshold is in the signature and in no file.
+        """
+        model = self.assets["model.skops"].sha256
+        features = self.assets["features.py"].sha256
+        return model, features, self.signature
 
     def same_model(self, training: Training) -> bool:
-        """Return whether a training led to the very model, features and data of this version.
+        """Return whether a training led to this model, on the same data."""
+        return self.made_by(training) and self.data.digest == training.snapshot
 
-        The signature is compared too: the threshold is in it and in no file.
-        """
-        files = (self.assets["model.skops"].sha256, self.assets["features.py"].sha256)
-        wanted = (training.model_sha256, training.features_sha256, training.snapshot)
-        return (
-            *files,
-            self.data.digest,
-        ) == wanted and self.signature == training.signature
+    def made_by(self, training: Training) -> bool:
+        """Return whether a training led to this model, on whatever data."""
+        files = (training.model_sha256, training.features_sha256)
+        return self.fingerprint == (*files, training.signature)
 
 
 def dump(result: Manifest | Snapshot) -> bytes:
@@ -141,21 +147,22 @@ def dump(result: Manifest | Snapshot) -> bytes:
 
 
 def manifest_of(root: Path, version: Version) -> tuple[Manifest, bytes]:
-    """Return the manifest of a version and its bytes, verified from the tag to the commit."""
+    """Return the manifest of a version and its bytes, verified from the tag."""
     return _verified(version, *contents(root, _objects(version)))
 
 
 def manifests(
     root: Path, versions: Iterable[Version]
 ) -> Iterator[tuple[str, Manifest | Refused]]:
-    """Yield number and verified manifest of each version, or why it has none; git is asked once."""
-    asked = list(versions)
-    found = iter(
-        contents(root, (name for version in asked for name in _objects(version)))
-    )
-    for version, parts in zip(
-        asked, zip(found, found, found, strict=True), strict=True
-    ):
+    """Yield number and verified manifest of each version, or why it has none.
+
+    Git is asked once.
+    """
+    requested = list(versions)
+    names = [name for version in requested for name in _objects(version)]
+    found = iter(contents(root, names))
+    objects = zip(found, found, found, strict=True)
+    for version, parts in zip(requested, objects, strict=True):
         try:
             yield version.number, _verified(version, *parts)[0]
         except Refused as error:
@@ -163,7 +170,7 @@ def manifests(
 
 
 def _objects(version: Version) -> tuple[str, str, str]:
-    """Return the names by which git knows commit, manifest and data lock of a version."""
+    """Return git's names of the commit, manifest and data lock of a version."""
     folder = f"{version.commit}:./models/{version.model}"
     return version.commit, f"{folder}/{MANIFEST}", f"{folder}/{DATA_LOCK}"
 
@@ -171,34 +178,38 @@ def _objects(version: Version) -> tuple[str, str, str]:
 def _verified(
     version: Version, commit: bytes | None, content: bytes | None, lock: bytes | None
 ) -> tuple[Manifest, bytes]:
-    ref, named = version.ref, version.manifest_sha256
+    """Return a manifest and its bytes.
+
+    When every link from the tag to the data lock holds.
+    """
+    ref = version.ref
+    named = version.manifest_sha256
     if named is None:
         raise broken("tag → manifest", f"the tag {ref} names no manifest")
     if content is None:
         raise broken("tag → manifest", f"the commit of {ref} holds no manifest")
     if sha256(content) != named:
-        what = f"the commit of {ref} holds another manifest than its tag names"
-        raise broken("tag → manifest", what, sha256(content), named)
+        problem = f"the commit of {ref} holds another manifest than its tag names"
+        raise broken("tag → manifest", problem, sha256(content), named)
     manifest = Manifest.parse(content, f"{ref} {MANIFEST}")
-    head = (commit or b"").decode("utf-8", "replace").split("\n\n")[0]
-    parents = [line[7:] for line in head.split("\n") if line.startswith("parent ")]
-    for link, what, found, allowed in (
-        (
-            "manifest → version",
-            "is another",
-            f"{manifest.model}@{manifest.version}",
-            ref,
-        ),
-        ("tag → commit", "has other parents", ", ".join(parents), manifest.code.commit),
-        (
-            "manifest → data lock",
-            "changed",
-            sha256(lock or b""),
-            manifest.data_lock_sha256,
-        ),
-    ):
-        if found != allowed:
-            raise broken(
-                link, f"{link.split(' → ')[1]} of {ref} {what}", found, allowed
-            )
+    own = f"{manifest.model}@{manifest.version}"
+    if own != ref:
+        raise broken("manifest → version", f"version of {ref} is another", own, ref)
+    parents = ", ".join(_parents(commit or b""))
+    if parents != manifest.code.commit:
+        problem = f"commit of {ref} has other parents"
+        raise broken("tag → commit", problem, parents, manifest.code.commit)
+    digest = sha256(lock or b"")
+    if digest != manifest.data_lock_sha256:
+        problem = f"data lock of {ref} changed"
+        raise broken("manifest → data lock", problem, digest, manifest.data_lock_sha256)
     return manifest, content
+
+
+def _parents(commit: bytes) -> list[str]:
+    """Return the parents that a commit object names."""
+    head = commit.decode("utf-8", "replace").split("\n\n")[0]
+    lines = head.split("\n")
+    return [
+        line.removeprefix("parent ") for line in lines if line.startswith("parent ")
+    ]

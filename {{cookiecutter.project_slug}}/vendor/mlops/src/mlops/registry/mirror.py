@@ -7,21 +7,21 @@ from pathlib import Path
 from mlops.errors import EnvironmentFailure, Refused, UsageError, did_you_mean, listed
 from mlops.io.digests import sha256
 from mlops.io.git import git
-from mlops.registry.tag_writes import sync
+from mlops.registry.tag_writes import at_origin, sync
 from mlops.registry.tags import parse, read
 from mlops.storage.cache import cache_root, file_lock
 from mlops.storage.protocol import log
 
-# -- the tags of another repository ---------------------------------------------------------------
-
-# Of each version the commit, its trees and small files: the manifest is there, data and models not.
-_LITTLE = ("--depth=1", "--filter=blob:limit=1m")
+# Of each version the commit, its trees and small files: the manifest is there, data and
+# models not.
+_SHALLOW = ("--depth=1", "--filter=blob:limit=1m")
 
 
 def mirror(address: str, shown: str, model: str) -> Path:
     """Return a repository that has what another one's tags say of a model.
 
-    Nothing is checked out. Where the other one cannot be reached, what is here already has to do.
+    Nothing is checked out. Where the other one cannot be reached, what is here already
+    has to do.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def mirror(address: str, shown: str, model: str) -> Path:
 
     Raises
     ------
-    WorldError
+    EnvironmentFailure
         When it cannot be read.
     Refused
         When it holds another tag under a name that was known here.
@@ -41,38 +41,43 @@ def mirror(address: str, shown: str, model: str) -> Path:
     """
     folder = cache_root() / "git" / sha256(address.encode())[:16]
     with file_lock(folder):
-        git(folder, "init", "--quiet")
+        git(folder, "init", "--quiet", "--template=")
         git(folder, "config", "remote.origin.url", address)
         try:
-            lines = git(folder, "ls-remote", "--tags", "--refs", "origin").split("\n")
-            events = [parse(line.rpartition("refs/tags/")[2]) for line in lines]
-            models = sorted(
-                {event.model for event in events if event and event.kind == "register"}
-            )
-            if model not in models:
-                what, allowed = (
-                    "no version of this model is registered there",
-                    listed(models),
-                )
-                do = did_you_mean(model, models)
-                raise UsageError(
-                    what, file=shown, found=model, allowed=allowed or "none", do=do
-                )
-            sync(folder, *_LITTLE, only=(f"{model}@*", f"{model}#*"))
+            _require_model(folder, shown, model)
+            sync(folder, *_SHALLOW, only=(f"{model}@*", f"{model}#*"))
         except Refused as error:
-            what, do = (
+            raise Refused(
                 f"{shown} moved tags that were known here",
-                "ask its owner who moved them; ",
-            )
-            do += f"only where that is well, remove {folder}"
-            raise Refused(what, found=error.problems[0].found, do=do) from error
+                found=error.problems[0].found,
+                do="ask its owner who moved them; "
+                f"only when that was intended, remove {folder}",
+            ) from error
         except EnvironmentFailure as error:
+            problem = error.problems[0].what
             if model not in read(folder).models:
-                what = f"the tags of {shown} cannot be read"
-                do = "look at the name; a private one needs GITHUB_TOKEN, of somebody who may read"
                 raise EnvironmentFailure(
-                    what, found=str(error.problems[0].what), do=do
+                    f"the tags of {shown} cannot be read",
+                    found=problem,
+                    do="look at the name; a private one needs GITHUB_TOKEN, "
+                    "of somebody who may read",
                 ) from error
-            why = error.problems[0].what
-            log.warning("working with the tags of %s that are cached: %s", shown, why)
+            log.warning(
+                "working with the tags of %s that are cached: %s", shown, problem
+            )
     return folder
+
+
+def _require_model(folder: Path, shown: str, model: str) -> None:
+    """Raise UsageError unless a version of the model is registered at origin."""
+    refs = at_origin(folder, ["refs/tags/*"])
+    events = [parse(ref.removeprefix("refs/tags/")) for ref in refs]
+    models = {event.model for event in events if event and event.kind == "register"}
+    if model not in models:
+        raise UsageError(
+            "no version of this model is registered there",
+            file=shown,
+            found=model,
+            allowed=listed(sorted(models)) or "none",
+            do=did_you_mean(model, models),
+        )

@@ -1,20 +1,22 @@
 """Registering a version: draft, upload, read back, tag (the commit point), publish.
 
-Killed anywhere, the next call finishes what has a tag and goes on with its own draft, whose name is
-the digest of its manifest. Two calls at once get two versions, or the same one where they bring the
-same model. A release holds the files that one run of this commit left, and nothing drawn anew.
+Killed anywhere, the next call finishes what has a tag and resumes its own draft, whose
+name is the digest of its manifest. Two calls at once get two versions, or the same one
+where they bring the same model. A release holds the files that one run of this commit
+left, and nothing drawn anew.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mlops import __version__
 from mlops.config.project import Project
-from mlops.errors import MlopsError, Refused
+from mlops.errors import MlopsError, Refused, UsageError
 from mlops.io import git_objects
 from mlops.io.digests import sha256
 from mlops.io.engine import engine_digest
@@ -22,6 +24,7 @@ from mlops.io.git import git
 from mlops.registry import sbom, tag_writes, tags
 from mlops.registry.assets import WORKFLOWS, Built, ready
 from mlops.registry.chain import same
+from mlops.registry.decisions import Decision, require_listed_approver
 from mlops.registry.manifest import (
     DATA_LOCK,
     MANIFEST,
@@ -29,15 +32,17 @@ from mlops.registry.manifest import (
     Manifest,
     dump,
     manifest_of,
+    manifests,
 )
 from mlops.registry.version_numbers import next_number
+from mlops.results.training import Training
 from mlops.storage.folder import FolderStore
 from mlops.storage.protocol import ReleaseStore, measure
 
 
 @dataclass(frozen=True)
 class Registered:
-    """The answer of `register`: `created` is False where the version was there already."""
+    """The result; `created` is False where the version was there already."""
 
     version: tags.Version
     created: bool
@@ -48,66 +53,142 @@ def register(
     project: Project,
     name: str,
     *,
-    actor: str,
-    run: str,
-    now: datetime,
     store: ReleaseStore | None = None,
+    decided: bool = False,
+    override: bool = False,
+    **decision: Any,
 ) -> Registered:
     """Make a version of what was built, if its verdict is to promote.
 
     Parameters
     ----------
-    actor : str
-        Who registers; nobody may approve a version that they registered themselves.
-    run : str
-        Id or address of the run that built it.
-    now : datetime
-        With a time zone.
     store : ReleaseStore, optional
         Default: the folder that project.yaml names.
+    decided : bool
+        A person decides to register, whatever the verdict is: one of the approvers,
+        where any are named. The tag records who and why.
+    override : bool
+        Register the model of a withdrawn version again.
+    **decision
+        As for `Decision`: whoever is the actor may not approve the version later.
 
     Raises
     ------
     UsageError, Refused
-        Where nothing was built, not of what is committed, or the verdict says no.
-    WorldError
-        When disk or network fail; the next call goes on.
+        Where nothing was built, it does not match HEAD, the verdict is not to promote,
+        or it is the model of a version that was withdrawn.
+    EnvironmentFailure
+        When disk or network fail; the next call resumes.
     """
-    root, built = project.root, ready(project, name)
+    by = Decision(**{"reason": "", **decision})
+    for option, given in (("--decided", decided), ("--override-rejection", override)):
+        if given and not by.reason.strip():
+            raise UsageError(
+                "whoever overrides a decision says why", key=option, do="add -m WHY"
+            )
+    if decided:
+        require_listed_approver(project, by.decider)
+    built = ready(project, name, decided)
     releases = store or FolderStore(project.store)
 
     def attempt() -> Registered | None:
-        tag_writes.sync(root)
-        model = tags.read(root).model(name)
-        last = model.latest
-        before, content = (
-            manifest_of(root, last) if last and last.manifest_sha256 else (None, b"")
-        )
-        if last and before and before.same_model(built.training):
-            draft = _Draft(releases, before, content, built.files)
-            tag_writes.claim(root, {last.event.tag: last.event.oid})
-        else:
-            manifest = _manifest(project, model, before, built, run, actor)
-            draft = _Draft(releases, manifest, dump(manifest), built.files)
-            if not _tagged(root, draft, model, now):
-                return None
-        model = tags.read(root).model(name)
-        _tidy(releases, model)
-        notes = list(built.notes)
-        if not git(root, "branch", "--show-current"):
-            notes.append("HEAD is on no branch")
-        number = draft.manifest.version
-        if number not in releases.list(name):
-            if built.assets == draft.manifest.assets:
-                draft.fill()
-                releases.publish(name, draft.digest, number)
-            else:
-                notes.append("the release store here does not hold it")
-        return Registered(
-            model.versions[number], draft.manifest is not before, tuple(notes)
-        )
+        return _attempt(_Registration(project, by, releases, built, override), name)
 
     return git_objects.retry(attempt)
+
+
+@dataclass(frozen=True)
+class _Registration:
+    """What is registered, by whom and where."""
+
+    project: Project
+    by: Decision
+    store: ReleaseStore
+    built: Built
+    override: bool
+
+    @property
+    def overruled(self) -> bool:
+        """Whether a person decided against the verdict."""
+        return self.built.verdict.decision != "promote"
+
+
+def _attempt(registration: _Registration, name: str) -> Registered | None:
+    """Register on the present state of the registry.
+
+    None where somebody else was faster.
+    """
+    root = registration.project.root
+    built = registration.built
+    releases = registration.store
+    tag_writes.sync(root)
+    model = tags.read(root).model(name)
+    last = model.latest
+    previous = None
+    content = b""
+    if last is not None and last.manifest_sha256:
+        previous, content = manifest_of(root, last)
+    created = True
+    if last and previous and previous.same_model(built.training):
+        created = False
+        draft = _Draft(releases, previous, content, built.files)
+        tag_writes.claim(root, {last.event.tag: last.event.oid})
+    else:
+        withdrawn = _withdrawn(root, model, built.training)
+        if withdrawn is not None and not registration.override:
+            raise _same_as_withdrawn(name, withdrawn)
+        manifest = _manifest(registration, model, previous)
+        draft = _Draft(releases, manifest, dump(manifest), built.files)
+        if not _tagged(registration, draft, model, withdrawn):
+            return None
+    model = tags.read(root).model(name)
+    _tidy(releases, model)
+    notes = list(built.notes)
+    if not git(root, "branch", "--show-current"):
+        notes.append("HEAD is on no branch")
+    number = draft.manifest.version
+    if number not in releases.list(name):
+        if built.assets == draft.manifest.assets:
+            draft.fill()
+            releases.publish(name, draft.digest, number)
+        else:
+            notes.append("the release store here does not hold it")
+    return Registered(model.versions[number], created, tuple(notes))
+
+
+def _withdrawn(
+    root: Path, model: tags.ModelState, training: Training
+) -> tags.Event | None:
+    """Return the event by which a person withdrew the very model that was trained."""
+    events = {
+        event.version: event for event in model.events if event.kind == "deregister"
+    }
+    withdrawn = [
+        version
+        for version in model.versions.values()
+        if not version.active and not _pruned(events[version.number])
+    ]
+    for number, manifest in manifests(root, withdrawn):
+        if isinstance(manifest, Manifest) and manifest.made_by(training):
+            return events[number]
+    return None
+
+
+def _pruned(event: tags.Event) -> bool:
+    """Return whether a version was withdrawn only to save space."""
+    subject = event.text.strip().split("\n")[0]
+    return event.trailers.get("Decision") == "prune" or subject.endswith(": pruned")
+
+
+def _same_as_withdrawn(name: str, event: tags.Event) -> Refused:
+    """Return the error for a model that was withdrawn under another number."""
+    return Refused(
+        f"this is the same model as {name}@{event.version}, which {event.actor} "
+        "withdrew",
+        found=event.trailers.get("Reason", ""),
+        do=f"`mlops register {name} --override-rejection -m WHY` registers it all the "
+        "same",
+    )
 
 
 @dataclass(frozen=True)
@@ -126,7 +207,8 @@ class _Draft:
 
     def fill(self) -> None:
         """Upload everything and read it back."""
-        name, digest = self.manifest.model, self.digest
+        name = self.manifest.model
+        digest = self.digest
         self.store.draft(name, digest)
         with TemporaryDirectory() as folder:
             files = {**self.files, MANIFEST: Path(folder) / MANIFEST}
@@ -134,23 +216,28 @@ class _Draft:
             expected = {MANIFEST: measure([self.content]), **self.manifest.assets}
             for asset, facts in expected.items():
                 self.store.upload(name, digest, asset, files[asset])
-                back = measure(
-                    self.store.read(name, f"draft-{digest}", asset), facts.size
-                )
+                stored = self.store.read(name, f"draft-{digest}", asset)
+                back = measure(stored, facts.size)
                 same(back, facts, "upload → read back", f"{asset} of the draft")
 
 
 def _manifest(
-    project: Project,
-    model: tags.ModelState,
-    previous: Manifest | None,
-    built: Built,
-    run: str,
-    actor: str,
+    registration: _Registration, model: tags.ModelState, previous: Manifest | None
 ) -> Manifest:
-    training, data = built.training, built.snapshot.model_copy(update={"columns": ()})
-    spec, price, tests = project.model(model.name), project.spec.cost, built.evaluation
+    """Return the manifest of the version that comes next."""
+    built = registration.built
+    training = built.training
+    evaluation = built.evaluation
+    spec = registration.project.model(model.name)
+    price = registration.project.spec.cost
+    data = built.snapshot.model_copy(update={"columns": ()})
     number, change = next_number(model.versions, previous, training)
+    slices = [
+        part
+        for part in evaluation.slices
+        if part.metric and part.column not in spec.sensitive
+    ]
+    fairness = [part.model_copy(update={"groups": ()}) for part in evaluation.fairness]
     return Manifest(
         model=model.name,
         version=number,
@@ -159,11 +246,9 @@ def _manifest(
         change=change,
         previous=model.latest.number if model.latest else None,
         signature=training.signature,
-        metrics=tests.metrics,
-        slices=tuple(
-            s for s in tests.slices if s.metric and s.column not in spec.sensitive
-        ),
-        fairness=tuple(f.model_copy(update={"groups": ()}) for f in tests.fairness),
+        metrics=evaluation.metrics,
+        slices=tuple(slices),
+        fairness=tuple(fairness),
         source=spec.data.source,
         columns={column.name: column.kind for column in built.snapshot.columns},
         sensitive=spec.sensitive,
@@ -181,47 +266,55 @@ def _manifest(
         currency=price.currency,
         verdict=built.verdict,
         assets=built.assets,
-        run=run,
-        actor=actor,
+        run=registration.by.run or "",
+        actor=registration.by.actor,
     )
 
 
-def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) -> bool:
-    """Upload a version and give it its tag; False where somebody else took the number."""
-    store, manifest, name = draft.store, draft.manifest, model.name
+def _tagged(
+    registration: _Registration,
+    draft: _Draft,
+    model: tags.ModelState,
+    withdrawn: tags.Event | None,
+) -> bool:
+    """Upload a version and give it its tag.
+
+    False where somebody else took the number.
+    """
+    root = registration.project.root
+    store = draft.store
+    manifest = draft.manifest
+    name = model.name
     number = manifest.version
     if number in store.list(name):
-        what = "the release store holds this version and no tag names it: its tag was deleted"
-        do = "bring the tag back (`git fetch --tags`), or remove that release yourself"
-        raise Refused(what, file=str(store), found=f"{name}@{number}", do=do)
+        raise Refused(
+            "the release store holds this version and no tag names it: its tag was "
+            "deleted",
+            file=str(store),
+            found=f"{name}@{number}",
+            do="bring the tag back (`git fetch --tags`), or remove that release "
+            "yourself",
+        )
     try:
         draft.fill()
     except MlopsError:
         store.discard(name, draft.digest)
-        if (
-            number in tags.read(root).model(name).versions
-        ):  # who took it may have tidied our draft
+        # Whoever took the number may have removed our draft.
+        if number in tags.read(root).model(name).versions:
             return False
         raise
-    env = git_objects.identity(
-        root, manifest.actor, tag_writes.next_second(now, model.events)
-    )
+    by = registration.by
+    seconds = tag_writes.next_second(by.now, model.events)
+    env = git_objects.identity(root, by.actor, seconds)
     folder = git(root, "rev-parse", "--show-prefix") + f"models/{name}"
-    inside = {
+    files: dict[str, bytes | str] = {
         f"{folder}/{MANIFEST}": draft.content,
         f"{folder}/{DATA_LOCK}": dump(manifest.data),
     }
     title = f"Register {name} {number}"
-    commit = git_objects.commit(
-        root, [manifest.code.commit], inside, title, env, without=WORKFLOWS
-    )
-    trailers: tag_writes.Trailers = {
-        "Actor": manifest.actor,
-        "Reason": manifest.change,
-        "Run": manifest.run,
-        "Manifest-SHA256": draft.digest,
-        "At": now.astimezone(UTC).isoformat(timespec="seconds"),
-    }
+    parents = [manifest.code.commit]
+    commit = git_objects.commit(root, parents, files, title, env, without=WORKFLOWS)
+    trailers = _trailers(registration, draft, withdrawn)
     tag = tags.tag_name("register", model=name, version=number)
     oid = tag_writes.tag_object(root, tag, commit, title, trailers, env)
     done = tag_writes.claim(root, {tag: oid})
@@ -230,22 +323,49 @@ def _tagged(root: Path, draft: _Draft, model: tags.ModelState, now: datetime) ->
     return done
 
 
+def _trailers(
+    registration: _Registration, draft: _Draft, withdrawn: tags.Event | None
+) -> tag_writes.Trailers:
+    """Return what the tag of a version says."""
+    by = registration.by
+    manifest = draft.manifest
+    trailers: tag_writes.Trailers = {
+        "Actor": manifest.actor,
+        "Reason": manifest.change,
+        "Run": manifest.run,
+        "Manifest-SHA256": draft.digest,
+        "At": by.now.astimezone(UTC).isoformat(timespec="seconds"),
+    }
+    if registration.overruled:
+        trailers["Verdict"] = manifest.verdict.decision
+    if withdrawn is not None:
+        trailers["Overrules"] = withdrawn.tag
+    if registration.overruled or withdrawn is not None:
+        trailers["Reason"] = by.reason
+        trailers["Approver"] = by.decider
+    return trailers
+
+
 def _tidy(store: ReleaseStore, model: tags.ModelState) -> None:
-    """Publish the drafts that have a tag, and remove those whose number another one took."""
-    tagged = {v.manifest_sha256: v.number for v in model.versions.values()}
+    """Publish the drafts that have a tag; remove those whose number is taken."""
+    tagged = {
+        version.manifest_sha256: version.number for version in model.versions.values()
+    }
     for release in store.list(model.name):
         digest = release.removeprefix("draft-")
         if digest in tagged:
             store.publish(model.name, digest, tagged[digest])
-        elif digest != release and _number(store, model.name, release) in (
-            None,
-            *model.versions,
-        ):
-            store.discard(model.name, digest)
+        elif digest != release:
+            number = _number(store, model.name, release)
+            if number is None or number in model.versions:
+                store.discard(model.name, digest)
 
 
 def _number(store: ReleaseStore, name: str, release: str) -> str | None:
-    """Return the version that a draft wants to be; None where it died before it had a manifest."""
+    """Return the version that a draft wants to be.
+
+    None where it died before it had a manifest.
+    """
     try:
         content = b"".join(store.read(name, release, MANIFEST))
         return Manifest.parse(content, release).version

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops.config.project import Project
 from mlops.errors import Refused, UsageError, did_you_mean, listed
 from mlops.io.git import GitError, git
-from mlops.registry.tags import Event, State, Version, known, read, resolve
+from mlops.registry.tags import Event, ModelState, State, Version, known, read, resolve
 
 if TYPE_CHECKING:
     from mlops.registry.manifest import Manifest
     from mlops.results.evaluation import Metric
+    from mlops.runlog.conditions import Condition
 
 
 _FIGURES = ("metrics", "slices", "fairness")
 
-_SECTIONS = [
+_SECTIONS = (
     "owner",
     "risk",
     "source",
@@ -27,9 +28,11 @@ _SECTIONS = [
     "code",
     "environment",
     "estimator",
-]
-
-_SECTIONS += ["params", "seed", *_FIGURES, "signature"]
+    "params",
+    "seed",
+    *_FIGURES,
+    "signature",
+)
 
 
 def versions(
@@ -58,14 +61,24 @@ def history(project: Project, name: str) -> list[Event]:
     return known(read(project.root), name).events
 
 
+def sensitive_columns(project: Project, manifest: Manifest) -> set[str]:
+    """Return the columns whose values are never shown.
+
+    What was sensitive at registration, and what model.yaml says now: the folder of a
+    retired model may be gone.
+    """
+    hidden = set(manifest.sensitive)
+    with suppress(UsageError):
+        hidden |= set(project.model(manifest.model).sensitive)
+    return hidden
+
+
 def public(project: Project, manifest: Manifest) -> dict[str, Any]:
-    """Return a manifest as data, without what it says of the values of sensitive columns.
+    """Return a manifest as data, without the values of sensitive columns.
 
     Sensitive is what was so at registration, and what model.yaml says now.
     """
-    hidden = set(manifest.sensitive)
-    with suppress(UsageError):  # the folder may be gone
-        hidden |= set(project.model(manifest.model).sensitive)
+    hidden = sensitive_columns(project, manifest)
     out = manifest.model_dump(mode="json", by_alias=True)
     for feature in out["signature"]["features"]:
         if feature["name"] in hidden:
@@ -77,20 +90,25 @@ def public(project: Project, manifest: Manifest) -> dict[str, Any]:
 
 
 def facts(project: Project, manifest: Manifest) -> dict[str, Any]:
-    """Return what a version is made of, such as ``metrics.roc_auc``; nothing that is empty."""
+    """Return what a version is made of, such as ``metrics.roc_auc``.
+
+    Nothing that is empty.
+    """
     out = public(project, manifest)
-    out["metrics"] = {m["name"]: m["value"] for m in out["metrics"]}
+    out["metrics"] = {metric["name"]: metric["value"] for metric in out["metrics"]}
     out["slices"] = {
-        f"{s['column']} = {s['value']}": s["metric"]["value"] for s in out["slices"]
+        f"{part['column']} = {part['value']}": part["metric"]["value"]
+        for part in out["slices"]
     }
     out["fairness"] = {
-        f"{f['metric']} by {f['column']}": f["difference"] for f in out["fairness"]
+        f"{part['metric']} by {part['column']}": part["difference"]
+        for part in out["fairness"]
     }
     out["data"]["files"] = {
         file["path"]: file["sha256"] for file in out["data"]["files"]
     }
-    told = {section: out[section] for section in _SECTIONS}
-    return {path: value for path, value in _flat(told) if value not in (None, "")}
+    shown = {section: out[section] for section in _SECTIONS}
+    return {path: value for path, value in _flat(shown) if value not in (None, "")}
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -98,18 +116,21 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(value, list):
         named = {x["name"]: x for x in value if isinstance(x, dict) and "name" in x}
         value = named or ", ".join(map(str, value))
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _flat(inner, f"{path}.{key}" if path else key)
-    else:
+    if not isinstance(value, dict):
         yield path, value
+        return
+    for key, inner in value.items():
+        yield from _flat(inner, f"{path}.{key}" if path else key)
 
 
-# -- which is best ----------------------------------------------------------------------------
+# -- which is best ---------------------------------------------------------------------
 
 
 class Ranked(NamedTuple):
-    """A version by one of its metrics; `data` is the digest of what it was trained on."""
+    """A version by one of its metrics.
+
+    `data` is the digest of what it was trained on.
+    """
 
     version: Version
     metric: Metric
@@ -120,7 +141,7 @@ def best(
     project: Project,
     name: str,
     metric: str | None = None,
-    where: str | None = None,
+    where: Sequence[Condition] = (),
     stage: str | None = None,
 ) -> tuple[list[Ranked], list[str]]:
     """Return the versions of a model that meet conditions, best first, and notes.
@@ -129,42 +150,74 @@ def best(
     ----------
     metric : str, optional
         Default: the primary one of the newest version.
-    where : str, optional
-        Conditions on the manifest, such as ``risk=minimal and metrics.accuracy>0.8``.
+    where : sequence of (str, str, str)
+        Conditions on the manifest, such as ``("metrics.accuracy", "gt", "0.8")``.
     stage : str, optional
         Only versions that are or were in this stage.
     """
-    from mlops.registry.manifest import Manifest, manifests
-    from mlops.runlog.conditions import condition
-
-    test = condition(where, [*Manifest.model_fields, "decision"]) if where else None
     state = read(project.root)
-    model, found = known(state, name), versions(state, name)
+    model = known(state, name)
+    chosen = versions(state, name)
     if stage:
         once = model.ever_in(stage)
-        found = [version for version in found if version.number in once]
-    ranked, notes, names = [], [], dict[str, None]()
-    for number, manifest in manifests(project.root, found):
-        if isinstance(manifest, Refused):
-            notes.append(f"{name}@{number} is left out: {manifest.problems[0].what}")
-            continue
-        figures = {figure.name: figure for figure in manifest.metrics}
-        names |= dict.fromkeys(figures)
-        metric = metric or next(iter(figures), None)
-        if metric in figures and (not test or test(manifest.model_dump(mode="json"))):
-            ranked.append(
-                Ranked(model.versions[number], figures[metric], manifest.data.digest)
-            )
+        chosen = [version for version in chosen if version.number in once]
+    manifests, notes = _readable(project, name, chosen)
+    names: dict[str, None] = {}
+    for manifest in manifests.values():
+        names |= dict.fromkeys(figure.name for figure in manifest.metrics)
+    metric = metric or next(iter(names), None)
     if metric and names and metric not in names:
-        what, do = "no version has this metric", did_you_mean(metric, names)
         raise UsageError(
-            what, key="--metric", found=metric, allowed=listed(names), do=do
+            "no version has this metric",
+            key="--metric",
+            found=metric,
+            allowed=listed(names),
+            do=did_you_mean(metric, names),
         )
+    ranked = []
+    for number, manifest in _meeting(manifests, where).items():
+        for figure in manifest.metrics:
+            if figure.name == metric:
+                digest = manifest.data.digest
+                ranked.append(Ranked(model.versions[number], figure, digest))
     higher = bool(ranked) and ranked[0].metric.higher_is_better
-    return sorted(ranked, key=lambda one: one.metric.value, reverse=higher), notes
+    ranked.sort(key=lambda one: one.metric.value, reverse=higher)
+    return ranked, notes
 
 
-# -- what differs -----------------------------------------------------------------------------
+def _readable(
+    project: Project, name: str, chosen: list[Version]
+) -> tuple[dict[str, Manifest], list[str]]:
+    """Return the manifests that verify, by number, and a note for each other one."""
+    from mlops.registry.manifest import manifests
+
+    readable = {}
+    notes = []
+    for number, manifest in manifests(project.root, chosen):
+        if isinstance(manifest, Refused):
+            problem = manifest.problems[0].what
+            notes.append(f"{name}@{number} is left out: {problem}")
+        else:
+            readable[number] = manifest
+    return readable, notes
+
+
+def _meeting(
+    manifests: dict[str, Manifest], where: Sequence[Condition]
+) -> dict[str, Manifest]:
+    """Return the manifests that meet all conditions."""
+    from mlops.registry.manifest import Manifest
+    from mlops.runlog.conditions import matching
+
+    if not where:
+        return manifests
+    documents = [manifest.model_dump(mode="json") for manifest in manifests.values()]
+    met = matching(documents, where, [*Manifest.model_fields, "decision"])
+    pairs = zip(manifests.items(), met, strict=True)
+    return {number: manifest for (number, manifest), fits in pairs if fits}
+
+
+# -- what differs ----------------------------------------------------------------------
 
 
 def diff(
@@ -174,37 +227,51 @@ def diff(
     from mlops.registry.manifest import manifest_of
 
     state = read(project.root)
-    pair = resolve(state, one), resolve(state, other)
-    before, after = (manifest_of(project.root, version)[0] for version in pair)
-    old, new = facts(project, before), facts(project, after)
+    first = resolve(state, one)
+    second = resolve(state, other)
+    before, _ = manifest_of(project.root, first)
+    after, _ = manifest_of(project.root, second)
+    old = facts(project, before)
+    new = facts(project, after)
     if files := _changed(project, before, after):
         new["code.files"] = files
     rows: list[dict[str, Any]] = []
-    for path in sorted(
-        {**old, **new}, key=lambda path: _SECTIONS.index(path.split(".")[0])
-    ):
-        a, b = old.get(path), new.get(path)
-        if a != b:
-            change = None
-            if path.startswith(_FIGURES) and a is not None and b is not None:
-                change = b - a
-            rows.append({"what": path, "before": a, "after": b, "change": change})
-    return *pair, rows
+    for path in sorted({**old, **new}, key=_section):
+        a = old.get(path)
+        b = new.get(path)
+        if a == b:
+            continue
+        change = None
+        if path.startswith(_FIGURES) and a is not None and b is not None:
+            change = b - a
+        rows.append({"what": path, "before": a, "after": b, "change": change})
+    return first, second, rows
+
+
+def _section(path: str) -> int:
+    """Return where the section of a fact stands in the order of sections."""
+    return _SECTIONS.index(path.split(".")[0])
 
 
 def _changed(project: Project, before: Manifest, after: Manifest) -> str:
-    """Return which files of the model differ between two commits, as far as they are here."""
-    folder, commits = f"models/{after.model}", (before.code.commit, after.code.commit)
-    out = ""
-    with suppress(GitError):  # in a shallow clone, say
-        out = git(
-            project.root, "diff", "--relative", "--name-only", *commits, "--", folder
-        )
-    names = (line.removeprefix(f"{folder}/") for line in out.splitlines())
+    """Return which files of the model differ between two commits."""
+    folder = f"models/{after.model}"
+    commits = (before.code.commit, after.code.commit)
+    options = ("--relative", "--name-only", "--no-ext-diff")
+    try:
+        out = git(project.root, "diff", *options, *commits, "--", folder)
+    except GitError:  # in a shallow clone, say
+        return ""
+    names = [line.removeprefix(f"{folder}/") for line in out.splitlines()]
     return listed(name for name in names if not name.startswith("data/"))
 
 
-# -- what came from what ------------------------------------------------------------------------
+# -- what came from what ---------------------------------------------------------------
+
+
+_OF_RUN = ("id", "started", "outcome", "actor", "pull_request", "run_url")
+
+_ORIGIN = ("source", "data", "code", "environment")
 
 
 def lineage(project: Project, ref: str) -> dict[str, Any]:
@@ -215,24 +282,28 @@ def lineage(project: Project, ref: str) -> dict[str, Any]:
     state = read(project.root)
     version = resolve(state, ref)
     every = dict(manifests(project.root, state.model(version.model).versions.values()))
-    m = every.pop(version.number)
-    if isinstance(m, Refused):
-        raise m
-    others = {number: o for number, o in every.items() if not isinstance(o, Refused)}
-    behind = ("source", "data", "code", "environment")
-    run = next((r for r in runs(project, m.model) if r["id"] == m.run), {"id": m.run})
-    told = ("id", "started", "outcome", "actor", "pull_request", "run_url")
+    manifest = every.pop(version.number)
+    if isinstance(manifest, Refused):
+        raise manifest
+    others = {}
+    for number, other in every.items():
+        if not isinstance(other, Refused):
+            others[number] = other
+    run = {"id": manifest.run}
+    for record in runs(project, manifest.model):
+        if record["id"] == manifest.run:
+            run = record
+    origin = facts(project, manifest)
+    digest = manifest.data.digest
     return {
         "version": version.ref,
         "stages": list(version.stages),
         "registered_by": version.event.actor,
-        **{k: v for k, v in facts(project, m).items() if k.startswith(behind)},
-        **{f"run.{key}": run[key] for key in told if key in run},
-        "previous": m.previous,
-        "next": [
-            number for number, o in others.items() if o.previous == version.number
-        ],
-        "same_data": [n for n, o in others.items() if o.data.digest == m.data.digest],
+        **{key: origin[key] for key in origin if key.startswith(_ORIGIN)},
+        **{f"run.{key}": run[key] for key in _OF_RUN if key in run},
+        "previous": manifest.previous,
+        "next": [n for n, other in others.items() if other.previous == version.number],
+        "same_data": [n for n, other in others.items() if other.data.digest == digest],
     }
 
 
@@ -244,25 +315,27 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
     digest : str
         Of a snapshot or of one of its files; the first letters are enough.
     """
+    out = []
+    for model in read(project.root).models.values():
+        for name, data in _data_of(project, model).items():
+            digests = {"all rows": data["digest"]}
+            digests |= {file["path"]: file["sha256"] for file in data["files"]}
+            hits = [what for what, full in digests.items() if full.startswith(digest)]
+            if hits:
+                out.append({"used_by": name, "data": hits[0], "rows": data["rows"]})
+    return out
+
+
+def _data_of(project: Project, model: ModelState) -> dict[str, Any]:
+    """Return the data of each version and run of a model."""
     from mlops.registry.manifest import manifests
     from mlops.runlog.query import runs
 
-    out = []
-    for model in read(project.root).models.values():
-        every = manifests(project.root, reversed(model.versions.values()))
-        found = [
-            (f"{model.name}@{n}", m.data)
-            for n, m in every
-            if not isinstance(m, Refused)
-        ]
-        used = {name: data.model_dump(mode="json") for name, data in found}
-        ran = (run for run in runs(project, model.name) if run.get("data"))
-        used |= {f"run {run['id']}": run["data"] for run in ran}
-        for name, data in used.items():
-            digests = {"all rows": data["digest"]}
-            digests |= {file["path"]: file["sha256"] for file in data["files"]}
-            if hit := [
-                what for what, full in digests.items() if full.startswith(digest)
-            ]:
-                out.append({"used_by": name, "data": hit[0], "rows": data["rows"]})
-    return out
+    data = {}
+    for number, manifest in manifests(project.root, reversed(model.versions.values())):
+        if not isinstance(manifest, Refused):
+            data[f"{model.name}@{number}"] = manifest.data.model_dump(mode="json")
+    for run in runs(project, model.name):
+        if run.get("data"):
+            data[f"run {run['id']}"] = run["data"]
+    return data

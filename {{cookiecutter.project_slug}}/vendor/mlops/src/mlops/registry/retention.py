@@ -8,33 +8,47 @@ from datetime import datetime
 
 from mlops.config.project import Project
 from mlops.registry import tags
-from mlops.registry.decisions import Assigned, Decision, TagWrite, write
+from mlops.registry.decisions import (
+    Assigned,
+    Decision,
+    TagWrite,
+    require_listed_approver,
+    write,
+)
 from mlops.registry.tags import ModelState, State, Version
 from mlops.storage.protocol import ReleaseStore
 
-# -- pruning -------------------------------------------------------------------------------------
-
 
 def candidates(
-    model: ModelState, last: str, newest: int, since: datetime, there: list[str]
+    model: ModelState, last: str, newest: int, since: datetime, stored: list[str]
 ) -> list[Version]:
-    """Return what may go of a model, oldest first.
+    """Return the versions of a model that can be pruned, oldest first.
 
-    Never what is in a stage, would come back into one by a rollback, was in the `last` stage since
-    then, or is among so many of the newest. `there` is what the store holds: of a version that
-    was withdrawn already only the files are left to go.
+    Never what is in a stage, would come back into one by a rollback, was in the `last`
+    stage since then, or is among so many of the newest. Nothing at all while nobody can
+    say what is in a stage.
+
+    Parameters
+    ----------
+    stored : list of str
+        What the store holds: of a version that was withdrawn already only the files are
+        left.
     """
+    if model.unresolved:
+        return []
     left = _left(model, last)
     active = [version.number for version in model.versions.values() if version.active]
-    stays = set(active[max(len(active) - newest, 0) :])
+    kept = set(active[max(len(active) - newest, 0) :])
     for stage in model.trails:
-        stays |= {v.number for v in (model.stages.get(stage), model.before(stage)) if v}
+        for version in (model.stages.get(stage), model.before(stage)):
+            if version is not None:
+                kept.add(version.number)
     return [
         version
         for number, version in model.versions.items()
-        if number not in stays
+        if number not in kept
         and left.get(number, -math.inf) < since.timestamp()
-        and (version.active or number in there)
+        and (version.active or number in stored)
     ]
 
 
@@ -43,33 +57,51 @@ def prune(
     name: str,
     newest: int,
     since: datetime,
-    act: Decision,
+    by: Decision,
     store: ReleaseStore,
 ) -> Iterator[Version]:
-    """Let what may go, go; yields each version when its files are gone."""
-    there, last = store.list(name), project.spec.stages[-1].name
+    """Withdraw the candidates by tags, then remove their files.
+
+    Yields each removed version.
+
+    Killed anywhere, the next call resumes.
+    """
+    stored = store.list(name)
+    last = project.spec.stages[-1].name
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
-        gone = [v for v in candidates(model, last, newest, since, there) if v.active]
-        steps = [TagWrite("deregister", v, f"Withdraw {v.ref}: pruned") for v in gone]
+        pruned = {"Decision": "prune"}
+        steps = []
+        for version in candidates(model, last, newest, since, stored):
+            if version.active:
+                title = f"Withdraw {version.ref}: pruned"
+                steps.append(TagWrite("deregister", version, title, None, pruned))
+        if steps:
+            require_listed_approver(project, by.decider)
         return Assigned(next(iter(model.versions.values()))), steps
 
-    write(project, act, decide)
+    write(project, by, decide)
     model = tags.known(tags.read(project.root), name)
-    for version in candidates(model, last, newest, since, there):
+    for version in candidates(model, last, newest, since, stored):
         if not version.active:
             store.remove(name, version.number)
             yield version
 
 
 def _left(model: ModelState, stage: str) -> dict[str, float]:
-    """Return when each version that was in a stage left it for the last time; never: infinity."""
-    past, out = ModelState(model.name), dict[str, float]()
+    """Return when each version that was in a stage left it for the last time.
+
+    Never: infinity.
+    """
+    past = ModelState(model.name)
+    left = dict[str, float]()
     for event in model.events:
         before = past.holder(stage)
         past.apply(event)
-        if before and past.holder(stage) is not before:
-            out[before.number] = event.time
+        if before is not None and past.holder(stage) is not before:
+            left[before.number] = event.time
     present = past.holder(stage)
-    return out | ({present.number: math.inf} if present else {})
+    if present is not None:
+        left[present.number] = math.inf
+    return left

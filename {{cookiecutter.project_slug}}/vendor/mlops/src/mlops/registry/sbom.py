@@ -23,7 +23,7 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 
 class Pin(NamedTuple):
-    """One package of the lock, with the digests of the files that may be installed as it."""
+    """One package of the lock, with the digests of its files."""
 
     name: str
     version: str
@@ -70,7 +70,8 @@ def present(lock_sha256: str) -> Environment:
 def bill_of_materials(project: Project) -> Path:
     """Write the document of the project's lock, and return where.
 
-    It is one for all models, as the lock is: where a workflow registers several, it attests one.
+    It is one for all models, as the lock is: where a workflow registers several, it
+    attests one.
     """
     path = project.root / "build" / SBOM
     write_bytes(path, document(project.spec.name, project.lock))
@@ -80,8 +81,8 @@ def bill_of_materials(project: Project) -> Path:
 def document(name: str, lock: Path) -> bytes:
     """Return a CycloneDX 1.6 document of a locked environment.
 
-    No clock and no random number is in it: the same lock on the same kind of machine is the same
-    bytes, so that a registration that was killed goes on with its own draft.
+    No clock and no random number is in it: the same lock on the same kind of machine is
+    the same bytes, so that a registration that was killed goes on with its own draft.
     """
     version = platform.python_version()
     python = {
@@ -104,7 +105,10 @@ def document(name: str, lock: Path) -> bytes:
 
 
 def _component(pin: Pin) -> dict[str, Any]:
-    """Return a package; its digests are those of its files, of which one is installed."""
+    """Return a package; its digests are those of its files.
+
+    Of which one is installed.
+    """
     purl = f"pkg:pypi/{pin.name.replace('_', '-')}@{pin.version.replace('+', '%2B')}"
     hashes = [{"alg": "SHA-256", "content": digest} for digest in pin.hashes]
     files = {"type": "distribution", "url": purl, "hashes": hashes}

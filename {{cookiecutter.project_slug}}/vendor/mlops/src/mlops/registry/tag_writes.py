@@ -8,90 +8,146 @@ from datetime import datetime
 from pathlib import Path
 
 from mlops.errors import EnvironmentFailure, Refused, listed
-from mlops.io.git import GitError, git, has_remote
+from mlops.io.git import GitError, git, git_remote, has_remote
 from mlops.io.git_objects import Env, one_line
 from mlops.registry.tags import Event, parse, read
 
 Trailers = dict[str, str | None]
 
+_PREFIX = "refs/tags/"
+
 
 def next_second(now: datetime, events: list[Event]) -> int:
     """Return the time for a new tag: now, or a second after the model's last one.
 
-    So two in one second, or clocks that differ, cannot change the order in which things happened.
+    So two in one second, or clocks that differ, cannot change the order in which things
+    happened.
     """
-    return max(int(now.timestamp()), max((e.time for e in events), default=0) + 1)
+    last = max((event.time for event in events), default=0)
+    return max(int(now.timestamp()), last + 1)
 
 
 def tag_object(
     root: Path, name: str, target: str, title: str, trailers: Trailers, env: Env
 ) -> str:
-    """Return an annotated tag object that no ref names yet; signed where git is told to sign."""
+    """Return an annotated tag object that no ref names yet.
+
+    Signed where git is told to sign.
+    """
     lines = [f"{key}: {one_line(text)}" for key, text in trailers.items() if text]
     message = f"{one_line(title)}\n\n" + "\n".join(lines) + "\n"
-    sign = git(root, "config", "--type=bool", "--default=false", "--get", "tag.gpgSign")
-    if sign == "true":  # git signs only while it creates the ref
-        git(root, "tag", "-s", "-F", "-", name, target, stdin=message, env=env)
-        oid = git(root, "rev-parse", "--verify", f"refs/tags/{name}")
-        git(root, "update-ref", "-d", f"refs/tags/{name}", oid)
-        return oid
+    option = ("config", "--type=bool", "--default=false", "--get", "tag.gpgSign")
+    if git(root, *option) == "true":
+        return _signed(root, name, target, message, env)
     tagger = git(root, "var", "GIT_COMMITTER_IDENT", env=env)
-    head = f"object {target}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
-    return git(root, "mktag", stdin=head + message)
+    header = f"object {target}\ntype commit\ntag {name}\ntagger {tagger}\n\n"
+    return git(root, "mktag", stdin=header + message)
+
+
+def _signed(root: Path, name: str, target: str, message: str, env: Env) -> str:
+    """Return a signed tag object, through a ref: git signs only while it makes one."""
+    options = ("-s", "--cleanup=verbatim", "-F", "-")
+    try:
+        git(root, "tag", *options, name, target, stdin=message, env=env)
+    except GitError as error:
+        if "sign" not in error.stderr:
+            raise
+        raise EnvironmentFailure(
+            "git cannot sign this tag, as tag.gpgSign asks it to",
+            found=listed(error.stderr.splitlines()[-2:]),
+            do="look at user.signingKey and gpg.format, or `git config tag.gpgSign "
+            "false`",
+        ) from error
+    oid = git(root, "rev-parse", "--verify", f"{_PREFIX}{name}")
+    git(root, "update-ref", "-d", f"{_PREFIX}{name}", oid)
+    return oid
 
 
 def claim(root: Path, tags: Mapping[str, str]) -> bool:
     """Create tags, all or none; return False where another one has such a name already.
 
-    With a remote called origin its answer decides, and the local tags follow; WorldError where it
-    cannot be reached or does not let us push, Refused where a tag that is no event is in the way.
+    With a remote called origin its answer decides, and the local tags follow.
+
+    Raises
+    ------
+    EnvironmentFailure
+        Where origin cannot be reached or does not let us push.
+    Refused
+        Where a tag that is no event is in the way.
     """
-    refs = {f"refs/tags/{name}": oid for name, oid in tags.items()}
-    if taken := {ref for ref, oid in _present(root, refs).items() if oid != refs[ref]}:
-        events = {e.tag for model in read(root).models.values() for e in model.events}
-        if odd := {ref.removeprefix("refs/tags/") for ref in taken} - events:
-            what = "a tag that is no event of the registry has the name that comes next"
-            do = "look at it by `git show`; `git tag -d` (and `git push origin :TAG`) removes it"
-            raise Refused(what, found=listed(sorted(odd)), do=do)
+    refs = {f"{_PREFIX}{name}": oid for name, oid in tags.items()}
+    present = _present(root, refs)
+    taken = {ref for ref, oid in present.items() if oid != refs[ref]}
+    if taken:
+        _require_events(root, taken)
         return False
-    if has_remote(root):
-        how = ["--quiet", "--atomic"] if len(refs) > 1 else ["--quiet"]
-        try:
-            git(
-                root,
-                "push",
-                *how,
-                "origin",
-                *(f"{oid}:{ref}" for ref, oid in refs.items()),
-            )
-        except GitError as error:
-            lines = git(root, "ls-remote", "origin", *refs).splitlines()
-            there = {ref: oid for oid, ref in (line.split("\t") for line in lines)}
-            if not there:
-                what = f"origin did not take the tag {listed(tags)}"
-                said = listed(error.stderr.splitlines()[-3:])
-                do = "check your right to push, then run it again"
-                raise EnvironmentFailure(what, found=said, do=do) from error
-            if there != refs:
-                return False
-    new = "".join(f"create {ref} {oid}\n" for ref, oid in refs.items())
+    if has_remote(root) and not _pushed(root, refs):
+        return False
+    lines = "".join(f"create {ref} {oid}\n" for ref, oid in refs.items())
     try:
-        git(root, "update-ref", "--stdin", stdin=new)
+        git(root, "update-ref", "--stdin", stdin=lines)
     except GitError as error:
-        here = _present(root, refs)
-        if not here and "File exists" not in error.stderr:  # no lock of another
+        present = _present(root, refs)
+        locked = "File exists" in error.stderr
+        if not present and not locked:
             raise
-        return here == refs
+        return present == refs
     return True
+
+
+def _require_events(root: Path, taken: set[str]) -> None:
+    """Raise Refused where tags of these names are no events of the registry."""
+    models = read(root).models.values()
+    events = {event.tag for model in models for event in model.events}
+    foreign = {ref.removeprefix(_PREFIX) for ref in taken} - events
+    if foreign:
+        raise Refused(
+            "a tag that is no event of the registry has the name that comes next",
+            found=listed(sorted(foreign)),
+            do="look at it by `git show`; "
+            "`git tag -d` (and `git push origin :TAG`) removes it",
+        )
+
+
+def _pushed(root: Path, refs: Mapping[str, str]) -> bool:
+    """Push refs to origin, all or none.
+
+    Return False where it has others of these names.
+    """
+    options = ["--atomic"] if len(refs) > 1 else []
+    updates = [f"{oid}:{ref}" for ref, oid in refs.items()]
+    try:
+        git_remote(root, "push", *options, "origin", *updates)
+    except GitError as error:
+        theirs = at_origin(root, refs)
+        if not theirs:
+            names = [ref.removeprefix(_PREFIX) for ref in refs]
+            raise EnvironmentFailure(
+                f"origin did not take the tag {listed(names)}",
+                found=listed(error.stderr.splitlines()[-3:]),
+                do="check your right to push, then run it again",
+            ) from error
+        return theirs == refs
+    return True
+
+
+def at_origin(root: Path, patterns: Iterable[str]) -> dict[str, str]:
+    """Return the refs of origin that match, and what they point to.
+
+    Peeled ones left out.
+    """
+    lines = git_remote(root, "ls-remote", "--refs", "origin", *patterns).splitlines()
+    pairs = (line.split("\t") for line in lines)
+    return {ref: oid for oid, ref in pairs}
 
 
 def _present(root: Path, refs: Mapping[str, str]) -> dict[str, str]:
     """Return those of some refs that are there, and what they point to."""
-    lines = git(
-        root, "for-each-ref", "--format=%(objectname) %(refname)", *refs
-    ).splitlines()
-    found = (line.split(" ") for line in lines)  # and what lies below such a name
-    return {ref: oid for oid, ref in found if ref in refs}
+    options = ("for-each-ref", "--format=%(objectname) %(refname)")
+    lines = git(root, *options, *refs).splitlines()
+    pairs = (line.split(" ") for line in lines)
+    # A pattern also matches what lies below such a name.
+    return {ref: oid for oid, ref in pairs if ref in refs}
 
 
 def sync(
@@ -100,30 +156,46 @@ def sync(
     only: Iterable[str] = ("*",),
     seconds: float | None = None,
 ) -> None:
-    """Fetch origin's tags (those that match `only`), where there is an origin.
+    """Fetch origin's tags, where there is an origin. No tag is ever deleted here.
 
-    It may be given a limit of seconds.
+    Parameters
+    ----------
+    *options : str
+        Further ones for ``git fetch``.
+    only : iterable of str
+        Patterns of the tags' names.
+    seconds : float, optional
+        So long origin may say nothing.
 
-    Refused where it holds another tag under a name that we know: somebody moved it.
+    Raises
+    ------
+    Refused
+        Where origin holds another tag under a name that we know: somebody moved it.
+    EnvironmentFailure
+        Where origin cannot be reached.
     """
     if not has_remote(root):
         return
-    tags = [f"refs/tags/{pattern}:refs/tags/{pattern}" for pattern in only]
+    refspecs = [f"{_PREFIX}{pattern}:{_PREFIX}{pattern}" for pattern in only]
+    fetch = ("fetch", "--no-tags", "--no-prune", *options, "origin", *refspecs)
     try:
-        git(root, "fetch", "--no-tags", *options, "origin", *tags, seconds=seconds)
+        git_remote(root, *fetch, seconds=seconds)
     except GitError as error:
         moved = re.findall(r"! \[rejected\]\s+(\S+)\s+->", error.stderr)
-        if ours := [tag for tag in moved if parse(tag)]:
-            what = (
-                "origin has other tags under these names: one of the two was rewritten"
-            )
-            do = "compare `git ls-remote --tags origin` and `git show-ref --tags`: who moved them? "
-            do += (
-                "Registered here before there was an origin: `git tag -d` lets them go"
-            )
-            raise Refused(what, found=listed(ours), do=do) from error
+        ours = [tag for tag in moved if parse(tag)]
+        if ours:
+            raise Refused(
+                "origin has other tags under these names: one of the two was rewritten",
+                found=listed(ours),
+                do="compare `git ls-remote --tags origin` and `git show-ref --tags`: "
+                "who moved "
+                "them? Registered here before there was an origin: `mlops registry "
+                "adopt` "
+                "lists them",
+            ) from error
         if not moved:
-            what = "origin cannot be reached, and without it nobody knows what is taken"
-            said = listed(error.stderr.splitlines()[-2:])
-            do = "check the network and try again; nothing was changed"
-            raise EnvironmentFailure(what, found=said, do=do) from error
+            raise EnvironmentFailure(
+                "origin cannot be reached, and without it nobody knows what is taken",
+                found=listed(error.stderr.splitlines()[-2:]),
+                do="check the network and try again; nothing was changed",
+            ) from error

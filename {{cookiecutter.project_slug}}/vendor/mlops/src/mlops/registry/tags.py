@@ -1,22 +1,24 @@
-"""The grammar of tags (GTO's) and the registry as a replay of them; nothing else is stored.
+"""The registry as a replay of tags, in GTO's grammar; nothing else is stored.
 
-One `git for-each-ref`, no heavy import: ten thousand versions in a fraction of a second.
+One `git for-each-ref`, no heavy import: ten thousand versions in a fraction of a
+second.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from mlops.errors import UsageError, did_you_mean, listed
+from mlops.errors import Refused, UsageError, did_you_mean, listed
 from mlops.io.git import git
 
 Kind = Literal["register", "deregister", "assign", "unassign", "deprecate"]
 
-# Each may end in #N: always for assignments, where N counts up over all stages of a model.
+# Each may end in #N: always for assignments, where N counts up over all stages of a
+# model.
 FORMS: dict[Kind, str] = {
     "deprecate": "{model}@deprecated",
     "register": "{model}@{version}",
@@ -64,15 +66,16 @@ class Event(NamedTuple):
 
     @property
     def trailers(self) -> dict[str, str]:
-        """What the last paragraph of the message says: Actor, Approver, Reason, Run and others."""
+        """The last paragraph of the message: Actor, Approver, Reason, Run, others."""
         last = self.text.strip().rpartition("\n\n")[2]
         return {key: text.strip() for key, text in _TRAILER.findall(last)}
 
     @property
     def decision(self) -> str:
-        """What was decided: the kind, or ``reject``, for which GTO has no tag of its own."""
-        no = self.kind == "unassign" and self.trailers.get("Decision") == "reject"
-        return "reject" if no else self.kind
+        """What was decided: the kind, or ``reject``, which is no kind of GTO's."""
+        if self.kind == "unassign" and self.trailers.get("Decision") == "reject":
+            return "reject"
+        return self.kind
 
     @property
     def actor(self) -> str:
@@ -82,7 +85,7 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class Version:
-    """A registered version; `stages` is where it serves now, `active` whether it may."""
+    """A registered version; `stages` is where it serves, `active` whether it may."""
 
     model: str
     number: str
@@ -102,25 +105,47 @@ class Version:
 
     @property
     def manifest_sha256(self) -> str | None:
-        """The digest that the tag names; None for a tag that this engine did not write."""
+        """The digest that the tag names.
+
+        None for a tag that this engine did not write.
+        """
         return self.event.trailers.get("Manifest-SHA256")
 
 
 @dataclass(slots=True)
 class ModelState:
-    """All that the tags say of one model: versions by number, events by time.
+    """All that the tags say of one model.
 
-    `trails` holds what was assigned to each stage and not taken back; the last active one is in it.
-    `rejected` holds, by stage and version, the event that keeps a version out of a stage.
+    Attributes
+    ----------
+    versions : dict of str to Version
+        By number.
+    events : list of Event
+        By time.
+    stages : dict of str to Version
+        Which version is in a stage.
+    unresolved : dict of str to str
+        The stages of which nobody can say with certainty what is in them, and why.
+    trails : dict of str to list of Event
+        What was assigned to each stage and not taken back; the last active one is in
+        it.
+    removed : dict of (str, str) to Event
+        By stage and version, the event that took a version out, or keeps it out.
+    commits : dict of str to str
+        The version that a commit is.
+    dangling : list of Event
+        Assignments of commits that are no version when it happens.
     """
 
     name: str
     versions: dict[str, Version] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     stages: dict[str, Version] = field(default_factory=dict)
-    trails: dict[str, list[str]] = field(default_factory=dict)
-    rejected: dict[tuple[str, str], Event] = field(default_factory=dict)
+    unresolved: dict[str, str] = field(default_factory=dict)
+    trails: dict[str, list[Event]] = field(default_factory=dict)
+    removed: dict[tuple[str, str], Event] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
+    dangling: list[Event] = field(default_factory=list)
     deprecated: bool = False
 
     @property
@@ -131,37 +156,44 @@ class ModelState:
     @property
     def counter(self) -> int:
         """The highest counter in use."""
-        return max((e.counter or 0 for e in self.events), default=0)
+        every = (*self.events, *self.dangling)
+        return max((event.counter or 0 for event in every), default=0)
 
     def apply(self, event: Event) -> str | None:
-        """Let one event happen; return why not where it makes no sense."""
+        """Let one event happen; return the problem where it makes no sense."""
+        if event.kind == "deprecate":
+            self.deprecated = True
+            self.events.append(event)
+            return None
         number = event.version or self.commits.get(event.commit, "")
         if event.kind == "register":
             self.versions.setdefault(number, Version(self.name, number, event))
         version = self.versions.get(number)
-        if event.kind == "deprecate":
-            pass
-        elif version is None or version.commit != event.commit:
+        if version is None or version.commit != event.commit:
+            if event.stage is not None:
+                self.dangling.append(event)
+                self._stage(event, event.stage)
             return "no such version of this model at this commit"
-        elif event.stage is None:
+        if event.stage is not None:
+            event = event._replace(version=number)
+            self._stage(event, event.stage or "")
+        else:
             version.active = event.kind == "register"
             self.commits.setdefault(event.commit, number)
-        else:
-            trail, place = (
-                self.trails.setdefault(event.stage, []),
-                (event.stage, number),
-            )
-            event = event._replace(version=number)
-            if event.kind == "assign":
-                trail.append(number)
-                self.rejected.pop(place, None)
-            else:
-                trail[:] = [held for held in trail if held != number]
-                if event.decision == "reject":
-                    self.rejected[place] = event
-        self.deprecated = event.kind == "deprecate"
+        self.deprecated = False
         self.events.append(event)
         return None
+
+    def _stage(self, event: Event, stage: str) -> None:
+        """Assign a commit to a stage, or take it out."""
+        trail = self.trails.setdefault(stage, [])
+        place = (stage, event.version or "")
+        if event.kind == "assign":
+            trail.append(event)
+            self.removed.pop(place, None)
+        else:
+            trail[:] = [held for held in trail if held.commit != event.commit]
+            self.removed[place] = event
 
     def ever_in(self, stage: str) -> set[str | None]:
         """Return the versions that are or were in a stage."""
@@ -169,19 +201,64 @@ class ModelState:
             e.version for e in self.events if (e.kind, e.stage) == ("assign", stage)
         }
 
+    def assignments(self, stage: str) -> Iterator[tuple[Event, Version | None]]:
+        """Yield what a stage was given and not taken back, the last first.
+
+        Withdrawn versions are passed over: that is recorded. The version is None where
+        no tag names one at that commit.
+        """
+        for event in reversed(self.trails.get(stage, [])):
+            version = self.versions.get(self.commits.get(event.commit, ""))
+            if version is None or version.active:
+                yield event, version
+
     def holder(self, stage: str, but: Version | None = None) -> Version | None:
-        """Return the version that is in a stage, or would be without another one."""
-        trail = (
-            self.versions[number] for number in reversed(self.trails.get(stage, []))
-        )
-        return next(
-            (version for version in trail if version.active and version is not but),
-            None,
-        )
+        """Return the version that is in a stage, or would be without another one.
+
+        None where there is none, and where that cannot be told.
+        """
+        for _, version in self.assignments(stage):
+            if version is None or version is not but:
+                return version
+        return None
 
     def before(self, stage: str) -> Version | None:
-        """Return the version that was in a stage before the present one, repeats skipped."""
+        """Return the version that was in a stage before the present one."""
         return self.holder(stage, but=self.stages.get(stage))
+
+    def in_stage(self, stage: str) -> Version | None:
+        """Return the version that is in a stage, None where nothing is.
+
+        Raises
+        ------
+        Refused
+            When the stage is unresolvable: never the version before instead.
+        """
+        if problem := self.unresolved.get(stage):
+            raise unresolvable(self.name, stage, problem)
+        return self.stages.get(stage)
+
+    def settle(self) -> None:
+        """Work out which version is in each stage, when all events have happened."""
+        by_number = sorted(self.versions.items(), key=lambda item: version_key(item[0]))
+        self.versions = dict(by_number)
+        for stage in self.trails:
+            event, version = next(self.assignments(stage), (None, None))
+            if version is not None:
+                self.stages[stage] = version
+                version.stages += (stage,)
+            elif event is not None:
+                self.unresolved[stage] = (
+                    f"{event.tag} was given to commit {event.commit[:12]}, and no "
+                    "version"
+                    " has a tag there: it was deleted or moved"
+                )
+
+    def doubt(self, stage: str, problem: str) -> None:
+        """Make a stage unresolvable, which a tag alone would have resolved."""
+        version = self.stages.pop(stage)
+        version.stages = tuple(other for other in version.stages if other != stage)
+        self.unresolved[stage] = problem
 
 
 @dataclass(slots=True)
@@ -195,6 +272,15 @@ class State:
         """Return the state of a model; an empty one where nothing is registered yet."""
         return self.models.get(name) or ModelState(name)
 
+    @property
+    def unresolved(self) -> list[str]:
+        """A line for each stage of which nobody can say what is in it."""
+        lines = []
+        for model in self.models.values():
+            for stage, problem in model.unresolved.items():
+                lines.append(f"{model.name}@{stage} cannot be resolved: {problem}")
+        return lines
+
 
 def tag_name(kind: Kind, counter: int | None = None, **parts: str) -> str:
     """Return the tag for an event; `parts` are model, version and stage."""
@@ -207,11 +293,14 @@ def parse(tag: str, *facts: Any) -> Event | None:
     `facts` are what its object says: oid, commit, time, tagger and text of the event.
     """
     for kind, pattern in _GRAMMAR.items():
-        if match := pattern.fullmatch(tag):
-            found = match.groupdict()
-            counter = int(found["counter"]) if found["counter"] else None
-            version, stage = found.get("version"), found.get("stage")
-            return Event(kind, match["model"], version, stage, counter, tag, *facts)
+        match = pattern.fullmatch(tag)
+        if match is None:
+            continue
+        parts = match.groupdict()
+        counter = int(parts["counter"]) if parts["counter"] else None
+        version = parts.get("version")
+        stage = parts.get("stage")
+        return Event(kind, parts["model"], version, stage, counter, tag, *facts)
     return None
 
 
@@ -221,78 +310,128 @@ def version_key(number: str) -> tuple[int, ...]:
 
 
 def read(root: Path) -> State:
-    """Read the registry of a repository from its tags."""
+    """Read the registry of a repository from its tags, and ask who approved what."""
+    from mlops.registry.approvals import doubt_unapproved
+
     cells = git(root, "for-each-ref", f"--format={FIELDS}", "refs/tags").split("\0")
-    events, foreign = [], []
-    for at in range(0, len(cells) - 8, 8):
-        tag, oid, commit, kind, tagger, seconds, subject, body = cells[at : at + 8]
-        tag, text = tag.lstrip("\n"), f"{subject}\n\n{body}"
+    events = []
+    foreign = []
+    for start in range(0, len(cells) - 8, 8):
+        name, oid, commit, kind, tagger, seconds, subject, body = cells[
+            start : start + 8
+        ]
+        tag = name.lstrip("\n")
+        text = f"{subject}\n\n{body}"
         event = parse(tag, oid, commit, int(seconds or 0), tagger, text)
-        if event and kind == "commit" and seconds:
+        if event is None:
+            foreign.append((tag, "is not in the grammar"))
+        elif kind == "commit" and seconds:
             events.append(event)
         else:
-            foreign.append(
-                (tag, "is not annotated" if event else "is not in the grammar")
-            )
-    return replay(events, foreign)
+            foreign.append((tag, "is not annotated"))
+    state = replay(events, foreign)
+    doubt_unapproved(root, state)
+    return state
+
+
+_RANK = {kind: rank for rank, kind in enumerate(FORMS)}
+
+
+def _moment(event: Event) -> tuple[int, int, int, str]:
+    """Return what events are sorted by."""
+    return event.time, event.counter or 0, _RANK[event.kind], event.tag
 
 
 def replay(events: Iterable[Event], foreign: Iterable[tuple[str, str]] = ()) -> State:
-    """Return the state that events lead to, and report `foreign` tags that mean a known model."""
+    """Return the state that events lead to.
+
+    Parameters
+    ----------
+    events : iterable of Event
+        In any order.
+    foreign : iterable of (str, str)
+        Tags that are no events, and why; those that mean a known model are reported.
+    """
     models: dict[str, ModelState] = {}
     warnings = []
-    rank = {kind: n for n, kind in enumerate(FORMS)}
-    for event in sorted(
-        events, key=lambda e: (e.time, e.counter or 0, rank[e.kind], e.tag)
-    ):
-        if event.kind == "register":
+    for event in sorted(events, key=_moment):
+        if event.kind == "register" or _names_manifest(event):
             models.setdefault(event.model, ModelState(event.model))
         model = models.get(event.model)
-        odd = model.apply(event) if model else "no version of this model is registered"
-        if odd:
-            warnings.append(f"{event.tag}: {odd}; ignored")
+        problem = "no version of this model is registered"
+        if model is not None:
+            problem = model.apply(event) or ""
+        if problem:
+            warnings.append(f"{event.tag}: {problem}; ignored")
     for model in models.values():
-        model.versions = dict(
-            sorted(model.versions.items(), key=lambda v: version_key(v[0]))
-        )
-        for stage in model.trails:
-            if version := model.holder(stage):
-                model.stages[stage] = version
-                version.stages += (stage,)
+        model.settle()
     for tag, reason in foreign:
         if re.search("[@#]", tag) and re.split("[@#]", tag)[0] in models:
             warnings.append(f"{tag}: {reason}; ignored")
     return State(dict(sorted(models.items())), tuple(warnings))
 
 
+def _names_manifest(event: Event) -> bool:
+    """Return whether this engine gave a stage to a version.
+
+    Whose own tag may be lost.
+    """
+    return event.kind == "assign" and "Manifest-SHA256" in event.trailers
+
+
+def unresolvable(name: str, stage: str, problem: str) -> Refused:
+    """Return the error for a stage of which nobody can say what is in it."""
+    return Refused(
+        f"{name}@{stage} cannot be resolved: {problem}",
+        do="look at `mlops registry history` and `git ls-remote --tags origin`; bring "
+        "the tag "
+        f"back, or `mlops promote {name}@VERSION {stage} --override-rejection -m WHY`",
+    )
+
+
 def known(state: State, name: str) -> ModelState:
     """Return the state of a model of which something is registered."""
-    if model := state.models.get(name):
+    model = state.models.get(name)
+    if model is not None and (model.versions or model.unresolved):
         return model
-    raise _unknown(
-        "no version of this model is registered", name, name, list(state.models)
-    )
+    problem = "no version of this model is registered"
+    raise _unknown(problem, name, name, list(state.models))
 
 
 def resolve(state: State, ref: str) -> Version:
-    """Return the version that ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest`` stands for."""
+    """Return what ``NAME@v1.2.0``, ``NAME@STAGE`` or ``NAME@latest`` stands for.
+
+    Raises
+    ------
+    UsageError
+        When there is no such model, version or stage.
+    Refused
+        When the stage is unresolvable.
+    """
     name, _, which = ref.replace("#", "@", 1).partition("@")
     model = known(state, name)
-    found = model.latest if which == "latest" else None
-    if found := found or model.stages.get(which) or model.versions.get(which):
-        return found
-    what = f"this does not say which version of `{name}`"
+    version = model.latest if which == "latest" else None
+    version = version or model.in_stage(which) or model.versions.get(which)
+    if version is not None:
+        return version
+    problem = f"this does not say which version of `{name}`"
     if which:
-        what = (
+        problem = (
             f"`{name}` has no version of this name, and none is in a stage of this name"
         )
-    raise _unknown(
-        what, ref, which, ["latest", *model.stages, *reversed(model.versions)]
+    allowed = ["latest", *model.stages, *reversed(model.versions)]
+    raise _unknown(problem, ref, which, allowed)
+
+
+def _unknown(problem: str, requested: str, part: str, allowed: list[str]) -> UsageError:
+    """Return the error for a name that the registry does not have."""
+    advice = (
+        "name MODEL@VERSION, MODEL@latest or MODEL@STAGE"
+        " (`mlops promote` puts a version into one)"
     )
-
-
-def _unknown(what: str, found: str, part: str, allowed: list[str]) -> UsageError:
-    do = "name MODEL@VERSION, MODEL@latest or MODEL@STAGE (`mlops promote` puts a version into one)"
-    do = did_you_mean(part, allowed) or do
-    shown = listed(allowed) or "nothing is registered yet"
-    return UsageError(what, found=found, allowed=shown, do=do)
+    return UsageError(
+        problem,
+        found=requested,
+        allowed=listed(allowed) or "nothing is registered yet",
+        do=did_you_mean(part, allowed) or advice,
+    )

@@ -35,7 +35,7 @@ def next_number(
 
 
 def change(previous: Manifest | None, training: Training) -> tuple[str, str]:
-    """Return how a training changes a version (major, minor or patch), and what exactly changed."""
+    """Return major, minor or patch, and what exactly changed."""
     if previous is None:
         return "major", "the version before has no manifest to compare with"
     if broken := _broken(previous.signature, training.signature):
@@ -57,7 +57,7 @@ def change(previous: Manifest | None, training: Training) -> tuple[str, str]:
 
 
 def _broken(old: Signature, new: Signature) -> list[str]:
-    """Return what would break a caller of the old signature, who has to send every feature."""
+    """Return what would break a caller of the old signature."""
     out = [
         f"{key} is now {getattr(new, key)} (was {getattr(old, key)})"
         for key in ("task", "target", "positive", "classes")

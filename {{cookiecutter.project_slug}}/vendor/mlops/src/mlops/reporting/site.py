@@ -149,9 +149,10 @@ def _part(
     about, facts = _about(project, model.name)
     alarms += _monitored(project, model.name)
     alarms += [("unsure", f"{model.name} is retired.")] if model.deprecated else []
-    stages = dict.fromkeys(
-        [*(stage.name for stage in project.spec.stages), *sorted(model.stages)]
-    )
+    for stage, problem in model.unresolved.items():
+        alarms.append(("bad", f"{stage} cannot be resolved: {problem}"))
+    known = sorted({*model.stages, *model.unresolved})
+    stages = dict.fromkeys([*(stage.name for stage in project.spec.stages), *known])
     runs = query.records(project, model.name, limit=_RECENT)[::-1]
     tables = (
         _versions(releases, len(newest), address),
@@ -257,6 +258,8 @@ def _happened(event: Event) -> tuple[str, ...]:
     said = event.trailers
     what = words.EVENTS[event.decision].format(version=event.version, stage=event.stage)
     back = f", back from {said['Rollback']}" if "Rollback" in said else ""
+    if "Verdict" in said:
+        back += f", decided against the verdict {said['Verdict']}"
     approved, why = said.get("Approver", words.NONE), said.get("Reason", words.NONE)
     return words.when(event.time), what + back, event.actor, approved, why
 

@@ -1,12 +1,10 @@
 """Writing to the run log: any number of writers at once, nothing lost.
 
-Many write at once. So a file first waits as a commit under a ref of its own, where nobody is in its
-way, and then all that waits is taken to the branch together, by compare-and-swap. Who is too slow
-lets it wait at origin: whoever comes next takes it along, so that nobody is too slow three times.
-Files are written once and never changed; what a killed writer left waiting is taken by the next.
-
-Where MLFLOW_TRACKING_URI names a server, each run is copied there too, by MLflow's REST API and in
-no more than a few seconds: the journal is the record, this a courtesy.
+Many write at once. So a file first waits as a commit under a ref of its own, where
+nobody is in its way, and then all that waits is taken to the branch together, by
+compare-and-swap. Whoever is too slow lets it wait at origin: whoever comes next takes
+it along, so that nobody is too slow three times. Files are written once and never
+changed; what a killed writer left waiting is taken by the next.
 """
 
 from __future__ import annotations
@@ -16,35 +14,38 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io import git_objects
 from mlops.io.digests import canonical_json, sha256
-from mlops.io.git import GitError, git, has_remote, require_repository
+from mlops.io.git import GitError, git, git_remote, has_remote, require_repository
 from mlops.io.git_objects import Env
 from mlops.results.runs import Record
 from mlops.runlog.mlflow import copy_to_mlflow
 
-LOCAL, REMOTE = "refs/heads/journal", "refs/remotes/origin/journal"
+if TYPE_CHECKING:
+    import tenacity
 
-WAITING, THEIRS = (
-    "refs/mlops/waiting/",
-    "refs/mlops/origin/",
-)  # here, and at origin when last seen
+LOCAL = "refs/heads/journal"
+REMOTE = "refs/remotes/origin/journal"
 
-_FETCHED = (
-    f"+{LOCAL}*:{REMOTE}*",
-    f"+{WAITING}*:{THEIRS}*",
-)  # a pattern may match nothing
+WAITING = "refs/mlops/waiting/"  # here
+THEIRS = "refs/mlops/origin/"  # at origin, when last seen
 
-NOT_PUSHED = "the journal was not pushed to origin; the next run tries again"
+# Patterns, because a pattern may match nothing.
+_FETCHED = (f"+{LOCAL}*:{REMOTE}*", f"+{WAITING}*:{THEIRS}*")
+
+NOT_PUSHED = "the run log was not pushed to origin; the next run tries again"
 
 _ATTEMPTS = 12
+
+_MOST_SECONDS = 10.0  # of an attempt, when the wait after it is reckoned
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -59,92 +60,161 @@ def append(project: Project, record: Record) -> tuple[str, ...]:
     Returns warnings: that origin did not take it (it is safe here), or MLflow.
     """
     named(record.id, "an id that a run may have")
-    title = f"{record.model} {record.id}: {record.outcome}"
-    folder, content = f"runs/{record.model}", record.model_dump(mode="json")
-    said = _write(
-        project.root, folder, record.id, record.started, content, title, record.actor
+    entry = _Entry(
+        folder=f"runs/{record.model}",
+        name=record.id,
+        time=datetime.fromisoformat(record.started).astimezone(UTC),
+        content=record.model_dump(mode="json"),
+        title=f"{record.model} {record.id}: {record.outcome}",
     )
-    return said + copy_to_mlflow(record)
+    return _write(project.root, entry, record.actor) + copy_to_mlflow(record)
 
 
 def append_check(
     project: Project, check: dict[str, Any], actor: str
 ) -> tuple[str, ...]:
-    """Write a drift check, as `mlops monitor --json` prints it; return warnings as `append`."""
+    """Write a drift check, as `mlops monitor --json` prints it.
+
+    Return warnings as `append`.
+    """
     until = datetime.fromisoformat(check["until"])
-    name = f"{until:%Y%m%d-%H%M}-{sha256(canonical_json(check))[:6]}"
-    title = f"{check['model']} {check['version']}: {'alarm' if check['alarm'] else 'no alarm'}"
-    folder = f"monitor/{check['model']}"
-    return _write(project.root, folder, name, check["until"], check, title, actor)
+    outcome = "alarm" if check["alarm"] else "no alarm"
+    entry = _Entry(
+        folder=f"monitor/{check['model']}",
+        name=f"{until:%Y%m%d-%H%M}-{sha256(canonical_json(check))[:6]}",
+        time=until.astimezone(UTC),
+        content=check,
+        title=f"{check['model']} {check['version']}: {outcome}",
+    )
+    return _write(project.root, entry, actor)
 
 
 def named(text: str, what: str) -> str:
-    """Return a text that can be part of a path or an option; UsageError where it cannot."""
+    """Return a text that can be part of a path or an option.
+
+    UsageError where it cannot.
+    """
     if not _ID.fullmatch(text):
         allowed = "letters, digits, `.`, `_` and `-`; 100 at most"
         raise UsageError(f"not {what}", found=repr(text)[:120], allowed=allowed)
     return text
 
 
-def _write(
-    root: Path, folder: str, name: str, at: str, content: Any, title: str, actor: str
-) -> tuple[str, ...]:
-    """Write one file into the month of a folder; return warnings."""
+@dataclass(frozen=True)
+class _Entry:
+    """A file of the run log; `time` in UTC says in which month it lies."""
+
+    folder: str
+    name: str
+    time: datetime
+    content: Any
+    title: str
+
+    @property
+    def path(self) -> str:
+        """Where it lies on the branch."""
+        return f"{self.folder}/{self.time:%Y/%m}/{self.name}.json"
+
+
+@dataclass(frozen=True)
+class _Author:
+    """What commits to the run log are made with: their title, and who and when."""
+
+    title: str
+    env: Env
+
+
+def _write(root: Path, entry: _Entry, actor: str) -> tuple[str, ...]:
+    """Write one file; return warnings."""
     require_repository(root)
-    when = datetime.fromisoformat(at).astimezone(UTC)
-    env, title = (
-        git_objects.identity(root, actor, int(when.timestamp())),
-        git_objects.one_line(title),
-    )
-    files = {f"{folder}/{when:%Y/%m}/{name}.json": canonical_json(content) + b"\n"}
-    own = git_objects.commit(root, [], files, title, env)
+    env = git_objects.identity(root, actor, int(entry.time.timestamp()))
+    author = _Author(git_objects.one_line(entry.title), env)
+    files = {entry.path: canonical_json(entry.content) + b"\n"}
+    own = git_objects.commit(root, [], files, author.title, env)
     git(root, "update-ref", WAITING + own, own)
-    remote, tip = has_remote(root), ""
+    remote = has_remote(root)
+    tip = ""
     if remote:
         with suppress(EnvironmentFailure):
-            tip = _again(partial(_publish, root, title, env))
-    _again(partial(_settle, root, title, env, tip))
+            tip = _again(partial(_publish, root, author))
+    _again(partial(_settle, root, author, tip))
     return (NOT_PUSHED,) if remote and not tip else ()
 
 
-def _again(attempt: Callable[[int], str]) -> str:
-    """Return what an attempt gives; where others were faster, let them finish and try again."""
-    for number in range(_ATTEMPTS):
-        begun = time.monotonic()
-        try:
-            return attempt(number)
-        except GitError as error:
-            if not _CONTENDED.search(error.stderr):
-                raise
-        # The pace of origin is the measure: a few of many wake up early, and do it for the others.
-        time.sleep(random.uniform(0, 2 * min(time.monotonic() - begun, 10)))
-    raise EnvironmentFailure("others were faster, again and again", do="run it again")
+def _again(
+    attempt: Callable[[int], str],
+    sleep: Callable[[float], None] = time.sleep,
+    draw: Callable[[float, float], float] = random.uniform,
+) -> str:
+    """Return what an attempt gives.
+
+    Where others were faster, let them finish and try again.
+
+    The pace of origin is the measure of the wait: a few of many wake up early, and do
+    it for the others.
+
+    Parameters
+    ----------
+    attempt : callable
+        Is given its number, from zero on.
+    sleep, draw : callable
+        Wait, and draw between two numbers.
+    """
+    import tenacity
+
+    begun = time.monotonic()
+
+    def wait(_: tenacity.RetryCallState) -> float:
+        return draw(0, 2 * min(time.monotonic() - begun, _MOST_SECONDS))
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_contended),
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=wait,
+        sleep=sleep,
+    )
+    try:
+        for number, trial in enumerate(retrying):
+            begun = time.monotonic()
+            with trial:
+                return attempt(number)
+    except tenacity.RetryError as error:
+        raise git_objects.overtaken() from error
+    raise AssertionError("the last attempt returns or raises")
 
 
-def _publish(root: Path, title: str, env: Env, number: int) -> str:
-    """Take all that waits, here and at origin, to origin's journal; return its commit."""
-    git(root, "fetch", "--quiet", "--no-tags", "--prune", "origin", *_FETCHED)
+def _contended(error: BaseException) -> bool:
+    """Return whether another writer was in the way."""
+    return isinstance(error, GitError) and bool(_CONTENDED.search(error.stderr))
+
+
+def _publish(root: Path, author: _Author, number: int) -> str:
+    """Take all that waits, here and at origin, to origin's journal.
+
+    Return its commit.
+    """
+    git_remote(root, "fetch", "--no-tags", "--prune", "origin", *_FETCHED)
     refs = journal_refs(root)
     waiting = [oid for ref, oid in refs.items() if ref.startswith((WAITING, THEIRS))]
     local = refs.get(LOCAL)
-    tip = _fold(root, refs.get(REMOTE) or local, local, waiting, title, env)
-    gone = [f":{WAITING}{Path(ref).name}" for ref in refs if ref.startswith(THEIRS)]
-    if gone or tip != refs.get(REMOTE):
+    tip = _merged(root, refs.get(REMOTE) or local, local, waiting, author)
+    taken = [f":{WAITING}{Path(ref).name}" for ref in refs if ref.startswith(THEIRS)]
+    if taken or tip != refs.get(REMOTE):
         try:
-            git(root, "push", "--quiet", "--atomic", "origin", f"{tip}:{LOCAL}", *gone)
+            git_remote(root, "push", "--atomic", "origin", f"{tip}:{LOCAL}", *taken)
         except GitError as error:
-            if number == 0 and _CONTENDED.search(error.stderr):
-                git(root, "push", "--quiet", "origin", f"{WAITING}*:{WAITING}*")
+            if number == 0 and _contended(error):
+                git_remote(root, "push", "origin", f"{WAITING}*:{WAITING}*")
             raise
     return tip
 
 
-def _settle(root: Path, title: str, env: Env, tip: str, number: int) -> str:
+def _settle(root: Path, author: _Author, tip: str, number: int) -> str:
     """Let the journal here be `tip` (or stay what it was) and all that waits here."""
     refs = journal_refs(root)
     local = refs.get(LOCAL)
     waiting = {ref: oid for ref, oid in refs.items() if ref.startswith(WAITING)}
-    new = _fold(root, tip or local, local, list(waiting.values()), title, env)
+    new = _merged(root, tip or local, local, list(waiting.values()), author)
     lines = [f"update {LOCAL} {new} {local or '0' * len(new)}"]
     lines += [f"delete {ref} {oid}" for ref, oid in waiting.items()]
     git(root, "update-ref", "--stdin", stdin="\n".join(lines) + "\n")
@@ -154,48 +224,49 @@ def _settle(root: Path, title: str, env: Env, tip: str, number: int) -> str:
 def journal_refs(root: Path) -> dict[str, str]:
     """Return every ref that may hold files of the journal, and its commit."""
     known = (LOCAL, REMOTE, WAITING, THEIRS)
-    lines = git(
-        root, "for-each-ref", "--format=%(refname) %(objectname)", *known
-    ).splitlines()
-    return {ref: oid for ref, oid in (line.split(" ") for line in lines)}
+    options = ("for-each-ref", "--format=%(refname) %(objectname)")
+    lines = git(root, *options, *known).splitlines()
+    pairs = (line.split(" ") for line in lines)
+    return {ref: oid for ref, oid in pairs}
 
 
-def _fold(
+def _merged(
     root: Path,
     base: str | None,
     local: str | None,
     waiting: list[str],
-    title: str,
-    env: Env,
+    author: _Author,
 ) -> str:
     """Return a commit of what `base`, the journal here and the waiting commits hold."""
-    found = _added(root, base, local) if base and local and base != local else {}
-    if commits := "".join(f"{oid}\n" for oid in waiting):
-        rows = _added(root, "--stdin", "--root", "--no-commit-id", stdin=commits)
-        there = (
-            git_objects.contents(root, [f"{base}:{path}" for path in rows])
-            if base
-            else []
-        )
-        known = {
-            path
-            for path, content in zip(rows, there, strict=False)
-            if content is not None
-        }
-        found |= {path: blob for path, blob in rows.items() if path not in known}
-    if base and not found:
+    files: dict[str, bytes | str] = {}
+    if base and local and base != local:
+        files |= _added(root, base, local)
+    files |= _new(root, base, waiting)
+    if base and not files:
         return base
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return git_objects.commit(
-        root, [base] if base else [], {}, title + more, env, found
-    )
+    title = author.title
+    if len(files) > 1:
+        title = f"{title}, and {len(files) - 1} more"
+    parents = [base] if base else []
+    return git_objects.commit(root, parents, files, title, author.env)
+
+
+def _new(root: Path, base: str | None, waiting: list[str]) -> dict[str, str]:
+    """Return path and blob of the waiting files that `base` does not hold."""
+    if not waiting:
+        return {}
+    commits = "".join(f"{oid}\n" for oid in waiting)
+    files = _added(root, "--stdin", "--root", "--no-commit-id", stdin=commits)
+    if not base:
+        return files
+    held = git_objects.contents(root, [f"{base}:{path}" for path in files])
+    pairs = zip(files.items(), held, strict=True)
+    return {path: blob for (path, blob), content in pairs if content is None}
 
 
 def _added(root: Path, *commits: str, stdin: str | None = None) -> dict[str, str]:
-    """Return path and blob of the files that commits add, as `git diff-tree` takes commits."""
+    """Return path and blob of the files that commits add."""
     options = ("-r", "-z", "--no-renames", "--diff-filter=A")
     parts = git(root, "diff-tree", *options, *commits, stdin=stdin).split("\0")
-    return {
-        path: facts.split(" ")[3]
-        for facts, path in zip(parts[::2], parts[1::2], strict=False)
-    }
+    pairs = zip(parts[::2], parts[1::2], strict=False)
+    return {path: facts.split(" ")[3] for facts, path in pairs}

@@ -1,4 +1,8 @@
-"""A copy of the run log in MLflow."""
+"""A copy of the run log in MLflow.
+
+Where MLFLOW_TRACKING_URI names a server, each run is copied there by MLflow's REST API,
+in no more than a few seconds: the run log is the record, this a courtesy.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,14 @@ from typing import Any
 from mlops import settings
 from mlops.results.runs import Record
 
-# -- the copy in MLflow --------------------------------------------------------------------------
-
 # By this tag a run is found again, so that no record is copied twice.
 MLFLOW_TAG = "mlops.run"
 
 _SECONDS = 5.0  # for all requests of one record together
+
+_MOST_PARAMS = 100  # in one request
+
+Ask = Callable[..., Any]
 
 
 def copy_to_mlflow(record: Record) -> tuple[str, ...]:
@@ -37,8 +43,8 @@ def copy_to_mlflow(record: Record) -> tuple[str, ...]:
     return ()
 
 
-def _asker(uri: str) -> Callable[..., Any]:
-    """Return what asks a server, with the credentials that MLflow's own client takes."""
+def _asker(uri: str) -> Ask:
+    """Return what asks a server, with the credentials of MLflow's own client."""
     import requests
 
     end = time.monotonic() + _SECONDS
@@ -50,64 +56,93 @@ def _asker(uri: str) -> Callable[..., Any]:
         session.headers["Authorization"] = f"Bearer {token}"
     elif user:
         session.auth = (user, secret("MLFLOW_TRACKING_PASSWORD"))
+    api = f"{uri.rstrip('/')}/api/2.0/mlflow"
 
     def ask(path: str, **body: Any) -> Any:
         """Return the answer to a request; in time or not at all."""
-        url, left = (
-            f"{uri.rstrip('/')}/api/2.0/mlflow",
-            max(end - time.monotonic(), 0.001),
-        )
-        answer = session.post(f"{url}/{path}", json=body, timeout=left)
+        left = max(end - time.monotonic(), 0.001)
+        answer = session.post(f"{api}/{path}", json=body, timeout=left)
         answer.raise_for_status()
         return answer.json()
 
     return ask
 
 
-def _copy(ask: Callable[..., Any], record: Record) -> None:
-    """Write one run into the experiment of its model; one that died half way is completed."""
-    training, data = record.training, record.data
+def _copy(ask: Ask, record: Record) -> None:
+    """Write one run into the experiment of its model.
+
+    One that died half way is completed.
+    """
     begun = int(datetime.fromisoformat(record.started).timestamp() * 1000)
     ended = begun + int(record.seconds * 1000)
-    known = ask("experiments/search", filter=f"name = '{record.model}'", max_results=1)
-    experiments = known.get("experiments") or [
-        ask("experiments/create", name=record.model)
-    ]
-    where, mine = (
-        experiments[0]["experiment_id"],
-        f"tags.`{MLFLOW_TAG}` = '{record.id}'",
-    )
-    found = ask("runs/search", experiment_ids=[where], filter=mine, max_results=1).get(
-        "runs"
-    )
-    if found and found[0]["info"]["status"] == "FINISHED":
+    experiment = _experiment(ask, record.model)
+    run = _run(ask, experiment, record)
+    if run and run["info"]["status"] == "FINISHED":
         return
-    if not found:
-        start = {"experiment_id": where, "run_name": record.id, "start_time": begun}
-        found = [
-            ask("runs/create", **start, tags=_pairs({MLFLOW_TAG: record.id}))["run"]
-        ]
-    run = found[0]["info"]["run_id"]
+    if not run:
+        run = ask(
+            "runs/create",
+            experiment_id=experiment,
+            run_name=record.id,
+            start_time=begun,
+            tags=_pairs({MLFLOW_TAG: record.id}),
+        )["run"]
+    number = run["info"]["run_id"]
+    metrics = [
+        {"key": key, "value": value, "timestamp": ended}
+        for key, value in _metrics(record).items()
+    ]
+    params = _pairs(_params(record))[:_MOST_PARAMS]
+    tags = _pairs(_tags(record))
+    ask("runs/log-batch", run_id=number, metrics=metrics, params=params, tags=tags)
+    ask("runs/update", run_id=number, status="FINISHED", end_time=ended)
+
+
+def _experiment(ask: Ask, model: str) -> Any:
+    """Return the id of the model's experiment, created where there is none."""
+    answer = ask("experiments/search", filter=f"name = '{model}'", max_results=1)
+    experiments = answer.get("experiments")
+    if experiments:
+        return experiments[0]["experiment_id"]
+    return ask("experiments/create", name=model)["experiment_id"]
+
+
+def _run(ask: Ask, experiment: Any, record: Record) -> Any:
+    """Return the run that an earlier copy made, None where there is none."""
+    mine = f"tags.`{MLFLOW_TAG}` = '{record.id}'"
+    answer = ask("runs/search", experiment_ids=[experiment], filter=mine, max_results=1)
+    runs = answer.get("runs")
+    return runs[0] if runs else None
+
+
+def _metrics(record: Record) -> dict[str, float]:
+    """Return the figures of a run, each metric with the ends of its interval."""
     values = {"seconds": record.seconds}
-    for m in record.metrics:
-        values |= {m.name: m.value, f"{m.name}_low": m.low, f"{m.name}_high": m.high}
-    tags = {
+    for metric in record.metrics:
+        values[metric.name] = metric.value
+        values[f"{metric.name}_low"] = metric.low
+        values[f"{metric.name}_high"] = metric.high
+    return values
+
+
+def _params(record: Record) -> dict[str, Any]:
+    """Return what was trained with."""
+    if record.training is None:
+        return {}
+    return {"estimator": record.training.estimator, **record.training.params}
+
+
+def _tags(record: Record) -> dict[str, Any]:
+    """Return what else is known of a run."""
+    return {
         "mlflow.user": record.actor,
         "mlflow.source.git.commit": record.commit,
         "mlops.outcome": record.outcome,
         "mlops.group": record.group,
         "mlops.url": record.run_url,
-        "mlops.data": data and data.digest,
-        "mlops.model": training and training.model_sha256,
+        "mlops.data": record.data and record.data.digest,
+        "mlops.model": record.training and record.training.model_sha256,
     }
-    metrics = [
-        {"key": key, "value": value, "timestamp": ended}
-        for key, value in values.items()
-    ]
-    facts = {"estimator": training.estimator, **training.params} if training else {}
-    params = _pairs(facts)[:100]  # no more in one request
-    ask("runs/log-batch", run_id=run, metrics=metrics, params=params, tags=_pairs(tags))
-    ask("runs/update", run_id=run, status="FINISHED", end_time=ended)
 
 
 def _pairs(facts: dict[str, Any]) -> list[dict[str, str]]:

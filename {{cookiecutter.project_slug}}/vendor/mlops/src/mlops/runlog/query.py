@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, UsageError, did_you_mean
 from mlops.io import git_objects
 from mlops.io.git import git, is_repository
 from mlops.results.runs import Record
-from mlops.runlog import conditions
+from mlops.runlog.conditions import Condition, matching
 from mlops.runlog.journal import journal_refs
 
-KNOWN = (
-    *Record.model_fields,
-    "params",
-    "seed",
-    "decision",
-)  # what a condition may begin with
+# What a condition may begin with.
+KNOWN = (*Record.model_fields, "params", "seed", "decision")
 
 
 def records(project: Project, model: str | None = None, **chosen: Any) -> list[Record]:
@@ -34,17 +30,19 @@ def runs(
     project: Project,
     model: str | None = None,
     *,
-    where: str | None = None,
+    where: Sequence[Condition] = (),
     since: datetime | None = None,
     group: str | None = None,
     limit: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return run records as JSON objects, oldest first: in a third of the time of `records`.
+    """Return run records as JSON objects, oldest first.
+
+    In a third of the time of `records`.
 
     Parameters
     ----------
-    where : str, optional
-        Conditions such as ``metrics.roc_auc>0.9 and outcome=promote``.
+    where : sequence of (str, str, str)
+        Conditions such as ``("metrics.roc_auc", "gt", "0.9")``, all to be met.
     since : datetime, optional
         With a time zone.
     group : str, optional
@@ -52,96 +50,114 @@ def runs(
     limit : int, optional
         Only so many, the newest; 0: all.
     """
-    test = conditions.condition(where, KNOWN) if where else None
-    enough = 0 if test or group else limit
-    found = [
-        raw
-        for raw in _read(project.root, "runs", model, "started", since, enough)
-        if (not group or raw.get("group") == group) and (not test or test(raw))
-    ]
+    enough = 0 if where or group else limit
+    found = _read(project.root, _Kind("runs", "started"), model, since, enough)
+    if where:
+        met = matching(found, where, KNOWN)
+        found = [raw for raw, fits in zip(found, met, strict=True) if fits]
+    if group:
+        found = [raw for raw in found if raw.get("group") == group]
     return found[-limit:] if limit else found
 
 
 def find(project: Project, starts: Iterable[str]) -> list[Record]:
-    """Return the run records whose ids begin like this, in this order; UsageError otherwise."""
-    files = {
-        Path(path).stem: blob for path, blob in _files(project.root, "runs/").items()
-    }
+    """Return the run records whose ids begin like this, in this order.
+
+    UsageError otherwise.
+    """
+    files = {}
+    for path, blob in _files(project.root, "runs/").items():
+        files[Path(path).stem] = blob
     blobs = []
     for start in starts:
-        match = (
-            [start]
-            if start in files
-            else [name for name in files if name.startswith(start)]
-        )
-        if len(match) != 1:
-            what = (
-                "several runs begin like this"
-                if match
-                else "there is no run of this id"
-            )
-            do = did_you_mean(start, files) or "see `mlops runs list`"
-            raise UsageError(what, found=start, do=do)
-        blobs.append(files[match[0]])
-    return [
-        Record.model_validate_json(raw)
-        for raw in git_objects.contents(project.root, blobs)
-        if raw
-    ]
+        matches = [name for name in files if name.startswith(start)]
+        if start in files:
+            matches = [start]
+        if len(matches) != 1:
+            problem = "there is no run of this id"
+            if matches:
+                problem = "several runs begin like this"
+            advice = did_you_mean(start, files) or "see `mlops runs list`"
+            raise UsageError(problem, found=start, do=advice)
+        blobs.append(files[matches[0]])
+    contents = git_objects.contents(project.root, blobs)
+    return [Record.model_validate_json(raw) for raw in contents if raw]
 
 
 def checks(
     project: Project, model: str | None = None, since: datetime | None = None
 ) -> list[dict[str, Any]]:
     """Return drift checks as `append_check` took them, oldest first."""
-    return _read(project.root, "monitor", model, "until", since)
+    return _read(project.root, _Kind("monitor", "until"), model, since)
+
+
+class _Kind(NamedTuple):
+    """A kind of file: its folder, and the key of its time."""
+
+    folder: str
+    time: str
 
 
 def _files(root: Path, under: str) -> dict[str, str]:
     """Return path and blob of every file, also of those that still wait."""
+    if not is_repository(root):
+        return {}
     blobs: dict[str, str] = {}
-    for oid in sorted(set(journal_refs(root).values())) if is_repository(root) else ():
+    for oid in sorted(set(journal_refs(root).values())):
         listing = git(root, "ls-tree", "-r", "-z", "--full-tree", oid, under)
-        rows = (line.split("\t", 1) for line in listing.split("\0") if line)
-        blobs |= {path: facts.split(" ")[2] for facts, path in rows}
+        for line in listing.split("\0"):
+            if line:
+                facts, path = line.split("\t", 1)
+                blobs[path] = facts.split(" ")[2]
     return blobs
 
 
 def _read(
     root: Path,
-    kind: str,
+    kind: _Kind,
     model: str | None,
-    at: str,
     since: datetime | None,
     enough: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return files of one kind by time, opening no more months than asked for.
+    """Return files of one kind by time, opening no more months than requested.
 
     With `enough`, whole months are left out that are older than so many files.
     """
-    months: dict[str, dict[str, str]] = defaultdict(dict)
-    for path, blob in _files(root, f"{kind}/{model}/" if model else f"{kind}/").items():
-        months["/".join(path.split("/")[2:4])][path] = blob
-    wanted: dict[str, str] = {}
-    for month in sorted(months, reverse=True):
-        if (since and month < f"{since.astimezone(UTC):%Y/%m}") or 0 < enough <= len(
-            wanted
-        ):
-            break
-        wanted |= months[month]
+    under = f"{kind.folder}/{model}/" if model else f"{kind.folder}/"
+    wanted = _of_months(_files(root, under), since, enough)
     found = []
-    for path, content in zip(
-        wanted, git_objects.contents(root, wanted.values()), strict=True
-    ):
+    contents = git_objects.contents(root, wanted.values())
+    for path, content in zip(wanted, contents, strict=True):
         try:
             raw = json.loads(content or b"")
-            found.append((datetime.fromisoformat(raw[at]), path, raw))
+            moment = datetime.fromisoformat(raw[kind.time])
         except (KeyError, TypeError, ValueError) as error:
-            what, do = (
-                "this file of the journal is not what the engine wrote",
-                "mend it there",
-            )
             raise EnvironmentFailure(
-                what, file=f"{path} (branch journal)", do=do
+                "this file of the run log is corrupt",
+                file=f"{path} (branch journal)",
+                do="fix it on that branch",
             ) from error
-    return [raw for when, _, raw in sorted(found) if since is None or when >= since]
+        if since is None or moment >= since:
+            found.append((moment, path, raw))
+    found.sort(key=lambda item: item[:2])
+    return [raw for _, _, raw in found]
+
+
+def _of_months(
+    blobs: dict[str, str], since: datetime | None, enough: int
+) -> dict[str, str]:
+    """Return the files of the newest months.
+
+    Back to a time, or until there are enough.
+    """
+    months: dict[str, dict[str, str]] = defaultdict(dict)
+    for path, blob in blobs.items():
+        month = "/".join(path.split("/")[2:4])
+        months[month][path] = blob
+    first = f"{since.astimezone(UTC):%Y/%m}" if since else ""
+    wanted: dict[str, str] = {}
+    for month in sorted(months, reverse=True):
+        if month < first or 0 < enough <= len(wanted):
+            break
+        wanted |= months[month]
+    return wanted

@@ -6,12 +6,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops.config.model_spec import Data
 from mlops.config.project import Project
 from mlops.data.csv_format import ReadOptions
 from mlops.data.known import count_unseen
 from mlops.data.read import no_rows, read_table, text_columns
 from mlops.errors import UsageError
 from mlops.registry.chain import fetch
+from mlops.registry.queries import sensitive_columns
 from mlops.serving.prediction_log import PredictionLog, new_id
 from mlops.storage.protocol import ReleaseStore
 
@@ -49,13 +51,15 @@ def predict_file(
     """
     bundle = fetch(project, ref, store)
     name, version = bundle.version.model, bundle.version.number
-    spec, model = project.model(name), bundle.model()
+    model = bundle.model()
+    hidden = sensitive_columns(project, bundle.manifest)
+    data = _data_of(project, name)
     features = {f.name: f.kind for f in model.signature.features}
-    key = spec.data.id
+    key = data.id if data else None
     kinds = {**features, key: "category"} if key else features
     if not path.is_file():
         raise UsageError("there is no such file", file=str(path))
-    options = ReadOptions.of(spec.data)
+    options = ReadOptions.of(data) if data else ReadOptions()
     frame, _ = read_table(path, str(path), kinds, text_columns(kinds), options)
     if frame.empty:
         raise no_rows(str(path))
@@ -65,9 +69,16 @@ def predict_file(
     ids = [new_id(now) for _ in frame.index]
     if log:
         outputs = answers.assign(row_id=frame[key]) if key in frame else answers
-        out = PredictionLog(project.state, name, spec.sensitive)
+        out = PredictionLog(project.state, name, hidden)
         out.write(frame[list(features)], outputs, ids, version, now)
     answers.insert(
         0, "id", frame[key].where(frame[key].notna(), ids) if key in frame else ids
     )
     return answers, version
+
+
+def _data_of(project: Project, name: str) -> Data | None:
+    """Return how the files of a model are read, None where its folder was removed."""
+    if name not in project.models():
+        return None
+    return project.model(name).data

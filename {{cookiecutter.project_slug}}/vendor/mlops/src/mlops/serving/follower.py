@@ -28,7 +28,8 @@ TOLERANCE = 1e-9
 class Served:
     """A verified version: `summary` is what ``/model`` shows, `expected` what it must answer.
 
-    `examples` and `expected` have one row for each example that was registered with the version.
+    `examples` and `expected` have one row for each example that was registered with the
+    version; `hidden` columns are never written to a log.
     """
 
     version: str
@@ -36,6 +37,7 @@ class Served:
     summary: Mapping[str, Any]
     examples: pd.DataFrame
     expected: pd.DataFrame
+    hidden: frozenset[str] = frozenset()
 
     @cached_property
     def requests(self) -> Requests:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
 from mlops.registry.chain import fetch
+from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
 from mlops.registry.tags import read, resolve
 from mlops.serving.follower import Follower, Served, log
@@ -33,7 +34,6 @@ def follow(
     project: Project, name: str, stage: str, store: ReleaseStore | None = None
 ) -> Follower:
     """Return a follower of a stage in the registry of this repository, not yet started."""
-    hidden = project.model(name).sensitive
 
     def where() -> str:
         try:
@@ -46,6 +46,7 @@ def follow(
         import pandas as pd
 
         bundle = fetch(project, f"{name}@{version}", store)
+        hidden = sensitive_columns(project, bundle.manifest)
         summary = bundle.manifest.model_dump(mode="json", include=_SHOWN)
         for feature in summary["signature"]["features"]:
             if feature["name"] in hidden:
@@ -53,7 +54,8 @@ def follow(
         examples = json.loads(bundle.read("examples.json"))
         rows = pd.DataFrame([example["features"] for example in examples])
         expected = pd.DataFrame([example["expected"] for example in examples])
-        return Served(version, bundle.model(), summary, rows, expected)
+        model = bundle.model()
+        return Served(version, model, summary, rows, expected, frozenset(hidden))
 
     return Follower(name, stage, where, load)
 
@@ -93,7 +95,7 @@ def serve(
     with listen(host, port) as server:
         follower = follow(project, name, stage, store)
         served = follower.start()
-        predictions = PredictionLog(project.state, name, project.model(name).sensitive)
+        predictions = PredictionLog(project.state, name, served.hidden)
         app = create_app(follower, predictions, lambda: datetime.now(UTC), interval)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{server.getsockname()[1]}"

@@ -12,20 +12,16 @@ from mlops.errors import EnvironmentFailure
 from mlops.io.digests import pieces
 from mlops.storage.protocol import Asset, log, measure
 
-try:
-    from fcntl import LOCK_EX, flock
-except (
-    ImportError
-):  # Windows: nobody waits there, and the digest says when two were in the way
-    flock = None  # type: ignore[assignment]
+MOST = 10e9  # bytes; beyond, what was not used for longest is removed
 
-# -- the cache of what a far store sends ----------------------------------------------------------
-
-MOST = 10e9  # bytes; beyond, what was not used for longest goes
+Source = Callable[[int], Iterable[bytes]]
 
 
 def cache_root() -> Path:
-    """Return the folder of the cache: MLOPS_CACHE, or where this system keeps caches."""
+    """Return the folder of the cache.
+
+    MLOPS_CACHE, or where this system keeps caches.
+    """
     return settings.current().cache
 
 
@@ -34,47 +30,61 @@ def cache_path(asset: Asset) -> Path:
     return cache_root() / "sha256" / asset.sha256[:2] / asset.sha256
 
 
-def cache_file(asset: Asset, source: Callable[[int], Iterable[bytes]]) -> Asset:
-    """See to it that the cache holds a file, and return what came: another file is not kept.
+def cache_file(asset: Asset, source: Source) -> Asset:
+    """See to it that the cache holds a file, and return what came.
+
+    Another file is not kept.
 
     Parameters
     ----------
     asset : Asset
         Its digest and size.
     source : callable
-        Yields the content from a byte on. What an earlier download left is gone on with; where
-        that was no part of the file, it is begun again.
+        Yields the content from a byte on. What an earlier download left is resumed;
+        where that was no part of the file, it is begun again.
     """
     path = cache_path(asset)
-    part = path.with_name(f"{path.name}.part")
     try:
         with file_lock(path.parent):
-            if path.is_file():
-                if measure(pieces(path), asset.size) == asset:
-                    with suppress(PermissionError):  # a cache that came with an image
-                        os.utime(path)
-                    return asset
-                log.warning("%s is spoilt in the cache: it is fetched again", path)
-                path.unlink()
-            begun = part.is_file()
-            if (came := _download(part, asset, source)) != asset and begun:
-                came = _download(part, asset, source)
-            if came == asset:
-                os.replace(part, path)
+            came = asset if _held(path, asset) else _fetched(path, asset, source)
     except OSError as error:
-        what = f"the cache cannot be written: {(error.strerror or str(error)).lower()}"
-        do = (
-            "free some disk space, or set MLOPS_CACHE to a folder that you may write in"
-        )
-        raise EnvironmentFailure(what, file=str(path), do=do) from error
+        raise EnvironmentFailure(
+            f"the cache cannot be written: {(error.strerror or str(error)).lower()}",
+            file=str(path),
+            do="free some disk space, or set MLOPS_CACHE to a folder that you may "
+            "write in",
+        ) from error
     _prune(path)
     return came
 
 
-def _download(
-    part: Path, asset: Asset, source: Callable[[int], Iterable[bytes]]
-) -> Asset:
-    """Go on with a part of a file; where it comes out as another file, remove it."""
+def _held(path: Path, asset: Asset) -> bool:
+    """Return whether the cache holds a file; one that is corrupt is removed."""
+    if not path.is_file():
+        return False
+    if measure(pieces(path), asset.size) == asset:
+        with suppress(PermissionError):  # a cache that came with an image
+            os.utime(path)
+        return True
+    log.warning("%s is corrupt in the cache: it is fetched again", path)
+    path.unlink()
+    return False
+
+
+def _fetched(path: Path, asset: Asset, source: Source) -> Asset:
+    """Download a file, and keep it where it is the right one; return what came."""
+    part = path.with_name(f"{path.name}.part")
+    resumed = part.is_file()
+    came = _download(part, asset, source)
+    if came != asset and resumed:
+        came = _download(part, asset, source)
+    if came == asset:
+        os.replace(part, path)
+    return came
+
+
+def _download(part: Path, asset: Asset, source: Source) -> Asset:
+    """Resume a part of a file; where it comes out as another file, remove it."""
     with part.open("ab") as out:
         begun = out.tell()
 
@@ -94,23 +104,26 @@ def _download(
 
 @contextmanager
 def file_lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time into the block, by folder; one that dies is out by that."""
+    """Let one process at a time into the block, by folder.
+
+    One that dies is out by that.
+    """
+    import filelock
+
     folder.mkdir(parents=True, exist_ok=True)
-    if flock is None:
+    if not os.access(folder, os.W_OK):  # a cache that came with an image: nobody writes
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        flock(handle, LOCK_EX)
+    with filelock.FileLock(folder / ".lock"):
         yield
-    finally:
-        os.close(handle)
 
 
 def _prune(newest: Path) -> None:
     """Remove what was not used for longest, until the cache is below its limit."""
     found = []
     for path in (cache_root() / "sha256").glob("*/*"):
+        if path.name == ".lock":
+            continue
         with suppress(FileNotFoundError):  # another process prunes as well
             facts = path.stat()
             found.append((path == newest, facts.st_mtime_ns, facts.st_size, path))
@@ -118,7 +131,5 @@ def _prune(newest: Path) -> None:
     for latest, _, size, path in sorted(found, reverse=True):
         total += size
         if total > MOST and not latest:
-            with suppress(
-                OSError
-            ):  # gone already, or open in another process on Windows
+            with suppress(OSError):  # gone already, or open on Windows
                 path.unlink()

@@ -12,13 +12,10 @@ from pathlib import Path
 from mlops.errors import Refused
 from mlops.io.digests import pieces
 from mlops.io.files import reaching, replacing
-from mlops.storage.protocol import ASSET_NAME, ReleaseStore
+from mlops.storage.protocol import ASSET_NAME, RELEASE_NAME, ReleaseStore
 
-_NAMES = (
-    re.compile(r"[a-z][a-z0-9_]{0,39}"),
-    re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}"),
-    ASSET_NAME,
-)
+# Of a model, a release and an asset.
+_NAMES = (re.compile(r"[a-z][a-z0-9_]{0,39}"), RELEASE_NAME, ASSET_NAME)
 
 
 class FolderStore(ReleaseStore):
@@ -52,10 +49,8 @@ class FolderStore(ReleaseStore):
 
     def publish(self, model: str, digest: str, version: str) -> None:
         """Rename the draft to its version."""
-        draft, release = (
-            self._path(model, f"draft-{digest}"),
-            self._path(model, version),
-        )
+        draft = self._path(model, f"draft-{digest}")
+        release = self._path(model, version)
         with reaching("publish", release):
             try:
                 os.rename(draft, release)
@@ -79,11 +74,12 @@ class FolderStore(ReleaseStore):
             if path.is_file():
                 yield from pieces(path, start)
                 return
-        what = "the release store does not hold this file"
-        do = (
-            "copy the store from where the version was registered, or register it again"
+        raise Refused(
+            "the release store does not hold this file",
+            file=str(path),
+            do="copy the store from where the version was registered, or register it "
+            "again",
         )
-        raise Refused(what, file=str(path), do=do)
 
     def digest(self, model: str, release: str, asset: str) -> str | None:
         """Return None: a folder knows only what is read."""
@@ -94,16 +90,16 @@ class FolderStore(ReleaseStore):
         folder = self._path(model)
         with reaching("read", folder):
             names = os.listdir(folder) if folder.is_dir() else []
-        return sorted(name for name in names if _NAMES[1].fullmatch(name))
+        return sorted(name for name in names if RELEASE_NAME.fullmatch(name))
 
     def _path(self, *parts: str) -> Path:
-        """Return the place of a model, release or asset, which is never outside the store."""
+        """Return the place of a model, release or asset, never outside the store."""
         for part, pattern in zip(parts, _NAMES, strict=False):
             if not pattern.fullmatch(part):
-                what = "not a name that a release store may hold"
-                raise Refused(what, found=repr(part)[:120])
+                problem = "not a name that a release store may hold"
+                raise Refused(problem, found=repr(part)[:120])
         path = self.root.joinpath(*parts)
         if not path.resolve().is_relative_to(self.root.resolve()):
-            what = "a link leads out of the release store"
-            raise Refused(what, file=str(path), found=str(path.resolve()))
+            problem = "a link leads out of the release store"
+            raise Refused(problem, file=str(path), found=str(path.resolve()))
         return path

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import builtins
-import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from mlops import settings
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.github.client import ATTEMPTS, ask, pause
 from mlops.io.digests import sha256_file
+from mlops.storage.protocol import RELEASE_NAME
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
@@ -24,17 +24,16 @@ if TYPE_CHECKING:
 
 LIMIT = 2**31  # bytes of an asset
 
-_NO_REST = 416
-
-_RELEASE = re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}")
+_NO_REST = 416  # the range that was asked for begins at the end
 
 
 class GitHubStore:
     """A `ReleaseStore`: a release hangs on the tag of its version, ``MODEL@v1.2.0``.
 
-    A draft names a tag that nobody pushes, ``MODEL@draft-DIGEST``; only who may push sees it.
-    GitHub lists a release some time after it was made, so what was made or found is remembered.
-    Assets go up and down in pieces, so that memory does not grow with the model.
+    A draft names a tag that nobody pushes, ``MODEL@draft-DIGEST``; only who may push
+    sees it. GitHub lists a release some time after it was made, so what was made or
+    found is remembered. Assets go up and down in pieces, so that memory does not grow
+    with the model.
     """
 
     far = True
@@ -59,7 +58,7 @@ class GitHubStore:
         self._drafts[tag] = ask(f"draft {tag}", act)
 
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
-        """Upload a file, unless the draft holds the same bytes under this name already."""
+        """Upload a file, unless the draft holds the same bytes already."""
         if source.stat().st_size >= LIMIT:
             raise Refused("GitHub takes no file of 2 GiB or more", file=str(source))
         tag = f"{model}@draft-{digest}"
@@ -67,11 +66,11 @@ class GitHubStore:
 
         def act() -> GitReleaseAsset:
             release = self._draft(tag, asset)
-            for there in release.get_assets():
-                if there.name == asset:
-                    if (there.state, there.digest) == wanted:
-                        return there
-                    there.delete_asset()
+            for present in release.get_assets():
+                if present.name == asset:
+                    if (present.state, present.digest) == wanted:
+                        return present
+                    present.delete_asset()
             kind = "application/octet-stream"
             return release.upload_asset(str(source), name=asset, content_type=kind)
 
@@ -79,13 +78,13 @@ class GitHubStore:
 
     def publish(self, model: str, digest: str, version: str) -> None:
         """Publish the draft under the version's tag, which is there already."""
-        tag, draft = f"{model}@{version}", f"{model}@draft-{digest}"
+        tag = f"{model}@{version}"
+        draft = f"{model}@draft-{digest}"
 
         def act() -> None:
-            if there := self._find(
-                tag
-            ):  # by an attempt whose answer got lost, or by others
-                self._delete(draft, but=there[0].id)
+            published = self._find(tag)
+            if published:  # by an attempt whose answer got lost, or by others
+                self._delete(draft, but=published[0].id)
                 return
             text = f"Fetch and verify it: `mlops pull {tag}`\n\nManifest: `{digest}`"
             release = self._draft(draft, "a draft")
@@ -111,50 +110,43 @@ class GitHubStore:
         from requests import RequestException
 
         tag = f"{model}@{release}"
-        url, at, broken = self._look(tag, asset).url, start, 0
+        url = self._look(tag, asset).url
+        position = start
+        breaks = 0
         while True:
-            answer = ask(f"download {asset} of {tag}", lambda: self._get(url, at))  # noqa: B023
-            # A host that takes no range sends all of it again.
-            skip = at if answer.status_code == 200 else 0
+            get = partial(self._get, url, position)
+            answer = ask(f"download {asset} of {tag}", get)
             try:
-                with answer:
-                    some = (
-                        answer.status_code != _NO_REST
-                    )  # whether it is all, the digest says
-                    for piece in answer.iter_content(1 << 20) if some else ():
-                        rest, skip = piece[skip:], max(skip - len(piece), 0)
-                        if rest:
-                            at, broken = at + len(rest), 0
-                            yield rest
+                for piece in _rest(answer, position):
+                    position += len(piece)
+                    breaks = 0
+                    yield piece
                 return
             except RequestException as error:
-                broken += 1
-                if broken == ATTEMPTS:
-                    what = (
-                        f"the download of {asset} of {tag} breaks off, again and again"
-                    )
-                    do = "run it again: it goes on where it was"
+                breaks += 1
+                if breaks == ATTEMPTS:
                     raise EnvironmentFailure(
-                        what, found=str(error)[:300], do=do
+                        f"the download of {asset} of {tag} breaks off, again and again",
+                        found=str(error)[:300],
+                        do="run it again: it is resumed where it was",
                     ) from error
 
     def digest(self, model: str, release: str, asset: str) -> str | None:
         """Return what GitHub reckoned when the asset was uploaded."""
-        method, _, digest = (
-            self._look(f"{model}@{release}", asset).digest or ""
-        ).partition(":")
+        stated = self._look(f"{model}@{release}", asset).digest or ""
+        method, _, digest = stated.partition(":")
         return digest if method == "sha256" else None
 
     def list(self, model: str) -> builtins.list[str]:
         """Return all releases of a model; drafts only where the token may push."""
-        tags = ask(
-            "list releases",
-            lambda: [r.tag_name for r in self._repository.get_releases()],
-        )
+        releases = ask("list releases", lambda: list(self._repository.get_releases()))
+        start = f"{model}@"
         names = {
-            tag.removeprefix(f"{model}@") for tag in tags if tag.startswith(f"{model}@")
+            release.tag_name.removeprefix(start)
+            for release in releases
+            if release.tag_name.startswith(start)
         }
-        return sorted(name for name in names if _RELEASE.fullmatch(name))
+        return sorted(name for name in names if RELEASE_NAME.fullmatch(name))
 
     def _look(self, tag: str, asset: str) -> GitReleaseAsset:
         """Return what GitHub says of an asset; one question for all of a release."""
@@ -170,13 +162,24 @@ class GitHubStore:
 
     def _draft(self, tag: str, asset: str) -> GitRelease:
         """Return a draft; what is not listed may only not be listed yet."""
-        for attempt in range(ATTEMPTS):
-            if attempt:
-                time.sleep(pause(attempt))
-            if found := self._find(tag):
-                self._drafts[tag] = found[0]
-                return found[0]
-        raise self._missing(tag, asset)
+        import tenacity
+
+        def attempt() -> GitRelease | None:
+            found = self._find(tag)
+            return found[0] if found else None
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_result(lambda found: found is None),
+            stop=tenacity.stop_after_attempt(ATTEMPTS),
+            wait=lambda state: pause(state.attempt_number),
+        )
+        try:
+            found = retrying(attempt)
+        except tenacity.RetryError as error:
+            raise self._missing(tag, asset) from error
+        assert found is not None
+        self._drafts[tag] = found
+        return found
 
     def _delete(self, tag: str, but: int = 0) -> None:
         """Delete the releases of a tag but one; what is gone may still be listed."""
@@ -192,7 +195,10 @@ class GitHubStore:
         self._drafts.pop(tag, None)
 
     def _find(self, tag: str) -> builtins.list[GitRelease]:
-        """Return the releases of a tag: one or none, or twins where a creation was repeated."""
+        """Return the releases of a tag.
+
+        One or none, or twins where a creation was repeated.
+        """
         from github import UnknownObjectException
 
         if tag in self._drafts:
@@ -209,18 +215,27 @@ class GitHubStore:
             return []
 
     def _missing(self, tag: str, asset: str) -> Refused:
-        what = "the release store does not hold this file"
-        do = "look at the releases on GitHub; those of a private repository take GITHUB_TOKEN, "
-        do += "or `gh auth login`; where it is gone, register the version again"
-        return Refused(what, file=str(self), found=f"{tag} {asset}", do=do)
+        """Return the error for a file that no release holds."""
+        return Refused(
+            "the release store does not hold this file",
+            file=str(self),
+            found=f"{tag} {asset}",
+            do="look at the releases on GitHub; those of a private repository take "
+            "GITHUB_TOKEN, "
+            "or `gh auth login`; where it is gone, register the version again",
+        )
 
     def _get(self, url: str, start: int) -> Response:
-        """Return the answer to a download; requests keeps the token from hosts it is sent on to."""
+        """Return the answer to a download.
+
+        Requests keeps the token from hosts it is sent on to.
+        """
         import requests
 
         auth: Any = self._repository.requester.auth
-        headers = {"Authorization": f"Bearer {auth.token}"} if auth else {}
-        headers |= {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+        if auth:
+            headers["Authorization"] = f"Bearer {auth.token}"
         if start:
             headers["Range"] = f"bytes={start}-"
         answer = requests.get(
@@ -229,3 +244,20 @@ class GitHubStore:
         if answer.status_code != _NO_REST:
             answer.raise_for_status()
         return answer
+
+
+def _rest(answer: Response, position: int) -> Iterator[bytes]:
+    """Yield what an answer holds from a position on.
+
+    Whether it is all, the digest says.
+    """
+    with answer:
+        if answer.status_code == _NO_REST:
+            return
+        # A host that takes no range sends all of it again.
+        skip = position if answer.status_code == 200 else 0
+        for piece in answer.iter_content(1 << 20):
+            rest = piece[skip:]
+            skip = max(skip - len(piece), 0)
+            if rest:
+                yield rest

@@ -1,8 +1,4 @@
-"""What a release store is, and what is known of an asset.
-
-The cache is shared by all repositories and processes of a user. It holds what was downloaded, by
-its digest, and the tags of registries in other repositories.
-"""
+"""What a release store is, and what is known of an asset."""
 
 from __future__ import annotations
 
@@ -20,6 +16,8 @@ from mlops.results.base import Result
 
 ASSET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+RELEASE_NAME = re.compile(r"v\d+\.\d+\.\d+|draft-[0-9a-f]{64}")
+
 log = logging.getLogger("mlops.registry")
 
 
@@ -36,11 +34,12 @@ class Asset(Result):
 def measure(
     content: Iterable[bytes], most: float = inf, out: BinaryIO | None = None
 ) -> Asset:
-    """Return digest and size of content, not read further than a piece beyond `most` bytes.
+    """Return digest and size of content, read at most a piece beyond `most` bytes.
 
     It is written to `out` on its way, where that is given.
     """
-    digest, size = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    size = 0
     for piece in content:
         digest.update(piece)
         size += len(piece)
@@ -54,18 +53,22 @@ def measure(
 class ReleaseStore(Protocol):
     """Releases of assets: made as a draft, checked, then published under a version.
 
-    A release is named by its version or, before that, ``draft-`` and the digest of its manifest.
-    Every operation may be repeated: what is done already is no error. Files pass in pieces, so that
-    memory does not grow with the model. What a store that is `far` sends is kept in the cache.
+    A release is named by its version or, before that, ``draft-`` and the digest of its
+    manifest. Every operation may be repeated: what is done already is no error. Files
+    pass in pieces, so that memory does not grow with the model. What a store that is
+    `far` sends is kept in the cache.
     """
 
     far: bool
 
     def draft(self, model: str, digest: str) -> None:
-        """Begin a draft, or go on with one that is there."""
+        """Begin a draft, or resume one that is there."""
 
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
-        """Put a file into a draft, in place of one of the same name; whole or not at all."""
+        """Put a file into a draft, in place of one of the same name.
+
+        Whole or not at all.
+        """
 
     def publish(self, model: str, digest: str, version: str) -> None:
         """Turn a draft into the release of a version, in one step."""
@@ -77,13 +80,18 @@ class ReleaseStore(Protocol):
     def read(
         self, model: str, release: str, asset: str, start: int = 0
     ) -> Iterator[bytes]:
-        """Yield an asset from a byte on, in pieces of at most 1 MiB; Refused where there is none.
+        """Yield an asset from a byte on, in pieces of at most 1 MiB.
 
-        What breaks off is gone on with where it broke, as often as the store thinks sensible.
+        Refused where there is none.
+
+        What breaks off is resumed where it broke, as often as the store thinks
+        sensible.
         """
 
     def digest(self, model: str, release: str, asset: str) -> str | None:
-        """Return the SHA-256 that the store itself has for an asset, None where it has none.
+        """Return the SHA-256 that the store itself has for an asset.
+
+        None where it has none.
 
         Refused where the store does not hold the asset.
         """
@@ -92,4 +100,7 @@ class ReleaseStore(Protocol):
         """Remove a published release and all that is in it."""
 
     def list(self, model: str) -> list[str]:
-        """Return all releases of a model: versions, and drafts as ``draft-DIGEST``, sorted."""
+        """Return all releases of a model.
+
+        Versions, and drafts as ``draft-DIGEST``, sorted.
+        """
