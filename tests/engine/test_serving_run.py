@@ -237,7 +237,7 @@ def test_a_time_is_no_number(trained: Trained, tmp_path: Path) -> None:
         tmp_path / "span.parquet"
     )
     for name in ("time.csv", "span.parquet"):
-        with pytest.raises(UsageError, match=r"tenure: 2 values are not a finite number"):
+        with pytest.raises(UsageError, match=r"2 values are not a finite number"):
             predict_file(trained.project, "churn@production", tmp_path / name, NOW)
 
 
