@@ -172,6 +172,21 @@ def test_what_the_owner_changed_in_the_engine_is_not_lost(tmp_path: Path) -> Non
     assert held
 
 
+def test_the_first_model_keeps_the_name_that_it_was_given(tmp_path: Path) -> None:
+    """Template 0.1 asked for it; the present one does not."""
+    kept = restore(tmp_path)
+    kept.git("mv", "models/employment", "models/leaving")
+    state_file = kept.root / ".cruft.json"
+    state = json.loads(state_file.read_text())
+    state["context"]["cookiecutter"]["model_name"] = "leaving"
+    state_file.write_text(json.dumps(state, indent=2))
+    kept.git("commit", "--quiet", "--all", "--message", "Our name")
+    before = kept.git("ls-tree", "-r", "HEAD", "models")
+    kept.said("github", "update")
+    kept.git("commit", "--quiet", "--message", "Update")
+    assert kept.git("ls-tree", "-r", "HEAD", "models") == before
+
+
 def test_an_update_that_moves_the_running_engine_ends_well(
     updated: tuple[Kept, str],
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 BRANCH = "template-update"
 STATE = ".cruft.json"
+EXAMPLE = "employment"
 BOT_NAME = "github-actions[bot]"
 BOT_EMAIL = "github-actions[bot]@users.noreply.github.com"
 
@@ -108,6 +110,7 @@ def merge(root: Path) -> tuple[bytes, str]:
     _run_cruft(root)
     after = _state(root)
     _keep_our_side(root)
+    _keep_the_first_model(root, before)
     missed = _follow_the_template(root, before, after)
     for one in missed:
         if one.renamed_to is not None:
@@ -156,6 +159,25 @@ def _keep_our_side(root: Path) -> None:
         if file.exists():
             write_bytes(root / f"{path}.rej", file.read_bytes())
             git(root, "checkout", "--ours", "--", path)
+
+
+def _keep_the_first_model(root: Path, before: dict[str, Any]) -> None:
+    """Leave the folder of the first model where it is.
+
+    Template 0.1 asked for its name and renamed the example. The present one does not
+    ask, so that cruft would move the owner's model back to where the example is.
+    """
+    name = str(before.get("context", {}).get("cookiecutter", {}).get("model_name", ""))
+    ours = f"models/{name}"
+    if name in ("", EXAMPLE) or not git(root, "ls-tree", "HEAD", "--", ours):
+        return
+    git(root, "checkout", "--quiet", "HEAD", "--", ours)
+    # What cruft could not move lies there as patches; nothing else is untracked.
+    git(root, "clean", "--quiet", "--force", "-d", "--", ours)
+    example = f"models/{EXAMPLE}"
+    if not git(root, "ls-tree", "HEAD", "--", example):
+        # Where cruft could not merge, its new files are not in the index.
+        shutil.rmtree(root / example, ignore_errors=True)
 
 
 def _follow_the_template(
