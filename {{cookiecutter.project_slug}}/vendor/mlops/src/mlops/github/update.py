@@ -172,8 +172,9 @@ def _keep_the_first_model(root: Path, before: dict[str, Any]) -> None:
     if name in ("", EXAMPLE) or not git(root, "ls-tree", "HEAD", "--", ours):
         return
     git(root, "checkout", "--quiet", "HEAD", "--", ours)
-    # What cruft could not move lies there as patches; nothing else is untracked.
-    git(root, "clean", "--quiet", "--force", "-d", "--", ours)
+    # What cruft could not move lies there as patches.
+    for path in (root / ours).rglob("*.rej"):
+        path.unlink()
     example = f"models/{EXAMPLE}"
     if not git(root, "ls-tree", "HEAD", "--", example):
         # Where cruft could not merge, its new files are not in the index.
