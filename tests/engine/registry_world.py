@@ -114,7 +114,7 @@ class World:
 
     def commit(self, message: str) -> str:
         git(self.root, "add", "-A")
-        git(self.root, "commit", "-qm", message)
+        git(self.root, "commit", "--no-gpg-sign", "-qm", message)
         return git(self.root, "rev-parse", "HEAD")
 
     def clone(self, root: Path) -> World:
