@@ -26,7 +26,11 @@ ENGINE = ROOT / GENERATED / "vendor" / "mlops" / "src"
 MODULES = {
     "gate/rules": ["evaluation_gate", "details_that_decide"],
     "gate/verdict": ["evaluation_gate", "details_that_decide"],
-    "evaluation/compare": ["evaluation_compare", "evaluation_gate", "details_that_decide"],
+    "evaluation/compare": [
+        "evaluation_compare",
+        "evaluation_gate",
+        "details_that_decide",
+    ],
     "registry/tags": ["registry_tags", "registry_stages"],
     "registry/decisions": ["registry_decisions", "registry_stages"],
     "pipeline/cache": ["pipeline_cache", "details_that_decide"],

@@ -34,7 +34,10 @@ from .registry_world import MODEL, SPEC, World, git
 ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 AT = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
 HUB = "https://github.com/acme/demo"
-ATTACK = "<script>alert(1)</script><img src=https://evil.example/x> [x](javascript:alert(1)) {{ 7*7 }}"
+ATTACK = (
+    "<script>alert(1)</script><img src=https://evil.example/x> "
+    "[x](javascript:alert(1)) {{ 7*7 }}"
+)
 CARD = """---
 library_name: sklearn
 ---

@@ -77,7 +77,8 @@ def test_same_bytes_in_other_processes_with_other_threads(
 
 def test_the_cpu_does_not_choose_in_which_order_is_added() -> None:
     code = (
-        "from mlops.settings import prepare_process; prepare_process(); import numpy, scipy.linalg, threadpoolctl;"
+        "from mlops.settings import prepare_process; prepare_process();"
+        "import numpy, scipy.linalg, threadpoolctl;"
         "import os; print({i['architecture'] for i in threadpoolctl.threadpool_info()},"
         " os.environ.get('OPENBLAS_CORETYPE'))"
     )

@@ -1,0 +1,1 @@
+"""A repository of an earlier template, updated to the present one."""

@@ -1,1 +1,1 @@
-"""The verdict: may this model replace the one in production?"""
+"""The verdict on whether a model may replace the one in production."""

@@ -165,6 +165,7 @@ def _verified(path: Path, digest: str) -> bytes:
 
 
 def read_user_file(path: Path) -> bytes:
+    """Return the content of a file of a model, or raise `UsageError`."""
     try:
         return path.read_bytes()
     except OSError as error:
