@@ -112,13 +112,13 @@ class Project:
     def code_digest(self, name: str, spec: ModelSpec | None = None) -> str:
         """Return one digest over the code of a model, and of its specification what training reads.
 
+        The code is every module of the model's folder, see `python_files`.
+
         Where the data lies and what parameters have which value is not in it: both are compared
         on their own. What only tests, gate and reports read may change without a new model.
         """
         folder = self.folder(name)
-        files = digest_of(
-            (folder / file for file in ("features.py", "estimator.py")), folder
-        )
+        files = digest_of(python_files(folder), folder)
         read = (spec or self.model(name)).model_dump(
             mode="json",
             include={
@@ -143,6 +143,21 @@ class Project:
             "do": did_you_mean(name, names),
         }
         raise UsageError(what, file="project.yaml", key="stages", **about)
+
+
+def python_files(folder: Path) -> list[Path]:
+    """Return the modules of a model's folder: features.py, estimator.py and any helpers.
+
+    The contract and the tests judge the data and the model; neither is part of the model.
+    """
+    found = []
+    for path in sorted(folder.rglob("*.py")):
+        inside = path.relative_to(folder).parts
+        apart = {"tests", "data", "__pycache__"} & set(inside[:-1])
+        hidden = any(part.startswith(".") for part in inside)
+        if not apart and not hidden and inside != ("contract.py",):
+            found.append(path)
+    return found
 
 
 def load_spec(path: Path, shown: str) -> ModelSpec:

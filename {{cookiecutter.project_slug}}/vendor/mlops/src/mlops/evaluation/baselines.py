@@ -50,7 +50,7 @@ def baselines(
             pipeline.fit(inputs, target)
             classes = tuple(str(c) for c in getattr(pipeline, "classes_", ()))
             signature = model.signature.model_copy(update={"classes": classes})
-            baseline = Model(model.name, signature, pipeline, model.features_source)
+            baseline = Model(model.name, signature, pipeline, model.code)
             theirs = bench.outcome_of(baseline, judged, baseline.predict(judged))
         compared[name] = compare(metric, theirs, ours)
     return compared, note

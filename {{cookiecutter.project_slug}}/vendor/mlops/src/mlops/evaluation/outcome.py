@@ -175,11 +175,18 @@ class EvaluationContext:
         """Return what a model predicts for the test rows."""
         if model not in self._predicted:
             self._require_classes(model)
-            rows, kinds = self.test, {f.name: f.kind for f in model.signature.features}
-            if self.folder and not kinds.items() <= self.spec.features.items():
-                rows = self.dataset.test_as_written(self.folder, kinds)
-            self._predicted[model] = model.predict(rows)
+            self._predicted[model] = model.predict(self.rows_of(model))
         return self._predicted[model]
+
+    def rows_of(self, model: Model) -> pd.DataFrame:
+        """Return the test rows with the columns that a model takes, of its kinds.
+
+        A champion may take others than model.yaml has now; they come from the files.
+        """
+        kinds = {f.name: f.kind for f in model.signature.features}
+        if not self.folder or kinds.items() <= self.spec.features.items():
+            return self.test
+        return self.dataset.test_as_written(self.folder, kinds)
 
     def outcome(self, model: Model) -> Outcome:
         """Return target and predictions of a model for the test rows."""

@@ -69,12 +69,13 @@ def cross_validate(
     rows = bench.train
     with blaming(f"models/{name}/model.yaml"):  # too few groups to part them, say
         folds = list(_folds(spec, rows))
-    model, training, _ = fit(project, name, spec, rows, digest)
+    fitted = fit(project, name, spec, rows, digest)
+    model = fitted.model
+    training = fitted.training
     columns, said = list(model.predict(rows.head(1))), []
     for learn, ask in folds:
-        part, *_ = fit(
-            project, name, spec, rows.iloc[learn].reset_index(drop=True), digest
-        )
+        known = rows.iloc[learn].reset_index(drop=True)
+        part = fit(project, name, spec, known, digest).model
         # A class that a fold's model never saw has no column there: its probability is zero.
         said.append(
             part.predict(rows.iloc[ask]).reindex(columns=columns, fill_value=0.0)

@@ -17,18 +17,14 @@ from mlops.results.evaluation import Check
 from mlops.training.model import Model
 
 _OPTIONS = (
-    *(
-        f"-c{os.devnull}",
-        "--rootdir=.",
-        "-qq",
-        "--import-mode=importlib",
-        "--capture=sys",
-    ),
-    *(
-        "--continue-on-collection-errors",
-        "--disable-plugin-autoload",
-        "-pno:cacheprovider",
-    ),
+    f"-c{os.devnull}",
+    "--rootdir=.",
+    "-qq",
+    "--import-mode=importlib",
+    "--capture=sys",
+    "--continue-on-collection-errors",
+    "--disable-plugin-autoload",
+    "-pno:cacheprovider",
 )
 
 
@@ -38,7 +34,9 @@ class Plugin:
     def __init__(
         self, bench: EvaluationContext, model: Model, champion: Model | None
     ) -> None:
-        self.bench, self.models = bench, (model, champion)
+        self.bench = bench
+        self.challenger = model
+        self.in_production = champion
         self.checks: dict[str, Check] = {}
         self.interrupted = False
 
@@ -50,12 +48,12 @@ class Plugin:
     @pytest.fixture
     def model(self) -> Model:
         """The model that was just trained."""
-        return self.models[0]
+        return self.challenger
 
     @pytest.fixture
     def champion(self) -> Model | None:
         """The model in production, or None where there is none."""
-        return self.models[1]
+        return self.in_production
 
     @pytest.fixture
     def train_set(self) -> pd.DataFrame:
@@ -64,13 +62,23 @@ class Plugin:
 
     @pytest.fixture
     def test_set(self) -> pd.DataFrame:
-        """The labelled test rows, raw; a copy on write, so a test may change it."""
-        return self.bench.test.copy(deep=False)
+        """The labelled test rows, raw; a copy on write, so a test may change it.
+
+        Columns that only the champion takes are there too, so that it can be asked.
+        """
+        rows = self.bench.test.copy(deep=False)
+        if self.in_production is None:
+            return rows
+        own = self.bench.rows_of(self.in_production)
+        for name in own.columns.difference(rows.columns):
+            rows[name] = own[name].to_numpy()
+        return rows
 
     @pytest.fixture
     def predict(self, model: Model) -> Callable[[pd.DataFrame], pd.DataFrame]:
         """`predict(raw)` of the model; for the unchanged test set it costs nothing."""
-        test, columns = self.bench.test, [f.name for f in model.signature.features]
+        test = self.bench.test
+        columns = [f.name for f in model.signature.features]
 
         def predict(raw: pd.DataFrame) -> pd.DataFrame:
             if raw.reindex(columns=columns).equals(test[columns]):
@@ -98,10 +106,10 @@ class Plugin:
         elif report.skipped:
             expected = getattr(report, "wasxfail", None)
             why = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-            skip = why.removeprefix("Skipped: ")
-            self._add(
-                report, skip if expected is None else f"expected to fail: {expected}"
-            )
+            message = why.removeprefix("Skipped: ")
+            if expected is not None:
+                message = f"expected to fail: {expected}"
+            self._add(report, message)
         elif report.when == "call":
             self._add(report, "")
 
@@ -145,16 +153,16 @@ def own_tests(
     """
     if not folder.is_dir():
         return []
-    plugin, said = Plugin(bench, model, champion), io.StringIO()
+    plugin = Plugin(bench, model, champion)
+    output = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "stdout", said)
-        patch.setattr(sys, "stderr", said)
+        patch.setattr(sys, "stdout", output)
+        patch.setattr(sys, "stderr", output)
         for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_CURRENT_TEST"):
             patch.delenv(name, raising=False)
         patch.setattr(sys, "dont_write_bytecode", True)
-        patch.chdir(
-            root
-        )  # and a relative path: a bracket in it would be taken for a parameter
+        # And a relative path: a bracket in it would be taken for a parameter.
+        patch.chdir(root)
         paths = (str(folder.relative_to(root)), f"--confcutdir={folder.parent}")
         code = pytest.main([*paths, *_OPTIONS], plugins=[plugin])
     for name, module in list(sys.modules.items()):
@@ -169,7 +177,7 @@ def own_tests(
         pytest.ExitCode.NO_TESTS_COLLECTED,
     )
     if not complete and all(check.ok for check in checks):
-        message = f"the tests could not be run to their end: {_last(said.getvalue())}"
+        message = f"the tests could not be run to their end: {_last(output.getvalue())}"
         checks.append(
             Check(name=f"{folder.name}/", ok=False, standard=False, message=message)
         )

@@ -1,4 +1,4 @@
-"""Functions loaded from the user's Python files."""
+"""Functions loaded from the user's Python files; errors in them name file and line."""
 
 from __future__ import annotations
 
@@ -15,13 +15,49 @@ from mlops.errors import MlopsError, Refused, UsageError
 
 T = TypeVar("T", bound=BaseModel)
 
-# -- files of Python: what goes wrong in them is told with file and line --------------------------
+
+_ran: set[str] = set()
 
 
-def load_function(
-    source: bytes, shown: str, name: str, imports: frozenset[str] | None = None
-) -> Callable[..., Any]:
-    """Run a Python file and return one function of it.
+def note_run(shown: str) -> None:
+    """Remember that a file of the user is run in this process."""
+    _ran.add(shown)
+
+
+def has_run() -> bool:
+    """Return whether any file of the user was run in this process."""
+    return bool(_ran)
+
+
+def parse_python(source: bytes, shown: str) -> ast.Module:
+    """Return a Python file as a syntax tree.
+
+    Parameters
+    ----------
+    source : bytes
+        The file's content.
+    shown : str
+        The path that errors name.
+
+    Raises
+    ------
+    UsageError
+        For a syntax error, with its line.
+    """
+    try:
+        return ast.parse(source, filename=shown)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None)
+        raise UsageError(
+            f"not valid Python: {error}",
+            file=shown,
+            key=f"line {line}" if line else "",
+            do="fix the file and run again",
+        ) from error
+
+
+def load_function(source: bytes, shown: str, name: str) -> Callable[..., Any]:
+    """Run a Python file that stands alone and return one function of it.
 
     Parameters
     ----------
@@ -31,27 +67,18 @@ def load_function(
         The path that errors name.
     name : str
         The function that the file must define.
-    imports : frozenset of str, optional
-        Top-level packages that the file may import; None: any.
 
     Raises
     ------
     UsageError
-        For a syntax error (with its line), an import that is not allowed, an error while the file
-        runs, or a function that is missing.
+        For a syntax error (with its line), an error while the file runs, or a function
+        that is missing.
     """
-    try:
-        tree = ast.parse(source, filename=shown)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        key = f"line {line}" if line else ""
-        raise UsageError(f"not valid Python: {error}", file=shown, key=key) from error
-    if imports is not None:
-        _check_imports(tree, shown, imports)
-    module = types.ModuleType(
-        f"mlops_user_{shown.rsplit('/', 1)[-1].removesuffix('.py')}"
-    )
+    tree = parse_python(source, shown)
+    stem = shown.rsplit("/", 1)[-1].removesuffix(".py")
+    module = types.ModuleType(f"mlops_user_{stem}")
     module.__file__ = shown
+    note_run(shown)
     with blaming(shown):
         exec(compile(tree, shown, "exec"), module.__dict__)
     function = getattr(module, name, None)
@@ -61,55 +88,50 @@ def load_function(
     return function  # type: ignore[no-any-return]
 
 
-def _check_imports(tree: ast.Module, shown: str, allowed: frozenset[str]) -> None:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [("." * node.level) + (node.module or "")]
-        else:
-            continue
-        for name in names:
-            if name.split(".")[0] not in allowed:
-                what = (
-                    "this import is not allowed here: the file travels with the model"
-                )
-                line, others = f"line {node.lineno}", ", ".join(sorted(allowed))
-                raise UsageError(what, file=shown, key=line, found=name, allowed=others)
-
-
 @contextmanager
 def blaming(shown: str) -> Iterator[None]:
-    """Turn an exception out of the user's file into one error that names file and line.
+    """Turn an exception out of the user's code into one error that names file and line.
 
-    That includes `exit()`: code that could end the process would decide how the command
-    ends.
+    The file is the last one of the same folder that took part, `shown` where none did.
+    An exception that ends the process is one too: code that could do that would decide
+    how the command ends.
+
+    Raises
+    ------
+    Refused
+        When the code ends the process.
+    UsageError
+        For any other exception.
     """
     try:
         yield
     except MlopsError:
         raise
     except SystemExit as error:
-        lines = _lines(error, shown)
+        file, line = _place(error, shown)
         raise Refused(
             "this code ends the process (exit, sys.exit or raise SystemExit)",
-            file=shown,
-            key=f"line {lines[-1]}" if lines else "",
+            file=file,
+            key=line,
             do="return or raise an exception instead",
         ) from error
     except Exception as error:
-        lines = _lines(error, shown)
-        said = (str(error).strip().splitlines() or ["no message"])[0][:300]
-        what, key = (
-            f"{type(error).__name__}: {said}",
-            f"line {lines[-1]}" if lines else "",
-        )
+        file, line = _place(error, shown)
+        message = (str(error).strip().splitlines() or ["no message"])[0][:300]
         raise UsageError(
-            what, file=shown, key=key, do="mend the file and run again"
+            f"{type(error).__name__}: {message}",
+            file=file,
+            key=line,
+            do="fix the file and run again",
         ) from error
 
 
-def _lines(error: BaseException, shown: str) -> list[int]:
-    """Return the lines of a file that an exception came through, the innermost last."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return [line for frame, line in frames if frame.f_code.co_filename == shown]
+def _place(error: BaseException, shown: str) -> tuple[str, str]:
+    """Return the innermost file of the folder that an error came through, and line."""
+    folder = shown.rpartition("/")[0] + "/"
+    places = [
+        (frame.f_code.co_filename, f"line {line}")
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.startswith(folder)
+    ]
+    return places[-1] if places else (shown, "")

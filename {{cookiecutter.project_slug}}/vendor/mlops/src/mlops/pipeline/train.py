@@ -23,6 +23,6 @@ STEP = Step(
     keys=keys("task", "data", "features", "split", "train", "metrics"),
     code=is_model,
     reads=("snapshot.json", "snapshot.parquet"),
-    writes=("training.json", "model.skops", "features.py"),
+    writes=("training.json", "model.skops", "features.py", "modules.json"),
     runs_user_code=True,
 )

@@ -13,13 +13,13 @@ from mlops.registry import sbom
 from mlops.registry.manifest import DATA
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import EXAMPLES, REFERENCE, Evaluation
-from mlops.results.training import Training
+from mlops.results.training import MODULES, Training
 from mlops.results.verdict import Verdict
 from mlops.storage.protocol import Asset, measure
 
 REQUIRED = ("model.skops", "features.py", "training.json", REFERENCE, EXAMPLES)
 
-OPTIONAL = ("report.md", "report.html", "card.md")
+OPTIONAL = (MODULES, "report.md", "report.html", "card.md")
 
 _RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
 
@@ -175,6 +175,10 @@ def _stale(project: Project, name: str, built: Built) -> list[str]:
         "data of the training": (training.snapshot, built.snapshot.digest),
         "model.skops": (training.model_sha256, assets["model.skops"].sha256),
         "features.py": (training.features_sha256, assets["features.py"].sha256),
+        MODULES: (
+            training.modules_sha256,
+            assets[MODULES].sha256 if MODULES in assets else "",
+        ),
     }
     for file in built.snapshot.files:
         path = project.root / file.path

@@ -18,6 +18,7 @@ from mlops.io.digests import pieces, sha256
 from mlops.io.files import replacing, sweep
 from mlops.registry.manifest import MANIFEST, Manifest, broken, manifest_of
 from mlops.registry.tags import ModelState, Version, read, resolve
+from mlops.results.training import MODULES
 from mlops.storage.cache import cache_file, cache_path, file_lock
 from mlops.storage.folder import FolderStore
 from mlops.storage.protocol import ASSET_NAME, Asset, ReleaseStore, measure
@@ -80,11 +81,15 @@ class Bundle:
     def model(self) -> Model:
         """Return the model, made of verified bytes only."""
         from mlops.training.model import Model
-        from mlops.training.model_file import load
 
-        pipeline = load(self.read("model.skops"), self.trusted_types)
-        features = self.read("features.py")
-        return Model(self.manifest.model, self.manifest.signature, pipeline, features)
+        return Model.of_files(
+            self.manifest.model,
+            self.manifest.signature,
+            content=self.read("model.skops"),
+            features=self.read("features.py"),
+            modules=self.read(MODULES) if MODULES in self.files else b"",
+            extra_trusted=self.trusted_types,
+        )
 
     def verify(self, whole: bool = False) -> None:
         """Verify all files: by the store's own digests, by reading where it has none.

@@ -15,7 +15,7 @@ from mlops.registry.tags import Version
 from mlops.results.base import Result
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import FairnessResult, Metric, Slice
-from mlops.results.training import Signature, Training
+from mlops.results.training import MODULES, Signature, Training
 from mlops.results.verdict import Verdict
 from mlops.storage.protocol import Asset
 
@@ -122,14 +122,15 @@ class Manifest(Result):
             ) from error
 
     @property
-    def fingerprint(self) -> tuple[str, str, Signature]:
+    def fingerprint(self) -> tuple[str, str, str, Signature]:
         """What makes two versions the same model: its files, and the signature.
 
         The threshold is in the signature and in no file.
         """
         model = self.assets["model.skops"].sha256
         features = self.assets["features.py"].sha256
-        return model, features, self.signature
+        modules = self.assets[MODULES].sha256 if MODULES in self.assets else ""
+        return model, features, modules, self.signature
 
     def same_model(self, training: Training) -> bool:
         """Return whether a training led to this model, on the same data."""
@@ -137,7 +138,11 @@ class Manifest(Result):
 
     def made_by(self, training: Training) -> bool:
         """Return whether a training led to this model, on whatever data."""
-        files = (training.model_sha256, training.features_sha256)
+        files = (
+            training.model_sha256,
+            training.features_sha256,
+            training.modules_sha256,
+        )
         return self.fingerprint == (*files, training.signature)
 
 

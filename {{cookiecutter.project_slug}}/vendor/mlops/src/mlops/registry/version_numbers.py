@@ -62,6 +62,7 @@ def _broken(old: Signature, new: Signature) -> list[str]:
         f"{key} is now {getattr(new, key)} (was {getattr(old, key)})"
         for key in ("task", "target", "positive", "classes")
         if getattr(old, key) != getattr(new, key)
+        and not (key == "classes" and set(old.classes) == set(new.classes))
     ]
     before, after = ({f.name: f.kind for f in s.features} for s in (old, new))
     for name in sorted(before | after):

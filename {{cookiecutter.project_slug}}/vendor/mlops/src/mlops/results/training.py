@@ -8,7 +8,8 @@ from mlops.config.fields import Param
 from mlops.config.model_spec import Kind, Split, Task
 from mlops.results.base import Result
 
-# -- train ------------------------------------------------------------------------------------
+# The modules that the fitted model needs beside features.py, where it needs any.
+MODULES = "modules.json"
 
 
 class Feature(Result):
@@ -46,7 +47,7 @@ class Training(Result):
     seed: int
     split: Split | None = None
     split_by: tuple[str, ...] = Field(
-        default=(), description="Columns that part the rows."
+        default=(), description="Columns that separate the rows."
     )
     rows: int
     snapshot: str = Field(description="Digest of the data.")
@@ -57,5 +58,8 @@ class Training(Result):
     model_sha256: str
     model_bytes: int
     features_sha256: str
+    modules_sha256: str = Field(
+        default="", description="Of modules.json; empty where the model needs none."
+    )
     estimator: str = Field(description="Class of the estimator, for people.")
     seconds: float = 0

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from errno import ENOSPC
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
@@ -198,8 +199,9 @@ def _objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return rows as JSON values, missing ones as None."""
-    known = frame.astype("object").where(frame.notna(), None)
+    """Return rows as JSON values; what is missing or infinite is None."""
+    finite = frame.notna() & ~frame.isin([inf, -inf])
+    known = frame.astype("object").where(finite, None)
     return cast("list[dict[str, Any]]", known.to_dict("records"))
 
 

@@ -4,37 +4,53 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from mlops.config.model_spec import Kind, ModelSpec
+from mlops.config.model_spec import Kind, ModelSpec, outputs
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset
 from mlops.data.split import split_by
 from mlops.data.summary import positive_label
-from mlops.errors import UsageError
+from mlops.errors import MlopsError, UsageError, listed
 from mlops.io.digests import sha256
 from mlops.io.files import write_bytes
-from mlops.io.user_code import blaming, load_function
-from mlops.results.training import Feature, Signature, Training
-from mlops.training import model_file
-from mlops.training.model import (
-    FEATURE_IMPORTS,
-    Model,
-    compute_features,
-    read_user_file,
-)
+from mlops.io.user_code import blaming
+from mlops.results.training import MODULES, Feature, Signature, Training
+from mlops.training import labels, model_file
+from mlops.training.allowed import own_modules
+from mlops.training.code import ESTIMATOR, FEATURES, ModelCode
+from mlops.training.labels import Labels
+from mlops.training.model import Model, compute_features
+from mlops.training.packages import require_locked
+from mlops.training.reload import fresh_process, load_back
 
 _MOST_CATEGORIES = 1000
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model in memory, what is recorded of it, and the files that it is made of."""
+
+    model: Model
+    training: Training
+    files: dict[str, bytes]
 
 
 def train(
     project: Project, name: str, spec: ModelSpec, dataset: Dataset
 ) -> tuple[Model, Training]:
-    """Fit `build(params)` on the train part and write model.skops, features.py, training.json.
+    """Fit `build(params)` on the train part and write the files of the model.
+
+    These are model.skops, features.py, training.json and, where the fitted model needs
+    other modules, modules.json. They are written when a fresh process has loaded them
+    and given the same predictions.
 
     Returns
     -------
@@ -44,50 +60,62 @@ def train(
     Raises
     ------
     UsageError
-        When features.py or estimator.py fail; names file and line.
+        When the user's code fails (with file and line), needs a package that the lock
+        does not have, or makes a model that cannot be loaded in a fresh process.
+    Refused
+        When the model holds types that are not allowed.
     """
-    build, digest = project.build(name), dataset.snapshot.digest
-    model, training, content = fit(project, name, spec, dataset.part("train"), digest)
-    write_bytes(build / "model.skops", content)
-    write_bytes(build / "features.py", model.features_source)
-    training.save(build)
-    return model, training
+    process = fresh_process()
+    rows = dataset.part("train")
+    fitted = fit(project, name, spec, rows, dataset.snapshot.digest)
+    record = fitted.training.model_dump_json().encode("utf-8")
+    files = {**fitted.files, "training.json": record}
+    load_back(process, fitted.model, files, rows, project.spec.trusted_types)
+    build = project.build(name)
+    for file, content in fitted.files.items():
+        write_bytes(build / file, content)
+    if MODULES not in fitted.files:
+        (build / MODULES).unlink(missing_ok=True)
+    fitted.training.save(build)
+    return fitted.model, fitted.training
 
 
 def fit(
     project: Project, name: str, spec: ModelSpec, rows: pd.DataFrame, snapshot: str
-) -> tuple[Model, Training, bytes]:
-    """Fit `build(params)` on labelled rows; the third is the content of model.skops."""
-    started, folder = time.perf_counter(), project.folder(name)
-    for path in (folder / "features.py", folder / "estimator.py"):
-        if not path.exists():
-            raise UsageError(
-                "this file is missing", file=str(path), do="a model needs it"
-            )
-    source = read_user_file(folder / "features.py")
-    shown, shown_features = f"models/{name}/estimator.py", f"models/{name}/features.py"
-    build_estimator = load_function(
-        read_user_file(folder / "estimator.py"), shown, "build"
+) -> Fitted:
+    """Fit `build(params)` on labelled rows; nothing is written.
+
+    Parameters
+    ----------
+    rows : DataFrame, shape (n_rows, n_columns)
+        Columns of their declared types, the target among them.
+    snapshot : str
+        Digest of the data.
+
+    Raises
+    ------
+    UsageError, Refused
+        See `train`.
+    """
+    started = time.perf_counter()
+    code = ModelCode.read(project.folder(name), name)
+    code.forget()
+    code.check_features()
+    raw = rows[list(spec.features)]
+    target = rows[spec.data.target]
+    _require_free_names(name, spec, target)
+    inputs = compute_features(
+        code.function(FEATURES, "features"), raw, code.shown(FEATURES)
     )
-    features = load_function(source, shown_features, "features", FEATURE_IMPORTS)
-    raw, target = rows[list(spec.features)], rows[spec.data.target]
-    inputs = compute_features(features, raw, shown_features)
     del rows
-    random.seed(spec.train.seed)
-    np.random.seed(spec.train.seed)
-    # One BLAS thread: the order of additions, and so the bytes, must not depend on the machine.
-    with blaming(shown), threadpool_limits(1, "blas"):
-        estimator = build_estimator(dict(spec.train.params))
-        fit_target = (
-            target if spec.task == "regression" else target.to_numpy(dtype=object)
-        )
-        estimator.fit(inputs, fit_target)
-        content = model_file.dump(estimator)
-    model_file.allowed_types(content, project.spec.trusted_types)
-    signature = describe(spec, raw, target, estimator)
-    steps = getattr(
-        estimator, "steps", [("", estimator)]
-    )  # a pipeline is named by its last
+    estimator, taken = _estimator(code, spec, inputs, target)
+    with blaming(code.shown(ESTIMATOR)):
+        content = model_file.dump(estimator, code)
+    types = model_file.allowed_types(content, project.spec.trusted_types, code)
+    require_locked(code, types, project.lock)
+    modules = code.travelling(own_modules(types, code))
+    features = code.sources[f"{FEATURES}.py"]
+    signature = describe(spec, raw, target, estimator, taken)
     training = Training(
         signature=signature,
         params=spec.train.params,
@@ -100,27 +128,101 @@ def fit(
         lock=project.lock_digest,
         model_sha256=sha256(content),
         model_bytes=len(content),
-        features_sha256=sha256(source),
-        estimator=type(steps[-1][1]).__name__,
+        features_sha256=sha256(features),
+        modules_sha256=sha256(modules) if modules else "",
+        estimator=_class_name(estimator),
         seconds=round(time.perf_counter() - started, 3),
     )
-    return Model(name, signature, estimator, source), training, content
+    files = {"model.skops": content, "features.py": features}
+    if modules:
+        files[MODULES] = modules
+    return Fitted(Model(name, signature, estimator, code), training, files)
+
+
+def _require_free_names(name: str, spec: ModelSpec, target: pd.Series) -> None:
+    """Refuse a feature that is named like an output, before anything is fitted."""
+    classes = sorted(target.unique()) if spec.task == "multiclass" else []
+    taken = sorted(outputs(spec.task, classes) & set(spec.features))
+    if taken:
+        raise UsageError(
+            "this column is named like an answer of the model",
+            file=f"models/{name}/model.yaml",
+            key="features",
+            found=listed(taken),
+            do="rename the column",
+        )
+
+
+def _estimator(
+    code: ModelCode, spec: ModelSpec, inputs: pd.DataFrame, target: pd.Series
+) -> tuple[Any, Labels | None]:
+    """Return a fitted estimator, and how it was told the classes.
+
+    An estimator that takes no texts (XGBoost) gets positions in the sorted classes.
+    """
+    build = partial(_built, code, code.function(ESTIMATOR, "build"), spec, inputs)
+    if spec.task == "regression":
+        return build(target), None
+    given = labels.as_they_are(target)
+    try:
+        return build(given.values), given
+    except MlopsError as error:
+        given = labels.as_positions(target)
+        try:
+            return build(given.values), given
+        except MlopsError:
+            raise error from None
+
+
+def _built(
+    code: ModelCode,
+    build: Callable[[dict[str, Any]], Any],
+    spec: ModelSpec,
+    inputs: pd.DataFrame,
+    target: Any,
+) -> Any:
+    """Return what `build(params)` makes, fitted; the same for the same seed."""
+    random.seed(spec.train.seed)
+    np.random.seed(spec.train.seed)
+    # One BLAS thread: the order of additions, and so the bytes, must not depend on the
+    # machine.
+    with blaming(code.shown(ESTIMATOR)), threadpool_limits(1, "blas"):
+        estimator = build(dict(spec.train.params))
+        estimator.fit(inputs, target)
+    return estimator
+
+
+def _class_name(estimator: object) -> str:
+    """Return the class of an estimator; a pipeline is named by its last step."""
+    steps = getattr(estimator, "steps", [("", estimator)])
+    return type(steps[-1][1]).__name__
 
 
 def describe(
-    spec: ModelSpec, raw: pd.DataFrame, target: pd.Series, estimator: object
+    spec: ModelSpec,
+    raw: pd.DataFrame,
+    target: pd.Series,
+    estimator: object,
+    taken: Labels | None,
 ) -> Signature:
-    """Return what the model takes and gives, as seen in training."""
+    """Return what the model takes and gives, as seen in training.
+
+    Raises
+    ------
+    UsageError
+        When the estimator is no classifier with probabilities for these classes.
+    """
     classes: tuple[str, ...] = ()
-    if spec.task != "regression":
-        classes = tuple(str(c) for c in getattr(estimator, "classes_", ()))
-        if set(classes) != set(target.unique()) or not hasattr(
-            estimator, "predict_proba"
-        ):
-            what = (
-                "build(params) must return a classifier with predict_proba and classes_"
+    if taken is not None:
+        classes = taken.classes(estimator)
+        complete = set(classes) == set(target.unique())
+        if not complete or not hasattr(estimator, "predict_proba"):
+            raise UsageError(
+                "build(params) must return a classifier with predict_proba and "
+                "classes_",
+                file="estimator.py",
+                found=type(estimator).__name__,
             )
-            raise UsageError(what, file="estimator.py", found=type(estimator).__name__)
     return Signature(
         task=spec.task,
         target=spec.data.target,

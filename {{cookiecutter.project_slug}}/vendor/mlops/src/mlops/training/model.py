@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from mlops.data.known import respell, spellings
 from mlops.data.types import cast
 from mlops.errors import Refused, UsageError
 from mlops.io.digests import sha256
-from mlops.io.files import cannot
-from mlops.io.user_code import blaming, load_function
-from mlops.results.training import Signature, Training
+from mlops.io.files import reaching
+from mlops.io.user_code import blaming
+from mlops.results.training import MODULES, Signature, Training
 from mlops.training import model_file
-
-# features.py travels with the model and is run by whoever serves it: pure functions of columns.
-FEATURE_IMPORTS = frozenset(
-    {"__future__", "datetime", "math", "numpy", "pandas", "re", "typing", "unicodedata"}
-)
+from mlops.training.code import FEATURES, ModelCode
 
 
 class Model:
@@ -34,53 +32,90 @@ class Model:
     signature : Signature
     pipeline : object
         Fitted scikit-learn estimator.
-    features_source : bytes
-        The content of features.py with which the pipeline was fitted.
+    code : ModelCode or bytes
+        The modules with which the pipeline was fitted; bytes: the content of
+        features.py, where it is the only one.
     """
 
     def __init__(
-        self, name: str, signature: Signature, pipeline: Any, features_source: bytes
+        self, name: str, signature: Signature, pipeline: Any, code: ModelCode | bytes
     ) -> None:
+        if isinstance(code, bytes):
+            code = ModelCode.of(name, code)
         self.name = name
         self.signature = signature
         self.pipeline = pipeline
-        self.features_source = features_source
-        self._shown = f"models/{name}/features.py"
+        self.code = code
+        self._shown = code.shown(FEATURES)
         self._kinds = {f.name: f.kind for f in signature.features}
         self._formats = {f.name: f.format for f in signature.features if f.format}
+        known = {f.name: spellings(f.categories or ()) for f in signature.features}
         self._spellings = {
-            f.name: spelling
-            for f in signature.features
-            if (spelling := spellings(f.categories or ()))
+            name: spelling for name, spelling in known.items() if spelling
         }
-        self._features = load_function(
-            features_source, self._shown, "features", FEATURE_IMPORTS
-        )
+        code.check_features()
+        self._features = code.function(FEATURES, "features")
+
+    @property
+    def features_source(self) -> bytes:
+        """The content of features.py."""
+        return self.code.sources[f"{FEATURES}.py"]
 
     @cached_property
     def _threads(self) -> Any:
-        """The thread pools of this process; finding them takes longer than predicting a row."""
+        """The thread pools of this process; finding them takes longer than one row."""
         return ThreadpoolController()
 
     @classmethod
     def load(
         cls, folder: Path, name: str, extra_trusted: tuple[str, ...] = ()
     ) -> Model:
-        """Read what `train` wrote; every file is checked against the digest in training.json.
+        """Read what `train` wrote; every file is checked against its digest.
 
         Raises
         ------
         Refused
             When a file is not the one that was trained.
-        WorldError
+        EnvironmentFailure
             When there is none.
         """
         training = Training.load(folder)
-        content = _verified(folder / "model.skops", training.model_sha256)
-        source = _verified(folder / "features.py", training.features_sha256)
-        return cls(
-            name, training.signature, model_file.load(content, extra_trusted), source
+        modules = b""
+        if training.modules_sha256:
+            modules = _verified(folder / MODULES, training.modules_sha256)
+        return cls.of_files(
+            name,
+            training.signature,
+            content=_verified(folder / "model.skops", training.model_sha256),
+            features=_verified(folder / "features.py", training.features_sha256),
+            modules=modules,
+            extra_trusted=extra_trusted,
         )
+
+    @classmethod
+    def of_files(
+        cls,
+        name: str,
+        signature: Signature,
+        *,
+        content: bytes,
+        features: bytes,
+        modules: bytes = b"",
+        extra_trusted: tuple[str, ...] = (),
+    ) -> Model:
+        """Return a version's model, of bytes whose digests the caller has verified.
+
+        Parameters
+        ----------
+        content, features, modules : bytes
+            Of model.skops, features.py and modules.json; versions whose fitted model
+            needs no module beside features.py have no modules.json.
+        extra_trusted : tuple of str
+            `trusted_types` in project.yaml.
+        """
+        code = ModelCode.of(name, features, modules)
+        pipeline = model_file.load(content, extra_trusted, code)
+        return cls(name, signature, pipeline, code)
 
     def features(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Return what the pipeline sees for raw rows.
@@ -106,67 +141,102 @@ class Model:
         Returns
         -------
         DataFrame, shape (n_rows, n_outputs), indexed as `raw`
-            ``prediction`` (the class as text; for regression a number); binary: also ``score``,
-            the probability of the positive class; multiclass: also ``p_CLASS`` for each class.
+            ``prediction`` (the class as text; for regression a number); binary: also
+            ``score``, the probability of the positive class; multiclass: also
+            ``p_CLASS`` for each class.
+
+        Raises
+        ------
+        UsageError
+            As `features`, or for an error in the estimator.
         """
-        signature, inputs = self.signature, self.features(raw)
-        # One BLAS thread: the order of additions, and so the last bit, must not depend on cores.
-        with (
-            self._threads.limit(limits=1, user_api="blas"),
-            blaming(f"models/{self.name}/estimator.py"),
-        ):
-            if signature.task == "regression":
-                values = self.pipeline.predict(inputs).astype("float64")
-                return pd.DataFrame({"prediction": values}, index=raw.index)
-            chances = self.pipeline.predict_proba(inputs)
+        inputs = self.features(raw)
+        if self.signature.task == "regression":
+            values = self._asked(self.pipeline.predict, inputs).astype("float64")
+            return pd.DataFrame({"prediction": values}, index=raw.index)
+        chances = self._asked(self.pipeline.predict_proba, inputs)
+        if self.signature.task == "multiclass":
+            return self._most_likely(chances, raw.index)
+        return self._above_threshold(chances, raw.index)
+
+    def _asked(
+        self, method: Callable[[pd.DataFrame], Any], inputs: pd.DataFrame
+    ) -> NDArray[Any]:
+        """Ask the pipeline with one BLAS thread.
+
+        The order of additions, and so the last bit, must not depend on cores.
+        """
+        limited = self._threads.limit(limits=1, user_api="blas")
+        with limited, blaming(f"models/{self.name}/estimator.py"):
+            return np.asarray(method(inputs))
+
+    def _most_likely(self, chances: NDArray[Any], index: pd.Index) -> pd.DataFrame:
+        """Return the most likely class, and the probability of each."""
+        classes = np.asarray(self.signature.classes, dtype=object)
+        chosen = classes[chances.argmax(axis=1)]
+        answers = {"prediction": pd.array(chosen, dtype="str")}
+        for number, name in enumerate(classes):
+            answers[f"p_{name}"] = chances[:, number]
+        return pd.DataFrame(answers, index=index)
+
+    def _above_threshold(self, chances: NDArray[Any], index: pd.Index) -> pd.DataFrame:
+        """Return the positive class where its probability reaches the threshold."""
+        signature = self.signature
         classes = np.asarray(signature.classes, dtype=object)
-        if signature.task == "multiclass":
-            said = classes[chances.argmax(axis=1)]
-            numbers = {f"p_{c}": chances[:, i] for i, c in enumerate(classes)}
-        else:
-            at = signature.classes.index(signature.positive or "")
-            score = chances[:, at]
-            said = np.where(score >= signature.threshold, classes[at], classes[1 - at])
-            numbers = {"score": score}
-        answers = {"prediction": pd.array(said, dtype="str"), **numbers}
-        return pd.DataFrame(answers, index=raw.index)
+        positive = signature.classes.index(signature.positive or "")
+        score = chances[:, positive]
+        above = score >= signature.threshold
+        chosen = np.where(above, classes[positive], classes[1 - positive])
+        answers = {"prediction": pd.array(chosen, dtype="str"), "score": score}
+        return pd.DataFrame(answers, index=index)
 
 
-def compute_features(function: Any, typed: pd.DataFrame, shown: str) -> pd.DataFrame:
+def compute_features(
+    function: Callable[[pd.DataFrame], Any], typed: pd.DataFrame, shown: str
+) -> pd.DataFrame:
     """Run features() on a copy and check what comes back.
+
+    Parameters
+    ----------
+    function : callable
+        `features` of features.py.
+    typed : DataFrame, shape (n_rows, n_columns)
+    shown : str
+        The path that errors name.
+
+    Returns
+    -------
+    DataFrame, shape (n_rows, n_features)
 
     Raises
     ------
     UsageError
-        When it is no frame with the same rows.
+        When it is no frame with the same rows, or the function fails.
     """
     with blaming(shown):
         out = function(typed.copy())
     if not isinstance(out, pd.DataFrame) or len(out) != len(typed):
         shape = getattr(out, "shape", "")
-        what = "features(raw) must return a DataFrame with one row for each row"
-        found = f"{type(out).__name__} {shape}".strip()
-        allowed = f"DataFrame with {len(typed)} rows"
-        raise UsageError(what, file=shown, found=found, allowed=allowed)
+        raise UsageError(
+            "features(raw) must return a DataFrame with one row for each row",
+            file=shown,
+            found=f"{type(out).__name__} {shape}".strip(),
+            allowed=f"DataFrame with {len(typed)} rows",
+        )
     return out
 
 
 def _verified(path: Path, digest: str) -> bytes:
-    """Return the content of a file that training wrote, Refused where it is another one."""
-    content = read_user_file(path)
+    """Return the content of a file that training wrote, Refused where it is another."""
+    with reaching("read", path):
+        content = path.read_bytes()
     found = sha256(content)
     if found != digest:
-        what, do = (
+        raise Refused(
             "this file is not the one that training wrote",
-            "run `mlops train` again",
+            file=str(path),
+            found=found,
+            allowed=digest,
+            do="run `mlops train` again",
         )
-        raise Refused(what, file=str(path), found=found, allowed=digest, do=do)
     return content
-
-
-def read_user_file(path: Path) -> bytes:
-    """Return the content of a file of a model, or raise `UsageError`."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise cannot("read", path, error) from error
