@@ -239,7 +239,7 @@ def describe(
 def _feature(
     name: str, kind: Kind, column: pd.Series, written: str | None = None
 ) -> Feature:
-    """Return one column of the input as training saw it; `written` is a date's format."""
+    """Return one column as training saw it; `written` is the format of dates."""
     seen: dict[str, Any] = {"format": written}
     if kind in {"number", "boolean"} and column.notna().any():
         seen |= {"low": column.min(), "high": column.max()}
