@@ -127,6 +127,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "OneVsOneClassifier": {"estimator": _LOGISTIC},
     "OneVsRestClassifier": {"estimator": _LOGISTIC},
     "OutputCodeClassifier": {"estimator": _LOGISTIC},
+    "PatchExtractor": {"patch_size": (2, 2)},
     "Pipeline": {
         "steps": [("a", preprocessing.StandardScaler()), ("b", _LOGISTIC)],
     },
@@ -186,6 +187,7 @@ INPUTS: dict[str, Any] = {
     "LabelBinarizer": LABELS,
     "LabelEncoder": LABELS,
     "MultiLabelBinarizer": [("a", "b"), ("b",)] * 30,
+    "PatchExtractor": ROWS.reshape(10, 6, 4),
     "TfidfVectorizer": _TEXTS,
 }
 _TWO = np.stack([NUMBERS, -NUMBERS], axis=1)

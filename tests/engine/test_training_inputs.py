@@ -108,7 +108,6 @@ def test_an_estimator_that_wants_positions_gets_them(make_project: Make) -> None
 VALUES = [
     [1, 2, [3]],
     {"no": 1, "yes": 2.5},
-    {0: 1, 1: 5},
     {"deep": [{"er": None}]},
     None,
     True,
