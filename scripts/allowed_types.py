@@ -354,7 +354,7 @@ def variants() -> Iterator[Any]:
     ):
         yield pipeline.make_pipeline(feature_selection.SelectKBest(score, k=2), _RIDGE)
     for function in FUNCTIONS:
-        yield preprocessing.FunctionTransformer(function, check_inverse=False)
+        yield _Unfitted(preprocessing.FunctionTransformer(function))
     yield from _searches()
     yield from _compositions()
 
