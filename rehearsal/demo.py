@@ -114,7 +114,9 @@ def years_go_by(demo: Demo) -> None:
     demo.fill_in(YEARS / "people" / "2016.csv", days_ago=20)
     demo.fill_in(YEARS / "people" / "2017.csv", days_ago=10)
     (run,) = world.dispatch("monitor", since="30d")
-    teller.check(f"no alarm: {said_in(run, 'no column has drifted')}", good(run))
+    teller.check(
+        f"no alarm: {said_in(run, 'nothing reached the alarm level')}", good(run)
+    )
     teller.check("and no issue", not world.issues())
 
 
@@ -180,7 +182,9 @@ def approved(demo: Demo, service: Service) -> None:
     teller.prose("The survey is fixed; the forms of 2018 have come again, and whole.")
     demo.fill_in(YEARS / "people" / "2018.csv")
     (run,) = world.dispatch("monitor", since="1d")
-    teller.check(f"no alarm: {said_in(run, 'no column has drifted')}", good(run))
+    teller.check(
+        f"no alarm: {said_in(run, 'nothing reached the alarm level')}", good(run)
+    )
     (issue,) = world.issues("closed")
     (comment,) = world.comments(issue["number"])
     teller.quote(*excerpt(comment))

@@ -1,11 +1,18 @@
-"""Worlds with a known truth, for the statistical tests of the evaluation."""
+"""Worlds with a known truth, and what the test step measures in them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from mlops.config.model_spec import Value
-from mlops.evaluation.outcome import Outcome
+from mlops.config.model_spec import ModelSpec, Value
+from mlops.config.project import Project
+from mlops.data.snapshot import Dataset
+from mlops.evaluation.evaluate import evaluate, with_own_tests
+from mlops.evaluation.outcome import EvaluationContext, Outcome
+from mlops.evaluation.user_tests import own_tests
+from mlops.results.evaluation import Evaluation
+from mlops.results.training import Training
+from mlops.training.model import Model
 
 AMOUNTS = Value(true_positive=10, false_positive=-3, false_negative=-8)
 
@@ -53,3 +60,16 @@ def pair(
 def _softmax(x: np.ndarray) -> np.ndarray:
     e = np.exp(x)
     return e / e.sum(axis=1, keepdims=True)
+
+
+def evaluate_in(
+    project: Project, name: str, spec: ModelSpec, dataset: Dataset, model: Model
+) -> Evaluation:
+    """Return all that the test step answers about a model, its own tests included."""
+    context = EvaluationContext(spec, dataset)
+    size_mb = Training.load(project.build(name)).model_bytes / 1e6
+    evaluation = evaluate(context, model, size_mb)
+    folder = project.folder(name) / "tests"
+    return with_own_tests(
+        evaluation, own_tests(project.root, folder, context, model, None)
+    )

@@ -25,7 +25,15 @@ from mlops.results.evaluation import (
     Slice,
 )
 from mlops.results.training import Feature, Signature, Training
-from mlops.results.verdict import Comparison, Condition, Verdict
+from mlops.results.verdict import (
+    Compared,
+    Comparison,
+    Condition,
+    ConditionFailed,
+    Failure,
+    Ground,
+    Verdict,
+)
 
 Decision = Literal["promote", "reject", "inconclusive"]
 
@@ -324,6 +332,12 @@ def verdict(task: str = "binary", decision: Decision = "promote") -> Verdict:
                 method="DeLong",
             )
         )
+    weak = (Failure(name="marital_status = Widowed"),)
+    grounds: dict[str, tuple[Ground, ...]] = {
+        "promote": (Compared(finding="better"),),
+        "reject": (ConditionFailed(name="slices"), Compared(finding="worse")),
+        "inconclusive": (Compared(finding="undecided"),),
+    }
     return Verdict(
         decision=decision,
         rule="non-inferiority" if decision == "inconclusive" else "superiority",
@@ -331,21 +345,18 @@ def verdict(task: str = "binary", decision: Decision = "promote") -> Verdict:
         comparison=compared[0],
         others=tuple(compared[1:]),
         conditions=(
-            Condition(name="checks", ok=True, message="7 checks passed."),
+            Condition(name="checks", ok=True, asked=8, answered=7),
             Condition(
                 name="slices",
                 ok=decision != "reject",
-                message="Quality is too low on marital_status = Widowed."
-                if decision == "reject"
-                else "Quality holds on all 7 groups of rows.",
+                asked=7,
+                answered=7,
+                failures=weak if decision == "reject" else (),
             ),
-            Condition(
-                name="fairness",
-                ok=True,
-                message="2 limits are kept, 1 by exception.",
-            ),
+            Condition(name="fairness", ok=True, asked=2, answered=2, accepted=1),
         ),
-        reasons=("The true difference lies where its interval says.",),
+        grounds=grounds[decision],
+        margin=0.005,
         rows=3745,
         seconds=0.9,
     )
@@ -449,6 +460,7 @@ def hostile(task: str = "binary") -> RunReport:
         verdict=said.model_copy(
             update={
                 "champion": attack,
+                "grounds": (),
                 "reasons": HOSTILE,
                 "conditions": tuple(
                     Condition(name=t, ok=False, message=t) for t in HOSTILE

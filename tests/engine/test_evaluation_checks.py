@@ -21,11 +21,11 @@ from fairlearn.metrics import (
 from sklearn.metrics import accuracy_score, mean_absolute_error, roc_auc_score
 
 from engine.conftest import Trained, rows_of, train_in
+from engine.evaluation_worlds import evaluate_in
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.errors import UsageError
 from mlops.evaluation.baselines import _pipelines
-from mlops.evaluation.evaluate import evaluate
 from mlops.evaluation.fairness import fairness
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import group, slices
@@ -61,7 +61,7 @@ def judged(
 ) -> Evaluation:
     spec = spec or world.spec
     dataset = dataclasses.replace(world.dataset, spec=spec)
-    return evaluate(world.project, "churn", spec, dataset, model or world.model)
+    return evaluate_in(world.project, "churn", spec, dataset, model or world.model)
 
 
 def failed(evaluation: Evaluation) -> dict[str, str]:
@@ -86,11 +86,14 @@ class Altered(Model):
         return pd.DataFrame({"prediction": label, "score": score}, index=raw.index)
 
 
-def test_a_sound_model_passes_and_the_answer_is_written(world: Trained) -> None:
+def test_a_sound_model_passes_and_its_answer_can_be_stored(
+    world: Trained, tmp_path: Path
+) -> None:
     evaluation = judged(world)
     assert failed(evaluation) == {}
     assert evaluation.ok
-    assert Evaluation.load(world.project.build("churn")) == evaluation
+    evaluation.save(tmp_path)
+    assert Evaluation.load(tmp_path) == evaluation
     assert evaluation.primary.name == "roc_auc"
     assert set(evaluation.baselines) == {"dummy", "simple"}
     assert evaluation.baselines["dummy"] == 0.5
@@ -203,7 +206,7 @@ def test_other_tasks_are_judged_too(
         fairness=[{"column": "sex", "metric": limit, "max_difference": 0.9}],
     )
     t = train_in(project)
-    evaluation = evaluate(project, "churn", t.spec, t.dataset, t.model)
+    evaluation = evaluate_in(project, "churn", t.spec, t.dataset, t.model)
     assert failed(evaluation) == {}
     assert len(evaluation.slices) == 3 + 4
 
@@ -495,7 +498,7 @@ def test_a_handful_of_rows_is_judged_without_a_crash(
 ) -> None:
     project = make_project(frame=rows_of(n=24, seed=3))
     t = train_in(project)
-    evaluation = evaluate(project, "churn", t.spec, t.dataset, t.model)
+    evaluation = evaluate_in(project, "churn", t.spec, t.dataset, t.model)
     assert np.isfinite([evaluation.primary.low, evaluation.primary.high]).all()
     assert evaluation.primary.high - evaluation.primary.low > 0.2
 
@@ -532,7 +535,9 @@ def test_no_value_of_a_sensitive_column_is_in_a_message(
             raise ValueError(f"cannot use {raw['sex'].iloc[0]}")
         return score
 
-    evaluation = evaluate(t.project, "churn", t.spec, t.dataset, Altered(t.model, leak))
+    evaluation = evaluate_in(
+        t.project, "churn", t.spec, t.dataset, Altered(t.model, leak)
+    )
     text = failed(evaluation)["missing_values"]
     assert "ValueError" in text
     assert "male" not in text
@@ -542,6 +547,6 @@ def test_a_path_with_spaces_works(
     make_project: Callable[..., Project], tmp_path: Path
 ) -> None:
     t = train_in(make_project(root=tmp_path / "a folder [1]"))
-    evaluation = evaluate(t.project, "churn", t.spec, t.dataset, t.model)
+    evaluation = evaluate_in(t.project, "churn", t.spec, t.dataset, t.model)
     assert [c.name for c in evaluation.checks if not c.standard]
     assert evaluation.ok

@@ -10,10 +10,11 @@ from scipy.stats import binomtest
 
 from engine.evaluation_worlds import pair
 from mlops.config.model_spec import METRICS
-from mlops.evaluation.compare import compare
+from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome, outcome, time_blocks
-from mlops.gate.verdict import judge
+from mlops.gate.rules import Rule
+from mlops.gate.verdict import decision_of, find
 from mlops.results.training import Signature
 
 PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]
@@ -27,13 +28,13 @@ def _decisions(
     counts = {
         m: dict.fromkeys(("promote", "reject", "inconclusive"), 0) for m in metrics
     }
-    rule, margin = how.get("rule", "superiority"), how.get("margin", {})
-    confidence = 0.95 if rule == "superiority" else 0.9
+    kind, margin = how.get("rule", "superiority"), how.get("margin", {})
     for i in range(WORLDS):
         old, new = pair(np.random.default_rng([4, i]), task, 300, per, noise)
         for m in metrics:
-            c = compare(m, old, new, confidence)
-            counts[m][judge(c, rule, margin.get(m, 0.0), "300 rows")[0]] += 1
+            rule = Rule(kind, (m,), margin=margin.get(m, 0.0))
+            c = paired_difference(m, old, new, rule.confidence)
+            counts[m][decision_of(find(c, rule), rule)] += 1
     return {m: {d: n / WORLDS for d, n in count.items()} for m, count in counts.items()}
 
 
@@ -77,7 +78,7 @@ def test_the_smallest_detectable_difference_is_found_in_80_of_100_worlds() -> No
     ratio, found = [], []
     for rows in (300, 550, 1000):
         comparisons = [
-            compare(
+            paired_difference(
                 "roc_auc", *pair(np.random.default_rng([6, i]), rows=rows, noise=noise)
             )
             for i in range(300)
@@ -95,7 +96,7 @@ def test_turning_the_question_round_turns_the_answer_round(
     task: str, name: str, per: int
 ) -> None:
     old, new = pair(np.random.default_rng(8), task, 120, per, (0.7, 1.0))
-    there, back = compare(name, old, new), compare(name, new, old)
+    there, back = paired_difference(name, old, new), paired_difference(name, new, old)
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
     assert there.p_value == pytest.approx(back.p_value)
@@ -108,7 +109,10 @@ def test_the_order_of_rows_does_not_matter(seed: int, which: tuple[str, str]) ->
     task, name = which
     old, new = pair(np.random.default_rng(seed), task, 60, 2)
     order = np.random.default_rng(seed).permutation(60)
-    a, b = compare(name, old, new), compare(name, old.take(order), new.take(order))
+    a, b = (
+        paired_difference(name, old, new),
+        paired_difference(name, old.take(order), new.take(order)),
+    )
     assert (a.low, a.high, a.p_value) == pytest.approx(
         (b.low, b.high, b.p_value), rel=1e-6, abs=1e-12
     )
@@ -119,7 +123,7 @@ def test_a_better_model_has_a_positive_difference_whatever_the_metric(
     task: str, name: str
 ) -> None:
     old, new = pair(np.random.default_rng(1), task, 20_000, 1, (3.0, 0.1))
-    assert compare(name, old, new).low > 0
+    assert paired_difference(name, old, new).low > 0
 
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)
@@ -128,11 +132,13 @@ def test_identical_predictions_differ_by_nothing(
     task: str, name: str, rows: int
 ) -> None:
     old, _ = pair(np.random.default_rng(20), task, rows)
-    c = compare(name, old, old.take(np.arange(rows)))
+    c = paired_difference(name, old, old.take(np.arange(rows)))
     assert (c.difference, c.low, c.high, c.p_value) == (0, 0, 0, 1)
     assert np.isfinite(c.smallest_detectable)
-    assert judge(c, "superiority", 0, "4 rows")[0] == "inconclusive"
-    assert judge(c, "non-inferiority", 0.01, "4 rows")[0] == "promote"
+    better = Rule("superiority", (name,))
+    no_worse = Rule("non-inferiority", (name,), margin=0.01)
+    assert decision_of(find(c, better), better) == "inconclusive"
+    assert decision_of(find(c, no_worse), no_worse) == "promote"
 
 
 def _binary(right_old: list[int], right_new: list[int]) -> tuple[Outcome, Outcome]:
@@ -153,7 +159,7 @@ def test_accuracy_has_the_exact_p_of_mcnemar_and_an_interval_that_agrees(
 ) -> None:
     old, new = _binary([a for a, _ in rows], [b for _, b in rows])
     won, lost = sum(b > a for a, b in rows), sum(a > b for a, b in rows)
-    c = compare("accuracy", old, new)
+    c = paired_difference("accuracy", old, new)
     expected = binomtest(won, won + lost).pvalue if won + lost else 1.0
     assert c.p_value == pytest.approx(expected)
     if c.p_value > 0.05:
@@ -165,7 +171,7 @@ def test_the_same_ranking_is_no_proof_in_a_few_rows() -> None:
     """Another scale of the scores: the AUC cannot differ here; few rows prove little."""
     old, _ = pair(np.random.default_rng(2), rows=30)
     new = Outcome("binary", old.truth, old.decision, old.score**2, old.classes)
-    c = compare("roc_auc", old, new)
+    c = paired_difference("roc_auc", old, new)
     assert (c.difference, c.p_value) == (0, 1)
     assert c.low < -0.1
     assert c.high > 0.1
@@ -189,7 +195,7 @@ def _through_time(seed: int, blocks: bool) -> bool:
         )
         about = signature.model_copy(update={"positive": "yes"})
         both.append(outcome(about, truth, said, time_blocks(hours) if blocks else None))
-    seen = compare("roc_auc", *both)
+    seen = paired_difference("roc_auc", *both)
     return not seen.low <= 0 <= seen.high
 
 

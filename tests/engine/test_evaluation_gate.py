@@ -16,8 +16,11 @@ from engine.conftest import Trained, rows_of, spec_of, train_in
 from mlops.config.model_spec import ModelSpec, Split
 from mlops.config.project import Project
 from mlops.evaluation.outcome import EvaluationContext
-from mlops.gate.rules import which_rule
-from mlops.gate.verdict import decide, figure, judge
+from mlops.gate.champion import challenger_on, champion_on
+from mlops.gate.rules import Rule, rule_of
+from mlops.gate.verdict import compare, decision_of, find
+from mlops.reporting.wording import with_sentences
+from mlops.reporting.words import number
 from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice
 from mlops.results.training import Feature
 from mlops.results.verdict import Comparison, Verdict
@@ -55,20 +58,19 @@ def _evaluation(**changes: Any) -> Evaluation:
 def _decide(
     t: Trained, challenger: Model, champion: Model | None, **how: Any
 ) -> Verdict:
-    gate = {"rule": how.pop("rule", "auto"), "margin": how.pop("margin", 0.01)}
+    """Return the verdict on a challenger, with its sentences."""
+    gate = {"rule": how.get("rule", "auto"), "margin": how.get("margin", 0.01)}
     spec = ModelSpec.model_validate({**t.spec.model_dump(), "gate": gate})
-    evaluation = how.pop("evaluation", _evaluation())
-    version = "v1.0.0" if champion else None
-    return decide(
-        t.project,
-        "churn",
-        spec,
-        t.dataset,
-        challenger,
-        champion,
-        version,
-        evaluation,
-        **how,
+    folder = t.project.folder("churn")
+    context = how.get("context") or EvaluationContext(spec, t.dataset, folder)
+    asked = None
+    if champion:
+        asked = champion_on(
+            context, champion, "v1.0.0", challenger.signature, how.get("old_training")
+        )
+    new = challenger_on(context, challenger, how.get("evaluation", _evaluation()))
+    return with_sentences(
+        compare(new, asked, rule_of(spec, how.get("code_changed", True)))
     )
 
 
@@ -78,8 +80,9 @@ def test_the_first_version_is_promoted_when_all_conditions_hold(
     verdict = _decide(trained, trained.model, None)
     assert (verdict.decision, verdict.rule) == ("promote", "first version")
     assert verdict.comparison is None
-    assert "no version in production" in verdict.reasons[0]
-    assert Verdict.load(trained.project.build("churn")) == verdict
+    assert verdict.reasons == (
+        "No version is in production yet, and no condition failed.",
+    )
 
 
 def test_better_is_promoted_and_worse_rejected(trained: Trained) -> None:
@@ -108,12 +111,12 @@ def test_what_cannot_be_told_is_inconclusive_and_says_how_much_could_be(
     assert verdict.decision == "inconclusive"
     assert verdict.comparison is not None
     rows = trained.dataset.snapshot.test_rows
-    shown = figure(verdict.comparison.smallest_detectable)
+    shown = number(verdict.comparison.smallest_detectable)
+    assert verdict.reasons[0].startswith("No significant difference")
     assert (
-        f"The test set of {rows} rows could show a difference of {shown}"
+        f"On {rows} rows, a difference of {shown} would be detected in 4 of 5 such tests."
         in verdict.reasons[0]
     )
-    assert "was seen" in verdict.reasons[0]
 
 
 def test_fresh_data_alone_has_only_to_be_no_worse(trained: Trained) -> None:
@@ -163,7 +166,7 @@ def test_identical_predictions(trained: Trained) -> None:
                     ),
                 )
             },
-            "accuracy by sex (0.300, limit 0.1)",
+            "accuracy by sex (0.300, limit 0.100)",
         ),
     ],
 )
@@ -188,14 +191,14 @@ def test_a_failed_condition_rejects_and_is_named(
     [
         (
             2,
-            "Quality holds on 2 of 3 groups of rows; the others are too small to tell.",
-            "2 of 3 limits between groups are kept, 1 by a written exception, "
+            "Quality holds on 2 of 3 slices; the others have too few rows.",
+            "2 of 3 limits between groups are kept, 1 by a written exception; "
             "1 could not be measured.",
         ),
         (
             0,
-            "Quality holds on 0 of 3 groups of rows; the others are too small to tell.",
-            "0 of 3 limits between groups are kept, 3 could not be measured.",
+            "None of the 3 slices could be measured: too few rows.",
+            "None of the 3 limits could be measured: too few rows.",
         ),
     ],
 )
@@ -272,7 +275,9 @@ def test_a_champion_of_other_columns_is_asked_as_the_files_have_them(
     path.write_text(json.dumps(spec))
     new = train_in(old.project)
     bench = EvaluationContext(new.spec, new.dataset, old.project.folder("churn"))
-    verdict = _decide(new, new.model, old.model, bench=bench, evaluation=_evaluation())
+    verdict = _decide(
+        new, new.model, old.model, context=bench, evaluation=_evaluation()
+    )
     assert verdict.comparison is not None, verdict.reasons
     assert verdict.comparison.champion == pytest.approx(
         1.0, abs=0.01
@@ -419,7 +424,7 @@ def test_a_bench_saves_the_second_prediction(
     bench.outcome(trained.model)
     monkeypatch.setattr(trained.model, "predict", None)
     weak = Scored(Model.load(trained.project.build("churn"), "churn"), 0.9)
-    assert _decide(trained, trained.model, weak, bench=bench).decision == "promote"
+    assert _decide(trained, trained.model, weak, context=bench).decision == "promote"
 
 
 @pytest.mark.parametrize(
@@ -435,7 +440,7 @@ def test_the_rule(trained: Trained, rule: str, changed: bool, expected: str) -> 
     spec = ModelSpec.model_validate(
         {**trained.spec.model_dump(), "gate": {"rule": rule}}
     )
-    assert which_rule(spec, changed) == expected
+    assert rule_of(spec, changed).kind == expected
 
 
 @pytest.mark.parametrize(
@@ -456,22 +461,12 @@ def test_the_bounds(
         metric="f1", champion=0.5, challenger=0.5, difference=(low + high) / 2, low=low, high=high,
         smallest_detectable=0.02, method="x",
     )  # fmt: skip
-    assert judge(c, "superiority", 0.01, "9 rows")[0] == superiority
-    assert judge(c, "non-inferiority", 0.01, "9 rows")[0] == non_inferiority
-
-
-@pytest.mark.parametrize(
-    ("x", "text"),
-    [
-        (0, "0.000"),
-        (0.0031, "0.00310"),
-        (0.8612, "0.861"),
-        (12.345, "12.35"),
-        (54321.9, "54,322"),
-    ],
-)
-def test_figures_have_as_many_digits_as_people_read(x: float, text: str) -> None:
-    assert figure(x) == text
+    for kind, expected in (
+        ("superiority", superiority),
+        ("non-inferiority", non_inferiority),
+    ):
+        rule = Rule(kind, ("f1",), margin=0.01)
+        assert decision_of(find(c, rule), rule) == expected
 
 
 def test_households_are_counted_in_the_reason(trained: Trained) -> None:

@@ -47,7 +47,9 @@ def results(folder: Path, project: Project, message: str = "0 of 600 rows") -> P
     """Write what a run of the model `churn` uploads."""
     build = folder / "build" / "churn"
     build.mkdir(parents=True)
-    (build / "spec.json").write_text(project.model("churn").model_dump_json())
+    written = {"limits": "Not for decisions about people.", "risk_reason": "A test."}
+    spec = project.model("churn").model_copy(update=written)
+    (build / "spec.json").write_text(spec.model_dump_json())
     expectation = Expectation(
         name="not null", column="tenure", ok=False, message=message
     )

@@ -1,7 +1,8 @@
-"""The HTML report: one file that asks for nothing, the same bytes, and readable by everybody."""
+"""The HTML report: one file that asks for nothing, and readable by everybody."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 
 from mlops.reporting.charts import charts
 from mlops.reporting.html import html
+from mlops.reporting.markdown import markdown
+from mlops.reporting.outcome import outcome
 from mlops.reporting.run_report import Rows, RunReport
 
 from . import reporting_facts as known
@@ -200,3 +203,40 @@ def test_what_a_chart_says_agrees_with_the_rows() -> None:
         "The median is 0.750 for positive and 0.350"
     )
     assert "precision is 100%; 50% of all rows" in said["Precision and recall"]
+
+
+@pytest.mark.parametrize("size", [1e308, -1e308, 1e200])
+def test_a_chart_of_numbers_out_of_range_is_a_note_and_the_page_is_whole(
+    size: float,
+) -> None:
+    rows = known.rows("regression", 200)
+    huge = dataclasses.replace(
+        rows, actual=rows.actual * 0 + size, predicted=rows.predicted * 0 - size
+    )
+    verdict = known.verdict("regression")
+    assert verdict.comparison
+    wide = verdict.comparison.model_copy(update={"low": -abs(size), "high": abs(size)})
+    facts = known.everything(
+        "regression",
+        rows=huge,
+        verdict=verdict.model_copy(update={"comparison": wide}),
+    )
+    drawn = {chart.title: chart for chart in charts(facts)}
+    assert drawn["Predicted and actual"].svg == ""
+    assert "could not be drawn" in drawn["Predicted and actual"].alt
+    assert drawn["Quality by slice"].svg
+    text = html(facts)
+    assert "This chart could not be drawn" in text and text.rstrip().endswith("</html>")
+
+
+def test_a_text_of_400_kilobytes_and_one_that_steers_do_not_get_through() -> None:
+    long = "\u202e\x1b[2J" + "x" * 400_000
+    tests = known.evaluation()
+    check = tests.checks[0].model_copy(update={"name": long, "message": long})
+    facts = known.everything(
+        spec=known.spec(description=long, limits=long),
+        evaluation=tests.model_copy(update={"checks": (check,)}),
+    )
+    for text in (html(facts), markdown(facts), outcome(facts, "quality", "tests")):
+        assert "x" * 3000 not in text
+        assert "\u202e" not in text and "\x1b" not in text

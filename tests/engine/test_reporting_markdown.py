@@ -54,7 +54,7 @@ def shown(tokens: list[Token]) -> str:
         ("reject", "❌ employment: Do not replace the model in production (v1.2.0)."),
         (
             "inconclusive",
-            "⚠️ employment: Keep the model in production (v1.2.0): the two could not",
+            "⚠️ employment: Keep the model in production (v1.2.0): a loss of more than",
         ),
     ],
 )
@@ -67,6 +67,7 @@ def test_verdict_comes_first_and_everything_after_in_order(
     heads = re.findall(r"^### (.*)$", text, re.MULTILINE)
     assert heads == [
         "Against the model in production",
+        "Use and limits",
         "Data",
         "Tests",
         "Slices",
@@ -80,13 +81,13 @@ def test_a_manager_reads_the_comparison_in_one_sentence() -> None:
     said = summary(known.everything())
     assert said.lines[0] == (
         "ROC AUC on the same 3,745 rows: 0.860 against 0.839, better by 0.022 "
-        "(95% interval +0.012 to +0.032)."
+        "(95% CI of the difference: +0.012 to +0.032)."
     )
-    assert said.lines[1] == "Every condition is met: checks, slices, fairness."
+    assert said.lines[1] == "Met: checks, slices, fairness."
     unsure = summary(known.everything(decision="inconclusive")).lines[0]
-    assert "may be chance" in unsure
-    assert "a difference of 0.014 would have shown" in unsure
-    assert "A loss of up to 0.010 is accepted here." in unsure
+    assert "no significant difference" in unsure
+    assert "95% CI of the difference: \u22120.007 to +0.013" in unsure
+    assert "A loss of up to 0.005 is accepted here." in unsure
     worse = summary(known.everything(decision="reject")).lines
     assert "worse by 0.022" in worse[0]
     assert (
@@ -100,9 +101,12 @@ def test_an_interval_says_its_confidence() -> None:
     assert verdict.comparison
     wide = verdict.comparison.model_copy(update={"confidence": 0.9})
     facts = known.everything(verdict=verdict.model_copy(update={"comparison": wide}))
-    assert "better by 0.022 (90% interval +0.012 to +0.032)." in summary(facts).lines[0]
+    assert (
+        "better by 0.022 (90% CI of the difference: +0.012 to +0.032)."
+        in summary(facts).lines[0]
+    )
     text = markdown(facts)
-    assert "| In production | Better by | Its 95% interval |" in text
+    assert "| In production | Better by | 95% CI of it |" in text
     assert "| +0.022 | 90%: +0.012 to +0.032 |" in text
     assert "| +0.024 | +0.013 to +0.035 |" in text
 
@@ -120,16 +124,14 @@ def test_two_versions_that_predict_the_same_are_said_to() -> None:
         update={"comparison": same.comparison.model_copy(update=values)}
     )
     assert (
-        "predict exactly the same" in summary(known.everything(verdict=same)).lines[0]
+        "make exactly the same predictions"
+        in summary(known.everything(verdict=same)).lines[0]
     )
 
 
 def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
     few = known.verdict(), known.evaluation()
-    unseen = {
-        "measured": False,
-        "message": "0 of 1 limits between groups are kept, 1 could not be measured.",
-    }
+    unseen = {"measured": False, "answered": 0, "accepted": 0}
     conditions = [
         c.model_copy(update=unseen if c.name == "fairness" else {})
         for c in few[0].conditions
@@ -142,10 +144,10 @@ def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
         verdict=few[0].model_copy(update={"conditions": tuple(conditions)}),
         evaluation=few[1].model_copy(update={"fairness": tuple(gaps)}),
     )
-    said = "What can be told is met: checks, slices."
-    assert said in summary(facts).lines
+    assert "Met: checks, slices." in summary(facts).lines
+    assert "Not measured: fairness." in summary(facts).lines
     text = markdown(facts)
-    assert "| fairness | too few rows | 0 of 1 limits" in text
+    assert "| ⚪ fairness | not measured | None of the 2 limits" in text
     gap, limit = text.partition("Selection rate by sex | ")[2].split(" | ")[:2]
     assert (gap, limit) == (NONE, "0.200")
 
@@ -193,7 +195,7 @@ def test_a_broken_contract_names_column_rows_and_examples() -> None:
         ("training", "evaluation", "verdict", "rows")
     )
     text = markdown(known.everything(validation=known.validation(ok=False), **stopped))
-    assert "❌ employment: No new model: the data do not keep their contract." in text
+    assert "❌ employment: No new model: data validation failed." in text
     row = "| ❌ age | expected 16 to 99, found -4 to 999 | 312 (2.1%) | 999, -4, 120 |"
     assert row in text
     assert (
@@ -213,7 +215,7 @@ def test_failed_tests_come_first_and_passed_ones_are_folded() -> None:
     )
     assert (
         failed
-        < text.index("⚠️ test_champion_agrees")
+        < text.index("⚪ test_champion_agrees")
         < folded
         < text.index("✅ latency")
     )
@@ -234,6 +236,69 @@ def test_groups_that_are_too_small_to_count_are_not_shown() -> None:
     facts = known.everything(evaluation=tests.model_copy(update={"fairness": (limit,)}))
     assert "Female 0.569, Male 0.651, other (too few rows)" in markdown(facts)
     assert not re.search(r"(?<![\d.])0\.333(?!\d)", markdown(facts) + html(facts))
+
+
+def test_a_comment_is_folded_below_the_conditions_and_begins_with_the_run() -> None:
+    link = (
+        "[The run, with the whole report](https://github.com/acme/demo/actions/runs/9)"
+    )
+    text = markdown(known.everything(), folded=True, link=link)
+    open_, fold, folded = text.partition("<details><summary>Evidence: ")
+    assert fold
+    assert (
+        open_.index("Replace the model") < open_.index(link) < open_.index("| Metric")
+    )
+    assert "| \u2705 checks | met | 7 checks passed. |" in open_
+    assert "### Data" not in open_ and "### Fairness" in folded
+    assert text.count("<details>") == text.count("</details>")
+    whole = markdown(known.everything())
+    for line in whole.splitlines():
+        assert line in text
+
+
+def test_who_made_it_and_for_which_change_is_said() -> None:
+    run = RunInfo(
+        started="2026-11-23 12:00 UTC",
+        actor="@bob",
+        pull_request=7,
+        change="code, parameters",
+    )
+    text = markdown(known.everything(run=run))
+    assert "| Made | 2026-11-23 12:00 UTC |" in text
+    assert "| By | @&#8203;bob |" in text
+    assert "| Pull request | #&#8203;7 |" in text
+    assert "| Changed | code, parameters |" in text
+
+
+def test_a_value_has_its_unit() -> None:
+    spec = known.spec(
+        metrics={"primary": "value", "value": {"unit": "EUR", "true_positive": 1}}
+    )
+    tests = known.evaluation()
+    value = tests.primary.model_copy(update={"name": "value"})
+    tests = tests.model_copy(update={"metrics": (value,)})
+    text = markdown(known.everything(spec=spec, evaluation=tests, verdict=None))
+    assert "| Value per row (EUR) | 0.860 |" in text
+
+
+def test_a_confusion_matrix_counts_the_test_rows() -> None:
+    facts = known.everything()
+    assert facts.rows is not None
+    actual, predicted = facts.rows.actual, facts.rows.predicted
+    hits = int(((actual == "yes") & (predicted == "yes")).sum())
+    misses = int(((actual == "yes") & (predicted == "no")).sum())
+    assert f"| Actual: yes | {misses:,} | {hits:,} |" in markdown(facts)
+    assert "Confusion matrix" not in markdown(known.everything("regression"))
+
+
+def test_a_gap_without_a_limit_is_shown_and_has_no_tick() -> None:
+    tests = known.evaluation()
+    open_ = tests.fairness[0].model_copy(update={"limit": None})
+    text = markdown(
+        known.everything(evaluation=tests.model_copy(update={"fairness": (open_,)}))
+    )
+    row = "| Selection rate by sex | 0.082 | none | measured; no limit is declared |"
+    assert row in text
 
 
 def test_cost_is_time_money_and_energy() -> None:

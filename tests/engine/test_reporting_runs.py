@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mlops.reporting.runs import MOST_RUNS, compare, flat, page
+from mlops.reporting.runs import MOST_RUNS, best, flat, labels, page, side_by_side
 from mlops.results.runs import Record
 
 from . import reporting_facts as known
@@ -63,8 +63,20 @@ def test_only_what_differs_is_a_column_and_the_rest_a_sentence() -> None:
     words = Page(page([run(0), run(1), run(2)])).text
     assert "rate" in words and "0.2" in words
     assert "The same in all: estimator HistGradientBoosting, max_depth 6." in words
-    assert "Best ROC AUC: 0.880 (0.869 to 0.892), by 20261123-100200-abcdef." in words
+    assert "Best ROC AUC: 0.880 (0.869 to 0.892), by rate 0.2." in words
     assert "with care" not in words
+
+
+def test_runs_are_called_by_what_differs_and_the_best_is_marked() -> None:
+    records = [run(0), run(2), run(1)]
+    assert labels(records) == ["rate 0", "rate 0.2", "rate 0.1"]
+    assert best(records) == 1
+    words = Page(page(records)).text
+    assert "rate 0.2 (best)" in words and "rate 0.1 (best)" not in words
+    twins = [run(0), run(0, id="20261123-999999-abcdef")]
+    assert labels(twins) == [record.id for record in twins]
+    three = [run(0), run(0, id="other"), run(1)]
+    assert labels(three) == [f"rate 0, {run(0).id}", "rate 0, other", "rate 0.1"]
 
 
 def test_lower_is_better_where_it_is() -> None:
@@ -113,8 +125,8 @@ def test_hostile_records_add_no_element(url: str) -> None:
 
 
 def test_many_runs_in_the_terminal_are_a_line_each() -> None:
-    few = compare({r.id: flat(r) for r in (run(0), run(1))})
+    few = side_by_side({r.id: flat(r) for r in (run(0), run(1))})
     assert few.splitlines()[0].split() == [run(0).id, run(1).id]
-    many = compare({r.id: flat(r) for r in map(run, range(5))}).splitlines()
+    many = side_by_side({r.id: flat(r) for r in map(run, range(5))}).splitlines()
     assert len(many) == 6 and "PARAMS.RATE" in many[0] and "MAX_DEPTH" not in many[0]
     assert many[1].startswith(run(0).id)

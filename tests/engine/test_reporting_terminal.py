@@ -165,7 +165,7 @@ def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
     assert max(map(len, lines)) <= 100
     assert " ".join(lines[1:4]).startswith("ROC AUC on the same 3,745 rows")
     assert lines[-2:] == ["", "It took 12 s, under 0.01 USD, about 0.066 Wh."]
-    assert not any("STAGE" in line for line in lines)
+    assert not any("STEP" in line for line in lines)
 
 
 def test_pairs_leave_out_what_is_not_known() -> None:
@@ -179,13 +179,16 @@ def test_runs_side_by_side_show_what_differs() -> None:
         "r1": {"seed": 0, "depth": 3, "auc": 0.81},
         "r2": {"seed": 0, "depth": 6, "auc": 0.84},
     }
-    lines = runs.compare(records).splitlines()
+    lines = runs.side_by_side(records).splitlines()
     assert lines[0].split() == ["r1", "r2"]
     assert [line.split() for line in lines[1:]] == [
         ["depth", "3", "6"],
         ["auc", "0.810", "0.840"],
     ]
-    assert runs.compare({"r1": {"a": 1}, "r2": {"a": 1}}) == "These runs do not differ."
+    assert (
+        runs.side_by_side({"r1": {"a": 1}, "r2": {"a": 1}})
+        == "These runs do not differ."
+    )
 
 
 def test_ten_thousand_rows_are_quick() -> None:

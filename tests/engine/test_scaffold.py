@@ -26,13 +26,13 @@ from mlops.data.contract import check
 from mlops.data.snapshot import build
 from mlops.data.validation import validate
 from mlops.errors import EnvironmentFailure, UsageError
-from mlops.evaluation.evaluate import evaluate
 from mlops.scaffold.infer import Inference, infer
 from mlops.scaffold.render import contract
 from mlops.scaffold.write import write
 from mlops.training.fit import train
 
 from .conftest import git
+from .evaluation_worlds import evaluate_in
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_what_is_written_runs_untouched(
     seen = model.features(dataset.frame)
     assert {"Preis", "mixed", "when: year", "signup: weekday"} <= set(seen)
     assert seen["Preis"].notna().all() and 0 < seen["mixed"].isna().mean() < 0.2
-    evaluation = evaluate(project, "ziel", spec, dataset, model)
+    evaluation = evaluate_in(project, "ziel", spec, dataset, model)
     assert evaluation.ok, [(c.name, c.message) for c in evaluation.checks if not c.ok]
 
 
@@ -188,7 +188,7 @@ def test_a_target_that_nothing_explains_fails_honestly(
     spec = project.model("noise")
     dataset, validation = validate(project, "noise", spec)
     assert dataset is not None and validation.ok
-    evaluation = evaluate(
+    evaluation = evaluate_in(
         project, "noise", spec, dataset, train(project, "noise", spec, dataset)[0]
     )
     failed = {c.name for c in evaluation.checks if not c.ok}

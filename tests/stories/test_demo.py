@@ -49,7 +49,7 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
         "it is the same comment, edited",
         "employment@v1.1.0 in service answers 10 examples as it was trained to",
         "the service answers with v1.1.0",
-        "no alarm: no column has drifted",
+        "no alarm: nothing reached the alarm level",
         "mobility has drifted",
         "v1.1.1, only the data changed, is in staging",
         "the same issue is edited: Checks of v1.1.0 with an alarm: 2",

@@ -158,7 +158,7 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
     (closed,) = story.issues("closed")
     assert closed["number"] == issue["number"]
     _, said = story.comments(issue["number"])
-    assert "It is over." in said and "no column has drifted" in said
+    assert "It is over." in said and "nothing reached the alarm level" in said
     assert story.tags() == BORN and in_stage(story, "production") == "v1.0.0"
     assert set(checks(story)) == {("v1.0.0", True), ("v1.0.0", False)}
     is_whole(story, "v1.0.0")

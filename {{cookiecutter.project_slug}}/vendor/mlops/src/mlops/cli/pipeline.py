@@ -121,12 +121,15 @@ def _keep_record(run: Run, group: str | None) -> None:
 
 def _answer(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
     """Return what a run says to programs: how each step went and what it answered."""
+    from mlops.reporting.wording import with_sentences
+
     answer: dict[str, Any] = {"ok": passed, "stages": run.state.states}
+    verdict = with_sentences(report.verdict) if report.verdict else None
     results = {
         "validate": report.validation,
         "train": report.training,
         "test": report.evaluation,
-        "gate": report.verdict,
+        "gate": verdict,
     }
     for step, result in results.items():
         if result is not None:

@@ -14,6 +14,7 @@ from mlops.cli.output import Json, emit, progress
 from mlops.errors import Refused, UsageError
 from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
+from mlops.reporting.wording import reasons
 from mlops.reporting.words import EVENTS, span, when
 
 _PREDICTION = re.compile(
@@ -103,7 +104,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
         "risk": manifest.risk,
         "previous": manifest.previous,
         "change": manifest.change,
-        "verdict": f"{manifest.verdict.decision}: {' '.join(manifest.verdict.reasons)}",
+        "verdict": f"{manifest.verdict.decision}: {' '.join(reasons(manifest.verdict))}",
         **{
             m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})"
             for m in manifest.metrics

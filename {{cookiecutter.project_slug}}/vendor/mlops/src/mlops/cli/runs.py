@@ -112,7 +112,7 @@ def runs_compare(
 
     Example: `mlops runs compare 20261123-101500 20261123-113000 --html compare.html`
     """
-    from mlops.reporting.runs import MOST_RUNS, compare, flat, page
+    from mlops.reporting.runs import MOST_RUNS, flat, page, side_by_side
     from mlops.runlog import query
 
     project = current_context().project
@@ -127,7 +127,7 @@ def runs_compare(
             do="choose from `mlops runs list`",
         )
     facts = {name: flat(record) for name, record in records.items()}
-    text = compare(facts)
+    text = side_by_side(facts)
     if html:
         write_text(html, page(list(records.values())))
         text += f"\n\n{html}"

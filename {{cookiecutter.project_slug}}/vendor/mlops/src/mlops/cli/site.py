@@ -27,6 +27,7 @@ def pages(
     Example: `mlops pages --out site`
     """
     from mlops.reporting.site import OURS, site
+    from mlops.reporting.words import count
 
     at = current_context(fetch=True)
     run = at.settings.github
@@ -37,7 +38,7 @@ def pages(
     unpublished = _UNPUBLISHED.get(at.settings.pages)
     lines = [*made.said.lines, *([unpublished] if unpublished else [])]
     title, index = made.said.title, str(folder / "index.html")
-    text = "\n".join([title, *lines, f"{index}, {len(made.files)} pages"])
+    text = "\n".join([title, *lines, f"{index}, {count(len(made.files), 'page')}"])
     facts = {"title": title, "lines": lines, "index": index}
     emit(facts, text, as_json, page=as_markdown(title, *lines))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -11,9 +11,14 @@ from mlops.cli.actions_env import as_markdown, event, outputs
 from mlops.cli.app import app
 from mlops.cli.context import current_context, require_pushed
 from mlops.cli.output import Json, emit
-from mlops.errors import MlopsError, UsageError
+from mlops.errors import UsageError
 from mlops.github.client import repository
 from mlops.io.git import GitError, git, head
+
+if TYPE_CHECKING:
+    from mlops.config.project_spec import Cost
+    from mlops.reporting.run_report import RunInfo
+    from mlops.results.runs import Record
 
 
 @app.command(rich_help_panel="Workflows")
@@ -35,7 +40,8 @@ def plan(
     start, model = (base, None) if base else asked(event())
     changed = None
     if start:
-        try:  # from where the two parted: what others merged meanwhile is not this change
+        # From where the two parted: what others merged meanwhile is not this change.
+        try:
             parted = git(project.root, "merge-base", start, "HEAD")
             diff = (
                 "diff",
@@ -78,6 +84,30 @@ def plan(
     )
 
 
+# What a run without results says, by how it ended.
+_NOTHING = {"success": "It trains no model.", None: ""}
+
+_UNFINISHED = "There is no report: the run did not finish."
+
+
+def _run_info(
+    run: dict[str, Any], number: int, record: Record | None, price: Cost
+) -> RunInfo:
+    """Return who made a run, and when, as GitHub's event says."""
+    from mlops.reporting.run_report import RunInfo
+
+    started = str(run.get("run_started_at") or "")
+    actor = (run.get("actor") or {}).get("login")
+    return RunInfo(
+        commit=run.get("head_sha"),
+        seconds={"all steps": record.seconds} if record else {},
+        price=price,
+        started=f"{started[:16].replace('T', ' ')} UTC" if started else "",
+        actor=f"@{actor}" if actor else "",
+        pull_request=number,
+    )
+
+
 @app.command(rich_help_panel="Workflows")
 def comment(
     report: Annotated[Path, Option(help="Folder of the run's artifacts, unpacked.")],
@@ -95,9 +125,10 @@ def comment(
     Example: `mlops comment --report artifacts`
     """
     from mlops.github.comment import attributed, post, pull_request, uploaded
-    from mlops.github.events import LIMIT, RED
-    from mlops.reporting.markdown import escape, markdown
-    from mlops.reporting.run_report import RunInfo, RunReport
+    from mlops.github.events import RED
+    from mlops.reporting.comment import comment as comment_text
+    from mlops.reporting.comment import reports
+    from mlops.reporting.run_report import RunReport
     from mlops.runlog.journal import append
 
     project = current_context().project
@@ -112,42 +143,27 @@ def comment(
         )
         return
     found, wrong = uploaded(report)
-    texts, records = [], []
+    notes = [f"Could not be shown: {text}." for text in wrong]
+    shown, records = [], {}
     for name, results in found.items():
-        record = results.pop("record")
-        seconds = {"all stages": record.seconds} if record else {}
-        made = RunInfo(run.get("head_sha"), False, seconds, project.spec.cost)
-        try:
-            texts.append(markdown(RunReport(name, run=made, **results)))
-        except (
-            ArithmeticError,
-            AttributeError,
-            LookupError,
-            TypeError,
-            ValueError,
-            MlopsError,
-        ):
-            wrong.append(f"{name}: the results do not fit together")
-            continue
-        if record and run:
-            records.append(attributed(record, name, number, run))
-    foot = [f"Could not be shown: {escape(text)}." for text in wrong]
+        records[name] = results.pop("record")
+        made = _run_info(run, number, records[name], project.spec.cost)
+        shown.append(RunReport(name, run=made, **results))
+    texts, broken = reports(shown)
+    notes += [
+        f"Could not be shown: {name}: the results do not fit together."
+        for name in broken
+    ]
     if not found:
-        ended = {"success": "It trains no model.", None: ""}
-        foot.append(
-            ended.get(
-                run.get("conclusion"), "There is no report: the run did not finish."
-            )
-        )
-    where = run_url or run.get("html_url")
-    foot += [f"[The run, with the whole report]({where})"] if where else []
-    if sum(map(len, texts)) > LIMIT - 10_000:  # then the verdicts alone
-        texts = [text.split("\n\n### ")[0] for text in texts]
+        notes.append(_NOTHING.get(run.get("conclusion"), _UNFINISHED))
     green = run.get("conclusion") in ("success", None)
-    body = "\n\n".join([*([] if green else [RED]), *texts, *foot])[:LIMIT]
+    above = "" if green else RED
+    body = comment_text(texts, notes, run_url or run.get("html_url"), above)
     url = post(hub, number, body, only_edit=green and not found and not wrong)
-    for record in records:
-        require_pushed(append(project, record))
+    for name, record in records.items():
+        if record and run and name not in broken:
+            mine = attributed(record, name, number, run)
+            require_pushed(append(project, mine))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
 
 

@@ -3,61 +3,77 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mlops.evaluation.compare import compare
+from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import EvaluationContext, sample
-from mlops.evaluation.sweep import MOST_ROWS
 from mlops.results.verdict import Comparison
 from mlops.training.model import Model
 
+MOST_ROWS = 20_000  # that train a baseline, and that judge it
 
-def baselines(
-    bench: EvaluationContext, model: Model
-) -> tuple[dict[str, Comparison], str]:
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """The model against its baselines by the primary metric.
+
+    Parameters
+    ----------
+    by_name : dict of str to Comparison
+        By `dummy` and `simple`; the baseline is the champion. Empty where the metric is
+        not defined on the rows that were drawn.
+    trained_on, of, compared_on : int
+        Rows that trained a baseline, all training rows, and test rows that judged it.
+    """
+
+    by_name: dict[str, Comparison]
+    trained_on: int
+    of: int
+    compared_on: int
+
+
+def baselines(context: EvaluationContext, model: Model) -> BaselineComparison:
     """Compare the model with `dummy` and `simple` by the primary metric.
 
-    At most 20,000 rows, drawn with the seed of the specification, train them, and as many test
-    rows judge them: enough to tell, and quick whatever the data's size.
-
-    Returns
-    -------
-    dict of str to Comparison
-        The baseline is the champion. Empty where the rows that were drawn cannot tell.
-    str
-        On how many rows they were trained and compared.
+    At most 20,000 rows, drawn with the seed of the specification, train them, and as
+    many test rows judge them: enough for an answer, and quick whatever the size of the
+    data.
     """
-    spec, train, test = bench.spec, bench.train, bench.test
-    drawn = sample(len(train), MOST_ROWS, spec.train.seed)
-    rows = sample(len(test), MOST_ROWS, spec.train.seed)
-    target, judged = train[spec.data.target].to_numpy()[drawn], test.iloc[rows]
-    ours, metric, compared = bench.outcome(model).take(rows), spec.metrics.primary, {}
-    note = (
-        f"trained on {len(drawn):,} of {len(train):,} rows, compared on {len(rows):,}"
-    )
-    if undefined(metric, ours) or len(np.unique(target)) < 2:
-        return {}, note
-    inputs = model.features(train.iloc[drawn])
-    for name, pipeline in _pipelines(spec.task, metric).items():
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # a fit that stops early is still a baseline
-            pipeline.fit(inputs, target)
-            classes = tuple(str(c) for c in getattr(pipeline, "classes_", ()))
-            signature = model.signature.model_copy(update={"classes": classes})
-            baseline = Model(model.name, signature, pipeline, model.code)
-            theirs = bench.outcome_of(baseline, judged, baseline.predict(judged))
-        compared[name] = compare(metric, theirs, ours)
-    return compared, note
+    spec = context.spec
+    metric = spec.metrics.primary
+    drawn = sample(len(context.train), MOST_ROWS, spec.train.seed)
+    train = context.train.iloc[drawn]
+    target = train[spec.data.target].to_numpy()
+    rows = sample(len(context.test), MOST_ROWS, spec.train.seed)
+    ours = context.outcome(model).take(rows)
+    compared: dict[str, Comparison] = {}
+    if not undefined(metric, ours) and len(np.unique(target)) > 1:
+        inputs = model.features(train)
+        for name, pipeline in _pipelines(spec.task, metric).items():
+            baseline = _fitted(model, pipeline, inputs, target)
+            test = context.test.iloc[rows]
+            theirs = context.outcome_of(baseline, test, baseline.predict(test))
+            compared[name] = paired_difference(metric, theirs, ours)
+    return BaselineComparison(compared, len(drawn), len(context.train), len(rows))
+
+
+def _fitted(model: Model, pipeline: Any, inputs: pd.DataFrame, target: Any) -> Model:
+    """Return a baseline that is fitted to what the model's own features.py makes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a fit that stops early is still a baseline
+        pipeline.fit(inputs, target)
+    classes = tuple(str(c) for c in getattr(pipeline, "classes_", ()))
+    signature = model.signature.model_copy(update={"classes": classes})
+    return Model(model.name, signature, pipeline, model.code)
 
 
 def _pipelines(task: str, metric: str) -> dict[str, Any]:
-    """Return both baselines, not fitted; they see what the model's own features.py makes."""
+    """Return both baselines, not fitted; they see the model's own features."""
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.impute import SimpleImputer

@@ -14,9 +14,9 @@ import pandas as pd
 
 from mlops.config.model_spec import ModelSpec
 from mlops.errors import listed
+from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext, sample
-from mlops.results.evaluation import Check, Evaluation
-from mlops.results.verdict import Comparison
+from mlops.results.evaluation import Check
 from mlops.training.model import Model
 
 # What the check is about (empty: the model), whether it holds (None: not measured),
@@ -28,13 +28,11 @@ _MOST_ASKED = 500  # rows with a value in one column
 
 @dataclass(frozen=True)
 class CheckContext:
-    """A model and what was measured about it: all of the evaluation but its checks."""
+    """A model and what was measured of it."""
 
     bench: EvaluationContext
     model: Model
-    found: Evaluation
-    compared: dict[str, Comparison]
-    note: str
+    found: Measurements
     size_mb: float
 
     @property
@@ -68,8 +66,11 @@ def floor(s: CheckContext) -> Iterator[Answer]:
 
 def better_than(s: CheckContext) -> Iterator[Answer]:
     """Better than a constant; and a simpler model is not better (ML Test Score, Mo5)."""
+    against = s.found.baselines
+    rows = f"trained on {against.trained_on:,} of {against.of:,} rows"
+    note = f"{rows}, compared on {against.compared_on:,}"
     for name in s.spec.checks.better_than:
-        compared = s.compared.get(name)
+        compared = against.by_name.get(name)
         if compared is None:
             why = "the primary metric is not defined on the rows that were drawn"
             yield name, None, why
@@ -77,7 +78,7 @@ def better_than(s: CheckContext) -> Iterator[Answer]:
         text = (
             f"{compared.metric} is {compared.challenger:.4g}, of the {name} model "
             f"{compared.champion:.4g}; better by {compared.difference:.4g} "
-            f"({compared.low:.4g} to {compared.high:.4g}); {s.note}"
+            f"({compared.low:.4g} to {compared.high:.4g}); {note}"
         )
         if name == "simple":
             yield name, compared.high >= 0, text
@@ -102,8 +103,10 @@ def slices(s: CheckContext) -> Iterator[Answer]:
 def fairness(s: CheckContext) -> Iterator[Answer]:
     """The difference between groups stays below its limit, or the exception is in writing."""
     for f in s.found.fairness:
+        if f.limit is None:
+            continue
         text = f"{f.metric} differs by {f.difference:.3f}; the limit is {f.limit:g}"
-        if f.difference > f.limit and f.exception:
+        if f.exceeds and f.exception:
             text += f"; accepted: {f.exception}"
         if not f.measured:
             text = f"fewer than two groups of at least {s.spec.slices.min_rows} rows"
@@ -232,7 +235,7 @@ def numerically_stable(s: CheckContext) -> Iterator[Answer]:
 
 def latency(s: CheckContext) -> Iterator[Answer]:
     """One row is answered in time."""
-    took = s.found.latency_ms or 0.0
+    took = s.found.latency_ms
     limit = s.spec.checks.latency_ms
     text = f"one row takes {took:.1f} ms of processor time (median)"
     yield "", took <= limit, f"{text}; the limit is {limit:g} ms"

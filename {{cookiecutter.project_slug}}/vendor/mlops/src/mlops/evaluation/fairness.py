@@ -11,62 +11,98 @@ from mlops.evaluation.slices import group
 from mlops.results.evaluation import FairnessResult, Group
 from mlops.training.model import Model
 
+# What is measured on a sensitive column for which no limit is declared.
+_WITHOUT_LIMIT: dict[str, tuple[str, ...]] = {
+    "binary": ("selection_rate", "true_positive_rate"),
+    "multiclass": ("accuracy",),
+    "regression": ("mae",),
+}
 
-def fairness(bench: EvaluationContext, model: Model) -> tuple[FairnessResult, ...]:
-    """Return every limit of the specification with the figure of each group.
 
-    The difference is that between the highest and the lowest group among those with at least
-    `slices.min_rows` rows that count for the rate (positives for the true positive rate, say);
-    smaller groups are listed, with that number of rows.
+def fairness(context: EvaluationContext, model: Model) -> tuple[FairnessResult, ...]:
+    """Return the differences between groups of every sensitive column.
+
+    A declared limit decides; a sensitive column without one is measured and shown all
+    the same. The difference is that between the highest and the lowest group among
+    those with at least `slices.min_rows` rows that count for the rate (positives for
+    the true positive rate, say); smaller groups are listed, with that number of rows.
 
     Raises
     ------
     UsageError
         When a rate is not one of the model's task.
     """
-    return tuple(
-        _limit(bench, bench.outcome(model), limit) for limit in bench.spec.fairness
+    spec = context.spec
+    limited = {limit.column for limit in spec.fairness}
+    results = [_with_limit(context, model, limit) for limit in spec.fairness]
+    for column in spec.sensitive:
+        if column not in limited:
+            results += [
+                _measure(context, model, column, metric)
+                for metric in _WITHOUT_LIMIT[spec.task]
+            ]
+    return tuple(results)
+
+
+def _with_limit(
+    context: EvaluationContext, model: Model, limit: Fairness
+) -> FairnessResult:
+    """Measure a rate and judge it by its limit."""
+    _require_rate(context.spec.task, limit.metric)
+    found = _measure(context, model, limit.column, limit.metric)
+    kept = found.difference <= limit.max_difference or bool(limit.exception)
+    return found.model_copy(
+        update={
+            "limit": limit.max_difference,
+            "ok": kept,
+            "exception": limit.exception,
+        }
     )
 
 
-def _limit(bench: EvaluationContext, o: Outcome, limit: Fairness) -> FairnessResult:
-    tasks = METRICS[limit.metric][0] if limit.metric in METRICS else ("binary",)
-    if o.task not in tasks:
-        what, key = f"this rate does not exist for a {o.task} model", "fairness.metric"
-        rates = "mae" if o.task == "regression" else "accuracy"
+def _require_rate(task: str, metric: str) -> None:
+    """Raise UsageError where a rate does not exist for a task."""
+    tasks = METRICS[metric][0] if metric in METRICS else ("binary",)
+    if task not in tasks:
         raise UsageError(
-            what, file="model.yaml", key=key, found=limit.metric, allowed=rates
+            f"this rate does not exist for a {task} model",
+            file="model.yaml",
+            key="fairness.metric",
+            found=metric,
+            allowed="mae" if task == "regression" else "accuracy",
         )
-    groups = _rates(limit.metric, o, group(bench.test[limit.column]))
-    fewest = bench.spec.slices.min_rows
+
+
+def _measure(
+    context: EvaluationContext, model: Model, column: str, metric: str
+) -> FairnessResult:
+    """Return a rate by group and its largest difference; no limit judges it."""
+    groups = _rates(metric, context.outcome(model), group(context.test[column]))
+    fewest = context.spec.slices.min_rows
     large = [g.value for g in groups if g.value is not None and g.rows >= fewest]
-    difference = max(large) - min(large) if large else 0.0
     return FairnessResult(
-        column=limit.column,
-        metric=limit.metric,
-        difference=difference,
-        limit=limit.max_difference,
-        ok=difference <= limit.max_difference or bool(limit.exception),
+        column=column,
+        metric=metric,
+        difference=max(large) - min(large) if large else 0.0,
         measured=len(large) > 1,
-        exception=limit.exception,
         groups=groups,
     )
 
 
 def _rates(metric: str, o: Outcome, labels: pd.Series) -> tuple[Group, ...]:
-    """Return a rate for each group, and how many rows it rests on (0: it has no meaning).
+    """Return a rate for each group, and how many rows it rests on (0: undefined).
 
-    fairlearn is handed each kind of row once with its number as a weight (for errors: each
-    group's mean once): the figures are the same, at a hundredth of the time.
+    fairlearn is handed each kind of row once with its number as a weight (for errors:
+    each group's mean once): the figures are the same, at a hundredth of the time.
     """
     from fairlearn import metrics as fair
     from sklearn.metrics import accuracy_score, mean_absolute_error
 
-    rows = pd.DataFrame({"group": labels, "truth": o.truth, "said": o.decision})
+    rows = pd.DataFrame({"group": labels, "truth": o.truth, "decision": o.decision})
     if metric == "mae":
-        error = (rows["said"] - rows["truth"]).abs()
-        said = error.groupby(rows["group"], observed=True).transform("mean")
-        rows = rows.assign(truth=0.0, said=said)
+        error = (rows["decision"] - rows["truth"]).abs()
+        mean_error = error.groupby(rows["group"], observed=True).transform("mean")
+        rows = rows.assign(truth=0.0, decision=mean_error)
     elif metric.endswith("positive_rate"):
         rows = rows[rows["truth"] == int(metric == "true_positive_rate")]
     kinds = rows.value_counts().reset_index(name="rows").query("rows > 0")
@@ -74,7 +110,7 @@ def _rates(metric: str, o: Outcome, labels: pd.Series) -> tuple[Group, ...]:
     values = fair.MetricFrame(
         metrics=others.get(metric) or getattr(fair, metric),
         y_true=kinds["truth"],
-        y_pred=kinds["said"],
+        y_pred=kinds["decision"],
         sensitive_features=kinds["group"].astype("str"),
         sample_params={"sample_weight": kinds["rows"]},
     ).by_group

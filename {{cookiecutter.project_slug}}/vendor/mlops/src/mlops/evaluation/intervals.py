@@ -45,8 +45,9 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
 def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
     """Return the interval of a metric of these rows, inside the metric's own bounds.
 
-    Shares: Wilson's with the effective number of rows that the standard error stands for (Korn
-    and Graubard 1998; Franco et al. 2019). Positive errors: on the logarithm. R2: on log(1 - R2).
+    Shares: Wilson's with the effective number of rows that the standard error stands
+    for (Korn and Graubard 1998; Franco et al. 2019). Positive errors: on the logarithm.
+    R2: on log(1 - R2).
     """
     if e.bound == "below one":
         loss = replace(e, value=1 - e.value, influence=-e.influence, bound="positive")
@@ -82,8 +83,8 @@ def standard_error(
 ) -> tuple[float, float]:
     """Return the standard error of a metric and its degrees of freedom.
 
-    The degrees of freedom are Satterthwaite's with the kurtosis seen, so that an error that rests
-    on a few large units is not trusted as if it rested on all.
+    The degrees of freedom are Satterthwaite's with the kurtosis seen, so that an error
+    that rests on a few large units is not trusted as if it rested on all.
     """
     sums = (
         influence
@@ -101,14 +102,14 @@ def standard_error(
 
 
 def quantile(confidence: float, freedom: float = np.inf) -> float:
-    """Return the two-sided quantile of Student's t, by default of the normal distribution."""
+    """Return the two-sided quantile of Student's t; by default, the normal one."""
     return float(stdtrit(min(freedom, 1e9), (1 + confidence) / 2))
 
 
 def unseen_share(confidence: float, units: int) -> float:
-    """Return the largest share of the population of which `units` draws may well show nothing.
+    """Return the largest share of a population that `units` draws may well miss.
 
-    The "rule of three" (0 events in n leave 3/n possible), exact; it stands in for a standard
-    error where all rows agree and there is none.
+    The "rule of three" (0 events in n leave 3/n possible), exact; it stands in for a
+    standard error where all rows agree and there is none.
     """
     return float(1 - (1 - confidence) ** (1 / max(units, 1)))

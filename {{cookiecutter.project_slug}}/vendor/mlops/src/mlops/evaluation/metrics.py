@@ -1,11 +1,11 @@
-"""The metrics of the specification, each with an interval that respects clusters of rows.
+"""The metrics of the specification, each with what every row contributes to it.
 
-Every metric is written as a value and one influence value per row: how much the metric would move
-if the row weighed a little more (the infinitesimal jackknife, Efron 1982); for the AUC these are
-the placements of DeLong et al. (1988). Summed over independent units, rows or clusters of rows such
-as households, their spread is the standard error of the metric; the spread of their differences
-between two models on the same rows is that of the difference. Nothing here costs more than one
-sort.
+Every metric is written as a value and one influence value per row: how much the metric
+would move if the row weighed a little more (the infinitesimal jackknife, Efron 1982);
+for the AUC these are the placements of DeLong et al. (1988). Summed over independent
+units, rows or clusters of rows such as households, their spread is the standard error
+of the metric; the spread of their differences between two models on the same rows is
+that of the difference. Nothing here costs more than one sort.
 """
 
 from __future__ import annotations
@@ -71,23 +71,25 @@ def _roc_auc(o: Outcome) -> Estimate:
     yes = o.truth == 1
     m, n = int(yes.sum()), int((~yes).sum())
     ranks = rankdata(o.score)
-    # Placements: for each row the share of the other class that the model puts on its right side.
+    # Placements: for each row the share of the other class that the model puts on its
+    # right side.
     above = (ranks[yes] - rankdata(o.score[yes])) / n
     below = 1 - (ranks[~yes] - rankdata(o.score[~yes])) / m
     value = float(above.mean())
     influence = np.empty(m + n)
-    # sqrt(m / (m - 1)): the unbiased variances of DeLong rather than those of the plain jackknife.
+    # sqrt(m / (m - 1)): the unbiased variances of DeLong rather than those of the plain
+    # jackknife.
     influence[yes] = (above - value) * (m + n) / m * np.sqrt(m / max(m - 1, 1))
     influence[~yes] = (below - value) * (m + n) / n * np.sqrt(n / max(n - 1, 1))
     return Estimate(value, influence, min(m, n))
 
 
 def _average_precision(o: Outcome) -> Estimate:
-    """Average precision; the influence is the derivative of its weighted form by each weight.
+    """Return average precision; its influence is the derivative by each row's weight.
 
-    The sample's average precision is a little too high in few rows (simulated: 0.012 at 100 rows,
-    0.003 at 400), which no interval around it mends: a 95 % one holds the truth in 93 to 94 % of
-    samples of 100 rows, in 95 % of those of 400.
+    The sample's average precision is a little too high in few rows (simulated: 0.012 at
+    100 rows, 0.003 at 400), which no interval around it mends: a 95 % one holds the
+    truth in 93 to 94 % of samples of 100 rows, in 95 % of those of 400.
     """
     order = np.argsort(-o.score, kind="stable")
     hit = (o.truth[order] == 1).astype(np.float64)
@@ -202,5 +204,5 @@ def undefined(name: str, o: Outcome) -> str:
 
 
 def estimate(name: str, o: Outcome) -> Estimate:
-    """Compute a metric of `spec.METRICS` and its influence values; see `undefined` for when."""
+    """Compute a metric of METRICS and its influence values, where it is defined."""
     return _COMPUTE[name](o)

@@ -1,8 +1,8 @@
-"""The test rows: what happened and what a model said side by side, and those that travel with it.
+"""The test rows: what happened and what a model predicted, side by side.
 
-Every metric starts from an `Outcome`, computed once. The samples that travel with a version (what
-monitoring compares with, what a service must answer) belong to the run that judged the model:
-whoever registers it later only handles files.
+Every metric starts from an `Outcome`, computed once. The samples that travel with a
+version (what monitoring compares with, what a service must answer) belong to the run
+that judged the model: whoever registers it later only handles files.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Outcome:
     ----------
     task : {"binary", "multiclass", "regression"}
     truth, decision : ndarray, shape (n_rows,)
-        Positions in `classes` (binary: 1 is the positive class); for regression the target's unit.
+        Positions in `classes` (binary: 1 is the positive class); for regression the
+        target's unit.
     score : ndarray of float, shape (n_rows,) or (n_rows, n_classes)
         Probabilities; for regression the decision again.
     classes : tuple of str
@@ -84,8 +85,9 @@ def outcome(
 ) -> Outcome:
     """Put target and predictions side by side as numbers.
 
-    `target` and `predicted` (what `Model.predict` returns) are of the same rows; `clusters` is the
-    group of each row, and a row without one stands for itself; `amounts` are for `value`.
+    `target` and `predicted` (what `Model.predict` returns) are of the same rows;
+    `clusters` is the group of each row, and a row without one stands for itself;
+    `amounts` are for `value`.
 
     Raises
     ------
@@ -108,7 +110,8 @@ def outcome(
             (x == positive).to_numpy(dtype=np.int64) for x in (target, said)
         )
     else:
-        # A class that training never saw has no probability column: its probability is zero.
+        # A class that training never saw has no probability column: its probability is
+        # zero.
         unseen = sorted(set(target.unique()) - set(signature.classes))
         classes = (*signature.classes, *unseen)
         chances = _finite(predicted[[f"p_{c}" for c in signature.classes]])
@@ -137,10 +140,10 @@ def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
 
 @dataclass(eq=False)
 class EvaluationContext:
-    """Hand one bench to `evaluate` and then to `decide`, and no model predicts a row twice.
+    """The labelled rows of a run, and what each model predicts for them, made once.
 
-    `folder` is the model's: a champion whose columns are others, or of another kind, is asked about
-    the same rows as the files there have them.
+    `folder` is the model's: a champion whose columns are others, or of another kind, is
+    asked about the same rows as the files there have them.
 
     Raises
     ------
@@ -212,7 +215,7 @@ class EvaluationContext:
         return rows[split.column] if split.by == "group" else None
 
     def _require_classes(self, model: Model) -> None:
-        """Raise UsageError where a class is absent that the metrics cannot do without."""
+        """Raise UsageError where a class is absent that the metrics need."""
         if self.spec.task == "regression":
             return
         counts, classes = (
@@ -236,9 +239,9 @@ class EvaluationContext:
 def time_blocks(times: pd.Series) -> pd.Series | None:
     """Return which rows stand for each other, where neighbours in time are alike.
 
-    Stretches of about as many rows each, equal times together: between long stretches little is
-    shared, so they count as independent (batch means; Carlstein 1986). None, every row for itself,
-    where there are too few times to part.
+    Stretches of about as many rows each, equal times together: between long stretches
+    little is shared, so they count as independent (batch means; Carlstein 1986). None,
+    every row for itself, where there are too few times to part.
     """
     ranks = times.rank(method="max", pct=True)
     blocks = np.ceil(ranks * _BLOCKS).rename(f"{times.name} blocks")
@@ -246,7 +249,7 @@ def time_blocks(times: pd.Series) -> pd.Series | None:
 
 
 def sample(rows: int, most: int, seed: int) -> np.ndarray:
-    """Return up to `most` of `rows` row positions, in order, the same for the same seed."""
+    """Return at most `most` of `rows` positions, in order, the same for a seed."""
     if rows <= most:
         return np.arange(rows)
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))

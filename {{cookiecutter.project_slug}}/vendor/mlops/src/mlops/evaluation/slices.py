@@ -16,11 +16,11 @@ _MOST = 50  # groups of one column that are listed by name
 
 
 def slices(bench: EvaluationContext, model: Model) -> tuple[Slice, ...]:
-    """Return the primary metric on every group of every slice column, largest group first.
+    """Return the primary metric on every group of every slice column, largest first.
 
-    A slice is not ok when even the better end of its interval is worse than all rows together by
-    more than `slices.max_drop`. Groups below `slices.min_rows`, and those on which the metric is
-    not defined, are listed without a figure.
+    A slice is not ok when even the better end of its interval is worse than all rows
+    together by more than `slices.max_drop`. Groups below `slices.min_rows`, and those
+    on which the metric is not defined, are listed without a figure.
     """
     spec, metric = bench.spec.slices, bench.spec.metrics.primary
     everything, out = bench.outcome(model), []
@@ -47,8 +47,8 @@ def slices(bench: EvaluationContext, model: Model) -> tuple[Slice, ...]:
 def group(column: pd.Series) -> pd.Series:
     """Return the name of each row's group, as a categorical.
 
-    Numbers and dates of more than ten values are cut at their quartiles; of text, the 50 most
-    frequent values keep their names.
+    Numbers and dates of more than ten values are cut at their quartiles; of text, the
+    50 most frequent values keep their names.
     """
     if column.dtype.kind in "fiMm" and column.nunique() > 10:
         shown = "{:%Y-%m-%d}" if column.dtype.kind == "M" else "{:g}"

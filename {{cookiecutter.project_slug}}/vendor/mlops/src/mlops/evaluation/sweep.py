@@ -22,13 +22,11 @@ from mlops.results.evaluation import Metric
 from mlops.results.training import Training
 from mlops.training.fit import fit
 
-MOST_ROWS = 20_000  # that train a baseline, and that judge it
-
 FOLDS = 3
 
 
 def combinations(options: Sequence[str], most: int) -> list[dict[str, Scalar]]:
-    """Return every combination of ``name=value,value`` options, the last one changing fastest."""
+    """Return every combination of ``name=value,value``, the last changing fastest."""
     grid: dict[str, list[Scalar]] = {}
     for option in options:
         name, _, values = option.partition("=")
@@ -60,10 +58,10 @@ def _scalar(text: str) -> Scalar:
 def cross_validate(
     project: Project, name: str, spec: ModelSpec, dataset: Dataset
 ) -> tuple[Training, tuple[Metric, ...]]:
-    """Return how good `spec` is on the training part, and the training on all of that part.
+    """Return a training on the training part, and how good it is there.
 
-    Each row is predicted by a model that has not seen it, nor its group (by time: nor anything
-    later); all predictions are measured together. Nothing is written.
+    Each row is predicted by a model that has not seen it, nor its group (by time: nor
+    anything later); all predictions are measured together. Nothing is written.
     """
     bench, digest = EvaluationContext(spec, dataset), dataset.snapshot.digest
     rows = bench.train
@@ -86,7 +84,7 @@ def cross_validate(
 
 
 def _folds(spec: ModelSpec, rows: pd.DataFrame) -> Iterator[Iterable[Any]]:
-    """Yield positions to learn from and to predict, parted as `split` parts the test."""
+    """Yield positions to learn from and to predict, separated as `split` does."""
     from sklearn.model_selection import (
         GroupKFold,
         KFold,

@@ -1,1 +1,1 @@
-"""The verdict on whether a model may replace the one in production."""
+"""The verdict: whether a model may replace the one in production."""

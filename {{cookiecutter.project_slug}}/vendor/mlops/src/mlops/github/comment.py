@@ -26,20 +26,28 @@ if TYPE_CHECKING:
 
 MARKER = "<!-- mlops: report -->"
 
-MOST_BYTES, MOST_MODELS = 1_000_000, 50
+MOST_BYTES = 1_000_000
 
-# What a run leaves, by the names of its files.
-_RESULTS = (Record, Validation, Training, Evaluation, Verdict)
+MOST_MODELS = 50
 
-_KINDS = {"spec": ModelSpec, **{kind.__name__.lower(): kind for kind in _RESULTS}}
+# What a run leaves: the file of each result, and its type.
+_KINDS: dict[str, type[BaseModel]] = {
+    "spec": ModelSpec,
+    "record": Record,
+    "validation": Validation,
+    "training": Training,
+    "evaluation": Evaluation,
+    "verdict": Verdict,
+}
 
 
 def uploaded(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return the results in a run's artifacts by model, and what is wrong with the others.
+    """Return the results in a run's artifacts by model, and what is wrong with others.
 
-    They may be a stranger's: of limited size, checked against the types of the engine, shown by
-    this repository's own code. They cannot say where they are shown, who made them or of which
-    commit they are: GitHub's event does. What a run did not come to is None.
+    They may be a stranger's: of limited size, checked against the types of the engine,
+    shown by this repository's own code. They cannot say where they are shown, who made
+    them or of which commit they are: GitHub's event does. What a run did not come to is
+    None.
     """
     found: dict[str, dict[str, Any]] = {}
     wrong: list[str] = []
@@ -60,7 +68,8 @@ def uploaded(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
 
 def _read(build: Path, name: str) -> BaseModel | None:
     """Return one result; Refused says what is wrong with it and quotes nothing."""
-    path, file = build / f"{name}.json", f"{build.name}/{name}.json"
+    path = build / f"{name}.json"
+    file = f"{build.name}/{name}.json"
     try:
         facts = path.lstat()
         if not stat.S_ISREG(facts.st_mode) or facts.st_size > MOST_BYTES:
@@ -93,22 +102,22 @@ def attributed(
 
 
 def pull_request(repository: Repository, run: Mapping[str, Any]) -> int | None:
-    """Return the pull request that a run was for; None where its head has moved on, or is gone.
+    """Return the pull request that a run was for; None where its head has moved on.
 
     A run of a fork does not name it, so it is looked up by where the commit comes from.
     """
-    if not (origin := run.get("head_repository")):
+    origin = run.get("head_repository")
+    if not origin:
         return None
     head = f"{origin['owner']['login']}:{run['head_branch']}"
     pulls = ask(
         "find the pull request of a run",
         lambda: list(repository.get_pulls(state="all", head=head)),
     )
-    there = [pull for pull in pulls if pull.head.sha == run["head_sha"]]
-    found = max(
-        there, key=lambda pull: (pull.state == "open", pull.number), default=None
-    )
-    return found.number if found else None
+    same = [pull for pull in pulls if pull.head.sha == run["head_sha"]]
+    if not same:
+        return None
+    return max(same, key=lambda pull: (pull.state == "open", pull.number)).number
 
 
 def post(
@@ -118,23 +127,20 @@ def post(
     marker: str = MARKER,
     only_edit: bool = False,
 ) -> str | None:
-    """Write the one comment with a marker; return its address, None where there was none to edit.
+    """Write the one comment with a marker; return its address, None without one.
 
     Only a comment by a bot counts as ours: anybody can write the marker.
     """
     body = f"{marker}\n{text[:LIMIT]}"
 
-    def act() -> str | None:
+    def write() -> str | None:
         issue = repository.get_issue(number)
         for comment in issue.get_comments():
-            if (
-                comment.body.startswith(marker)
-                and comment.user
-                and comment.user.type == BOT
-            ):
+            ours = comment.user and comment.user.type == BOT
+            if ours and comment.body.startswith(marker):
                 if comment.body != body:
                     comment.edit(body)
                 return comment.html_url
         return None if only_edit else issue.create_comment(body).html_url
 
-    return ask(f"comment on #{number}", act)
+    return ask(f"comment on #{number}", write)

@@ -121,4 +121,4 @@ def _reasons(
                 f" p {c.q_value:.2g}, missing {c.missing:.1%} (was {c.reference_missing:.1%})"
                 + (f", {c.unseen:,} values {what}" if c.unseen else "")
             )
-    return out or (["no column has drifted"] if columns else [])
+    return out or (["nothing reached the alarm level"] if columns else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from mlops.pipeline.model_files import is_nothing
@@ -11,40 +12,51 @@ from mlops.pipeline.predictions import (
     champion,
     evaluation_context,
 )
-from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step, keys
 from mlops.results.evaluation import Evaluation
 from mlops.results.training import Training
 
 if TYPE_CHECKING:
+    from mlops.gate.verdict import Champion
     from mlops.registry.chain import Bundle
 
 
 def run(state: RunState) -> bool:
     """Write the verdict; the step passes where it says promote."""
-    from mlops.gate.verdict import decide
+    from mlops.gate.champion import challenger_on
+    from mlops.gate.rules import rule_of
+    from mlops.gate.verdict import compare
 
+    begun = time.perf_counter()
     release = state.production.release
-    before = None
     code_changed = True
     if release:
-        before = Training.model_validate_json(release.read("training.json"))
         code_changed = _code_changed(release, Training.load(state.build))
-    verdict = decide(
-        state.project,
-        state.name,
-        state.spec,
-        dataset(state),
-        challenger(state),
-        champion(state),
-        state.production.version,
-        Evaluation.load(state.build),
-        code_changed,
-        evaluation_context(state),
-        before,
+    context = evaluation_context(state)
+    evaluation = Evaluation.load(state.build)
+    verdict = compare(
+        challenger_on(context, challenger(state), evaluation),
+        _champion(state),
+        rule_of(state.spec, code_changed),
     )
+    seconds = round(time.perf_counter() - begun, 3)
+    verdict.model_copy(update={"seconds": seconds}).save(state.build)
     return verdict.decision == "promote"
+
+
+def _champion(state: RunState) -> Champion | None:
+    """Return what the version in production answers on the test rows."""
+    from mlops.gate.champion import champion_on
+
+    model = champion(state)
+    release = state.production.release
+    if model is None or release is None:
+        return None
+    training = Training.model_validate_json(release.read("training.json"))
+    context = evaluation_context(state)
+    version = str(state.production.version)
+    return champion_on(context, model, version, challenger(state).signature, training)
 
 
 def _code_changed(release: Bundle, training: Training) -> bool:

@@ -15,13 +15,13 @@ from mlops.pipeline.predictions import (
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.reporting.run_report import Rows, RunInfo, RunReport
-from mlops.results.base import Result
+from mlops.results.base import StoredResult
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
-Kind = TypeVar("Kind", bound=Result)
+Kind = TypeVar("Kind", bound=StoredResult)
 
 
 def run(state: RunState) -> bool:
@@ -60,12 +60,35 @@ def run_report(state: RunState, rows: bool = False) -> RunReport:
         training=_result(state, "train", Training),
         evaluation=_result(state, "test", Evaluation),
         verdict=_result(state, "gate", Verdict),
-        run=RunInfo(
-            state.commit, state.dirty, _seconds_spent(state), state.project.spec.cost
-        ),
+        run=_info(state),
         rows=_rows(state) if rows and tested else None,
         champion=release.manifest.metrics if release else (),
     )
+
+
+def _info(state: RunState) -> RunInfo:
+    """Return who made a run, when, and for which change."""
+    return RunInfo(
+        commit=state.commit,
+        dirty=state.dirty,
+        seconds=_seconds_spent(state),
+        price=state.project.spec.cost,
+        started=f"{state.started:%Y-%m-%d %H:%M} UTC",
+        actor=state.actor,
+        pull_request=state.pull_request,
+        change=_change(state),
+    )
+
+
+def _change(state: RunState) -> str:
+    """Return what changed since the version in production; empty where that is unknown."""
+    from mlops.registry.version_numbers import change
+
+    release = state.production.release if state.reached("train") else None
+    if release is None:
+        return ""
+    _, reason = change(release.manifest, Training.load(state.build))
+    return f"{reason} since {state.production.version}"
 
 
 def _result(state: RunState, step: str, kind: type[Kind]) -> Kind | None:

@@ -67,6 +67,8 @@ class Run:
             production=Production(project, name, context.store),
             commit=commit,
             dirty=bool(commit and git.changed_files(project.root)),
+            actor=context.actor,
+            pull_request=context.pull_request,
             meanwhile=self._import_ahead,
         )
 

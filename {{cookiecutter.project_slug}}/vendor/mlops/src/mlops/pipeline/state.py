@@ -42,6 +42,10 @@ class RunState:
         The commit that is checked out; None outside of a git repository.
     dirty : bool
         Whether files differ from the commit.
+    actor : str
+        Who runs it.
+    pull_request : int, optional
+        The pull request that it is run for.
     states : dict of str to str
         Step: ran, skipped, failed or not reached.
     seconds : dict of str to float
@@ -63,6 +67,8 @@ class RunState:
     production: Production
     commit: str | None = None
     dirty: bool = False
+    actor: str = ""
+    pull_request: int | None = None
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     meanwhile: Callable[[], object] = lambda: None

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import time
+
 from mlops.pipeline.model_files import is_test
 from mlops.pipeline.models import load_challenger, load_champion
 from mlops.pipeline.predictions import FILES, evaluation_context, write_predictions
-from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step, keys
+from mlops.results.training import Training
 
 
 def run(state: RunState) -> bool:
     """Write evaluation, predictions and the rows that travel with a version."""
-    from mlops.evaluation.evaluate import evaluate
+    from mlops.evaluation.evaluate import evaluate, with_own_tests
+    from mlops.evaluation.samples import draw
+    from mlops.evaluation.user_tests import own_tests
 
-    challenger = load_challenger(state)
-    champion = load_champion(state)
+    begun = time.perf_counter()
     context = evaluation_context(state)
-    evaluation = evaluate(
-        state.project,
-        state.name,
-        state.spec,
-        dataset(state),
-        challenger,
-        champion,
+    model = load_challenger(state)
+    production = load_champion(state)
+    size_mb = Training.load(state.build).model_bytes / 1e6
+    measured = evaluate(context, model, size_mb)
+    own = own_tests(
+        state.project.root,
+        state.project.folder(state.name) / "tests",
         context,
+        model,
+        production,
     )
-    write_predictions(state, context, challenger, champion)
+    evaluation = with_own_tests(measured, own)
+    seconds = round(time.perf_counter() - begun, 3)
+    draw(state.spec, model, context.test, context.predicted(model), state.build)
+    evaluation.model_copy(update={"seconds": seconds}).save(state.build)
+    write_predictions(state, context, model, production)
     return evaluation.ok
 
 

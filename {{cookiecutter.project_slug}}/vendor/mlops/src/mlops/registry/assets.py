@@ -95,11 +95,13 @@ def ready(project: Project, name: str, decided: bool = False) -> Built:
             *(Problem(f"{problem}: {part}", str(build), do=again) for part in stale)
         )
     if built.verdict.decision != "promote" and not decided:
+        # An engine before 0.2 stored sentences; the report words what is stored now.
+        grounds = (ground.kind for ground in built.verdict.grounds)
         raise Refused(
             f"the verdict is {built.verdict.decision}",
             file=f"models/{name}",
-            found="; ".join(built.verdict.reasons),
-            do="an approver may overrule it, on record: "
+            found=listed(built.verdict.reasons or grounds),
+            do=f"`mlops report {name}` says why; an approver may overrule it, on record: "
             f"`mlops register {name} --decided -m WHY`",
         )
     return built

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-Tone = Literal["good", "bad", "unsure", ""]
+# What stands before a row or a title: good is measured and passed, bad is failed,
+# unsure asks for a person. What was not measured, and what nobody has written, is
+# neither.
+Tone = Literal["good", "bad", "unsure", "unmeasured", "unwritten", ""]
 
 
 class Link(NamedTuple):

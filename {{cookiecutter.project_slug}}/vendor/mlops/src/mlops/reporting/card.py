@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from markupsafe import Markup
 
 from mlops.reporting import words
+from mlops.reporting.gaps import is_written
 from mlops.reporting.html import template
 from mlops.reporting.markdown import render
 from mlops.reporting.run_report import RunReport
@@ -24,7 +25,8 @@ def card(facts: RunReport, info: Mapping[str, str]) -> str:
     """
     from mlops.reporting.calibration import plot, tenths
 
-    metrics, parts = facts.evaluation.metrics if facts.evaluation else (), tenths(facts)
+    metrics = facts.evaluation.metrics if facts.evaluation else ()
+    parts = tenths(facts)
     return template("card.md.j2").render(
         facts=facts,
         info=info,
@@ -32,6 +34,7 @@ def card(facts: RunReport, info: Mapping[str, str]) -> str:
         kind="regression" if facts.spec.task == "regression" else "classification",
         metrics=[m for m in metrics if math.isfinite(m.value)],
         sections={s.key: Markup(render(s, 100, "##")) for s in sections(facts)},
+        written=is_written,
         tenths=parts,
         held=sum(t.low <= t.predicted <= t.high for t in parts),
         plot=plot,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from mlops.reporting import words
-from mlops.reporting.markdown import escape
+from mlops.reporting.markdown import MARKS, escape
 from mlops.reporting.run_report import RunReport
 from mlops.reporting.sections import sections
 from mlops.reporting.summary import summary
@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-# -- HTML and the card --------------------------------------------------------------------------
-
-
 @cache
 def template(name: str) -> Template:
-    """Return a template that prints text that can do no harm, except what is marked safe."""
+    """Return a template that escapes everything that is not marked safe."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     html = name.endswith(".html.j2")
@@ -64,19 +61,28 @@ def html(facts: RunReport) -> str:
     )
 
 
-def drawn(text: str) -> Markup:
+# A card's marks are emoji, which are drawn in their own colours; a page has its own.
+_PLAIN_MARKS = {
+    "good": "\u2713 ",
+    "bad": "\u2717 ",
+    "unsure": "! ",
+    "unmeasured": "\u25cb ",
+    "unwritten": "\u270e ",
+}
+
+
+def card_as_html(text: str) -> Markup:
     """Return a card as HTML, without links, pictures or markup of its own."""
     from markdown_it import MarkdownIt
 
-    body = text.removeprefix("---\n").partition("\n---\n")[
-        2
-    ]  # after what is for the hub
-    body = re.sub("<details><summary>(.*)</summary>", r"**\1**", body).replace(
-        "</details>", ""
-    )
-    for mark, plain in (("✅", "✓"), ("❌", "✗"), ("⚠️", "!")):
-        body = body.replace(mark, plain)
+    # What stands before the second line of dashes is for the Hugging Face hub.
+    body = text.removeprefix("---\n").partition("\n---\n")[2]
+    body = re.sub("<details><summary>(.*)</summary>", r"**\1**", body)
+    body = body.replace("</details>", "")
+    for tone, mark in MARKS.items():
+        if mark:
+            body = body.replace(mark.strip(), _PLAIN_MARKS[tone].strip())
     rules = MarkdownIt("commonmark", {"html": False}).enable("table")
     html = rules.disable(["autolink", "image", "link"]).render(body)
-    html = html.replace("<table>", '<div class="scroll"><table>')
+    html = html.replace("<table>", '<div class="scroll" tabindex="0"><table>')
     return Markup(html.replace("</table>", "</table></div>"))

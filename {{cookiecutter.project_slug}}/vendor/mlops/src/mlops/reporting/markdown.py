@@ -1,9 +1,4 @@
-"""The report as Markdown, safe to post.
-
-Text from data cannot act in any. Markdown is for pull requests and step summaries. The HTML needs
-nothing else: no script, no request, light and dark. The card has the metadata block of the Hugging
-Face hub. Runs stand side by side on a terminal or as HTML, by what differs between them.
-"""
+"""The report as Markdown, safe to post: text from data cannot act in it."""
 
 from __future__ import annotations
 
@@ -17,24 +12,34 @@ from mlops.reporting.words import clean
 
 LIMIT = 60_000  # GitHub refuses a comment of more than 65,536 characters
 
-_MARKS = {"good": "✅ ", "bad": "❌ ", "unsure": "⚠️ ", "": ""}
+MARKS: dict[blocks.Tone, str] = {
+    "good": "\u2705 ",
+    "bad": "\u274c ",
+    "unsure": "\u26a0\ufe0f ",
+    "unmeasured": "\u26aa ",
+    "unwritten": "\U0001f4dd ",
+    "": "",
+}
+
+# Rows per table, from all to none, until a report is short enough.
+_MOST_ROWS = (200, 60, 20, 6, 2, 0)
+
+_OPEN = "quality"  # the section that a folded report leaves open
 
 _SYNTAX = re.compile(r"[&<>`*~\[\]\\|$]|(?<![^\W_])_|_(?![^\W_])|^[-+=](?!\d)")
 
 _ORDERED = re.compile(r"^(\d+)([.)])(?!\d)")
 
-# What GitHub links or draws after markdown is rendered, so that an entity does not stop it:
-# mentions and addresses, issues, web addresses, emoji. A zero-width space does.
+# What GitHub links or draws after markdown is rendered, so that an entity does not stop
+# it: mentions and addresses, issues, web addresses, emoji. A zero-width space does.
 _LINKED = re.compile(r"@|#|www(?=\.)|\bgh-(?=\d)|:(?=//|[\w+-]+:)", re.IGNORECASE)
-
-# -- markdown -----------------------------------------------------------------------------------
 
 
 def escape(text: object, most: int = 300) -> str:
     """Return text of any origin as markdown that shows it and does nothing else.
 
-    One line, without control characters; no HTML, link, mention, emphasis, code, table cell,
-    heading or list can come out of it, wherever in a line or a table it is put.
+    One line, without control characters; no HTML, link, mention, emphasis, code, table
+    cell, heading or list can come out of it, wherever in a line or a table it is put.
     """
     line = _LINKED.sub(lambda m: m[0] + "\u200b", clean(text, most))
     line = _SYNTAX.sub(lambda m: f"&#{ord(m[0])};", line)
@@ -42,25 +47,51 @@ def escape(text: object, most: int = 300) -> str:
     return line.replace("\u200b", "&#8203;")
 
 
-def markdown(facts: RunReport) -> str:
-    """Return the report: the verdict first, then its evidence; always shorter than 60,000."""
-    said, parts = summary(facts), sections(facts)
-    head = [f"## {_MARKS[said.tone]}{escape(facts.model)}: {escape(said.title)}"]
+def markdown(facts: RunReport, folded: bool = False, link: str = "") -> str:
+    """Return the report, the verdict first; always shorter than 60,000 characters.
+
+    Parameters
+    ----------
+    folded : bool
+        Fold what comes after the conditions, as a comment does.
+    link : str
+        Markdown that stands below the summary: where the whole report is.
+    """
+    said = summary(facts)
+    title = f"{escape(facts.model)}: {escape(said.title)}"
+    head = [f"## {MARKS[said.tone]}{title}"]
     head += [escape(line, 700) for line in said.lines]
+    if link:
+        head.append(link)
+    parts = sections(facts)
     text = ""
-    for most in (200, 60, 20, 6, 2, 0):
-        text = "\n\n".join([*head, *(render(part, most) for part in parts)]) + "\n"
+    for most in _MOST_ROWS:
+        body = _folded(parts, most) if folded else [render(s, most) for s in parts]
+        text = "\n\n".join([*head, *body]) + "\n"
         if len(text) < LIMIT:
             break
     return text
 
 
+def _folded(parts: list[blocks.Section], most: int) -> list[str]:
+    """Return sections with all but the first in one fold."""
+    shown = [render(s, most) for s in parts if s.key == _OPEN]
+    rest = [s for s in parts if s.key != _OPEN]
+    if rest:
+        names = ", ".join(s.title[0].lower() + s.title[1:] for s in rest)
+        inside = "\n\n".join(render(s, most) for s in rest)
+        shown.append(_details(f"Evidence: {names}", inside))
+    return shown
+
+
+def _details(title: str, text: str) -> str:
+    return f"<details><summary>{escape(title)}</summary>\n\n{text}\n\n</details>"
+
+
 def render(section: blocks.Section, most: int, level: str = "###") -> str:
     """Return one section with no more than `most` rows per table."""
-    parts = [
-        f"{level} {section.title}",
-        *(escape(t, 600) for t in section.text[: most + 1]),
-    ]
+    parts = [f"{level} {section.title}"]
+    parts += [escape(text, 600) for text in section.text[: most + 1]]
     parts += [table(t, most) for t in section.tables if t.rows]
     if section.commands:
         commands = "\n".join(clean(c).replace("`", "") for c in section.commands)
@@ -70,15 +101,13 @@ def render(section: blocks.Section, most: int, level: str = "###") -> str:
 
 def table(t: blocks.Table, most: int) -> str:
     """Return at most `most` rows of a table, folded where it says so."""
-    marks = "|".join("---:" if a == "r" else "---" for a in t.align)
-    lines = [f"| {' | '.join(escape(c) for c in t.columns)} |", f"|{marks}|"]
+    marks = "|".join("---:" if side == "r" else "---" for side in t.align)
+    columns = " | ".join(escape(name) for name in t.columns)
+    lines = [f"| {columns} |", f"|{marks}|"]
     for tone, cells in t.rows[:most]:
-        lines.append(
-            f"| {_MARKS[tone]}{' | '.join(escape(c, 200) or ' ' for c in cells)} |"
-        )
+        row = " | ".join(escape(cell, 200) or " " for cell in cells)
+        lines.append(f"| {MARKS[tone]}{row} |")
     if len(t.rows) > most:
         lines.append(f"\n{len(t.rows) - most:,} more in the full report.")
     text = "\n".join(lines)
-    if t.folded:
-        text = f"<details><summary>{escape(t.title)}</summary>\n\n{text}\n\n</details>"
-    return text
+    return _details(t.title, text) if t.folded else text

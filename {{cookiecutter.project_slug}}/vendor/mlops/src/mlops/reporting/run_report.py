@@ -1,7 +1,6 @@
-"""All that is known of one run.
+"""All that is known of one run, for every kind of report.
 
-Sections are sentences and tables of plain text; each format renders them its way. Nothing is
-escaped here. Values of sensitive columns do not get past this module.
+Nothing is escaped here. Values of sensitive columns do not get past this module.
 """
 
 from __future__ import annotations
@@ -18,24 +17,44 @@ from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Where a run was made, and how many seconds each stage took that was not skipped."""
+    """Where, when and by whom a run was made.
+
+    Parameters
+    ----------
+    commit : str, optional
+        The commit that was checked out; `dirty` where files differed from it.
+    seconds : mapping of str to float
+        How long each step took that was not skipped.
+    price : Cost
+        What an hour of this machine costs, and its watts.
+    started, actor, change : str
+        When it began (as people read it), who began it, what changed since production.
+    pull_request : int, optional
+        Its number, where the run is for one.
+    """
 
     commit: str | None = None
     dirty: bool = False
     seconds: Mapping[str, float] = field(default_factory=dict)
     price: Cost = field(default_factory=Cost)
+    started: str = ""
+    actor: str = ""
+    pull_request: int | None = None
+    change: str = ""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What charts are drawn from: arrays of shape (n,), one element per row of the test part.
+    """What charts are drawn from: arrays of shape (n,), one element per test row.
 
-    Labels are text, or numbers for regression; scores are probabilities of the positive class.
+    Labels are text, or numbers for regression; scores are probabilities of the positive
+    class.
     """
 
     actual: NDArray[Any]
@@ -57,3 +76,13 @@ class RunReport:
     run: RunInfo = field(default_factory=RunInfo)
     rows: Rows | None = None
     champion: tuple[Metric, ...] = ()
+
+
+def positive_rows(facts: RunReport, rows: Rows) -> NDArray[np.bool_]:
+    """Return which rows are of the positive class, shape (n,)."""
+    import numpy as np
+
+    positive = facts.spec.data.positive
+    if facts.training:
+        positive = facts.training.signature.positive
+    return np.asarray(rows.actual.astype(str) == positive)

@@ -5,244 +5,405 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops.config.model_spec import ModelSpec
-from mlops.reporting import blocks, words
-from mlops.reporting.run_report import RunInfo, RunReport
-from mlops.results.data import Snapshot, Validation
-from mlops.results.evaluation import Evaluation, Metric
-from mlops.results.verdict import Comparison
+from mlops.config.project_spec import Cost
+from mlops.reporting import wording, words
+from mlops.reporting.blocks import Row, Section, Table, Tone
+from mlops.reporting.gaps import is_written, not_declared, not_written
+from mlops.reporting.run_report import Rows, RunInfo, RunReport
+from mlops.results.data import ColumnSummary, Snapshot, Validation
+from mlops.results.evaluation import (
+    Check,
+    Evaluation,
+    FairnessResult,
+    Metric,
+    Slice,
+)
+from mlops.results.verdict import Comparison, Verdict
+
+_HIDDEN = "(sensitive)"
+
+_MOST_CLASSES = 12  # of a confusion matrix that can be read
 
 
-def interval(m: Metric | Comparison) -> str:
-    """Return the ends of an interval, with their signs where it is that of a difference."""
-    figure = words.signed if isinstance(m, Comparison) else words.number
-    return f"{figure(m.low)} to {figure(m.high)}"
-
-
-# -- sections -----------------------------------------------------------------------------------
-
-
-def sections(facts: RunReport) -> list[blocks.Section]:
+def sections(facts: RunReport) -> list[Section]:
     """Return all parts of the report that have something to say, in their order."""
-    spec, data, tests = facts.spec, facts.validation, facts.evaluation
-    found = [_quality(facts, tests)] if tests and tests.metrics else []
-    found += [_data(data, spec.sensitive)] if data else []
-    found += (
-        [_tests(tests), _slices(tests, spec), _fairness(tests, spec)] if tests else []
-    )
-    found += [_cost(facts.run), _reproduce(facts)]
-    return [s for s in found if s.text or s.commands or any(t.rows for t in s.tables)]
+    spec = facts.spec
+    tests = facts.evaluation
+    found = []
+    if tests and tests.metrics:
+        found.append(_quality(facts, tests))
+    found.append(_specification(spec))
+    if facts.validation:
+        found.append(_data(facts.validation, spec.sensitive))
+    if tests:
+        found += [_tests(tests), _slices(tests, spec), _fairness(tests, spec)]
+    found += [_origin(facts.run), _cost(facts.run), _reproduce(facts)]
+    return [section for section in found if _says_something(section)]
 
 
-def _judged(ok: bool, measured: bool, yes: str, no: str) -> tuple[blocks.Tone, str]:
-    """Return the tone and the word for what holds, what does not, and what cannot be told."""
-    if not measured:
-        return "", "too few rows"
-    return ("good", yes) if ok else ("bad", no)
+def _says_something(section: Section) -> bool:
+    has_rows = any(table.rows for table in section.tables)
+    return bool(section.text or section.commands or has_rows)
 
 
-def _quality(facts: RunReport, result: Evaluation) -> blocks.Section:
+def metric_name(metric: Metric, spec: ModelSpec) -> str:
+    """Return what a metric is called, its unit, and which way is better."""
+    name = words.label(metric.name)
+    if metric.name == "value" and spec.metrics.value:
+        name += f" ({words.clean(spec.metrics.value.unit, 20)})"
+    if not metric.higher_is_better:
+        name += " (lower is better)"
+    return name
+
+
+# -- quality ---------------------------------------------------------------------------
+
+
+def _quality(facts: RunReport, result: Evaluation) -> Section:
     verdict = facts.verdict
-    everyone = (verdict.comparison, *verdict.others) if verdict else ()
-    against = {c.metric: c for c in everyone if c}
-    champion = {m.name: m.value for m in facts.champion}
-    level = result.primary.confidence
-    columns = ["Metric", "This model", f"{words.share(level)} interval"]
-    if against or champion:
-        columns += ["In production", "Better by", f"Its {words.share(level)} interval"]
-    rows: list[blocks.Row] = []
-    for m in result.metrics:
-        c = against.get(m.name)
-        tone: blocks.Tone = ""
-        name = words.label(m.name) + (
-            "" if m.higher_is_better else " (lower is better)"
-        )
-        cells = [name, words.number(m.value), interval(m)]
-        if c:
-            tone = "good" if c.low > 0 else "bad" if c.high < 0 else ""
-            other = "" if c.confidence == level else f"{words.share(c.confidence)}: "
-            cells += [
-                words.number(c.champion),
-                words.signed(c.difference),
-                other + interval(c),
-            ]
-        else:
-            cells += [words.number(champion.get(m.name)), words.NONE, words.NONE]
-        rows.append((tone, tuple(cells[: len(columns)])))
-    text = list(verdict.reasons) if verdict else []
+    compared = _comparisons(verdict)
+    title = "Against the model in production" if compared else "How good it is"
+    text = list(wording.reasons(verdict)) if verdict else []
+    text += _for_scale(result)
+    tables = [_metrics(facts, result, compared)]
+    if verdict:
+        tables.append(_conditions(verdict))
+    if facts.rows:
+        tables.append(_confusion(facts.rows, facts.spec))
+    return Section("quality", title, text, tables)
+
+
+def _comparisons(verdict: Verdict | None) -> dict[str, Comparison]:
+    """Return the comparisons of a verdict by metric."""
+    if verdict is None or verdict.comparison is None:
+        return {}
+    return {c.metric: c for c in (verdict.comparison, *verdict.others)}
+
+
+def _for_scale(result: Evaluation) -> list[str]:
+    """Return what the primary metric is for a model that nobody has to train."""
     known = {"dummy": "guessing without looking", "simple": "a simple model"}
-    scale = [
-        f"{known.get(k, k)} {words.number(v)}"
-        for k, v in sorted(result.baselines.items())
+    parts = [
+        f"{known.get(name, name)} {words.number(value)}"
+        for name, value in sorted(result.baselines.items())
     ]
-    text += (
-        [f"{words.label(result.primary.name)}, for scale: {', '.join(scale)}."]
-        if scale
-        else []
-    )
-    conditions: list[blocks.Row] = []
-    for condition in sorted(verdict.conditions if verdict else (), key=lambda c: c.ok):
-        tone, said = _judged(condition.ok, condition.measured, "met", "not met")
-        conditions.append((tone, (condition.name, said, condition.message)))
-    title = "Against the model in production" if against else "How good it is"
-    metrics = blocks.Table("Metrics", columns, "l" + "r" * (len(columns) - 1), rows)
-    met = blocks.Table(
-        "Conditions", ("Condition", "Result", "What was found"), "lll", conditions
-    )
-    return blocks.Section("quality", title, text, (metrics, met))
+    if not parts:
+        return []
+    return [f"{words.label(result.primary.name)}, for scale: {', '.join(parts)}."]
 
 
-def _data(result: Validation, sensitive: Sequence[str]) -> blocks.Section:
-    failed: list[blocks.Row] = []
-    for e in (e for e in result.expectations if not e.ok):
-        broken = words.NONE if e.failed_rows is None else f"{e.failed_rows:,}"
-        broken += "" if e.failed_share is None else f" ({words.share(e.failed_share)})"
-        found = ", ".join(words.clean(x, 40) for x in e.examples[:5]) or words.NONE
-        found = "(sensitive)" if e.column in sensitive else found
-        failed.append(("bad", (e.column or "all", e.message or e.name, broken, found)))
-    total = words.count(len(result.expectations), "expectation")
-    said = (
-        f"{len(failed)} of {total} failed."
-        if failed
-        else f"All {total} of the contract hold."
-    )
-    differs = ("Column", "What is different", "Rows", "Examples")
-    tables = [blocks.Table("Differences from the contract", differs, "llrl", failed)]
-    tables += _snapshot(result.snapshot, sensitive) if result.snapshot else []
-    return blocks.Section(
-        "data", "Data", (said,) if result.expectations else (), tables
-    )
+def _metrics(
+    facts: RunReport, result: Evaluation, compared: dict[str, Comparison]
+) -> Table:
+    level = result.primary.confidence
+    columns = ["Metric", "This model", f"{words.share(level)} CI"]
+    production = {m.name: m.value for m in facts.champion}
+    if compared or production:
+        columns += ["In production", "Better by", f"{words.share(level)} CI of it"]
+    rows: list[Row] = []
+    for metric in result.metrics:
+        ends = words.interval(metric.low, metric.high)
+        cells = [metric_name(metric, facts.spec), words.number(metric.value), ends]
+        tone: Tone = ""
+        if metric.name in compared:
+            tone, more = _difference(compared[metric.name], level)
+            cells += more
+        elif len(columns) > len(cells):
+            before = words.number(production.get(metric.name))
+            cells += [before, words.NONE, words.NONE]
+        rows.append((tone, tuple(cells)))
+    return Table("Metrics", columns, "l" + "r" * (len(columns) - 1), rows)
 
 
-def _snapshot(s: Snapshot, sensitive: Sequence[str]) -> list[blocks.Table]:
-    """Return what was counted, and what is in each column."""
-    counts = {"Rows read": s.rows_read, "Duplicates removed": s.duplicates_removed}
-    counts |= {"Rows without a label": s.unlabelled}
-    counts |= {"Rows for training": s.train_rows, "Rows for the test": s.test_rows}
-    pairs = [(name, f"{n:,}") for name, n in counts.items()]
-    pairs += [("Period", words.span(s.period))] if s.period else []
-    pairs += [(f.path, words.count(f.rows, "row")) for f in s.files]
-    columns: list[blocks.Row] = []
-    for c in s.columns:
-        top = sorted(c.top.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
-        text = ", ".join(f"{words.clean(k, 30)} ({n:,})" for k, n in top) or words.NONE
-        if c.low is not None:  # no commas: it may be a year
-            text = f"{c.low:.6g} to {c.high:.6g}, mean {c.mean:.6g}"
-        text = "(sensitive)" if c.name in sensitive else text
-        columns.append(("", (c.name, c.kind, f"{c.missing:,}", f"{c.unique:,}", text)))
-    counted = blocks.Table(
-        "Rows", ("What", "How many"), "lr", [("", pair) for pair in pairs]
-    )
-    summed = ("Column", "Kind", "Missing", "Distinct", "Values")
-    return [counted, blocks.Table("Columns", summed, "llrrl", columns, folded=True)]
+def _difference(c: Comparison, level: float) -> tuple[Tone, list[str]]:
+    """Return the cells of a comparison, and the tone of its interval."""
+    ends = words.difference_interval(c.low, c.high)
+    if c.confidence != level:
+        ends = f"{words.share(c.confidence)}: {ends}"
+    tone: Tone = ""
+    if c.low > 0:
+        tone = "good"
+    elif c.high < 0:
+        tone = "bad"
+    return tone, [words.number(c.champion), words.signed(c.difference), ends]
 
 
-def _tests(result: Evaluation) -> blocks.Section:
-    tones: dict[str, blocks.Tone] = {
+def _conditions(verdict: Verdict) -> Table:
+    rows: list[Row] = []
+    for c in sorted(verdict.conditions, key=lambda c: c.ok):
+        tone, result = wording.standing(c)
+        rows.append((tone, (c.name, result, wording.condition(c))))
+    columns = ("Condition", "Result", "What was found")
+    return Table("Conditions", columns, "lll", rows)
+
+
+def _confusion(rows: Rows, spec: ModelSpec) -> Table:
+    """Return how many test rows of each class were predicted as which."""
+    table: list[Row] = []
+    classes: list[str] = []
+    if spec.task != "regression":
+        actual = rows.actual.astype(str)
+        predicted = rows.predicted.astype(str)
+        classes = sorted({*actual.tolist(), *predicted.tolist()})
+    if len(classes) <= _MOST_CLASSES:
+        for name in classes:
+            of_class = predicted[actual == name]
+            counts = [f"{int((of_class == other).sum()):,}" for other in classes]
+            table.append(("", (f"Actual: {name}", *counts)))
+    columns = ("Test rows", *(f"Predicted: {name}" for name in classes))
+    align = "l" + "r" * len(classes)
+    return Table("Confusion matrix", columns, align, table, folded=True)
+
+
+# -- what people wrote -----------------------------------------------------------------
+
+
+def _specification(spec: ModelSpec) -> Section:
+    """Return what an approver has to read, and what nobody has written or declared."""
+    rows: list[Row] = []
+    written = {
+        "Intended use": spec.intended_use,
+        "Limits": spec.limits,
+        f"Risk: {spec.risk}": spec.risk_reason,
+    }
+    for name, text in written.items():
+        if is_written(text):
+            rows.append(("", (name, text)))
+        else:
+            rows.append(("unwritten", (name, "not written")))
+    rows += [
+        ("unmeasured", (f"{name[0].upper()}{name[1:]}", "not declared, not tested"))
+        for name in not_declared(spec)
+    ]
+    lines = []
+    missing = len(not_written(spec))
+    if missing:
+        lines.append(
+            f"{words.count(missing, 'text')} of model.yaml not written: read this "
+            "before you approve a promotion."
+        )
+    table = Table("Use and limits", ("What", "In model.yaml"), "ll", rows)
+    return Section("specification", "Use and limits", lines, (table,))
+
+
+# -- data ------------------------------------------------------------------------------
+
+
+def _data(result: Validation, sensitive: Sequence[str]) -> Section:
+    failed: list[Row] = []
+    for e in result.expectations:
+        if e.ok:
+            continue
+        rows = words.NONE if e.failed_rows is None else f"{e.failed_rows:,}"
+        if e.failed_share is not None:
+            rows += f" ({words.share(e.failed_share)})"
+        examples = ", ".join(words.clean(x, 40) for x in e.examples[:5]) or words.NONE
+        if e.column in sensitive:
+            examples = _HIDDEN
+        failed.append(("bad", (e.column or "all", e.message or e.name, rows, examples)))
+    text = []
+    if result.expectations:
+        total = words.count(len(result.expectations), "expectation")
+        text = [f"All {total} of the contract are met."]
+        if failed:
+            text = [f"{len(failed)} of {total} failed."]
+    columns = ("Column", "What is different", "Rows", "Examples")
+    tables = [Table("Differences from the contract", columns, "llrl", failed)]
+    if result.snapshot:
+        tables += [
+            _counts(result.snapshot),
+            _columns(result.snapshot, sensitive),
+        ]
+    return Section("data", "Data", text, tables)
+
+
+def _counts(snapshot: Snapshot) -> Table:
+    counts = {
+        "Rows read": snapshot.rows_read,
+        "Duplicates removed": snapshot.duplicates_removed,
+        "Rows without a label": snapshot.unlabelled,
+        "Rows for training": snapshot.train_rows,
+        "Rows for the test": snapshot.test_rows,
+    }
+    rows: list[Row] = [("", (name, f"{n:,}")) for name, n in counts.items()]
+    if snapshot.period:
+        rows.append(("", ("Period", words.span(snapshot.period))))
+    rows += [("", (f.path, words.count(f.rows, "row"))) for f in snapshot.files]
+    return Table("Rows", ("What", "How many"), "lr", rows)
+
+
+def _columns(snapshot: Snapshot, sensitive: Sequence[str]) -> Table:
+    rows: list[Row] = []
+    for c in snapshot.columns:
+        values = _HIDDEN if c.name in sensitive else _values(c)
+        rows.append(("", (c.name, c.kind, f"{c.missing:,}", f"{c.unique:,}", values)))
+    columns = ("Column", "Kind", "Missing", "Distinct", "Values")
+    return Table("Columns", columns, "llrrl", rows, folded=True)
+
+
+def _values(c: ColumnSummary) -> str:
+    """Return the range of a column of numbers, or the commonest values of another."""
+    if c.low is not None and c.low == c.high:
+        return f"{c.low:.6g} only"
+    if c.low is not None and c.high is not None and c.mean is not None:
+        # No commas: it may be a year.
+        return f"{c.low:.6g} to {c.high:.6g}, mean {c.mean:.6g}"
+    common = sorted(c.top.items(), key=lambda pair: (-pair[1], pair[0]))[:4]
+    return ", ".join(f"{words.clean(k, 30)} ({n:,})" for k, n in common) or words.NONE
+
+
+# -- tests, slices, fairness -----------------------------------------------------------
+
+
+def _tests(result: Evaluation) -> Section:
+    tones: dict[str, Tone] = {
         "failed": "bad",
-        "skipped": "unsure",
+        "not run": "unmeasured",
         "passed": "good",
     }
-    rows: dict[str, list[blocks.Row]] = {state: [] for state in tones}
-    for c in result.checks:
-        state = "skipped" if c.skipped else "passed" if c.ok else "failed"
-        own = "every model" if c.standard else "this model"
-        rows[state].append((tones[state], (c.name, own, c.message or state)))
+    rows: dict[str, list[Row]] = {state: [] for state in tones}
+    for check in result.checks:
+        state = _state(check)
+        asked_of = "every model" if check.standard else "this model"
+        cells = (check.name, asked_of, check.message or state)
+        rows[state].append((tones[state], cells))
     columns = ("Test", "Asked of", "What was found")
     tables = [
-        blocks.Table(
-            f"{len(found):,} {state}", columns, "lll", found, folded=state == "passed"
+        Table(
+            f"{len(found):,} {state}",
+            columns,
+            "lll",
+            found,
+            folded=state == "passed",
         )
         for state, found in rows.items()
         if found
     ]
     text = [", ".join(t.title for t in tables) + "."] if tables else []
-    return blocks.Section("tests", "Tests", text, tables)
+    return Section("tests", "Tests", text, tables)
 
 
-def _slices(result: Evaluation, spec: ModelSpec) -> blocks.Section:
-    rows: list[blocks.Row] = []
-    for s in sorted(result.slices, key=lambda s: s.ok):
-        tone, said = _judged(s.ok, s.metric is not None, "holds", "falls off")
-        found = (
-            (words.number(s.metric.value), interval(s.metric))
-            if s.metric
-            else (words.NONE, words.NONE)
-        )
-        rows.append((tone, (f"{s.column} = {s.value}", f"{s.rows:,}", *found, said)))
-    columns = ("Slice", "Rows", words.label(spec.metrics.primary), "Interval", "Result")
-    return blocks.Section(
-        "slices", "Slices", (), (blocks.Table("Slices", columns, "lrrrl", rows),)
-    )
+def _state(check: Check) -> str:
+    if check.skipped:
+        return "not run"
+    if check.ok:
+        return "passed"
+    return "failed"
 
 
-def _fairness(result: Evaluation, spec: ModelSpec) -> blocks.Section:
-    """Groups that are too small to count are too small to show: they may be one person."""
-    rows: list[blocks.Row] = []
+def _slices(result: Evaluation, spec: ModelSpec) -> Section:
+    rows: list[Row] = []
+    for part in sorted(result.slices, key=lambda part: part.ok):
+        tone, judged = _slice_result(part)
+        figures = (words.NONE, words.NONE)
+        if part.metric:
+            ends = words.interval(part.metric.low, part.metric.high)
+            figures = (words.number(part.metric.value), ends)
+        name = f"{part.column} = {part.value}"
+        rows.append((tone, (name, f"{part.rows:,}", *figures, judged)))
+    metric = words.label(spec.metrics.primary)
+    columns = ("Slice", "Rows", metric, "95% CI", "Result")
+    return Section("slices", "Slices", (), (Table("Slices", columns, "lrrrl", rows),))
+
+
+def _slice_result(part: Slice) -> tuple[Tone, str]:
+    if part.metric is None:
+        return "unmeasured", "not measured: too few rows"
+    if part.ok:
+        return "good", "holds"
+    return "bad", "below its threshold"
+
+
+def _fairness(result: Evaluation, spec: ModelSpec) -> Section:
+    """Return gaps between groups, with a limit or without.
+
+    Groups that are too small to count are too small to show: they may be one person.
+    """
+    rows: list[Row] = []
     least = spec.slices.min_rows
     for f in sorted(result.fairness, key=lambda f: f.ok):
-        tone, said = _judged(f.ok, f.measured, "holds", "breached")
-        if f.exception and f.difference > f.limit:
-            tone, said = "unsure", f"accepted: {f.exception}"
-        values = [
-            words.number(g.value) if g.rows >= least else "(too few rows)"
-            for g in f.groups
-        ]
-        groups = ", ".join(
-            f"{g.name} {v}" for g, v in zip(f.groups, values, strict=True)
-        )
-        gap = (
-            words.number(f.difference if f.measured else None),
-            words.number(f.limit),
-        )
-        rows.append(
-            (tone, (f"{words.label(f.metric)} by {f.column}", *gap, said, groups))
-        )
-    columns = ("Between groups", "Largest gap", "Allowed", "Result", "Groups")
-    return blocks.Section(
-        "fairness", "Fairness", (), (blocks.Table("Gaps", columns, "lrrll", rows),)
-    )
+        tone, judged = _fairness_result(f)
+        groups = []
+        for g in f.groups:
+            value = words.number(g.value) if g.rows >= least else "(too few rows)"
+            groups.append(f"{g.name} {value}")
+        gap = words.number(f.difference if f.measured else None)
+        limit = "none" if f.limit is None else words.number(f.limit)
+        name = f"{words.label(f.metric)} by {f.column}"
+        rows.append((tone, (name, gap, limit, judged, ", ".join(groups))))
+    columns = ("Between groups", "Largest gap", "Limit", "Result", "Groups")
+    table = Table("Gaps", columns, "lrrll", rows)
+    return Section("fairness", "Fairness", (), (table,))
 
 
-def _cost(run: RunInfo) -> blocks.Section:
+def _fairness_result(f: FairnessResult) -> tuple[Tone, str]:
+    if not f.measured:
+        return "unmeasured", "not measured: too few rows"
+    if f.limit is None:
+        return "", "measured; no limit is declared"
+    if f.exceeds and f.exception:
+        return "unsure", f"accepted: {f.exception}"
+    if f.ok:
+        return "good", "holds"
+    return "bad", "above its limit"
+
+
+# -- the run ---------------------------------------------------------------------------
+
+
+def _origin(run: RunInfo) -> Section:
+    """Return who made this, when, and for which change."""
+    pull_request = f"#{run.pull_request}" if run.pull_request else ""
+    known = {
+        "Made": run.started,
+        "By": run.actor,
+        "Pull request": pull_request,
+        "Changed": run.change,
+    }
+    rows: list[Row] = [("", (name, text)) for name, text in known.items() if text]
+    table = Table("Origin", ("What", "Value"), "ll", rows)
+    return Section("origin", "Origin", (), (table,))
+
+
+def _cost(run: RunInfo) -> Section:
     """Energy is an estimate: time by the watts of project.yaml."""
-    price, stages = run.price, run.seconds
-
-    def cost(seconds: float) -> tuple[str, str, str]:
-        amount = words.money(seconds / 3600 * price.per_hour, price.currency)
-        return (
-            words.duration(seconds),
-            amount,
-            f"{words.number(seconds / 3600 * price.watts)} Wh",
-        )
-
-    rows: list[blocks.Row] = [
-        ("", (stage, *cost(seconds))) for stage, seconds in stages.items()
+    rows: list[Row] = [
+        ("", (step, *_price(seconds, run.price)))
+        for step, seconds in run.seconds.items()
     ]
-    text = (
-        ["It took {}, {}, about {}.".format(*cost(sum(stages.values())))]
-        if stages
-        else []
-    )
-    columns = ("Stage", "Time", "Cost", "Energy, estimated")
-    table = blocks.Table("By stage", columns, "lrrr", rows, folded=True)
-    return blocks.Section("cost", "Cost", text, (table,))
+    text = []
+    if rows:
+        took, amount, energy = _price(sum(run.seconds.values()), run.price)
+        text = [f"It took {took}, {amount}, about {energy}."]
+    columns = ("Step", "Time", "Cost", "Energy, estimated")
+    table = Table("By step", columns, "lrrr", rows, folded=True)
+    return Section("cost", "Cost", text, (table,))
 
 
-def _reproduce(facts: RunReport) -> blocks.Section:
-    run, t = facts.run, facts.training
-    known = {"Commit": run.commit} if run.commit else {}
-    if t:
-        known |= {
-            "Data": t.snapshot,
-            "Code": t.code,
-            "Lock": t.lock,
-            "Model file": t.model_sha256,
+def _price(seconds: float, price: Cost) -> tuple[str, str, str]:
+    hours = seconds / 3600
+    amount = words.money(hours * price.per_hour, price.currency)
+    return words.duration(seconds), amount, f"{words.number(hours * price.watts)} Wh"
+
+
+def _reproduce(facts: RunReport) -> Section:
+    run = facts.run
+    digests = {"Commit": run.commit} if run.commit else {}
+    if facts.training:
+        digests |= {
+            "Data": facts.training.snapshot,
+            "Code": facts.training.code,
+            "Lock": facts.training.lock,
+            "Model file": facts.training.model_sha256,
         }
-    digests = blocks.Table(
-        "Digests", ("What", "Digest"), "ll", [("", x) for x in known.items()], True
-    )
-    note = "Files were changed and not committed: the commit alone does not give this run again."
+    rows: list[Row] = [("", pair) for pair in digests.items()]
+    table = Table("Digests", ("What", "Digest"), "ll", rows, folded=True)
     commands = [f"git checkout {run.commit}"] if run.commit else []
     commands += ["make setup", f"mlops run {facts.model} --force"]
-    text = [note] if run.dirty else []
-    return blocks.Section("reproduce", "How to reproduce", text, [digests], commands)
+    text = []
+    if run.dirty:
+        text = [
+            "Files were changed and not committed: the commit alone does not give this "
+            "run again."
+        ]
+    return Section("reproduce", "How to reproduce", text, [table], commands)

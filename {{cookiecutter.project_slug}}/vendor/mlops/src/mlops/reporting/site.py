@@ -1,6 +1,7 @@
 """The repository's pages: stages, history and reports.
 
-Of a release whose chain of digests does not hold nothing is published; the page says which link.
+Of a release whose chain of digests does not hold nothing is published; the page says
+which link.
 """
 
 from __future__ import annotations
@@ -20,24 +21,26 @@ from mlops.registry import tags
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest, manifest_of
 from mlops.registry.tags import Event, ModelState, Version
-from mlops.reporting import words
+from mlops.reporting import wording, words
 from mlops.reporting.blocks import Cell, Link, Row, Summary, Table, Tone
-from mlops.reporting.html import drawn, fill
-from mlops.reporting.sections import interval
+from mlops.reporting.html import card_as_html, fill
 from mlops.results.base import Result
 from mlops.results.evaluation import Metric
+from mlops.results.monitoring import ColumnDrift, Performance
 from mlops.results.runs import Record
 from mlops.runlog import query
 from mlops.storage.protocol import ReleaseStore
 
-# Versions in the table, events and runs; versions with pages, of a model and of all: each costs
-# four requests, and a repository has a thousand an hour.
-_LISTED, _RECENT, _KEPT, _KEPT_IN_ALL = 50, 10, 10, 60
+_LISTED = 50  # versions in the table
+_RECENT = 10  # events and runs
 
-_PAGES = {
-    "report.html": "report",
-    "card.md": "card",
-}  # asset, and what its page is called
+# Versions with pages, of a model and of all: each costs four requests, and a repository
+# has a thousand an hour.
+_KEPT = 10
+_KEPT_IN_ALL = 60
+
+# Asset, and what its page is called.
+_PAGES = {"report.html": "report", "card.md": "card"}
 
 _OUTCOMES: dict[str, Tone] = {
     "promote": "good",
@@ -45,17 +48,21 @@ _OUTCOMES: dict[str, Tone] = {
     "inconclusive": "unsure",
 }
 
-_SAID = {
+# What a trailer of a tag is called.
+_TRAILERS = {
     "Rollback": "back from",
     "Approver": "approved by",
     "Reason": "why:",
-}  # by trailer
+}
 
-OURS = "index.html", '<meta name="generator" content="mlops">'  # as page.html.j2 has it
+# A page of ours, and the line by which it is known; page.html.j2 has it.
+OURS = "index.html", '<meta name="generator" content="mlops">'
+
+_MOST_ALARMS = 5
 
 
 class Release(NamedTuple):
-    """A version, its manifest and what may be published; `wrong` says why that is nothing."""
+    """A version and what may be published of it; `wrong` says why nothing may."""
 
     version: Version
     manifest: Manifest | None = None
@@ -64,14 +71,25 @@ class Release(NamedTuple):
     wrong: str = ""
 
 
+class Alarm(NamedTuple):
+    """Something to look at: in short for head and index, in full at the model."""
+
+    tone: Tone
+    short: str
+    text: str
+
+
 class Part(NamedTuple):
-    """What the first page says of one model; a place is a stage, its version, and lines on it."""
+    """What the first page says of one model.
+
+    A place is a stage, the version in it, and lines about that.
+    """
 
     name: str
     about: str
     facts: Mapping[str, str]
     places: Sequence[tuple[str, str, Sequence[str]]]
-    alarms: Sequence[tuple[Tone, str]]
+    alarms: Sequence[Alarm]
     tables: Sequence[Table]
     releases: Sequence[Release]
 
@@ -81,6 +99,8 @@ class Check(Result):
 
     alarm: bool
     until: str
+    columns: tuple[ColumnDrift, ...] = ()
+    performance: tuple[Performance, ...] = ()
     reasons: tuple[str, ...] = ()
 
 
@@ -107,7 +127,7 @@ def site(
 
     Raises
     ------
-    WorldError
+    EnvironmentFailure
         When the store does not answer: that is no broken chain, and no page either.
     """
     state = tags.read(project.root)
@@ -116,13 +136,13 @@ def site(
     parts = [_part(project, state.model(name), store, address, most) for name in names]
     known = {"project": project.spec, "address": address, "commit": head(project.root)}
     known |= {"now": words.when(int(now.timestamp()))}
-    said = _said(project, parts)
+    said = _summary(project, parts)
     first = fill(said=said, parts=parts, index=_index(project, parts), **known)
     files = {"index.html": first.encode()}
     for release in (r for part in parts for r in part.releases):
         for asset, content in release.files.items():
             if asset == "card.md":
-                card = drawn(content.decode("utf-8", "replace"))
+                card = card_as_html(content.decode("utf-8", "replace"))
                 content = fill(card=card, ref=release.version.ref, **known).encode()
             files[_path(release.version, asset)] = content
     return Site(files, said)
@@ -139,20 +159,23 @@ def _part(
     newest = list(reversed(model.versions.values()))
     staged = {e.version for e in model.events if e.kind == "assign"}
     ranked = sorted(newest, key=lambda v: (not v.stages, v.number not in staged))
-    ranked = [
-        v for at, v in enumerate(v for v in ranked if v.active) if v.stages or at < most
-    ]
-    shown = [v for at, v in enumerate(newest) if at < _LISTED or v in ranked]
-    releases = [_release(project, v, store, v in ranked) for v in shown]
-    odd = [r for r in releases if r.tone == "bad" or (r.wrong and r.version.stages)]
-    alarms = [(r.tone, f"{r.version.ref}: {r.wrong}") for r in odd]
+    active = [version for version in ranked if version.active]
+    published = [v for at, v in enumerate(active) if v.stages or at < most]
+    shown = [v for at, v in enumerate(newest) if at < _LISTED or v in published]
+    releases = [_release(project, v, store, v in published) for v in shown]
     about, facts = _about(project, model.name)
+    alarms = _unusable(releases)
     alarms += _monitored(project, model.name)
-    alarms += [("unsure", f"{model.name} is retired.")] if model.deprecated else []
+    if model.deprecated:
+        retired = f"{model.name} is retired."
+        alarms.append(Alarm("unsure", retired, retired))
     for stage, problem in model.unresolved.items():
-        alarms.append(("bad", f"{stage} cannot be resolved: {problem}"))
+        short = f"{model.name}: {stage} cannot be resolved"
+        text = f"{stage} cannot be resolved: {problem}"
+        alarms.append(Alarm("bad", short, text))
+    declared = [stage.name for stage in project.spec.stages]
     known = sorted({*model.stages, *model.unresolved})
-    stages = dict.fromkeys([*(stage.name for stage in project.spec.stages), *known])
+    stages = dict.fromkeys([*declared, *known])
     runs = query.records(project, model.name, limit=_RECENT)[::-1]
     tables = (
         _versions(releases, len(newest), address),
@@ -207,61 +230,102 @@ def _release(
         )
 
 
-def _monitored(project: Project, name: str) -> list[tuple[Tone, str]]:
+def _unusable(releases: Sequence[Release]) -> list[Alarm]:
+    """Return the releases that nobody should use, or that could not be verified."""
+    alarms = []
+    for release in releases:
+        ref = release.version.ref
+        if release.tone == "bad":
+            short = f"{ref} is not to be used"
+        elif release.wrong and release.version.stages:
+            short = f"{ref} could not be verified"
+        else:
+            continue
+        alarms.append(Alarm(release.tone, short, f"{ref}: {release.wrong}"))
+    return alarms
+
+
+def _monitored(project: Project, name: str) -> list[Alarm]:
     """Return the alarm of the monitor's last check, where it was one."""
     try:
         checks = [Check.model_validate(raw) for raw in query.checks(project, name)[-1:]]
     except (EnvironmentFailure, ValidationError):
-        return [("unsure", f"{name}: the monitor's last check cannot be read")]
+        text = f"{name}: the monitor's last check cannot be read"
+        return [Alarm("unsure", text, text)]
     if not checks or not checks[0].alarm:
         return []
     check = checks[0]
-    text = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
-    return [("unsure", f"{text}: {words.listed(list(check.reasons))}")]
+    short = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
+    found = wording.alarm(check.columns, check.performance) or list(check.reasons)
+    return [Alarm("unsure", short, f"{short}: {words.listed(found)}")]
 
 
-def _said(project: Project, parts: Sequence[Part]) -> Summary:
-    """Return the answer to "is all well?", or what to do first."""
-    stages, name = (
-        [stage.name for stage in project.spec.stages],
-        parts[0].name if parts else "",
-    )
+def _summary(project: Project, parts: Sequence[Part]) -> Summary:
+    """Return the answer to "is all well?": what to look at first, then what is live."""
+    stages = [stage.name for stage in project.spec.stages]
     if not any(part.releases for part in parts):
-        do = f"mlops run {name}; mlops register {name}; mlops promote {name}@latest {stages[0]}"
-        do = f"Begin with: {do if parts else 'mlops new NAME --data FILE --target COLUMN'}"
-        what = "Nothing is registered yet." if parts else "There is no model yet."
-        return Summary("unsure", what, (do,))
-    live = [
-        v for part in parts for stage, v, _ in part.places if stage == stages[-1] and v
-    ]
-    title = f"In {stages[-1]}: {len(live)} of {len(parts)} models"
-    if len(parts) == 1:
-        title = (
-            f"{name} {live[0]} is in {stages[-1]}"
-            if live
-            else f"{name} waits for {stages[-1]}"
-        )
+        return _nothing_yet(parts, stages[0])
     alarms = [alarm for part in parts for alarm in part.alarms]
-    tones = [tone for tone, _ in alarms]
-    if "bad" in tones:
-        title += f"; {words.count(tones.count('bad'), 'release')} not to be used"
-    fine = "Every version that is in a stage was verified to its last byte."
-    tone: Tone = "bad" if "bad" in tones else "unsure" if tones else "good"
-    return Summary(tone, f"{title}.", tuple(text for _, text in alarms[:5]) or (fine,))
+    state = _live(parts, stages[-1])
+    if not alarms:
+        fine = "Every version that is in a stage was verified to its last byte."
+        if len(parts) > 1:  # one model is called by its name, which has no capital
+            state = f"{state[0].upper()}{state[1:]}"
+        return Summary("good", f"{state}.", (fine,))
+    bad = sum(alarm.tone == "bad" for alarm in alarms)
+    if bad:
+        problem = f"{words.count(bad, 'release')} not to be used"
+    elif len(alarms) == 1:
+        problem = alarms[0].short.rstrip(".")
+    else:
+        problem = f"{words.count(len(alarms), 'thing')} to look at"
+    lines = tuple(alarm.short for alarm in alarms[:_MOST_ALARMS])
+    return Summary("bad" if bad else "unsure", f"{problem}; {state}.", lines)
 
 
-# -- how it is shown --------------------------------------------------------------------------
+def _nothing_yet(parts: Sequence[Part], stage: str) -> Summary:
+    """Return how to begin."""
+    if not parts:
+        do = "Begin with: mlops new NAME --data FILE --target COLUMN"
+        return Summary("unsure", "There is no model yet.", (do,))
+    name = parts[0].name
+    do = (
+        f"Begin with: mlops run {name}; mlops register {name}; "
+        f"mlops promote {name}@latest {stage}"
+    )
+    return Summary("unsure", "Nothing is registered yet.", (do,))
 
 
-def _happened(event: Event) -> tuple[str, ...]:
+def _live(parts: Sequence[Part], stage: str) -> str:
+    """Return which models are in the last stage, without a stop."""
+    versions = {
+        part.name: version
+        for part in parts
+        for place, version, _ in part.places
+        if place == stage and version
+    }
+    if len(parts) > 1:
+        return f"in {stage}: {len(versions)} of {words.count(len(parts), 'model')}"
+    name = parts[0].name
+    if name in versions:
+        return f"{name} {versions[name]} is in {stage}"
+    return f"{name} waits for {stage}"
+
+
+# -- how it is shown -------------------------------------------------------------------
+
+
+def _what_happened(event: Event) -> tuple[str, ...]:
     """Return when, what, by whom, approved by whom, and why."""
-    said = event.trailers
+    trailers = event.trailers
     what = words.EVENTS[event.decision].format(version=event.version, stage=event.stage)
-    back = f", back from {said['Rollback']}" if "Rollback" in said else ""
-    if "Verdict" in said:
-        back += f", decided against the verdict {said['Verdict']}"
-    approved, why = said.get("Approver", words.NONE), said.get("Reason", words.NONE)
-    return words.when(event.time), what + back, event.actor, approved, why
+    if "Rollback" in trailers:
+        what += f", back from {trailers['Rollback']}"
+    if "Verdict" in trailers:
+        what += f", decided against the verdict {trailers['Verdict']}"
+    approved = trailers.get("Approver", words.NONE)
+    reason = trailers.get("Reason", words.NONE)
+    return words.when(event.time), what, event.actor, approved, reason
 
 
 def _place(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
@@ -273,16 +337,16 @@ def _place(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
     event = next(
         e for e in reversed(model.events) if (e.kind, e.stage, e.version) == put
     )
-    said, lines = (
-        event.trailers,
-        [f"since {words.when(event.time)} UTC, by {event.actor}"],
-    )
-    lines += [f"{words} {said[key]}" for key, words in _SAID.items() if said.get(key)]
+    lines = [f"since {words.when(event.time)} UTC, by {event.actor}"]
+    for key, name in _TRAILERS.items():
+        if event.trailers.get(key):
+            lines.append(f"{name} {event.trailers[key]}")
     return stage, version.number, lines
 
 
 def _history(model: ModelState) -> Table:
-    rows: list[Row] = [("", _happened(e)) for e in model.events[: -_RECENT - 1 : -1]]
+    recent = model.events[: -_RECENT - 1 : -1]
+    rows: list[Row] = [("", _what_happened(event)) for event in recent]
     columns = ("When (UTC)", "What", "By", "Approved by", "Why")
     title = (
         f"History: the last {len(rows)} of {words.count(len(model.events), 'event')}"
@@ -301,26 +365,33 @@ def _versions(releases: Sequence[Release], total: int, address: str) -> Table:
         "Verdict",
         "Read",
     )
-    rows: list[Row] = []
-    for r in releases:
-        version, m, born = r.version, r.manifest, _happened(r.version.event)
-        stages = ", ".join(version.stages) if version.active else "withdrawn"
-        cells: list[Cell] = [
-            version.number,
-            stages or words.NONE,
-            f"{born[0][:10]} by {born[2]}",
-        ]
-        metric, data, verdict = _measured(m) if m else (words.NONE,) * 3
-        cells += [born[4], metric, data, r.wrong or verdict]
-        links = [Link(_PAGES[asset], _path(version, asset)) for asset in r.files]
-        if address and version.active:
-            links.append(
-                Link("release", f"{address}/releases/tag/{quote(version.ref)}")
-            )
-        rows.append((r.tone, (*cells, tuple(links) or words.NONE)))
-    older = f", and {total - len(rows):,} older" if total > len(rows) else ""
-    return Table(
-        f"{words.count(len(rows), 'version')}{older}", columns, "llllllll", rows
+    rows: list[Row] = [(r.tone, _version(r, address)) for r in releases]
+    title = words.count(len(rows), "version")
+    if total > len(rows):
+        title += f", and {total - len(rows):,} older"
+    return Table(title, columns, "l" * len(columns), rows)
+
+
+def _version(release: Release, address: str) -> tuple[Cell, ...]:
+    """Return the cells of one version."""
+    version = release.version
+    when, _, actor, _, reason = _what_happened(version.event)
+    stages = ", ".join(version.stages) if version.active else "withdrawn"
+    metric, data, verdict = (words.NONE, words.NONE, words.NONE)
+    if release.manifest:
+        metric, data, verdict = _measured(release.manifest)
+    links = [Link(_PAGES[asset], _path(version, asset)) for asset in release.files]
+    if address and version.active:
+        links.append(Link("release", f"{address}/releases/tag/{quote(version.ref)}"))
+    return (
+        version.number,
+        stages or words.NONE,
+        f"{when[:10]} by {actor}",
+        reason,
+        metric,
+        data,
+        release.wrong or verdict,
+        tuple(links) or words.NONE,
     )
 
 
@@ -334,12 +405,11 @@ def _measured(m: Manifest) -> tuple[str, str, str]:
 
 def _primary(metrics: Sequence[Metric]) -> str:
     """Return the primary metric with its interval."""
-    m = metrics[0] if metrics else None
-    return (
-        f"{words.label(m.name)} {words.number(m.value)} ({interval(m)})"
-        if m
-        else words.NONE
-    )
+    if not metrics:
+        return words.NONE
+    m = metrics[0]
+    ends = words.interval(m.low, m.high)
+    return f"{words.label(m.name)} {words.number(m.value)} ({ends})"
 
 
 def _runs(records: Sequence[Record], address: str) -> Table:
@@ -367,18 +437,26 @@ def _runs(records: Sequence[Record], address: str) -> Table:
 
 def _index(project: Project, parts: Sequence[Part]) -> Table:
     """Return the models in a line each, where there are several."""
-    rows: list[Row] = []
     stages = [stage.name for stage in project.spec.stages]
-    for part in parts if len(parts) > 1 else ():
-        there = {stage: version or words.NONE for stage, version, _ in part.places}
-        tone, text = min(
-            part.alarms, default=("", words.NONE)
-        )  # "bad" is the first of them
-        cells = [
-            *(there[stage] for stage in stages),
-            part.facts.get("Owner", words.NONE),
-            text,
-        ]
-        rows.append((tone, ((Link(part.name, f"#{part.name}"),), *cells)))
-    columns = ("Model", *stages, "Owner", "To look at")
+    rows: list[Row] = []
+    if len(parts) > 1:
+        rows = [_index_row(part, stages) for part in parts]
+    columns = (
+        "Model",
+        *(f"{s[:1].upper()}{s[1:]}" for s in stages),
+        "Owner",
+        "To look at",
+    )
     return Table("Models", columns, "l" * len(columns), rows)
+
+
+def _index_row(part: Part, stages: Sequence[str]) -> Row:
+    there = {stage: version or words.NONE for stage, version, _ in part.places}
+    worst = Alarm("", words.NONE, "")
+    for alarm in part.alarms:
+        if not worst.tone or alarm.tone == "bad" != worst.tone:
+            worst = alarm
+    cells: list[Cell] = [(Link(part.name, f"#{part.name}"),)]
+    cells += [there[stage] for stage in stages]
+    cells += [part.facts.get("Owner", words.NONE), worst.short]
+    return worst.tone, tuple(cells)

@@ -2,61 +2,69 @@
 
 from __future__ import annotations
 
-from mlops.reporting import blocks, words
+from mlops.reporting import words
+from mlops.reporting.blocks import Summary, Tone
+from mlops.reporting.gaps import not_declared, not_written
 from mlops.reporting.run_report import RunReport
-from mlops.reporting.sections import interval
+from mlops.reporting.wording import condition, difference_ci
+from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
 from mlops.results.verdict import Comparison, Verdict
 
-_ANSWERS: dict[
-    tuple[str, bool], tuple[blocks.Tone, str]
-] = {  # by decision, and whether it compares
-    ("promote", True): ("good", "Replace {} with this one."),
-    ("reject", True): ("bad", "Do not replace {}."),
-    ("inconclusive", True): ("unsure", "Keep {}: the two could not be told apart."),
-    ("promote", False): (
-        "good",
-        "Put this model into production: it is the first version.",
-    ),
-    ("reject", False): ("bad", "Do not put this model into production."),
-    ("inconclusive", False): ("unsure", "Do not put this model into production yet."),
-}
+# From here on a share of what can be reached is rather a leak than a model.
+_TOO_GOOD = 0.995
+
+_SHARES = frozenset(
+    {
+        "roc_auc",
+        "average_precision",
+        "accuracy",
+        "balanced_accuracy",
+        "f1",
+        "macro_f1",
+        "r2",
+    }
+)
 
 
-def summary(facts: RunReport) -> blocks.Summary:
-    """Return the verdict in words that a manager understands, or how far the run came."""
-    data, tests = facts.validation, facts.evaluation
+def summary(facts: RunReport) -> Summary:
+    """Return the verdict as a manager reads it, or how far the run came."""
     if facts.verdict:
         return _decided(facts, facts.verdict)
-    if data and not data.ok:
-        failed = [e.message or e.name for e in data.expectations if not e.ok]
-        said = _some(failed, len(data.expectations), "expectation", "failed")
-        mend = f"Mend the data, or model.yaml and contract.py in models/{facts.model}."
-        return blocks.Summary(
-            "bad", "No new model: the data do not keep their contract.", (said, mend)
-        )
-    if tests and not tests.ok:
-        failed = [
-            f"{c.name}: {c.message}" for c in tests.checks if not c.ok and not c.skipped
-        ]
-        said = _some(failed, len(tests.checks), "test", "failed")
-        return blocks.Summary(
-            "bad", "Do not use this model: it failed its tests.", (said,)
-        )
-    if tests:
-        title = "The model passed its tests; it was not compared with the one in production."
-        return blocks.Summary("unsure", title, (_measured(tests),))
+    if facts.validation and not facts.validation.ok:
+        return _invalid(facts, facts.validation)
+    if facts.evaluation:
+        return _tested(facts.evaluation)
     if facts.training:
-        return blocks.Summary(
-            "unsure", "A model was trained, but not tested: there is no verdict."
+        title = "A model was trained, but not tested: there is no verdict."
+        return Summary("unsure", title)
+    if facts.validation:
+        return Summary("unsure", "The data are valid; no model was trained.")
+    start = f"Start with: mlops run {facts.model}"
+    return Summary("unsure", "Nothing was run yet.", (start,))
+
+
+def _invalid(facts: RunReport, data: Validation) -> Summary:
+    failed = [e.message or e.name for e in data.expectations if not e.ok]
+    found = _some(failed, len(data.expectations), "expectation", "failed")
+    fix = f"Fix the data, or model.yaml and contract.py in models/{facts.model}."
+    return Summary("bad", "No new model: data validation failed.", (found, fix))
+
+
+def _tested(tests: Evaluation) -> Summary:
+    if tests.ok:
+        title = (
+            "The model passed its tests; it was not compared with the one in "
+            "production."
         )
-    if data:
-        return blocks.Summary(
-            "unsure", "The data keep their contract; no model was trained."
-        )
-    return blocks.Summary(
-        "unsure", "Nothing was run yet.", (f"Start with: mlops run {facts.model}",)
-    )
+        return Summary("unsure", title, (primary_metric(tests),))
+    failed = [
+        f"{check.name}: {check.message}"
+        for check in tests.checks
+        if not check.ok and not check.skipped
+    ]
+    found = _some(failed, len(tests.checks), "test", "failed")
+    return Summary("bad", "Do not use this model: it failed its tests.", (found,))
 
 
 def _some(failed: list[str], total: int, noun: str, how: str) -> str:
@@ -64,61 +72,141 @@ def _some(failed: list[str], total: int, noun: str, how: str) -> str:
     return f"{len(failed)} of {words.count(total, noun)} {how}: {words.listed(failed)}"
 
 
-def _decided(facts: RunReport, verdict: Verdict) -> blocks.Summary:
-    """Return the decision, the comparison in a sentence, and the conditions in another."""
-    tone, title = _ANSWERS[verdict.decision, verdict.champion is not None]
+# -- with a verdict --------------------------------------------------------------------
+
+
+def _decided(facts: RunReport, verdict: Verdict) -> Summary:
+    """Return the decision, the comparison, the conditions, and what is missing."""
+    if verdict.margin is None:  # an engine before 0.2 did not store it
+        verdict = verdict.model_copy(update={"margin": facts.spec.gate.margin})
+    tone, title = headline(facts, verdict)
     lines = []
-    if c := verdict.comparison:
-        line = _compared(c, verdict.rows)
-        if verdict.decision == "inconclusive":
-            needed = words.number(c.smallest_detectable)
-            line += f" With this many rows, a difference of {needed} would have shown."
-        if verdict.rule == "non-inferiority":
-            line += f" A loss of up to {words.number(facts.spec.gate.margin)} is accepted here."
-        lines.append(line)
-        if verdict.decision == "promote" and _identical(c):
-            title = "No change: it predicts exactly what {} does."
+    if verdict.comparison:
+        lines.append(_compared(verdict.comparison, verdict))
     elif facts.evaluation and facts.evaluation.metrics:
-        lines.append(_measured(facts.evaluation))
-    failed = [c.message or c.name for c in verdict.conditions if not c.ok]
-    if failed:
-        lines.append(_some(failed, len(verdict.conditions), "condition", "not met"))
-    elif verdict.conditions:
-        names = [words.clean(c.name, 40) for c in verdict.conditions if c.measured]
-        every = (
-            "Every condition"
-            if len(names) == len(verdict.conditions)
-            else "What can be told"
+        lines.append(primary_metric(facts.evaluation))
+    lines += _conditions(verdict)
+    lines += _too_good(facts)
+    lines += _gaps(facts)
+    return Summary(tone, title, tuple(lines))
+
+
+def headline(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
+    """Return the decision in a sentence, and its tone."""
+    if verdict.champion is None:
+        return _first_version(facts, verdict)
+    champion = f"the model in production ({verdict.champion})"
+    c = verdict.comparison
+    if verdict.decision == "promote":
+        if c and c.identical:
+            return "good", f"No change: it makes the same predictions as {champion}."
+        return "good", f"Replace {champion} with this one."
+    if verdict.decision == "reject":
+        return "bad", f"Do not replace {champion}."
+    return "unsure", f"Keep {champion}: {_why_inconclusive(verdict)}."
+
+
+def _first_version(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
+    if verdict.decision == "reject":
+        return "bad", "Do not put this model into production."
+    if verdict.decision == "inconclusive":
+        return "unsure", "Do not put this model into production yet."
+    if not_written(facts.spec) or _too_good(facts):
+        title = (
+            "The first version passed what was measured; read what follows before "
+            "it goes into production."
         )
-        lines.append(f"{every} is met: {', '.join(names)}.")
-    title = title.format(f"the model in production ({verdict.champion})")
-    return blocks.Summary(tone, title, tuple(lines))
+        return "unsure", title
+    return "good", "Put this model into production: it is the first version."
 
 
-def _measured(result: Evaluation) -> str:
+def _why_inconclusive(verdict: Verdict) -> str:
+    c = verdict.comparison
+    if c is None:
+        return "the two could not be compared"
+    if c.identical:
+        return "this one makes the same predictions"
+    if c.high < 0:
+        return "this one is worse"
+    if verdict.rule == "superiority":
+        return "no significant difference"
+    if verdict.margin is None:
+        return "a loss is not excluded"
+    return f"a loss of more than {words.number(verdict.margin)} is not excluded"
+
+
+def _conditions(verdict: Verdict) -> list[str]:
+    """Return which conditions failed, or which were measured and met."""
+    failed = [c for c in verdict.conditions if not c.ok]
+    if failed:
+        found = [condition(c) for c in failed]
+        return [_some(found, len(verdict.conditions), "condition", "not met")]
+    met = [words.clean(c.name, 40) for c in verdict.conditions if c.measured]
+    open_ = [words.clean(c.name, 40) for c in verdict.conditions if not c.measured]
+    lines = []
+    if met:
+        # Under a headline that says no, it is the comparison that failed.
+        which = "The other conditions met" if verdict.decision == "reject" else "Met"
+        lines.append(f"{which}: {', '.join(met)}.")
+    if open_:
+        lines.append(f"Not measured: {', '.join(open_)}.")
+    return lines
+
+
+def _too_good(facts: RunReport) -> list[str]:
+    """Return a warning where a score is too good to be true."""
+    tests = facts.evaluation
+    if not tests or not tests.metrics:
+        return []
+    m = tests.primary
+    if m.name not in _SHARES or m.value < _TOO_GOOD:
+        return []
+    return [
+        f"{words.label(m.name)} of {words.number(m.value)} is unusually high: check "
+        "that no feature holds the target, or what is known only afterwards."
+    ]
+
+
+def _gaps(facts: RunReport) -> list[str]:
+    """Return what an approver has to know is missing."""
+    lines = []
+    written, declared = not_written(facts.spec), not_declared(facts.spec)
+    if written:
+        lines.append(f"Not written in model.yaml: {', '.join(written)}.")
+    if declared:
+        lines.append(f"Not declared in model.yaml: {', '.join(declared)}.")
+    return lines
+
+
+def primary_metric(result: Evaluation) -> str:
     """Return the primary metric and what it means, in one sentence."""
     m = result.primary
-    name = words.label(m.name) + (
-        f" ({words.METRICS[m.name][1]})" if m.name in words.METRICS else ""
-    )
-    value = (
-        f"{words.number(m.value)} ({words.share(m.confidence)} interval {interval(m)})"
-    )
+    name = words.label(m.name)
+    if m.name in words.METRICS:
+        name += f" ({words.METRICS[m.name][1]})"
+    ends = words.interval(m.low, m.high)
+    value = f"{words.number(m.value)} ({words.share(m.confidence)} CI {ends})"
     return f"{name} on {words.count(result.rows, 'test row')}: {value}."
 
 
-def _compared(c: Comparison, rows: int) -> str:
-    """Return challenger against champion in one sentence."""
+def _compared(c: Comparison, verdict: Verdict) -> str:
+    """Return challenger against champion in a sentence, and what the rule adds."""
     values = f"{words.number(c.challenger)} against {words.number(c.champion)}"
-    text = f"{words.label(c.metric)} on the same {words.count(rows, 'row')}: {values}"
-    between = f"{words.share(c.confidence)} interval {interval(c)}"
-    if _identical(c):
-        return f"{text}; both versions predict exactly the same."
+    rows = words.count(verdict.rows, "row")
+    text = f"{words.label(c.metric)} on the same {rows}: {values}"
+    if c.identical:
+        return f"{text}; both versions make exactly the same predictions."
     if c.low <= 0 <= c.high:
-        return f"{text}; the difference ({words.signed(c.difference)}, {between}) may be chance."
-    word = "better" if c.low > 0 else "worse"
-    return f"{text}, {word} by {words.number(abs(c.difference))} ({between})."
-
-
-def _identical(c: Comparison) -> bool:
-    return c.method.startswith("identical")
+        size = words.signed(c.difference)
+        line = f"{text}; no significant difference ({size}; {difference_ci(c)})."
+    else:
+        word = "better" if c.low > 0 else "worse"
+        line = (
+            f"{text}, {word} by {words.number(abs(c.difference))} ({difference_ci(c)})."
+        )
+    if verdict.rule == "non-inferiority" and verdict.margin is not None:
+        line += f" A loss of up to {words.number(verdict.margin)} is accepted here."
+    elif verdict.rule == "superiority" and verdict.decision == "inconclusive":
+        needed = words.number(c.smallest_detectable)
+        line += f" A difference of {needed} would be detected in 4 of 5 such tests."
+    return line

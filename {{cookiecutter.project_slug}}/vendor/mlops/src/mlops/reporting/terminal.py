@@ -11,23 +11,50 @@ from collections.abc import Iterable, Mapping, Sequence
 from mlops import settings
 from mlops.reporting.words import MINUS, NONE, clean
 
-# -- on a terminal, in colour only there ---------------------------------------------------------
+# -- on a terminal, in colour only there -----------------------------------------------
 
-_CODES = {"good": "32", "bad": "31", "unsure": "33", "muted": "2"}
+_CODES = {
+    "good": "32",
+    "bad": "31",
+    "unsure": "33",
+    "unmeasured": "33",
+    "unwritten": "33",
+    "muted": "2",
+}
 
 _TONES = {
     **dict.fromkeys(
         ("promote", "passed", "met", "holds", "ok", "production", "ran"), "good"
     ),
     **dict.fromkeys(
-        ("reject", "failed", "not met", "falls off", "breached", "drift"), "bad"
+        (
+            "reject",
+            "failed",
+            "not met",
+            "below its threshold",
+            "above its limit",
+            "drift",
+        ),
+        "bad",
     ),
-    **dict.fromkeys(("inconclusive", "skipped", "deprecated", "unknown"), "unsure"),
+    **dict.fromkeys(
+        (
+            "inconclusive",
+            "skipped",
+            "not measured",
+            "not measured: too few rows",
+            "not declared",
+            "not written",
+            "deprecated",
+            "unknown",
+        ),
+        "unsure",
+    ),
 }
 
 
 def paint(text: str, style: str) -> str:
-    """Return text in colour where standard output is a terminal and NO_COLOR is not set."""
+    """Return text in colour where standard output is a terminal that wants it."""
     if not style or not sys.stdout.isatty() or not settings.current().colour:
         return text
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"

@@ -51,7 +51,8 @@ NONE, MINUS = "\u2013", "\u2212"
 def clean(text: object, most: int = 300) -> str:
     """Return text as one printable line of at most `most` characters.
 
-    Line breaks become spaces; what controls a terminal or the direction of text is dropped.
+    Line breaks become spaces; what controls a terminal or the direction of text is
+    dropped.
     """
     line = " ".join(str(text)[: 4 * most].split())
     if not line.isprintable():
@@ -61,41 +62,67 @@ def clean(text: object, most: int = 300) -> str:
 
 def label(metric: str) -> str:
     """Return what a metric is called, with a capital first letter."""
-    return (
-        METRICS[metric][0]
-        if metric in METRICS
-        else metric.replace("_", " ").capitalize()
-    )
+    if metric in METRICS:
+        return METRICS[metric][0]
+    return metric.replace("_", " ").capitalize()
+
+
+# Decimals by size: a reader uses about three digits.
+_DECIMALS = ((1000.0, 0), (100.0, 1), (10.0, 2), (0.0, 3))
+
+_SMALLEST = 0.0005  # below it, three decimals would be none
+
+_LARGEST = 1e15  # from here on the digits of a float are not its own
 
 
 def number(value: float | None) -> str:
-    """Return a figure with as many digits as a reader can use: three decimals below 10."""
+    """Return a figure with the digits that a reader can use."""
     if value is None or not math.isfinite(value):
         return NONE
-    size, value = abs(value), value + 0.0  # there is no minus before nothing
-    if 0 < size < 0.0005:
+    size = abs(value)
+    if 0 < size < _SMALLEST:
         return f"{value:.1g}".replace("-", MINUS)
-    whole = size >= 10 and float(value).is_integer()
-    digits = (
-        0 if size >= 1000 or whole else 1 if size >= 100 else 2 if size >= 10 else 3
-    )
-    return f"{value:,.{digits}f}".replace("-", MINUS)
+    if size >= _LARGEST:
+        return f"{value:.3g}".replace("-", MINUS)
+    digits = next(decimals for least, decimals in _DECIMALS if size >= least)
+    if size >= 10 and float(value).is_integer():
+        digits = 0
+    shown = value + 0.0  # there is no minus before nothing
+    return f"{shown:,.{digits}f}".replace("-", MINUS)
 
 
 def signed(value: float | None) -> str:
     """Return a difference, with its sign."""
-    return ("+" if value is not None and 0 < value < math.inf else "") + number(value)
+    text = number(value)
+    if value is not None and 0 < value < math.inf:
+        return f"+{text}"
+    return text
+
+
+def interval(low: float, high: float) -> str:
+    """Return the ends of an interval of a figure."""
+    return f"{number(low)} to {number(high)}"
+
+
+def difference_interval(low: float, high: float) -> str:
+    """Return the ends of an interval of a difference, with their signs."""
+    return f"{signed(low)} to {signed(high)}"
 
 
 def share(value: float) -> str:
     """Return a share as a percentage; never 0% or 100% for what is only near it."""
-    near = "<0.1%" if 0 < value < 0.001 else ">99.9%" if 0.999 < value < 1 else ""
-    return near or f"{value:.1%}".replace(".0%", "%")
+    if 0 < value < 0.001:
+        return "<0.1%"
+    if 0.999 < value < 1:
+        return ">99.9%"
+    return f"{value:.1%}".replace(".0%", "%")
 
 
 def count(n: int, noun: str) -> str:
-    """Return ``1 row``, ``1,234 rows``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+    """Return ``1 row``, ``1,234 rows``; the noun is in the singular."""
+    if n == 1:
+        return f"{n:,} {noun}"
+    return f"{n:,} {noun}s"
 
 
 def when(seconds: int) -> str:
@@ -105,19 +132,19 @@ def when(seconds: int) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time span, such as ``0.4 s`` or ``3 min 5 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{seconds:.1f} s"
-        if seconds < 10
-        else f"{minutes} min {rest} s".removeprefix("0 min ")
-    )
+    if minutes == 0:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s"
 
 
 def money(amount: float, currency: str) -> str:
     """Return an amount; what is less than a cent says so."""
-    return (
-        f"under 0.01 {currency}" if 0 < amount < 0.01 else f"{amount:,.2f} {currency}"
-    )
+    if 0 < amount < 0.01:
+        return f"under 0.01 {currency}"
+    return f"{amount:,.2f} {currency}"
 
 
 def span(ends: tuple[str, str]) -> str:

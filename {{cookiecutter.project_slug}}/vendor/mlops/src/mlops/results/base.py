@@ -1,9 +1,9 @@
-"""The base class of all results."""
+"""The base classes of all results."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,11 +16,15 @@ class Result(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+
+class StoredResult(Result):
+    """A result with a file of its own; `FILE` is its name."""
+
+    FILE: ClassVar[str]
+
     def save(self, folder: Path) -> None:
-        """Write to `folder/<lower-case class name>.json`, atomically."""
-        write_json(
-            folder / f"{type(self).__name__.lower()}.json", self.model_dump(mode="json")
-        )
+        """Write the file into a folder, atomically."""
+        write_json(folder / self.FILE, self.model_dump(mode="json"))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -28,10 +32,10 @@ class Result(BaseModel):
 
         Raises
         ------
-        WorldError
-            When the file is missing or is not what it should be; says which verb makes it.
+        EnvironmentFailure
+            When the file is missing or is not what the engine wrote.
         """
-        path = folder / f"{cls.__name__.lower()}.json"
+        path = folder / cls.FILE
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from mlops.results.base import Result
+from mlops.results.base import Result, StoredResult
 
 
 class Expectation(Result):
@@ -46,8 +48,10 @@ class SourceFile(Result):
     rows: int
 
 
-class Snapshot(Result):
+class Snapshot(StoredResult):
     """The data that everything else of a run refers to."""
+
+    FILE: ClassVar[str] = "snapshot.json"
 
     digest: str = Field(
         description="SHA-256 over columns, types and values in row order."
@@ -65,8 +69,10 @@ class Snapshot(Result):
     columns: tuple[ColumnSummary, ...] = ()
 
 
-class Validation(Result):
+class Validation(StoredResult):
     """The answer of `mlops validate`."""
+
+    FILE: ClassVar[str] = "validation.json"
 
     ok: bool
     snapshot: Snapshot | None = Field(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
-from mlops.results.base import Result
+from mlops.results.base import Result, StoredResult
 
-# Beside them, test rows that travel with a version: `mlops test` draws them, a release holds them.
+# Beside them, test rows that travel with a version: `mlops test` draws them, a release
+# holds them.
 REFERENCE, EXAMPLES = "reference.parquet", "examples.json"
-
-# -- test -------------------------------------------------------------------------------------
 
 
 class Metric(Result):
@@ -54,22 +55,32 @@ class Group(Result):
 
 
 class FairnessResult(Result):
-    """One limit between groups."""
+    """One rate compared between the groups of a sensitive column.
+
+    A limit only decides: without one the rate is measured and shown, and `ok` is True.
+    """
 
     column: str
     metric: str
     difference: float
-    limit: float
-    ok: bool
+    limit: float | None = Field(default=None, description="None: none is declared.")
+    ok: bool = True
     measured: bool = Field(
         default=True, description="False: too few groups are large enough."
     )
     exception: str | None = None
     groups: tuple[Group, ...] = ()
 
+    @property
+    def exceeds(self) -> bool:
+        """Whether the difference is above its limit, accepted in writing or not."""
+        return self.limit is not None and self.difference > self.limit
 
-class Evaluation(Result):
+
+class Evaluation(StoredResult):
     """The answer of `mlops test`."""
+
+    FILE: ClassVar[str] = "evaluation.json"
 
     ok: bool
     rows: int

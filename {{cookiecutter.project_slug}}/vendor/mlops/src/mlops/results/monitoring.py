@@ -7,7 +7,7 @@ from pydantic import Field
 from mlops.results.base import Result
 from mlops.results.evaluation import Metric
 
-# -- monitor ----------------------------------------------------------------------------------
+# -- monitor ---------------------------------------------------------------------------
 
 
 class ColumnDrift(Result):

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mlops.results.base import Result
+from mlops.results.base import StoredResult
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import Metric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
-# -- run --------------------------------------------------------------------------------------
 
-
-class Record(Result):
+class Record(StoredResult):
     """One run, as the journal keeps it."""
+
+    FILE: ClassVar[str] = "record.json"
 
     id: str
     model: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from mlops.config.fields import Param
 from mlops.config.model_spec import Kind, Split, Task
-from mlops.results.base import Result
+from mlops.results.base import Result, StoredResult
 
 # The modules that the fitted model needs beside features.py, where it needs any.
 MODULES = "modules.json"
@@ -39,8 +41,10 @@ class Signature(Result):
     threshold: float = 0.5
 
 
-class Training(Result):
+class Training(StoredResult):
     """The answer of `mlops train`."""
+
+    FILE: ClassVar[str] = "training.json"
 
     signature: Signature
     params: dict[str, Param]

@@ -1,14 +1,26 @@
-"""Results of the gate: comparisons, conditions, verdict."""
+"""Results of the gate: comparisons, conditions, and the grounds of a verdict.
+
+Everything here is a fact. The sentences about them are made by `reporting.wording`, so
+that a change of wording judges nothing again. Engines before 0.2 stored the sentences
+instead: their files are still read, and `reasons` and `Condition.message` are shown as
+they were written.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mlops.results.base import Result
+from mlops.results.base import Result, StoredResult
 
-# -- gate -------------------------------------------------------------------------------------
+Decision = Literal["promote", "reject", "inconclusive"]
+
+RuleName = Literal["first version", "superiority", "non-inferiority"]
+
+UnitName = Literal["rows", "groups", "periods"]
+
+Finding = Literal["identical", "better", "not worse", "worse", "undecided"]
 
 
 class Comparison(Result):
@@ -27,29 +39,117 @@ class Comparison(Result):
     )
     method: str
 
+    @property
+    def identical(self) -> bool:
+        """Whether both models predicted exactly the same."""
+        return self.method.startswith("identical")
+
+
+class Failure(Result):
+    """One thing that a condition asked for and did not find."""
+
+    name: str = Field(description="A check, a slice, or a metric and its column.")
+    message: str = ""
+    value: float | None = None
+    limit: float | None = None
+
 
 class Condition(Result):
     """Something that must hold beside the comparison."""
 
     name: str
     ok: bool
-    message: str
-    measured: bool = Field(
-        default=True, description="False: no group has enough rows to tell."
+    message: str = Field(
+        default="", description="The sentence of an engine before 0.2."
     )
+    measured: bool = Field(
+        default=True, description="False: nothing was measured, so nothing passed."
+    )
+    asked: int = Field(default=0, description="How many things were asked for.")
+    answered: int = Field(default=0, description="How many of them were measured.")
+    accepted: int = Field(
+        default=0, description="Limits exceeded with a written exception."
+    )
+    failures: tuple[Failure, ...] = ()
 
 
-class Verdict(Result):
+class NoChampion(Result):
+    """No version is in production yet."""
+
+    kind: Literal["no champion"] = "no champion"
+
+
+class ConditionFailed(Result):
+    """A condition of the verdict does not hold; `name` says which."""
+
+    kind: Literal["condition failed"] = "condition failed"
+    name: str
+
+
+class Compared(Result):
+    """What the comparison by the primary metric found under the rule."""
+
+    kind: Literal["compared"] = "compared"
+    finding: Finding
+
+
+class NotComparable(Result):
+    """The champion cannot be asked about the challenger's test rows."""
+
+    kind: Literal["not comparable"] = "not comparable"
+    obstacle: Literal["another target", "cannot predict"]
+    detail: str = Field(description="The champion's target, or what went wrong.")
+
+
+class SplitChanged(Result):
+    """The champion may have been trained on rows that are in the test part now."""
+
+    kind: Literal["split changed"] = "split changed"
+    rows: int = Field(description="Test rows that it may have seen, at the most.")
+    of: int = Field(description="Test rows.")
+    needs_id: bool = Field(description="Without data.id, columns change the split.")
+
+
+class OtherGround(Result):
+    """A ground that a newer engine gave."""
+
+    kind: str
+
+
+Ground = Annotated[
+    NoChampion
+    | ConditionFailed
+    | Compared
+    | NotComparable
+    | SplitChanged
+    | OtherGround,
+    Field(union_mode="left_to_right"),
+]
+
+
+class Verdict(StoredResult):
     """The answer of `mlops gate`."""
 
-    decision: Literal["promote", "reject", "inconclusive"]
-    rule: Literal["first version", "superiority", "non-inferiority"]
+    FILE: ClassVar[str] = "verdict.json"
+
+    decision: Decision
+    rule: RuleName
     champion: str | None = Field(
         default=None, description="Version in production, such as v1.2.0."
     )
     comparison: Comparison | None = None
     others: tuple[Comparison, ...] = ()
     conditions: tuple[Condition, ...] = ()
-    reasons: tuple[str, ...] = ()
+    grounds: tuple[Ground, ...] = ()
+    reasons: tuple[str, ...] = Field(
+        default=(), description="The sentences of an engine before 0.2."
+    )
+    margin: float | None = Field(
+        default=None, description="Largest loss that non-inferiority accepts."
+    )
     rows: int = 0
+    units: int | None = Field(
+        default=None, description="Independent groups or periods; None: rows."
+    )
+    unit: UnitName = "rows"
     seconds: float = 0

@@ -1,0 +1,217 @@
+"""Sentences about a verdict: made from typed grounds, and never more than was found."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mlops.reporting.gaps import not_written
+from mlops.reporting.summary import headline, summary
+from mlops.reporting.wording import condition, reasons, standing, with_sentences
+from mlops.results.verdict import (
+    Compared,
+    Comparison,
+    Condition,
+    Finding,
+    NoChampion,
+    NotComparable,
+    OtherGround,
+    SplitChanged,
+    Verdict,
+)
+
+from . import reporting_facts as known
+
+
+def compared(
+    finding: Finding, low: float, high: float, rule: str = "superiority"
+) -> Verdict:
+    """Return a verdict whose interval has these ends."""
+    comparison = Comparison(
+        metric="roc_auc",
+        champion=0.84,
+        challenger=0.84 + (low + high) / 2,
+        difference=(low + high) / 2,
+        low=low,
+        high=high,
+        smallest_detectable=0.014,
+        method="identical predictions" if finding == "identical" else "DeLong",
+    )
+    return Verdict(
+        decision="inconclusive",
+        rule=rule,
+        champion="v1.2.0",
+        comparison=comparison,
+        grounds=(Compared(finding=finding),),
+        margin=0.01,
+        rows=1950,
+    )
+
+
+def reason(*what: Any) -> str:
+    (text,) = reasons(compared(*what))
+    return text
+
+
+def test_a_loss_is_called_a_loss_under_non_inferiority_too() -> None:
+    """Wholly below zero and within the margin: worse, and accepted."""
+    text = reason("not worse", -0.009, -0.003, "non-inferiority")
+    assert "worse by 0.006" in text and "a loss of up to 0.010 is accepted" in text
+    open_ = compared("undecided", -0.015, -0.002, "non-inferiority")
+    assert "is worse, and whether by more than the accepted 0.010" in reasons(open_)[0]
+    tone, title = headline(known.everything(verdict=open_), open_)
+    assert (tone, title.partition(": ")[2]) == ("unsure", "this one is worse.")
+
+
+def test_a_gain_is_called_a_gain_under_non_inferiority_too() -> None:
+    text = reason("better", 0.002, 0.02, "non-inferiority")
+    assert text.startswith("The new version is better than the one in production")
+
+
+def test_identical_predictions_are_not_called_a_lack_of_difference() -> None:
+    text = reason("identical", 0.0, 0.0)
+    assert "exactly the same predictions on 1,950 rows" in text
+    assert "significant" not in text
+    same = compared("identical", 0.0, 0.0)
+    assert headline(known.everything(verdict=same), same)[1].endswith(
+        "this one makes the same predictions."
+    )
+
+
+def test_power_is_said_as_four_of_five_tests() -> None:
+    text = reason("undecided", -0.01, 0.012)
+    assert "a difference of 0.014 would be detected in 4 of 5 such tests" in text
+    against_margin = reason("undecided", -0.02, 0.001, "non-inferiority")
+    # 0.014 above a margin of -0.010: the version has to be better by 0.004.
+    assert "for a version that is better by 0.004" in against_margin
+
+
+def test_no_sentence_places_the_truth_between_two_numbers_or_promises_more_data() -> (
+    None
+):
+    findings = ("identical", "better", "not worse", "worse", "undecided")
+    for finding in findings:
+        for rule in ("superiority", "non-inferiority"):
+            text = reason(finding, -0.015, -0.002, rule)
+            assert "true difference" not in text
+            assert "would have shown" not in text
+            assert "more test data" not in text
+
+
+def test_under_a_headline_that_says_no_not_every_condition_is_called_met() -> None:
+    worse = compared("worse", -0.03, -0.02).model_copy(
+        update={
+            "decision": "reject",
+            "conditions": (Condition(name="checks", ok=True, asked=7, answered=7),),
+        }
+    )
+    lines = summary(known.everything(verdict=worse)).lines
+    assert "The other conditions met: checks." in lines
+    assert not any("very condition" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["slices", "fairness"])
+@pytest.mark.parametrize(
+    ("asked", "answered", "tone", "word"),
+    [
+        (0, 0, "unmeasured", "not declared"),
+        (3, 0, "unmeasured", "not measured"),
+        (3, 2, "", "met where measured"),
+        (3, 3, "good", "met"),
+    ],
+)
+def test_only_what_was_measured_and_passed_has_a_tick(
+    name: str, asked: int, answered: int, tone: str, word: str
+) -> None:
+    c = Condition(
+        name=name, ok=True, measured=answered > 0, asked=asked, answered=answered
+    )
+    assert standing(c) == (tone, word)
+    assert condition(c).endswith(".")
+
+
+def test_a_first_version_that_nobody_described_is_no_green_light() -> None:
+    first = Verdict(
+        decision="promote",
+        rule="first version",
+        conditions=(Condition(name="fairness", ok=True, measured=False),),
+        grounds=(NoChampion(),),
+        rows=100,
+    )
+    bare = known.spec(
+        intended_use="Not written yet. Who uses the predictions, and for what?",
+        limits="",
+        risk_reason="Not written yet.",
+        slices={"columns": []},
+    )
+    assert not_written(bare) == ("intended use", "limits", "reason for the risk")
+    said = summary(known.everything(verdict=first, spec=bare))
+    assert said.tone == "unsure"
+    assert "Put this model into production" not in said.title
+    assert "Not measured: fairness." in said.lines
+    assert (
+        "Not written in model.yaml: intended use, limits, reason for the risk."
+        in said.lines
+    )
+    declared = next(line for line in said.lines if line.startswith("Not declared"))
+    assert "checks.floor" in declared and "fairness" in declared
+    whole = summary(known.everything(verdict=first))
+    assert whole.tone == "good"
+
+
+def test_a_verdict_of_an_older_engine_is_shown_as_it_was_written() -> None:
+    stored = {
+        "decision": "promote",
+        "rule": "first version",
+        "conditions": [{"name": "checks", "ok": True, "message": "7 checks passed."}],
+        "reasons": ["There is no version in production yet."],
+        "rows": 9,
+    }
+    old = Verdict.model_validate(stored)
+    assert reasons(old) == ("There is no version in production yet.",)
+    assert condition(old.conditions[0]) == "7 checks passed."
+    assert with_sentences(old) == old
+
+
+def test_a_verdict_of_a_newer_engine_is_still_read() -> None:
+    text = json.dumps(
+        {
+            "decision": "reject",
+            "rule": "superiority",
+            "grounds": [{"kind": "spent budget", "questions": 9}],
+        }
+    )
+    newer = Verdict.model_validate_json(text)
+    assert newer.grounds == (OtherGround(kind="spent budget"),)
+    assert reasons(newer) == ("Spent budget.",)
+
+
+def test_typed_grounds_survive_being_stored() -> None:
+    grounds = (
+        NoChampion(),
+        NotComparable(obstacle="cannot predict", detail="columns are missing: a"),
+        SplitChanged(rows=3, of=9, needs_id=True),
+    )
+    verdict = Verdict(decision="reject", rule="superiority", grounds=grounds)
+    again = Verdict.model_validate_json(verdict.model_dump_json())
+    assert again == verdict
+    assert [type(ground) for ground in again.grounds] == [type(g) for g in grounds]
+
+
+def test_a_score_that_is_too_good_to_be_true_is_no_green_light() -> None:
+    tests = known.evaluation()
+    leak = tests.primary.model_copy(update={"value": 0.999})
+    first = Verdict(
+        decision="promote", rule="first version", grounds=(NoChampion(),), rows=100
+    )
+    said = summary(
+        known.everything(
+            verdict=first, evaluation=tests.model_copy(update={"metrics": (leak,)})
+        )
+    )
+    assert said.tone == "unsure"
+    assert any("ROC AUC of 0.999 is unusually high" in line for line in said.lines)
+    plain = summary(known.everything(verdict=first))
+    assert not any("unusually high" in line for line in plain.lines)

@@ -1,0 +1,66 @@
+"""What is measured of a model on its test rows, before any check judges it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from threadpoolctl import threadpool_limits
+
+from mlops.evaluation.baselines import BaselineComparison, baselines
+from mlops.evaluation.fairness import fairness
+from mlops.evaluation.intervals import measure
+from mlops.evaluation.latency import latency_ms
+from mlops.evaluation.outcome import EvaluationContext
+from mlops.evaluation.slices import slices
+from mlops.results.evaluation import FairnessResult, Metric, Slice
+from mlops.training.model import Model
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The figures of one model.
+
+    Parameters
+    ----------
+    rows : int
+        Labelled test rows.
+    metrics : tuple of Metric
+        The primary metric first.
+    baselines : BaselineComparison
+        The model against a constant and against a plain pipeline.
+    slices : tuple of Slice
+    fairness : tuple of FairnessResult
+    latency_ms : float
+        Median time of a one-row prediction, in milliseconds.
+    """
+
+    rows: int
+    metrics: tuple[Metric, ...]
+    baselines: BaselineComparison
+    slices: tuple[Slice, ...]
+    fairness: tuple[FairnessResult, ...]
+    latency_ms: float
+
+
+def take_measurements(context: EvaluationContext, model: Model) -> Measurements:
+    """Measure a model on the test rows.
+
+    Raises
+    ------
+    UsageError
+        When the test part cannot carry a judgement (a class is absent, fewer than two
+        rows or groups), or a prediction is not finite.
+    """
+    spec = context.spec
+    names = dict.fromkeys((*spec.metric_names, *sorted(spec.checks.floor)))
+    outcome = context.outcome(model)
+    # Few rows at a time: on a busy machine many threads only wait for each other.
+    with threadpool_limits(1):
+        return Measurements(
+            rows=len(outcome),
+            metrics=tuple(measure(name, outcome) for name in names),
+            baselines=baselines(context, model),
+            slices=slices(context, model),
+            fairness=fairness(context, model),
+            latency_ms=latency_ms(model, context.test.head(1)),
+        )

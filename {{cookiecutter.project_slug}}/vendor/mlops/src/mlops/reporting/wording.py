@@ -1,0 +1,325 @@
+"""Every sentence about a verdict or an alarm, made from typed facts.
+
+The gate decides and holds no sentences; what an engine before 0.2 wrote is shown as it
+stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops.reporting import words
+from mlops.reporting.blocks import Tone
+from mlops.results.monitoring import ColumnDrift, Performance
+from mlops.results.verdict import (
+    Compared,
+    Comparison,
+    Condition,
+    ConditionFailed,
+    Failure,
+    Ground,
+    NoChampion,
+    NotComparable,
+    SplitChanged,
+    Verdict,
+)
+
+_MOST_NAMED = 5
+
+_TOO_FEW = "too few rows"
+
+# -- reasons ---------------------------------------------------------------------------
+
+
+def reasons(verdict: Verdict) -> tuple[str, ...]:
+    """Return why a verdict is what it is, one sentence or two for each ground."""
+    if not verdict.grounds:
+        return verdict.reasons
+    return tuple(_reason(ground, verdict) for ground in verdict.grounds)
+
+
+def with_sentences(verdict: Verdict) -> Verdict:
+    """Return a verdict with its sentences written out, for people who read the JSON."""
+    conditions = tuple(
+        c.model_copy(update={"message": condition(c)}) for c in verdict.conditions
+    )
+    return verdict.model_copy(
+        update={"reasons": reasons(verdict), "conditions": conditions}
+    )
+
+
+def _reason(ground: Ground, verdict: Verdict) -> str:
+    match ground:
+        case NoChampion():
+            return "No version is in production yet, and no condition failed."
+        case ConditionFailed():
+            return _condition_failed(ground, verdict)
+        case Compared():
+            return _finding(ground, verdict)
+        case NotComparable():
+            return _not_comparable(ground, verdict)
+        case SplitChanged():
+            return _split_changed(ground, verdict)
+        case _:
+            return f"{words.clean(ground.kind).capitalize()}."
+
+
+def _condition_failed(ground: ConditionFailed, verdict: Verdict) -> str:
+    for held in verdict.conditions:
+        if held.name == ground.name:
+            return condition(held)
+    return f"The condition `{ground.name}` is not met."
+
+
+def _finding(ground: Compared, verdict: Verdict) -> str:
+    c = verdict.comparison
+    if c is None:
+        return f"The comparison by the primary metric: {ground.finding}."
+    superiority = verdict.rule == "superiority"
+    margin = words.number(verdict.margin or 0.0)
+    facts = f"{before_and_now(c)}; {difference_ci(c)}"
+    match ground.finding:
+        case "identical" if superiority:
+            return f"Nothing changed: {_same_predictions(verdict)}."
+        case "identical":
+            return f"Nothing is lost: {_same_predictions(verdict)}."
+        case "better":
+            return f"The new version is better than the one in production ({facts})."
+        case "not worse" if c.high < 0:
+            worse = words.number(abs(c.difference))
+            return (
+                f"The new version is worse by {worse}, and a loss of up to {margin} "
+                f"is accepted ({facts})."
+            )
+        case "not worse":
+            return f"The new version is not worse by more than {margin} ({facts})."
+        case "worse" if superiority:
+            return f"The new version is worse than the one in production ({facts})."
+        case "worse":
+            return (
+                f"The new version is more than {margin} worse than the one in "
+                f"production ({facts})."
+            )
+        case _:
+            return f"{_undecided(c, verdict)} ({facts}). {_power(c, verdict)}"
+
+
+def _undecided(c: Comparison, verdict: Verdict) -> str:
+    """Return what could not be decided, without the stop."""
+    if verdict.rule == "superiority":
+        return "No significant difference to the version in production"
+    margin = words.number(verdict.margin or 0.0)
+    if c.high < 0:
+        return (
+            f"The new version is worse, and whether by more than the accepted {margin} "
+            "is inconclusive"
+        )
+    return f"Inconclusive: a loss of more than the accepted {margin} is not excluded"
+
+
+def _power(c: Comparison, verdict: Verdict) -> str:
+    """Return what a test set of this size shows in 4 of 5 tests.
+
+    Under non-inferiority that depends on the distance to the margin: the interval ends
+    above it where the true difference is that far above it.
+    """
+    if verdict.rule == "superiority":
+        smallest = words.number(c.smallest_detectable)
+        return (
+            f"On {_size(verdict)}, a difference of {smallest} would be detected in "
+            "4 of 5 such tests."
+        )
+    needed = c.smallest_detectable - (verdict.margin or 0.0)
+    version = f"better by {words.number(needed)}"
+    if needed <= 0:
+        version = f"worse by no more than {words.number(-needed)}"
+    return (
+        f"On {_size(verdict)}, 4 of 5 such tests would exclude it for a version "
+        f"that is {version}."
+    )
+
+
+def _same_predictions(verdict: Verdict) -> str:
+    return f"both versions make exactly the same predictions on {_size(verdict)}"
+
+
+def _size(verdict: Verdict) -> str:
+    """Return what the test set consists of, such as ``1,950 rows in 700 groups``."""
+    rows = words.count(verdict.rows, "row")
+    if verdict.units is None:
+        return rows
+    unit = verdict.unit.removesuffix("s")
+    return f"{rows} in {words.count(verdict.units, unit)}"
+
+
+def _not_comparable(ground: NotComparable, verdict: Verdict) -> str:
+    version = verdict.champion or "the version in production"
+    what = {
+        "another target": "predicts something else",
+        "cannot predict": "cannot predict these rows",
+    }[ground.obstacle]
+    return (
+        f"{version} {what} ({ground.detail}), so the two cannot be compared on the "
+        "same rows and a person has to decide."
+    )
+
+
+def _split_changed(ground: SplitChanged, verdict: Verdict) -> str:
+    text = (
+        f"The split has changed: {verdict.champion} may have learned up to "
+        f"{ground.rows:,} of the {ground.of:,} test rows, which favours it."
+    )
+    if ground.needs_id:
+        text += " Without data.id it changes with the columns: give the rows an id."
+    return text
+
+
+# -- conditions ------------------------------------------------------------------------
+
+
+def condition(c: Condition) -> str:
+    """Return what was found about a condition, in a sentence."""
+    if c.message:
+        return c.message
+    match c.name:
+        case "checks":
+            return _checks(c)
+        case "slices":
+            return _slices(c)
+        case "fairness":
+            return _fairness(c)
+        case "same rows":
+            return "The version in production could not be asked about the same rows."
+        case _:
+            return _unknown(c)
+
+
+def _unknown(c: Condition) -> str:
+    if c.ok:
+        return f"{c.name}: met."
+    return f"{c.name}: not met."
+
+
+def standing(c: Condition) -> tuple[Tone, str]:
+    """Return the mark of a condition and the word for it.
+
+    A tick means measured and passed: what was only partly measured has none.
+    """
+    if not c.ok:
+        return ("bad", "not met") if c.measured else ("unsure", "inconclusive")
+    if c.asked and not c.measured:
+        return "unmeasured", "not measured"
+    if not c.measured:
+        return "unmeasured", "not declared"
+    if c.asked and c.answered < c.asked and c.name != "checks":
+        return "", "met where measured"
+    return "good", "met"
+
+
+def _checks(c: Condition) -> str:
+    if c.failures:
+        failed = words.listed([_failure(f) for f in c.failures], _MOST_NAMED)
+        return f"{words.count(len(c.failures), 'check')} failed: {failed}"
+    if not c.measured:
+        return "No check was run."
+    return f"{words.count(c.answered, 'check')} passed."
+
+
+def _slices(c: Condition) -> str:
+    if c.failures:
+        below = words.listed([_failure(f) for f in c.failures], _MOST_NAMED)
+        return f"Quality is too low on {below}"
+    if not c.asked:
+        return "No slice is declared, so none was measured."
+    if not c.answered:
+        total = words.count(c.asked, "slice")
+        return f"None of the {total} could be measured: {_TOO_FEW}."
+    if c.answered < c.asked:
+        some = f"{c.answered} of {words.count(c.asked, 'slice')}"
+        return f"Quality holds on {some}; the others have {_TOO_FEW}."
+    return f"Quality holds on all {words.count(c.asked, 'slice')}."
+
+
+def _fairness(c: Condition) -> str:
+    if c.failures:
+        above = words.listed([_failure(f) for f in c.failures], _MOST_NAMED)
+        return f"Groups of people are treated too differently: {above}"
+    if not c.asked:
+        return "No limit between groups is declared, so none was tested."
+    limits = words.count(c.asked, "limit")
+    if not c.answered:
+        return f"None of the {limits} could be measured: {_TOO_FEW}."
+    kept = f"{c.answered} of {limits} between groups are kept"
+    if c.answered == c.asked:
+        kept = f"All {limits} between groups are kept"
+    if c.asked == 1:
+        kept = "The one limit between groups is kept"
+    if c.accepted:
+        kept += f", {c.accepted} by a written exception"
+    if c.answered < c.asked:
+        kept += f"; {c.asked - c.answered} could not be measured"
+    return f"{kept}."
+
+
+def _failure(failure: Failure) -> str:
+    if failure.value is not None and failure.limit is not None:
+        value = words.number(failure.value)
+        return f"{failure.name} ({value}, limit {words.number(failure.limit)})"
+    if failure.message:
+        return f"{failure.name} ({failure.message.rstrip('.')})"
+    return failure.name
+
+
+# -- comparisons -----------------------------------------------------------------------
+
+
+def before_and_now(c: Comparison) -> str:
+    """Return the metric of both versions."""
+    before, now = words.number(c.champion), words.number(c.challenger)
+    return f"{words.label(c.metric)} {before} in production, {now} now"
+
+
+def difference_ci(c: Comparison) -> str:
+    """Return the interval of a difference, with its confidence."""
+    ends = words.difference_interval(c.low, c.high)
+    return f"{words.share(c.confidence)} CI of the difference: {ends}"
+
+
+# -- alarms ----------------------------------------------------------------------------
+
+
+def alarm(
+    columns: Sequence[ColumnDrift], performance: Sequence[Performance]
+) -> list[str]:
+    """Return what raised an alarm of the monitor, and nothing that did not.
+
+    The performance comes first: it is harm, where drift is a sign of it. Then the
+    columns, the most changed first.
+    """
+    found = [_worse(p) for p in performance if p.alarm]
+    drifted = sorted((c for c in columns if c.alarm), key=lambda c: -c.effect)
+    return found + [_drifted(c) for c in drifted]
+
+
+def _worse(p: Performance) -> str:
+    now = p.window
+    ends = words.interval(now.low, now.high)
+    return (
+        f"{words.label(now.name)} is {words.number(now.value)} "
+        f"({words.share(now.confidence)} CI {ends}) on "
+        f"{words.count(p.rows, 'labelled row')}, worse than "
+        f"{words.number(p.reference.value)} when it was registered"
+    )
+
+
+def _drifted(c: ColumnDrift) -> str:
+    text = (
+        f"{c.name} has drifted: distance {words.number(c.effect)}, missing "
+        f"{words.share(c.missing)} (was {words.share(c.reference_missing)})"
+    )
+    if c.unseen:
+        where = "new since training"
+        if c.kind == "number":
+            where = "outside the range seen in training"
+        text += f", {words.count(c.unseen, 'value')} {where}"
+    return text
