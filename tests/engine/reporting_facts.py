@@ -446,8 +446,11 @@ def hostile(task: str = "binary") -> RunReport:
     said = verdict(task, "reject")
     return everything(
         task,
-        spec=spec(
-            task, description=attack, owner=attack, intended_use=attack, limits=attack
+        # A copy is not validated: as if the specification refused nothing.
+        spec=spec(task).model_copy(
+            update=dict.fromkeys(
+                ("description", "owner", "intended_use", "limits"), attack
+            )
         ),
         validation=Validation(ok=True, snapshot=snapshot, expectations=tuple(broken)),
         evaluation=tests.model_copy(
