@@ -105,8 +105,8 @@ _PRETEND = """
 import os, sys
 from mlops.config.project import Project
 from mlops.io.digests import sha256_file
-from mlops.pipeline.cache import Ledger
-from mlops.pipeline.step import STEPS
+from mlops.pipeline.cache import StepCache
+from mlops.pipeline.run import STEPS
 from mlops.results.training import Training
 
 project, size = Project.find(), int(sys.argv[1])
@@ -116,9 +116,10 @@ with open(build / "model.skops", "wb") as file:
         file.write(os.urandom(1 << 20))
 facts = {"model_sha256": sha256_file(build / "model.skops"), "model_bytes": size}
 Training.load(build).model_copy(update=facts).save(build)
-ledger = Ledger(project, "employment", project.model("employment"))
-for stage in STEPS[:-1]:
-    ledger.finish(stage, ledger.inputs(stage, "None" if stage in ("test", "gate") else ""), True, 0)
+cache = StepCache(project, "employment", project.model("employment"))
+for step in STEPS[:-1]:
+    context = "None" if step.name in ("test", "gate") else ""
+    cache.finish(step, cache.inputs(step, context), True, 0)
 """
 
 
