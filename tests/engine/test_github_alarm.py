@@ -218,7 +218,7 @@ def test_a_retraining_that_is_refused_says_so_on_the_issue(
     (comment,) = world.github.comments.values()
     why = {
         "inconclusive": "Do not put this model into production",
-        "validate": "their contract",
+        "validate": "data validation failed",
     }
     assert why[outcome] in comment["body"] and "p = 0.4" in comment["body"]
     assert "The version in production stays." in comment["body"]

@@ -234,7 +234,7 @@ def test_a_text_of_400_kilobytes_and_one_that_steers_do_not_get_through() -> Non
     tests = known.evaluation()
     check = tests.checks[0].model_copy(update={"name": long, "message": long})
     facts = known.everything(
-        spec=known.spec(description=long, limits=long),
+        spec=known.spec().model_copy(update={"description": long, "limits": long}),
         evaluation=tests.model_copy(update={"checks": (check,)}),
     )
     for text in (html(facts), markdown(facts), outcome(facts, "quality", "tests")):

@@ -44,7 +44,7 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
     for step in (
         "the service answers with v1.0.0",
         "✗ pull-request verdict",
-        "the two could not be told apart",
+        "no significant difference",
         "Replace the model in production (v1.0.0) with this one.",
         "it is the same comment, edited",
         "employment@v1.1.0 in service answers 10 examples as it was trained to",

@@ -152,23 +152,21 @@ class Model:
         """
         inputs = self.features(raw)
         if self.signature.task == "regression":
-            values = self._asked(self.pipeline.predict, inputs).astype("float64")
+            values = self._asked("predict", inputs).astype("float64")
             return pd.DataFrame({"prediction": values}, index=raw.index)
-        chances = self._asked(self.pipeline.predict_proba, inputs)
+        chances = self._asked("predict_proba", inputs)
         if self.signature.task == "multiclass":
             return self._most_likely(chances, raw.index)
         return self._above_threshold(chances, raw.index)
 
-    def _asked(
-        self, method: Callable[[pd.DataFrame], Any], inputs: pd.DataFrame
-    ) -> NDArray[Any]:
-        """Ask the pipeline with one BLAS thread.
+    def _asked(self, method: str, inputs: pd.DataFrame) -> NDArray[Any]:
+        """Ask the pipeline with one BLAS thread; a method that it lacks is its error.
 
         The order of additions, and so the last bit, must not depend on cores.
         """
         limited = self._threads.limit(limits=1, user_api="blas")
         with limited, blaming(f"models/{self.name}/estimator.py"):
-            return np.asarray(method(inputs))
+            return np.asarray(getattr(self.pipeline, method)(inputs))
 
     def _most_likely(self, chances: NDArray[Any], index: pd.Index) -> pd.DataFrame:
         """Return the most likely class, and the probability of each."""
