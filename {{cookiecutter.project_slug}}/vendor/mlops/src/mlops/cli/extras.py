@@ -24,6 +24,7 @@ EXTRAS = {
 
 # What the extras install, by the name that is imported.
 MODULES = {
+    "cloudpickle": "train",
     "evidently": "monitor",
     "fairlearn": "train",
     "fastapi": "serve",

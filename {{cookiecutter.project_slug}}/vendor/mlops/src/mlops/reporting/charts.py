@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from mlops.reporting import words
-from mlops.reporting.calibration import equal_parts, tenths
-from mlops.reporting.run_report import RunReport, positive_rows
+from mlops.reporting.calibration import equal_parts, positive_rows, tenths
+from mlops.reporting.run_report import RunReport
 from mlops.reporting.words import clean, count, label, number, share, signed
 from mlops.results.evaluation import Metric
 from mlops.results.runs import Record

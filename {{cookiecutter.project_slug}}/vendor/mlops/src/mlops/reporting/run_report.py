@@ -17,7 +17,6 @@ from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -76,13 +75,3 @@ class RunReport:
     run: RunInfo = field(default_factory=RunInfo)
     rows: Rows | None = None
     champion: tuple[Metric, ...] = ()
-
-
-def positive_rows(facts: RunReport, rows: Rows) -> NDArray[np.bool_]:
-    """Return which rows are of the positive class, shape (n,)."""
-    import numpy as np
-
-    positive = facts.spec.data.positive
-    if facts.training:
-        positive = facts.training.signature.positive
-    return np.asarray(rows.actual.astype(str) == positive)
