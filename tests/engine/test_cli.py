@@ -273,8 +273,8 @@ def test_what_is_done_is_not_done_again(
         (project.build("churn") / file).unlink()
         again()
         assert (project.build("churn") / file).is_file(), "what is gone is made again"
-    for spoilt in ('{"train": {"x": 1}}', "[]"):
-        (project.build("churn") / "steps.json").write_text(spoilt)
+    for corrupt in ('{"train": {"x": 1}}', "[]"):
+        (project.build("churn") / "steps.json").write_text(corrupt)
         assert set(again().values()) == {"ran"}, "not what was written"
     (project.build("churn") / "model.skops").write_bytes(b"changed by hand")
     assert again()["train"] == "ran"

@@ -291,7 +291,7 @@ HOSTILE = {
     "a key that is a number": "1: b",
     "a key twice": "a: 1\na: 2",
     "a Python object": "a: !!python/object:os.system x",
-    "odd tags": "a: !!binary '*'\nb: !!int x\nc: !!float y\nd: !!timestamp z",
+    "unrecognised tags": "a: !!binary '*'\nb: !!int x\nc: !!float y\nd: !!timestamp z",
     "an unknown tag": "a: !x y",
     "an unknown alias": "a: *x",
     "two documents": "a: 1\n---\nb: 2",

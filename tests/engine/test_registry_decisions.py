@@ -301,7 +301,7 @@ def test_the_verbs_say_what_they_did_and_why_not(
         code == 1 and "was rejected for production by @ben" in text and "unfair" in text
     )
     code, text = mlops(
-        "promote", "churn@v1.1.0", "production", "--again", "-m", "mended"
+        "promote", "churn@v1.1.0", "production", "--again", "-m", "fixed"
     )
     assert code == 0 and text == "churn@v1.1.0 is now in production (before: v1.0.0)"
     code, text = mlops("withdraw", "churn@v1.1.0", "-m", "x")

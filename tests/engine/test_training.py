@@ -399,8 +399,8 @@ def test_a_saved_dataset_reads_back_and_a_changed_one_is_refused(
     (folder / "snapshot.json").write_text(json.dumps(meta))
     with pytest.raises(EnvironmentFailure, match="digest"):
         Dataset.load(folder, trained.spec)
-    for spoilt in ("{}", '{"rows": "many"}', "half of"):
-        (folder / "snapshot.json").write_text(spoilt)
+    for corrupt in ("{}", '{"rows": "many"}', "half of"):
+        (folder / "snapshot.json").write_text(corrupt)
         with pytest.raises(EnvironmentFailure, match=r"snapshot\.json") as refused:
             Dataset.load(folder, trained.spec)
         assert refused.value.problems[0].do
