@@ -1,4 +1,4 @@
-"""Settings as code: what differs is reported and fixed, what is refused is reported and stops nothing."""
+"""Settings as code: what differs is reported and fixed, what is refused stops nothing."""
 
 from __future__ import annotations
 
