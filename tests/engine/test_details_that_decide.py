@@ -16,7 +16,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.config.yaml import parse
 from mlops.data.snapshot import build
-from mlops.evaluation.compare import compare
+from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.outcome import outcome
 from mlops.io.digests import sha256
@@ -87,10 +87,10 @@ def test_better_is_lower_where_the_metric_says_so(
     good = outcome(signature, target, model(0.2))
     poor = outcome(signature, target, model(1.5))
     assert measure(metric, good).higher_is_better is higher_is_better
-    comparison = compare(metric, poor, good, 0.95)
+    comparison = paired_difference(metric, poor, good, 0.95)
     assert comparison.difference > 0, "the challenger is better, whatever the scale"
     assert comparison.low > 0
-    assert compare(metric, good, poor, 0.95).high < 0
+    assert paired_difference(metric, good, poor, 0.95).high < 0
 
 
 def test_the_cache_keeps_what_was_read_last_and_not_what_came_last(

@@ -197,7 +197,7 @@ def test_a_target_that_nothing_explains_fails_honestly(
 
 
 NAMES = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff\r"),
+    st.characters(exclude_categories=["Cs", "Cc", "Cf"], include_characters="\n\t"),
     min_size=1,
     max_size=20,
 )
@@ -376,7 +376,7 @@ def test_rows_without_an_id_are_noted(tmp_path: Path) -> None:
         (list(range(60)), ["prediction"]),
     ],
 )
-def test_a_column_named_like_an_answer_is_left_out_and_said(
+def test_a_column_named_like_an_output_is_left_out_and_said(
     project: Project, tmp_path: Path, target: list[object], names: list[str]
 ) -> None:
     frame = table(**{name: range(0, 180, 3) for name in names}, y=target)
@@ -388,7 +388,7 @@ def test_a_column_named_like_an_answer_is_left_out_and_said(
         assert (
             name,
             "ignored",
-            "is named like an answer of the model",
+            "is named like an output of the model",
         ) in found.summary
         assert any(note.startswith(f"`{name}` is left out") for note in found.notes)
     write(project, "y", found)
@@ -398,13 +398,24 @@ def test_a_column_named_like_an_answer_is_left_out_and_said(
     )
     model.write_text(text)
     with pytest.raises(
-        UsageError, match="features: this column is named like an answer"
+        UsageError, match="features: this column is named like an output of the model"
     ):
         project.model("y")
     with pytest.raises(
-        UsageError, match=r"t\.csv: data.target: this column is named like an answer"
+        UsageError, match=r"t\.csv: data.target: this column is named like an output of the model"
     ):
         infer(saved(table(prediction=target), tmp_path / "t.csv"), "prediction")
+
+
+@pytest.mark.parametrize("character", ["\b", "\x1b", "\x7f", "\u202e"])
+def test_a_column_whose_name_controls_a_terminal_is_refused(
+    tmp_path: Path, character: str
+) -> None:
+    rows = table(**{f"plan{character}": ["a", "b"] * 30, "y": BINARY})
+    with pytest.raises(UsageError, match="control character") as caught:
+        infer(saved(rows, tmp_path / "t.csv"), "y")
+    assert character not in str(caught.value)
+    assert f"U+{ord(character):04X}" in str(caught.value)
 
 
 def test_rows_of_one_customer_stay_on_one_side(

@@ -246,7 +246,7 @@ def test_a_feature_named_like_a_probability_is_refused_before_anything_is_fitted
     (project.folder("churn") / "estimator.py").write_text(
         "def build(params):\n    1 / 0"
     )
-    with pytest.raises(MlopsError, match="named like an answer") as caught:
+    with pytest.raises(MlopsError, match="named like an output") as caught:
         train_in(project)
     (problem,) = caught.value.problems
     assert (problem.key, problem.found) == ("features", "p_stay")

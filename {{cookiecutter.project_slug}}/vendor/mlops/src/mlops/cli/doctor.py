@@ -142,7 +142,7 @@ _CHECKS = (
 
 @app.command(rich_help_panel="Look")
 def doctor(as_json: Json = False) -> None:
-    """Say what is missing or wrong here, and how to mend it.
+    """Say what is missing or wrong here, and how to fix it.
 
     Example: `mlops doctor`
     """

@@ -115,9 +115,9 @@ def plan_settings(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare .github/settings.yaml with GitHub; exits with 1 where they differ.
+    """Compare .github/settings.yaml with GitHub.
 
-    Exits with 3 where the settings cannot be read.
+    Exits with 1 where they differ, with 3 where the settings cannot be read.
 
     Example: `mlops github plan`
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
@@ -13,9 +13,11 @@ from mlops.cli.arguments import Actor, Approver, Override, Reason
 from mlops.cli.context import Context, attests, current_context, require_pushed
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
-from mlops.config.project import Project
 from mlops.errors import Refused, UsageError
 from mlops.io.files import write_text
+
+if TYPE_CHECKING:
+    from mlops.config.project import Project
 
 
 @app.command(rich_help_panel="Release")

@@ -14,7 +14,6 @@ from mlops.cli.output import Json, emit, progress
 from mlops.errors import Refused, UsageError
 from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
-from mlops.reporting.wording import reasons
 from mlops.reporting.words import EVENTS, span, when
 
 _PREDICTION = re.compile(
@@ -93,6 +92,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
     """
     from mlops.registry.queries import public
     from mlops.registry.queries import show as do
+    from mlops.reporting.wording import reasons
 
     project = current_context(fetch=True).project
     version, manifest = do(project, ref)

@@ -18,7 +18,6 @@ from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.digests import sha256
 from mlops.io.files import read_json
 from mlops.io.git import git
-from mlops.storage.cache import cache_root
 
 PLAY = Path("rehearsal", "play.py")
 # Where it was when the engine was not yet a package of its own: it cannot run this one.
@@ -121,6 +120,8 @@ def fetched(root: Path, named: str | None) -> Path:
         return Path(named).resolve()
     if named and (Path(named) / OLD_PLAY).is_file():
         refuse_without_rehearsal(Path(named), named)
+    from mlops.storage.cache import cache_root
+
     address, commit = recorded(root, named)
     key = sha256(f"{address} {commit}".encode())[:16]
     folder = cache_root() / f"template-{key}"

@@ -130,7 +130,7 @@ def _read_files(
             shown = path.relative_to(root)
         name = shown.as_posix()
         frame, header = read_table(path, name, columns, text, options)
-        if frame.empty:
+        if len(frame) == 0:  # a frame without columns is empty, but may have rows
             raise no_rows(name)
         frames.append(frame)
         headers.append(header)
@@ -260,9 +260,10 @@ def _read_csv(
         parse_options=arrow_csv.ParseOptions(
             delimiter=delimiter, newlines_in_values=True
         ),
-        convert_options=conversion(wanted, as_written, options),
+        # One column at least: Arrow counts no rows without any.
+        convert_options=conversion(wanted or written[:1], as_written, options),
     )
-    frame = table.to_pandas()
+    frame = table.to_pandas()[wanted]
     frame.columns = [names[name] for name in wanted]
     return frame, list(names.values())
 

@@ -46,7 +46,7 @@ def reference(
     predicted = predicted.loc[rows.index]
     if twice := sorted({*shown, *target} & set(predicted)):
         what, file = (
-            "this column is named like an answer of the model",
+            "this column is named like an output of the model",
             f"{model.name}/model.yaml",
         )
         do = "rename the column"

@@ -81,10 +81,14 @@ def _info(state: RunState) -> RunInfo:
 
 
 def _change(state: RunState) -> str:
-    """Return what changed since the version in production; empty where that is unknown."""
+    """Return what changed since the version in production; empty where that is unknown.
+
+    A run that only trains does not ask the registry: an old version is trained again
+    in a folder that has none.
+    """
     from mlops.registry.version_numbers import change
 
-    release = state.production.release if state.reached("train") else None
+    release = state.production.release if state.reached("test") else None
     if release is None:
         return ""
     _, reason = change(release.manifest, Training.load(state.build))

@@ -113,7 +113,7 @@ def _text(column: Column, rows: int) -> Role:
 
 
 def _answer(column: Column) -> Role:
-    reason = "is named like an answer of the model"
+    reason = "is named like an output of the model"
     note = f"`{column.name}` is left out: it {reason}. If it is of use, rename it."
     return Role("ignored", reason, note)
 

@@ -145,7 +145,7 @@ def _require_free_names(name: str, spec: ModelSpec, target: pd.Series) -> None:
     taken = sorted(outputs(spec.task, classes) & set(spec.features))
     if taken:
         raise UsageError(
-            "this column is named like an answer of the model",
+            "this column is named like an output of the model",
             file=f"models/{name}/model.yaml",
             key="features",
             found=listed(taken),
