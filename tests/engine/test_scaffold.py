@@ -402,7 +402,8 @@ def test_a_column_named_like_an_output_is_left_out_and_said(
     ):
         project.model("y")
     with pytest.raises(
-        UsageError, match=r"t\.csv: data.target: this column is named like an output of the model"
+        UsageError,
+        match=r"t\.csv: data.target: this column is named like an output of the model",
     ):
         infer(saved(table(prediction=target), tmp_path / "t.csv"), "prediction")
 

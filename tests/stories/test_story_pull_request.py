@@ -266,6 +266,11 @@ def test_the_hostile_texts_would_do_harm(tmp_path: Path, text: str) -> None:
 
 # What a fork's code does with what it finds: writes with the token, and forges the
 # results.
+EVIL = (
+    "@everyone <img src=x onerror=alert(1)> [free](http://evil.example) | "
+    "<!-- fixes #1 -->"
+)
+
 THIEF = '''
 import atexit
 import json
@@ -294,8 +299,7 @@ def steal() -> None:
         except urllib.error.HTTPError as error:
             print("the thief was answered", error.code)
     build = pathlib.Path("build/churn")
-    evil = "@everyone <img src=x onerror=alert(1)> [free](http://evil.example) | "
-    evil += "<!-- fixes #1 -->"
+    evil = "EVIL"
     verdict = json.loads((build / "verdict.json").read_text())
     verdict["reasons"] = [evil]
     (build / "verdict.json").write_text(json.dumps(verdict))
@@ -307,7 +311,7 @@ def steal() -> None:
 
 
 atexit.register(steal)
-'''
+'''.replace("EVIL", EVIL)
 
 
 def hostile(root: Path) -> None:
@@ -321,8 +325,15 @@ def hostile(root: Path) -> None:
 
 
 def spoiled(folder: Path) -> list[str]:
-    """Add models, each corrupt in its own way, to an upload; return their names."""
+    """Add models, each corrupt in its own way, to an upload; return their names.
+
+    The verdict of the model that was uploaded gives hostile text as its reason, as a
+    verdict by an engine before 0.2 could.
+    """
     (mine,) = folder.rglob(MODEL)
+    verdict = json.loads((mine / "verdict.json").read_text(encoding="utf-8"))
+    verdict |= {"grounds": [], "reasons": [EVIL]}
+    (mine / "verdict.json").write_text(json.dumps(verdict), encoding="utf-8")
 
     def put(name: str, file: str, content: str) -> str:
         other = mine.with_name(name)
@@ -391,7 +402,6 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert [record[key] for key in facts] == [pull.number, "@mallory", "churn", head]
 
     # What it wrote is shown and does nothing.
-    assert "onerror" in said
     for text in ("@everyone", "<img", "<!-- fixes", "http://evil", "::error"):
         assert text not in said
     assert not re.search(r"(?<!&)#\d", said)
@@ -411,7 +421,8 @@ def test_a_fork_writes_nothing_and_hostile_text_is_inert(story: World) -> None:
     assert said.count("Could not be shown: ") == len(names)
     assert "wrong_types/verdict.json: " in said
     assert len(said) < 60_000 and "root:" not in said and "alert(2)" not in said
-    for text in ("@everyone", "<b>", "<script"):
+    assert "onerror" in said
+    for text in ("@everyone", "<b>", "<script", "<img", "<!-- fixes", "http://evil"):
         assert text not in said
     assert [r["id"] for r in by_start(story)][1:] == [record["id"]], (
         "one run, one record"

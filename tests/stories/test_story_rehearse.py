@@ -111,7 +111,7 @@ def test_a_workflow_is_tried_before_it_is_pushed(mine: Path, tmp_path: Path) -> 
     }
     assert ended["pull-request"] == ended["comment"] == {"success"}
     (comment,) = found["comments"]
-    assert "## ✅ churn: Put this model into production" in comment
+    assert "## ⚠️ churn: The first version passed what was measured" in comment
     assert (found["tags"], found["releases"]) == ([], {})
     assert state(mine) == before
 
