@@ -74,6 +74,7 @@ def test_only_one_function_writes_the_environment() -> None:
         ("MLOPS_HTTP_TIMEOUT", "inf"),
         ("MLOPS_RETRY_SECONDS", "\x1b[31m-5"),
         ("GIT_CONFIG_COUNT", "many"),
+        ("MLOPS_PASS", "DATA_FOLDER,GH_TOKEN"),
         ("ATTESTATIONS", "maybe"),
     ],
 )
@@ -127,6 +128,7 @@ def test_each_variable_arrives_where_it_is_asked_for() -> None:
             "GITHUB_EVENT_NAME": "schedule",
             "GITHUB_OUTPUT": "/out",
             "MLOPS_GROUP": "night",
+            "MLOPS_PASS": "DATA_FOLDER, STAGE,",
         },
         Path("/repository"),
     )
@@ -139,6 +141,7 @@ def test_each_variable_arrives_where_it_is_asked_for() -> None:
     assert found.github.scheduled
     assert found.github.output_path == Path("/out")
     assert found.group == "night"
+    assert found.passed == ("DATA_FOLDER", "STAGE")
 
 
 def test_no_secret_is_in_what_settings_print() -> None:

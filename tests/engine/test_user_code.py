@@ -212,6 +212,119 @@ def test_the_champion_is_asked_in_the_process_of_user_code(
     }
 
 
+EXITS = """
+
+chosen = build
+
+
+def build(params):
+    import os
+
+    if params["learner"] == "exits":
+        os._exit(0)
+    return chosen(params)
+"""
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_sweep_runs_user_code_in_a_process_of_its_own(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
+    """Code that ends the process fails its combination, and no other."""
+    project = make_project(n=200)
+    path = project.folder("churn") / "estimator.py"
+    path.write_text(ESTIMATOR + EXITS)
+    alone = mlops(project, "sweep", "churn", "-p", "learner=exits", "--json")
+    assert alone.exit_code == 1, alone.output
+    (row,) = json.loads(alone.stdout)["tried"]
+    assert "ended its process" in row["failed"] and "exit code 0" in row["failed"]
+    both = mlops(project, "sweep", "churn", "-p", "learner=exits,logistic", "--json")
+    assert both.exit_code == 0, both.output
+    good, bad = json.loads(both.stdout)["tried"]
+    assert good["learner"] == "logistic" and good["roc_auc"] > 0.5
+    assert "ended its process" in bad["failed"]
+    assert not list(project.root.glob("build/.churn.private"))
+    assert not (project.build("churn") / "cross-validation.json").exists()
+
+
+@pytest.mark.usefixtures("apart")
+def test_a_sweep_in_another_process_finds_the_same(
+    make_project: Make,
+    mlops: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = make_project(n=200)
+    found = []
+    for apart in (True, False):
+        monkeypatch.setattr("mlops.pipeline.run.APART", apart)
+        done = mlops(project, "sweep", "churn", "-p", "C=0.01,1", "--json")
+        rows = json.loads(done.stdout)["tried"]
+        found.append([(row["C"], row["roc_auc"], row["low"]) for row in rows])
+    assert found[0] == found[1]
+
+
+KEPT_BACK = {
+    "GITHUB_TOKEN": "t",
+    "MLFLOW_TRACKING_PASSWORD": "p",
+    "AWS_SECRET_ACCESS_KEY": "k",
+    "AWS_PROFILE": "production",
+    "AZURE_CLIENT_SECRET": "s",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/key.json",
+    "DATABASE_URL": "postgresql://user:word@host/db",
+    "PGPASSFILE": "/home/me/.pgpass",
+    "SSH_AUTH_SOCK": "/agent",
+    "HTTPS_PROXY": "http://user:word@proxy",
+    "ACTIONS_ID_TOKEN_REQUEST_URL": "u",
+    "GITHUB_ENV": "/env",
+    "PYTHON_KEYRING_PASSWORD": "p",
+    "SOMETHING_OF_OURS": "x",
+}
+
+
+@pytest.mark.usefixtures("apart")
+def test_every_process_of_user_code_gets_little_of_the_environment(
+    make_project: Make, tmp_path: Path
+) -> None:
+    """Estimator, contract and own tests see no variable that holds a secret.
+
+    (features.py may not import `os`; it runs in the process of the estimator.)
+    """
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    project = make_project(n=200)
+    folder = project.folder("churn")
+    files = ("estimator.py", "contract.py", "tests/test_churn.py")
+    for name in files:
+        path = folder / name
+        out = seen / Path(name).stem
+        note = (
+            f"import json, os\njson.dump(dict(os.environ), open({str(out)!r}, 'w'))\n"
+        )
+        path.write_text(note + path.read_text())
+    done = subprocess.run(
+        [sys.executable, "-m", "mlops", "run", "churn"],
+        cwd=project.root,
+        env={
+            **os.environ,
+            **KEPT_BACK,
+            "PYTHONPATH": str(ENGINE / "vendor/mlops/src"),
+            "MLOPS_PASS": "A_FLAG, ANOTHER",
+            "A_FLAG": "on",
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in files:
+        environment = json.loads((seen / Path(name).stem).read_text())
+        assert not set(KEPT_BACK) & set(environment), name
+        assert environment["PATH"] == os.environ["PATH"]
+        assert environment["A_FLAG"] == "on"
+        assert environment["OMP_NUM_THREADS"] == "1"
+        assert "ANOTHER" not in environment
+
+
 def test_a_contract_that_ends_its_process_fails_validation(make_project: Make) -> None:
     """Great Expectations is in a process of its own, too."""
     project = make_project(n=100)

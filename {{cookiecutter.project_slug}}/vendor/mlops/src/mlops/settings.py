@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,26 @@ SECRETS = (
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
+)
+
+# What a process that runs the model's own code is given, and nothing else: where
+# programs, files and languages are, and how numerical libraries compute. A list of what
+# is let through, because no list of names finds every secret (DATABASE_URL, PGPASSFILE).
+_FOR_USER_CODE = re.compile(
+    r"PATH|HOME|USER|LOGNAME|USERNAME|SHELL|TERM|COLUMNS|NO_COLOR|TZ|CI"
+    r"|LANG|LANGUAGE|LC_\w+|TMPDIR|TMP|TEMP|XDG_\w+_(HOME|DIR)"
+    r"|PYTHON\w*|PYTEST_\w+|VIRTUAL_ENV|CONDA_PREFIX|(DY)?LD_LIBRARY_PATH"
+    r"|(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB|LOKY|JOBLIB|SKLEARN|CUDA|NVIDIA)_\w+"
+    r"|MPLBACKEND|MPLCONFIGDIR|GX_ANALYTICS_ENABLED|SOURCE_DATE_EPOCH"
+    r"|MLOPS_(CACHE|STATE|PASS|STEP_SECONDS|HTTP_TIMEOUT|RETRY_SECONDS)"
+    r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|USERPROFILE|(LOCAL)?APPDATA"
+    r"|PROGRAMDATA|NUMBER_OF_PROCESSORS|PROCESSOR_\w+"
+)
+
+# Never given to user code, whatever MLOPS_PASS says.
+_CREDENTIAL = re.compile(
+    r".*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY).*"
+    r"|ACTIONS_.*|GITHUB_(ENV|OUTPUT|PATH|STATE|STEP_SUMMARY)"
 )
 
 
@@ -102,6 +123,9 @@ class Settings:
     step_seconds : float
         Seconds that a model's own code may take for one step (`MLOPS_STEP_SECONDS`);
         by default five hours, an hour less than a job of GitHub has.
+    passed : tuple of str
+        Further variables that the model's own code may see (`MLOPS_PASS`, separated by
+        commas).
     retry_seconds : float
         Seconds before the first retry (`MLOPS_RETRY_SECONDS`); doubled each time.
     epoch : datetime or None
@@ -127,6 +151,7 @@ class Settings:
     cache: Path = Path()
     http_timeout: float = 30.0
     step_seconds: float = 18_000.0
+    passed: tuple[str, ...] = ()
     retry_seconds: float = 1.0
     epoch: datetime | None = None
     git_config_count: int = 0
@@ -169,6 +194,27 @@ class Settings:
                 environment[name] = value
         return environment
 
+    def user_code_environment(self, **changes: str) -> dict[str, str]:
+        """Return the environment for a process that runs the model's own code.
+
+        It has what programs need to run and what `MLOPS_PASS` names. It never has a
+        credential, nor the files by which a job of GitHub Actions is told what to do
+        next.
+
+        Parameters
+        ----------
+        **changes : str
+            Variables to set.
+        """
+        environment = {}
+        for name, value in self.environment.items():
+            is_usual = _FOR_USER_CODE.fullmatch(name.upper()) is not None
+            is_credential = _CREDENTIAL.fullmatch(name.upper()) is not None
+            if (is_usual or name in self.passed) and not is_credential:
+                environment[name] = value
+        environment.update(changes)
+        return environment
+
 
 def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
     """Return the settings that an environment makes.
@@ -197,6 +243,7 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         step_seconds=_seconds(
             environment, "MLOPS_STEP_SECONDS", 18_000.0, problems, LONGEST_STEP
         ),
+        passed=_passed(environment, problems),
         retry_seconds=_seconds(environment, "MLOPS_RETRY_SECONDS", 1.0, problems),
         epoch=_epoch(environment, problems),
         git_config_count=_count(environment, "GIT_CONFIG_COUNT", problems),
@@ -278,6 +325,24 @@ def _seconds(
         )
     )
     return default
+
+
+def _passed(environment: Mapping[str, str], problems: list[Problem]) -> tuple[str, ...]:
+    """Return the variables of MLOPS_PASS; add a problem for each credential in it."""
+    text = environment.get("MLOPS_PASS", "")
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        if _CREDENTIAL.fullmatch(name.upper()):
+            problems.append(
+                Problem(
+                    "a model's own code is given no credentials",
+                    key="MLOPS_PASS",
+                    found=printable(name, 80),
+                    allowed="variables that hold no secret",
+                    do="read what needs it before the run, and put it into data.source",
+                )
+            )
+    return names
 
 
 def _count(environment: Mapping[str, str], name: str, problems: list[Problem]) -> int:

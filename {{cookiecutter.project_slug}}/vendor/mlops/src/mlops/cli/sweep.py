@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -38,7 +38,7 @@ def sweep(
     """
     from mlops.evaluation.sweep import combinations
     from mlops.pipeline.run import Run
-    from mlops.runlog.journal import append, named
+    from mlops.runlog.journal import named
 
     say = progress()
     combined = combinations(param, most)
@@ -48,18 +48,10 @@ def sweep(
     with run.alone():
         if not run.until("validate"):
             raise Refused("data validation failed", do=f"`mlops validate {name}`")
-        tried = []
-        for number, chosen in enumerate(combined, 1):
-            say(f"{number} of {len(combined)} …")
-            row: dict[str, object] = {key: str(value) for key, value in chosen.items()}
-            try:
-                record = _try(run, chosen, group)
-            except MlopsError as error:  # parameters that do not go together, say
-                tried.append((-math.inf, {**row, "failed": error.problems[0].what}))
-                continue
-            for warning in append(run.state.project, record):
-                say(warning)
-            tried.append(_ranked(row, record))
+        try:
+            tried = _tried(run, combined, group, say)
+        finally:
+            run.close()
     tried.sort(key=lambda pair: pair[0], reverse=True)
     rows = [row for _, row in tried]
     text = table(rows, list(dict.fromkeys(key for row in rows for key in row)))
@@ -72,6 +64,30 @@ def sweep(
         )
     emit({"group": group, "tried": rows}, text, as_json, yes=recorded)
     hint(f"put the parameters into models/{name}/model.yaml, then: mlops run {name}")
+
+
+def _tried(
+    run: Run,
+    combined: list[dict[str, Scalar]],
+    group: str,
+    say: Callable[[str], None],
+) -> list[tuple[float, dict[str, object]]]:
+    """Try each combination, record it, and return how good it is with its row."""
+    from mlops.runlog.journal import append
+
+    tried = []
+    for number, chosen in enumerate(combined, 1):
+        say(f"{number} of {len(combined)} …")
+        row: dict[str, object] = {key: str(value) for key, value in chosen.items()}
+        try:
+            record = _try(run, chosen, group)
+        except MlopsError as error:  # parameters that do not go together, say
+            tried.append((-math.inf, {**row, "failed": error.problems[0].what}))
+            continue
+        for warning in append(run.state.project, record):
+            say(warning)
+        tried.append(_ranked(row, record))
+    return tried
 
 
 def _ranked(row: dict[str, object], record: Record) -> tuple[float, dict[str, object]]:
@@ -89,9 +105,7 @@ def _ranked(row: dict[str, object], record: Record) -> tuple[float, dict[str, ob
 
 def _try(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
     """Return the record of one combination of a sweep; no file is written."""
-    from mlops.evaluation.sweep import cross_validate
     from mlops.pipeline.record import record_of
-    from mlops.pipeline.rows import dataset
 
     state = run.state
     params = {**state.spec.train.params, **chosen}
@@ -99,14 +113,14 @@ def _try(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
     spec = state.spec.model_copy(update={"train": train})
     state.started = run.context.now()
     begun = time.perf_counter()
-    training, metrics = cross_validate(state.project, state.name, spec, dataset(state))
+    measured = run.cross_validate(spec)
     state.seconds = {"cross-validation": time.perf_counter() - begun}
     state.states = {"validate": state.states["validate"], "cross-validation": "ran"}
     record = record_of(run.context, state, group)
     return record.model_copy(
         update={
-            "training": training,
-            "metrics": metrics,
+            "training": measured.training,
+            "metrics": measured.metrics,
             "outcome": "cross-validated",
             "measured_on": "cross-validation",
         }

@@ -90,7 +90,10 @@ def _worker() -> Iterator[subprocess.Popen[bytes] | None]:
         return
     command = [sys.executable, "-m", "mlops.data.contract_worker"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command,
+        env=settings.current().user_code_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         try:
             yield process

@@ -68,7 +68,7 @@ def _do(question: dict[str, Any]) -> bool:
     """Do a step in the private folder and return whether it passed."""
     from mlops.config.model_spec import ModelSpec
     from mlops.config.project import Project
-    from mlops.pipeline import test, train
+    from mlops.pipeline import cross_validate, test, train
     from mlops.pipeline.production import Production
     from mlops.pipeline.state import RunState
 
@@ -83,7 +83,8 @@ def _do(question: dict[str, Any]) -> bool:
         production=Production(project, question["name"]),
         champion_files=Path(champion) if champion else None,
     )
-    steps = {step.name: step for step in (train.STEP, test.STEP)}
+    apart = (train.STEP, test.STEP, cross_validate.STEP)
+    steps = {step.name: step for step in apart}
     return steps[question["step"]].run(state)
 
 

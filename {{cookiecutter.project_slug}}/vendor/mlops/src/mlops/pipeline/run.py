@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 
+from mlops.config.model_spec import ModelSpec
 from mlops.io import git
-from mlops.pipeline import gate, report, test, train, validate
+from mlops.pipeline import cross_validate, gate, report, test, train, validate
 from mlops.pipeline.cache import StepCache
 from mlops.pipeline.lock import only_run
 from mlops.pipeline.production import Production
@@ -16,6 +18,7 @@ from mlops.pipeline.run_context import RunContext
 from mlops.pipeline.state import NOT_REACHED, RunState
 from mlops.pipeline.step import Step
 from mlops.pipeline.user_process import UserProcess
+from mlops.results.runs import CrossValidation
 
 STEPS = (validate.STEP, train.STEP, test.STEP, gate.STEP, report.STEP)
 
@@ -94,14 +97,14 @@ class Run:
         try:
             for place, step in enumerate(steps):
                 if not any(later.runs_user_code for later in steps[place:]):
-                    self._close()  # before a verdict is written
+                    self.close()  # before a verdict is written
                 failed = state.states.get("validate") == "failed"
                 if failed and step is not report.STEP:
                     state.states[step.name] = NOT_REACHED
                 else:
                     self._do(step)
         finally:
-            self._close()
+            self.close()
         return "failed" not in state.states.values()
 
     def _start_early(self, steps: tuple[Step, ...]) -> None:
@@ -114,17 +117,38 @@ class Run:
         if APART and reads_data and any(step.runs_user_code for step in steps):
             self._process = UserProcess(self.state)
 
-    def _run_apart(self, step: Step) -> bool:
+    def cross_validate(self, spec: ModelSpec) -> CrossValidation:
+        """Return how good a specification is on the training part.
+
+        The data must have been validated. Call `close` after the last one.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+            As that of the run, but for the parameters.
+        """
+        step = cross_validate.STEP
+        build = self.state.build
+        try:
+            if APART:
+                self._run_apart(step, spec)
+            else:
+                step.run(replace(self.state, spec=spec))
+            return CrossValidation.load(build)
+        finally:
+            (build / CrossValidation.FILE).unlink(missing_ok=True)
+
+    def _run_apart(self, step: Step, spec: ModelSpec | None = None) -> bool:
         """Do a step in the process of user code."""
         if self._process is None:
             self._process = UserProcess(self.state)
         try:
-            return self._process.run(step)
+            return self._process.run(step, spec)
         except BaseException:
-            self._close()
+            self.close()
             raise
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """End the process of user code, if there is one."""
         if self._process is not None:
             self._process.close()

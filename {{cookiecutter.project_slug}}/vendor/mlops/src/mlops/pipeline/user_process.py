@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import re
 import shutil
 import signal
 import stat
@@ -25,19 +24,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlops import settings
+from mlops.config.model_spec import ModelSpec
 from mlops.errors import EnvironmentFailure, MlopsError, Problem, Refused, UsageError
 from mlops.io.digests import sha256_file
 from mlops.io.files import replacing
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.results.training import Training
-
-# Variables that user code has no business with: credentials, and the files by which a
-# job of GitHub Actions is told what to do next.
-_WITHHELD = re.compile(
-    r".*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY).*"
-    r"|ACTIONS_.*|GITHUB_(ENV|OUTPUT|PATH|STATE|STEP_SUMMARY)"
-)
 
 _LONGEST_LINE = 10_000_000  # bytes of an answer; the files are not in it
 
@@ -76,8 +69,14 @@ class UserProcess:
             daemon=True,
         ).start()
 
-    def run(self, step: Step) -> bool:
+    def run(self, step: Step, spec: ModelSpec | None = None) -> bool:
         """Do a step and return whether it passed.
+
+        Parameters
+        ----------
+        step : Step
+        spec : ModelSpec, optional
+            Used instead of that of the run.
 
         Raises
         ------
@@ -89,7 +88,7 @@ class UserProcess:
         """
         self._bring(step)
         before = _listing(self._state.build)
-        answer = self._ask(step)
+        answer = self._ask(step, spec or self._state.spec)
         self._require_untouched(before)
         if "defect" in answer:
             raise RuntimeError(f"in the process of user code:\n{answer['defect']}")
@@ -123,7 +122,7 @@ class UserProcess:
             self._champion = self._builds / "champion"
             release.save(self._champion)
 
-    def _ask(self, step: Step) -> dict[str, Any]:
+    def _ask(self, step: Step, spec: ModelSpec) -> dict[str, Any]:
         """Return what the process answers about a step."""
         state = self._state
         question = {
@@ -131,7 +130,7 @@ class UserProcess:
             "root": str(state.project.root),
             "builds": str(self._builds),
             "name": state.name,
-            "spec": state.spec.model_dump(mode="json"),
+            "spec": spec.model_dump(mode="json"),
             "champion": str(self._champion) if self._champion else None,
         }
         assert self._process.stdin
@@ -243,16 +242,10 @@ def _require_consistent(build: Path) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of user code: this one's, without credentials."""
+    """Return the environment of user code: little, and no credentials."""
     current = settings.current()
-    withheld = {
-        name: None for name in current.environment if _WITHHELD.fullmatch(name.upper())
-    }
     paths = [path or str(current.folder) for path in sys.path]
-    withheld.pop("PYTHONPATH", None)
-    return current.child_environment(
-        **withheld, **{"PYTHONPATH": os.pathsep.join(paths)}
-    )
+    return current.user_code_environment(PYTHONPATH=os.pathsep.join(paths))
 
 
 def _forward(pipe: IO[bytes], put: Callable[[bytes], None]) -> None:

@@ -194,7 +194,7 @@ def _train(there: Project, name: str, version: str, python: str) -> Training:
     """Train in a tree, by the engine that is in it (in tests: by this one)."""
     engine = engine_of(there.root)
     command = [python, "-m", "mlops", "train", name]
-    env = settings.current().child_environment(PYTHONPATH=str(engine))
+    env = settings.current().user_code_environment(PYTHONPATH=str(engine))
     done = subprocess.run(
         command, cwd=there.root, env=env, capture_output=True, text=True, check=False
     )

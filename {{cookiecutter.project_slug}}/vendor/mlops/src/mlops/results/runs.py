@@ -1,4 +1,4 @@
-"""The record of one run."""
+"""The record of one run, and what a combination of parameters came to."""
 
 from __future__ import annotations
 
@@ -52,3 +52,19 @@ class Record(StoredResult):
     )
     verdict: Verdict | None = None
     extra: dict[str, Any] = Field(default_factory=dict)
+
+
+class CrossValidation(StoredResult):
+    """A model by cross-validation on its training part, as one process tells another.
+
+    Parameters
+    ----------
+    training : Training
+        Of the model on the whole training part.
+    metrics : tuple of Metric
+    """
+
+    FILE: ClassVar[str] = "cross-validation.json"
+
+    training: Training
+    metrics: tuple[Metric, ...]

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure, MlopsError, Problem, UsageError
 from mlops.io import user_code
 from mlops.training.model import Model
@@ -106,6 +107,7 @@ def _started() -> FreshProcess:
     code = f"import sys; sys.path.insert(0, {engine!r}); "
     process = subprocess.Popen(
         [sys.executable, "-c", code + "import mlops.training.reload as r; r.main()"],
+        env=settings.current().user_code_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
