@@ -17,12 +17,13 @@ export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo upgrade test test-generation lint lock schema engine-digest bench clean
+.PHONY: help setup demo upgrade test test-system test-generation lint lock schema engine-digest bench clean
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
 	@echo "make demo    play the life of a generated repository, in demo/"
 	@echo "make test    lint, types and every test"
+	@echo "make test-system  tests that need Chromium, git-lfs or ssh-keygen, and what is missing"
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
 	@echo "make schema  write the JSON Schemas of model.yaml and the manifest"
@@ -54,6 +55,10 @@ lint: $(READY)
 
 test: lint
 	@python -m pytest $(PYTEST_ARGS)
+
+# Installs nothing: a test whose program is missing is listed with the program's name.
+test-system: $(READY)
+	@python -m pytest $(PYTEST_ARGS) -m system
 
 # What other systems check: their shells, paths and git.
 test-generation: $(READY)

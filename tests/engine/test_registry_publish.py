@@ -435,7 +435,7 @@ def test_signed_where_git_is_told_to(world: World, tmp_path: Path) -> None:
     complete(world, "v1.0.0")
 
 
-@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="needs ssh-keygen")
+@pytest.mark.system("ssh-keygen")
 def test_a_real_signature_verifies_and_hides_nothing(
     world: World, tmp_path: Path
 ) -> None:
