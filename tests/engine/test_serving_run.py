@@ -25,7 +25,7 @@ from mlops.errors import EnvironmentFailure, Refused, UsageError
 from mlops.registry.decisions import rollback
 from mlops.serving.batch import predict_file
 from mlops.serving.prediction_log import PredictionLog
-from mlops.serving.server import follow, listen
+from mlops.serving.server import Address, follow, listen
 from mlops.training.model import Model
 
 from .conftest import Trained, git, rows_of, train_in
@@ -33,8 +33,8 @@ from .serving_world import NOW, release
 
 CODE = """
 from mlops.config.project import Project
-from mlops.serving.server import serve
-serve(Project.find(), "churn", "production", "127.0.0.1", 0, 0.2)
+from mlops.serving.server import Address, serve
+serve(Project.find(), "churn", "production", Address("127.0.0.1", 0), 0.2)
 """
 
 
@@ -167,10 +167,10 @@ def test_a_busy_port_is_a_clear_error() -> None:
         with pytest.raises(
             EnvironmentFailure, match="address already in use"
         ) as caught:
-            listen("127.0.0.1", port)
+            listen(Address("127.0.0.1", port))
     assert caught.value.exit_code == 3
     assert f"127.0.0.1:{port}" in str(caught.value)
-    with listen("127.0.0.1", 0) as server:
+    with listen(Address("127.0.0.1", 0)) as server:
         assert server.getsockname()[1] > 0
 
 

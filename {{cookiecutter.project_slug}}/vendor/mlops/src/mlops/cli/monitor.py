@@ -17,9 +17,10 @@ from mlops.cli.output import Json, ago, emit, hint, progress
 def monitor(
     ref: Followed,
     since: Annotated[str, Option(help="How far back: 12h, 30d, 2w")] = "7d",
-    go_on: Annotated[
-        bool, Option("--go-on", help="Leave with 0 on an alarm too.")
+    exit_zero: Annotated[
+        bool, Option("--exit-zero", help="Exit with 0 on an alarm too.")
     ] = False,
+    go_on: Annotated[bool, Option("--go-on", hidden=True)] = False,
     as_json: Json = False,
 ) -> None:
     """Look for drift in what was served lately; 1 is an alarm.
@@ -27,16 +28,17 @@ def monitor(
     Example: `mlops monitor employment@production --since 7d`
     """
     from mlops.monitoring.monitor import monitor as check
+    from mlops.monitoring.window import Period
     from mlops.runlog.journal import append_check
 
-    at, say = current_context(), progress()
+    at = current_context()
+    say = progress()
     now = at.now()
+    period = Period(ago(since, now), now)
     name, _, stage = ref.partition("@")
     say("reading the window, comparing, drawing the report …")
     at.catch_up()
-    done = check(
-        at.project, name, stage or "production", ago(since, now), now, store=at.store
-    )
+    done = check(at.project, name, stage or "production", period, store=at.store)
     facts = done.model_dump(mode="json")
     if not in_actions():  # there `mlops alarm` does it, in a job that may push
         for warning in append_check(at.project, facts, at.actor):
@@ -45,4 +47,4 @@ def monitor(
     if done.alarm:
         page = at.project.build(name) / "monitor.html"
         hint(f"look at {page}, then train on fresh data: mlops run {name}")
-        raise Exit(0 if go_on else 1)
+        raise Exit(0 if exit_zero or go_on else 1)

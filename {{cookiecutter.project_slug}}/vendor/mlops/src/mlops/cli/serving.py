@@ -63,11 +63,16 @@ def serve(
 
     Example: `mlops serve employment@production --port 8000`
     """
+    from mlops.serving.server import Address
     from mlops.serving.server import serve as run
 
     at = current_context()
     name, _, stage = ref.partition("@")
     if not stage:
-        what, do = "a service follows a stage", f"`mlops serve {name}@production`"
-        raise UsageError(what, found=ref, do=do)
-    run(at.project, name, at.project.stage(stage).name, host, port, interval, at.store)
+        raise UsageError(
+            "a service follows a stage",
+            found=ref,
+            do=f"`mlops serve {name}@production`",
+        )
+    followed = at.project.stage(stage).name
+    run(at.project, name, followed, Address(host, port), interval, at.store)

@@ -10,22 +10,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from mlops.errors import MOST, Problem, UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from ruamel.yaml import YAML
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
 MOST_BYTES = 400_000  # thousands of columns fit; reading it takes about three seconds
 
 MOST_DEPTH = 30
-
-MOST_VALUES = 100_000  # of a document, each alias counted as all that it stands for
 
 MOST_PROBLEMS = 50  # shown at once; a reader fixes these first
 
@@ -80,75 +75,17 @@ def load_text(text: str, file: str) -> Any:
     """
     from ruamel.yaml.error import YAMLError
 
+    from mlops.config.yaml_reader import limited_reader
+
     try:
-        return _reader().load(text)
+        return limited_reader(MOST_DEPTH).load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"not valid YAML: {what}", file=file, key=place) from error
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UsageError(f"not valid YAML: {problem}", file=file, key=place) from error
     except RecursionError as error:
         raise UsageError("this file is nested too deep", file=file) from error
-
-
-def _reader() -> YAML:
-    """Return a reader of YAML that stops at the limits."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.composer import Composer
-    from ruamel.yaml.constructor import ConstructorError, SafeConstructor
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.events import AliasEvent
-    from ruamel.yaml.nodes import MappingNode, SequenceNode
-
-    class LimitedComposer(Composer):
-        """Counts values as they are read, aliases by all that they stand for."""
-
-        sizes: dict[int, int]
-
-        def compose_document(self) -> Any:
-            self.sizes = {}
-            return super().compose_document()
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            event = self.parser.peek_event()
-            alias = isinstance(event, AliasEvent)
-            node = super().compose_node(parent, index)
-            if alias:
-                if id(node) not in self.sizes:
-                    raise _limit(event, "an alias stands inside what it stands for")
-                return node
-            size = 1
-            if isinstance(node, SequenceNode):
-                size += sum(self.sizes[id(child)] for child in node.value)
-            elif isinstance(node, MappingNode):
-                for key, value in node.value:
-                    size += self.sizes[id(key)] + self.sizes[id(value)]
-            if size > MOST_VALUES:
-                what = f"more than {MOST_VALUES:,} values, aliases expanded"
-                raise _limit(event, what)
-            self.sizes[id(node)] = size
-            return node
-
-    class TellingConstructor(SafeConstructor):
-        """Says where the value is that no Python object can be made of."""
-
-        def construct_object(self, node: Any, deep: bool = False) -> Any:
-            try:
-                return super().construct_object(node, deep)
-            except YAMLError:
-                raise
-            except Exception as error:  # converters raise whatever they run into
-                what = f"this value cannot be read ({type(error).__name__})"
-                raise ConstructorError(None, None, what, node.start_mark) from error
-
-    def _limit(event: Any, what: str) -> MarkedYAMLError:
-        return MarkedYAMLError(problem=what, problem_mark=event.start_mark)
-
-    reader = YAML(typ="safe", pure=True)
-    reader.Composer = LimitedComposer
-    reader.Constructor = TellingConstructor
-    reader.max_depth = MOST_DEPTH
-    return reader
 
 
 def _unfit(value: Any, place: tuple[str, ...]) -> Iterator[Problem]:

@@ -296,18 +296,30 @@ def alarm(
     The performance comes first: it is harm, where drift is a sign of it. Then the
     columns, the most changed first.
     """
-    found = [_worse(p) for p in performance if p.alarm]
+    found = [_performance(p) for p in performance if p.alarm]
     drifted = sorted((c for c in columns if c.alarm), key=lambda c: -c.effect)
     return found + [_drifted(c) for c in drifted]
 
 
-def _worse(p: Performance) -> str:
+def monitored(
+    columns: Sequence[ColumnDrift], performance: Sequence[Performance]
+) -> list[str]:
+    """Return what the monitor found: alarms first, then each metric that holds."""
+    found = alarm(columns, performance)
+    found += [_performance(p) for p in performance if not p.alarm]
+    if columns and not found:
+        found.append("nothing reached the alarm level")
+    return found
+
+
+def _performance(p: Performance) -> str:
     now = p.window
     ends = words.interval(now.low, now.high)
+    than = "worse than" if p.alarm else "not shown to be worse than"
     return (
         f"{words.label(now.name)} is {words.number(now.value)} "
         f"({words.share(now.confidence)} CI {ends}) on "
-        f"{words.count(p.rows, 'labelled row')}, worse than "
+        f"{words.count(p.rows, 'labelled row')}, {than} "
         f"{words.number(p.reference.value)} when it was registered"
     )
 

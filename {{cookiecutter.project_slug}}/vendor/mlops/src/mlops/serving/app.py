@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from mlops.errors import MlopsError, UsageError
 from mlops.serving.follower import Follower, Served
-from mlops.serving.metrics import BUCKETS, SUMS, exposition
+from mlops.serving.metrics import CONTENT_TYPE, Metrics
 from mlops.serving.prediction_log import PredictionLog, new_id, records
 from mlops.serving.requests import Feedback
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_BYTES = 32 << 20
 
@@ -32,9 +34,18 @@ def create_app(
     now: Callable[[], datetime],
     interval: float = 0,
 ) -> FastAPI:
-    """Return the service, which looks at the stage every `interval` seconds (0: never).
+    """Return the service.
 
-    Endpoints are coroutines on purpose: the thread pool costs more than a prediction.
+    Parameters
+    ----------
+    follower : Follower
+        Holds the version that serves.
+    log : PredictionLog
+        Takes predictions and labels.
+    now : callable
+        Returns the time.
+    interval : float
+        Seconds between looks at the stage; 0 for none.
     """
 
     @asynccontextmanager
@@ -44,139 +55,174 @@ def create_app(
         if task:
             task.cancel()
 
-    app = FastAPI(title=f"{follower.name} ({follower.stage})", lifespan=lifespan)
-    samples = defaultdict[str, float](int, dict.fromkeys([*SUMS, *BUCKETS.values()], 0))
+    service = _Service(follower, log, now)
+    title = f"{follower.name} ({follower.stage})"
+    app = FastAPI(title=title, lifespan=lifespan)
+    app.middleware("http")(service.count)
+    app.exception_handler(UsageError)(_refuse)
+    app.get("/", include_in_schema=False)(service.start)
+    app.post("/predict")(service.predict)
+    body = {"content": {"application/json": {"schema": Feedback.model_json_schema()}}}
+    extra = {"requestBody": body}
+    app.post("/feedback", status_code=202, openapi_extra=extra)(service.feedback)
+    app.get("/health/live")(service.live)
+    app.get("/health/ready")(service.ready)
+    app.get("/metrics", response_class=PlainTextResponse)(service.metrics)
+    app.get("/model")(service.model)
+    plain = app.openapi
 
-    @app.middleware("http")
+    def openapi() -> dict[str, Any]:
+        """Describe the service as it is now: a new version may have a new signature."""
+        return service.describe(plain())
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+class _Service:
+    """The endpoints.
+
+    They are coroutines on purpose: the thread pool costs more than a prediction.
+    """
+
+    def __init__(
+        self, follower: Follower, log: PredictionLog, now: Callable[[], datetime]
+    ) -> None:
+        self._follower = follower
+        self._log = log
+        self._now = now
+        self._metrics = Metrics()
+        self._unlogged_rows = 0
+
     async def count(
-        request: Request, answer: Callable[[Request], Awaitable[Response]]
+        self, request: Request, respond: Callable[[Request], Awaitable[Response]]
     ) -> Response:
+        """Count a request by its route and the status of its response."""
         status = 500
         try:
-            response = await answer(request)
+            response = await respond(request)
             status = response.status_code
             return response
         finally:
             route = getattr(request.scope.get("route"), "path", "other")
-            samples[f'requests_total{{path="{route}",status="{status}"}}'] += 1
+            self._metrics.requests.labels(route, str(status)).inc()
 
-    @app.exception_handler(UsageError)
-    async def refuse(_: Request, error: UsageError) -> JSONResponse:
-        return JSONResponse(
-            {"errors": [vars(problem) for problem in error.problems]}, 422
-        )
-
-    def serving() -> Served:
-        if follower.served is None:
-            raise HTTPException(503, "no version serves yet; /health/ready says why")
-        return follower.served
-
-    @app.post("/predict")
-    async def predict(request: Request) -> JSONResponse:
-        """Predict one row or up to 10,000; each prediction has an id, to which a label can come."""
-        body = await _body(request)
-        served = (
-            serving()
-        )  # taken once: a swap happens between two requests, never within one
-        rows = served.requests.rows(body)
-        started = time.perf_counter()
-        try:
-            outputs = served.predict(rows)
-        except (
-            MlopsError
-        ) as error:  # the request is fine, so the model's own code failed
-            raise RuntimeError("the model failed") from error
-        seconds = time.perf_counter() - started
-        samples["rows_total"] += len(rows)
-        samples["predict_seconds_sum"] += seconds
-        samples["predict_seconds_count"] += 1
-        for limit, series in BUCKETS.items():
-            samples[series] += seconds <= float(limit)
-        at = now()
-        ids = [new_id(at) for _ in range(len(rows))]
-        logged = True
-        try:
-            log.write(rows, outputs, ids, served.version, at)
-        except MlopsError as error:  # an answer is worth more than its line in the log
-            _log.error("%s", error)
-            samples["unlogged_rows_total"] += len(rows)
-            logged = False
-        known = records(
-            outputs.replace([inf, -inf], None)
-        )  # JSON has finite numbers alone
-        answers = [{"id": i, **row} for i, row in zip(ids, known, strict=True)]
-        return JSONResponse(
-            {"version": served.version, "logged": logged, "predictions": answers}
-        )
-
-    @app.get("/", include_in_schema=False)
-    async def start() -> RedirectResponse:
+    async def start(self) -> RedirectResponse:
         """Show a browser what can be asked."""
         return RedirectResponse("/docs")
 
-    feedback_body = {
-        "content": {"application/json": {"schema": Feedback.model_json_schema()}}
-    }
+    async def predict(self, request: Request) -> JSONResponse:
+        """Predict one row, or up to 10,000.
 
-    @app.post(
-        "/feedback", status_code=202, openapi_extra={"requestBody": feedback_body}
-    )
-    async def feedback(request: Request) -> dict[str, str]:
+        Each prediction has an id, under which its label can be sent later.
+        """
+        body = await _body(request)
+        # Taken once: a version is swapped between two requests, never within one.
+        served = self._serving()
+        rows = served.requests.rows(body)
+        outputs = self._timed(served, rows)
+        at = self._now()
+        ids = [new_id(at) for _ in range(len(rows))]
+        logged = self._logged(served, rows, outputs, ids, at)
+        # JSON has only finite numbers.
+        values = records(outputs.replace([inf, -inf], None))
+        predictions = [{"id": key, **row} for key, row in zip(ids, values, strict=True)]
+        return JSONResponse(
+            {"version": served.version, "logged": logged, "predictions": predictions}
+        )
+
+    async def feedback(self, request: Request) -> dict[str, str]:
         """Take the label of an earlier prediction; the last one counts."""
-        label = serving().requests.label(await _body(request))
+        label = self._serving().requests.label(await _body(request))
         try:
-            log.feedback([label], now())
+            self._log.feedback([label], self._now())
         except MlopsError as error:
             _log.error("%s", error)
-            raise HTTPException(
-                503, "the label could not be stored; send it again"
-            ) from error
+            problem = "the label could not be stored; send it again"
+            raise HTTPException(503, problem) from error
         return {"accepted": label[0]}
 
-    @app.get("/health/live")
-    async def live() -> dict[str, str]:
+    async def live(self) -> dict[str, str]:
         """Say that the process answers."""
         return {"status": "alive"}
 
-    @app.get("/health/ready")
-    async def ready() -> JSONResponse:
-        """Say which version serves, and why the stage's is another one, if so."""
-        answer = {
-            "version": follower.served.version if follower.served else None,
-            "failure": follower.failure,
-            "unlogged_rows": samples["unlogged_rows_total"],
+    async def ready(self) -> JSONResponse:
+        """Say which version serves, and why it is not the stage's, where it is not."""
+        served = self._follower.served
+        state = {
+            "version": served.version if served else None,
+            "failure": self._follower.failure,
+            "unlogged_rows": self._unlogged_rows,
         }
-        return JSONResponse(answer, 200 if follower.served else 503)
+        return JSONResponse(state, 200 if served else 503)
 
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> PlainTextResponse:
+    async def metrics(self) -> PlainTextResponse:
         """Return counts and latencies for Prometheus."""
+        follower = self._follower
         version = follower.served.version if follower.served else ""
-        who = f'model="{follower.name}",stage="{follower.stage}",version="{version}"'
-        samples["refresh_failed"] = int(follower.failure is not None)
-        text = exposition({**samples, f"model_info{{{who}}}": int(bool(version))})
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+        info = self._metrics.model_info
+        info.clear()
+        info.labels(follower.name, follower.stage, version).set(bool(version))
+        self._metrics.refresh_failed.set(follower.failure is not None)
+        return PlainTextResponse(self._metrics.text(), media_type=CONTENT_TYPE)
 
-    @app.get("/model")
-    async def model() -> dict[str, Any]:
+    async def model(self) -> dict[str, Any]:
         """Describe the version that serves."""
-        return dict(serving().summary)
+        return dict(self._serving().summary)
 
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        """Describe the service as it is now: the signature may change with the version."""
-        schema = plain()
-        if served := follower.served:
-            row = records(served.examples.head(1))[0]
-            example = {name: None if name in log.hidden else row[name] for name in row}
-            schema["paths"]["/predict"]["post"]["requestBody"] = (
-                served.requests.openapi(example)
-            )
+    def describe(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Add to an OpenAPI schema what the version that serves takes."""
+        served = self._follower.served
+        if served is None:
+            return schema
+        row = records(served.examples.head(1))[0]
+        hidden = self._log.hidden
+        example = {name: None if name in hidden else row[name] for name in row}
+        body = served.requests.openapi(example)
+        schema["paths"]["/predict"]["post"]["requestBody"] = body
         return schema
 
-    app.openapi = openapi  # type: ignore[method-assign]
-    return app
+    def _serving(self) -> Served:
+        """Return the version that serves; without one the response is a 503."""
+        if self._follower.served is None:
+            raise HTTPException(503, "no version serves yet; /health/ready says why")
+        return self._follower.served
+
+    def _timed(self, served: Served, rows: pd.DataFrame) -> pd.DataFrame:
+        """Predict, and count rows and seconds."""
+        started = time.perf_counter()
+        try:
+            outputs = served.predict(rows)
+        except MlopsError as error:
+            # The request is fine, so the model's own code failed.
+            raise RuntimeError("the model failed") from error
+        self._metrics.predict_seconds.observe(time.perf_counter() - started)
+        self._metrics.rows.inc(len(rows))
+        return outputs
+
+    def _logged(
+        self,
+        served: Served,
+        rows: pd.DataFrame,
+        outputs: pd.DataFrame,
+        ids: list[str],
+        at: datetime,
+    ) -> bool:
+        """Return whether the log took the predictions: they are worth more than it."""
+        try:
+            self._log.write(rows, outputs, ids, served.version, at)
+        except MlopsError as error:
+            _log.error("%s", error)
+            self._unlogged_rows += len(rows)
+            self._metrics.unlogged_rows.inc(len(rows))
+            return False
+        return True
+
+
+async def _refuse(_: Request, error: UsageError) -> JSONResponse:
+    """Answer a request that cannot be read with everything that is wrong in it."""
+    problems = [vars(problem) for problem in error.problems]
+    return JSONResponse({"errors": problems}, 422)
 
 
 async def _body(request: Request) -> bytes:

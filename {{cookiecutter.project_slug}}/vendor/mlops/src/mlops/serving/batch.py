@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +30,21 @@ def predict_file(
     log: bool = True,
     store: ReleaseStore | None = None,
 ) -> tuple[pd.DataFrame, str]:
-    """Predict a CSV or Parquet file with ``NAME@v1.2.0`` or ``NAME@STAGE``, and log it.
+    """Predict a CSV or Parquet file with a version, and log it.
 
-    The file has every feature; other columns do not matter. Where it has the model's id column,
-    labels that arrive in label files can be joined to the logged predictions.
+    The file has every feature; other columns do not matter. Where it has the model's id
+    column, labels of label files can later be joined to the logged predictions.
+
+    Parameters
+    ----------
+    ref : str
+        ``NAME@v1.2.0`` or ``NAME@STAGE``.
+    log : bool
+        Whether to write the prediction log.
 
     Returns
     -------
-    answers : DataFrame, shape (n_rows, 1 + n_outputs)
+    predictions : DataFrame, shape (n_rows, 1 + n_outputs)
         ``id`` (that of the row where it has one, else the prediction's) and the model's
         outputs. ``attrs["unseen"]`` counts, by column, the values of categories that
         training never saw.
@@ -50,31 +58,44 @@ def predict_file(
         When the version does not verify.
     """
     bundle = fetch(project, ref, store)
-    name, version = bundle.version.model, bundle.version.number
+    name = bundle.version.model
+    version = bundle.version.number
     model = bundle.model()
-    hidden = sensitive_columns(project, bundle.manifest)
     data = _data_of(project, name)
-    features = {f.name: f.kind for f in model.signature.features}
     key = data.id if data else None
-    kinds = {**features, key: "category"} if key else features
+    features = {f.name: f.kind for f in model.signature.features}
+    frame = _read(path, features, key, data)
+    predictions = model.predict(frame)
+    known = {f.name: f.categories for f in model.signature.features if f.categories}
+    predictions.attrs["unseen"] = count_unseen(frame, known)
+    ids = [new_id(now) for _ in frame.index]
+    row_ids = frame.get(key)
+    if log:
+        outputs = predictions
+        if row_ids is not None:
+            outputs = predictions.assign(row_id=row_ids)
+        hidden = sensitive_columns(project, bundle.manifest)
+        out = PredictionLog(project.state, name, hidden)
+        out.write(frame[list(features)], outputs, ids, version, now)
+    shown_ids = ids if row_ids is None else row_ids.where(row_ids.notna(), ids)
+    predictions.insert(0, "id", shown_ids)
+    return predictions, version
+
+
+def _read(
+    path: Path, features: Mapping[str, str], key: str | None, data: Data | None
+) -> pd.DataFrame:
+    """Return the rows of a file, with the columns that the model and the log need."""
     if not path.is_file():
         raise UsageError("there is no such file", file=str(path))
+    kinds = dict(features)
+    if key:
+        kinds[key] = "category"
     options = ReadOptions.of(data) if data else ReadOptions()
     frame, _ = read_table(path, str(path), kinds, text_columns(kinds), options)
     if frame.empty:
         raise no_rows(str(path))
-    answers = model.predict(frame)
-    known = {f.name: f.categories for f in model.signature.features if f.categories}
-    answers.attrs["unseen"] = count_unseen(frame, known)
-    ids = [new_id(now) for _ in frame.index]
-    if log:
-        outputs = answers.assign(row_id=frame[key]) if key in frame else answers
-        out = PredictionLog(project.state, name, hidden)
-        out.write(frame[list(features)], outputs, ids, version, now)
-    answers.insert(
-        0, "id", frame[key].where(frame[key].notna(), ids) if key in frame else ids
-    )
-    return answers, version
+    return frame
 
 
 def _data_of(project: Project, name: str) -> Data | None:

@@ -12,24 +12,31 @@ from typing import TYPE_CHECKING, Any
 from mlops.errors import MlopsError, Refused
 from mlops.serving.requests import Requests
 
-log = logging.getLogger("mlops.serving")
-
-
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops.training.model import Model
 
+log = logging.getLogger("mlops.serving")
 
 TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Served:
-    """A verified version: `summary` is what ``/model`` shows, `expected` what it must answer.
+    """A verified version.
 
-    `examples` and `expected` have one row for each example that was registered with the
-    version; `hidden` columns are never written to a log.
+    Parameters
+    ----------
+    version : str
+        Such as ``v1.2.0``.
+    summary : mapping
+        What ``/model`` shows.
+    examples, expected : DataFrame
+        The examples that were registered with the version, and its predictions of
+        them: one row each.
+    hidden : frozenset of str
+        Columns that are never written to a log.
     """
 
     version: str
@@ -51,34 +58,50 @@ class Served:
         return ThreadpoolController()
 
     def predict(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Predict with one thread: those of OpenMP spin, and on a busy machine that is slow."""
+        """Predict with one thread: OpenMP's spin, which is slow on a busy machine."""
         with self._threads.limit(limits=1):
             return self.model.predict(rows)
 
     def warm_up(self) -> None:
         """Predict the examples, which also fills every cache before the first request.
 
-        Raises `Refused` when an answer differs from the registered one by more than 1e-9.
+        Raises
+        ------
+        Refused
+            When a prediction differs from the registered one by more than 1e-9.
         """
         from pandas.testing import assert_frame_equal
 
-        got = self.predict(self.examples)[list(self.expected)]
-        near = {"check_dtype": False, "rtol": TOLERANCE, "atol": TOLERANCE}
+        predicted = self.predict(self.examples)[list(self.expected)]
         try:
-            assert_frame_equal(got, self.expected, **near)
+            assert_frame_equal(
+                predicted,
+                self.expected,
+                check_dtype=False,
+                rtol=TOLERANCE,
+                atol=TOLERANCE,
+            )
         except AssertionError as error:
-            what = "predicts its own examples otherwise than when it was registered"
-            found = " ".join(str(error).split())[:300]
-            advice = "serve with the libraries of its lock, or roll the stage back"
-            raise Refused(what, file=self.version, found=found, do=advice) from error
+            raise Refused(
+                "gives different predictions for its examples than at registration",
+                file=self.version,
+                found=" ".join(str(error).split())[:300],
+                do="serve with the libraries of its lock, or roll the stage back",
+            ) from error
 
 
 @dataclass
 class Follower:
     """Holds the version that serves, and replaces it when the stage moves.
 
-    `resolve` says which version the stage has now (cheap, asked at every look), `load` fetches and
-    verifies one (seconds); `failure` is why the version of the stage does not serve.
+    Parameters
+    ----------
+    resolve : callable
+        Returns the version that the stage has now; cheap, called at every look.
+    load : callable
+        Fetches and verifies a version; takes seconds.
+    failure : str, optional
+        Why the version of the stage does not serve.
     """
 
     name: str
@@ -99,7 +122,10 @@ class Follower:
         return self.served
 
     def refresh(self) -> bool:
-        """Take up the version of the stage; where it stays out, what served before serves on."""
+        """Take up the version of the stage; return whether that worked.
+
+        Where it did not, the version that served before serves on.
+        """
         failure = None
         try:
             self.start()
@@ -112,7 +138,13 @@ class Follower:
         return failure is None
 
     async def follow(self, interval: float) -> None:
-        """Refresh for ever, every `interval` seconds, in a thread, so that requests go on."""
+        """Refresh for ever, in a thread, so that requests are answered meanwhile.
+
+        Parameters
+        ----------
+        interval : float
+            Seconds between two looks.
+        """
         while True:
             await asyncio.sleep(interval)
             await asyncio.to_thread(self.refresh)

@@ -1,4 +1,4 @@
-"""The service as a process."""
+"""The service as a process: it listens, and follows a stage of the registry."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import logging
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
 from mlops.registry.chain import fetch
+from mlops.registry.manifest import Manifest
 from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
 from mlops.registry.tags import read, resolve
@@ -30,61 +33,37 @@ _SHOWN = {
 }
 
 
-def follow(
-    project: Project, name: str, stage: str, store: ReleaseStore | None = None
-) -> Follower:
-    """Return a follower of a stage in the registry of this repository, not yet started."""
+@dataclass(frozen=True)
+class Address:
+    """Where a service listens; port 0 is any that is free."""
 
-    def where() -> str:
-        try:
-            sync(project.root)
-        except EnvironmentFailure as error:  # what is known here still holds
-            log.warning("working on the tags that are here: %s", error)
-        return resolve(read(project.root), f"{name}@{stage}").number
-
-    def load(version: str) -> Served:
-        import pandas as pd
-
-        bundle = fetch(project, f"{name}@{version}", store)
-        hidden = sensitive_columns(project, bundle.manifest)
-        summary = bundle.manifest.model_dump(mode="json", include=_SHOWN)
-        for feature in summary["signature"]["features"]:
-            if feature["name"] in hidden:
-                feature.update(low=None, high=None, categories=None)
-        examples = json.loads(bundle.read("examples.json"))
-        rows = pd.DataFrame([example["features"] for example in examples])
-        expected = pd.DataFrame([example["expected"] for example in examples])
-        model = bundle.model()
-        return Served(version, model, summary, rows, expected, frozenset(hidden))
-
-    return Follower(name, stage, where, load)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket, or raise `WorldError`; port 0 takes any that is free."""
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        what = f"cannot listen here: {(error.strerror or str(error)).lower()}"
-        advice = (
-            "stop what listens there, or choose another --port (0: any that is free)"
-        )
-        raise EnvironmentFailure(what, found=f"{host}:{port}", do=advice) from error
+    host: str
+    port: int
 
 
 def serve(
     project: Project,
     name: str,
     stage: str,
-    host: str,
-    port: int,
+    address: Address,
     interval: float,
     store: ReleaseStore | None = None,
 ) -> None:
-    """Serve a stage until the process is told to stop, looking at it every `interval` seconds.
+    """Serve a stage until the process is told to stop.
 
-    Nothing answers where the port is taken or the version of the stage cannot be served.
+    Parameters
+    ----------
+    interval : float
+        Seconds between looks at the stage.
+    store : ReleaseStore, optional
+        Where versions lie, if not where the repository says.
+
+    Raises
+    ------
+    EnvironmentFailure
+        When the port is taken.
+    Refused
+        When the version of the stage cannot be served.
     """
     import uvicorn
 
@@ -92,16 +71,81 @@ def serve(
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
-    with listen(host, port) as server:
+    with listen(address) as server:
         follower = follow(project, name, stage, store)
         served = follower.start()
         predictions = PredictionLog(project.state, name, served.hidden)
         app = create_app(follower, predictions, lambda: datetime.now(UTC), interval)
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{server.getsockname()[1]}"
-        print(f"{name} {served.version} ({stage}) on {address}", flush=True)
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        url = f"http://{host}:{server.getsockname()[1]}"
+        print(f"{name} {served.version} ({stage}) on {url}", flush=True)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=10
         )
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[server])
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a listening socket.
+
+    Raises
+    ------
+    EnvironmentFailure
+        When the port is taken, or the host is not this machine's.
+    """
+    place = (address.host, address.port)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(place, family=family, backlog=2048)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise EnvironmentFailure(
+            f"cannot listen here: {reason}",
+            found=f"{address.host}:{address.port}",
+            do="stop what listens there, or choose another --port (0: any that is free)",
+        ) from error
+
+
+def follow(
+    project: Project, name: str, stage: str, store: ReleaseStore | None = None
+) -> Follower:
+    """Return a follower, not yet started, of a stage in this repository's registry."""
+
+    def version_of_stage() -> str:
+        try:
+            sync(project.root)
+        except EnvironmentFailure as error:  # what is known here still holds
+            log.warning("working on the tags that are here: %s", error)
+        return resolve(read(project.root), f"{name}@{stage}").number
+
+    def load(version: str) -> Served:
+        return _served(project, f"{name}@{version}", store)
+
+    return Follower(name, stage, version_of_stage, load)
+
+
+def _served(project: Project, ref: str, store: ReleaseStore | None) -> Served:
+    """Return a version, verified, with the examples that were registered with it."""
+    import pandas as pd
+
+    bundle = fetch(project, ref, store)
+    hidden = frozenset(sensitive_columns(project, bundle.manifest))
+    examples = json.loads(bundle.read("examples.json"))
+    return Served(
+        version=bundle.version.number,
+        model=bundle.model(),
+        summary=_summary(bundle.manifest, hidden),
+        examples=pd.DataFrame([example["features"] for example in examples]),
+        expected=pd.DataFrame([example["expected"] for example in examples]),
+        hidden=hidden,
+    )
+
+
+def _summary(manifest: Manifest, hidden: frozenset[str]) -> dict[str, Any]:
+    """Return what ``/model`` shows: no values of the columns that are hidden."""
+    summary = manifest.model_dump(mode="json", include=_SHOWN)
+    for feature in summary["signature"]["features"]:
+        if feature["name"] in hidden:
+            feature.update(low=None, high=None, categories=None)
+    return summary
