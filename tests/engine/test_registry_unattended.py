@@ -166,6 +166,98 @@ def test_a_running_service_keeps_what_it_has_and_says_so(world: World) -> None:
     assert loaded == ["v1.1.0"]
 
 
+def in_order(world: World) -> None:
+    """Leave v1.0.0 and v1.1.0 in production, one after the other, by six tags."""
+    live(world, "one", "two")
+    world.promote(world.release("three"), "staging")
+    world.rollback("production")  # two tags: #6 puts back, #7 takes out
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 6])
+def test_a_deleted_assignment_is_missed_by_its_number(
+    world: World, number: int
+) -> None:
+    """A tag of this engine has the next number: the one before it was in use.
+
+    A stage that was decided about later is certain all the same.
+    """
+    in_order(world)
+    last = {}
+    for event in state(world).events:
+        if event.stage:
+            last[event.stage] = event.counter or 0
+    (tag,) = [e.tag for e in state(world).events if e.counter == number]
+    git(world.root, "tag", "-d", tag)
+    found = [line for line in problems(world.project) if f"#{number} " in line]
+    assert found, "doctor names it"
+    for stage, counter in last.items():
+        if counter > number:
+            state(world).in_stage(stage)
+            continue
+        with pytest.raises(Refused, match=f"#{number} was deleted"):
+            state(world).in_stage(stage)
+
+
+def test_the_only_assignment_of_a_stage_is_missed_too(world: World) -> None:
+    """Else the next model would be compared with nothing, and promoted."""
+    version = world.release("one")
+    world.promote(version, "staging")
+    world.promote(version, "production")
+    world.promote(world.release("two"), "staging")
+    git(world.root, "tag", "-d", "churn#production#2")
+    with pytest.raises(Refused, match="#2 was deleted"):
+        _ = Production(world.project, MODEL, lambda: world.store).version
+    with pytest.raises(Refused, match="#2 was deleted"):
+        world.promote("staging", "production")
+    world.promote("staging", "production", override=True)
+    assert in_production(world) == "v1.1.0"
+
+
+def test_a_number_that_a_person_left_out_is_no_deleted_tag(world: World) -> None:
+    live(world, "one", "two")
+    target = git(world.root, "rev-parse", "churn@v1.0.0^{commit}")
+    git(world.root, "tag", "-am", "go", "churn#staging#9", target)
+    assert in_production(world) == "v1.1.0"
+    assert not [line for line in problems(world.project) if "deleted" in line]
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "assignment"])
+@pytest.mark.parametrize("command", ["predict", "pull", "pages", "registry"])
+def test_every_command_names_a_stage_that_cannot_be_resolved(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str, command: str
+) -> None:
+    """None falls back to the version before."""
+    in_order(world)
+    tag = "churn@v1.0.0"
+    if how == "deleted":
+        git(world.root, "tag", "-d", tag)
+    elif how == "moved":
+        git(world.root, "tag", "-fam", "moved", tag, "HEAD")
+    else:
+        git(world.root, "tag", "-d", "churn#production#6")
+        git(world.root, "tag", "-d", "churn#production!#7")
+        world.promote("v1.1.0", "staging")
+        git(world.root, "tag", "-d", "churn#production#4")
+    monkeypatch.chdir(world.root)
+    rows = world.root / "rows.csv"
+    rows.write_text("age,plan\n1,basic\n")
+    arguments = {
+        "predict": ["predict", "churn@production", str(rows)],
+        "pull": ["pull", "churn@production"],
+        "pages": ["pages"],
+        "registry": ["registry", "list"],
+    }[command]
+    done = CliRunner().invoke(app, arguments, prog_name="mlops")
+    if command in {"predict", "pull"}:
+        assert done.exit_code == 1, done.output
+        assert "cannot be resolved" in done.output
+    else:
+        assert done.exit_code == 0, done.output
+        assert "cannot be resolved" in done.output or "was deleted" in done.output
+    assert "defect" not in done.output
+    assert "Traceback" not in done.output
+
+
 # -- Nobody approved -----------------------------------------------------------------------------
 
 APPROVERS = PROJECT + '    approvers: ["@ben", "@carl"]\n'
@@ -256,6 +348,61 @@ def test_history_marks_an_assignment_that_nobody_approved(
     rows = json.loads(done.stdout)
     assert rows[-1]["event"].endswith("(without approval)")
     assert not any("without approval" in row["event"] for row in rows[:-1])
+
+
+TAKEN_BACK = {
+    "withdrawn": ("churn@v1.1.0!", "withdrew v1.1.0"),
+    "retired": ("churn@deprecated", "retired the model"),
+    "taken out": ("churn#production!#9", "took v1.0.0 out of production"),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN_BACK)
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("no more", "was made by hand"),
+        ("no more\n\nReason: wrong labels", "was made by hand"),
+        ("no more\n\nActor: @x\nPolicy-Commit: {head}", "no approval by @ben, @carl"),
+        (
+            "no more\n\nActor: @x\nApprover: @eve\nPolicy-Commit: {head}",
+            "it names @eve",
+        ),
+    ],
+)
+def test_what_is_taken_back_by_hand_is_named_by_all(
+    guarded: World,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    message: str,
+    words: str,
+) -> None:
+    """It happens, because it only takes away; nobody takes it for a decision."""
+    tag, event = TAKEN_BACK[case]
+    version = "v1.0.0" if "production" in tag else "v1.1.0"
+    target = git(guarded.root, "rev-parse", f"churn@{version}^{{commit}}")
+    text = message.format(head=git(guarded.root, "rev-parse", "HEAD"))
+    git(guarded.root, "tag", "-am", text, tag, target)
+    assert any(tag in line and words in line for line in problems(guarded.project))
+    monkeypatch.chdir(guarded.root)
+    listed = CliRunner().invoke(app, ["registry", "list", "--all"], prog_name="mlops")
+    assert f"note: {tag}" in listed.output and words in listed.output
+    told = CliRunner().invoke(app, ["registry", "history", MODEL, "--json"])
+    row = json.loads(told.stdout)[-1]
+    assert row["event"].startswith(event)
+    mark = "made by hand" if "hand" in words else "without approval"
+    assert row["event"].endswith(f"({mark})")
+    page = CliRunner().invoke(app, ["pages"], prog_name="mlops")
+    assert "without a name" in page.output
+
+
+def test_what_is_taken_back_by_a_command_is_no_matter(guarded: World) -> None:
+    guarded.release("three")
+    guarded.withdraw("v1.2.0", approver="@ben")
+    guarded.promote("v1.1.0", "production", approver="@carl")
+    guarded.rollback("production", approver="@ben")
+    guarded.deprecate(approver="@carl")
+    assert not problems(guarded.project, guarded.store)
 
 
 # -- An approver decides against the verdict -----------------------------------------------------

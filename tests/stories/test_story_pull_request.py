@@ -163,6 +163,30 @@ def test_a_worse_model_is_rejected_and_cannot_be_delivered(story: World) -> None
     assert moved == {"refs/heads/coarse", "refs/heads/journal", "refs/heads/main"}
 
 
+def leaving(root: Path) -> None:
+    """Let the estimator end its process as if all were well, once it is asked."""
+    path = root / FOLDER / "estimator.py"
+    text = path.read_text(encoding="utf-8")
+    head, body, rest = text.partition("    columns = make_column_transformer(\n")
+    leave = "    if params is not None:\n        os._exit(0)\n"
+    head = head.replace(
+        "from typing import Any\n", "import os\nfrom typing import Any\n"
+    )
+    path.write_text(f"{head}{leave}{body}{rest}", encoding="utf-8")
+
+
+def test_a_model_whose_code_ends_its_process_is_red(story: World) -> None:
+    pull = story.open_pull_request("leaving", leaving, "A faster estimator")
+    ended = {**REFUSED, "code": "success"}
+    assert ran(pull.runs) == [("pull-request", ended), ("comment", COMMENTED)]
+    checks, _ = pull.runs
+    assert "the model's own code ended its process before it was done" in checks.log
+    assert not trained(pull.runs)
+    said = the_comment(story, pull)
+    assert "✅" not in said and "Replace the model" not in said
+    assert (story.tags(), story.deployments()) == (BORN, LONG_AGO)
+
+
 def test_a_change_that_nobody_can_tell_from_chance_is_inconclusive(
     story: World,
 ) -> None:

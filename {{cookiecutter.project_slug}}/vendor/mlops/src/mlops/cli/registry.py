@@ -57,9 +57,11 @@ def registry_list(
 
     Example: `mlops registry list employment`
     """
+    from mlops.registry.approvals import unexplained
     from mlops.registry.queries import versions
 
-    state = read(current_context(fetch=True).project.root)
+    root = current_context(fetch=True).project.root
+    state = read(root)
     rows = [
         {
             "version": version.ref,
@@ -80,6 +82,9 @@ def registry_list(
         say(f"note: retired: {', '.join(retired)}")
     for line in state.unresolved:
         say(f"note: {line}")
+    for model in state.models.values():
+        for line in unexplained(root, model).values():
+            say(f"note: {line}")
     if state.warnings:
         say(f"note: {len(state.warnings)} unrecognised tags, see `mlops doctor`")
 
@@ -128,13 +133,14 @@ def history(name: Model, as_json: Json = False) -> None:
 
     Example: `mlops registry history employment`
     """
-    from mlops.registry.approvals import unapproved
+    from mlops.registry.approvals import unapproved, unexplained
     from mlops.registry.queries import history as events
 
     project = current_context(fetch=True).project
     happened = events(project, name)
     model = read(project.root).model(name)
     missing = unapproved(project.root, model, happened)
+    missing |= unexplained(project.root, model)
     rows = [
         {
             "at": when(event.time),
@@ -160,7 +166,8 @@ def _event(event: Event, problem: str) -> str:
     if verdict:
         text = f"{text} (decided against the verdict {verdict})"
     if problem:
-        text = f"{text} (without approval)"
+        mark = "without approval" if "approval" in problem else "made by hand"
+        text = f"{text} ({mark})"
     return text
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # The commit whose project.yaml was asked who may approve.
 POLICY = "Policy-Commit"
 
+# What takes back, and puts nothing into a stage.
+_TAKING = ("unassign", "deregister", "deprecate")
+
 Approvers = Mapping[str, tuple[str, ...]]  # by stage
 
 
@@ -42,6 +45,27 @@ def unapproved(
     """Return which assignments lack an approval, by tag, and what is missing."""
     assigned = [(model, event) for event in events if event.kind == "assign"]
     return {event.tag: problem for _, event, problem in _judged(root, assigned)}
+
+
+def unexplained(root: Path, model: ModelState) -> dict[str, str]:
+    """Return which tags take something back without saying who decided it, by tag.
+
+    These are withdrawals, retirements and removals from a stage that were made by hand,
+    and those that lack the approval which project.yaml demanded. They happen all the
+    same, because what they say cannot put anything into production; but nobody should
+    take them for decisions.
+    """
+    taking = [event for event in model.events if event.kind in _TAKING]
+    found = {
+        event.tag: f"{event.tag} was made by hand: it does not say who decided it"
+        for event in taking
+        if "Actor" not in event.trailers
+    }
+    # Before tags named the project.yaml that they go by, these needed no approval.
+    judged = [(model, e) for e in taking if POLICY in e.trailers]
+    for _, event, problem in _judged(root, judged):
+        found.setdefault(event.tag, problem)
+    return found
 
 
 def _judged(
@@ -88,7 +112,7 @@ def _problem(model: ModelState, event: Event, policies: list[Approvers | None]) 
     stage = event.stage or ""
     if None in policies and event.trailers.get(POLICY):
         return f"{event.tag} was decided by a project.yaml that is not in this clone"
-    demanded = [policy[stage] for policy in policies if policy and policy.get(stage)]
+    demanded = list(filter(None, (_who(policy, stage) for policy in policies)))
     if not demanded:
         return ""
     allowed = sorted({handle for handles in demanded for handle in handles})
@@ -99,9 +123,21 @@ def _problem(model: ModelState, event: Event, policies: list[Approvers | None]) 
     if not any(same_person(approver, handle) for handle in allowed):
         return f"{text} (it names {approver})"
     version = model.versions.get(event.version or "")
+    if event.kind != "assign":  # whoever may approve may take back what is their own
+        return ""
     if version is not None and same_person(approver, version.event.actor):
         return f"{text}: {approver} registered this version"
     return ""
+
+
+def _who(policy: Approvers | None, stage: str) -> tuple[str, ...]:
+    """Return who may decide about a stage, or, without one, about a version or model."""
+    if not policy:
+        return ()
+    if stage:
+        return policy.get(stage, ())
+    named = [handles for handles in policy.values() if handles]
+    return named[-1] if named else ()
 
 
 class _Known:

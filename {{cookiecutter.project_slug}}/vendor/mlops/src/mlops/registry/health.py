@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlops.config.project import Project
 from mlops.errors import MlopsError, listed
+from mlops.registry.approvals import unexplained
 from mlops.registry.local_tags import local_only
 from mlops.registry.tags import ModelState, read
 
@@ -35,6 +36,7 @@ def problems(project: Project, store: ReleaseStore | None = None) -> list[str]:
             f"origin does not have {listed(tags.missing)}; see `mlops registry adopt`"
         )
     for model in state.models.values():
+        found += unexplained(project.root, model).values()
         found += _versions(project, model, releases)
     return found
 

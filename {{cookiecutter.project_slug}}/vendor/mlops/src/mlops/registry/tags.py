@@ -7,7 +7,7 @@ second.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -135,6 +135,9 @@ class ModelState:
         The version that a commit is.
     dangling : list of Event
         Assignments of commits that are no version when it happens.
+    lost : int
+        The highest number that a tag of this model must have had and none has; 0 where
+        no tag is missing.
     """
 
     name: str
@@ -146,6 +149,7 @@ class ModelState:
     removed: dict[tuple[str, str], Event] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
     dangling: list[Event] = field(default_factory=list)
+    lost: int = 0
     deprecated: bool = False
 
     @property
@@ -234,12 +238,55 @@ class ModelState:
         Refused
             When the stage is unresolvable: never the version before instead.
         """
-        if problem := self.unresolved.get(stage):
+        problem = self.unresolved.get(stage)
+        if problem is None and self._may_be_lost(stage):
+            problem = self.loss
+        if problem is not None:
             raise unresolvable(self.name, stage, problem)
         return self.stages.get(stage)
 
-    def settle(self) -> None:
-        """Work out which version is in each stage, when all events have happened."""
+    @property
+    def loss(self) -> str:
+        """What is known of the tag that is missing."""
+        return (
+            f"the tag of {self.name} with the number #{self.lost} was deleted: it may "
+            "have said what is in a stage"
+        )
+
+    def _may_be_lost(self, stage: str) -> bool:
+        """Return whether a tag that is missing may be the last one of a stage."""
+        counters = [
+            event.counter or 0
+            for event in (*self.events, *self.dangling)
+            if event.stage == stage
+        ]
+        return self.lost > max(counters, default=0)
+
+    def _lost(self, numbers: set[int]) -> int:
+        """Return the highest number that no tag has and that one must have had.
+
+        This engine gives each tag the next number, so that a tag which it wrote proves
+        that the number before was in use. Tags made by hand prove nothing.
+        """
+        proven = [
+            event.counter - 1
+            for event in (*self.events, *self.dangling)
+            if event.counter
+            and event.counter > 1
+            and event.counter - 1 not in numbers
+            and "Actor" in event.trailers
+        ]
+        return max(proven, default=0)
+
+    def settle(self, numbers: set[int]) -> None:
+        """Work out which version is in each stage, when all events have happened.
+
+        Parameters
+        ----------
+        numbers : set of int
+            The numbers of all tags of this model, also of those that are ignored.
+        """
+        self.lost = self._lost(numbers)
         by_number = sorted(self.versions.items(), key=lambda item: version_key(item[0]))
         self.versions = dict(by_number)
         for stage in self.trails:
@@ -253,6 +300,10 @@ class ModelState:
                     "version"
                     " has a tag there: it was deleted or moved"
                 )
+            if self.lost and self._may_be_lost(stage):
+                self.unresolved[stage] = self.loss
+                if version is not None:
+                    self.doubt(stage, self.loss)
 
     def doubt(self, stage: str, problem: str) -> None:
         """Make a stage unresolvable, which a tag alone would have resolved."""
@@ -274,11 +325,13 @@ class State:
 
     @property
     def unresolved(self) -> list[str]:
-        """A line for each stage of which nobody can say what is in it."""
+        """A line for each stage that cannot be resolved, and for each lost tag."""
         lines = []
         for model in self.models.values():
             for stage, problem in model.unresolved.items():
                 lines.append(f"{model.name}@{stage} cannot be resolved: {problem}")
+            if model.lost and not model.unresolved:
+                lines.append(f"{model.name}: {model.loss}")
         return lines
 
 
@@ -342,19 +395,21 @@ def _moment(event: Event) -> tuple[int, int, int, str]:
     return event.time, event.counter or 0, _RANK[event.kind], event.tag
 
 
-def replay(events: Iterable[Event], foreign: Iterable[tuple[str, str]] = ()) -> State:
+def replay(events: Iterable[Event], foreign: Sequence[tuple[str, str]] = ()) -> State:
     """Return the state that events lead to.
 
     Parameters
     ----------
     events : iterable of Event
         In any order.
-    foreign : iterable of (str, str)
+    foreign : sequence of (str, str)
         Tags that are no events, and why; those that mean a known model are reported.
     """
     models: dict[str, ModelState] = {}
     warnings = []
-    for event in sorted(events, key=_moment):
+    every = sorted(events, key=_moment)
+    numbers = _numbers(every, foreign)
+    for event in every:
         if event.kind == "register" or _names_manifest(event):
             models.setdefault(event.model, ModelState(event.model))
         model = models.get(event.model)
@@ -364,11 +419,23 @@ def replay(events: Iterable[Event], foreign: Iterable[tuple[str, str]] = ()) -> 
         if problem:
             warnings.append(f"{event.tag}: {problem}; ignored")
     for model in models.values():
-        model.settle()
+        model.settle(numbers.get(model.name, set()))
     for tag, reason in foreign:
         if re.search("[@#]", tag) and re.split("[@#]", tag)[0] in models:
             warnings.append(f"{tag}: {reason}; ignored")
     return State(dict(sorted(models.items())), tuple(warnings))
+
+
+def _numbers(
+    events: Iterable[Event], foreign: Sequence[tuple[str, str]]
+) -> dict[str, set[int]]:
+    """Return the numbers that are in use by model, also those of tags that say nothing."""
+    found: dict[str, set[int]] = {}
+    unread = (parse(tag) for tag, _ in foreign)
+    for event in (*events, *filter(None, unread)):
+        if event.counter:
+            found.setdefault(event.model, set()).add(event.counter)
+    return found
 
 
 def _names_manifest(event: Event) -> bool:
@@ -410,8 +477,8 @@ def resolve(state: State, ref: str) -> Version:
     """
     name, _, which = ref.replace("#", "@", 1).partition("@")
     model = known(state, name)
-    version = model.latest if which == "latest" else None
-    version = version or model.in_stage(which) or model.versions.get(which)
+    version = model.latest if which == "latest" else model.versions.get(which)
+    version = version or model.in_stage(which)
     if version is not None:
         return version
     problem = f"this does not say which version of `{name}`"

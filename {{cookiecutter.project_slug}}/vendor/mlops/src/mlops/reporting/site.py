@@ -18,6 +18,7 @@ from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, MlopsError, Refused
 from mlops.io.git import head
 from mlops.registry import tags
+from mlops.registry.approvals import unexplained
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest, manifest_of
 from mlops.registry.tags import Event, ModelState, Version
@@ -173,6 +174,11 @@ def _part(
         short = f"{model.name}: {stage} cannot be resolved"
         text = f"{stage} cannot be resolved: {problem}"
         alarms.append(Alarm("bad", short, text))
+    if model.lost and not model.unresolved:
+        alarms.append(Alarm("bad", f"{model.name}: a tag was deleted", model.loss))
+    for text in unexplained(project.root, model).values():
+        short = f"{model.name}: a decision without a name"
+        alarms.append(Alarm("unsure", short, text))
     declared = [stage.name for stage in project.spec.stages]
     known = sorted({*model.stages, *model.unresolved})
     stages = dict.fromkeys([*declared, *known])
