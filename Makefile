@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or later), git and make; the rest sets itself up in .venv.
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist worksteal
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 else

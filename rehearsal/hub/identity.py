@@ -211,7 +211,11 @@ def _environment(pid: str) -> dict[str, str]:
 
 
 def _parent(pid: str) -> str | None:
+    """Return the parent of a process, or the process that one on standby stands for."""
     try:
+        name, _, asker = (_PROC / pid / "comm").read_text().strip().partition(" ")
+        if name == "standby" and asker.isdigit():
+            return asker
         # The command's name, in parentheses, may hold anything.
         return (_PROC / pid / "stat").read_text().rpartition(")")[2].split()[1]
     except OSError:

@@ -25,6 +25,7 @@ from rehearsal.runner.expected import declared, given_up
 from rehearsal.runner.invocation import Invocation, Machine
 from rehearsal.runner.joblog import JobLog, Log
 from rehearsal.runner.run import Run, environment_of, is_fork
+from rehearsal.runner.standby import on_standby
 from rehearsal.runner.trees import Trees
 from rehearsal.runner.warm import warm
 from rehearsal.workflow import Workflow
@@ -100,7 +101,7 @@ class Runner:
         self.tell: Callable[[str, JobLog, bool], None] = _tell_nobody
         self.waiting: list[tuple[Workflow, Event]] = []
         self.trees = Trees(hub.origin, root / "trees")
-        programs, warm_folder = warm(root, python)
+        programs, warm_folder = warm(root, python, on_standby(python))
         self.machine = Machine(
             act=find_act(),
             programs=programs,

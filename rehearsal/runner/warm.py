@@ -39,9 +39,15 @@ _SHELL = """#!{bash}
 exit "${{PIPESTATUS[0]}}"
 """
 _WRAPPER = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" {what} "$@"\n'
+_ON_STANDBY = """#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+exec '{base}' -I -S '{client}' '{address}' "${{here%/bin}}" "$here/standby" {what} "$@"
+"""
 
 
-def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
+def warm(
+    root: Path, python: Path = Path(sys.executable), standby: Path | None = None
+) -> tuple[Path, Path]:
     """Prepare the programs of a runner's image and what set-up restores.
 
     Parameters
@@ -51,6 +57,8 @@ def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
     python : Path
         The interpreter of the environment that set-up restores: this one's, or that in
         which a repository that is rehearsed is set up.
+    standby : Path, optional
+        Address of an interpreter on standby that runs the engine's commands.
 
     Returns
     -------
@@ -69,7 +77,15 @@ def warm(root: Path, python: Path = Path(sys.executable)) -> tuple[Path, Path]:
     folder = root / "warm"
     site = Path("lib", version, "site-packages")
     _environment(folder / "venv", Path(base), version)
-    _installed(folder / "venv" / "bin", Path(installed))
+    scripts = folder / "venv" / "bin"
+    _installed(scripts, Path(installed))
+    if standby is not None:
+        client = Path(__file__).with_name("client.py")
+        for name, what in (("mlops", "-P -m mlops"), ("standby", "")):
+            text = _ON_STANDBY.format(
+                base=base, client=client, address=standby, what=what
+            )
+            _write_script(scripts / name, text)
     (folder / "venv" / site / "rehearsal.pth").write_text(
         f"{libraries}\n", encoding="utf-8"
     )
@@ -120,5 +136,9 @@ def _link(program: Path, to: Path) -> None:
 
 
 def _script(path: Path, what: str) -> None:
-    path.write_text(_WRAPPER.format(what=what), encoding="utf-8")
+    _write_script(path, _WRAPPER.format(what=what))
+
+
+def _write_script(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)

@@ -1,5 +1,29 @@
 """What every story starts from: a model whose v1.0.0 is in production."""
 
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rehearsal.runner.standby import VARIABLE, Standby
 from stories.worlds import released, story
 
 __all__ = ["released", "story"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep an interpreter on standby: stories run commands by the hundred.
+
+    `make demo` and `mlops rehearse` start interpreters as a job of GitHub does; the
+    test of `mlops rehearse` does so too.
+    """
+    address = tmp_path_factory.mktemp("standby") / "socket"
+    process = Standby(Path(sys.executable), address)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(address))
+        yield
+    process.close()
