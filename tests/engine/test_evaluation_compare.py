@@ -1,12 +1,14 @@
 """Error rates and power of the comparison, by simulation and by hand."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from engine.evaluation_worlds import pair
 from mlops.config.model_spec import METRICS
@@ -165,6 +167,90 @@ def test_accuracy_has_the_exact_p_of_mcnemar_and_an_interval_that_agrees(
     if c.p_value > 0.05:
         assert c.low <= 0 <= c.high
     assert np.isfinite([c.low, c.high, c.smallest_detectable]).all()
+
+
+def _answers(rows: int, won: int, lost: int) -> tuple[Outcome, Outcome]:
+    """Return two models of which the new one wins and loses some rows."""
+    right_old = [0] * won + [1] * lost + [1] * (rows - won - lost)
+    right_new = [1] * won + [0] * lost + [1] * (rows - won - lost)
+    return _binary(right_old, right_new)
+
+
+def test_the_interval_of_accuracy_is_that_of_bonett_and_price() -> None:
+    """30 of 200 rows won and 10 lost, each with one more in 202 rows."""
+    old, new = _answers(200, won=30, lost=10)
+    c = paired_difference("accuracy", old, new, 0.9)
+    centre = (31 - 11) / 202
+    error = math.sqrt(((31 + 11) / 202 - centre**2) / 202)
+    assert c.difference == pytest.approx(20 / 200)
+    assert c.low == pytest.approx(centre - 1.6448536 * error)
+    assert c.high == pytest.approx(centre + 1.6448536 * error)
+    assert c.smallest_detectable == pytest.approx((1.6448536 + 0.8416212) * error)
+    assert (c.champion, c.challenger) == (170 / 200, 190 / 200)
+    assert (c.metric, c.confidence) == ("accuracy", 0.9)
+
+
+def test_an_interval_holds_0_where_the_exact_test_does_not_reject_it() -> None:
+    """9 rows won and 2 lost of 100: p is 0.065, and 0 just outside of 95 %."""
+    old, new = _answers(100, won=9, lost=2)
+    c = paired_difference("accuracy", old, new)
+    assert c.p_value == pytest.approx(binomtest(9, 11).pvalue)
+    assert c.p_value > 0.05
+    assert c.low == pytest.approx(0, abs=1e-12)
+    assert c.high == pytest.approx(2 * 7 / 102)
+    back = paired_difference("accuracy", new, old)
+    assert back.high == pytest.approx(0, abs=1e-12)
+    assert back.low == pytest.approx(-2 * 7 / 102)
+    lenient = paired_difference("accuracy", old, new, 0.9)
+    assert lenient.low > 0, "at 90 % the exact test rejects it, and nothing is widened"
+
+
+@pytest.mark.parametrize("per", [1, 4])
+def test_the_interval_of_a_mean_is_that_of_the_paired_differences(per: int) -> None:
+    """The log loss by hand: rows or sums of clusters, half of alpha on either side."""
+    old, new = pair(np.random.default_rng(5), "binary", 400, per, (0.7, 0.8))
+    c = paired_difference("log_loss", old, new, 0.9)
+    lost = [-np.log(np.where(o.truth == 1, o.score, 1 - o.score)) for o in (old, new)]
+    apart = lost[0] - lost[1]  # the lower loss is the better one
+    units = apart.reshape(-1, per).mean(axis=1)
+    error = units.std(ddof=1) / math.sqrt(len(units))
+    assert c.difference == pytest.approx(apart.mean())
+    reach = (c.high - c.low) / 2
+    assert reach == pytest.approx(1.65 * error, rel=0.02)
+    assert c.low == pytest.approx(c.difference - reach)
+    assert c.smallest_detectable == pytest.approx(reach + 0.8416212 * error, rel=0.01)
+    assert c.p_value == pytest.approx(2 * norm.sf(abs(apart.mean()) / error), rel=0.1)
+    assert 0.05 < c.p_value < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "per", "method"),
+    [
+        ("roc_auc", 1, "DeLong; 90% interval"),
+        ("roc_auc", 4, "DeLong, 400 clusters; 90% interval"),
+        ("log_loss", 1, "paired influence values; 90% interval"),
+        ("accuracy", 4, "paired influence values, 400 clusters; 90% interval"),
+        ("accuracy", 1, "McNemar exact, interval of Bonett and Price; 90% interval"),
+    ],
+)
+def test_the_method_is_named(name: str, per: int, method: str) -> None:
+    old, new = pair(np.random.default_rng(3), "binary", 400 * per, per, (0.7, 1.0))
+    assert paired_difference(name, old, new, 0.9).method == method
+
+
+def test_identical_predictions_are_named_and_bound_by_the_rule_of_three() -> None:
+    old, _ = pair(np.random.default_rng(20), "binary", 60)
+    c = paired_difference("accuracy", old, old.take(np.arange(60)))
+    assert c.method == "identical predictions; 95% interval"
+    assert c.smallest_detectable == pytest.approx(1 - 0.05 ** (1 / 60))
+
+
+def test_one_cluster_shows_no_spread_and_proves_nothing() -> None:
+    old, new = pair(np.random.default_rng(2), "binary", 60, 60, (0.2, 3.0))
+    c = paired_difference("log_loss", old, new)
+    assert "no spread to be seen: bound by the rule of three" in c.method
+    assert c.p_value == 1
+    assert c.high - c.difference == pytest.approx(c.smallest_detectable)
 
 
 def test_the_same_ranking_is_no_proof_in_a_few_rows() -> None:
