@@ -218,6 +218,55 @@ def test_a_lost_only_version_is_named_too() -> None:
         resolve(replay([given_by_us]), "m@prod")
 
 
+def test_a_removal_is_known_by_stage_and_version_until_it_is_assigned_again() -> None:
+    taken_out = event("m#prod!#4", 7, "v1.1.0")
+    model = replay([*HISTORY, taken_out]).models["m"]
+    assert model.removed == {
+        ("prod", "v1.1.0"): taken_out._replace(version="v1.1.0"),
+    }
+    again = event("m#prod#5", 8, "v1.1.0")
+    assert replay([*HISTORY, taken_out, again]).models["m"].removed == {}
+
+
+def test_a_removal_of_what_is_no_version_belongs_to_the_stage_alone() -> None:
+    nowhere = event("m#prod!#4", 7, "elsewhere")
+    model = replay([*HISTORY, nowhere]).models["m"]
+    assert model.removed == {("prod", ""): nowhere}
+    assert model.stages["prod"].number == "v1.1.0"
+
+
+def test_a_doubt_is_about_one_stage() -> None:
+    both = [*HISTORY, event("m#test#4", 7, "v1.1.0")]
+    model = replay(both).models["m"]
+    assert model.versions["v1.1.0"].stages == ("prod", "test")
+    model.doubt("prod", "nobody approved it")
+    assert model.versions["v1.1.0"].stages == ("test",)
+    assert (list(model.stages), list(model.unresolved)) == (["test"], ["prod"])
+    with pytest.raises(Refused) as caught:
+        model.in_stage("prod")
+    assert "m@prod cannot be resolved: nobody approved it" in str(caught.value)
+    assert "mlops promote m@VERSION prod --override-rejection" in str(caught.value)
+
+
+def test_a_model_that_nobody_registered_is_named_with_those_that_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(replay(HISTORY), "churn@latest")
+    (problem,) = caught.value.problems
+    assert problem.what == "no version of this model is registered"
+    assert (problem.found, problem.allowed) == ("churn", "m")
+    assert problem.do.startswith("name MODEL@VERSION, MODEL@latest or MODEL@STAGE")
+
+
+def test_a_version_that_is_none_is_named_with_those_that_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(replay(HISTORY), "m@v9.0.0")
+    (problem,) = caught.value.problems
+    assert problem.what.startswith("`m` has no version of this name")
+    assert problem.found == "m@v9.0.0"
+    allowed = problem.allowed.replace(" or ", ", ").split(", ")
+    assert allowed == ["latest", "prod", "test", "v1.10.0", "v1.1.0", "v1.0.0"]
+
+
 @given(st.text(max_size=60))
 def test_only_the_last_paragraph_holds_trailers(text: str) -> None:
     body = f"Register m v1.0.0\n\nApprover: @eve\n{text}\n\nActor: @ana\nReason: x: y"
@@ -270,6 +319,33 @@ def test_foreign_and_malformed_tags(world: World) -> None:
         "churn@v8.0.0",
         "churn@v9.0.0",
     }
+
+
+def test_a_tag_says_when_by_whom_and_about_what(world: World) -> None:
+    env = {"GIT_COMMITTER_DATE": "1764460800 +0100", "GIT_COMMITTER_NAME": "Eve"}
+    text = "Register churn v1.0.0\n\nActor: @ana\nReason: first"
+    subprocess.run(
+        ["git", "tag", "-am", text, "churn@v1.0.0"],
+        cwd=world.root,
+        check=True,
+        env={**os.environ, **env},
+    )
+    (found,) = tags.read(world.root).models[MODEL].events
+    assert found == Event(
+        kind="register",
+        model="churn",
+        version="v1.0.0",
+        stage=None,
+        counter=None,
+        tag="churn@v1.0.0",
+        oid=git(world.root, "rev-parse", "churn@v1.0.0"),
+        commit=git(world.root, "rev-parse", "HEAD"),
+        time=1764460800,
+        tagger="Eve",
+        text=found.text,
+    )
+    assert found.trailers == {"Actor": "@ana", "Reason": "first"}
+    assert found.actor == "@ana"
 
 
 def test_nothing_registered(world: World) -> None:
