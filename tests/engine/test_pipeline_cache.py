@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from mlops.config.project import Project
+from mlops.io.digests import sha256
 from mlops.io.files import write_text
-from mlops.pipeline.cache import StepCache
+from mlops.pipeline.cache import StepCache, StepRecord
 from mlops.pipeline.imports import ENGINE, reached_files
 from mlops.pipeline.run import NAMES, STEPS
+from mlops.pipeline.step import Step, keys
 
 from .conftest import Trained
 
@@ -256,3 +259,164 @@ def test_what_a_step_before_wrote_repeats_those_that_read_it(trained: Trained) -
         with (build / file).open("a") as out:
             out.write(" ")
         assert differing(before, inputs(trained.project)) == expected, file
+
+
+# -- what else a step depends on -------------------------------------------------------
+
+
+def test_types_that_the_project_trusts_count(make_project: Make) -> None:
+    project = make_project(n=50)
+    before = inputs(project)
+    with (project.root / "project.yaml").open("a") as out:
+        out.write("trusted_types: [lightgbm.sklearn.LGBMClassifier]\n")
+    assert differing(before, inputs(Project(project.root))) == list(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("version", "repeated"),
+    [
+        (("3", "11", "99"), []),
+        (("3", "99", "0"), list(NAMES)),
+        (("4", "11", "0"), list(NAMES)),
+    ],
+)
+def test_pythons_minor_version_counts_and_its_patch_does_not(
+    make_project: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    version: tuple[str, str, str],
+    repeated: list[str],
+) -> None:
+    project = make_project(n=50)
+    monkeypatch.setattr("platform.python_version_tuple", lambda: ("3", "11", "0"))
+    before = inputs(project)
+    monkeypatch.setattr("platform.python_version_tuple", lambda: version)
+    assert differing(before, inputs(project)) == repeated
+
+
+def test_labels_that_arrive_later_are_data_and_names_of_files_count(
+    make_project: Make,
+) -> None:
+    project = make_project(n=50)
+    folder = project.folder("churn")
+    path = folder / "model.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("  source:", "  labels: labels/*.csv\n  source:"))
+    (folder / "labels").mkdir()
+    labels = folder / "labels" / "first.csv"
+    labels.write_text("customer,churn\nc-1,yes\n")
+    before = inputs(project)
+    labels.write_text("customer,churn\nc-1,no\n")
+    after = inputs(project)
+    assert differing(before, after) == ["validate"]
+    labels.rename(folder / "labels" / "second.csv")
+    assert differing(after, inputs(project)) == ["validate"]
+
+
+# -- what is noted of a step -----------------------------------------------------------
+
+STEP = Step(
+    name="train",
+    run=STEPS[1].run,
+    keys=keys("train"),
+    code=lambda path: path == "estimator.py",
+    reads=("snapshot.json",),
+    writes=("model.skops", "training.json"),
+)
+
+
+@pytest.fixture
+def cache(make_project: Make) -> StepCache:
+    """Return the cache of a model whose `train` has written its files."""
+    project = make_project(n=50)
+    build = project.build("churn")
+    build.mkdir(parents=True)
+    (build / "model.skops").write_text("model")
+    (build / "training.json").write_text("{}")
+    return StepCache(project, "churn", project.model("churn"))
+
+
+def again(cache: StepCache) -> StepCache:
+    """Return the cache as the next process reads it."""
+    return StepCache(cache.project, "churn", cache.spec)
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_step_is_noted_with_what_it_wrote(cache: StepCache, ok: bool) -> None:
+    cache.finish(STEP, "digest", ok, 1.23456)
+    outputs = {
+        "model.skops": sha256(b"model"),
+        "training.json": sha256(b"{}"),
+    }
+    expected = StepRecord("digest", outputs, ok, 1.235)
+    assert cache.done == again(cache).done == {"train": expected}
+    other = dataclasses.replace(STEP, name="test", writes=("training.json",))
+    cache.finish(other, "another", True, 2.0)
+    assert set(again(cache).done) == {"train", "test"}
+
+
+def test_a_step_is_done_with_the_same_inputs_only(cache: StepCache) -> None:
+    assert not cache.is_done(STEP, "digest")
+    cache.finish(STEP, "digest", True, 1.0)
+    assert cache.is_done(STEP, "digest")
+    assert again(cache).is_done(STEP, "digest")
+    assert not cache.is_done(STEP, "another")
+    assert not cache.is_done(dataclasses.replace(STEP, name="test"), "digest")
+
+
+@pytest.mark.parametrize("file", ["model.skops", "training.json"])
+@pytest.mark.parametrize("lost", ["changed", "deleted", "a folder"])
+def test_a_step_whose_files_are_not_as_it_wrote_them_is_done_again(
+    cache: StepCache, file: str, lost: str
+) -> None:
+    cache.finish(STEP, "digest", True, 1.0)
+    path = cache.folder / file
+    text = path.read_text()
+    path.unlink()
+    if lost == "changed":
+        path.write_text(f"{text} ")
+    elif lost == "a folder":
+        path.mkdir()
+    assert not cache.is_done(STEP, "digest")
+
+
+def test_a_step_that_wrote_nothing_is_never_done(cache: StepCache) -> None:
+    for name in STEP.writes:
+        (cache.folder / name).unlink()
+    cache.finish(STEP, "digest", False, 1.0)
+    assert not cache.is_done(STEP, "digest")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "3",
+        '{"train": 3}',
+        '{"train": {"inputs": "digest"}}',
+        '{"train": {"inputs": "a", "outputs": {}, "ok": true, "seconds": 1, "new": 1}}',
+    ],
+)
+def test_a_record_that_is_not_what_was_written_counts_as_none(
+    cache: StepCache, text: str
+) -> None:
+    (cache.folder / "steps.json").write_text(text)
+    assert again(cache).done == {}
+
+
+def test_what_the_caller_knows_counts(cache: StepCache) -> None:
+    assert cache.inputs(STEP) == cache.inputs(STEP, "")
+    assert cache.inputs(STEP, "v1.0.0") == cache.inputs(STEP, "v1.0.0")
+    both = {cache.inputs(STEP), cache.inputs(STEP, "v1.0.0"), cache.inputs(STEP, "v1")}
+    assert len(both) == 3
+
+
+def test_only_what_a_step_reads_counts(cache: StepCache) -> None:
+    before = cache.inputs(STEP)
+    (cache.folder / "verdict.json").write_text("{}")
+    (cache.project.folder("churn") / "features.py").write_text("")
+    assert cache.inputs(STEP) == before
+    (cache.folder / "snapshot.json").write_text("{}")
+    read = cache.inputs(STEP)
+    assert read != before
+    (cache.project.folder("churn") / "estimator.py").write_text("")
+    assert cache.inputs(STEP) not in (before, read)
