@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Option
+from typer import Option, confirm
 
-from mlops.cli.actions_env import in_actions
+from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
 from mlops.cli.arguments import (
     Actor,
@@ -22,10 +22,14 @@ from mlops.cli.arguments import (
     Why,
 )
 from mlops.cli.context import Context, current_context
-from mlops.cli.output import Json, emit, hint
+from mlops.cli.output import Json, emit, hint, progress, somebody_is_there
+from mlops.errors import Refused
 
 if TYPE_CHECKING:
+    from mlops.config.project import Project
     from mlops.registry.decisions import Assigned
+    from mlops.registry.tags import Version
+    from mlops.reporting.gaps import Gaps
 
 
 @app.command(rich_help_panel="Release")
@@ -39,6 +43,9 @@ def promote(
     again: Annotated[bool, Option("--again", hidden=True)] = False,
     ask: Annotated[
         bool, Option("--ask", help="Where nobody has approved: say who may, and go on.")
+    ] = False,
+    yes: Annotated[
+        bool, Option("--yes", "-y", help="Do not ask whether gaps are accepted.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,10 +63,17 @@ def promote(
         facts = {"version": ref, "stage": stage, "created": False}
         emit(facts, text, as_json, page=text)
         return
+    review = _Review(at, stage, ask=not (yes or as_json))
     done = do(
-        at.project, ref, stage, store=at.store, override=override or again, **decision
+        at.project,
+        ref,
+        stage,
+        store=at.store,
+        override=override or again,
+        review=review,
+        **decision,
     )
-    _assigned(done, as_json)
+    _assigned(done, as_json, review.gaps)
     if not done.created:
         return
     name = done.version.model
@@ -68,6 +82,63 @@ def promote(
         hint(f"mlops promote {name}@{stage} {following[0]}")
     else:
         hint(f"mlops serve {name}@{stage}")
+
+
+class _Review:
+    """What an approver is shown of a version, before it is put into a stage.
+
+    Parameters
+    ----------
+    at : Context
+    stage : str
+    ask : bool
+        Whether somebody at a terminal is asked; a workflow never is.
+    """
+
+    def __init__(self, at: Context, stage: str, ask: bool) -> None:
+        self._at = at
+        self._stage = stage
+        self._ask = ask and somebody_is_there()
+        self._shown: set[str] = set()
+        self.gaps: Gaps | None = None
+
+    def __call__(self, version: Version) -> None:
+        """Show the gaps of a version.
+
+        Raises
+        ------
+        Refused
+            When somebody was asked, and does not accept them.
+        """
+        self.gaps = gaps_of(self._at.project, version)
+        if not self.gaps or version.ref in self._shown:
+            return
+        self._shown.add(version.ref)
+        say = progress()
+        say(f"Before {version.ref} is put into {self._stage}:")
+        for line in self.gaps.lines():
+            say(f"  {line}")
+        is_last = self._stage == self._at.project.spec.stages[-1].name
+        if is_last and self._ask and not confirm("Promote it all the same?", err=True):
+            raise Refused(
+                "the gaps were not accepted",
+                found=version.ref,
+                do="write what is missing in model.yaml, and register a new version",
+            )
+
+
+def gaps_of(project: Project, version: Version) -> Gaps:
+    """Return what nobody has written, declared or measured of a version."""
+    from mlops.registry.manifest import manifest_of
+    from mlops.registry.queries import spec_of
+    from mlops.reporting.gaps import Gaps, not_declared, not_measured, not_written
+
+    manifest, _ = manifest_of(project.root, version)
+    measured = not_measured(manifest.verdict.conditions, manifest.fairness)
+    spec = spec_of(project, version)
+    if spec is None:
+        return Gaps(("all of it: this engine cannot read it",), (), measured)
+    return Gaps(not_written(spec), not_declared(spec), measured)
 
 
 @app.command(rich_help_panel="Release")
@@ -192,8 +263,8 @@ def approver_of_job(at: Context, stage: str | None = None) -> str | None:
     return approved_by(repository(), asked.name)
 
 
-def _assigned(done: Assigned, as_json: bool) -> None:
-    """Print which version is in a stage now."""
+def _assigned(done: Assigned, as_json: bool, gaps: Gaps | None = None) -> None:
+    """Print which version is in a stage now, and what was not known of it."""
     replaced = done.replaced.number if done.replaced else None
     state = "is now" if done.created else "is already"
     text = f"{done.version.ref} {state} in {done.stage}"
@@ -204,7 +275,11 @@ def _assigned(done: Assigned, as_json: bool) -> None:
         "created": done.created,
         "replaced": replaced,
     }
-    emit(facts, text + before, as_json, page=text)
+    page = text
+    if gaps is not None:
+        facts["gaps"] = gaps.facts()
+        page += as_markdown("", *gaps.lines())
+    emit(facts, text + before, as_json, page=page)
 
 
 def _done(done: Assigned, name: str, what: str, as_json: bool, more: str = "") -> None:

@@ -46,6 +46,16 @@ def progress(prefix: str = "") -> Callable[[str], None]:
     return say
 
 
+def somebody_is_there() -> bool:
+    """Return whether a question would reach a person: never in a workflow."""
+    return is_terminal() and not in_actions()
+
+
+def is_terminal() -> bool:
+    """Return whether standard input is a terminal."""
+    return sys.stdin.isatty()
+
+
 def hint(text: str) -> None:
     """Say what comes next; a workflow knows it."""
     if not in_actions():

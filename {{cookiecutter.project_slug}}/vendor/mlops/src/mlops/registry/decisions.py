@@ -85,6 +85,7 @@ def promote(
     *,
     store: ReleaseStore | None = None,
     override: bool = False,
+    review: Callable[[Version], None] = lambda version: None,
     **decision: Any,
 ) -> Assigned:
     """Assign a version to a stage.
@@ -96,6 +97,9 @@ def promote(
     override : bool
         Decide anew about a model that a person took out of this stage, or about a stage
         of which nobody can say what is in it.
+    review : callable
+        Is shown the version before anything is written, when all else is in order; what
+        it raises ends the promotion.
     **decision
         As for `Decision`.
 
@@ -126,6 +130,7 @@ def promote(
         overruled = _removal(project.root, model, version, stage) if override else None
         _require_approver(target, version, by.decider)
         fetch(project, version.ref, store, whole=True)
+        review(version)
         title = f"Promote {model.name} to {version.number} in {stage}"
         note = {"Overrules": overruled.tag if overruled else None}
         step = TagWrite("assign", version, title, target, note)

@@ -6,9 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
+from mlops.config.yaml import load_text, parse
 from mlops.errors import Refused, UsageError, did_you_mean, listed
 from mlops.io.git import GitError, git
+from mlops.io.git_objects import contents
 from mlops.registry.tags import Event, ModelState, State, Version, known, read, resolve
 
 if TYPE_CHECKING:
@@ -54,6 +57,22 @@ def show(project: Project, ref: str) -> tuple[Version, Manifest]:
 
     version = resolve(read(project.root), ref)
     return version, manifest_of(project.root, version)[0]
+
+
+def spec_of(project: Project, version: Version) -> ModelSpec | None:
+    """Return the specification that a version was made by.
+
+    None where its commit holds none that this engine can read.
+    """
+    path = f"models/{version.model}/model.yaml"
+    (content,) = contents(project.root, [f"{version.commit}:./{path}"])
+    if content is None:
+        return None
+    try:
+        raw = load_text(content.decode("utf-8", "replace"), path)
+        return parse(ModelSpec, raw, path)
+    except UsageError:
+        return None
 
 
 def history(project: Project, name: str) -> list[Event]:

@@ -1,8 +1,14 @@
-"""What nobody has written or declared in a specification yet."""
+"""What nobody has written, declared or measured yet: an approver has to know."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
 from mlops.config.model_spec import ModelSpec
+from mlops.results.evaluation import FairnessResult
+from mlops.results.verdict import Condition
 
 NOT_WRITTEN = "Not written yet"  # how `mlops new` begins what only a person can say
 
@@ -32,3 +38,59 @@ def not_declared(spec: ModelSpec) -> tuple[str, ...]:
     if not spec.fairness:
         missing.append("a limit between groups (fairness)")
     return tuple(missing)
+
+
+def not_measured(
+    conditions: Sequence[Condition], fairness: Sequence[FairnessResult] = ()
+) -> tuple[str, ...]:
+    """Return what was asked for and not measured, or only in part.
+
+    What nobody asked for is `not_declared`.
+    """
+    found = []
+    for c in conditions:
+        if c.asked and not c.measured:
+            found.append(f"{c.name} (0 of {c.asked})")
+        elif c.answered < c.asked:
+            found.append(f"{c.name} (only {c.answered} of {c.asked})")
+    for gap in fairness:
+        if not gap.measured:
+            found.append(f"{gap.metric} by {gap.column} (too few rows)")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """What an approver cannot know of a version.
+
+    Parameters
+    ----------
+    not_written : tuple of str
+        Texts of model.yaml that only a person can write.
+    not_declared : tuple of str
+        What the gate could have tested.
+    not_measured : tuple of str
+        What was asked for and could not be measured.
+    """
+
+    not_written: tuple[str, ...] = ()
+    not_declared: tuple[str, ...] = ()
+    not_measured: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.not_written or self.not_declared or self.not_measured)
+
+    def lines(self) -> list[str]:
+        """Return a line for each kind of gap that there is."""
+        kinds = {
+            "Not written in model.yaml": self.not_written,
+            "Not declared in model.yaml": self.not_declared,
+            "Not measured": self.not_measured,
+        }
+        return [
+            f"{kind}: {', '.join(names)}." for kind, names in kinds.items() if names
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """Return the gaps as `--json` shows them."""
+        return asdict(self)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mlops.reporting import words
 from mlops.reporting.blocks import Summary, Tone
-from mlops.reporting.gaps import not_declared, not_written
+from mlops.reporting.gaps import Gaps, not_declared, not_measured, not_written
 from mlops.reporting.run_report import RunReport
 from mlops.reporting.wording import condition, difference_ci
 from mlops.results.data import Validation
@@ -169,13 +169,14 @@ def _too_good(facts: RunReport) -> list[str]:
 
 def _gaps(facts: RunReport) -> list[str]:
     """Return what an approver has to know is missing."""
-    lines = []
-    written, declared = not_written(facts.spec), not_declared(facts.spec)
-    if written:
-        lines.append(f"Not written in model.yaml: {', '.join(written)}.")
-    if declared:
-        lines.append(f"Not declared in model.yaml: {', '.join(declared)}.")
-    return lines
+    conditions = facts.verdict.conditions if facts.verdict else ()
+    fairness = facts.evaluation.fairness if facts.evaluation else ()
+    gaps = Gaps(
+        not_written=not_written(facts.spec),
+        not_declared=not_declared(facts.spec),
+        not_measured=not_measured(conditions, fairness),
+    )
+    return gaps.lines()
 
 
 def primary_metric(result: Evaluation) -> str:
