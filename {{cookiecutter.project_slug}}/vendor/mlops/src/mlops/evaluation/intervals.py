@@ -26,7 +26,8 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         what = f"`{name}` cannot be computed: {why}"
         raise UsageError(what, found=f"{len(o)} rows", do="add rows")
     e = estimate(name, o)
-    low, high = interval(e, o, confidence)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        low, high = interval(e, o, confidence)
     if not np.isfinite([e.value, low, high]).all():
         raise UsageError(
             f"`{name}` is too large for a number", do="look at what is predicted"

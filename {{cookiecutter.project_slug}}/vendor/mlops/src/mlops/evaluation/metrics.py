@@ -204,5 +204,9 @@ def undefined(name: str, o: Outcome) -> str:
 
 
 def estimate(name: str, o: Outcome) -> Estimate:
-    """Compute a metric of METRICS and its influence values, where it is defined."""
-    return _COMPUTE[name](o)
+    """Compute a metric of METRICS and its influence values, where it is defined.
+
+    Of numbers whose squares no float holds it is infinite or not a number.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _COMPUTE[name](o)

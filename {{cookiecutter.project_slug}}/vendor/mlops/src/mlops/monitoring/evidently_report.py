@@ -6,10 +6,48 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mlops.io.files import replacing
 from mlops.monitoring.drift import MOST_CATEGORIES
+
+# Between these a column is drawn as it is; beyond, in a power of ten of its own.
+_SMALLEST = 1e-100
+_LARGEST = 1e12
+
+# Evidently makes ten bins of whatever range a sample has, and fails where floats are too
+# coarse for that. So numbers are rounded to this share of the largest of them.
+_GRID = 2.0**-40
+
+_US_PER_DAY = 86_400_000_000
+
+# What drawing may fail with, however odd the numbers: Evidently is not our code.
+_UNDRAWABLE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
+
+
+def draw_or_note(
+    reference: pd.DataFrame,
+    window: pd.DataFrame,
+    kinds: Mapping[str, str],
+    threshold: float,
+    path: Path,
+) -> str:
+    """Do as `draw`; return a note where that fails: an alarm does not wait for it."""
+    try:
+        draw(reference, window, kinds, threshold, path)
+    except _UNDRAWABLE as error:
+        path.unlink(missing_ok=True)
+        reason = (str(error).splitlines() or [""])[0][:200]
+        return f"the charts could not be drawn ({type(error).__name__}: {reason})"
+    return ""
 
 
 def draw(
@@ -62,13 +100,63 @@ def _harmless(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
     out = {}
     for name, kind in kinds.items():
         column = frame[name]
+        shown = name
         if kind == "date":
-            column = (column - pd.Timestamp(0)) / pd.Timedelta(days=1)
-        elif kind != "number":
+            column = _days(column)
+        elif kind == "number":
+            column, unit = _drawable(column)
+            shown = f"{name} {unit}".rstrip()
+        else:
             common = column.value_counts().index[:MOST_CATEGORIES]
             text = column.where(column.isin(common) | column.isna(), "(other)").astype(
                 "str"
             )
             column = text.fillna("(missing)").str.translate(safe)
-        out[name.translate(safe)] = column
+        out[shown.translate(safe)] = column
     return pd.DataFrame(out)
+
+
+def _days(column: pd.Series) -> pd.Series:
+    """Return dates as days since 1970, also those that nanoseconds cannot reach."""
+    moments = column.astype("datetime64[us]")
+    days = moments.astype("int64") / _US_PER_DAY
+    return days.where(moments.notna())
+
+
+def _drawable(column: pd.Series) -> tuple[pd.Series, str]:
+    """Return numbers that a histogram can be made of, and what was done to them.
+
+    Parameters
+    ----------
+    column : Series of float64
+        Finite or missing, of any size.
+
+    Returns
+    -------
+    Series
+        The numbers, rounded to twelve digits; in a unit of their own where they are
+        huge or tiny, and less the smallest where they hardly differ.
+    str
+        The unit and the shift, as the page names the column; empty for most.
+    """
+    values = column.astype("float64")
+    unit = ""
+    top = float(values.abs().max())
+    if top >= _LARGEST:
+        exponent = int(np.floor(np.log10(top)))
+        values = values / 10.0**exponent
+        unit = f"(in units of 1e{exponent})"
+    elif 0 < top <= _SMALLEST:
+        values = values * 1e300
+        unit = "(in units of 1e-300)"
+    least = float(values.min())
+    span = float(values.max()) - least
+    top = float(values.abs().max())
+    if 0 < span < 1000 * _GRID * top:
+        values = values - least
+        unit = f"{unit} (less {least:g})".lstrip()
+        top = span
+    step = top * _GRID
+    if step:
+        values = (values / step).round() * step
+    return values, unit

@@ -6,7 +6,7 @@ from mlops.config.model_spec import Monitor
 from mlops.config.project import Project
 from mlops.io.files import write_json
 from mlops.monitoring.drift import compare
-from mlops.monitoring.evidently_report import draw
+from mlops.monitoring.evidently_report import draw_or_note
 from mlops.monitoring.performance import perform
 from mlops.monitoring.window import (
     Period,
@@ -55,7 +55,9 @@ def monitor(
     new = at_most(current, rule.sample)
     enough = len(current) >= rule.min_rows
     drift = compare(old, new, columns.kinds, columns.features, rule) if enough else []
-    performance = perform(spec, signature, bundle.manifest.metrics, window.log)
+    performance, unmeasured = perform(
+        spec, signature, bundle.manifest.metrics, window.log
+    )
     check = DriftCheck(
         model=name,
         version=bundle.version.number,
@@ -71,13 +73,18 @@ def monitor(
         performance=tuple(performance),
         reasons=(
             *wording.monitored(drift, performance),
+            *unmeasured,
             *_shortcomings(window, rule),
         ),
     )
     folder = project.build(name)
     write_json(folder / "monitor.json", check.model_dump(mode="json"))
     if charts:
-        draw(old, new, columns.kinds, rule.min_effect, folder / "monitor.html")
+        page = folder / "monitor.html"
+        note = draw_or_note(old, new, columns.kinds, rule.min_effect, page)
+        if note:
+            check = check.model_copy(update={"reasons": (*check.reasons, note)})
+            write_json(folder / "monitor.json", check.model_dump(mode="json"))
     return check
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pandas as pd
 from scipy.stats import norm
 
 from mlops.config.model_spec import ModelSpec
+from mlops.errors import UsageError
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import outcome
@@ -16,12 +18,19 @@ from mlops.results.monitoring import Performance
 from mlops.results.training import Signature
 
 
+class Performed(NamedTuple):
+    """The metrics that could be compared, and why others could not."""
+
+    compared: list[Performance]
+    notes: list[str]
+
+
 def perform(
     spec: ModelSpec,
     signature: Signature,
     registered: Sequence[Metric],
     log: pd.DataFrame,
-) -> list[Performance]:
+) -> Performed:
     """Compare the primary metric, and the business value, with what was registered.
 
     The alarm takes the error of both figures into account: a window that is merely below the
@@ -30,7 +39,7 @@ def perform(
     """
     known = log[log["label"].notna()].reset_index(drop=True)
     if len(known) < spec.monitor.min_rows:
-        return []
+        return Performed([], [])
     kind = "float64" if spec.task == "regression" else "str"
     found = outcome(
         signature, known["label"].astype(kind), known, amounts=spec.metrics.value
@@ -38,8 +47,13 @@ def perform(
     watched = [m for m in registered if m.name in (spec.metrics.primary, "value")]
     watched = [m for m in watched if not undefined(m.name, found)]
     out = []
+    notes = []
     for then in watched:
-        now = measure(then.name, found)
+        try:
+            now = measure(then.name, found)
+        except UsageError as error:  # a label of 1e308: no reason to lose the rest
+            notes.append(f"{then.name} of the window: {error.problems[0].what}")
+            continue
         p = worse(now, then)
         alarm = p <= spec.monitor.alpha / len(watched)
         out.append(
@@ -47,7 +61,7 @@ def perform(
                 rows=len(known), window=now, reference=then, p_value=p, alarm=alarm
             )
         )
-    return out
+    return Performed(out, notes)
 
 
 def worse(now: Metric, then: Metric) -> float:
