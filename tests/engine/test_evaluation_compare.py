@@ -190,6 +190,14 @@ def test_the_interval_of_accuracy_is_that_of_bonett_and_price() -> None:
     assert (c.metric, c.confidence) == ("accuracy", 0.9)
 
 
+@pytest.mark.parametrize("each", [1, 3, 10])
+def test_as_many_rows_won_as_lost_have_a_p_of_1_and_no_more(each: int) -> None:
+    """Twice the smaller tail of the binomial is above 1 there."""
+    c = paired_difference("accuracy", *_answers(40, won=each, lost=each))
+    assert (c.p_value, c.difference) == (1, 0)
+    assert c.low == pytest.approx(-c.high)
+
+
 def test_an_interval_holds_0_where_the_exact_test_does_not_reject_it() -> None:
     """9 rows won and 2 lost of 100: p is 0.065, and 0 just outside of 95 %."""
     old, new = _answers(100, won=9, lost=2)

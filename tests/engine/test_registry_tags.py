@@ -158,7 +158,10 @@ def test_withdrawn_versions_hold_no_stage_and_are_not_latest() -> None:
 
 
 def test_retired_until_something_happens_again() -> None:
-    assert replay([*HISTORY, event("m@deprecated", 9)]).models["m"].deprecated
+    retired = replay([*HISTORY, event("m@deprecated", 9)]).models["m"]
+    assert retired.deprecated
+    assert retired.events[-1] == event("m@deprecated", 9)
+    assert retired.counter == 3
     assert (
         not replay([*HISTORY, event("m@deprecated", 9), event("m@v2.0.0", 10)])
         .models["m"]
