@@ -17,13 +17,14 @@ export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo upgrade test test-system test-generation lint lock schema engine-digest bench clean
+.PHONY: help setup demo upgrade test test-system test-generation mutate lint lock schema engine-digest bench clean
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
 	@echo "make demo    play the life of a generated repository, in demo/"
 	@echo "make test    lint, types and every test"
 	@echo "make test-system  tests that need Chromium, git-lfs or ssh-keygen, and what is missing"
+	@echo "make mutate  mutants of the code that decides, which no test notices (hours)"
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
 	@echo "make schema  write the JSON Schemas of model.yaml and the manifest"
@@ -59,6 +60,10 @@ test: lint
 # Installs nothing: a test whose program is missing is listed with the program's name.
 test-system: $(READY)
 	@python -m pytest $(PYTEST_ARGS) -m system
+
+# make mutate MUTATE_ARGS="--module gate/verdict --mutants 20"
+mutate: $(READY)
+	@python scripts/mutate.py $(MUTATE_ARGS)
 
 # What other systems check: their shells, paths and git.
 test-generation: $(READY)
