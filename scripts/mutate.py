@@ -69,12 +69,17 @@ LEFT_OUT = (
 )
 
 # A mutant that takes longer than (what its tests take + 20 s) x 3 hangs, and is killed.
+# Hypothesis' profile for CI draws the same examples each time, and does not fail for a
+# slow machine: that would kill mutants that nobody noticed.
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
 only_mutate = {modules}
 also_copy = ["tests", "scripts", "rehearsal", "docs", "{generated}"]
-pytest_add_cli_args = ["-p", "no:cacheprovider", "-x", "-k", "not ({left_out})"]
+pytest_add_cli_args = [
+  "-p", "no:cacheprovider", "-x", "-k", "not ({left_out})",
+  "--hypothesis-profile=ci",
+]
 pytest_add_cli_args_test_selection = {tests}
 timeout_constant = 20.0
 timeout_multiplier = 3.0

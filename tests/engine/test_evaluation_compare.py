@@ -253,10 +253,57 @@ def test_identical_predictions_are_named_and_bound_by_the_rule_of_three() -> Non
     assert c.smallest_detectable == pytest.approx(1 - 0.05 ** (1 / 60))
 
 
+def test_clusters_are_what_the_rule_of_three_counts() -> None:
+    old, _ = pair(np.random.default_rng(20), "binary", 400, 20)
+    c = paired_difference("log_loss", old, old.take(np.arange(400)))
+    assert old.units == 20
+    scale = estimate("log_loss", old).scale
+    assert c.smallest_detectable == pytest.approx(scale * (1 - 0.05 ** (1 / 20)))
+
+
+def test_the_model_with_the_fewest_answers_bounds_what_both_can_show() -> None:
+    """Precision of 3 positives and of 30, all right: 3 rows prove little."""
+    truth = np.ones(60, int)
+    truth[40:] = 0
+
+    def model(positives: int) -> Outcome:
+        said = np.zeros(60, int)
+        said[:positives] = 1
+        return Outcome("binary", truth, said, said.astype(float), ("no", "yes"))
+
+    few, many = model(3), model(30)
+    for old, new in ((few, many), (many, few)):
+        c = paired_difference("precision", old, new)
+        assert (c.champion, c.challenger, c.difference) == (1, 1, 0)
+        assert c.smallest_detectable == pytest.approx(1 - 0.05 ** (1 / 3))
+        assert (c.low, c.high) == (-c.smallest_detectable, c.smallest_detectable)
+
+
+def test_what_is_too_small_to_be_seen_has_the_unit_of_the_target() -> None:
+    truth = np.linspace(0, 1000, 60)
+    old = Outcome("regression", truth, truth + 300, truth + 300)
+    c = paired_difference("mae", old, old.take(np.arange(60)))
+    scale = estimate("mae", old).scale
+    assert scale > 100
+    assert c.smallest_detectable == pytest.approx(scale * (1 - 0.05 ** (1 / 60)))
+
+
+def test_rounding_of_large_numbers_is_no_spread() -> None:
+    truth = np.random.default_rng(1).uniform(1e9, 2e9, 60)
+    old, new = (
+        Outcome("regression", truth, truth + off, truth + off) for off in (2e8, 1e8)
+    )
+    c = paired_difference("mae", old, new)
+    assert c.difference == pytest.approx(1e8)
+    assert "no spread to be seen" in c.method
+    assert c.p_value == 1
+
+
 def test_one_cluster_shows_no_spread_and_proves_nothing() -> None:
     old, new = pair(np.random.default_rng(2), "binary", 60, 60, (0.2, 3.0))
     c = paired_difference("log_loss", old, new)
-    assert "no spread to be seen: bound by the rule of three" in c.method
+    bound = "no spread to be seen: bound by the rule of three"
+    assert c.method == f"paired influence values, 1 clusters, {bound}; 95% interval"
     assert c.p_value == 1
     assert c.high - c.difference == pytest.approx(c.smallest_detectable)
 

@@ -192,6 +192,17 @@ def test_a_champion_that_may_know_the_test_can_lose_but_not_win(needs_id: bool) 
     assert judged(new, old, rows_seen=0).decision == "reject"
 
 
+def test_a_challenger_that_predicts_the_same_is_promoted_where_no_worse_is_enough() -> (
+    None
+):
+    old, _ = WORSE_THEN_BETTER
+    same = old.take(np.arange(ROWS))
+    verdict = judged(old, same, BETTER)
+    assert verdict.decision == "inconclusive"
+    assert verdict.grounds == (Compared(finding="identical"),)
+    assert judged(old, same, NO_WORSE).decision == "promote"
+
+
 # -- findings and rules -----------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,7 @@ def test_a_draft_becomes_a_version_with_all_that_is_in_it(
 ) -> None:
     assert store.list("churn") == []
     store.draft("churn", DIGEST)
+    assert store.list("churn") == [f"draft-{DIGEST}"]
     store.draft("churn", DIGEST)  # resumed
     store.upload("churn", DIGEST, "model.skops", source)
     assert store.list("churn") == [f"draft-{DIGEST}"]
@@ -78,6 +79,7 @@ def test_a_draft_becomes_a_version_with_all_that_is_in_it(
     assert store.list("churn") == ["v1.0.0"]
     assert content(store, "v1.0.0", "model.skops") == TEXT
     assert content(store, "v1.0.0", "model.skops", 4) == TEXT[4:]
+    assert b"".join(store.read("churn", "v1.0.0", "model.skops")) == TEXT
     assert (store.root / "churn" / "v1.0.0" / "model.skops").read_bytes() == TEXT
     assert store.digest("churn", "v1.0.0", "model.skops") is None
     assert (store.far, str(store)) == (False, str(store.root))
@@ -151,6 +153,45 @@ def test_an_asset_that_is_not_there_is_refused_by_name(
     (problem,) = caught.value.problems
     assert problem.file == str(store.root / "churn" / f"draft-{DIGEST}" / "card.md")
     assert "register it again" in problem.do
+
+
+def test_what_the_system_refuses_names_the_file_and_what_was_tried(
+    store: FolderStore, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Iterable[bytes]:
+        raise PermissionError(13, "Permission denied")
+
+    store.draft("churn", DIGEST)
+    store.upload("churn", DIGEST, "model.skops", source)
+    draft = f"draft-{DIGEST}"
+    folder = store.root / "churn"
+    monkeypatch.setattr("mlops.storage.folder.pieces", refuse)
+    monkeypatch.setattr("mlops.storage.folder.os.listdir", refuse)
+    monkeypatch.setattr("mlops.storage.folder.shutil.rmtree", refuse)
+    attempts: list[tuple[str, Path, Callable[[], object]]] = [
+        (
+            "read",
+            folder / draft / "model.skops",
+            lambda: content(store, draft, "model.skops"),
+        ),
+        ("read", folder, lambda: store.list("churn")),
+        ("remove", folder / draft, lambda: store.discard("churn", DIGEST)),
+    ]
+    for verb, path, attempt in attempts:
+        with pytest.raises(EnvironmentFailure) as caught:
+            attempt()
+        (problem,) = caught.value.problems
+        assert problem.what == f"cannot {verb} this file: permission denied"
+        assert problem.file == str(path)
+
+
+def test_a_store_that_is_a_file_is_named_where_a_draft_begins(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")
+    with pytest.raises(EnvironmentFailure) as caught:
+        FolderStore(tmp_path / "store").draft("churn", DIGEST)
+    (problem,) = caught.value.problems
+    assert problem.what == "cannot write this file: not a directory"
+    assert problem.file == str(tmp_path / "store" / "churn" / f"draft-{DIGEST}")
 
 
 def test_only_versions_and_drafts_are_listed_in_order(store: FolderStore) -> None:
