@@ -98,6 +98,9 @@ def as_date(column: pd.Series, written: str | None = None) -> pd.Series:
     return out.where(out.dt.year >= 1)  # numpy knows a year 0, Python does not
 
 
+# Rows from which on each column of text is cast alone.
+_MOST_STACKED = 10_000
+
 # -- many columns ---------------------------------------------------------------------
 
 
@@ -137,19 +140,92 @@ def cast_all(
         if len(plain) == len(kinds):
             return block, bad
         blocks.append(block)
-    others = {}
-    for name, kind in kinds.items():
-        if name in plain:
-            continue
-        column = frame[name]
-        others[name] = _cast_column(column, kind, (formats or {}).get(name))
-        if kind in _NOUNS:  # any value is a text
-            wrong = others[name].isna().to_numpy() & column.notna().to_numpy()
-            if wrong.any():
-                bad[name] = wrong
-    blocks.append(pd.DataFrame(others, index=frame.index, columns=list(others)))
-    out = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)[list(kinds)]
+    for names in _alike(frame, kinds, formats or {}, plain):
+        kind = kinds[names[0]]
+        written = (formats or {}).get(names[0])
+        block, wrong = _cast_alike(frame, names, kind, written)
+        blocks.append(block)
+        bad |= wrong
+    out = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)
+    if list(out.columns) != list(kinds):
+        out = out[list(kinds)]
     return out, {name: bad[name] for name in kinds if name in bad}
+
+
+def _alike(
+    frame: pd.DataFrame,
+    kinds: Mapping[str, str],
+    formats: Mapping[str, str],
+    done: Mapping[str, None],
+) -> list[list[str]]:
+    """Return the columns that are left, in groups that can be cast as one column.
+
+    Alike are columns of one kind that pandas holds in the same way. Of dates the unit
+    depends on all values of a column, and of many rows the copy costs more than it
+    saves: these stay alone.
+    """
+    import pandas as pd
+
+    held = dict(zip(frame.columns, frame.dtypes, strict=True))
+    groups: dict[Any, list[str]] = {}
+    for name, kind in kinds.items():
+        if name in done:
+            continue
+        dtype = held[name]
+        key: Any = (kind, dtype, formats.get(name))
+        if kind == "date" or len(frame) > _MOST_STACKED:
+            key = name
+        elif pd.api.types.is_object_dtype(dtype):
+            key = (*key, pd.api.types.infer_dtype(frame[name]))
+        groups.setdefault(key, []).append(name)
+    return list(groups.values())
+
+
+def _cast_alike(
+    frame: pd.DataFrame, names: Sequence[str], kind: str, written: str | None
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Cast columns that are alike, one below the other as a single long column."""
+    import numpy as np
+    import pandas as pd
+
+    rows = len(frame)
+    joined = frame[names[0]]
+    if len(names) > 1:
+        joined = _joined(frame[list(names)], joined.dtype)
+    cast_column = _cast_column(joined, kind, written)
+    bad = {}
+    if kind in _NOUNS:  # any value is a text
+        wrong = cast_column.isna().to_numpy() & joined.notna().to_numpy()
+        if wrong.any():
+            by_column = wrong.reshape(len(names), rows)
+            for position in np.flatnonzero(by_column.any(axis=1)).tolist():
+                bad[names[position]] = by_column[position]
+    values = cast_column.array
+    if isinstance(cast_column.dtype, np.dtype) and cast_column.dtype.kind == "f":
+        table = cast_column.to_numpy().reshape(len(names), rows).T
+        return pd.DataFrame(table, index=frame.index, columns=list(names)), bad
+    parts = {
+        name: values[position * rows : (position + 1) * rows]
+        for position, name in enumerate(names)
+    }
+    return pd.DataFrame(parts, index=frame.index, columns=list(names)), bad
+
+
+def _joined(block: pd.DataFrame, dtype: Any) -> pd.Series:
+    """Return the columns of a block one below the other; all are of one dtype.
+
+    Joining a thousand series takes pandas longer than casting them, so what numpy can
+    hold goes by way of one array.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if isinstance(dtype, np.dtype):
+        return pd.Series(block.to_numpy().ravel(order="F"), dtype=dtype)
+    if isinstance(dtype, pd.StringDtype):
+        values = block.to_numpy(dtype=object).ravel(order="F")
+        return pd.Series(values, dtype=dtype)
+    return pd.concat([column for _, column in block.items()], ignore_index=True)
 
 
 def _numeric_columns(frame: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, None]:
