@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
-from mlops.github.events import asked, plan
+from mlops.github.events import plan, start_and_model
 
 from .conftest import git
 
@@ -90,7 +90,7 @@ def test_what_nobody_knows_is_everything() -> None:
     ],
 )
 def test_events(payload: dict[str, Any], answer: tuple[str | None, str | None]) -> None:
-    assert asked(payload) == answer
+    assert start_and_model(payload) == answer
 
 
 def ask(

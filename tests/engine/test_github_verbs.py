@@ -223,5 +223,5 @@ def test_a_service_that_answers_otherwise(
     job("register")
     job("promote", "churn@latest", "staging")
     monkeypatch.setattr(smoke_module, "_same", lambda one, other: False)
-    assert "answers otherwise" in job("smoke", "churn@staging", code=1)
+    assert "gives different predictions" in job("smoke", "churn@staging", code=1)
     job("smoke", "churn@nowhere", code=2)

@@ -17,7 +17,7 @@ from mlops.io.digests import sha256
 from mlops.registry.assets import ready
 from mlops.registry.chain import fetch
 from mlops.registry.manifest import DATA
-from mlops.registry.reproduce import _python, reproduce
+from mlops.registry.reproduce import _interpreter, reproduce
 from mlops.storage.cache import cache_root
 
 from .conftest import Trained, git, rows_of, spec_of, train_in
@@ -126,7 +126,8 @@ def test_it_trains_in_an_environment_of_its_own_lock_that_is_made_once(
     release(train_in(project))
     project.lock.write_text("scikit-learn==2.0\n")
     git(project.root, "commit", "-qam", "Newer libraries")
-    log, lines = uv("nothing"), list[str]()
+    log = uv("nothing")
+    lines: list[str] = []
     done = reproduce(project, REF, say=lines.append)
     assert not done.same, "it is the environment's interpreter that trains"
     assert done.differences[0].startswith("nothing that is recorded differs")
@@ -144,8 +145,10 @@ def test_it_trains_in_an_environment_of_its_own_lock_that_is_made_once(
     )
     assert Path(venv[-1]).is_relative_to(cache_root() / "environments")
     manifest = fetch(project, REF).manifest
-    path, now, _ = _python(project, project, manifest, lines.append)
-    assert path == sync[4] and now.lock_sha256 == manifest.environment.lock_sha256
+    again = _interpreter(project, project, manifest, lines.append)
+    assert again.path == sync[4]
+    assert again.environment.lock_sha256 == manifest.environment.lock_sha256
+    assert again.own
     assert len(log.read_text().splitlines()) == 2
 
 
@@ -161,16 +164,15 @@ def test_where_no_environment_can_be_had_the_present_one_is_named(
     with monkeypatch.context() as patch:
         if fails == "all":
             patch.setattr(shutil, "which", lambda *given, **more: "/nowhere/uv")
-        path, now, shown = _python(world.project, world.project, manifest, lines.append)
-    assert (path, shown) == (
-        sys.executable,
-        "the present environment, which is another",
-    )
-    assert now.lock_sha256 == sha256(b"scikit-learn==2.0\n")
+        found = _interpreter(world.project, world.project, manifest, lines.append)
+    assert found.path == sys.executable
+    assert found.description == "the present environment, which is another"
+    assert not found.own
+    assert found.environment.lock_sha256 == sha256(b"scikit-learn==2.0\n")
     assert lines[-1].startswith("note: its own environment cannot be had: ")
     uv("nothing")
-    _, _, shown = _python(world.project, world.project, manifest, lines.append)
-    assert "own lock" in shown, "what was half made is made anew"
+    found = _interpreter(world.project, world.project, manifest, lines.append)
+    assert "own lock" in found.description, "what was half made is made anew"
 
 
 # -- the rows -------------------------------------------------------------------------------------

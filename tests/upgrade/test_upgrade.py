@@ -133,7 +133,7 @@ def test_an_old_version_is_reproduced_by_the_engine_of_its_own_commit(
     def no_environment(*given: object) -> str:
         raise OSError("this test makes no environment of its own")
 
-    monkeypatch.setattr(reproduction, "_locked", no_environment)
+    monkeypatch.setattr(reproduction, "_environment_of", no_environment)
     engines: list[Path] = []
     real = reproduction.engine_of
 

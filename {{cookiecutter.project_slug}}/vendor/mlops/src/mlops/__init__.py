@@ -1,4 +1,4 @@
-"""The engine of an ML repository: one command, `mlops`, for the whole life of a model."""
+"""The engine of a machine learning repository: the command `mlops`."""
 
 from __future__ import annotations
 

@@ -49,7 +49,8 @@ _FOR_USER_CODE = re.compile(
     r"PATH|HOME|USER|LOGNAME|USERNAME|SHELL|TERM|COLUMNS|NO_COLOR|TZ|CI"
     r"|LANG|LANGUAGE|LC_\w+|TMPDIR|TMP|TEMP|XDG_\w+_(HOME|DIR)"
     r"|PYTHON\w*|PYTEST_\w+|VIRTUAL_ENV|CONDA_PREFIX|(DY)?LD_LIBRARY_PATH"
-    r"|(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB|LOKY|JOBLIB|SKLEARN|CUDA|NVIDIA)_\w+"
+    r"|(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB|LOKY|JOBLIB|SKLEARN)_\w+"
+    r"|(CUDA|NVIDIA)_\w+"
     r"|MPLBACKEND|MPLCONFIGDIR|GX_ANALYTICS_ENABLED|SOURCE_DATE_EPOCH"
     r"|MLOPS_(CACHE|STATE|PASS|STEP_SECONDS|HTTP_TIMEOUT|RETRY_SECONDS)"
     r"|SYSTEMROOT|SYSTEMDRIVE|WINDIR|COMSPEC|PATHEXT|USERPROFILE|(LOCAL)?APPDATA"
@@ -283,7 +284,7 @@ def _path(text: str | None) -> Path | None:
 
 
 def _cache(environment: Mapping[str, str]) -> Path:
-    """Return the folder for downloads: the user's own, else where the system keeps them."""
+    """Return the folder for downloads: the user's own, or where the system has them."""
     own = environment.get("MLOPS_CACHE")
     if own:
         return Path(own)
@@ -406,7 +407,7 @@ def _word(
     return text
 
 
-# -- the settings of this process ----------------------------------------------------------
+# -- the settings of this process ------------------------------------------------------
 
 _current: Settings | None = None
 
@@ -454,7 +455,7 @@ def changed(**fields: object) -> Iterator[Settings]:
         yield settings
 
 
-# -- the one place that writes the environment ---------------------------------------------
+# -- the one place that writes the environment -----------------------------------------
 
 
 def prepare_process() -> None:

@@ -48,8 +48,7 @@ Where = Annotated[
         parser=_three,
         metavar="KEY OP VALUE",
         help="A condition, such as `metrics.roc_auc gt 0.8`; OP is eq, ne, lt, le, gt, "
-        "ge "
-        "or in. Several are all to be met.",
+        "ge or in. Several are all to be met.",
     ),
 ]
 

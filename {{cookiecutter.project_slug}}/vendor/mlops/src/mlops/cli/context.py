@@ -54,7 +54,7 @@ class Context:
 
     @property
     def decider(self) -> str:
-        """Who decides: the actor, but whoever started it again where a run is re-run."""
+        """Who decides: the actor, or whoever re-ran the run."""
         run = self.settings.github
         if run.triggering_actor and not run.scheduled:
             return f"@{run.triggering_actor}"
@@ -80,7 +80,7 @@ class Context:
         return release_store(self.project)
 
     def now(self) -> datetime:
-        """Return the present time, or that of SOURCE_DATE_EPOCH, for reproducible output."""
+        """Return the present time; for reproducible output, SOURCE_DATE_EPOCH's."""
         return self.settings.now()
 
     def catch_up(self) -> None:
@@ -172,7 +172,7 @@ def registry_of(
     Parameters
     ----------
     source : str, optional
-        Another repository: its folder, ``OWNER/REPO`` on GitHub, or the address of that.
+        Another repository: its folder, or ``OWNER/REPO`` or its address on GitHub.
     """
     from mlops.config.project import Project
     from mlops.registry.mirror import mirror

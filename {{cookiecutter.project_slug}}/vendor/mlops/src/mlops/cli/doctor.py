@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
 
 def python(project: Project) -> str:
     """Python is 3.11, 3.12 or 3.13."""
-    return (
-        ""
-        if (3, 11) <= sys.version_info[:2] <= (3, 13)
-        else f"this is {sys.version.split()[0]}"
-    )
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
+        return ""
+    return f"this is {sys.version.split()[0]}"
 
 
 def packages(project: Project) -> str:
@@ -65,27 +65,29 @@ def repository(project: Project) -> str:
 
 def settings(project: Project) -> str:
     """project.yaml is valid and every stage comes after one that exists."""
-    names = [stage.name for stage in project.spec.stages]
-    lost = [s.name for s in project.spec.stages if s.after and s.after not in names]
-    return f"no such stage before: {listed(lost)}" if lost else ""
+    stages = project.spec.stages
+    names = [stage.name for stage in stages]
+    lost = [stage.name for stage in stages if stage.after and stage.after not in names]
+    if not lost:
+        return ""
+    return f"no such stage before: {listed(lost)}"
 
 
 def specifications(project: Project) -> str:
     """Every models/NAME/model.yaml is valid, and its files are there."""
-    found = []
-    for name in project.models():
+    names = project.models()
+    if not names:
+        return "there is no model yet; `mlops new` makes one"
+    wrong = []
+    for name in names:
         try:
             project.model(name)
         except MlopsError as error:
-            found.append(str(error))
+            wrong.append(str(error))
         for file in ("contract.py", "features.py", "estimator.py"):
             if not (project.folder(name) / file).is_file():
-                found.append(f"models/{name}/{file} is missing")
-    return (
-        "\n".join(found)
-        if project.models()
-        else "there is no model yet; `mlops new` makes one"
-    )
+                wrong.append(f"models/{name}/{file} is missing")
+    return "\n".join(wrong)
 
 
 def registry(project: Project) -> str:
@@ -128,16 +130,37 @@ def engine_text(state: EngineState) -> tuple[str, list[str]]:
     return headline, files
 
 
-_CHECKS = (
-    python,
-    packages,
-    disk,
-    repository,
-    pre_commit,
-    settings,
-    specifications,
-    registry,
-)
+_CHECKS: dict[str, Callable[[Project], str]] = {
+    "python": python,
+    "packages": packages,
+    "disk": disk,
+    "repository": repository,
+    "pre-commit": pre_commit,
+    "settings": settings,
+    "specifications": specifications,
+    "registry": registry,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Parameters
+    ----------
+    looks_at : str
+        What holds where nothing is wrong.
+    found : str
+        What is wrong, in lines.
+    mark : str
+        Before it on a terminal, four characters wide.
+    """
+
+    check: str
+    looks_at: str
+    found: str
+    mark: str
+    ok: bool = True
 
 
 @app.command(rich_help_panel="Look")
@@ -146,23 +169,35 @@ def doctor(as_json: Json = False) -> None:
 
     Example: `mlops doctor`
     """
-    project, rows, lines = current_context().project, [], []
-    for check in _CHECKS:
-        try:
-            found = check(project)
-        except MlopsError as error:
-            found = str(error)
-        name = check.__name__.replace("_", "-")
-        rows.append(
-            {"check": name, "ok": not found, "looks_at": check.__doc__, "found": found}
-        )
-        mark = paint("mend", "bad") if found else paint("ok  ", "good")
-        lines.append(f"{mark}  {check.__doc__}")
-        lines += [f"      {line}" for line in found.splitlines()]
+    project = current_context().project
+    findings = [_finding(name, check, project) for name, check in _CHECKS.items()]
+    findings.append(_engine_finding())
+    text = "\n".join(_shown(finding) for finding in findings)
+    rows = [
+        {"check": f.check, "ok": f.ok, "looks_at": f.looks_at, "found": f.found}
+        for f in findings
+    ]
+    emit(rows, text, as_json, yes=all(f.ok for f in findings))
+
+
+def _finding(name: str, check: Callable[[Project], str], project: Project) -> Finding:
+    """Return what a check found; its docstring says what it looks at."""
+    try:
+        found = check(project)
+    except MlopsError as error:
+        found = str(error)
+    mark = paint("fix ", "bad") if found else paint("ok  ", "good")
+    return Finding(name, check.__doc__ or "", found, mark, ok=not found)
+
+
+def _engine_finding() -> Finding:
     state = engine_state()
     headline, files = engine_text(state)
-    found = "\n".join(files)
-    rows.append({"check": "engine", "ok": True, "looks_at": headline, "found": found})
     mark = paint("note", "unsure") if state.modified else paint("ok  ", "good")
-    lines += [f"{mark}  {headline}", *(f"      {line}" for line in files)]
-    emit(rows, "\n".join(lines), as_json, yes=all(row["ok"] for row in rows))
+    return Finding("engine", headline, "\n".join(files), mark)
+
+
+def _shown(finding: Finding) -> str:
+    lines = [f"{finding.mark}  {finding.looks_at}"]
+    lines += [f"      {line}" for line in finding.found.splitlines()]
+    return "\n".join(lines)

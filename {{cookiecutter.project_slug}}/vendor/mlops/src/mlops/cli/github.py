@@ -31,11 +31,15 @@ github = Typer(
 
 app.add_typer(github, name="github", rich_help_panel="Workflows")
 
-DRIFT, NEW = "settings-drift", "template-update"  # labels
+# Labels of issues and pull requests.
+DRIFT = "settings-drift"
+NEW = "template-update"
+
+_MOST_FILES = 50  # of an update, named
 
 
 def _how(by_hand: str, rights: str, secret: str) -> str:
-    """Return two ways to do something, in markdown, which terminals show well enough."""
+    """Return two ways to do something, in markdown that can be read on a terminal."""
     tokens = f"{server()}/settings/personal-access-tokens/new"
     return (
         f"By hand{by_hand}\n"
@@ -63,8 +67,10 @@ def how_to_update() -> str:
     )
 
 
-_CONFLICTS = """What stands here has stayed; a file of the same name with `.rej` holds both sides.
-Take from it what is good and delete it: while one is left, `make check` fails."""
+_CONFLICTS = """\
+The files here were not changed. For each one, a file with `.rej` after its name holds
+both sides. Take from it what is good and delete it: while one is left, `make check`
+fails."""
 
 
 def _look() -> tuple[Repository, list[Difference], list[Outcome]]:
@@ -252,15 +258,16 @@ def propose(
 
 
 def _described(change: Update) -> str:
-    """Return an update in markdown; its names come from the template, so they are escaped."""
+    """Return an update in markdown; names from the template are escaped."""
+    parts = [change.marker]
     conflicts = [
         name.removesuffix(".rej") for name in change.files if name.endswith(".rej")
     ]
-    more = [f"and {len(change.files) - 50} more"] if len(change.files) > 50 else []
-    parts = (
-        [as_markdown("Changed here as well", *conflicts), _CONFLICTS]
-        if conflicts
-        else []
-    )
-    files = as_markdown(f"What {change.template} has new", *change.files[:50], *more)
-    return "\n\n".join([change.marker, *parts, files])
+    if conflicts:
+        parts += [as_markdown("Changed here as well", *conflicts), _CONFLICTS]
+    shown = list(change.files[:_MOST_FILES])
+    more = len(change.files) - len(shown)
+    if more:
+        shown.append(f"and {more} more")
+    parts.append(as_markdown(f"What {change.template} has new", *shown))
+    return "\n\n".join(parts)

@@ -39,12 +39,14 @@ def new(
 
     project = current_context().project
     check_name(project, name)
-    found = infer(
-        data, target, task, {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter)
-    )
-    paths = [str(p.relative_to(project.root)) for p in write(project, name, found)]
-    text = [table(found.summary, ("column", "is", "why")), ""]
-    text += [f"check: {note}" for note in found.notes]
-    text += ["", *(f"  {path}" for path in paths)]
-    emit({"files": paths, **found.model_dump(mode="json")}, "\n".join(text), as_json)
+    if delimiter in ("tab", "\\t"):
+        delimiter = "\t"
+    inferred = infer(data, target, task, delimiter)
+    paths = [str(p.relative_to(project.root)) for p in write(project, name, inferred)]
+    lines = [table(inferred.summary, ("column", "is", "why")), ""]
+    lines += [f"check: {note}" for note in inferred.notes]
+    lines.append("")
+    lines += [f"  {path}" for path in paths]
+    facts = {"files": paths, **inferred.model_dump(mode="json")}
+    emit(facts, "\n".join(lines), as_json)
     hint(f"mlops run {name}")

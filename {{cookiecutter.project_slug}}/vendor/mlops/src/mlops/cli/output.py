@@ -1,4 +1,4 @@
-"""What a command prints: one answer as text or JSON, progress, the next step."""
+"""What a command prints: its result as text or JSON, progress, the next step."""
 
 from __future__ import annotations
 
@@ -14,18 +14,26 @@ import typer
 from mlops.cli.actions_env import in_actions, summary
 from mlops.errors import UsageError
 
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24}
+
 
 def ago(text: str, now: datetime) -> datetime:
-    """Return the moment that ``30d``, ``12h`` or ``2w`` before now is."""
+    """Return the time that is ``12h``, ``30d`` or ``2w`` before now.
+
+    Raises
+    ------
+    UsageError
+        When the text is not a period.
+    """
     match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
-    if not match:
-        what, allowed = "not a stretch of time", "12h, 30d, 2w"
-        raise UsageError(what, key="--since", found=text, allowed=allowed)
-    unit = {"h": "hours", "d": "days", "w": "weeks"}[match[2]]
-    return now - timedelta(**{unit: int(match[1])})
+    if match is None:
+        raise UsageError(
+            "not a period", key="--since", found=text, allowed="12h, 30d, 2w"
+        )
+    return now - timedelta(hours=int(match[1]) * _HOURS[match[2]])
 
 
-# -- what it prints --------------------------------------------------------------------------------
+# -- what it prints --------------------------------------------------------------------
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
@@ -34,14 +42,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
 def progress(prefix: str = "") -> Callable[[str], None]:
     """Return a function that prints one line of progress to standard error.
 
-    A line that ends in `…` says what is under way: the next one takes its place on a terminal.
+    A line that ends in `…` says what is under way: on a terminal the next one takes its
+    place.
     """
 
     def say(line: str) -> None:
-        terminal, under_way = sys.stderr.isatty(), line.endswith("…")
-        text = f"{prefix}{line:<30}" if terminal else f"{prefix}{line}"
-        if terminal or not under_way:
-            print(text, end="\r" if under_way else "\n", file=sys.stderr, flush=True)
+        under_way = line.endswith("…")
+        if sys.stderr.isatty():
+            end = "\r" if under_way else "\n"
+            print(f"{prefix}{line:<30}", end=end, file=sys.stderr, flush=True)
+        elif not under_way:
+            print(f"{prefix}{line}", file=sys.stderr, flush=True)
 
     return say
 
@@ -65,7 +76,7 @@ def hint(text: str) -> None:
 def emit(
     value: Any, text: str, as_json: bool, *, page: str = "", yes: bool = True
 ) -> None:
-    """Give the answer of a verb.
+    """Print the result of a command.
 
     Parameters
     ----------
@@ -74,15 +85,13 @@ def emit(
     page : str
         Markdown for the page of a workflow's run.
     yes : bool
-        Else the answer is no, and the command ends with 1.
+        Otherwise the command failed, and ends with 1.
     """
     if as_json:
-        print(
-            json.dumps(
-                value, indent=2, ensure_ascii=False, allow_nan=False, default=str
-            )
+        text = json.dumps(
+            value, indent=2, ensure_ascii=False, allow_nan=False, default=str
         )
-    elif text:
+    if text:
         print(text)
     if page:
         summary(page)

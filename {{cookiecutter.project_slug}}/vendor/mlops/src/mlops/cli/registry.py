@@ -101,6 +101,11 @@ def show(ref: Ref, as_json: Json = False) -> None:
 
     project = current_context(fetch=True).project
     version, manifest = do(project, ref)
+    verdict = manifest.verdict
+    metrics = {
+        m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})" for m in manifest.metrics
+    }
+    cost = f"{manifest.train_cost:.4f} {manifest.currency}"
     facts = {
         "version": version.ref,
         "stages": _stages(version),
@@ -109,18 +114,14 @@ def show(ref: Ref, as_json: Json = False) -> None:
         "risk": manifest.risk,
         "previous": manifest.previous,
         "change": manifest.change,
-        "verdict": f"{manifest.verdict.decision}: {' '.join(reasons(manifest.verdict))}",
-        **{
-            m.name: f"{m.value:.4f} ({m.low:.4f} to {m.high:.4f})"
-            for m in manifest.metrics
-        },
+        "verdict": f"{verdict.decision}: {' '.join(reasons(verdict))}",
+        **metrics,
         "data": f"{manifest.data.digest[:12]}, {manifest.data.rows:,} rows",
         "source": manifest.source,
         "period": manifest.data.period and span(manifest.data.period),
         "code": manifest.code.commit[:12],
         "params": ", ".join(f"{k}={v}" for k, v in manifest.params.items()),
-        "cost": f"{manifest.train_seconds:.1f} s, "
-        f"{manifest.train_cost:.4f} {manifest.currency}",
+        "cost": f"{manifest.train_seconds:.1f} s, {cost}",
         "run": manifest.run,
         "assets": ", ".join(manifest.assets),
     }

@@ -89,11 +89,8 @@ def rehearse(
         command.append("--json")
     if out:
         command += ["--out", str(out.resolve())]
-    for option, values in {
-        "--field": field,
-        "--model": model,
-        "--touch": touch,
-    }.items():
+    repeatable = {"--field": field, "--model": model, "--touch": touch}
+    for option, values in repeatable.items():
         for value in values or ():
             command += [option, value]
     command += ["--", str(root), event, what]
@@ -196,7 +193,8 @@ def set_up(folder: Path) -> None:
     """
     own = settings.current().child_environment(VIRTUAL_ENV=None, MAKEFLAGS=None)
     command = ["make", "--silent", "setup", f"PYTHON={sys.executable}"]
-    if subprocess.run(command, cwd=folder, env=own, stdout=sys.stderr).returncode:
+    done = subprocess.run(command, cwd=folder, env=own, stdout=sys.stderr)
+    if done.returncode:
         raise EnvironmentFailure(
             "the template could not be set up", file=str(folder), do="see above"
         )

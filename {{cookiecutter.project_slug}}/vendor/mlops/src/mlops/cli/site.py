@@ -35,9 +35,12 @@ def pages(
     made = site(at.project, at.store, at.now(), address)
     folder = out or at.project.root / "build" / "site"
     write_folder(made.files, folder, OURS)
+    title = made.said.title
+    lines = list(made.said.lines)
     unpublished = _UNPUBLISHED.get(at.settings.pages)
-    lines = [*made.said.lines, *([unpublished] if unpublished else [])]
-    title, index = made.said.title, str(folder / "index.html")
+    if unpublished:
+        lines.append(unpublished)
+    index = str(folder / "index.html")
     text = "\n".join([title, *lines, f"{index}, {count(len(made.files), 'page')}"])
     facts = {"title": title, "lines": lines, "index": index}
     emit(facts, text, as_json, page=as_markdown(title, *lines))
@@ -45,8 +48,14 @@ def pages(
 
 # Why pages.yml did not publish what it made, by what it says in PAGES.
 _UNPUBLISHED = {
-    "off": "Not published: GitHub Pages is not switched on (Settings, Pages, Source: GitHub "
-    "Actions), or this plan has none for a private repository. The page is the artifact `site`.",
-    "private": "Not published: this repository is private, and below Enterprise anybody may read "
-    "its page. The variable PAGES=on publishes it. The page is the artifact `site`.",
+    "off": (
+        "Not published: GitHub Pages is not switched on (Settings, Pages, Source: "
+        "GitHub Actions), or this plan has none for a private repository. The page is "
+        "the artifact `site`."
+    ),
+    "private": (
+        "Not published: this repository is private, and below Enterprise anybody may "
+        "read its page. The variable PAGES=on publishes it. The page is the artifact "
+        "`site`."
+    ),
 }

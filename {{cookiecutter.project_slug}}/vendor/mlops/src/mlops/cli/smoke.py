@@ -1,4 +1,4 @@
-"""The command `mlops smoke`: a registered version is loaded and answers its examples."""
+"""The command `mlops smoke`: a service is started and asked a release's examples."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Argument
 
@@ -18,6 +18,8 @@ from mlops.errors import EnvironmentFailure
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
+
+_SECONDS = 60  # for the service to answer
 
 
 @app.command(rich_help_panel="Workflows")
@@ -35,11 +37,11 @@ def smoke(
     bundle = fetch(at.project, ref, at.store)
     examples = json.loads(bundle.read("examples.json"))
     wrong = ask_examples(at.project, ref, bundle.version.number, examples)
-    text = f"{bundle.version.ref} in service answers {len(examples)} examples as it was trained to"
+    served = f"{bundle.version.ref} in service"
+    text = f"{served} answers {len(examples)} examples as it was trained to"
     if wrong:
-        text = "\n".join(
-            [f"{bundle.version.ref} in service answers otherwise:", *wrong]
-        )
+        lines = [f"{served} gives different predictions for its examples:", *wrong]
+        text = "\n".join(lines)
     facts = {"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}
     emit(facts, text, as_json, page=text, yes=not wrong)
 
@@ -47,15 +49,34 @@ def smoke(
 def ask_examples(
     project: Project, ref: str, version: str, examples: list[dict[str, Any]]
 ) -> list[str]:
-    """Return what the running service of `ref` answers otherwise than `version` was trained to.
+    """Return how the service of `ref` differs from what `version` was trained to do.
 
     Raises
     ------
-    WorldError
+    EnvironmentFailure
         When it does not start or does not answer.
     """
+    rows = [example["features"] for example in examples]
+    response = _served_predictions(project, ref, rows)
+    wrong = []
+    if response["version"] != version:
+        wrong.append(f"version {response['version']} serves")
+    pairs = zip(examples, response["predictions"], strict=True)
+    for number, (example, predicted) in enumerate(pairs, 1):
+        for name, value in example["expected"].items():
+            if not _same(predicted.get(name), value):
+                wrong.append(
+                    f"example {number}: {name} is {predicted.get(name)}, "
+                    f"expected {value}"
+                )
+    return wrong
+
+
+def _served_predictions(
+    project: Project, ref: str, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Start the service of `ref`, return its response to rows, and end it."""
     from urllib.error import URLError
-    from urllib.request import Request, urlopen
 
     command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
     with subprocess.Popen(
@@ -67,37 +88,35 @@ def ask_examples(
     ) as service:
         try:
             line = service.stdout.readline() if service.stdout else ""
-            address = next(
-                (word for word in line.split() if word.startswith("http://")), None
-            )
-            if address is None:
-                raise EnvironmentFailure("the service did not start", found=ref)
-            body = json.dumps(
-                {"rows": [example["features"] for example in examples]}
-            ).encode()
-            asked = Request(
-                f"{address}/predict", body, {"Content-Type": "application/json"}
-            )
-            with urlopen(asked, timeout=60) as answer:
-                said = json.load(answer)
+            return _predicted(_address(line, ref), rows)
         except (URLError, TimeoutError) as error:
             raise EnvironmentFailure(
                 f"the service does not answer: {error}", found=ref
             ) from error
         finally:
             service.terminate()
-    wrong = [f"version {said['version']} serves"] if said["version"] != version else []
-    for at, (example, got) in enumerate(
-        zip(examples, said["predictions"], strict=True), 1
-    ):
-        for name, value in example["expected"].items():
-            if not _same(got.get(name), value):
-                wrong.append(
-                    f"example {at}: {name} is {got.get(name)}, expected {value}"
-                )
-    return wrong
+
+
+def _address(line: str, ref: str) -> str:
+    """Return the address in the line that a service prints when it is ready."""
+    for word in line.split():
+        if word.startswith("http://"):
+            return word
+    raise EnvironmentFailure("the service did not start", found=ref)
+
+
+def _predicted(address: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a service answers for rows."""
+    from urllib.request import Request, urlopen
+
+    body = json.dumps({"rows": rows}).encode()
+    headers = {"Content-Type": "application/json"}
+    request = Request(f"{address}/predict", body, headers)
+    with urlopen(request, timeout=_SECONDS) as response:
+        return cast("dict[str, Any]", json.load(response))
 
 
 def _same(one: Any, other: Any) -> bool:
-    numbers = isinstance(one, int | float) and isinstance(other, int | float)
-    return math.isclose(one, other, rel_tol=1e-9) if numbers else bool(one == other)
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-9)
+    return bool(one == other)

@@ -9,13 +9,15 @@ from typer import Argument, Option
 
 from mlops.cli.actions_env import as_markdown, event, outputs
 from mlops.cli.app import app
-from mlops.cli.context import current_context, require_pushed
+from mlops.cli.context import Context, current_context, require_pushed
 from mlops.cli.output import Json, emit
 from mlops.errors import UsageError
 from mlops.github.client import repository
 from mlops.io.git import GitError, git, head
 
 if TYPE_CHECKING:
+    from github.Repository import Repository
+
     from mlops.config.project_spec import Cost
     from mlops.reporting.run_report import RunInfo
     from mlops.results.runs import Record
@@ -32,56 +34,58 @@ def plan(
 
     Example: `mlops plan --base origin/main`
     """
-    from mlops.github.events import asked
     from mlops.github.events import plan as do
+    from mlops.github.events import start_and_model
     from mlops.registry.tags import read
 
     project = current_context().project
-    start, model = (base, None) if base else asked(event())
-    changed = None
-    if start:
-        # From where the two parted: what others merged meanwhile is not this change.
-        try:
-            parted = git(project.root, "merge-base", start, "HEAD")
-            diff = (
-                "diff",
-                "--name-only",
-                "--no-renames",
-                "-z",
-                "--relative",
-                parted,
-                "HEAD",
-            )
-            changed = [path for path in git(project.root, *diff).split("\0") if path]
-        except (
-            GitError
-        ) as error:  # not in this clone, or of another history: everything
-            if base:
-                raise UsageError(
-                    "no such commit here", key="--base", found=base
-                ) from error
+    model = None
+    if base:
+        changed = _changed_since(project.root, base)
+        if changed is None:
+            raise UsageError("no such commit here", key="--base", found=base)
+    else:
+        start, model = start_and_model(event())
+        changed = _changed_since(project.root, start) if start else None
     if model:
         project.folder(model)
-    found = do(changed, [model] if model else project.models())
-    last, state = project.spec.stages[-1].name, read(project.root)
+    planned = do(changed, [model] if model else project.models())
+    state = read(project.root)
+    last = project.spec.stages[-1].name
     live = [name for name in project.models() if last in state.model(name).stages]
-    deploy = [name for name in live if found.deploy and name not in found.models]
-    known = {"deploy": deploy, "live": live, "commit": head(project.root)}
-    answer = {**found._asdict(), **known}
-    outputs(**answer)
-    words: dict[str, str] = {
-        "train": ", ".join(found.models),
-        "check code": "yes" if found.code else "",
+    deploy = [name for name in live if planned.deploy and name not in planned.models]
+    facts = {
+        "models": planned.models,
+        "code": planned.code,
+        "deploy": deploy,
+        "live": live,
+        "commit": head(project.root),
+    }
+    outputs(**facts)
+    words = {
+        "train": ", ".join(planned.models),
+        "check code": "yes" if planned.code else "",
         "redeploy": ", ".join(deploy),
         f"in {last}": ", ".join(live),
     }
-    text = "\n".join(f"{key + ':':<15}{value or 'no'}" for key, value in words.items())
-    emit(
-        answer,
-        text,
-        as_json,
-        page=as_markdown("What there is to do", *text.splitlines()),
-    )
+    lines = [f"{key + ':':<15}{value or 'no'}" for key, value in words.items()]
+    page = as_markdown("What there is to do", *lines)
+    emit(facts, "\n".join(lines), as_json, page=page)
+
+
+def _changed_since(root: Path, start: str) -> list[str] | None:
+    """Return the paths that changed since the history parted from a commit.
+
+    What others merged meanwhile is not this change. None where the commit is not in
+    this clone, or of another history.
+    """
+    try:
+        parted = git(root, "merge-base", start, "HEAD")
+        options = ("--name-only", "--no-renames", "-z", "--relative")
+        paths = git(root, "diff", *options, parted, "HEAD").split("\0")
+    except GitError:
+        return None
+    return [path for path in paths if path]
 
 
 # What a run without results says, by how it ended.
@@ -132,34 +136,31 @@ def comment(
     from mlops.runlog.journal import append
 
     project = current_context().project
-    hub, run = repository(), event().get("workflow_run") or {}
+    hub = repository()
+    run = event().get("workflow_run") or {}
     if number is None and run:
         number = pull_request(hub, run)
     if number is None:
-        emit(
-            {"comment": None},
-            "no pull request has this commit as its head any more",
-            as_json,
-        )
+        nobody = "no pull request has this commit as its head any more"
+        emit({"comment": None}, nobody, as_json)
         return
-    found, wrong = uploaded(report)
+    results, wrong = uploaded(report)
     notes = [f"Could not be shown: {text}." for text in wrong]
-    shown, records = [], {}
-    for name, results in found.items():
-        records[name] = results.pop("record")
-        made = _run_info(run, number, records[name], project.spec.cost)
-        shown.append(RunReport(name, run=made, **results))
+    shown = []
+    records = {}
+    for name, files in results.items():
+        records[name] = files.pop("record")
+        info = _run_info(run, number, records[name], project.spec.cost)
+        shown.append(RunReport(name, run=info, **files))
     texts, broken = reports(shown)
-    notes += [
-        f"Could not be shown: {name}: the results do not fit together."
-        for name in broken
-    ]
-    if not found:
+    for name in broken:
+        notes.append(f"Could not be shown: {name}: the results do not fit together.")
+    if not results:
         notes.append(_NOTHING.get(run.get("conclusion"), _UNFINISHED))
     green = run.get("conclusion") in ("success", None)
     above = "" if green else RED
     body = comment_text(texts, notes, run_url or run.get("html_url"), above)
-    url = post(hub, number, body, only_edit=green and not found and not wrong)
+    url = post(hub, number, body, only_edit=green and not results and not wrong)
     for name, record in records.items():
         if record and run and name not in broken:
             mine = attributed(record, name, number, run)
@@ -181,37 +182,50 @@ def alarm(
 
     Example: `mlops alarm employment`
     """
-    from mlops.github.issues import refused, settle
+    at = current_context()
+    hub = repository()
+    file = "record.json" if gate else "monitor.json"
+    if not names:
+        names = [
+            name
+            for name in at.project.models()
+            if (at.project.build(name) / file).is_file()
+        ]
+    settle_one = _settle_retraining if gate else _settle_drift
+    lines = []
+    for name in names:
+        lines += settle_one(at, hub, name)
+    emit(lines, "\n".join(lines), as_json, page=as_markdown("", *lines))
+
+
+def _settle_retraining(at: Context, hub: Repository, name: str) -> list[str]:
+    """Open or edit a model's issue where the gate refused what was retrained."""
+    from mlops.github.issues import refused
+    from mlops.results.runs import Record
+    from mlops.runlog.journal import append
+
+    build = at.project.build(name)
+    record = Record.load(build)
+    if record.outcome == "promote":
+        return []
+    report = (build / "report.md").read_text(encoding="utf-8")
+    summary = report.split("\n\n### ")[0]
+    body = f"The version in production stays.\n\n{summary}"
+    line = refused(hub, name, body, at.run_url)
+    require_pushed(append(at.project, record))
+    return [line]
+
+
+def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
+    """Open, edit or close a model's issue, as the monitor's last check says."""
+    from mlops.github.issues import settle
     from mlops.io.files import read_json
     from mlops.results.monitoring import DriftCheck
-    from mlops.results.runs import Record
-    from mlops.runlog.journal import append, append_check
+    from mlops.runlog.journal import append_check
 
-    at, hub = current_context(), repository()
-    project, url = at.project, at.run_url
-    file = "record.json" if gate else "monitor.json"
-    said = []
-    for name in names or [
-        n for n in project.models() if (project.build(n) / file).is_file()
-    ]:
-        build = project.build(name)
-        if gate:
-            record = Record.load(build)
-            if record.outcome == "promote":
-                continue
-            report = (
-                (build / "report.md").read_text(encoding="utf-8").split("\n\n### ")[0]
-            )
-            said.append(
-                refused(hub, name, f"The version in production stays.\n\n{report}", url)
-            )
-            require_pushed(append(project, record))
-        else:
-            check = DriftCheck.model_validate(read_json(build / file))
-            said.append(
-                settle(hub, check, as_markdown(*check.text().splitlines()), url)
-            )
-            said += require_pushed(
-                append_check(project, check.model_dump(mode="json"), at.actor)
-            )
-    emit(said, "\n".join(said), as_json, page=as_markdown("", *said))
+    file = at.project.build(name) / "monitor.json"
+    check = DriftCheck.model_validate(read_json(file))
+    shown = as_markdown(*check.text().splitlines())
+    line = settle(hub, check, shown, at.run_url)
+    facts = check.model_dump(mode="json")
+    return [line, *require_pushed(append_check(at.project, facts, at.actor))]

@@ -1,7 +1,8 @@
-"""The specification of a model, `models/NAME/model.yaml`, read once into a frozen object.
+"""The specification of a model: `models/NAME/model.yaml` as a frozen object.
 
-A mistake is reported with file, key, what was found and what is allowed, all mistakes at once.
-`model.schema.json` beside this file is the JSON Schema of the same classes, for editors.
+All mistakes are reported at once, each with file, key, what was found and what is
+allowed. `model.schema.json` beside this file is the JSON Schema of the same classes,
+for editors.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["number", "category", "boolean", "date", "text"]
 
 
-# name -> (tasks, is a higher value better). The one list of metrics; evaluation computes them.
+# By name: the tasks, and whether a higher value is better. `evaluation` computes them.
 METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
     "roc_auc": (("binary",), True),
     "average_precision": (("binary",), True),
@@ -53,7 +54,7 @@ METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
 
 
 def outputs(task: Task, classes: Iterable[str] = ()) -> set[str]:
-    """Return how the columns of a model's answers are named; no column of the data may be."""
+    """Return the names of a model's outputs, which no column of the data may have."""
     chances = {
         "binary": ["score"],
         "multiclass": [f"p_{c}" for c in classes],
@@ -74,7 +75,8 @@ class Data(Strict):
     source: Source = Field(description="Path or glob, relative to the model's folder.")
     labels: Source | None = Field(
         default=None,
-        description="Path or glob of files with `id` and `target`, where labels arrive later.",
+        description="Path or glob of files with `id` and `target`, where labels arrive "
+        "later.",
     )
     id: Name | None = Field(
         default=None, description="Column that identifies a row; never a feature."
@@ -169,7 +171,8 @@ class Gate(Strict):
 
     rule: Literal["auto", "superiority", "non-inferiority"] = Field(
         default="auto",
-        description="auto: non-inferiority when only the data changed, else superiority.",
+        description="auto: non-inferiority when only the data changed, else "
+        "superiority.",
     )
     margin: NotNegative = Field(
         default=0.01,
@@ -184,7 +187,8 @@ class Slices(Strict):
     columns: tuple[Name, ...] = ()
     max_drop: NotNegative = Field(
         default=0.1,
-        description="Largest loss of the primary metric against all rows, beyond its interval.",
+        description="Largest loss of the primary metric against all rows, beyond its "
+        "interval.",
     )
     min_rows: Annotated[int, Field(ge=2, le=10**9)] = 100
 
@@ -203,7 +207,7 @@ class Fairness(Strict):
 
 
 class Directional(Strict):
-    """Changing one column should move the score one way (on average over the test rows)."""
+    """Changing one column should move the score one way, on average over the test."""
 
     column: Name
     low: Scalar
@@ -269,7 +273,7 @@ class ModelSpec(Strict):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that the source must have (the target too, unless labels come apart)."""
+        """Columns that the source must have, labels of files of their own left out."""
         special = (self.data.id, self.data.time, self.split.column)
         names = [*(c for c in special if c), *self.features, *self.sensitive]
         if self.data.labels is None:

@@ -110,12 +110,12 @@ class Project:
         return sha256_file(self.lock) if self.lock.is_file() else ""
 
     def code_digest(self, name: str, spec: ModelSpec | None = None) -> str:
-        """Return one digest over the code of a model, and of its specification what training reads.
+        """Return one digest of all that training reads, but for data and parameters.
 
-        The code is every module of the model's folder, see `python_files`.
-
-        Where the data lies and what parameters have which value is not in it: both are compared
-        on their own. What only tests, gate and reports read may change without a new model.
+        That is every module of the model's folder (`python_files`) and a part of its
+        specification. Where the data lies and which values parameters have is not in
+        it: both are compared on their own. Nor is what only tests, gate and reports
+        read: it may change without a new model.
         """
         folder = self.folder(name)
         files = digest_of(python_files(folder), folder)
@@ -136,19 +136,20 @@ class Project:
             if stage.name == name:
                 return stage
         names = [stage.name for stage in self.spec.stages]
-        what = "there is no stage of this name"
-        about = {
-            "found": name,
-            "allowed": listed(names),
-            "do": did_you_mean(name, names),
-        }
-        raise UsageError(what, file="project.yaml", key="stages", **about)
+        raise UsageError(
+            "there is no stage of this name",
+            file="project.yaml",
+            key="stages",
+            found=name,
+            allowed=listed(names),
+            do=did_you_mean(name, names),
+        )
 
 
 def python_files(folder: Path) -> list[Path]:
-    """Return the modules of a model's folder: features.py, estimator.py and any helpers.
+    """Return a model's modules: features.py, estimator.py and any helpers.
 
-    The contract and the tests judge the data and the model; neither is part of the model.
+    Contract and tests are not part of the model: they judge it and its data.
     """
     found = []
     for path in sorted(folder.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""A reader of YAML that stops at the limits of `config.yaml`, before it expands anything.
+"""A reader of YAML that stops at its limits, before it expands anything.
 
 It is a module of its own because ruamel.yaml takes long to import: `config.yaml`
 imports it when a file is read.

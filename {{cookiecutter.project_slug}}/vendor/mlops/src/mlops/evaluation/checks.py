@@ -65,7 +65,7 @@ def floor(s: CheckContext) -> Iterator[Answer]:
 
 
 def better_than(s: CheckContext) -> Iterator[Answer]:
-    """Better than a constant; and a simpler model is not better (ML Test Score, Mo5)."""
+    """Better than a constant; a simpler model is not better (ML Test Score, Mo5)."""
     against = s.found.baselines
     rows = f"trained on {against.trained_on:,} of {against.of:,} rows"
     note = f"{rows}, compared on {against.compared_on:,}"
@@ -101,7 +101,7 @@ def slices(s: CheckContext) -> Iterator[Answer]:
 
 
 def fairness(s: CheckContext) -> Iterator[Answer]:
-    """The difference between groups stays below its limit, or the exception is in writing."""
+    """Groups differ by no more than the limit, or an exception is in writing."""
     for f in s.found.fairness:
         if f.limit is None:
             continue
@@ -214,9 +214,9 @@ def one_row_equals_batch(s: CheckContext) -> Iterator[Answer]:
 
 
 def numerically_stable(s: CheckContext) -> Iterator[Answer]:
-    """Numbers that differ in the eighth digit give nearly the same answer, and a finite one.
+    """Numbers that differ in the eighth digit give nearly the same, finite predictions.
 
-    Columns of whole numbers stay as they are: a count has no eighth digit to be wrong in.
+    Columns of whole numbers stay as they are: a count has no wrong eighth digit.
     """
     raw = s.some(1_000)
     numbers = [name for name, kind in s.spec.features.items() if kind == "number"]
@@ -304,7 +304,7 @@ def _answers(check: StandardCheck, s: CheckContext) -> list[Answer]:
 
 
 def _what_happened(s: CheckContext, error: Exception) -> str:
-    """Return an error in one line; only its kind where it could show a sensitive value."""
+    """Return an error in one line, or its kind where it could show sensitive values."""
     kind = type(error.__cause__ or error).__name__
     if set(s.spec.sensitive) & set(s.spec.features):
         return kind

@@ -20,11 +20,15 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
     Raises
     ------
     UsageError
-        When these rows cannot answer; says why.
+        When the metric is not defined on these rows, with the reason.
     """
-    if why := undefined(name, o):
-        what = f"`{name}` cannot be computed: {why}"
-        raise UsageError(what, found=f"{len(o)} rows", do="add rows")
+    reason = undefined(name, o)
+    if reason:
+        raise UsageError(
+            f"`{name}` cannot be computed: {reason}",
+            found=f"{len(o)} rows",
+            do="add rows",
+        )
     e = estimate(name, o)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         low, high = interval(e, o, confidence)
@@ -32,14 +36,14 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         raise UsageError(
             f"`{name}` is too large for a number", do="look at what is predicted"
         )
-    better = METRICS[name][1]
+    _, higher_is_better = METRICS[name]
     return Metric(
         name=name,
         value=e.value,
         low=low,
         high=high,
         confidence=confidence,
-        higher_is_better=better,
+        higher_is_better=higher_is_better,
     )
 
 
@@ -55,7 +59,8 @@ def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
         low, high = interval(loss, o, confidence)
         return 1 - high, 1 - low
     error, freedom = standard_error(e.influence, o.unit, e.scale)
-    few, q = min(e.scarce, o.units), quantile(confidence, freedom)
+    q = quantile(confidence, freedom)
+    few = min(e.scarce, o.units)
     if e.bound == "share":
         if e.scarce == 0:
             return 0.0, 1.0
@@ -65,7 +70,9 @@ def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
     if not error:
         half = e.scale * unseen_share(confidence, few)
         low = e.value - half
-        return max(low, 0.0) if e.bound == "positive" else low, e.value + half
+        if e.bound == "positive":
+            low = max(low, 0.0)
+        return low, e.value + half
     if e.bound == "real":
         return e.value - q * error, e.value + q * error
     factor = float(np.exp(q * error / e.value))
@@ -75,7 +82,8 @@ def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
 def _wilson(value: float, n: float, q: float) -> tuple[float, float]:
     centre = (value + q**2 / (2 * n)) / (1 + q**2 / n)
     half = q / (1 + q**2 / n) * np.sqrt(value * (1 - value) / n + q**2 / (4 * n**2))
-    low, high = min(float(centre - half), value), max(float(centre + half), value)
+    low = min(float(centre - half), value)
+    high = max(float(centre + half), value)
     return max(low, 0.0), min(high, 1.0)
 
 
@@ -87,12 +95,9 @@ def standard_error(
     The degrees of freedom are Satterthwaite's with the kurtosis seen, so that an error
     that rests on a few large units is not trusted as if it rested on all.
     """
-    sums = (
-        influence
-        if unit is None
-        else np.bincount(unit, influence)[np.bincount(unit) > 0]
-    )
-    c, squares = len(sums), sums**2
+    sums = influence if unit is None else _sums(influence, unit)
+    c = len(sums)
+    squares = sums**2
     total = float(squares.sum())
     if c < 2 or total <= (1e-12 * scale) ** 2 * c:
         return 0.0, max(c - 1.0, 1.0)
@@ -100,6 +105,12 @@ def standard_error(
     freedom = 2 * total**2 / noise if noise > 0 else np.inf
     error = np.sqrt(total * c / (c - 1)) / len(influence)
     return float(error), float(min(max(freedom, 1.0), c - 1))
+
+
+def _sums(influence: Floats, unit: Codes) -> Floats:
+    """Return the sum of the values of each unit that has rows."""
+    sums = np.bincount(unit, influence)[np.bincount(unit) > 0]
+    return sums.astype(np.float64)
 
 
 def quantile(confidence: float, freedom: float = np.inf) -> float:

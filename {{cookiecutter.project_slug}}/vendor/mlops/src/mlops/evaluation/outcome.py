@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mlops.config.model_spec import ModelSpec, Value
 from mlops.data.known import respell, spellings
 from mlops.data.snapshot import Dataset
-from mlops.errors import Problem, UsageError, listed
+from mlops.errors import UsageError, listed
 from mlops.results.training import Signature
 from mlops.training.model import Model
 
@@ -27,7 +27,9 @@ Floats = NDArray[np.float64]
 
 Codes = NDArray[np.int64]
 
-_BLOCKS, _FEWEST_BLOCKS = 20, 10  # of a split by time
+# Of a split by time.
+_BLOCKS = 20
+_FEWEST_BLOCKS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +65,19 @@ class Outcome:
     @cached_property
     def units(self) -> int:
         """Number of independent units: rows, or groups of rows."""
-        return (
-            len(self)
-            if self.unit is None
-            else int(np.count_nonzero(np.bincount(self.unit)))
-        )
+        if self.unit is None:
+            return len(self)
+        return int(np.count_nonzero(np.bincount(self.unit)))
 
     def take(self, rows: NDArray[Any]) -> Outcome:
         """Return the outcome of some rows (positions or a mask)."""
-        unit = None if self.unit is None else self.unit[rows]
-        truth, decision, score = self.truth[rows], self.decision[rows], self.score[rows]
-        return replace(self, truth=truth, decision=decision, score=score, unit=unit)
+        return replace(
+            self,
+            truth=self.truth[rows],
+            decision=self.decision[rows],
+            score=self.score[rows],
+            unit=None if self.unit is None else self.unit[rows],
+        )
 
 
 def outcome(
@@ -85,39 +89,65 @@ def outcome(
 ) -> Outcome:
     """Put target and predictions side by side as numbers.
 
-    `target` and `predicted` (what `Model.predict` returns) are of the same rows;
-    `clusters` is the group of each row, and a row without one stands for itself;
-    `amounts` are for `value`.
+    Parameters
+    ----------
+    target : Series, shape (n_rows,)
+    predicted : DataFrame, shape (n_rows, n_outputs)
+        What `Model.predict` returned for the same rows.
+    clusters : Series, shape (n_rows,), optional
+        The group of each row; a row without one stands for itself.
+    amounts : Value, optional
+        For the metric `value`.
 
     Raises
     ------
     UsageError
-        When a prediction is no finite number.
+        When a prediction is not finite.
     """
-    said = predicted["prediction"]
     unit = None if clusters is None else _units(clusters)
     if signature.task == "regression":
-        guess = _finite(said)
+        numbers = _finite(predicted["prediction"])
         return Outcome(
-            "regression", target.to_numpy(dtype=np.float64), guess, guess, unit=unit
+            task="regression",
+            truth=target.to_numpy(dtype=np.float64),
+            decision=numbers,
+            score=numbers,
+            unit=unit,
         )
     target = respell(target, spellings(signature.classes))
     if signature.task == "binary":
-        positive = str(signature.positive)
-        classes: tuple[str, ...] = (f"not {positive}", positive)
-        score = _finite(predicted["score"])
-        truth, decision = (
-            (x == positive).to_numpy(dtype=np.int64) for x in (target, said)
-        )
+        both = _binary(target, predicted, str(signature.positive))
     else:
-        # A class that training never saw has no probability column: its probability is
-        # zero.
-        unseen = sorted(set(target.unique()) - set(signature.classes))
-        classes = (*signature.classes, *unseen)
-        chances = _finite(predicted[[f"p_{c}" for c in signature.classes]])
-        score = np.hstack([chances, np.zeros((len(chances), len(unseen)))])
-        truth, decision = (pd.Index(classes).get_indexer(x) for x in (target, said))
-    return Outcome(signature.task, truth, decision, score, classes, unit, amounts)
+        both = _multiclass(target, predicted, signature.classes)
+    return replace(both, unit=unit, amounts=amounts)
+
+
+def _binary(target: pd.Series, predicted: pd.DataFrame, positive: str) -> Outcome:
+    return Outcome(
+        task="binary",
+        truth=(target == positive).to_numpy(dtype=np.int64),
+        decision=(predicted["prediction"] == positive).to_numpy(dtype=np.int64),
+        score=_finite(predicted["score"]),
+        classes=(f"not {positive}", positive),
+    )
+
+
+def _multiclass(
+    target: pd.Series, predicted: pd.DataFrame, trained: tuple[str, ...]
+) -> Outcome:
+    # A class that training never saw has no probability column: its probability is
+    # zero.
+    unseen = sorted(set(target.unique()) - set(trained))
+    classes = (*trained, *unseen)
+    positions = pd.Index(classes)
+    chances = _finite(predicted[[f"p_{name}" for name in trained]])
+    return Outcome(
+        task="multiclass",
+        truth=positions.get_indexer(target),
+        decision=positions.get_indexer(predicted["prediction"]),
+        score=np.hstack([chances, np.zeros((len(chances), len(unseen)))]),
+        classes=classes,
+    )
 
 
 def _units(clusters: pd.Series) -> Codes:
@@ -132,9 +162,11 @@ def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
     values: Floats = predicted.to_numpy(dtype=np.float64)
     bad = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
     if bad:
-        what = "the model predicts something that is no finite number"
-        do = "look for infinite or missing values in features.py and estimator.py"
-        raise UsageError(what, found=f"{bad} of {len(values)} rows", do=do)
+        raise UsageError(
+            "a prediction of the model is not finite",
+            found=f"{bad} of {len(values)} rows",
+            do="look for infinite or missing values in features.py and estimator.py",
+        )
     return values
 
 
@@ -142,13 +174,16 @@ def _finite(predicted: pd.Series | pd.DataFrame) -> Floats:
 class EvaluationContext:
     """The labelled rows of a run, and what each model predicts for them, made once.
 
-    `folder` is the model's: a champion whose columns are others, or of another kind, is
-    asked about the same rows as the files there have them.
+    Parameters
+    ----------
+    folder : Path, optional
+        The model's: a champion that takes other columns, or of another kind, predicts
+        the same rows as the files there have them.
 
     Raises
     ------
     UsageError
-        When the test part cannot carry a verdict, as soon as it is asked.
+        When the test part cannot carry a verdict, as soon as it is used.
     """
 
     spec: ModelSpec
@@ -165,8 +200,10 @@ class EvaluationContext:
         units = len(test) if clusters is None else int(clusters.nunique())
         if units < 2:
             kind = "rows" if clusters is None else f"groups of `{clusters.name}`"
-            what = f"the test part has too few {kind} to say anything about the model"
-            raise self._useless(what, f"{units} {kind}, {len(test)} rows")
+            raise self._useless(
+                f"the test part has too few {kind} to say anything about the model",
+                f"{units} {kind}, {len(test)} rows",
+            )
         return test
 
     @cached_property
@@ -194,18 +231,20 @@ class EvaluationContext:
     def outcome(self, model: Model) -> Outcome:
         """Return target and predictions of a model for the test rows."""
         if model not in self._outcomes:
-            self._outcomes[model] = self.outcome_of(
-                model, self.test, self.predicted(model)
-            )
+            predicted = self.predicted(model)
+            self._outcomes[model] = self.outcome_of(model, self.test, predicted)
         return self._outcomes[model]
 
     def outcome_of(
         self, model: Model, rows: pd.DataFrame, predicted: pd.DataFrame
     ) -> Outcome:
         """Return target and any predictions side by side, for any labelled rows."""
-        target, amounts = rows[self.spec.data.target], self.spec.metrics.value
         return outcome(
-            model.signature, target, predicted, self._clusters(rows), amounts
+            model.signature,
+            rows[self.spec.data.target],
+            predicted,
+            clusters=self._clusters(rows),
+            amounts=self.spec.metrics.value,
         )
 
     def _clusters(self, rows: pd.DataFrame) -> pd.Series | None:
@@ -218,30 +257,32 @@ class EvaluationContext:
         """Raise UsageError where a class is absent that the metrics need."""
         if self.spec.task == "regression":
             return
-        counts, classes = (
-            self.test[self.spec.data.target].value_counts(),
-            model.signature.classes,
-        )
-        absent = [c for c in classes if c not in counts.index]
+        counts = self.test[self.spec.data.target].value_counts()
+        absent = [name for name in model.signature.classes if name not in counts.index]
         if (self.spec.task == "binary" and absent) or len(counts) < 2:
-            found = ", ".join(
-                f"{label}: {count:,} rows" for label, count in counts.items()
+            rows = [f"{label}: {count:,} rows" for label, count in counts.items()]
+            raise self._useless(
+                f"no test row is of class {listed(absent)}: it cannot be judged",
+                ", ".join(rows),
             )
-            what = f"no test row is of class {listed(absent)}: it cannot be judged"
-            raise self._useless(what, found)
 
-    def _useless(self, what: str, found: str) -> UsageError:
+    def _useless(self, problem: str, found: str) -> UsageError:
+        """Return the error for a test part that cannot carry a verdict."""
         return UsageError(
-            Problem(what, "model.yaml", "split", found, do=self.spec.split.remedy)
+            problem,
+            file="model.yaml",
+            key="split",
+            found=found,
+            do=self.spec.split.remedy,
         )
 
 
 def time_blocks(times: pd.Series) -> pd.Series | None:
     """Return which rows stand for each other, where neighbours in time are alike.
 
-    Stretches of about as many rows each, equal times together: between long stretches
-    little is shared, so they count as independent (batch means; Carlstein 1986). None,
-    every row for itself, where there are too few times to part.
+    Periods of about as many rows each, equal times together: long periods share little,
+    so they count as independent (batch means; Carlstein 1986). None, every row for
+    itself, where there are too few times to separate.
     """
     ranks = times.rank(method="max", pct=True)
     blocks = np.ceil(ranks * _BLOCKS).rename(f"{times.name} blocks")

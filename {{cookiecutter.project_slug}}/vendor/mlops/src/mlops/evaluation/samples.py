@@ -13,7 +13,9 @@ from mlops.io.files import replacing, write_json
 from mlops.results.evaluation import EXAMPLES, REFERENCE
 from mlops.training.model import Model
 
-_REFERENCE_ROWS, _EXAMPLE_ROWS = 5000, 10
+_REFERENCE_ROWS = 5000
+
+_EXAMPLE_ROWS = 10
 
 
 def draw(
@@ -23,7 +25,7 @@ def draw(
     predicted: pd.DataFrame,
     folder: Path,
 ) -> None:
-    """Write both samples of the test rows, of which the predictions are known, into a folder."""
+    """Write both samples of the test rows, with their predictions, into a folder."""
     with replacing(folder / REFERENCE) as temporary:
         reference(spec, model, test, predicted).to_parquet(temporary, index=False)
     write_json(folder / EXAMPLES, examples(spec, model, test))
@@ -32,45 +34,51 @@ def draw(
 def reference(
     spec: ModelSpec, model: Model, test: pd.DataFrame, predicted: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return what monitoring compares with: test rows as the model saw them, and its answers.
+    """Return what monitoring compares with: test rows as the model saw them.
 
     Returns
     -------
     DataFrame, shape (at most 5,000, n_features + n_outputs + 1)
-        Features, `prediction` (and `score`, or `p_CLASS` columns), target. Never the id, the group
-        column or a sensitive column, not even where it is a feature.
+        Features, `prediction` (and `score`, or `p_CLASS` columns), target. Never the
+        id, the group column or a sensitive column, not even where it is a feature.
+
+    Raises
+    ------
+    UsageError
+        When a column is named like an output of the model.
     """
-    rows, hidden = _sample(test, _REFERENCE_ROWS, spec), _hidden(spec)
+    hidden = _hidden(spec)
     shown = [column for column in spec.features if column not in hidden]
     target = [column for column in [spec.data.target] if column not in hidden]
+    rows = _sample(test, _REFERENCE_ROWS, spec)
     predicted = predicted.loc[rows.index]
-    if twice := sorted({*shown, *target} & set(predicted)):
-        what, file = (
-            "this column is named like an output of the model",
-            f"{model.name}/model.yaml",
-        )
-        do = "rename the column"
+    twice = sorted({*shown, *target} & set(predicted))
+    if twice:
         raise UsageError(
-            what, file=f"models/{file}", key="features", found=listed(twice), do=do
+            "this column is named like an output of the model",
+            file=f"models/{model.name}/model.yaml",
+            key="features",
+            found=listed(twice),
+            do="rename the column",
         )
-    return pd.concat([rows[shown], predicted, rows[target]], axis=1).reset_index(
-        drop=True
-    )
+    columns = [rows[shown], predicted, rows[target]]
+    return pd.concat(columns, axis=1).reset_index(drop=True)
 
 
 def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str, Any]]:
     """Return ten rows with the predictions that a service must give for them.
 
-    Hidden columns that are features are left empty, and the prediction is for the row as shown.
+    Hidden columns that are features are left empty; the predictions are for the rows as
+    shown.
     """
     rows = _sample(test, _EXAMPLE_ROWS, spec)[list(spec.features)]
     rows = rows.assign(**{column: None for column in rows if column in _hidden(spec)})
-    answers = model.predict(rows)
+    predicted = model.predict(rows)
     for column, written in spec.data.formats.items():
         if column in rows and rows[column].dtype.kind == "M":
             rows[column] = rows[column].dt.strftime(written)
-    pairs = zip(_plain(rows), _plain(answers), strict=True)
-    return [{"features": row, "expected": answer} for row, answer in pairs]
+    pairs = zip(_plain(rows), _plain(predicted), strict=True)
+    return [{"features": row, "expected": outputs} for row, outputs in pairs]
 
 
 def _hidden(spec: ModelSpec) -> set[str | None]:
@@ -78,19 +86,16 @@ def _hidden(spec: ModelSpec) -> set[str | None]:
 
 
 def _sample(frame: pd.DataFrame, most: int, spec: ModelSpec) -> pd.DataFrame:
-    """Return at most so many rows, drawn with the seed of the training, in their order."""
-    return frame.sample(
-        min(most, len(frame)), random_state=spec.train.seed
-    ).sort_index()
+    """Return at most so many rows, drawn with the training's seed, in their order."""
+    rows = min(most, len(frame))
+    return frame.sample(rows, random_state=spec.train.seed).sort_index()
 
 
 def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Return rows as JSON values: missing as null, dates as ISO 8601."""
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    return [
-        {
-            str(k): v.isoformat() if isinstance(v, pd.Timestamp) else v
-            for k, v in row.items()
-        }
-        for row in rows
-    ]
+    return [{str(name): _json(value) for name, value in row.items()} for row in rows]
+
+
+def _json(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, pd.Timestamp) else value

@@ -9,39 +9,43 @@ import pandas as pd
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import EvaluationContext
-from mlops.results.evaluation import Slice
+from mlops.results.evaluation import Metric, Slice
 from mlops.training.model import Model
 
 _MOST = 50  # groups of one column that are listed by name
 
 
-def slices(bench: EvaluationContext, model: Model) -> tuple[Slice, ...]:
+def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
     """Return the primary metric on every group of every slice column, largest first.
 
     A slice is not ok when even the better end of its interval is worse than all rows
     together by more than `slices.max_drop`. Groups below `slices.min_rows`, and those
     on which the metric is not defined, are listed without a figure.
     """
-    spec, metric = bench.spec.slices, bench.spec.metrics.primary
-    everything, out = bench.outcome(model), []
-    overall = measure(metric, everything).value
+    spec = context.spec.slices
+    name = context.spec.metrics.primary
+    every_row = context.outcome(model)
+    overall = measure(name, every_row)
+    found = []
     for column in spec.columns:
-        labels = group(bench.test[column])
+        labels = group(context.test[column])
         for value, rows in labels.value_counts().items():
-            part = everything.take((labels == value).to_numpy())
-            figure, ok = None, True
-            if rows >= spec.min_rows and not undefined(metric, part):
-                figure = measure(metric, part)
-                drop = (
-                    overall - figure.high
-                    if figure.higher_is_better
-                    else figure.low - overall
-                )
-                ok = drop <= spec.max_drop
-            out.append(
-                Slice(column=column, value=value, rows=rows, metric=figure, ok=ok)
+            part = every_row.take((labels == value).to_numpy())
+            metric = None
+            if rows >= spec.min_rows and not undefined(name, part):
+                metric = measure(name, part)
+            ok = metric is None or _drop(metric, overall) <= spec.max_drop
+            found.append(
+                Slice(column=column, value=value, rows=rows, metric=metric, ok=ok)
             )
-    return tuple(out)
+    return tuple(found)
+
+
+def _drop(metric: Metric, overall: Metric) -> float:
+    """Return by how much the better end of an interval is worse than a value."""
+    if metric.higher_is_better:
+        return overall.value - metric.high
+    return metric.low - overall.value
 
 
 def group(column: pd.Series) -> pd.Series:
@@ -51,13 +55,13 @@ def group(column: pd.Series) -> pd.Series:
     50 most frequent values keep their names.
     """
     if column.dtype.kind in "fiMm" and column.nunique() > 10:
-        shown = "{:%Y-%m-%d}" if column.dtype.kind == "M" else "{:g}"
+        form = "{:%Y-%m-%d}" if column.dtype.kind == "M" else "{:g}"
         quarter, edges = pd.qcut(
             column, 4, labels=False, duplicates="drop", retbins=True
         )
-        ends = [shown.format(edge) for edge in edges]
-        spans = dict(enumerate(f"{a} to {b}" for a, b in pairwise(ends)))
-        column = quarter.map(spans, na_action="ignore")
+        ends = [form.format(edge) for edge in edges]
+        spans = [f"{low} to {high}" for low, high in pairwise(ends)]
+        column = quarter.map(dict(enumerate(spans)), na_action="ignore")
     elif column.dtype.kind == "f":
         column = column.map("{:g}".format, na_action="ignore")
     labels = column.astype("str").where(column.notna(), "(missing)")

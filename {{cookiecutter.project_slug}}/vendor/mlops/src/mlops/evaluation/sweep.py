@@ -31,16 +31,20 @@ def combinations(options: Sequence[str], most: int) -> list[dict[str, Scalar]]:
     for option in options:
         name, _, values = option.partition("=")
         if not name or not values or name in grid:
-            allowed = "NAME=VALUE,VALUE,..., each name once"
             raise UsageError(
-                "not parameters to try", key="-p", found=option, allowed=allowed
+                "not parameters to try",
+                key="-p",
+                found=option,
+                allowed="NAME=VALUE,VALUE,..., each name once",
             )
         grid[name] = [_scalar(value) for value in values.split(",")]
     every = [dict(zip(grid, chosen, strict=True)) for chosen in product(*grid.values())]
     if len(every) > most:
-        do = "leave some out, or raise --max"
         raise UsageError(
-            "too many combinations", found=str(len(every)), allowed=str(most), do=do
+            "too many combinations",
+            found=str(len(every)),
+            allowed=str(most),
+            do="leave some out, or raise --max",
         )
     return every
 
@@ -51,7 +55,7 @@ def _scalar(text: str) -> Scalar:
     except ValueError:
         return text
     if isinstance(value, float) and not isfinite(value):
-        raise UsageError("a parameter that is no finite number", key="-p", found=text)
+        raise UsageError("a parameter that is not finite", key="-p", found=text)
     return text if isinstance(value, dict | list) else value
 
 
@@ -63,24 +67,25 @@ def cross_validate(
     Each row is predicted by a model that has not seen it, nor its group (by time: nor
     anything later); all predictions are measured together. Nothing is written.
     """
-    bench, digest = EvaluationContext(spec, dataset), dataset.snapshot.digest
-    rows = bench.train
-    with blaming(f"models/{name}/model.yaml"):  # too few groups to part them, say
+    context = EvaluationContext(spec, dataset)
+    digest = dataset.snapshot.digest
+    rows = context.train
+    with blaming(f"models/{name}/model.yaml"):  # too few groups for the folds, say
         folds = list(_folds(spec, rows))
     fitted = fit(project, name, spec, rows, digest)
-    model = fitted.model
-    training = fitted.training
-    columns, said = list(model.predict(rows.head(1))), []
+    columns = list(fitted.model.predict(rows.head(1)))
+    parts = []
     for learn, ask in folds:
         known = rows.iloc[learn].reset_index(drop=True)
         part = fit(project, name, spec, known, digest).model
-        # A class that a fold's model never saw has no column there: its probability is zero.
-        said.append(
-            part.predict(rows.iloc[ask]).reindex(columns=columns, fill_value=0.0)
-        )
-    predicted = pd.concat(said).sort_index()
-    outcome = bench.outcome_of(model, rows.loc[predicted.index], predicted)
-    return training, tuple(measure(metric, outcome) for metric in spec.metric_names)
+        # A class that a fold's model never saw has no column there: its probability is
+        # zero.
+        answered = part.predict(rows.iloc[ask])
+        parts.append(answered.reindex(columns=columns, fill_value=0.0))
+    predicted = pd.concat(parts).sort_index()
+    outcome = context.outcome_of(fitted.model, rows.loc[predicted.index], predicted)
+    metrics = tuple(measure(metric, outcome) for metric in spec.metric_names)
+    return fitted.training, metrics
 
 
 def _folds(spec: ModelSpec, rows: pd.DataFrame) -> Iterator[Iterable[Any]]:
@@ -94,13 +99,11 @@ def _folds(spec: ModelSpec, rows: pd.DataFrame) -> Iterator[Iterable[Any]]:
 
     if spec.split.by == "time":
         order = rows[spec.data.time].argsort(kind="stable").to_numpy()
-        yield from (
-            (order[a], order[b]) for a, b in TimeSeriesSplit(FOLDS).split(order)
-        )
+        for learn, ask in TimeSeriesSplit(FOLDS).split(order):
+            yield order[learn], order[ask]
     elif spec.split.by == "group":
-        yield from GroupKFold(FOLDS).split(
-            rows, groups=rows[spec.split.column].factorize()[0]
-        )
+        groups, _ = rows[spec.split.column].factorize()
+        yield from GroupKFold(FOLDS).split(rows, groups=groups)
     else:
         kind = KFold if spec.task == "regression" else StratifiedKFold
         shuffled = kind(FOLDS, shuffle=True, random_state=spec.split.seed)

@@ -99,7 +99,7 @@ class Plugin:
             self._add(report, f"cannot be collected: {_short(report)}")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Turn what pytest reports into a result; a failing teardown overrules a passing test."""
+        """Turn what pytest reports into a result; a failed teardown fails the test."""
         if report.failed:
             where = "" if report.when == "call" else f"in {report.when}: "
             self._add(report, where + _short(report))
@@ -126,7 +126,7 @@ class Plugin:
 
 
 def _short(report: pytest.CollectReport | pytest.TestReport) -> str:
-    """Return what went wrong in one line: the message of the assertion, not the traceback."""
+    """Return what went wrong in one line: the assertion's message, no traceback."""
     crash = getattr(report.longrepr, "reprcrash", None)
     line = crash.message.partition("\n")[0] if crash else _last(report.longreprtext)
     return line.removeprefix("AssertionError: ")[:300]
@@ -148,8 +148,8 @@ def own_tests(
 ) -> list[Check]:
     """Run the tests in a model's folder, where there are any.
 
-    pytest reads no configuration of the repository, leaves no file behind, and can be called
-    inside another pytest and again after the tests have changed.
+    pytest reads no configuration of the repository and leaves no file behind. It can be
+    called inside another pytest, and again after the tests have changed.
     """
     if not folder.is_dir():
         return []

@@ -4,33 +4,58 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 RED = "## ❌ The checks are red: the run says what failed"
 
 LIMIT = 60_000  # characters; GitHub takes 65,536
 
-# The first pattern that fits a path decides: the models it touches ("one": that whose folder it
-# lies in), whether code checks are needed, whether production is tried with the new code.
-_RULES: tuple[tuple[str, str, bool, bool], ...] = (
-    (r"\.github/python-version", "all", True, False),
-    (
-        r"(docs|\.github|\.devcontainer)/.*|(.*/)?[^/]+\.md|LICENSE|\.git\w+",
-        "",
-        False,
-        False,
-    ),
-    (r"models/[^/]+/data/.*", "one", False, False),
-    (r"models/[^/]+/.*", "one", True, False),
-    (r"vendor/mlops/src/mlops/serving/.*|serving/.*", "", True, True),
-    (r"requirements/serve\.txt", "", True, True),
-    (r"vendor/.*|requirements/train\.txt|project\.yaml", "all", True, False),
-    (r".*", "", True, False),
+
+class _Rule(NamedTuple):
+    """What a change of paths that a pattern fits asks for.
+
+    Parameters
+    ----------
+    models : {"none", "own", "all"}
+        Which models it touches; ``own`` is the one whose folder the path is in.
+    code : bool
+        Whether code checks are needed.
+    deploy : bool
+        Whether production is tried with the new code.
+    """
+
+    pattern: str
+    models: Literal["none", "own", "all"] = "none"
+    code: bool = True
+    deploy: bool = False
+
+
+# The first one that fits a path decides.
+_RULES = (
+    _Rule(r"\.github/python-version", "all"),
+    _Rule(r"(docs|\.github|\.devcontainer)/.*", code=False),
+    _Rule(r"(.*/)?[^/]+\.md|LICENSE|\.git\w+", code=False),
+    _Rule(r"models/[^/]+/data/.*", "own", code=False),
+    _Rule(r"models/[^/]+/.*", "own"),
+    _Rule(r"vendor/mlops/src/mlops/serving/.*|serving/.*", deploy=True),
+    _Rule(r"requirements/serve\.txt", deploy=True),
+    _Rule(r"vendor/.*|requirements/train\.txt|project\.yaml", "all"),
+    _Rule(r".*"),
 )
 
 
 class Plan(NamedTuple):
-    """Models to train, whether to check code, whether to try what is in production with it."""
+    """What a change asks for.
+
+    Parameters
+    ----------
+    models : list of str
+        To train.
+    code : bool
+        Whether to check code.
+    deploy : bool
+        Whether to try what is in production with the new code.
+    """
 
     models: list[str]
     code: bool
@@ -43,7 +68,8 @@ def plan(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
     Parameters
     ----------
     changed : iterable of str, optional
-        Paths from the top of the repository; None where nobody knows: then everything is touched.
+        Paths from the top of the repository; None where nobody knows, and everything
+        counts as changed.
     models : iterable of str
         The models there are.
     """
@@ -51,30 +77,42 @@ def plan(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
     if changed is None:
         return Plan(known, code=True, deploy=False)
     touched: set[str] = set()
-    code = deploy = False
+    code = False
+    deploy = False
     for path in changed:
-        _, whom, checks, tries = next(
-            r for r in _RULES if re.fullmatch(r[0], path, re.DOTALL)
-        )
-        if whom == "one":
+        rule = _rule_for(path)
+        if rule.models == "own":
             touched.add(path.split("/")[1])
-        elif whom == "all":
+        elif rule.models == "all":
             touched.update(known)
-        code |= checks
-        deploy |= tries
+        code = code or rule.code
+        deploy = deploy or rule.deploy
     return Plan([name for name in known if name in touched], code, deploy)
 
 
-def asked(payload: Mapping[str, Any]) -> tuple[str | None, str | None]:
+def _rule_for(path: str) -> _Rule:
+    for rule in _RULES:
+        if re.fullmatch(rule.pattern, path, re.DOTALL):
+            return rule
+    raise AssertionError("the last pattern fits every path")
+
+
+def start_and_model(payload: Mapping[str, Any]) -> tuple[str | None, str | None]:
     """Return the commit that an event's changes start from, and the one model it names.
 
-    Both are None where it is about everything: a calendar, a dispatch that names no model.
+    Both are None where the event is about everything: a schedule, or a dispatch that
+    names no model.
     """
-    if pull := payload.get("pull_request"):
+    pull = payload.get("pull_request")
+    if pull:
         return pull["base"]["sha"], None
-    if group := payload.get("merge_group"):
+    group = payload.get("merge_group")
+    if group:
         return group["base_sha"], None
-    if before := payload.get("before"):
-        return (before if before.strip("0") else None), None  # zeros: the branch is new
-    said = payload.get("inputs") or payload.get("client_payload") or {}
-    return None, (str(said["model"]) if said.get("model") else None)
+    before = payload.get("before")
+    if before:
+        is_new_branch = not before.strip("0")
+        return (None if is_new_branch else before), None
+    inputs = payload.get("inputs") or payload.get("client_payload") or {}
+    model = inputs.get("model")
+    return None, str(model) if model else None

@@ -21,17 +21,17 @@ _VARIABLE = Field(pattern="^[A-Z_][A-Z0-9_]*$")
 # What holds where the plan has no such thing.
 _INSTEAD = {
     "branches": "any branch may use it: keep no secret in it",
-    "reviewers": "`mlops promote` checks the approvers of project.yaml: a version waits in staging "
-    "until one of them runs promote.yml",
-    "branch": "whoever may push can also push to it; release.yml compares again what comes, and "
-    "delivers nothing that its gate refuses",
+    "reviewers": "`mlops promote` checks the approvers of project.yaml: a version "
+    "waits in staging until one of them runs promote.yml",
+    "branch": "whoever may push can also push to it; release.yml compares again what "
+    "comes, and delivers nothing that its gate refuses",
     "tag": "whoever may push can move a tag; a clone that has it refuses the other one",
     "pages": "pages.yml keeps the page as an artifact of its runs",
 }
 
 
 class Environment(Strict):
-    """What jobs deploy to; the stage of its name in project.yaml says who reviews it."""
+    """What jobs deploy to; project.yaml's stage of its name says who reviews it."""
 
     branches: tuple[str, ...] = Field(
         default=(), description="That may deploy; empty: any."
@@ -84,7 +84,7 @@ class Difference(NamedTuple):
     found, wanted : object
         Only where they differ; found is None where there is nothing.
     calls : list of tuple
-        What mends it, in this order: method, path and body of requests.
+        What fixes it, in this order: method, path and body of requests.
     instead : str
         What holds where the plan has no such thing.
     lacking : bool
@@ -110,173 +110,226 @@ def differences(settings: Settings, found: Mapping[str, Any]) -> list[Difference
     Parameters
     ----------
     found : mapping
-        What GitHub's API shows, as `read` returns it; nothing is said of a field that is not there.
+        What GitHub's API shows, as `read` returns it; a field that is not there is left
+        out.
     """
     labels = {
-        name: one.model_dump(exclude_defaults=True)
-        for name, one in settings.labels.items()
+        name: label.model_dump(exclude_defaults=True)
+        for name, label in settings.labels.items()
     }
     variables = {name: {"value": value} for name, value in settings.variables.items()}
-    every = [
+    declared = [
         *_named("label", "/labels", labels, found.get("labels")),
         *_named("variable", "/actions/variables", variables, found.get("variables")),
-        *_switches(settings, found),
-        *(_environments(settings, found) if "environments" in found else ()),
-        *(_rulesets(settings, found) if "rulesets" in found else ()),
+        *_workflow_permissions(settings, found),
+        *_immutable_releases(settings, found),
+        *_pages(settings, found),
     ]
-    return [new for one in every if (new := _differing(one))]
+    if "environments" in found:
+        declared += _environments(settings, found)
+    if "rulesets" in found:
+        declared += _rulesets(settings, found)
+    narrowed = [_narrowed(one) for one in declared]
+    return [one for one in narrowed if one is not None]
 
 
-def _differing(one: Difference) -> Difference | None:
+def _narrowed(one: Difference) -> Difference | None:
     """Return a difference without what is the same in it, None where everything is."""
     if one.found is None:
         return one
-    keys = [
-        key
-        for key, value in one.wanted.items()
-        if not covers(one.found.get(key), value)
-    ]
-    found, wanted = ({k: of.get(k) for k in keys} for of in (one.found, one.wanted))
-    return one._replace(found=found, wanted=wanted) if keys else None
+    found = {}
+    wanted = {}
+    for key, value in one.wanted.items():
+        present = one.found.get(key)
+        if not covers(present, value):
+            found[key] = present
+            wanted[key] = value
+    return one._replace(found=found, wanted=wanted) if wanted else None
 
 
 def covers(found: Any, wanted: Any) -> bool:
-    """Return whether all that is wanted is there; lists hold the same, in whatever order."""
+    """Return whether all that is wanted is there; lists may be in any order."""
     if isinstance(wanted, Mapping):
-        there = found if isinstance(found, Mapping) else {}
+        if not isinstance(found, Mapping):
+            return not wanted
         return all(
-            key in there and covers(there[key], value) for key, value in wanted.items()
+            key in found and covers(found[key], value) for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         items = found if isinstance(found, list) else []
-        some = all(any(covers(one, w) for one in items) for w in wanted)
-        return some and len(items) == len(wanted)
+        if len(items) != len(wanted):
+            return False
+        return all(any(covers(item, value) for item in items) for value in wanted)
     return bool(found == wanted)
 
 
 def _named(
     kind: str, path: str, wanted: Mapping[str, Any], found: Any
 ) -> Iterator[Difference]:
-    there = {one["name"].lower(): one for one in found or ()}
-    for name, body in wanted.items() if found is not None else ():
-        old = there.get(name.lower())
-        edit = ("PATCH", f"{path}/{quote(name, safe='')}", body)
-        call = edit if old else ("POST", path, {"name": name, **body})
+    """Yield what is declared by name and sent whole; nothing where it was not seen."""
+    if found is None:
+        return
+    present = {one["name"].lower(): one for one in found}
+    for name, body in wanted.items():
+        old = present.get(name.lower())
+        call: Call = ("POST", path, {"name": name, **body})
+        if old:
+            call = ("PATCH", f"{path}/{quote(name, safe='')}", body)
         yield Difference(f"{kind} {name}", old, body, [call])
 
 
-def _switches(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
-    if settings.workflow_permissions and (old := found.get("workflow_permissions")):
-        body = settings.workflow_permissions.model_dump()
-        call: Call = ("PUT", "/actions/permissions/workflow", body)
-        yield Difference("permissions of workflows", old, body, [call])
-    if settings.immutable_releases is not None and "immutable_releases" in found:
-        call = (
-            "PUT" if settings.immutable_releases else "DELETE",
-            "/immutable-releases",
-            None,
-        )
-        old, wanted = (
-            found["immutable_releases"],
-            {"enabled": settings.immutable_releases},
-        )
-        yield Difference(
-            "immutable releases", old or {"enabled": False}, wanted, [call]
-        )
-    if settings.pages and "pages" in found:
-        body, old = {"build_type": settings.pages}, found["pages"]
-        call, lacking = (
-            ("PUT" if old else "POST", "/pages", body),
-            found["plan"] == "free",
-        )
-        yield Difference("pages", old, body, [call], _INSTEAD["pages"], lacking)
+def _workflow_permissions(
+    settings: Settings, found: Mapping[str, Any]
+) -> Iterator[Difference]:
+    old = found.get("workflow_permissions")
+    if settings.workflow_permissions is None or not old:
+        return
+    body = settings.workflow_permissions.model_dump()
+    call = ("PUT", "/actions/permissions/workflow", body)
+    yield Difference("permissions of workflows", old, body, [call])
+
+
+def _immutable_releases(
+    settings: Settings, found: Mapping[str, Any]
+) -> Iterator[Difference]:
+    enabled = settings.immutable_releases
+    if enabled is None or "immutable_releases" not in found:
+        return
+    old = found["immutable_releases"] or {"enabled": False}
+    call = ("PUT" if enabled else "DELETE", "/immutable-releases", None)
+    yield Difference("immutable releases", old, {"enabled": enabled}, [call])
+
+
+def _pages(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
+    if settings.pages is None or "pages" not in found:
+        return
+    old = found["pages"]
+    body = {"build_type": settings.pages}
+    call = ("PUT" if old else "POST", "/pages", body)
+    lacking = found["plan"] == "free"
+    yield Difference("pages", old, body, [call], _INSTEAD["pages"], lacking)
 
 
 def _environments(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
+    """Yield each environment, and after it who reviews its deployments."""
     for name, environment in settings.environments.items():
-        old, path = (
-            found["environments"].get(name),
-            f"/environments/{quote(name, safe='')}",
-        )
-        body, there = _kept(old or {})
+        path = f"/environments/{quote(name, safe='')}"
+        old = found["environments"].get(name)
+        body = _repeated(old or {})
+        present = _branches(old or {})
         wanted: dict[str, Any] = {}
-        calls: list[Call] = [("PUT", path, body)]
-        if branches := list(environment.branches):
+        branch_calls: list[Call] = []
+        branches = list(environment.branches)
+        if branches:
             policy = {"protected_branches": False, "custom_branch_policies": True}
             body["deployment_branch_policy"] = policy
             wanted = {"deployment_branch_policy": policy, "branches": branches}
-            rules = f"{path}/deployment-branch-policies"
-            new = [branch for branch in branches if branch not in there]
-            calls += [
-                ("POST", rules, {"name": branch, "type": "branch"}) for branch in new
-            ]
-            gone = [there[branch] for branch in there if branch not in branches]
-            calls += [("DELETE", f"{rules}/{number}", None) for number in gone]
-        seen = None if old is None else {**old, "branches": list(there)}
-        about = (_INSTEAD["branches"], found["plan"] == "free")
-        yield Difference(f"environment {name}", seen, wanted, calls, *about)
-        if people := found["reviewers"].get(name):
-            # A sole approver may start promote.yml; what they registered the engine refuses them.
-            wanted = {"reviewers": people, "prevent_self_review": False}
-            calls = [("PUT", path, body | wanted)]
-            about = (_INSTEAD["reviewers"], found["plan"] in ("free", "paid"))
-            yield Difference(f"reviewers of {name}", body, wanted, calls, *about)
+            branch_calls = _branch_calls(path, branches, present)
+        yield Difference(
+            f"environment {name}",
+            None if old is None else {**old, "branches": list(present)},
+            wanted,
+            [("PUT", path, body), *branch_calls],
+            _INSTEAD["branches"],
+            lacking=found["plan"] == "free",
+        )
+        people = found["reviewers"].get(name)
+        if people:
+            # A sole approver may start promote.yml; the engine refuses them what they
+            # registered themselves.
+            review = {"reviewers": people, "prevent_self_review": False}
+            yield Difference(
+                f"reviewers of {name}",
+                body,
+                review,
+                [("PUT", path, body | review)],
+                _INSTEAD["reviewers"],
+                lacking=found["plan"] in ("free", "paid"),
+            )
 
 
-def _kept(environment: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return what a change must repeat, because GitHub takes off the rest; and the branches."""
+def _branch_calls(path: str, wanted: list[str], present: dict[str, int]) -> list[Call]:
+    """Return the requests that make the branches of an environment those wanted.
+
+    Parameters
+    ----------
+    present : dict of str to int
+        The branches that may deploy now, and the number of each one's policy.
+    """
+    policies = f"{path}/deployment-branch-policies"
+    calls: list[Call] = []
+    for branch in wanted:
+        if branch not in present:
+            calls.append(("POST", policies, {"name": branch, "type": "branch"}))
+    for branch, number in present.items():
+        if branch not in wanted:
+            calls.append(("DELETE", f"{policies}/{number}", None))
+    return calls
+
+
+def _repeated(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a change must repeat: GitHub takes off what it does not name."""
+    body: dict[str, Any] = {}
     policy = environment.get("deployment_branch_policy")
-    body: dict[str, Any] = {"deployment_branch_policy": policy} if policy else {}
+    if policy:
+        body["deployment_branch_policy"] = policy
     for rule in environment.get("protection_rules", ()):
         if rule["type"] == "wait_timer":
             body["wait_timer"] = rule["wait_timer"]
-        if rule["type"] == "required_reviewers":
-            people = [
-                {"type": r["type"], "id": r["reviewer"]["id"]}
-                for r in rule["reviewers"]
+        elif rule["type"] == "required_reviewers":
+            body["prevent_self_review"] = rule["prevent_self_review"]
+            body["reviewers"] = [
+                {"type": one["type"], "id": one["reviewer"]["id"]}
+                for one in rule["reviewers"]
             ]
-            body |= {
-                "reviewers": people,
-                "prevent_self_review": rule["prevent_self_review"],
-            }
+    return body
+
+
+def _branches(environment: Mapping[str, Any]) -> dict[str, int]:
+    """Return the branches that may deploy, and the number of each one's policy."""
     policies = environment.get("policies", ())
-    return body, {
-        one["name"]: one["id"] for one in policies if one.get("type") != "tag"
-    }
+    return {one["name"]: one["id"] for one in policies if one.get("type") != "tag"}
 
 
 def _rulesets(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
     for name, ruleset in settings.rulesets.items():
         old = found["rulesets"].get(name)
-        before = {
-            rule["type"]: rule.get("parameters", {})
-            for rule in (old or {}).get("rules", ())
-        }
-        given = ruleset.model_dump(mode="json")
+        declared = ruleset.model_dump(mode="json")
+        refs = {"include": declared["include"], "exclude": declared["exclude"]}
         wanted = {
             "target": ruleset.target,
             "enforcement": "active",
-            "conditions": {
-                "ref_name": {key: given[key] for key in ("include", "exclude")}
-            },
-            "bypass_actors": given["bypass_actors"],
-            "rules": [_rule(kind, rule) for kind, rule in given["rules"].items()],
+            "conditions": {"ref_name": refs},
+            "bypass_actors": declared["bypass_actors"],
+            "rules": _rules(declared["rules"], {}),
         }
-        rules = [
-            _rule(kind, before.get(kind, {}) | rule)
-            for kind, rule in given["rules"].items()
-        ]
+        rules = _rules(declared["rules"], _parameters(old or {}))
         body = {"name": name, **wanted, "rules": rules}
-        if (
-            old and "bypass_actors" not in old
-        ):  # only who may change a ruleset sees them
-            del wanted["bypass_actors"]
-        method, path = (
-            ("PUT", f"/rulesets/{old['id']}") if old else ("POST", "/rulesets")
-        )
-        about = (_INSTEAD[ruleset.target], found["plan"] == "free")
-        yield Difference(f"ruleset {name}", old, wanted, [(method, path, body)], *about)
+        call = ("POST", "/rulesets", body)
+        if old:
+            call = ("PUT", f"/rulesets/{old['id']}", body)
+            if "bypass_actors" not in old:
+                del wanted["bypass_actors"]  # only who may change a ruleset sees them
+        instead = _INSTEAD[ruleset.target]
+        lacking = found["plan"] == "free"
+        yield Difference(f"ruleset {name}", old, wanted, [call], instead, lacking)
 
 
-def _rule(kind: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "parameters": parameters} if parameters else {"type": kind}
+def _parameters(ruleset: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the parameters of each rule of a ruleset, by its kind."""
+    rules = ruleset.get("rules", ())
+    return {rule["type"]: rule.get("parameters", {}) for rule in rules}
+
+
+def _rules(
+    declared: Mapping[str, Mapping[str, Any]], before: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return rules as the API has them; what is not declared stays as it was before."""
+    rules: list[dict[str, Any]] = []
+    for kind, parameters in declared.items():
+        rule: dict[str, Any] = {"type": kind}
+        every = {**before.get(kind, {}), **parameters}
+        if every:
+            rule["parameters"] = every
+        rules.append(rule)
+    return rules

@@ -20,12 +20,22 @@ _PLAN = re.compile(r"\bupgrade\b|billing plan|current plan", re.IGNORECASE)
 
 
 class Denied(EnvironmentFailure):
-    """GitHub said no: with which status, and whether for lack of a plan or of the token's right."""
+    """GitHub refused a request.
 
-    def __init__(self, status: int, said: str) -> None:
-        self.status, self.lacks_plan = status, bool(_PLAN.search(said))
-        self.lacks_right = said.startswith("Resource not accessible")  # by this token
-        super().__init__(f"GitHub answered {status}: {said}")
+    Attributes
+    ----------
+    status : int
+    lacks_plan : bool
+        Whether the plan of the repository does not have it.
+    lacks_right : bool
+        Whether this token may not do it.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        self.lacks_plan = bool(_PLAN.search(message))
+        self.lacks_right = message.startswith("Resource not accessible")
+        super().__init__(f"GitHub answered {status}: {message}")
 
 
 class Outcome(NamedTuple):
@@ -42,21 +52,26 @@ def send(repository: Repository, method: str, path: str, body: Any = None) -> An
     Raises
     ------
     Denied
-        When the answer is no.
-    WorldError
+        When GitHub refuses it.
+    EnvironmentFailure
         When there is no answer, the token is not valid, or too much was asked.
     """
-    url, do = repository.url + path, repository.requester.requestJsonAndCheck
+    url = repository.url + path
+    request = repository.requester.requestJsonAndCheck
     try:
-        return ask(f"{method} {path or '/'}", lambda: do(method, url, input=body))[1]
+        name = f"{method} {path or '/'}"
+        return ask(name, lambda: request(method, url, input=body))[1]
     except EnvironmentFailure as error:
-        answer: Any = error.__cause__
-        data, status = getattr(answer, "data", None), getattr(answer, "status", 0)
-        said = str(data.get("message", "")) if isinstance(data, dict) else ""
-        if status not in (403, 404, 409, 422) or "rate limit" in said:
+        response: Any = error.__cause__
+        status = getattr(response, "status", 0)
+        data = getattr(response, "data", None)
+        message = str(data.get("message", "")) if isinstance(data, dict) else ""
+        if status not in (403, 404, 409, 422) or "rate limit" in message:
             raise
-        needs = answer.headers.get("x-accepted-github-permissions")
-        raise Denied(status, f"{said} (needs {needs})" if needs else said) from error
+        needs = response.headers.get("x-accepted-github-permissions")
+        if needs:
+            message += f" (needs {needs})"
+        raise Denied(status, message) from error
 
 
 def read(
@@ -177,11 +192,11 @@ class _Reader:
 
 
 def apply(repository: Repository, differing: list[Difference]) -> list[Outcome]:
-    """Mend differences, one after the other; return what became of each."""
-    return [_mend(repository, one) for one in differing]
+    """Fix differences, one after the other; return what became of each."""
+    return [_fix(repository, one) for one in differing]
 
 
-def _mend(repository: Repository, one: Difference) -> Outcome:
+def _fix(repository: Repository, one: Difference) -> Outcome:
     try:
         for call in one.calls:
             send(repository, *call)

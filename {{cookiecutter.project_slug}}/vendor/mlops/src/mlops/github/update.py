@@ -265,7 +265,7 @@ def _moved_since_update(root: Path, template_commit: str) -> dict[str, str | Non
 
 
 def _generated_folder(template: Path, commit: str) -> str:
-    """Return the folder of a template that is generated from: the one with a variable."""
+    """Return the folder that a template generates from: the one with a variable."""
     names = git(template, "ls-tree", "-d", "--name-only", "-z", commit).split("\0")
     return next(name for name in names if "{{" in name)
 
@@ -396,5 +396,6 @@ def _push(root: Path, token: str, commit: str, old: str) -> None:
             "GitHub did not take the branch",
             key=BRANCH,
             found=listed(error.stderr.splitlines()[:3]),
-            do="look at what UPDATE_TOKEN may write: Contents, Pull requests, Workflows",
+            do="look at what UPDATE_TOKEN may write: Contents, Pull requests, "
+            "Workflows",
         ) from error

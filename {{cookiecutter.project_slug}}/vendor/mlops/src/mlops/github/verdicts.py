@@ -1,7 +1,7 @@
 """Whether every model that a pull request trains has a verdict that says promote.
 
-What the jobs of a pull request uploaded is a stranger's: this reads data of limited size
-and runs none of it.
+What the jobs of a pull request uploaded is a stranger's: data of limited size is read
+here, and none of it is run.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def pieces(path: Path, start: int = 0) -> Iterator[bytes]:
 
 
 def digest_of(paths: Iterable[Path], root: Path) -> str:
-    """Return one digest over the names (relative to `root`) and contents of some files."""
+    """Return one digest of files: of names, relative to `root`, and contents."""
     names = sorted(
         (path.relative_to(root).as_posix(), sha256_file(path)) for path in paths
     )

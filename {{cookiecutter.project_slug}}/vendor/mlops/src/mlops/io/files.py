@@ -16,24 +16,26 @@ from typing import Any
 from mlops.errors import EnvironmentFailure, UsageError
 
 _ADVICE = {
-    errno.ENOSPC: "free some disk space and run the command again; nothing was half written",
+    errno.ENOSPC: "free some disk space and run the command again; nothing was half "
+    "written",
     errno.EACCES: "make the folder writable for you, or run in a copy that you own",
     errno.EPERM: "make the folder writable for you, or run in a copy that you own",
     errno.EROFS: "the file system is mounted read-only: run in a writable copy",
 }
 
-# What is no number in JSON is a mistake of whoever writes it, not a file that others cannot read.
+# NaN and infinity are not JSON: writing them is an error, so every file can be read.
 JSON: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` that takes its place only when the block succeeds.
+    """Yield a temporary sibling of `path`, which replaces it if the block succeeds.
 
     Raises
     ------
-    WorldError
-        When the disk is full, the folder is read-only or not ours; the old file is untouched.
+    EnvironmentFailure
+        When the disk is full, or the folder is read-only or not ours; the old file is
+        untouched.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with reaching("write", path):
@@ -46,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sweep(path: Path) -> None:
-    """Remove the temporary siblings of `path` that processes left when they were killed.
+    """Remove the temporary siblings of `path` that killed processes left.
 
     Only while nobody else writes this file.
     """
@@ -60,7 +62,7 @@ def sweep(path: Path) -> None:
 
 @contextmanager
 def reaching(verb: str, path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into an error that says which file and what to do."""
+    """Turn a refusal of the operating system into an error with file and advice."""
     try:
         yield
     except OSError as error:
@@ -94,14 +96,17 @@ def write_folder(files: Mapping[str, bytes], out: Path, mark: tuple[str, str]) -
     UsageError
         Where something else is, which would be lost.
     """
-    known, out = out / mark[0], out.resolve()
-    ours = known.is_file() and mark[1] in known.read_text("utf-8", "replace")[:2000]
-    if out.exists() and not ours and not (out.is_dir() and not any(out.iterdir())):
-        do = "name a folder that is not there yet"
-        raise UsageError("something else is here", file=str(out), do=do)
+    out = out.resolve()
+    if not _may_replace(out, mark):
+        raise UsageError(
+            "something else is here",
+            file=str(out),
+            do="name a folder that is not there yet",
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:
-        new, old = Path(temporary, "new"), Path(temporary, "old")
+        new = Path(temporary, "new")
+        old = Path(temporary, "old")
         for name, content in files.items():
             write_bytes(new / name, content)
         if out.exists():
@@ -109,13 +114,24 @@ def write_folder(files: Mapping[str, bytes], out: Path, mark: tuple[str, str]) -
         new.rename(out)
 
 
+def _may_replace(out: Path, mark: tuple[str, str]) -> bool:
+    """Return whether nothing is lost with a folder: it is absent, empty or marked."""
+    if not out.exists():
+        return True
+    if out.is_dir() and not any(out.iterdir()):
+        return True
+    name, words = mark
+    known = out / name
+    return known.is_file() and words in known.read_text("utf-8", "replace")[:2000]
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically, with the line ends of Unix on every system."""
+    """Write a UTF-8 text file atomically, with Unix line ends on every system."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically, sorted and indented so that it can be read and compared."""
+    """Write a JSON file atomically, sorted and indented, to be read and compared."""
     write_text(path, json.dumps(value, indent=2, **JSON) + "\n")
 
 
@@ -124,12 +140,15 @@ def read_json(path: Path) -> Any:
 
     Raises
     ------
-    WorldError
+    EnvironmentFailure
         When it is missing or is not JSON (cut short by another program, say).
     """
     try:
         with reaching("read", path):
             return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        what, do = f"this file is not JSON: {error}", "delete it and run again"
-        raise EnvironmentFailure(what, file=str(path), do=do) from error
+        raise EnvironmentFailure(
+            f"this file is not JSON: {error}",
+            file=str(path),
+            do="delete it and run again",
+        ) from error

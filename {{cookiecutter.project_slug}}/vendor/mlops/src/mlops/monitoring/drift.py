@@ -23,8 +23,6 @@ _RESAMPLES = (999, 9999)  # the second only where the first leaves a doubt
 
 _LEAST_EXPECTED = 5
 
-# -- drift of one column, and charts of all --------------------------------------------------------
-
 
 def compare(
     reference: pd.DataFrame,
@@ -36,12 +34,16 @@ def compare(
     """Test every column of `kinds`.
 
     A column alarms when its p-value is significant by Benjamini and Hochberg (1995) at
-    `rule.alpha` over all columns, and its effect is at least `rule.min_effect`: many rows make any
-    difference significant, few make any look large. Where nothing drifts, the chance that some
-    column alarms is at most alpha.
+    `rule.alpha` over all columns, and its effect is at least `rule.min_effect`: many
+    rows make any difference significant, few make any look large. Where nothing drifts,
+    the chance that some column alarms is at most alpha.
 
-    Both samples are cast to their kinds. `features` is what training saw; columns that are not
-    there are outputs of the model.
+    Parameters
+    ----------
+    reference, window : DataFrame, shape (n_rows, n_columns)
+        Cast to their kinds.
+    features : mapping of str to Feature
+        What training saw; other columns are outputs of the model.
     """
     from scipy.stats import false_discovery_control
 
@@ -70,15 +72,15 @@ def compare(
 def counts(reference: pd.Series, window: pd.Series, kind: str) -> Counts:
     """Return how many rows of each sample are in each cell, shape (2, n_cells).
 
-    A cell is a category, or a tenth of the values of both samples together; missing is one too,
-    and all but the 50 commonest are one. Both samples choose the cells, so that where nothing
-    drifts the choice favours neither, and tests with fixed margins are exact.
+    A cell is a category, or a tenth of the values of both samples together; missing is
+    one too, and all but the 50 commonest are one. Both samples choose the cells, so
+    that where nothing drifts the choice favours neither, and tests with fixed margins
+    are exact.
     """
     both = pd.concat([reference, window], ignore_index=True)
     if kind in {"number", "date"}:
-        both = np.ceil(
-            both.rank(pct=True) * _BINS
-        )  # repeated values share a rank, and so a cell
+        # Repeated values share a rank, and so a cell.
+        both = np.ceil(both.rank(pct=True) * _BINS)
     codes, names = pd.factorize(both, use_na_sentinel=False)
     sides = (codes[: len(reference)], codes[len(reference) :])
     table = np.array([np.bincount(side, minlength=len(names)) for side in sides])
@@ -91,9 +93,9 @@ def counts(reference: pd.Series, window: pd.Series, kind: str) -> Counts:
 def p_value(table: Counts, rng: np.random.Generator) -> float:
     """Return the p-value of the chi-square test of homogeneity.
 
-    Where an expected count is below 5 the distribution is simulated with both margins fixed, which
-    is exact up to Monte Carlo error (Davison and Hinkley 1997, section 4.3). No row or column of
-    the table may be empty.
+    Where an expected count is below 5 the distribution is simulated with both margins
+    fixed, which is exact up to Monte Carlo error (Davison and Hinkley 1997, section
+    4.3). No row or column of the table may be empty.
     """
     from scipy.stats import MonteCarloMethod, chi2_contingency
 
@@ -111,24 +113,28 @@ def p_value(table: Counts, rng: np.random.Generator) -> float:
 
 
 def distance(table: Counts) -> float:
-    """Return the Jensen-Shannon distance of two samples, 0 to 1, less what chance alone makes.
+    """Return the Jensen-Shannon distance of two samples, less what chance makes.
 
-    Two samples of one distribution over k cells have an expected divergence of about
-    ``(k - 1) (1/n + 1/m) / (8 ln 2)`` bits; without it a small window over many categories would
-    always look far away.
+    It is 0 to 1. Two samples of one distribution over k cells have an expected
+    divergence of about ``(k - 1) (1/n + 1/m) / (8 ln 2)`` bits, which is taken off:
+    otherwise a small window over many categories would always look far away.
     """
     from scipy.spatial.distance import jensenshannon
 
     sizes = table.sum(axis=1)
-    found = float(jensenshannon(table[0] / sizes[0], table[1] / sizes[1], base=2)) ** 2
+    observed = jensenshannon(table[0] / sizes[0], table[1] / sizes[1], base=2) ** 2
     chance = (table.shape[1] - 1) * (1 / sizes).sum() / (8 * np.log(2))
-    return float(np.sqrt(min(1.0, max(0.0, found - chance))))
+    return float(np.sqrt(np.clip(observed - chance, 0.0, 1.0)))
 
 
 def _unseen(column: pd.Series, feature: Feature | None) -> int:
     """Count values that training did not have, as far as what it had is known."""
-    if feature and feature.kind == "category" and feature.categories is not None:
-        return int((column.notna() & ~column.isin(feature.categories)).sum())
-    if feature and feature.kind == "number" and None not in (feature.low, feature.high):
-        return int((column.notna() & ~column.between(feature.low, feature.high)).sum())
-    return 0
+    if feature is None:
+        return 0
+    if feature.kind == "category" and feature.categories is not None:
+        seen = column.isin(feature.categories)
+    elif feature.kind == "number" and None not in (feature.low, feature.high):
+        seen = column.between(feature.low, feature.high)
+    else:
+        return 0
+    return int((column.notna() & ~seen).sum())

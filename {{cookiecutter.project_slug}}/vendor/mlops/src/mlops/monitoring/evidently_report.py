@@ -57,44 +57,53 @@ def draw(
     threshold: float,
     path: Path,
 ) -> None:
-    """Write Evidently's report of two samples to one self-contained HTML file (some 4 MB).
+    """Write Evidently's report of two samples to one self-contained HTML file (4 MB).
 
-    Its scores are Jensen-Shannon distances for every column, by its own binning; its verdicts are
-    not ours. Nothing is written where no column has values on both sides.
+    Its scores are Jensen-Shannon distances for every column, by its own binning; its
+    verdicts are not ours. Nothing is written where no column has values on both sides.
     """
     # Evidently fails on a column without values.
     drawn = {
-        c: k for c, k in kinds.items() if min(reference[c].count(), window[c].count())
+        name: kind
+        for name, kind in kinds.items()
+        if reference[name].count() and window[name].count()
     }
     path.unlink(missing_ok=True)
     if not drawn:
         return
     both = _harmless(pd.concat([reference, window], ignore_index=True), drawn)
-    old, new = both[: len(reference)], both[len(reference) :].reset_index(drop=True)
+    old = both[: len(reference)]
+    new = both[len(reference) :].reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from evidently import DataDefinition, Dataset, Report
-        from evidently.metrics import ValueDrift
+        _draw(old, new, threshold, path)
 
-        numbers = list(both.select_dtypes("number"))
-        others = list(both.select_dtypes(exclude="number"))
-        shape = DataDefinition(numerical_columns=numbers, categorical_columns=others)
-        sides = [
-            Dataset.from_pandas(side, data_definition=shape) for side in (new, old)
-        ]
-        method = {"method": "jensenshannon", "threshold": threshold}
-        result = Report([ValueDrift(column=name, **method) for name in both]).run(
-            *sides
-        )
-        with replacing(path) as temporary:
-            result.save_html(str(temporary))
+
+def _draw(old: pd.DataFrame, new: pd.DataFrame, threshold: float, path: Path) -> None:
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.metrics import ValueDrift
+
+    shape = DataDefinition(
+        numerical_columns=list(old.select_dtypes("number")),
+        categorical_columns=list(old.select_dtypes(exclude="number")),
+    )
+    metrics = [
+        ValueDrift(column=name, method="jensenshannon", threshold=threshold)
+        for name in old
+    ]
+    current = Dataset.from_pandas(new, data_definition=shape)
+    reference = Dataset.from_pandas(old, data_definition=shape)
+    result = Report(metrics).run(current, reference)
+    with replacing(path) as temporary:
+        result.save_html(str(temporary))
 
 
 def _harmless(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
     """Return the columns of `kinds` as Evidently can take them: numbers and texts.
 
-    It writes texts into a script element as they are, so angle brackets in them are replaced; it
-    draws no dates (now days since 1970); of many categories the rare are one.
+    It writes texts into a script element as they are, so their angle brackets are
+    replaced. It draws no dates, so they become days since 1970. Of many categories the
+    rare ones become one.
     """
     safe = str.maketrans("<>", "‹›")  # noqa: RUF001
     out = {}
@@ -108,9 +117,8 @@ def _harmless(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
             shown = f"{name} {unit}".rstrip()
         else:
             common = column.value_counts().index[:MOST_CATEGORIES]
-            text = column.where(column.isin(common) | column.isna(), "(other)").astype(
-                "str"
-            )
+            known = column.isin(common) | column.isna()
+            text = column.where(known, "(other)").astype("str")
             column = text.fillna("(missing)").str.translate(safe)
         out[shown.translate(safe)] = column
     return pd.DataFrame(out)

@@ -33,43 +33,67 @@ def perform(
 ) -> Performed:
     """Compare the primary metric, and the business value, with what was registered.
 
-    The alarm takes the error of both figures into account: a window that is merely below the
-    registered value would be one in two. With two metrics each is tested at half of alpha. There
-    is no answer below `monitor.min_rows` labels, or where these cannot give one (one class only).
+    The alarm takes the error of both figures into account: every second window is
+    merely below the registered value. With two metrics each is tested at half of alpha.
+
+    Parameters
+    ----------
+    registered : sequence of Metric
+        As the version had them when it was registered.
+    log : DataFrame, shape (n_rows, n_columns)
+        Outputs and ``label``.
+
+    Returns
+    -------
+    Performed
+        Empty below `monitor.min_rows` labels, or where these do not define a metric
+        (one class only).
     """
     known = log[log["label"].notna()].reset_index(drop=True)
     if len(known) < spec.monitor.min_rows:
         return Performed([], [])
     kind = "float64" if spec.task == "regression" else "str"
-    found = outcome(
-        signature, known["label"].astype(kind), known, amounts=spec.metrics.value
-    )
-    watched = [m for m in registered if m.name in (spec.metrics.primary, "value")]
-    watched = [m for m in watched if not undefined(m.name, found)]
-    out = []
+    labels = known["label"].astype(kind)
+    seen = outcome(signature, labels, known, amounts=spec.metrics.value)
+    wanted = (spec.metrics.primary, "value")
+    watched = [
+        m for m in registered if m.name in wanted and not undefined(m.name, seen)
+    ]
+    compared = []
     notes = []
     for then in watched:
         try:
-            now = measure(then.name, found)
+            now = measure(then.name, seen)
         except UsageError as error:  # a label of 1e308: no reason to lose the rest
             notes.append(f"{then.name} of the window: {error.problems[0].what}")
             continue
         p = worse(now, then)
-        alarm = p <= spec.monitor.alpha / len(watched)
-        out.append(
+        compared.append(
             Performance(
-                rows=len(known), window=now, reference=then, p_value=p, alarm=alarm
+                rows=len(known),
+                window=now,
+                reference=then,
+                p_value=p,
+                alarm=p <= spec.monitor.alpha / len(watched),
             )
         )
-    return Performed(out, notes)
+    return Performed(compared, notes)
 
 
 def worse(now: Metric, then: Metric) -> float:
-    """Return the one-sided p-value of `now` being no worse than `then`, from both intervals."""
-    loss = now.value - then.value if now.higher_is_better else then.value - now.value
-    widths = [
-        (m.high - m.low) / (2 * norm.ppf(0.5 + m.confidence / 2)) for m in (now, then)
-    ]
-    if not any(widths):
-        return 1.0 if loss >= 0 else 0.0
-    return float(norm.cdf(loss / sum(width**2 for width in widths) ** 0.5))
+    """Return the one-sided p-value of `now` being no worse than `then`.
+
+    The standard errors are those of their intervals, taken as normal.
+    """
+    gain = now.value - then.value
+    if not now.higher_is_better:
+        gain = -gain
+    error = (_standard_error(now) ** 2 + _standard_error(then) ** 2) ** 0.5
+    if not error:
+        return 1.0 if gain >= 0 else 0.0
+    return float(norm.cdf(gain / error))
+
+
+def _standard_error(metric: Metric) -> float:
+    quantile = norm.ppf(0.5 + metric.confidence / 2)
+    return float((metric.high - metric.low) / (2 * quantile))

@@ -1,4 +1,4 @@
-"""The window of the prediction log beside the reference: two samples of the same columns."""
+"""The window of the log and the reference: two samples of the same columns."""
 
 from __future__ import annotations
 

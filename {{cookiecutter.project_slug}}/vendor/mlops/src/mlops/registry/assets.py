@@ -101,8 +101,8 @@ def ready(project: Project, name: str, decided: bool = False) -> Built:
             f"the verdict is {built.verdict.decision}",
             file=f"models/{name}",
             found=listed(built.verdict.reasons or grounds),
-            do=f"`mlops report {name}` says why; an approver may overrule it, on record: "
-            f"`mlops register {name} --decided -m WHY`",
+            do=f"`mlops report {name}` says why; an approver may overrule it, on "
+            f"record: `mlops register {name} --decided -m WHY`",
         )
     return built
 

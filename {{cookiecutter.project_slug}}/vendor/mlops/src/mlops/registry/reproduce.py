@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,12 +28,22 @@ from mlops.storage.protocol import ReleaseStore
 
 Say = Callable[[str], None]
 
-# -- training again ----------------------------------------------------------------------------
+MODEL = "model.skops"
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Whether the bytes came out the same, where, and what differs where they did not."""
+    """Whether a version's bytes came out the same when it was trained again.
+
+    Parameters
+    ----------
+    found, expected : str
+        SHA-256 of the model file.
+    environment : str
+        Where it was trained, in words.
+    differences : tuple of str
+        What differs where the bytes do, the likeliest cause first.
+    """
 
     version: str
     same: bool
@@ -42,141 +53,181 @@ class Reproduction:
     differences: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Interpreter:
+    """What a version is trained again with.
+
+    Parameters
+    ----------
+    path : str
+        Of the interpreter.
+    environment : Environment
+    description : str
+        Of the environment, in words.
+    own : bool
+        Whether it is an environment of the version's own lock.
+    """
+
+    path: str
+    environment: Environment
+    description: str
+    own: bool
+
+
 def reproduce(
     project: Project,
     ref: str,
     store: ReleaseStore | None = None,
     say: Say = lambda line: None,
 ) -> Reproduction:
-    """Check the version's commit out into a worktree of its own, train there, compare.
+    """Train a version again in a worktree of its commit, and compare the model files.
 
     The engine that trains is the one of that commit, the environment that of its lock.
 
     Raises
     ------
-    WorldError
-        When the rows are gone, or the training of the old commit fails; with what it said.
+    EnvironmentFailure
+        When the rows are gone, or the training of the old commit fails; with what it
+        said.
     """
     bundle = fetch(project, ref, store)
-    manifest, version = bundle.manifest, bundle.version.ref
-    with TemporaryDirectory(prefix="mlops-reproduce-") as folder:
-        tree = Path(folder) / "tree"
-        git(
-            project.root,
-            "worktree",
-            "add",
-            "--detach",
-            "--force",
-            str(tree),
-            manifest.code.commit,
-        )
-        try:
-            there = Project(tree / git(project.root, "rev-parse", "--show-prefix"))
-            _bring_rows(project, bundle, there.root)
-            python, now, where = _python(project, there, manifest, say)
-            say(f"training {version} again …")
-            training = _train(there, manifest.model, version, python)
-            found, expected = (
-                training.model_sha256,
-                manifest.assets["model.skops"].sha256,
-            )
-            differences: tuple[str, ...] = ()
-            if found != expected:
-                from mlops.training.model_file import differences as parts
+    name = bundle.version.model
+    with _worktree(project, bundle.manifest.code.commit) as tree:
+        _bring_rows(project, bundle, tree.root)
+        interpreter = _interpreter(project, tree, bundle.manifest, say)
+        say(f"training {bundle.version.ref} again …")
+        training = _train(tree, name, bundle.version.ref, interpreter.path)
+        made = (tree.build(name) / MODEL).read_bytes()
+    expected = bundle.manifest.assets[MODEL].sha256
+    differences: tuple[str, ...] = ()
+    if training.model_sha256 != expected:
+        from mlops.training import model_file
 
-                made = (there.build(manifest.model) / "model.skops").read_bytes()
-                causes = _causes(manifest, training, now)
-                if python == sys.executable and (odd := not_installed(project.lock)):
-                    causes = (
-                        f"installed is not what is locked: {listed(odd, 4)}",
-                        *causes,
-                    )
-                differences = (*causes, *parts(bundle.read("model.skops"), made))
+        causes = _causes(bundle.manifest, training, interpreter.environment)
+        if not interpreter.own:
+            causes = (*_not_as_locked(project), *causes)
+        differences = (*causes, *model_file.differences(bundle.read(MODEL), made))
+    return Reproduction(
+        version=bundle.version.ref,
+        same=training.model_sha256 == expected,
+        found=training.model_sha256,
+        expected=expected,
+        environment=interpreter.description,
+        differences=differences,
+    )
+
+
+@contextmanager
+def _worktree(project: Project, commit: str) -> Iterator[Project]:
+    """Yield the project as it was at a commit, in a worktree that is then removed."""
+    root = project.root
+    inside = git(root, "rev-parse", "--show-prefix")
+    with TemporaryDirectory(prefix="mlops-reproduce-") as folder:
+        tree = str(Path(folder, "tree"))
+        git(root, "worktree", "add", "--detach", "--force", tree, commit)
+        try:
+            yield Project(Path(tree, inside))
         finally:
-            git(project.root, "worktree", "remove", "--force", str(tree))
-    return Reproduction(version, found == expected, found, expected, where, differences)
+            git(root, "worktree", "remove", "--force", tree)
 
 
 def _bring_rows(project: Project, bundle: Bundle, home: Path) -> None:
-    """Put rows that no commit holds into the worktree: from the release, or from this folder."""
+    """Put rows that no commit holds into the worktree.
+
+    They come from the release where it has them, or else from this folder.
+    """
     manifest = bundle.manifest
-    away = [file for file in manifest.data.files if not (home / file.path).is_file()]
-    if away and DATA in manifest.assets:
-        model = home / "models" / manifest.model
-        with (model / DATA).open("wb") as out:
-            bundle.copy(DATA, out)
-        spec = load_yaml(model / "model.yaml")
-        spec["data"].pop("labels", None)  # they are joined to the rows already
-        spec["data"]["source"] = DATA
-        spec["data"]["ignore"] = [*spec["data"].get("ignore", []), "__test__"]
-        write_json(model / "model.yaml", spec)  # JSON is YAML
+    absent = [file for file in manifest.data.files if not (home / file.path).is_file()]
+    if absent and DATA in manifest.assets:
+        _bring_released_rows(bundle, home / "models" / manifest.model)
         return
-    for file in away:
-        here = project.root / file.path
-        if not here.is_file() or sha256_file(here) != file.sha256:
-            what = f"the rows that {bundle.version.ref} learnt from are gone"
-            do = "bring the files back; with data.keep, later releases hold their rows themselves"
+    for file in absent:
+        source = project.root / file.path
+        if not source.is_file() or sha256_file(source) != file.sha256:
             raise EnvironmentFailure(
-                what, found=listed(file.path for file in away), do=do
+                f"the rows that {bundle.version.ref} learnt from are gone",
+                found=listed(file.path for file in absent),
+                do="bring the files back; with data.keep, later releases hold their "
+                "rows themselves",
             )
         (home / file.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(here, home / file.path)
+        shutil.copyfile(source, home / file.path)
 
 
-def _python(
-    here: Project, there: Project, manifest: Manifest, say: Say
-) -> tuple[str, Environment, str]:
-    """Return an interpreter to train with, its environment, and words for that.
+def _bring_released_rows(bundle: Bundle, folder: Path) -> None:
+    """Write a release's rows into the model's folder, and let model.yaml name them."""
+    with (folder / DATA).open("wb") as out:
+        bundle.copy(DATA, out)
+    spec = load_yaml(folder / "model.yaml")
+    spec["data"].pop("labels", None)  # they are joined to the rows already
+    spec["data"]["source"] = DATA
+    spec["data"]["ignore"] = [*spec["data"].get("ignore", []), "__test__"]
+    write_json(folder / "model.yaml", spec)  # JSON is YAML
 
-    It is the version's own environment wherever that can be had.
-    """
-    now = present(here.lock_digest)
-    then, minor = manifest.environment, manifest.environment.python.rpartition(".")[0]
-    if (now.lock_sha256, now.python.rpartition(".")[0]) == (then.lock_sha256, minor):
-        return sys.executable, now, "the present environment, which has its lock"
+
+def _interpreter(
+    project: Project, tree: Project, manifest: Manifest, say: Say
+) -> _Interpreter:
+    """Return what to train with: the version's own environment if it can be had."""
+    then = manifest.environment
+    now = present(project.lock_digest)
+    minor = _minor(then.python)
+    if now.lock_sha256 == then.lock_sha256 and _minor(now.python) == minor:
+        description = "the present environment, which has its lock"
+        return _Interpreter(sys.executable, now, description, own=False)
+    key = f"{then.lock_sha256[:16]}-python{minor}"
     try:
-        path = _locked(there.lock, f"{then.lock_sha256[:16]}-python{minor}", minor, say)
-        asked = [path, "-c", "import platform; print(platform.python_version())"]
-        version = subprocess.run(
-            asked, check=True, capture_output=True, text=True
-        ).stdout.strip()
+        path = _environment_of(tree.lock, key, minor, say)
+        version = _python_version(path)
     except (OSError, subprocess.CalledProcessError) as error:
         say(f"note: its own environment cannot be had: {error}")
-        return sys.executable, now, "the present environment, which is another"
+        description = "the present environment, which is another"
+        return _Interpreter(sys.executable, now, description, own=False)
     facts = then.model_copy(update={"python": version, "platform": now.platform})
-    return path, facts, f"an environment of its own lock, Python {version}"
+    description = f"an environment of its own lock, Python {version}"
+    return _Interpreter(path, facts, description, own=True)
 
 
-def _locked(lock: Path, name: str, version: str, say: Say) -> str:
-    """Return the interpreter of an environment of a lock; uv makes it once, the cache keeps it."""
-    places = (
-        settings.current().environment.get("PATH", ""),
-        str(Path(sys.executable).parent),
+def _minor(version: str) -> str:
+    """Return ``3.11`` for ``3.11.9``."""
+    return version.rpartition(".")[0]
+
+
+def _python_version(path: str) -> str:
+    """Return the version of an interpreter."""
+    code = "import platform; print(platform.python_version())"
+    done = subprocess.run(
+        [path, "-c", code], check=True, capture_output=True, text=True
     )
-    uv = shutil.which("uv", path=os.pathsep.join(places)) or "uv"
-    folder = cache_root() / "environments" / name
-    python = (
-        folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    )
+    return done.stdout.strip()
+
+
+def _environment_of(lock: Path, key: str, version: str, say: Say) -> str:
+    """Return the interpreter of an environment of a lock.
+
+    uv makes it once, and the cache keeps it.
+    """
+    folder = cache_root() / "environments" / key
+    inside = "Scripts/python.exe" if os.name == "nt" else "bin/python"
+    python = folder / "venv" / inside
     with file_lock(folder):
-        if not (folder / "ready").is_file():
-            say("making an environment of its lock, once")
-            make = ("venv", "--clear", "--python", version, str(folder / "venv"))
-            fill = (
-                "pip",
-                "sync",
-                "--require-hashes",
-                "--python",
-                str(python),
-                str(lock),
-            )
-            quiet = () if sys.stderr.isatty() else ("--quiet",)
-            for command in (make, fill):  # uv shows its progress on standard error
-                subprocess.run(
-                    (uv, *quiet, *command), check=True, stdout=subprocess.DEVNULL
-                )
-            (folder / "ready").touch()
+        if (folder / "ready").is_file():
+            return str(python)
+        say("making an environment of its lock, once")
+        _uv("venv", "--clear", "--python", version, str(folder / "venv"))
+        _uv("pip", "sync", "--require-hashes", "--python", str(python), str(lock))
+        (folder / "ready").touch()
     return str(python)
+
+
+def _uv(*arguments: str) -> None:
+    """Run uv, which shows its progress on standard error."""
+    path = settings.current().environment.get("PATH", "")
+    beside = str(Path(sys.executable).parent)
+    command = [shutil.which("uv", path=os.pathsep.join([path, beside])) or "uv"]
+    if not sys.stderr.isatty():
+        command.append("--quiet")
+    subprocess.run([*command, *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
 def engine_of(root: Path) -> Path:
@@ -190,21 +241,30 @@ def engine_of(root: Path) -> Path:
     return Path(__file__).parents[2]
 
 
-def _train(there: Project, name: str, version: str, python: str) -> Training:
+def _train(tree: Project, name: str, version: str, python: str) -> Training:
     """Train in a tree, by the engine that is in it (in tests: by this one)."""
-    engine = engine_of(there.root)
     command = [python, "-m", "mlops", "train", name]
-    env = settings.current().user_code_environment(PYTHONPATH=str(engine))
+    engine = str(engine_of(tree.root))
+    env = settings.current().user_code_environment(PYTHONPATH=engine)
     done = subprocess.run(
-        command, cwd=there.root, env=env, capture_output=True, text=True, check=False
+        command, cwd=tree.root, env=env, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = " / ".join(done.stderr.strip().splitlines()[-5:]) or "no message"
-        do = "look at the version's code, data and lock"
+        last = done.stderr.strip().splitlines()[-5:]
         raise EnvironmentFailure(
-            f"{version} could not be trained again", found=said, do=do
+            f"{version} could not be trained again",
+            found=" / ".join(last) or "no message",
+            do="look at the version's code, data and lock",
         )
-    return Training.load(there.build(name))
+    return Training.load(tree.build(name))
+
+
+def _not_as_locked(project: Project) -> tuple[str, ...]:
+    """Return, as a cause, the packages that are not installed as they are locked."""
+    wrong = not_installed(project.lock)
+    if not wrong:
+        return ()
+    return (f"installed is not what is locked: {listed(wrong, 4)}",)
 
 
 def _causes(
@@ -212,23 +272,20 @@ def _causes(
 ) -> tuple[str, ...]:
     """Return what may have made the difference, the likeliest first."""
     then = manifest.environment
+    features = manifest.assets["features.py"].sha256
     pairs = (
         ("data", manifest.data.digest, training.snapshot),
-        (
-            "features.py",
-            manifest.assets["features.py"].sha256,
-            training.features_sha256,
-        ),
+        ("features.py", features, training.features_sha256),
         ("code and specification", manifest.code.digest, training.code),
         ("lock of this environment", then.lock_sha256, now.lock_sha256),
         ("Python", then.python, now.python),
         ("platform", then.platform, now.platform),
     )
-    found = [
-        f"{what}: {old[:24]} then, {new[:24]} now"
-        for what, old, new in pairs
+    causes = tuple(
+        f"{subject}: {old[:24]} then, {new[:24]} now"
+        for subject, old, new in pairs
         if old != new
-    ]
-    return tuple(found) or (
-        "nothing that is recorded differs: training is not deterministic",
     )
+    if causes:
+        return causes
+    return ("nothing that is recorded differs: training is not deterministic",)

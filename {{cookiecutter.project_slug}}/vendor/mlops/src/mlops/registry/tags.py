@@ -49,7 +49,16 @@ FIELDS = (
 class Event(NamedTuple):
     """One tag: what happened to which model, when, by whom.
 
-    `time` is in seconds since 1970, `oid` the tag object, `commit` what it points to.
+    Attributes
+    ----------
+    oid : str
+        The tag object.
+    commit : str
+        What it points to.
+    time : int
+        Seconds since 1970.
+    text : str
+        The tag's message.
     """
 
     kind: Kind
@@ -85,7 +94,15 @@ class Event(NamedTuple):
 
 @dataclass(slots=True)
 class Version:
-    """A registered version; `stages` is where it serves, `active` whether it may."""
+    """A registered version.
+
+    Attributes
+    ----------
+    active : bool
+        False where it was withdrawn.
+    stages : tuple of str
+        Where it serves.
+    """
 
     model: str
     number: str
@@ -202,7 +219,9 @@ class ModelState:
     def ever_in(self, stage: str) -> set[str | None]:
         """Return the versions that are or were in a stage."""
         return {
-            e.version for e in self.events if (e.kind, e.stage) == ("assign", stage)
+            event.version
+            for event in self.events
+            if event.kind == "assign" and event.stage == stage
         }
 
     def assignments(self, stage: str) -> Iterator[tuple[Event, Version | None]]:
@@ -219,7 +238,7 @@ class ModelState:
     def holder(self, stage: str, but: Version | None = None) -> Version | None:
         """Return the version that is in a stage, or would be without another one.
 
-        None where there is none, and where that cannot be told.
+        None where there is none, and where that is unresolvable.
         """
         for _, version in self.assignments(stage):
             if version is None or version is not but:
@@ -297,8 +316,7 @@ class ModelState:
             elif event is not None:
                 self.unresolved[stage] = (
                     f"{event.tag} was given to commit {event.commit[:12]}, and no "
-                    "version"
-                    " has a tag there: it was deleted or moved"
+                    "version has a tag there: it was deleted or moved"
                 )
             if self.lost and self._may_be_lost(stage):
                 self.unresolved[stage] = self.loss
@@ -337,7 +355,8 @@ class State:
 
 def tag_name(kind: Kind, counter: int | None = None, **parts: str) -> str:
     """Return the tag for an event; `parts` are model, version and stage."""
-    return FORMS[kind].format(**parts) + ("" if counter is None else f"#{counter}")
+    name = FORMS[kind].format(**parts)
+    return name if counter is None else f"{name}#{counter}"
 
 
 def parse(tag: str, *facts: Any) -> Event | None:
@@ -370,9 +389,8 @@ def read(root: Path) -> State:
     events = []
     foreign = []
     for start in range(0, len(cells) - 8, 8):
-        name, oid, commit, kind, tagger, seconds, subject, body = cells[
-            start : start + 8
-        ]
+        row = cells[start : start + 8]
+        name, oid, commit, kind, tagger, seconds, subject, body = row
         tag = name.lstrip("\n")
         text = f"{subject}\n\n{body}"
         event = parse(tag, oid, commit, int(seconds or 0), tagger, text)
@@ -439,9 +457,9 @@ def _numbers(
 
 
 def _names_manifest(event: Event) -> bool:
-    """Return whether this engine gave a stage to a version.
+    """Return whether an assignment is this engine's.
 
-    Whose own tag may be lost.
+    The tag of the version that it was given to may be lost.
     """
     return event.kind == "assign" and "Manifest-SHA256" in event.trailers
 
@@ -451,8 +469,8 @@ def unresolvable(name: str, stage: str, problem: str) -> Refused:
     return Refused(
         f"{name}@{stage} cannot be resolved: {problem}",
         do="look at `mlops registry history` and `git ls-remote --tags origin`; bring "
-        "the tag "
-        f"back, or `mlops promote {name}@VERSION {stage} --override-rejection -m WHY`",
+        f"the tag back, or `mlops promote {name}@VERSION {stage} --override-rejection "
+        "-m WHY`",
     )
 
 
@@ -493,8 +511,8 @@ def resolve(state: State, ref: str) -> Version:
 def _unknown(problem: str, requested: str, part: str, allowed: list[str]) -> UsageError:
     """Return the error for a name that the registry does not have."""
     advice = (
-        "name MODEL@VERSION, MODEL@latest or MODEL@STAGE"
-        " (`mlops promote` puts a version into one)"
+        "name MODEL@VERSION, MODEL@latest or MODEL@STAGE "
+        "(`mlops promote` puts a version into one)"
     )
     return UsageError(
         problem,

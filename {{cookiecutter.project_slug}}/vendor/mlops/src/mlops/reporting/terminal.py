@@ -156,7 +156,7 @@ _NARROWEST = 12  # cells of a column of text
 
 
 def _wraps(column: Sequence[str]) -> bool:
-    """Return whether a column is text, which may be wrapped; ids and numbers may not."""
+    """Return whether a column is text, which may be wrapped, unlike ids and numbers."""
     return any(_wide(cell) > 40 or len(_WORD.findall(cell)) > 2 for cell in column)
 
 

@@ -57,7 +57,8 @@ class Training(StoredResult):
     snapshot: str = Field(description="Digest of the data.")
     code: str = Field(description="Digest of the model's code and specification.")
     lock: str = Field(
-        description="SHA-256 of the lock that it was trained with, requirements/train.txt."
+        description="SHA-256 of the lock that it was trained with, "
+        "requirements/train.txt."
     )
     model_sha256: str
     model_bytes: int

@@ -2,7 +2,8 @@
 
 One JSON object per line, one file per model and UTC day:
 `predictions/MODEL/2026-11-23.jsonl` and `feedback/MODEL/2026-11-23.jsonl` in the
-project's state folder. Columns that the specification calls sensitive are never written.
+project's state folder. Columns that the specification calls sensitive are never
+written.
 """
 
 from __future__ import annotations

@@ -106,7 +106,7 @@ class Requests:
         )
 
     def rows(self, content: bytes) -> pd.DataFrame:
-        """Return the rows of ``{"rows": ROW or [ROW, ...]}``; each has every feature."""
+        """Return the rows of ``{"rows": ROW or [ROW, ...]}``, with every feature."""
         import pandas as pd
 
         return pd.DataFrame(self._parse(self.body, content).rows, columns=self.names)
@@ -130,7 +130,7 @@ class Requests:
         return sent.id, label
 
     def _class(self, value: Any) -> str | None:
-        """Return the class that a label names; `true` may stand as `True` in the data."""
+        """Return the class that a label names; `true` may be `True` in the data."""
         import pandas as pd
 
         classes = self.signature.classes

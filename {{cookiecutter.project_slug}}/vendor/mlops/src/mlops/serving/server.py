@@ -103,7 +103,8 @@ def listen(address: Address) -> socket.socket:
         raise EnvironmentFailure(
             f"cannot listen here: {reason}",
             found=f"{address.host}:{address.port}",
-            do="stop what listens there, or choose another --port (0: any that is free)",
+            do="stop what listens there, or choose another --port (0: any that is "
+            "free)",
         ) from error
 
 
