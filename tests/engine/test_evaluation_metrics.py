@@ -239,7 +239,7 @@ def test_predictions_that_are_no_numbers_are_refused() -> None:
         task="binary", target="t", features=(), classes=("n", "y"), positive="y"
     )
     said = pd.DataFrame({"prediction": ["n", "y"], "score": [0.1, np.nan]})
-    with pytest.raises(UsageError, match="no finite number"):
+    with pytest.raises(UsageError, match="not finite"):
         outcome(signature, pd.Series(["n", "y"]), said)
 
 

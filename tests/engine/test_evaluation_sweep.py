@@ -174,7 +174,7 @@ def test_a_class_that_a_fold_never_saw_has_no_chance_there(
     monkeypatch.setattr(
         Model, "predict", lambda self, raw: predict(self, raw).assign(**unsure)
     )
-    with pytest.raises(UsageError, match="no finite number"):
+    with pytest.raises(UsageError, match="not finite"):
         cross_validate(project, "churn", dataset.spec, dataset)
 
 

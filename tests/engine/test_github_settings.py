@@ -495,9 +495,7 @@ def test_one_issue_while_settings_differ(desk: Desk) -> None:
     desk.token(
         {"issues": "read"}, variable="SETTINGS_TOKEN"
     )  # it sees less: nothing is over
-    desk.hub.state.labels["model-alarm"]["description"] = (
-        "What is served is no longer what was learned"
-    )
+    desk.hub.state.labels["model-alarm"]["description"] = "Data drift was detected"
     desk.run("plan", "--issue")
     assert issue["state"] == "open"
 

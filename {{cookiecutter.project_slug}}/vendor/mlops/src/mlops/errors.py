@@ -129,7 +129,7 @@ class UsageError(MlopsError):
 
 
 class Refused(MlopsError):
-    """The question was understood and the answer is no: exit code 1."""
+    """The command was understood, and failed: exit code 1."""
 
     exit_code = 1
 

@@ -44,7 +44,7 @@ SECRETS = (
 
 # What a process that runs the model's own code is given, and nothing else: where
 # programs, files and languages are, and how numerical libraries compute. A list of what
-# is let through, because no list of names finds every secret (DATABASE_URL, PGPASSFILE).
+# is let through, because no list of names finds every secret (DATABASE_URL, say).
 _FOR_USER_CODE = re.compile(
     r"PATH|HOME|USER|LOGNAME|USERNAME|SHELL|TERM|COLUMNS|NO_COLOR|TZ|CI"
     r"|LANG|LANGUAGE|LC_\w+|TMPDIR|TMP|TEMP|XDG_\w+_(HOME|DIR)"

@@ -87,7 +87,7 @@ class Context:
         """Fetch origin's tags: no branch holds what was delivered there.
 
         A job has those of its checkout. Where origin cannot be reached, a note says so
-        and the command goes on with what is known locally.
+        and the command uses what is known locally.
         """
         from mlops.registry.tag_writes import sync
 

@@ -70,7 +70,7 @@ def _go(
     force : bool
         Do steps again that are done.
     as_json : bool
-        Print the answers as data.
+        Print the results as data.
     group : str, optional
         What the records of the runs belong to.
     """
@@ -88,7 +88,7 @@ def _go(
         )
     if command not in ("validate", "train"):
         at.catch_up()  # the version in production
-    answers: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")
         run = Run(run_context(at), name, say, force)
@@ -97,10 +97,10 @@ def _go(
             if command == "run":
                 _keep_record(run, group)
             report = run_report(run.state)
-        answers[name] = _answer(run, report, passed)
+        results[name] = _facts(run, report, passed)
         if not as_json:
             _show(command, run, report, passed)
-    emit(answers, "", as_json, yes=all(answer["ok"] for answer in answers.values()))
+    emit(results, "", as_json, yes=all(facts["ok"] for facts in results.values()))
 
 
 def _keep_record(run: Run, group: str | None) -> None:
@@ -119,11 +119,13 @@ def _keep_record(run: Run, group: str | None) -> None:
         run.say(warning)
 
 
-def _answer(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
-    """Return what a run says to programs: how each step went and what it answered."""
+def _facts(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
+    """Return a run for programs: how each step went, and its result."""
     from mlops.reporting.wording import with_sentences
 
-    answer: dict[str, Any] = {"ok": passed, "stages": run.state.states}
+    steps = run.state.states
+    # `stages` is what programs that were written for engine 0.1 read.
+    facts: dict[str, Any] = {"ok": passed, "steps": steps, "stages": steps}
     verdict = with_sentences(report.verdict) if report.verdict else None
     results = {
         "validate": report.validation,
@@ -133,8 +135,8 @@ def _answer(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
     }
     for step, result in results.items():
         if result is not None:
-            answer[step] = result.model_dump(mode="json")
-    return answer
+            facts[step] = result.model_dump(mode="json")
+    return facts
 
 
 def _show(command: str, run: Run, report: RunReport, passed: bool) -> None:

@@ -56,32 +56,32 @@ def register(
         "decided": decided,
         "override": override,
     }
-    answers = [_register(at, model, decision) for model in models]
+    results = [_register(at, model, decision) for model in models]
     attested = [f"build/{model}/model.skops" for model in models] if attests() else []
     outputs(models=models, attest=",".join(attested))
-    texts = [_told(answer) for answer in answers]
+    texts = [_text(result) for result in results]
     if in_actions() and models and not attested:
         texts.append(
             "not attested: GitHub does not sign here; the chain of digests holds"
         )
-    notes = [note for answer in answers for note in answer["notes"]]
+    notes = [note for result in results for note in result["notes"]]
     emit(
-        answers[0] if name else answers,
+        results[0] if name else results,
         "\n".join(texts) or "nothing to register",
         as_json,
         page=as_markdown("", *texts, *notes),
     )
     first = at.project.spec.stages[0].name
-    for answer in answers:
-        if answer["created"]:
-            hint(f"mlops promote {answer['ref']} {first}")
+    for result in results:
+        if result["created"]:
+            hint(f"mlops promote {result['ref']} {first}")
 
 
-def _told(answer: dict[str, Any]) -> str:
+def _text(result: dict[str, Any]) -> str:
     """Return what became of one model in a sentence."""
-    if answer["created"]:
-        return f"{answer['ref']} is registered"
-    return f"{answer['ref']} was registered already"
+    if result["created"]:
+        return f"{result['ref']} is registered"
+    return f"{result['ref']} was registered already"
 
 
 def _promotable(project: Project) -> list[str]:
@@ -150,7 +150,7 @@ def _note_on_card(card: Path, decision: dict[str, Any]) -> None:
 def _require_fresh(at: Context, name: str, build: Path) -> None:
     """Raise Refused where `mlops run` would do a step again.
 
-    What that step answered is not about what is checked out.
+    What that step found is not about what is checked out.
     """
     from mlops.pipeline.run import Run
 

@@ -30,7 +30,7 @@ _MOST_ASKED = 500  # rows with a value in one column
 class CheckContext:
     """A model and what was measured of it."""
 
-    bench: EvaluationContext
+    context: EvaluationContext
     model: Model
     found: Measurements
     size_mb: float
@@ -38,11 +38,11 @@ class CheckContext:
     @property
     def spec(self) -> ModelSpec:
         """The specification of the model."""
-        return self.bench.spec
+        return self.context.spec
 
     def some(self, most: int) -> pd.DataFrame:
         """Return up to `most` test rows, only the features, the same every time."""
-        test = self.bench.test
+        test = self.context.test
         rows = sample(len(test), most, self.spec.train.seed)
         return test[list(self.spec.features)].iloc[rows].reset_index(drop=True)
 

@@ -44,7 +44,7 @@ def evaluate(context: EvaluationContext, model: Model, size_mb: float) -> Evalua
 
 
 def with_own_tests(evaluation: Evaluation, own: Sequence[Check]) -> Evaluation:
-    """Return an evaluation with what the model's own tests answered, at the end."""
+    """Return an evaluation with the results of the model's own tests at the end."""
     checks = (*evaluation.checks, *own)
     ok = evaluation.ok and all(check.ok for check in own)
     return evaluation.model_copy(update={"ok": ok, "checks": checks})

@@ -1,4 +1,4 @@
-"""How long a model takes to answer one row."""
+"""How long a model takes to predict one row."""
 
 from __future__ import annotations
 

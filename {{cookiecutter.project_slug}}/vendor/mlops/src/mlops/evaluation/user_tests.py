@@ -32,9 +32,9 @@ class Plugin:
     """Fixtures for model tests, and a collector of what became of each test."""
 
     def __init__(
-        self, bench: EvaluationContext, model: Model, champion: Model | None
+        self, context: EvaluationContext, model: Model, champion: Model | None
     ) -> None:
-        self.bench = bench
+        self.context = context
         self.challenger = model
         self.in_production = champion
         self.checks: dict[str, Check] = {}
@@ -43,7 +43,7 @@ class Plugin:
     @pytest.fixture
     def spec(self) -> ModelSpec:
         """The specification of the model (model.yaml)."""
-        return self.bench.spec
+        return self.context.spec
 
     @pytest.fixture
     def model(self) -> Model:
@@ -58,7 +58,7 @@ class Plugin:
     @pytest.fixture
     def train_set(self) -> pd.DataFrame:
         """The labelled training rows, raw; a copy on write, so a test may change it."""
-        return self.bench.train.copy(deep=False)
+        return self.context.train.copy(deep=False)
 
     @pytest.fixture
     def test_set(self) -> pd.DataFrame:
@@ -66,10 +66,10 @@ class Plugin:
 
         Columns that only the champion takes are there too, so that it can be asked.
         """
-        rows = self.bench.test.copy(deep=False)
+        rows = self.context.test.copy(deep=False)
         if self.in_production is None:
             return rows
-        own = self.bench.rows_of(self.in_production)
+        own = self.context.rows_of(self.in_production)
         for name in own.columns.difference(rows.columns):
             rows[name] = own[name].to_numpy()
         return rows
@@ -77,12 +77,12 @@ class Plugin:
     @pytest.fixture
     def predict(self, model: Model) -> Callable[[pd.DataFrame], pd.DataFrame]:
         """`predict(raw)` of the model; for the unchanged test set it costs nothing."""
-        test = self.bench.test
+        test = self.context.test
         columns = [f.name for f in model.signature.features]
 
         def predict(raw: pd.DataFrame) -> pd.DataFrame:
             if raw.reindex(columns=columns).equals(test[columns]):
-                return self.bench.predicted(model).copy(deep=False)
+                return self.context.predicted(model).copy(deep=False)
             return model.predict(raw)
 
         return predict
@@ -142,7 +142,7 @@ def _last(text: str) -> str:
 def own_tests(
     root: Path,
     folder: Path,
-    bench: EvaluationContext,
+    context: EvaluationContext,
     model: Model,
     champion: Model | None,
 ) -> list[Check]:
@@ -153,7 +153,7 @@ def own_tests(
     """
     if not folder.is_dir():
         return []
-    plugin = Plugin(bench, model, champion)
+    plugin = Plugin(context, model, champion)
     output = io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", output)

@@ -39,7 +39,7 @@ def record_of(context: RunContext, state: RunState, group: str | None = None) ->
         started=state.started.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
         stages=state.states,
-        outcome=known.verdict.decision if known.verdict else _last_answer(state),
+        outcome=known.verdict.decision if known.verdict else _outcome_so_far(state),
         commit=state.commit,
         dirty=state.dirty,
         actor=context.actor,
@@ -59,9 +59,9 @@ def record_of(context: RunContext, state: RunState, group: str | None = None) ->
     )
 
 
-def _last_answer(state: RunState) -> str:
-    """Return the first step that failed, or that the model was trained."""
-    for step, answer in state.states.items():
-        if answer == "failed":
+def _outcome_so_far(state: RunState) -> str:
+    """Return the step that failed first, or `trained`."""
+    for step, ended in state.states.items():
+        if ended == "failed":
             return step
     return "trained"

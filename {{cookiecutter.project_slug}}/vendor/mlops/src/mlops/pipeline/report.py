@@ -96,7 +96,7 @@ def _change(state: RunState) -> str:
 
 
 def _result(state: RunState, step: str, kind: type[Kind]) -> Kind | None:
-    """Return what a step answered in this run; None where the run did not reach it."""
+    """Return the result of a step, None where this run did not reach it."""
     return kind.load(state.build) if state.reached(step) else None
 
 

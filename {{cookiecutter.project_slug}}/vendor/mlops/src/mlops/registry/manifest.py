@@ -55,7 +55,7 @@ class Manifest(Result):
     Keys that a newer engine adds are ignored by an older one.
 
     No clock is in it: registering the same build again comes to the same bytes, so a
-    registration that was killed goes on with its own draft. When it was, the tag says.
+    registration that was killed is resumed with its own draft. The tag has the time.
     """
 
     schema_number: int = Field(default=SCHEMA, alias="schema", le=SCHEMA)

@@ -55,7 +55,7 @@ def document(name: str, lock: Path) -> bytes:
     """Return a CycloneDX 1.6 document of a locked environment.
 
     No clock and no random number is in it: the same lock on the same kind of machine is
-    the same bytes, so that a registration that was killed goes on with its own draft.
+    the same bytes, so that a killed registration is resumed with its own draft.
     """
     version = platform.python_version()
     python = {

@@ -44,7 +44,7 @@ class Section(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """The answer: a title and at most two sentences."""
+    """The result: a title and at most two sentences."""
 
     tone: Tone
     title: str

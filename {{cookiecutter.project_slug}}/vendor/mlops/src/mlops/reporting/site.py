@@ -267,7 +267,7 @@ def _monitored(project: Project, name: str) -> list[Alarm]:
 
 
 def _summary(project: Project, parts: Sequence[Part]) -> Summary:
-    """Return the answer to "is all well?": what to look at first, then what is live."""
+    """Return whether all is well: what to look at first, then what is live."""
     stages = [stage.name for stage in project.spec.stages]
     if not any(part.releases for part in parts):
         return _nothing_yet(parts, stages[0])

@@ -1,4 +1,4 @@
-"""The summary of a report: the answer and its reasons."""
+"""The summary of a report: the result and its reasons."""
 
 from __future__ import annotations
 

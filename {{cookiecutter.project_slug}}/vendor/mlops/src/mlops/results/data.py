@@ -70,7 +70,7 @@ class Snapshot(StoredResult):
 
 
 class Validation(StoredResult):
-    """The answer of `mlops validate`."""
+    """The result of `mlops validate`."""
 
     FILE: ClassVar[str] = "validation.json"
 

@@ -78,7 +78,7 @@ class FairnessResult(Result):
 
 
 class Evaluation(StoredResult):
-    """The answer of `mlops test`."""
+    """The result of `mlops test`."""
 
     FILE: ClassVar[str] = "evaluation.json"
 

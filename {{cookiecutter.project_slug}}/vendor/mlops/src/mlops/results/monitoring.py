@@ -16,7 +16,7 @@ class ColumnDrift(Result):
     name: str
     kind: str
     output: bool = Field(
-        False, description="What the model said, rather than what it was asked."
+        False, description="An output of the model, rather than a feature."
     )
     p_value: float
     q_value: float = Field(
@@ -46,7 +46,7 @@ class Performance(Result):
 
 
 class DriftCheck(Result):
-    """The answer of `mlops monitor`."""
+    """The result of `mlops monitor`."""
 
     model: str
     version: str
@@ -65,12 +65,10 @@ class DriftCheck(Result):
     reasons: tuple[str, ...] = ()
 
     def text(self) -> str:
-        """Return the answer for a terminal, the verdict first."""
-        verdict = (
-            "ALARM"
-            if self.alarm
-            else ("no alarm" if self.enough else "not enough data")
-        )
+        """Return the result for a terminal, the verdict first."""
+        verdict = "no alarm" if self.enough else "not enough data"
+        if self.alarm:
+            verdict = "ALARM"
         head = f"{verdict}: {self.model}@{self.version}, {self.since} to {self.until}"
         rows = f"{self.rows:,} rows, {self.labelled:,} of them with a label"
         return "\n  ".join([head, rows, *self.reasons])

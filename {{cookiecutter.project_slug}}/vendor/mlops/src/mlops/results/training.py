@@ -42,7 +42,7 @@ class Signature(Result):
 
 
 class Training(StoredResult):
-    """The answer of `mlops train`."""
+    """The result of `mlops train`."""
 
     FILE: ClassVar[str] = "training.json"
 

@@ -128,7 +128,7 @@ Ground = Annotated[
 
 
 class Verdict(StoredResult):
-    """The answer of `mlops gate`."""
+    """The result of `mlops gate`."""
 
     FILE: ClassVar[str] = "verdict.json"
 
