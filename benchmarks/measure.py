@@ -90,5 +90,5 @@ def compare(commands: Mapping[str, Command], repeats: int = REPEATS) -> dict[str
 
 
 def mlops(*arguments: str) -> list[str]:
-    """Return the command line of a verb."""
+    """Return the command line of an `mlops` command."""
     return [sys.executable, "-m", "mlops", *arguments]

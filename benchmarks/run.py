@@ -57,7 +57,7 @@ def rows_part(where: Path) -> list[str]:
                 "mlops train (validate, train)": Command(
                     mlops("train", "employment"), root, forget
                 ),
-                "mlops run (all five stages)": Command(
+                "mlops run (all five steps)": Command(
                     mlops("run", "employment"), root, forget
                 ),
             }
@@ -132,7 +132,7 @@ def _plain(title: str, costs: dict[str, Cost]) -> list[str]:
 
 
 def wiring_part(where: Path) -> list[str]:
-    """Compare the jobs of a pull request, rehearsed, with their verbs by hand."""
+    """Compare the jobs of a pull request, rehearsed, with their commands by hand."""
     from wiring import wiring_part
 
     return wiring_part(where / "wiring")

@@ -52,11 +52,11 @@ def test_commands_exist(page: Path) -> None:
     cells = re.findall(
         r"^\| (`mlops .+?) \|", (GENERATED / "README.md").read_text("utf-8"), re.M
     )
-    verbs = {
-        verb for cell in cells for verb in re.findall(r"`(?:mlops )?([a-z]+)", cell)
+    commands = {
+        name for cell in cells for name in re.findall(r"`(?:mlops )?([a-z]+)", cell)
     }
-    for verb in re.findall(r"`mlops ([a-z]+)", text):
-        assert verb in verbs, verb
+    for name in re.findall(r"`mlops ([a-z]+)", text):
+        assert name in commands, name
 
 
 @pytest.mark.parametrize("page", ["one-row.md", "one-model.md"])
