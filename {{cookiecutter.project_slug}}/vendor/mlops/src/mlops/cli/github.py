@@ -230,11 +230,9 @@ def propose(
     from mlops.reporting import markdown  # noqa: F401
 
     at = current_context()
-    content, job, token = (
-        patch.read_bytes(),
-        repository(),
-        at.settings.secret("UPDATE_TOKEN"),
-    )
+    content = patch.read_bytes()
+    job = repository()
+    token = at.settings.secret("UPDATE_TOKEN")
     said = "the template has nothing new"
     there = opened(job, NEW)
     if content:

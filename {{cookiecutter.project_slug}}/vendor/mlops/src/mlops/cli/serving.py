@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
@@ -28,25 +28,26 @@ def predict(
 ) -> None:
     """Predict the rows of a file with a released version.
 
-    Example: `mlops predict employment@production people.csv --out answers.csv`
+    Example: `mlops predict employment@production people.csv --out predictions.csv`
     """
     from mlops.io.files import write_text
     from mlops.serving.batch import predict_file
     from mlops.serving.prediction_log import records
 
     at = current_context(fetch=True)
-    answers, version = predict_file(at.project, ref, data, at.now(), log, at.store)
+    found, version = predict_file(at.project, ref, data, at.now(), log, at.store)
+    rows: list[dict[str, Any]] = []
     if out is None:
-        text = answers.head(20).to_string(index=False)
-        # JSON has finite numbers alone; the others are missing, as NaN is.
-        rows = records(answers.replace([float("inf"), float("-inf")], None))
+        text = found.head(20).to_string(index=False)
+        # JSON has only finite numbers; the others are missing, as NaN is.
+        rows = records(found.replace([float("inf"), float("-inf")], None))
     else:
-        write_text(out, answers.to_csv(index=False, lineterminator="\n"))
-        text, rows = f"{len(answers):,} rows predicted by {version}: {out}", []
-    unseen: dict[str, int] = answers.attrs["unseen"]
+        write_text(out, found.to_csv(index=False, lineterminator="\n"))
+        text = f"{len(found):,} rows predicted by {version}: {out}"
+    unseen: dict[str, int] = found.attrs["unseen"]
     for column, count in unseen.items():
         text += f"\n{count:,} values of {column} were never seen in training"
-    facts = {"version": version, "rows": len(answers), "predictions": rows}
+    facts = {"version": version, "rows": len(found), "predictions": rows}
     emit({**facts, "unseen": unseen}, text, as_json)
 
 

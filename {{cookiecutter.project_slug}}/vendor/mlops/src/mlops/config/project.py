@@ -71,10 +71,15 @@ class Project:
         folder = self.root / "models" / name
         if MODEL_NAME.fullmatch(name) and (folder / "model.yaml").is_file():
             return folder
-        what, names = "there is no model of this name", self.models()
+        names = self.models()
         new = "`mlops new NAME --data FILE --target COLUMN` makes one"
-        do, allowed = did_you_mean(name, names) or new, ", ".join(names) or "none yet"
-        raise UsageError(what, file="models/", found=name, allowed=allowed, do=do)
+        raise UsageError(
+            "there is no model of this name",
+            file="models/",
+            found=name,
+            allowed=", ".join(names) or "none yet",
+            do=did_you_mean(name, names) or new,
+        )
 
     def model(self, name: str) -> ModelSpec:
         """Return the specification of a model."""

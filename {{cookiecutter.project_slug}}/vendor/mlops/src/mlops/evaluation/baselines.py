@@ -88,10 +88,11 @@ def _pipelines(task: str, metric: str) -> dict[str, Any]:
         (numbers, make_column_selector(dtype_include="number")),
         (words, make_column_selector(dtype_exclude="number")),
     )
-    middle = "median" if metric == "mae" else "mean"
-    dummy, learner = DummyClassifier(strategy="prior"), LogisticRegression(max_iter=200)
+    dummy = DummyClassifier(strategy="prior")
+    learner = LogisticRegression(max_iter=200)
     if task == "regression":
-        dummy, learner = DummyRegressor(strategy=middle), Ridge()
+        dummy = DummyRegressor(strategy="median" if metric == "mae" else "mean")
+        learner = Ridge()
     return {
         "dummy": dummy,
         "simple": make_pipeline(FunctionTransformer(_plain), columns, learner),

@@ -94,7 +94,8 @@ def slices(s: CheckContext) -> Iterator[Answer]:
         rows = [part for part in s.found.slices if part.column == column]
         told = sum(part.metric is not None for part in rows)
         text = f"{told} of {len(rows)} groups are large enough to tell"
-        if bad := [part.value for part in rows if not part.ok]:
+        bad = [part.value for part in rows if not part.ok]
+        if bad:
             allowed = f"{s.spec.slices.max_drop:g}"
             text = f"more than {allowed} worse than all rows together on {listed(bad)}"
         yield column, not bad, text

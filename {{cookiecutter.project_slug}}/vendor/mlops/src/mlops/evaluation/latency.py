@@ -10,7 +10,9 @@ import pandas as pd
 
 from mlops.training.model import Model
 
-_REPEATS, _MEDIANS = 21, 3
+_REPEATS = 21
+
+_MEDIANS = 3
 
 
 def latency_ms(model: Model, row: pd.DataFrame) -> float:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from mlops.results.evaluation import Check, Evaluation, FairnessResult
 from mlops.results.verdict import Condition, Failure
 
-CHECKS, SLICES, FAIRNESS, SAME_ROWS = "checks", "slices", "fairness", "same rows"
+CHECKS = "checks"
+SLICES = "slices"
+FAIRNESS = "fairness"
+SAME_ROWS = "same rows"
 
 _OF_THEIR_OWN = (f"{SLICES}[", f"{FAIRNESS}[")
 
 
 def conditions(evaluation: Evaluation) -> tuple[Condition, ...]:
-    """Return every condition that an evaluation answers, each with what failed.
+    """Return the conditions on an evaluation, each with what failed.
 
     An evaluation that is not ok fails the condition of the checks, even where none of
     its parts says why.

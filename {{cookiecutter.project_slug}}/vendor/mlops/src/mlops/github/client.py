@@ -73,7 +73,8 @@ def here(root: Path) -> str:
 
     Empty if not on GitHub.
     """
-    if name := settings.current().github.repository:
+    name = settings.current().github.repository
+    if name:
         return name
     try:
         url = git(root, "remote", "get-url", "origin")

@@ -44,7 +44,8 @@ def keep(
     """Open an issue, or edit the one that is open; return it, and whether it is new."""
 
     def act() -> tuple[Issue, bool]:
-        if (issue := opened(repository, label, begin)) is None:
+        issue = opened(repository, label, begin)
+        if issue is None:
             return repository.create_issue(title, body[:LIMIT], labels=[label]), True
         if issue.body != body[:LIMIT]:
             issue.edit(body=body[:LIMIT])

@@ -169,7 +169,8 @@ def _rows_kept(
 
 def _stale(project: Project, name: str, built: Built) -> list[str]:
     """Return in which respects the results do not match HEAD."""
-    training, assets = built.training, built.assets
+    training = built.training
+    assets = built.assets
     lock = project.lock.relative_to(project.root).as_posix()
     pairs = {
         "code or specification": (training.code, project.code_digest(name)),

@@ -29,7 +29,11 @@ def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
 
 SCHEMA = 1
 
-MANIFEST, DATA_LOCK, DATA = "manifest.json", "data.lock.json", "data.parquet"
+MANIFEST = "manifest.json"
+
+DATA_LOCK = "data.lock.json"
+
+DATA = "data.parquet"
 
 
 class Code(Result):

@@ -252,7 +252,8 @@ def diff(
     after, _ = manifest_of(project.root, second)
     old = facts(project, before)
     new = facts(project, after)
-    if files := _changed(project, before, after):
+    files = _changed(project, before, after)
+    if files:
         new["code.files"] = files
     rows: list[dict[str, Any]] = []
     for path in sorted({**old, **new}, key=_section):

@@ -38,7 +38,8 @@ def change(previous: Manifest | None, training: Training) -> tuple[str, str]:
     """Return major, minor or patch, and what exactly changed."""
     if previous is None:
         return "major", "the version before has no manifest to compare with"
-    if broken := _broken(previous.signature, training.signature):
+    broken = _broken(previous.signature, training.signature)
+    if broken:
         return "major", "; ".join(broken)
     pairs = {
         "code": (previous.code.digest, training.code),
@@ -47,13 +48,12 @@ def change(previous: Manifest | None, training: Training) -> tuple[str, str]:
         "threshold": (previous.signature.threshold, training.signature.threshold),
         "environment": (previous.environment.lock_sha256, training.lock),
     }
-    if changed := [what for what, (before, after) in pairs.items() if before != after]:
+    changed = [name for name, (before, after) in pairs.items() if before != after]
+    if changed:
         return "minor", ", ".join(changed) + " changed"
-    fresh = previous.data.digest != training.snapshot
-    return (
-        "patch",
-        "only the data changed" if fresh else "trained again, nothing else changed",
-    )
+    if previous.data.digest != training.snapshot:
+        return "patch", "only the data changed"
+    return "patch", "trained again, nothing else changed"
 
 
 def _broken(old: Signature, new: Signature) -> list[str]:

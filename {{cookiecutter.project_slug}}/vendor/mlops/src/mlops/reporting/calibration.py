@@ -87,11 +87,13 @@ def _tenth(part: NDArray[Any], shares: bool) -> Tenth:
 
 def plot(parts: Sequence[Tenth], shares: bool) -> str:
     """Return a plot in ASCII: o happened, - its interval, | predicted."""
-    low, high = 0.0, 1.0
+    low = 0.0
+    high = 1.0
     shown: Callable[[float], str] = share
     if not shares:
         ends = [end for t in parts for end in (t.low, t.predicted, t.high)]
-        low, high = min(ends), max(ends)
+        low = min(ends)
+        high = max(ends)
         shown = number
     scale = f"{shown(low)}{shown(high):>{_CELLS - len(shown(low))}}"
     lines = [f"{'Predicted':>10} {'Happened':>10} {'Rows':>7}   {scale}"]

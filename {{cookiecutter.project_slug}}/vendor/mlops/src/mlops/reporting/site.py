@@ -383,7 +383,9 @@ def _version(release: Release, address: str) -> tuple[Cell, ...]:
     version = release.version
     when, _, actor, _, reason = _what_happened(version.event)
     stages = ", ".join(version.stages) if version.active else "withdrawn"
-    metric, data, verdict = (words.NONE, words.NONE, words.NONE)
+    metric = words.NONE
+    data = words.NONE
+    verdict = words.NONE
     if release.manifest:
         metric, data, verdict = _measured(release.manifest)
     links = [Link(_PAGES[asset], _path(version, asset)) for asset in release.files]

@@ -217,16 +217,12 @@ def _wide(text: str) -> int:
 
 def _plain(value: object) -> str:
     """Return a cell's text, with dashes that every terminal has."""
-    text = (
-        ""
-        if value is None
-        else f"{value:.3f}"
-        if isinstance(value, float)
-        else clean(value)
-    )
-    return (
-        text if text.isascii() else text.replace(MINUS, "-").replace(NONE, "-")
-    ) or "-"
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    text = clean(value).replace(MINUS, "-").replace(NONE, "-")
+    return text or "-"
 
 
 def pairs(items: Mapping[str, object]) -> str:

@@ -45,7 +45,9 @@ EVENTS = {
     "deprecate": "retired the model",
 }
 
-NONE, MINUS = "\u2013", "\u2212"
+NONE = "\u2013"
+
+MINUS = "\u2212"
 
 
 def clean(text: object, most: int = 300) -> str:

@@ -10,7 +10,9 @@ from mlops.results.base import Result, StoredResult
 
 # Beside them, test rows that travel with a version: `mlops test` draws them, a release
 # holds them.
-REFERENCE, EXAMPLES = "reference.parquet", "examples.json"
+REFERENCE = "reference.parquet"
+
+EXAMPLES = "examples.json"
 
 
 class Metric(Result):
