@@ -1,6 +1,7 @@
 """The least that trains and scores the example model: read, fit, score; nothing of the engine.
 
-It uses the example's own features.py and estimator.py, so that the same model is fitted.
+It uses the example's own features.py and estimator.py, so that the same model is
+fitted.
 
 Usage: python bare.py ROWS.csv FOLDER_OF_THE_MODEL
 """

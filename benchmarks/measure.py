@@ -47,7 +47,8 @@ def environment() -> dict[str, str]:
     }
 
 
-# The child's peak counts from its fork, so a small process has to start it, not this one.
+# The child's peak counts from its fork, so a small process has to start it, not this
+# one.
 _TIMER = """
 import json, os, subprocess, sys, time
 begun = time.perf_counter()

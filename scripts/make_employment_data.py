@@ -1,8 +1,9 @@
 """Make the example's data: US Census microdata of Massachusetts, with readable names and values.
 
-The rows are people of the American Community Survey (ACS PUMS), 2015 to 2018, as the wheel of
-the public package nannyml 0.13.1 ships them. The same wheel always gives the same bytes;
-`--check` compares them with the committed files instead of writing. Needs pandas and pyarrow:
+The rows are people of the American Community Survey (ACS PUMS), 2015 to 2018, as the
+wheel of the public package nannyml 0.13.1 ships them. The same wheel always gives the
+same bytes; `--check` compares them with the committed files instead of writing. Needs
+pandas and pyarrow:
 
     python scripts/make_employment_data.py [--wheel FILE] [--check]
 """
@@ -23,7 +24,8 @@ PACKAGE = "nannyml==0.13.1"
 WHEEL_SHA256 = "cf5f4a33489834ae6773cb1baa33a0f98c0a3ee6ed9b43049478b25ce22fe869"
 INSIDE = "nannyml/datasets/data/employment_MA_"
 
-# A new repository starts with the first year; the others arrive later, in demo and tests.
+# A new repository starts with the first year; the others arrive later, in demo and
+# tests.
 LATER = Path("tests/data/employment")
 FOLDERS = {
     2015: Path("{{cookiecutter.project_slug}}/models/employment/data"),
@@ -37,8 +39,9 @@ MAX_BYTES = 1_000_000  # of one year, people and labels together
 
 YES_NO = {"1": "yes", "2": "no"}
 
-# Code of the column -> (our name, code of the value -> our value). ACS PUMS data dictionaries
-# of 2015 to 2018, where these columns are the same. Finer values that few rows have are merged.
+# Code of the column -> (our name, code of the value -> our value). ACS PUMS data
+# dictionaries of 2015 to 2018, where these columns are the same. Finer values that few
+# rows have are merged.
 CODEBOOK: dict[str, tuple[str, dict[str, str]]] = {
     "SCHL": (
         "schooling",
@@ -181,8 +184,8 @@ def read(wheel: Path) -> pd.DataFrame:
 def decode(coded: pd.DataFrame) -> pd.DataFrame:
     """Return people of 16 and over with our names and values, and the number of the household."""
     relation = coded["RELP"].astype(str)
-    # Rows stand household by household: one begins at each reference person (0), and everyone
-    # in an institution (16) or in other group quarters (17) is one alone.
+    # Rows stand household by household: one begins at each reference person (0), and
+    # everyone in an institution (16) or in other group quarters (17) is one alone.
     household = relation.isin(["0", "16", "17"]).cumsum()
     people = pd.DataFrame(
         {

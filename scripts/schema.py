@@ -1,7 +1,7 @@
 """Write the JSON Schemas of model.yaml and manifest.json (`make schema`).
 
-That of model.yaml goes into the generated repository, for editors; that of manifest.json into
-docs/, for whoever reads manifests with other tools.
+That of model.yaml goes into the generated repository, for editors; that of
+manifest.json into docs/, for whoever reads manifests with other tools.
 """
 
 from __future__ import annotations

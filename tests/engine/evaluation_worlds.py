@@ -26,7 +26,8 @@ def pair(
 ) -> tuple[Outcome, Outcome]:
     """Return two models on the same rows; each sees the truth through noise of its own.
 
-    With `per` rows to a cluster, truth and noise have a part that the whole cluster shares.
+    With `per` rows to a cluster, truth and noise have a part that the whole cluster
+    shares.
     """
     count = rows // per
     unit = np.repeat(np.arange(count), per) if per > 1 else None

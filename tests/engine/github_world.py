@@ -34,8 +34,8 @@ class GitHub:
         self.dispatches: list[Thing] = []
         self.requests: list[str] = []
         self.faults: list[tuple[str, int | str, dict[str, str], bool]] = []
-        # The host of the files: what it was asked for (range, right), whether it knows ranges, and
-        # after how many bytes the next answers break off.
+        # The host of the files: what it was asked for (range, right), whether it knows
+        # ranges, and after how many bytes the next answers break off.
         self.asked: list[tuple[str | None, str | None]] = []
         self.ranges, self.breaks = True, list[int]()
         self.lag, self._unlisted = (

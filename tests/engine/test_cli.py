@@ -54,7 +54,7 @@ def leftovers(project: Project) -> list[str]:
     return [str(p) for p in project.root.rglob(".*.????????") if p.is_file()]
 
 
-# -- the loop -------------------------------------------------------------------------------------
+# -- the loop --------------------------------------------------------------------------
 
 
 def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
@@ -374,7 +374,7 @@ def test_what_is_no_number_in_json_is_never_written(
     assert not list(tmp_path.glob("*a.json*"))
 
 
-# -- bad input -------------------------------------------------------------------------------------
+# -- bad input -------------------------------------------------------------------------
 
 
 def data_of(project: Project) -> Path:
@@ -710,7 +710,8 @@ def test_ctrl_c_in_training_leaves_nothing_half_written(make_project: Make) -> N
         env={**os.environ, "PYTHONPATH": str(ENGINE / "vendor/mlops/src")},
         stderr=subprocess.PIPE,
         text=True,
-        # Whoever starts the tests in the background has SIGINT ignored, and children inherit that.
+        # Whoever starts the tests in the background has SIGINT ignored, and children
+        # inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     end = time.monotonic() + 60

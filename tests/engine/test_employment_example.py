@@ -66,7 +66,7 @@ def first_year(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, Datas
     return project, dataset_of(project)
 
 
-# -- the files ----------------------------------------------------------------------------------
+# -- the files -------------------------------------------------------------------------
 
 
 def test_files_are_the_ones_that_the_script_made() -> None:
@@ -142,7 +142,7 @@ def test_difficulties_are_not_features_because_they_tell_who_is_disabled() -> No
     assert not {*difficulties, *spec.sensitive} & set(spec.features)
 
 
-# -- split and contract -------------------------------------------------------------------------
+# -- split and contract ----------------------------------------------------------------
 
 
 def test_no_household_is_in_both_parts(first_year: tuple[Project, Dataset]) -> None:
@@ -222,7 +222,7 @@ def test_contract_breaks_where_the_source_is_broken(
     assert column in {answer.column for answer in answers if not answer.ok}
 
 
-# -- features and learners ----------------------------------------------------------------------
+# -- features and learners -------------------------------------------------------------
 
 
 def test_features_of_one_row_are_those_in_a_batch(

@@ -211,7 +211,7 @@ def test_other_tasks_are_judged_too(
     assert len(evaluation.slices) == 3 + 4
 
 
-# -- own tests --------------------------------------------------------------------------------
+# -- own tests -------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -358,7 +358,7 @@ def test_pytest_leaves_nothing_behind(
     (world.project.root / "pytest.ini").unlink()
 
 
-# -- slices, fairness, tiny and odd data -------------------------------------------------------
+# -- slices, fairness, tiny and odd data -----------------------------------------------
 
 
 def test_slices_and_fairness_are_those_of_scikit_learn_and_fairlearn(

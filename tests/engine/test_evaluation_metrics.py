@@ -80,9 +80,9 @@ def test_influence_is_the_derivative_by_a_rows_weight(task: str, name: str) -> N
 def test_intervals_hold_the_truth_in_95_of_100_worlds(task: str, per: int) -> None:
     """The bound is that of the binomial, with the 36 comparisons that are made here counted.
 
-    1,500 worlds, because 600 are too few for it: average precision, whose interval holds the truth
-    in 94.8 % of 12,000 such worlds, did so in 553 of the first 600 (a chance of 1 in 500, and
-    there are 36 of them).
+    1,500 worlds, because 600 are too few for it: average precision, whose interval
+    holds the truth in 94.8 % of 12,000 such worlds, did so in 553 of the first 600 (a
+    chance of 1 in 500, and there are 36 of them).
     """
     names = [name for t, name in PAIRS if t == task]
     large, _ = pair(np.random.default_rng(0), task, 1_000_000, per)

@@ -182,7 +182,7 @@ def test_no_repository_is_still_said_to_be_none(tmp_path: Path) -> None:
         require_repository(tmp_path)
 
 
-# -- A server that accepts and never answers -----------------------------------------------------
+# -- A server that accepts and never answers -------------------------------------------
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def test_who_approved(github: GitHub) -> None:
     assert approved_by(repository(), "production") == "@ben"
 
 
-# -- whose repository, whose token -----------------------------------------------------------
+# -- whose repository, whose token -----------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_bytes_that_are_not_what_github_says_are_never_handed_out(
         fetch(world.project, f"{MODEL}@v1.0.0", GitHubStore(repository()))
 
 
-# -- the cache --------------------------------------------------------------------------------
+# -- the cache -------------------------------------------------------------------------
 
 
 def downloads(github: GitHub) -> list[str]:
@@ -349,7 +349,7 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(
         bundle.read("model.skops")
 
 
-# -- downloads that break off -----------------------------------------------------------------
+# -- downloads that break off ----------------------------------------------------------
 
 LARGE = "0123456789abcdef" * 320_000  # five pieces
 PIECE, THIRD = 1 << 20, len(LARGE) // 3

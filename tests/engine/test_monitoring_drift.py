@@ -56,7 +56,8 @@ def test_without_drift_an_alarm_is_rare_even_without_the_effect_floor() -> None:
     ]
     with_floor, without = (sum(column) for column in zip(*found, strict=True))
     assert with_floor <= 0.05 * 150
-    # Benjamini-Hochberg alone keeps to alpha: 14 of 150 is the 99 % quantile of Binomial(150, 5 %).
+    # Benjamini-Hochberg alone keeps to alpha: 14 of 150 is the 99 % quantile of
+    # Binomial(150, 5 %).
     assert without <= 14
 
 

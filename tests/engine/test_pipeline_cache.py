@@ -44,8 +44,8 @@ def engine(tmp_path: Path) -> Path:
 
 # -- the engine's own code -------------------------------------------------------------
 
-# File of the engine: the steps that depend on it. What a step writes may change with it,
-# and then the steps that read that are done again as well.
+# File of the engine: the steps that depend on it. What a step writes may change with
+# it, and then the steps that read that are done again as well.
 DEPENDENT = {
     "data/contract.py": ["validate"],
     "training/fit.py": ["train"],

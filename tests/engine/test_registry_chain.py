@@ -221,7 +221,7 @@ def test_a_manifest_from_the_future(world: World) -> None:
         )
 
 
-# -- the store ----------------------------------------------------------------------------------
+# -- the store -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -277,7 +277,7 @@ def test_operations_may_be_repeated(tmp_path: Path) -> None:
     assert store.list(MODEL) == ["v1.0.0"] and store.list("other") == []
 
 
-# -- what the command line asks -------------------------------------------------------------------
+# -- what the command line asks --------------------------------------------------------
 
 
 def test_api(world: World) -> None:
@@ -305,7 +305,7 @@ def test_api(world: World) -> None:
         queries.history(world.project, "chrun")
 
 
-# -- a real model ---------------------------------------------------------------------------------
+# -- a real model ----------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -391,7 +391,7 @@ def test_a_feature_named_like_an_output_is_refused(gated: Trained) -> None:
         samples.reference(spec, gated.model, rows, gated.model.predict(rows))
 
 
-# -- every reader -----------------------------------------------------------------------------
+# -- every reader ----------------------------------------------------------------------
 
 
 def test_every_verb_that_reads_a_release_refuses_a_changed_byte(

@@ -45,7 +45,7 @@ def live(world: World, *names: str) -> None:
         world.promote(number, "production")
 
 
-# -- reject -----------------------------------------------------------------------------------
+# -- reject ----------------------------------------------------------------------------
 
 
 def test_rejecting_what_is_in_a_stage_brings_back_the_last_approved(
@@ -187,7 +187,7 @@ def test_whoever_may_approve_may_reject_also_their_own(guarded: World) -> None:
     guarded.promote("v1.2.0", "production", override=True, actor="@carl")
 
 
-# -- withdraw and deprecate ---------------------------------------------------------------------
+# -- withdraw and deprecate ------------------------------------------------------------
 
 
 def test_a_withdrawn_version_is_a_record_and_nothing_more(world: World) -> None:
@@ -269,7 +269,7 @@ def test_unknown_names(world: World, verb: str) -> None:
             act()
 
 
-# -- as a user says it ----------------------------------------------------------------------------
+# -- as a user says it -----------------------------------------------------------------
 
 
 def test_the_verbs_say_what_they_did_and_why_not(
@@ -321,7 +321,7 @@ def test_the_verbs_say_what_they_did_and_why_not(
     assert mlops("deprecate", "churn", "-m", "x") == (0, "churn was retired already")
 
 
-# -- whole or not at all ------------------------------------------------------------------------
+# -- whole or not at all ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize("verb", ["rollback", "reject"])

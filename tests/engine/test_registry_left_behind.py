@@ -37,7 +37,7 @@ def test_what_a_killed_pull_left_is_swept_by_the_next(world: World) -> None:
     assert names == set(bundle.files)
 
 
-# -- In the work tree ----------------------------------------------------------------------------
+# -- In the work tree ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_file_that_the_version_depends_on_has_to_be_committed(
     assert path in str(caught.value)
 
 
-# -- Before there was an origin ------------------------------------------------------------------
+# -- Before there was an origin --------------------------------------------------------
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_the_command_lists_them_and_does_it_only_when_told(
     assert "Every tag" in mlops().output
 
 
-# -- A retired model whose folder is gone --------------------------------------------------------
+# -- A retired model whose folder is gone ----------------------------------------------
 
 
 def test_a_model_whose_folder_is_deleted_is_still_known(world: World) -> None:

@@ -289,7 +289,7 @@ def test_a_number_is_never_used_again() -> None:
     assert next_number([], None, training()) == ("v1.0.0", "first version")
 
 
-# -- refusals ---------------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------
 
 
 def refused(world: World, kind: type[MlopsError], *words: str) -> MlopsError:
@@ -366,7 +366,7 @@ def fetch_bytes(world: World, release: str, asset: str) -> bytes:
     return b"".join(world.store.read(MODEL, release, asset))
 
 
-# -- where git has little to offer --------------------------------------------------------------
+# -- where git has little to offer -----------------------------------------------------
 
 
 def test_detached_head_is_fine_and_said(world: World) -> None:
@@ -479,7 +479,7 @@ def test_a_real_signature_verifies_and_hides_nothing(
         git(world.root, "verify-tag", "churn#staging#1")
 
 
-# -- killed anywhere ----------------------------------------------------------------------------
+# -- killed anywhere -------------------------------------------------------------------
 
 
 def effects(world: World) -> list[str]:
@@ -625,7 +625,7 @@ def test_a_store_that_was_lost_is_filled_again(world: World) -> None:
     assert "does not hold it" in world.register().notes[0]
 
 
-# -- disks and other people -----------------------------------------------------------------------
+# -- disks and other people ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])

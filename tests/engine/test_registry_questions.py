@@ -67,7 +67,7 @@ def three(world: World) -> None:
     world.register(run="run-3", actor="@ben")
 
 
-# -- list, show, history --------------------------------------------------------------------------
+# -- list, show, history ---------------------------------------------------------------
 
 
 def test_list_leaves_out_what_is_gone_unless_all_is_asked_for(
@@ -139,7 +139,7 @@ def test_show_hides_the_values_of_sensitive_features(world: World, ask: Ask) -> 
     assert names == ["age", "sex"] and data(told)["schema"] == 1
 
 
-# -- best -----------------------------------------------------------------------------------------
+# -- best ------------------------------------------------------------------------------
 
 
 def where(*words: str) -> tuple[str, ...]:
@@ -209,7 +209,7 @@ def test_best_says_no_and_what_it_left_out(world: World, ask: Ask) -> None:
     assert len(data(ask("best", "churn", "--json"))) == 3
 
 
-# -- diff -----------------------------------------------------------------------------------------
+# -- diff ------------------------------------------------------------------------------
 
 
 def test_diff_shows_only_what_differs(world: World, ask: Ask) -> None:
@@ -263,7 +263,7 @@ def test_diff_of_signatures_hides_what_became_sensitive_later(
     assert "male" not in answer.output
 
 
-# -- lineage --------------------------------------------------------------------------------------
+# -- lineage ---------------------------------------------------------------------------
 
 
 def record(world: World, run: str) -> Record:
@@ -364,7 +364,7 @@ def test_what_is_behind_a_prediction(world: World, ask: Ask) -> None:
     assert find(world.project.state, ids[0]) is None
 
 
-# -- origin ---------------------------------------------------------------------------------------
+# -- origin ----------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def test_the_parts_that_differ_are_named(
     assert len(parts) <= 6
 
 
-# -- the environment ------------------------------------------------------------------------------
+# -- the environment -------------------------------------------------------------------
 
 UV = """\
 #!/bin/sh
@@ -175,7 +175,7 @@ def test_where_no_environment_can_be_had_the_present_one_is_named(
     assert "own lock" in found.description, "what was half made is made anew"
 
 
-# -- the rows -------------------------------------------------------------------------------------
+# -- the rows --------------------------------------------------------------------------
 
 
 def ignoring(make_project: Make, **changes: object) -> Project:

@@ -71,7 +71,7 @@ def test_what_is_not_in_the_grammar(tag: str) -> None:
     assert parse(tag) is None
 
 
-# -- replay -----------------------------------------------------------------------------------
+# -- replay ----------------------------------------------------------------------------
 
 
 def event(tag: str, time: int, commit: str = "", text: str = "") -> Event:
@@ -306,7 +306,7 @@ def test_resolve_says_what_there_is(ref: str, word: str) -> None:
         resolve(replay(HISTORY), ref)
 
 
-# -- real tags ----------------------------------------------------------------------------------
+# -- real tags -------------------------------------------------------------------------
 
 
 def test_foreign_and_malformed_tags(world: World) -> None:
@@ -408,7 +408,7 @@ def test_reading_imports_nothing_heavy() -> None:
     assert out.stdout.strip() == "[]", out.stderr
 
 
-# -- GTO reads our registry ---------------------------------------------------------------------
+# -- GTO reads our registry ------------------------------------------------------------
 
 
 def agree(world: World) -> None:
@@ -504,7 +504,8 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield world
 
 
-# Each life takes a second or two: some, always the same, and no time spent on a shorter one.
+# Each life takes a second or two: some, always the same, and no time spent on a shorter
+# one.
 @settings(
     max_examples=12,
     deadline=None,

@@ -42,7 +42,7 @@ def in_production(world: World) -> str:
     return tags.resolve(tags.read(world.root), f"{MODEL}@production").number
 
 
-# -- A person took it out ------------------------------------------------------------------------
+# -- A person took it out --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["rollback", "reject"])
@@ -111,7 +111,7 @@ def test_a_withdrawn_model_is_recognised_when_it_is_registered_again(
     assert trailers["Reason"] == "the labels were right"
 
 
-# -- Nobody can tell -----------------------------------------------------------------------------
+# -- Nobody can tell -------------------------------------------------------------------
 
 
 def lose(world: World, how: str) -> None:
@@ -258,7 +258,7 @@ def test_every_command_names_a_stage_that_cannot_be_resolved(
     assert "Traceback" not in done.output
 
 
-# -- Nobody approved -----------------------------------------------------------------------------
+# -- Nobody approved -------------------------------------------------------------------
 
 APPROVERS = PROJECT + '    approvers: ["@ben", "@carl"]\n'
 
@@ -405,7 +405,7 @@ def test_what_is_taken_back_by_a_command_is_no_matter(guarded: World) -> None:
     assert not problems(guarded.project, guarded.store)
 
 
-# -- An approver decides against the verdict -----------------------------------------------------
+# -- An approver decides against the verdict -------------------------------------------
 
 
 def test_an_approver_may_register_against_the_verdict_on_record(

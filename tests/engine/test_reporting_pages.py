@@ -143,7 +143,7 @@ def record(number: int, **changes: Any) -> Record:
     return Record(**{**facts, **changes})
 
 
-# -- what it says -----------------------------------------------------------------------------
+# -- what it says ----------------------------------------------------------------------
 
 
 def test_who_put_what_where_when_and_why(world: World) -> None:
@@ -208,7 +208,8 @@ def test_there_are_pages_of_what_is_in_a_stage_and_of_the_newest(
     monkeypatch.setattr(pages, "_KEPT", 2)
     monkeypatch.setattr(pages, "_LISTED", 2)
     files = made(world).files
-    # v1.2.0 is in staging and v1.1.0 in production; of the others, first those that were in one.
+    # v1.2.0 is in staging and v1.1.0 in production; of the others, first those that
+    # were in one.
     assert {path.split("/")[1] for path in files if "/" in path} == {"v1.2.0", "v1.1.0"}
     page = first(world)
     assert "3 versions, and 1 older" in page.text
@@ -313,7 +314,7 @@ def test_a_retired_model_says_so(world: World) -> None:
     assert "churn is retired." in page.text and "retired the model" in page.text
 
 
-# -- what is broken ---------------------------------------------------------------------------
+# -- what is broken --------------------------------------------------------------------
 
 
 def spoil(asset: str) -> Callable[[World, str], None]:
@@ -427,7 +428,7 @@ def test_a_store_that_does_not_answer_is_no_broken_chain(
         made(world)
 
 
-# -- what it is made of -----------------------------------------------------------------------
+# -- what it is made of ----------------------------------------------------------------
 
 
 def test_text_of_any_origin_adds_no_element(world: World) -> None:
@@ -549,7 +550,7 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
     assert (mine / "index.html").read_text() == "my own page"
 
 
-# -- the verb ---------------------------------------------------------------------------------
+# -- the verb --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

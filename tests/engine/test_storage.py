@@ -21,7 +21,7 @@ TEXT = b"0123456789"
 ASSET = Asset(sha256=sha256(TEXT), size=len(TEXT))
 
 
-# -- a measure --------------------------------------------------------------------------
+# -- a measure -------------------------------------------------------------------------
 
 
 def test_content_is_known_by_digest_and_size_and_is_written_on_its_way() -> None:
@@ -46,7 +46,7 @@ def test_content_beyond_its_size_is_not_read_to_its_end(most: int, pieces: int) 
     assert len(read) == pieces
 
 
-# -- a store in a folder ----------------------------------------------------------------
+# -- a store in a folder ---------------------------------------------------------------
 
 
 @pytest.fixture
@@ -237,7 +237,7 @@ def test_a_link_out_of_the_store_is_refused(store: FolderStore, tmp_path: Path) 
     assert (outside / "model.skops").read_bytes() == TEXT
 
 
-# -- the cache --------------------------------------------------------------------------
+# -- the cache -------------------------------------------------------------------------
 
 
 class Source:

@@ -165,7 +165,8 @@ def test_control_characters_are_refused(
 
 @pytest.mark.parametrize("text", ["{{ 'a' }", "{% if %}", "{{ nothing }}", "{# "])
 def test_jinja_in_an_answer(bake: Bake, output: Path, text: str) -> None:
-    # Given on the command line, cookiecutter itself reads the answer as a template first.
+    # Given on the command line, cookiecutter itself reads the answer as a template
+    # first.
     with pytest.raises(
         Exception, match=r"(?i)template|render|unexpected|comment|expected|hook"
     ):

@@ -9,8 +9,8 @@ import pytest
 
 from generation.baking import Bake
 
-# Downloaded packages are shared between test runs: the cache is no part of the test. Read
-# here, before the sandbox gives the test another home.
+# Downloaded packages are shared between test runs: the cache is no part of the test.
+# Read here, before the sandbox gives the test another home.
 HOME = Path.home()
 
 

@@ -48,7 +48,8 @@ def test_every_choice(bake: Bake, licence: str, python: str) -> None:
 
 
 def test_no_jinja_left(bake: Bake) -> None:
-    # `${{ }}` is GitHub's own, and only workflows have it; the engine's own templates end in .j2.
+    # `${{ }}` is GitHub's own, and only workflows have it; the engine's own templates
+    # end in .j2.
     left = [
         path
         for path in tracked(bake())

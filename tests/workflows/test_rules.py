@@ -20,7 +20,8 @@ from rehearsal.runner.stand_ins import action_inputs
 HERE = Path(__file__).parent
 GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
 FOLDER = GENERATED / ".github"
-# Versions, commits, inputs and outputs of the actions in use, as their own repositories say.
+# Versions, commits, inputs and outputs of the actions in use, as their own repositories
+# say.
 ACTIONS = action_inputs()
 FILES = sorted(FOLDER.glob("workflows/*.yml"))
 WORKFLOWS = {
@@ -265,7 +266,8 @@ def test_runs_of_one_kind_do_not_meet(workflow: dict[Any, Any]) -> None:
 
 def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
     assert WORKFLOWS["pull-request.yml"]["concurrency"]["cancel-in-progress"] is True
-    # Each in a group of its own: a release that waits for its reviewer holds up no rollback.
+    # Each in a group of its own: a release that waits for its reviewer holds up no
+    # rollback.
     for name in ("release", "promote"):
         waits = {"group": name, "cancel-in-progress": False, "queue": "max"}
         assert WORKFLOWS[f"{name}.yml"]["concurrency"] == waits
