@@ -1,4 +1,4 @@
-"""The least that trains and scores the example model: read, fit, score; nothing of the engine.
+"""The least that trains and scores the example: read, fit, score; no engine.
 
 It uses the example's own features.py and estimator.py, so that the same model is
 fitted.

@@ -26,7 +26,7 @@ def git(root: Path, *arguments: str) -> None:
 
 
 def make_rows(n: int) -> pd.DataFrame:
-    """Return the people of the example again and again, with new ids and ages shaken by a year."""
+    """Return the example's people many times, with new ids and shaken ages."""
     data = EXAMPLE / "data"
     people = pd.read_csv(data / "people" / "2015.csv")
     people = people.merge(pd.read_csv(data / "labels" / "2015.csv"), on="person_id")[

@@ -52,7 +52,8 @@ def environment() -> dict[str, str]:
 _TIMER = """
 import json, os, subprocess, sys, time
 begun = time.perf_counter()
-process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=open(sys.argv[1], "w"))
+errors = open(sys.argv[1], "w")
+process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=errors)
 _, status, usage = os.wait4(process.pid, 0)
 print(json.dumps([time.perf_counter() - begun, usage.ru_maxrss / 1024, status]))
 """

@@ -1,4 +1,4 @@
-"""The registry: asking it with many versions in it, and releases by the size of their model."""
+"""The registry: queries with many versions in it, and releases by their size."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def registry_part(where: Path) -> list[str]:
-    """Time the registry with many versions, against GTO on the same tags and git alone."""
+    """Time the registry with many versions, against GTO on the same tags and git."""
     from mlops.registry.tags import FIELDS
 
     gto = str(Path(sys.executable).with_name("gto"))
@@ -58,7 +58,7 @@ def registry_part(where: Path) -> list[str]:
 
 
 def _many_versions(root: Path, n: int) -> None:
-    """Write n versions, each a commit with a true manifest and a tag, by git fast-import."""
+    """Write n versions, each a commit with a manifest and a tag, by git fast-import."""
     from mlops.io.digests import sha256
     from mlops.registry.manifest import dump
 
@@ -75,7 +75,9 @@ def _many_versions(root: Path, n: int) -> None:
         content = dump(
             first.model_copy(update={"version": number, "metrics": (metric,)})
         )
-        said = f"Register\n\nActor: @bench\nReason: bench\nManifest-SHA256: {sha256(content)}\n"
+        digest = sha256(content)
+        trailers = f"Actor: @bench\nReason: bench\nManifest-SHA256: {digest}"
+        said = f"Register\n\n{trailers}\n"
         stream += [
             f"commit refs/heads/versions\nmark :{i + 1}\ncommitter {who}\ndata 1\nx\n",
             f"from {first.code.commit}\n",
@@ -124,7 +126,7 @@ for step in STEPS[:-1]:
 
 
 def releases_part(where: Path) -> list[str]:
-    """Time publishing and pulling a model by its size, against a plain copy and its digest."""
+    """Time publishing and pulling models by size, against a copy and its digest."""
     root = make_project(where / "releases", make_rows(10_000))
     run = mlops("run", "employment")
     subprocess.run(run, cwd=root, env=environment(), check=True, capture_output=True)

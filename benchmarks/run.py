@@ -35,7 +35,7 @@ def against(costs: dict[str, Cost], bare: str) -> list[str]:
 
 
 def rows_part(where: Path) -> list[str]:
-    """Compare validate, train and the whole run with a bare script, by number of rows."""
+    """Compare validate, train and the whole run with a bare script, by rows."""
     out = ["## Against a bare scikit-learn script", ""]
     for n in SIZES:
         root = make_project(where / str(n), make_rows(n))
@@ -92,15 +92,17 @@ def idle_part(where: Path) -> list[str]:
 
 
 def start_part(where: Path) -> list[str]:
-    """Time the way from the template to a first trained and tested model, packages installed."""
+    """Time the template to a first tested model, packages installed."""
     folder = where / "start"
     folder.mkdir()
 
     def generate_and_run() -> list[str]:
         script = (
             "import subprocess, sys; from cookiecutter.main import cookiecutter;"
-            f"made = cookiecutter({str(ROOT)!r}, no_input=True, overwrite_if_exists=True);"
-            "sys.exit(subprocess.run([sys.executable, '-m', 'mlops', 'run'], cwd=made).returncode)"
+            f"made = cookiecutter({str(ROOT)!r}, no_input=True, "
+            "overwrite_if_exists=True);"
+            "command = [sys.executable, '-m', 'mlops', 'run'];"
+            "sys.exit(subprocess.run(command, cwd=made).returncode)"
         )
         return [sys.executable, "-c", script]
 
@@ -112,7 +114,8 @@ def start_part(where: Path) -> list[str]:
         "cookiecutter, then mlops run": Command(generate_and_run(), folder, clean)
     }
     kedro = shutil.which("kedro-bench")
-    if kedro:  # a script of the reader's own: `kedro new` (spaceflights-pandas), then `kedro run`
+    # A script of the reader's own: `kedro new` (spaceflights-pandas), then `kedro run`.
+    if kedro:
         commands["kedro new, then kedro run"] = Command([kedro], folder, clean)
     return _plain("From the template to a first tested model", compare(commands))
 
@@ -161,7 +164,8 @@ def main() -> None:
         "# Figures",
         "",
         f"Measured on {datetime.now(UTC):%Y-%m-%d} at commit {version}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}, two cores; the "
+        f"{platform.python_version()}, {platform.system()} {platform.machine()}, two "
+        "cores; the "
         f"median of {REPEATS}, commands in turn. Compare ratios, not seconds.",
         "",
     ]

@@ -155,7 +155,8 @@ def main() -> int:
             around = enclosing_repository()
             if around:
                 print(
-                    f"It is inside the repository {str(around)!a}, and separate from it."
+                    f"It is inside the repository {str(around)!a}, and separate from "
+                    "it."
                 )
         except GitError as error:
             print(f"{slug} is written, but has no commit yet: {str(error)!a}")

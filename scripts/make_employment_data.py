@@ -1,4 +1,4 @@
-"""Make the example's data: US Census microdata of Massachusetts, with readable names and values.
+"""Make the example's data: US Census microdata of Massachusetts, made readable.
 
 The rows are people of the American Community Survey (ACS PUMS), 2015 to 2018, as the
 wheel of the public package nannyml 0.13.1 ships them. The same wheel always gives the
@@ -167,7 +167,7 @@ def download(folder: Path) -> Path:
 
 
 def read(wheel: Path) -> pd.DataFrame:
-    """Return all people of all years, in the order of the package, with the package's codes."""
+    """Return all people of all years, in the package's order, with its codes."""
     if hashlib.sha256(wheel.read_bytes()).hexdigest() != WHEEL_SHA256:
         sys.exit(
             f"{wheel} is not the wheel of {PACKAGE} that this script was written for"
@@ -182,7 +182,7 @@ def read(wheel: Path) -> pd.DataFrame:
 
 
 def decode(coded: pd.DataFrame) -> pd.DataFrame:
-    """Return people of 16 and over with our names and values, and the number of the household."""
+    """Return people of 16 and over, with our names and values and their household."""
     relation = coded["RELP"].astype(str)
     # Rows stand household by household: one begins at each reference person (0), and
     # everyone in an institution (16) or in other group quarters (17) is one alone.
@@ -237,7 +237,8 @@ def make(wheel: Path) -> dict[Path, bytes]:
         if size >= MAX_BYTES:
             sys.exit(f"{year}: {size} bytes, too many: lower ROWS_PER_YEAR")
         print(
-            f"{year}: {len(drawn)} people, {drawn['household_id'].nunique()} households, {size} B"
+            f"{year}: {len(drawn)} people, "
+            f"{drawn['household_id'].nunique()} households, {size} B"
         )
     sums = (
         f"{hashlib.sha256(content).hexdigest()}  {p.as_posix()}"

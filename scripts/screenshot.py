@@ -1,4 +1,4 @@
-"""Take pictures of a page through chromium, light and dark: screenshot.py PAGE.html FOLDER.
+"""Take pictures of a page, light and dark: screenshot.py PAGE.html FOLDER.
 
 Markdown (a model card) is shown about as GitHub shows it.
 """
@@ -30,21 +30,23 @@ SCHEMES = {"light": [], "dark": ["--blink-settings=preferredColorScheme=0"]}
 
 # The measures and colours of GitHub's own pages.
 LOOKS = """
-:root { color-scheme: light dark; --ink: #1f2328; --page: #fff; --line: #d1d9e0; --tint: #f6f8fa }
+:root { color-scheme: light dark; --ink: #1f2328; --page: #fff; --line: #d1d9e0;
+  --tint: #f6f8fa }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #f0f6fc; --page: #0d1117; --line: #3d444d; --tint: #151b23 } }
-body { font: 16px/1.5 "Noto Sans", Helvetica, Arial, sans-serif; max-width: 900px; padding: 32px;
-  margin: auto; color: var(--ink); background: var(--page) }
+body { font: 16px/1.5 "Noto Sans", Helvetica, Arial, sans-serif; max-width: 900px;
+  padding: 32px; margin: auto; color: var(--ink); background: var(--page) }
 h1, h2 { border-bottom: 1px solid var(--line); padding-bottom: 0.3em }
 table { border-collapse: collapse; margin-bottom: 16px }
 tr:nth-child(2n) { background: var(--tint) }
 th, td { border: 1px solid var(--line); padding: 6px 13px }
-pre { font: 85%/1.45 "Liberation Mono", monospace; background: var(--tint); padding: 16px }
+pre { font: 85%/1.45 "Liberation Mono", monospace; background: var(--tint);
+  padding: 16px }
 """
 
 
 def shown(page: Path, folder: Path) -> Path:
-    """Return a page to open: markdown becomes HTML in `folder`, without its metadata."""
+    """Return a page to open: markdown becomes HTML, without its metadata."""
     if page.suffix != ".md":
         return page
     text = re.sub(

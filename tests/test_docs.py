@@ -1,4 +1,4 @@
-"""The documents are true where a machine can tell: tests, files and commands they name exist."""
+"""The documents are true where a machine can tell: what they name exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the engine, on the kernels that `mlops` chooses: a run here and one there agree."""
+"""Tests of the engine, on the kernels that `mlops` chooses."""
 
 from mlops.settings import prepare_process
 

@@ -40,7 +40,10 @@ def features(raw: pd.DataFrame) -> pd.DataFrame:
 
 ESTIMATOR = """\
 from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -52,7 +55,9 @@ def build(params):
         "logistic": LogisticRegression(C=params.get("C", 1.0), max_iter=500),
         "boosting": HistGradientBoostingClassifier(max_iter=30, random_state=0),
         "ridge": Ridge(),
-        "boosting_regressor": HistGradientBoostingRegressor(max_iter=30, random_state=0),
+        "boosting_regressor": HistGradientBoostingRegressor(
+            max_iter=30, random_state=0
+        ),
     }
     columns = make_column_transformer(
         (
@@ -72,7 +77,9 @@ def expectations(gxe):
     return [
         gxe.ExpectColumnValuesToNotBeNull(column="tenure"),
         gxe.ExpectColumnValuesToBeBetween(column="tenure", min_value=0, max_value=100),
-        gxe.ExpectColumnValuesToBeInSet(column="plan", value_set=["basic", "plus", "pro"]),
+        gxe.ExpectColumnValuesToBeInSet(
+            column="plan", value_set=["basic", "plus", "pro"]
+        ),
     ]
 """
 
@@ -137,7 +144,7 @@ ENGINE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 
 
 def git(root: Path, *arguments: str) -> str:
-    """Run git with an identity of its own, whatever this machine's configuration says."""
+    """Run git with an identity of its own, whatever this machine is set to."""
     identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"]
     return subprocess.run(
         ["git", *identity, "-c", "commit.gpgsign=false", *arguments],
@@ -150,7 +157,7 @@ def git(root: Path, *arguments: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let no test depend on this machine's git configuration and caches, or write to them."""
+    """Let no test read or write this machine's git configuration and caches."""
     monkeypatch.setenv("MLOPS_CACHE", str(tmp_path / "cache-of-tests"))
     config = tmp_path / ".gitconfig-for-tests"
     config.write_text(

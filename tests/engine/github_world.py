@@ -1,4 +1,4 @@
-"""A small GitHub for the tests of the engine's room: the few requests it makes, and faults."""
+"""A small GitHub for the tests of `github`: the few requests it makes, and faults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Thing = dict[str, Any]
 
 
 class GitHub:
-    """What the repository holds; `faults` maps "METHOD path-pattern" to answers still to give."""
+    """What the repository holds; `faults` maps "METHOD pattern" to answers to give."""
 
     def __init__(self) -> None:
         self.releases: dict[int, Thing] = {}
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _storage(self, key: str) -> None:
-        """Send a file, or the part of it that was asked for, or as much as is to get through."""
+        """Send a file, or the part that was requested, or as much as gets through."""
         world, wanted = self.world, self.headers.get("Range")
         world.asked.append((wanted, self.headers.get("Authorization")))
         content = world.assets[int(key)]["content"]

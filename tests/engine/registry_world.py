@@ -1,4 +1,4 @@
-"""A small world for the tests of the registry: a repository whose model costs nothing to build."""
+"""A world for the tests of the registry: a model that costs nothing to build."""
 
 from __future__ import annotations
 
@@ -298,7 +298,7 @@ EFFECTS: tuple[tuple[Any, str], ...] = (
 
 @contextmanager
 def dying(at: int, after: bool, end: Any) -> Iterator[list[str]]:
-    """Let `end` be called before or after the side effect number `at`; yields the effects seen."""
+    """Call `end` before or after side effect number `at`; yield the effects seen."""
     seen: list[str] = []
     originals = [(owner, name, getattr(owner, name)) for owner, name in EFFECTS]
 

@@ -1,4 +1,4 @@
-"""Realistic facts for the tests and pictures of reports, from seeded synthetic numbers."""
+"""Realistic facts for tests and pictures of reports, from seeded numbers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def spec(task: str = "binary", **changes: Any) -> ModelSpec:
         "description": "Who is in work, from the census of Massachusetts.",
         "task": task,
         "owner": "@acme/data-science",
-        "intended_use": "Planning of regional job centres, in aggregates of at least 500 people.",
+        "intended_use": "Planning of regional job centres, in aggregates of at least "
+        "500 people.",
         "limits": "Not for decisions about one person.",
         "risk": "limited",
         "risk_reason": "Aggregates steer money, no person is judged.",
@@ -75,7 +76,7 @@ def spec(task: str = "binary", **changes: Any) -> ModelSpec:
 
 
 def validation(ok: bool = True) -> Validation:
-    """Return a validation that held, or one with a column that two rows in a hundred break."""
+    """Return a validation that passed, or one that two rows in a hundred fail."""
     kept = [
         Expectation(
             name="expect_column_values_to_not_be_null", column=c, ok=True, message=m
@@ -363,7 +364,7 @@ def verdict(task: str = "binary", decision: Decision = "promote") -> Verdict:
 
 
 def rows(task: str = "binary", n: int = 3745) -> Rows:
-    """Return test rows of a model of middling quality, with a champion that is a little worse."""
+    """Return test rows of a middling model, with a champion that is a little worse."""
     rng = np.random.default_rng(7)
     signal = rng.normal(0, 1.6, n)
     if task == "binary":
@@ -403,7 +404,7 @@ HOSTILE = (
 
 
 def hostile(task: str = "binary") -> RunReport:
-    """Return facts in which every text that data, specification or tests bring is an attack."""
+    """Return facts in which every text of data, specification or tests attacks."""
     attack = " ".join(HOSTILE)
     tests = evaluation(task)
     again = itertools.cycle((*HOSTILE, attack))

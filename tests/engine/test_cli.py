@@ -1,4 +1,4 @@
-"""The verbs as a user meets them: exit codes, data for programs, and what bad input gets."""
+"""The commands as users meet them: exit codes, JSON, and what bad input gets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Make = Callable[..., Project]
 
 @pytest.fixture
 def mlops(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Return a function that runs a verb in a project, in this process."""
+    """Return a function that runs a command in a project, in this process."""
 
     def run(project: Project | Path, *arguments: str) -> Result:
         monkeypatch.chdir(project if isinstance(project, Path) else project.root)
@@ -45,7 +45,7 @@ def mlops(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
 
 
 def answer(result: Result) -> Any:
-    """Return the data that a verb printed with --json."""
+    """Return the data that a command printed with --json."""
     return json.loads(result.stdout)
 
 
@@ -154,15 +154,15 @@ def test_a_clone_knows_what_was_delivered_since(
     git(project.root, "remote", "add", "origin", str(origin))
     git(project.root, "push", "-q", "origin", "main")
     git(tmp_path, "clone", "-q", str(origin), str(clone))
-    for verb in ("run churn", "register churn", "promote churn@v1.0.0 staging"):
-        assert mlops(project, *verb.split()).exit_code == 0
+    for line in ("run churn", "register churn", "promote churn@v1.0.0 staging"):
+        assert mlops(project, *line.split()).exit_code == 0
     assert mlops(project, "promote", "churn@staging", "production").exit_code == 0
 
     elsewhere = Project(clone)
     data = str(elsewhere.folder("churn") / "data" / "rows.csv")
-    for verb in (f"predict churn@production {data}", "pull churn@production"):
-        assert git(clone, "tag") == "", "not by the verb before"
-        done = mlops(elsewhere, *verb.split())
+    for line in (f"predict churn@production {data}", "pull churn@production"):
+        assert git(clone, "tag") == "", "not by the command before"
+        done = mlops(elsewhere, *line.split())
         assert done.exit_code == 0, done.output
         git(clone, "tag", "-d", *git(clone, "tag").split())
     verdict = answer(mlops(elsewhere, "run", "churn", "--json"))["churn"]["gate"]
@@ -208,7 +208,7 @@ def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(
 def test_a_feature_can_be_removed_from_what_is_in_production(
     make_project: Make, mlops: Callable[..., Result], kept: bool
 ) -> None:
-    """The champion is asked where the file has its column still; a person decides where not."""
+    """The champion predicts while the file has its column; else a person decides."""
     features = {"tenure": "number", "plan": "category", "spend": "number"}
     frame = rows_of().assign(spare=1)
     project = make_project(frame=frame, features={**features, "spare": "number"})
@@ -315,21 +315,22 @@ def test_json_of_an_error(make_project: Make, mlops: Callable[..., Result]) -> N
     assert error["found"] == "chrun" and "churn" in error["do"]
 
 
-VERBS = "new validate train test gate report run register promote rollback predict serve monitor"
-VERBS += " reject withdraw deprecate sweep reproduce pull pages doctor rehearse"
+COMMANDS = "new validate train test gate report run register promote rollback predict"
+COMMANDS += " serve monitor reject withdraw deprecate sweep reproduce pull pages doctor"
+COMMANDS += " rehearse"
 GROUPED = ("registry list", "registry show", "registry history")
 GROUPED += ("registry best", "registry diff", "registry lineage", "registry prune")
 GROUPED += ("runs list", "runs show", "runs compare")
 GROUPED += ("github plan", "github apply", "github update", "github propose")
 
 
-@pytest.mark.parametrize("verb", [*VERBS.split(), *GROUPED])
+@pytest.mark.parametrize("command", [*COMMANDS.split(), *GROUPED])
 def test_every_verb_has_help_with_an_example(
-    tmp_path: Path, verb: str, mlops: Any
+    tmp_path: Path, command: str, mlops: Any
 ) -> None:
-    result = mlops(tmp_path, *verb.split(), "--help")
+    result = mlops(tmp_path, *command.split(), "--help")
     assert result.exit_code == 0
-    assert f"Example: mlops {verb}" in " ".join(result.output.split())
+    assert f"Example: mlops {command}" in " ".join(result.output.split())
 
 
 def test_a_command_is_explained_in_one_line_of_the_list(
@@ -348,7 +349,8 @@ def test_a_command_is_explained_in_one_line_of_the_list(
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from mlops.cli.main import app;"
-        "assert 'pydantic' not in sys.modules;"  # typer has its own reason to import it, later
+        # typer has its own reason to import it, later
+        "assert 'pydantic' not in sys.modules;"
         "from typer.testing import CliRunner;"
         "assert CliRunner().invoke(app, ['run', '--help']).exit_code == 0;"
         "heavy={'pandas','sklearn','numpy','great_expectations','evidently','fastapi','scipy'};"
@@ -612,8 +614,8 @@ def test_not_a_git_repository(make_project: Make, mlops: Callable[..., Result]) 
 
     project = make_project()
     shutil.rmtree(project.root / ".git")
-    for verb in ("run", "register"):
-        result = mlops(project, verb, "churn")
+    for command in ("run", "register"):
+        result = mlops(project, command, "churn")
         assert result.exit_code == 2 and "not a git repository" in result.output
         assert "git init" in result.output
 
@@ -679,7 +681,7 @@ def test_full_disk_while_writing_a_release(
 def test_read_only_folder(
     make_project: Make, mlops: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Refused by the system as to a user; the tests may run as root, who may write anywhere."""
+    """Refused by the system as to a user: root, who may run tests, writes anywhere."""
     project = make_project()
 
     def refused(source: Any, target: Any) -> None:

@@ -54,14 +54,16 @@ def test_each_answer_says_what_was_expected_and_found(
         gxe.ExpectTableRowCountToBeBetween(min_value=3),
         gxe.ExpectColumnValuesToBeUnique(column="customer"),
         gxe.ExpectColumnMeanToBeBetween(
-            column="tenure", min_value=6, max_value=8, meta={"why": "it was so for years"}),
+            column="tenure", min_value=6, max_value=8,
+            meta={"why": "it was so for years"}),
         gxe.ExpectColumnValuesToNotBeNull(column="tenure", mostly=0.9),
         gxe.ExpectColumnMinToBeBetween(
             column="since", min_value=__import__("datetime").datetime(2021, 1, 1)),
     ]"""
     plan, rows, unique, mean, missing, since = asked(tmp_path, body, people)
     assert plan.message == (
-        "The values of `plan` should be among basic, plus; 2 of 10 rows break it (20.00%)."
+        "The values of `plan` should be among basic, plus; 2 of 10 rows break it "
+        "(20.00%)."
     )
     assert not plan.ok
     assert (plan.failed_rows, plan.failed_share, plan.examples) == (2, 0.2, ("gold",))
@@ -108,7 +110,8 @@ def test_what_raises_has_failed_and_the_rest_is_answered(
 
 def test_numpy_booleans_become_plain_ones(tmp_path: Path, people: pd.DataFrame) -> None:
     body = """[gxe.ExpectColumnQuantileValuesToBeBetween(
-        column="tenure", quantile_ranges={"quantiles": [0.5], "value_ranges": [[1, 2]]})]"""
+        column="tenure",
+        quantile_ranges={"quantiles": [0.5], "value_ranges": [[1, 2]]})]"""
     (found,) = asked(tmp_path, body, people)
     assert found.ok is False
     Validation(ok=False, expectations=(found,)).save(tmp_path)
@@ -145,7 +148,8 @@ def test_an_expectation_that_we_have_no_words_for_is_told_by_its_name(
     body = '[gxe.ExpectColumnValueLengthsToEqual(column="customer", value=3)]'
     (found,) = asked(tmp_path, body, people)
     assert found.message == (
-        "The value lengths of `customer` should equal (value: 3); 10 of 10 rows break it (100.00%)."
+        "The value lengths of `customer` should equal (value: 3); 10 of 10 rows break "
+        "it (100.00%)."
     )
 
 
@@ -185,7 +189,8 @@ def test_an_empty_contract_asks_nothing(tmp_path: Path, people: pd.DataFrame) ->
 
 def test_nothing_is_printed_and_nothing_heavy_is_imported(tmp_path: Path) -> None:
     (tmp_path / "contract.py").write_text(
-        "def expectations(gxe):\n    return [gxe.ExpectColumnMeanToBeBetween(column='a')]\n"
+        "def expectations(gxe):\n"
+        "    return [gxe.ExpectColumnMeanToBeBetween(column='a')]\n"
     )
     code = f"""
 import sys, pandas as pd
@@ -195,8 +200,10 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.yaml import parse
 assert "great_expectations" not in sys.modules
 spec = parse(ModelSpec, {spec_of()!r}, "x")
-assert check(spec, Path({str(tmp_path / "contract.py")!r}), pd.DataFrame({{"a": ["x", "y"]}}))
-heavy = {{"evidently", "sklearn", "fairlearn", "skops", "matplotlib"}} & set(sys.modules)
+contract = Path({str(tmp_path / "contract.py")!r})
+assert check(spec, contract, pd.DataFrame({{"a": ["x", "y"]}}))
+heavy = {{"evidently", "sklearn", "fairlearn", "skops", "matplotlib"}}
+heavy &= set(sys.modules)
 assert not heavy, heavy
 """
     done = subprocess.run(
@@ -250,7 +257,7 @@ def test_validate_fails_where_the_contract_is_broken(make_project) -> None:
 
 @pytest.fixture
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process look as a new one does: Great Expectations is not imported yet."""
+    """Let this process look like a new one: Great Expectations is not imported."""
     monkeypatch.delitem(sys.modules, "great_expectations")
     monkeypatch.setenv("PYTHONPATH", str(ENGINE / "vendor/mlops/src"))
 

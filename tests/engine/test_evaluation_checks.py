@@ -1,4 +1,4 @@
-"""Every check of a model can fail, own tests are run as they are, slices and fairness are right."""
+"""Every check can fail, own tests run as they are, slices and fairness are right."""
 
 from __future__ import annotations
 
@@ -102,11 +102,20 @@ def test_a_sound_model_passes_and_its_answer_can_be_stored(
     ]
     names = {c.name for c in evaluation.checks if c.standard}
     assert names == {
-        "floor[roc_auc]", "better_than[dummy]", "better_than[simple]", "slices[plan]",
-        "fairness[sex: selection_rate]", "invariant", "directional[tenure]", "missing_values",
-        "unseen_categories", "one_row_equals_batch", "numerically_stable",
-        "latency", "size",
-    }  # fmt: skip
+        "floor[roc_auc]",
+        "better_than[dummy]",
+        "better_than[simple]",
+        "slices[plan]",
+        "fairness[sex: selection_rate]",
+        "invariant",
+        "directional[tenure]",
+        "missing_values",
+        "unseen_categories",
+        "one_row_equals_batch",
+        "numerically_stable",
+        "latency",
+        "size",
+    }
     (absent,) = [c for c in evaluation.checks if c.name == "invariant"]
     assert absent.skipped
     assert absent.message == "model.yaml has no checks.invariant"
@@ -216,7 +225,7 @@ def test_other_tasks_are_judged_too(
 
 @pytest.fixture
 def own(world: Trained) -> Any:
-    """A function that puts a text in the place of the model's own tests and returns the checks."""
+    """A function that replaces the model's own tests and returns the checks."""
     folder = world.project.folder("churn") / "tests"
     before = (folder / "test_churn.py").read_text()
 
@@ -280,7 +289,8 @@ def test_a_broken_conftest_is_a_failed_check(own: Any) -> None:
 
 def test_a_failing_teardown_overrules_a_passing_test(own: Any) -> None:
     (check,) = own(
-        "import pytest\n\n\n@pytest.fixture\ndef f():\n    yield\n    assert 0, 'left open'\n\n\n"
+        "import pytest\n\n\n"
+        "@pytest.fixture\ndef f():\n    yield\n    assert 0, 'left open'\n\n\n"
         "def test_a(f):\n    pass\n"
     )
     assert not check.ok
@@ -289,7 +299,8 @@ def test_a_failing_teardown_overrules_a_passing_test(own: Any) -> None:
 
 def test_skips_and_expected_failures_are_shown_with_their_reason(own: Any) -> None:
     skipped, expected = own(
-        "import pytest\n\n\n@pytest.mark.skip(reason='later')\ndef test_a():\n    pass\n\n\n"
+        "import pytest\n\n\n"
+        "@pytest.mark.skip(reason='later')\ndef test_a():\n    pass\n\n\n"
         "@pytest.mark.xfail(reason='known')\ndef test_b():\n    assert 0\n"
     )
     assert (skipped.ok, skipped.skipped, skipped.message) == (True, True, "later")

@@ -43,7 +43,7 @@ def _decisions(
 @pytest.mark.parametrize("per", [1, 5])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_useless_change_is_promoted_with_half_of_alpha(task: str, per: int) -> None:
-    """800 worlds without a difference: 2.5 %, and 4.1 % is exceeded in 1 of 500 tests."""
+    """800 worlds without a difference: 2.5 %; 1 of 500 tests exceeds 4.1 %."""
     metrics = [name for t, name in PAIRS if t == task]
     seen = _decisions(task, per, (0.7, 0.7), metrics)
     assert {
@@ -309,7 +309,7 @@ def test_one_cluster_shows_no_spread_and_proves_nothing() -> None:
 
 
 def test_the_same_ranking_is_no_proof_in_a_few_rows() -> None:
-    """Another scale of the scores: the AUC cannot differ here; few rows prove little."""
+    """Another scale of the scores: the AUC cannot differ; few rows prove little."""
     old, _ = pair(np.random.default_rng(2), rows=30)
     new = Outcome("binary", old.truth, old.decision, old.score**2, old.classes)
     c = paired_difference("roc_auc", old, new)
@@ -319,7 +319,7 @@ def test_the_same_ranking_is_no_proof_in_a_few_rows() -> None:
 
 
 def _through_time(seed: int, blocks: bool) -> bool:
-    """Return whether two equally good models, each wrong for a while, are said to differ."""
+    """Return whether two equally good models, each wrong for a while, differ."""
     rng, n = np.random.default_rng([9, seed]), 1_000
     hours = pd.Series(np.arange(n), name="hour")
     latent = rng.normal(size=n)
@@ -341,7 +341,7 @@ def _through_time(seed: int, blocks: bool) -> bool:
 
 
 def test_stretches_of_time_keep_the_error_rate_where_neighbours_are_alike() -> None:
-    """500 worlds: 5 %, and 8.2 % is exceeded in 1 of 1,000 tests; rows alone would double it."""
+    """500 worlds: 5 %; 1 of 1,000 tests exceeds 8.2 %; rows alone would double it."""
     assert np.mean([_through_time(i, blocks=True) for i in range(500)]) <= 0.082
     assert np.mean([_through_time(i, blocks=False) for i in range(500)]) > 0.082
 

@@ -114,8 +114,8 @@ def test_what_cannot_be_told_is_inconclusive_and_says_how_much_could_be(
     shown = number(verdict.comparison.smallest_detectable)
     assert verdict.reasons[0].startswith("No significant difference")
     assert (
-        f"On {rows} rows, a difference of {shown} would be detected in 4 of 5 such tests."
-        in verdict.reasons[0]
+        f"On {rows} rows, a difference of {shown} would be detected in 4 of 5 such "
+        "tests." in verdict.reasons[0]
     )
 
 
@@ -354,7 +354,7 @@ def test_a_champion_of_the_same_split_has_learned_none_of_the_test(
 
 
 def unidentified(key: str | None = None, **features: str) -> dict[str, Any]:
-    """Return the specification of rows with these features, and no id where none is given."""
+    """Return the specification of rows with these features, by default without id."""
     spec = spec_of(features=features, sensitive=[])
     unused = sorted({"customer", "tenure", "spend", "plan", "sex"} - {*features, key})
     return {**spec, "data": {**spec["data"], "id": key, "ignore": unused}}
@@ -388,7 +388,7 @@ def test_without_an_id_other_columns_split_the_rows_anew(
     same: bool,
     asks: bool,
 ) -> None:
-    """The champion was tested on other rows then; what it learned is in the test now."""
+    """The champion was tested on other rows; those it learned are in the test now."""
     features = {"tenure": "number"}
     project = make_project(**unidentified(**before, **features))
     old = train_in(project)
@@ -401,7 +401,10 @@ def test_without_an_id_other_columns_split_the_rows_anew(
     verdict = _decide(new, worse, old.model, **how)
     assert verdict.comparison is not None and verdict.comparison.high < 0
     assert verdict.decision == ("reject" if same else "inconclusive")
-    said = f"The split has changed: v1.0.0 may have learned up to {rows} of the {rows} test rows"
+    said = (
+        f"The split has changed: v1.0.0 may have learned up to {rows} of the {rows} "
+        "test rows"
+    )
     assert (said in verdict.reasons[-1]) is not same
     assert ("give the rows an id" in verdict.reasons[-1]) is asks
 
@@ -458,9 +461,15 @@ def test_the_bounds(
     low: float, high: float, superiority: str, non_inferiority: str
 ) -> None:
     c = Comparison(
-        metric="f1", champion=0.5, challenger=0.5, difference=(low + high) / 2, low=low, high=high,
-        smallest_detectable=0.02, method="x",
-    )  # fmt: skip
+        metric="f1",
+        champion=0.5,
+        challenger=0.5,
+        difference=(low + high) / 2,
+        low=low,
+        high=high,
+        smallest_detectable=0.02,
+        method="x",
+    )
     for kind, expected in (
         ("superiority", superiority),
         ("non-inferiority", non_inferiority),

@@ -61,7 +61,7 @@ def test_the_value_is_that_of_scikit_learn(task: str, name: str, digits: int) ->
 
 @pytest.mark.parametrize(("task", "name"), PAIRS)
 def test_influence_is_the_derivative_by_a_rows_weight(task: str, name: str) -> None:
-    """Repeating a row in a large sample moves the metric by its influence divided by n."""
+    """Repeating a row of a large sample moves the metric by its influence over n."""
     o, _ = pair(np.random.default_rng(5), task, 4000)
     e = estimate(name, o)
     assert e.influence.sum() == pytest.approx(
@@ -78,7 +78,7 @@ def test_influence_is_the_derivative_by_a_rows_weight(task: str, name: str) -> N
 @pytest.mark.parametrize("per", [1, 5])
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_intervals_hold_the_truth_in_95_of_100_worlds(task: str, per: int) -> None:
-    """The bound is that of the binomial, with the 36 comparisons that are made here counted.
+    """The bound is the binomial's, with the 36 comparisons made here counted.
 
     1,500 worlds, because 600 are too few for it: average precision, whose interval
     holds the truth in 94.8 % of 12,000 such worlds, did so in 553 of the first 600 (a

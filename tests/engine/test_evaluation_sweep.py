@@ -1,4 +1,4 @@
-"""A sweep: every combination by cross-validation, recorded, and the test part is never asked."""
+"""A sweep: every combination by cross-validation, recorded, without the test part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""git as people have it: the same registry under every setting, their own tags untouched."""
+"""git as people have it: one registry under every setting, their tags untouched."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SETTINGS = [
 
 
 def play(world: World) -> tuple[list[str], str]:
-    """Register, promote, roll back, log a run; return the tags and who is in production."""
+    """Register, promote, roll back, log a run; return tags and production."""
     for name in ("one", "two"):
         number = world.release(name)
         world.promote(number, "staging")

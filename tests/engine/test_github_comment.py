@@ -196,7 +196,8 @@ def test_a_red_run_is_red_before_all_else_whatever_its_artifacts_say(
 
 HOSTILE = (
     "<img src=x onerror=alert(1)> @everyone #1 ![x](http://evil.example/a.png) "
-    "[click](javascript:alert(1)) | cell | `code` <!-- mlops: report --> https://evil.example "
+    "[click](javascript:alert(1)) | cell | `code` <!-- mlops: report --> "
+    "https://evil.example "
     "acme/demo#2 </details>\n\n# heading\n- [ ] task"
 )
 

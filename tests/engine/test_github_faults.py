@@ -1,4 +1,4 @@
-"""Every call of every verb that asks GitHub, in turn, met by every fault: never half a state."""
+"""Every call to GitHub by every command, met by every fault: never half a state."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ JOURNAL = "refs/heads/journal"
 
 
 def issues_of(github: GitHub) -> Any:
-    """Return issues and their comments, without the ids that depend on how often was asked."""
+    """Return issues and comments, without the ids, which count the requests."""
     return [
         (
             i["state"],
@@ -159,7 +159,7 @@ def project_fixture(
 
 
 def cases(verb: Verb, answer: int | str) -> Iterator[tuple[int, str, bool]]:
-    """Yield each call of a verb by its place, and whether it is obeyed though the answer is bad."""
+    """Yield each call of a command, and whether it is obeyed although it fails."""
     verb.prepare()
     assert verb.run()[0] == 0
     for at, line in enumerate(list(verb.github.requests)):
@@ -169,7 +169,7 @@ def cases(verb: Verb, answer: int | str) -> Iterator[tuple[int, str, bool]]:
 
 
 def every_call_fails(verb: Verb, answer: int | str) -> None:
-    """Let each call fail once, and from then on; each time the next run ends as one without."""
+    """Let each call fail once, and for good; the next run ends as one without."""
     calls = list(cases(verb, answer))
     expected = verb.state()
     for at, line, obeyed in calls:
@@ -236,7 +236,7 @@ def test_a_plan_asks_nobody(github: GitHub, project: Project) -> None:
 def test_promotion(
     github: GitHub, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who approved is asked, the release is read and verified, then there is the tag."""
+    """Approval is read, the release is read and verified, then there is the tag."""
     (project.root / "project.yaml").write_text(
         'name: acme\nowner: "@acme"\nstages:\n  - name: staging\n'
         '  - {name: production, after: staging, approvers: ["@ben"]}\n'

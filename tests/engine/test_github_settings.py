@@ -1,4 +1,4 @@
-"""Settings as code: what differs is reported and fixed, what is refused stops nothing."""
+"""Settings as code: differences are reported and fixed, a refusal stops nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from rehearsal.hub import Hub
 
 from .conftest import ENGINE
 
-PROJECT = 'name: demo\nowner: "@acme"\nstages: [{name: staging}, {name: production, after: staging'
+PROJECT = (
+    'name: demo\nowner: "@acme"\n'
+    "stages: [{name: staging}, {name: production, after: staging"
+)
 NAMED = {  # the token that the message asks for
     "administration": "write",
     "issues": "write",

@@ -130,7 +130,7 @@ def test_a_draft_of_another_process_is_looked_for_again(
 def test_the_twin_of_a_draft_goes_and_what_is_published_stays(
     github: GitHub, tmp_path: Path
 ) -> None:
-    """The answer to a creation gets lost, and the list does not show yet that there is one."""
+    """The answer to a creation gets lost, and the list does not show it yet."""
     github.lag = 2
     github.fail("POST releases", "lost", obeyed=True)
     store = GitHubStore(repository())

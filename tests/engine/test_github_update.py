@@ -1,4 +1,4 @@
-"""The template's changes: brought by cruft, proposed once, and never over somebody's work."""
+"""The template's changes: brought, proposed once, never over somebody's work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs as a workflow runs them: what they hand on, what they journal, who approves."""
+"""The commands as a workflow runs them: outputs, run log, who approves."""
 
 from __future__ import annotations
 
@@ -140,12 +140,12 @@ def test_who_runs_a_workflow_again_decides_in_their_own_name(
     assert "Actor: @ben\nApprover: @ben" in tag(job.project, "churn#production#2")
 
 
-def test_what_the_calendar_registers_is_nobodys_and_whoever_wrote_the_calendar_may_approve_it(
+def test_what_a_schedule_registers_is_nobodys_and_its_author_may_approve_it(
     job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as calendar:
-        calendar.setenv("GITHUB_EVENT_NAME", "schedule")
-        calendar.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
+    with monkeypatch.context() as schedule:
+        schedule.setenv("GITHUB_EVENT_NAME", "schedule")
+        schedule.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
         for verb in (
             ("run", "churn"),
             ("register",),

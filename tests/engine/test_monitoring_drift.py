@@ -1,4 +1,4 @@
-"""Drift: p-values that are what they say, alarms for what matters, and few for nothing."""
+"""Drift: p-values that are what they say, alarms for what matters, few for nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def rows(rng: np.random.Generator, n: int = 1000) -> pd.DataFrame:
-    """Return fifteen columns: skewed, tied, with gaps, with rare and with many categories."""
+    """Return fifteen columns: skewed, tied, with gaps, rare and many categories."""
     columns: dict[str, object] = {f"n{i}": rng.normal(0, 1, n) for i in range(5)}
     columns["n5"] = rng.integers(0, 4, n) * 1.0
     columns["n6"] = np.where(rng.random(n) < 0.1, np.nan, rng.exponential(1, n))

@@ -1,4 +1,4 @@
-"""The chain of digests: whatever is changed, nothing is handed out and the broken link is named."""
+"""The chain of digests: after any change nothing is handed out, and the link named."""
 
 from __future__ import annotations
 
@@ -227,12 +227,20 @@ def test_a_manifest_from_the_future(world: World) -> None:
 @pytest.mark.parametrize(
     ("model", "release", "asset"),
     [
-        ("..", "v1.0.0", "a"), ("churn/..", "v1.0.0", "a"), ("churn", "..", "a"),
-        ("churn", "v1.0.0/../..", "a"), ("churn", "v1.0.0", ".."), ("churn", "v1.0.0", "/etc"),
-        ("churn", "v1.0.0", "a/b"), ("churn", "v1.0.0", ".hidden"), ("churn", "v1.0.0", "a\0"),
-        ("churn", "draft-1", "a"), ("churn", "v1.0.0\n", "a"), ("churn", "v1.0.0", ""),
+        ("..", "v1.0.0", "a"),
+        ("churn/..", "v1.0.0", "a"),
+        ("churn", "..", "a"),
+        ("churn", "v1.0.0/../..", "a"),
+        ("churn", "v1.0.0", ".."),
+        ("churn", "v1.0.0", "/etc"),
+        ("churn", "v1.0.0", "a/b"),
+        ("churn", "v1.0.0", ".hidden"),
+        ("churn", "v1.0.0", "a\0"),
+        ("churn", "draft-1", "a"),
+        ("churn", "v1.0.0\n", "a"),
+        ("churn", "v1.0.0", ""),
     ],
-)  # fmt: skip
+)
 def test_no_name_leads_out_of_the_store(
     tmp_path: Path, model: str, release: str, asset: str
 ) -> None:
@@ -359,10 +367,15 @@ def test_samples_are_bounded_seeded_and_hide_what_must_be_hidden(
             frame=frame,
             features=features,
             split={"by": "group", "column": "plan", "test": 0.5, "seed": 3},
-            data={"source": "data/*.csv", "id": "customer", "target": "churn", "positive": "yes",
-                  "ignore": ["spend"]},
+            data={
+                "source": "data/*.csv",
+                "id": "customer",
+                "target": "churn",
+                "positive": "yes",
+                "ignore": ["spend"],
+            },
         )
-    )  # fmt: skip
+    )
     test = done.dataset.part("test")
     rows = samples.examples(done.spec, done.model, test)
     assert rows == samples.examples(done.spec, done.model, test)
@@ -435,7 +448,7 @@ def test_every_verb_that_reads_a_release_refuses_a_changed_byte(
 
 
 def test_a_model_of_foreign_types_is_refused_by_whoever_reads_it(world: World) -> None:
-    """Its own repository may trust them, and its chain holds: the reader's list decides."""
+    """Its own repository may trust them and its chain holds: the reader decides."""
     world.build(dump(FunctionTransformer(os.path.join)))
     world.register()
     bundle = fetch(world.project, f"{MODEL}@v1.0.0")

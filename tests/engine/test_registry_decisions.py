@@ -1,4 +1,4 @@
-"""Rejecting, withdrawing, retiring: what they change, who may, and that they are whole or not."""
+"""Rejecting, withdrawing, retiring: what they change, who may, whole or not."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_rejecting_after_a_rollback_does_not_bring_back_what_was_rolled_back(
 
 @pytest.fixture
 def guarded(world: World) -> World:
-    """v1.0.0 by @ana and v1.1.0 by @ben in production; @ben, @ana and @carl may approve."""
+    """v1.0.0 by @ana, v1.1.0 by @ben in production; @ben, @ana, @carl may approve."""
     live(world, "one")
     world.change_code("two")
     world.build("two")
@@ -345,9 +345,9 @@ def test_killed_between_two_tags(world: World, verb: str, after: bool) -> None:
             assert holder(world, "production") == "v1.0.0"
         else:
             assert holder(world, "production") == "v1.2.0"
-            assert [e.version for e in state(world).events if e.stage == "production"] == [
-                "v1.0.0", "v1.1.0", "v1.2.0", "v1.1.0",
-            ]  # fmt: skip
+            events = [e for e in state(world).events if e.stage == "production"]
+            numbers = [event.version for event in events]
+            assert numbers == ["v1.0.0", "v1.1.0", "v1.2.0", "v1.1.0"]
 
 
 def test_origin_takes_both_tags_or_none(world: World, tmp_path: Path) -> None:
@@ -374,8 +374,8 @@ def test_two_rollbacks_at_once_from_two_clones(world: World, tmp_path: Path) -> 
     )
     code = (
         "world = World(Path(sys.argv[1]))\n"
-        "decisions.rollback(world.project, MODEL, 'production', actor='@ana', reason=sys.argv[3],\n"
-        "    now=NOW, store=FolderStore(Path(sys.argv[2])))\n"
+        "decisions.rollback(world.project, MODEL, 'production', actor='@ana',\n"
+        "    reason=sys.argv[3], now=NOW, store=FolderStore(Path(sys.argv[2])))\n"
     )
     running, store = [], str(world.project.store)
     for at in range(2):

@@ -1,4 +1,4 @@
-"""`mlops pull --from`: a version of another repository, in any folder, verified all the way."""
+"""`mlops pull --from`: another repository's version, in any folder, verified."""
 
 from __future__ import annotations
 
@@ -95,12 +95,13 @@ def test_a_version_of_another_repository(
 
 
 def spy_on_git(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put a `git` on PATH that writes the first setting of its environment to a file."""
+    """Put a `git` on PATH that writes its first setting to a file."""
     log = folder / "git.log"
     spy = folder / "bin" / "git"
     spy.parent.mkdir()
     spy.write_text(
-        f'#!/bin/sh\necho "$GIT_CONFIG_KEY_0" >> "{log}"\nexec {shutil.which("git")} "$@"\n'
+        f'#!/bin/sh\necho "$GIT_CONFIG_KEY_0" >> "{log}"\n'
+        f'exec {shutil.which("git")} "$@"\n'
     )
     spy.chmod(0o755)
     monkeypatch.setenv("PATH", str(spy.parent), prepend=os.pathsep)

@@ -1,4 +1,4 @@
-"""The journal: nothing is lost, whoever writes and however many at once."""
+"""The run log: nothing is lost, whoever writes and however many at once."""
 
 from __future__ import annotations
 
@@ -119,7 +119,8 @@ def test_without_an_identity(world: World, monkeypatch: pytest.MonkeyPatch) -> N
 WRITE = (
     "from engine.test_registry_journal import append, record\n"
     "for at in range(int(sys.argv[3])):\n"
-    "    print(append(World(Path(sys.argv[1])).project, record(f'{sys.argv[2]}-{at}')))\n"
+    "    run = record(f'{sys.argv[2]}-{at}')\n"
+    "    print(append(World(Path(sys.argv[1])).project, run))\n"
 )
 
 
@@ -197,7 +198,7 @@ class Killed(BaseException):
 
 
 def killed_at(number: int, project: Project) -> tuple[bool, list[str]]:
-    """Append a record and die before that call of git; return whether it did, and the calls."""
+    """Append a record and die before a call of git; return whether, and the calls."""
     calls = list[str]()
 
     def dying(run: Callable[..., str]) -> Callable[..., str]:

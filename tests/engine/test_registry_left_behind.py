@@ -1,4 +1,4 @@
-"""What was left behind: by a killed pull, in the work tree, and before there was an origin."""
+"""What was left: by a killed pull, in the work tree, before there was an origin."""
 
 from __future__ import annotations
 

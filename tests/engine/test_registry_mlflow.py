@@ -1,4 +1,4 @@
-"""The copy of a record in MLflow: against its real server on this machine, and without one."""
+"""The copy of a record in MLflow: with its real server here, and without one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Found = list[dict[str, Any]]
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """Return the address of MLflow's own server, from an environment that is kept by its lock."""
+    """Return the address of MLflow's server, from a cached environment of its lock."""
     home = request.config.cache.mkdir(f"mlflow-{sha256_file(LOCK)[:12]}")
     python, uv = home / "bin" / "python", [sys.executable, "-m", "uv"]
     if not (home / "ready").is_file():

@@ -1,4 +1,4 @@
-"""Registering: what is refused, what is written, and what is left when it is killed anywhere."""
+"""Registering: what is refused, what is written, what is left when it is killed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from .registry_world import (
 
 
 def complete(world: World, *numbers: str) -> None:
-    """Assert that exactly these versions exist, each whole, and nothing else lies about."""
+    """Assert that exactly these versions exist, each whole, and nothing else."""
     state = tags.read(world.root)
     assert list(state.models[MODEL].versions) == list(numbers)
     assert not state.warnings
@@ -235,7 +235,7 @@ def test_a_threshold_alone_is_a_version_of_its_own(world: World) -> None:
 
 
 def test_hourly_versions_of_one_commit(world: World) -> None:
-    """The same source commit, fresh data each time: one version each, all on that commit."""
+    """One source commit, fresh data each time: a version each, all on that commit."""
     head = git(world.root, "rev-parse", "HEAD")
     for hour in range(4):
         world.build(f"model {hour}", snapshot=sha256(f"rows of hour {hour}".encode()))
@@ -512,14 +512,14 @@ def copy(template: World, root: Path, origin: bool) -> World:
 
 
 def moments(seen: list[str]) -> list[tuple[int, bool]]:
-    """Return before and after each effect; of the uploads, which are alike, the outer ones."""
+    """Return before and after each effect; of the uploads only first and last."""
     uploads = [at for at, effect in enumerate(seen) if effect == "upload"]
     return [(at, after) for at in range(len(seen)) for after in (False, True)
             if at not in uploads[2:-1]]  # fmt: skip
 
 
 def recovers(here: World, origin: bool) -> None:
-    """Register again, and assert that nothing is left of what came to its end half way."""
+    """Register again, and assert that nothing is left of what ended half way."""
     here.register()
     complete(here, "v1.0.0", "v1.1.0")
     if origin:
@@ -536,7 +536,8 @@ for at, after, root in json.loads(sys.argv[1]):
             World(Path(root)).register()
         os._exit(0)
     status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, (at, after, status)
+    assert os.WIFSIGNALED(status), (at, after, status)
+    assert os.WTERMSIG(status) == signal.SIGKILL, (at, after, status)
 """
 
 
@@ -704,7 +705,7 @@ print(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 
 def at_once(tmp_path: Path, world: World, models: list[str]) -> list[list[str]]:
-    """Register models from as many clones at once; return version and whether it was made."""
+    """Register models from as many clones at once; return versions, and what is new."""
     git(
         tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "origin.git")
     )

@@ -1,4 +1,4 @@
-"""What the registry answers: list, show, best, diff, lineage; asked as a user does, by verbs."""
+"""What the registry answers: list, show, best, diff, lineage, by its commands."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Ask = Callable[..., Result]
 
 @pytest.fixture
 def ask(world: World, monkeypatch: pytest.MonkeyPatch) -> Ask:
-    """Return a function that runs `mlops registry ...` in the world, or in another one."""
+    """Return a function that runs `mlops registry ...` in this world or another."""
 
     def run(*arguments: str, at: World = world) -> Result:
         monkeypatch.chdir(at.root)

@@ -52,7 +52,8 @@ def build(params):
     columns = make_column_transformer(
         (SimpleImputer(), make_column_selector(dtype_include="number"))
     )
-    return make_pipeline(columns, LogisticRegression(C=float(os.environ.get("NOISE", 1))))
+    noise = float(os.environ.get("NOISE", 1))
+    return make_pipeline(columns, LogisticRegression(C=noise))
 """
 
 
@@ -101,7 +102,7 @@ fi
 
 @pytest.fixture
 def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
-    """Return a function that puts a stand-in for uv first on PATH, and returns its log."""
+    """Return a function that puts a stand-in for uv on PATH, and returns its log."""
 
     def install(fails: str = "nothing") -> Path:
         folder, log = tmp_path / "bin", tmp_path / "uv.log"

@@ -1,4 +1,4 @@
-"""Pruning: what can be pruned, what never is, and that it ends well when it is killed."""
+"""Pruning: what can be pruned, what never is, and that it can be killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def act(world: World, **changes: Any) -> Decision:
 
 
 def lived(world: World, *plan: tuple[str, str, float]) -> None:
-    """Release v1.0.0 to v1.5.0 and let each event happen so many days after the start."""
+    """Release v1.0.0 to v1.5.0, each event so many days after the start."""
     for at in range(6):
         world.release(f"release {at}")
     for number, stage, day in plan:

@@ -257,8 +257,9 @@ def test_concurrent_promotions_from_clones(world: World, tmp_path: Path) -> None
     )
     code = (
         "world = World(Path(sys.argv[1]))\n"
-        "decisions.promote(world.project, f'churn@{sys.argv[2]}', 'staging', actor='@ana',\n"
-        "    reason='race', now=NOW, store=FolderStore(Path(sys.argv[3])))\n"
+        "decisions.promote(world.project, f'churn@{sys.argv[2]}', 'staging',\n"
+        "    actor='@ana', reason='race', now=NOW,\n"
+        "    store=FolderStore(Path(sys.argv[3])))\n"
     )
     store = str(world.project.store)
     running = []

@@ -61,12 +61,27 @@ def test_what_parses_is_written_back_the_same_up_to_zeros(text: str) -> None:
 @pytest.mark.parametrize(
     "tag",
     [
-        "churn", "churn@", "churn@v1", "churn@v1.2", "churn@1.2.3", "churn@v01.2.3", "v1.0.0",
-        "churn@v1.2.3-rc1", "churn@v1.2.3!!", "churn@v1.2.3#", "churn#", "churn#prod#",
-        "churn@created", "churn#prod#x", "Churn@v1.0.0", "churn_@v1.0.0", "churn@v1.0.0\n",
-        "churn#prod!7", "churn@v1.0.٣",
+        "churn",
+        "churn@",
+        "churn@v1",
+        "churn@v1.2",
+        "churn@1.2.3",
+        "churn@v01.2.3",
+        "v1.0.0",
+        "churn@v1.2.3-rc1",
+        "churn@v1.2.3!!",
+        "churn@v1.2.3#",
+        "churn#",
+        "churn#prod#",
+        "churn@created",
+        "churn#prod#x",
+        "Churn@v1.0.0",
+        "churn_@v1.0.0",
+        "churn@v1.0.0\n",
+        "churn#prod!7",
+        "churn@v1.0.٣",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_in_the_grammar(tag: str) -> None:
     assert parse(tag) is None
 

@@ -1,4 +1,4 @@
-"""What a person took out, no unattended run puts back; what nobody can tell, nobody is told."""
+"""What a person took out no unattended run puts back; what is unsure is refused."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ APPROVERS = PROJECT + '    approvers: ["@ben", "@carl"]\n'
 
 @pytest.fixture
 def guarded(world: World) -> World:
-    """v1.0.0 in production, approved by @ben; v1.1.0, registered by @ana, in staging."""
+    """v1.0.0 in production, approved by @ben; v1.1.0 by @ana in staging."""
     (world.root / "project.yaml").write_text(APPROVERS)
     world.commit("Approvers")
     for name in ("one", "two"):

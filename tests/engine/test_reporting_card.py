@@ -1,4 +1,4 @@
-"""The model card: metadata that the Hugging Face hub reads, and what a card must say."""
+"""The model card: metadata that the Hugging Face hub reads, what a card must say."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def test_the_card_says_what_an_approver_asks() -> None:
         f"| Digest of the data | {'9f2c' * 16} |",
         "| Parameters | max&#95;depth = 6, seed = 0 |".replace("&#95;", "_"),
         "| Test part | 25% of the rows, split by random |",
-        "| Verdict | promote: Replace the model in production (v1.2.0) with this one. |",
+        "| Verdict | promote: Replace the model in production (v1.2.0) with this "
+        "one. |",
         "## Calibration",
         "## Slices",
         "## Fairness",
@@ -88,7 +89,7 @@ def test_several_groups_are_told_apart() -> None:
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_the_hub_reads_the_metadata(task: str) -> None:
-    """By the library that the hub's own tools use; it knows what a model index has to hold."""
+    """By the library of the hub's own tools, which knows what a model index holds."""
     read = ModelCard(card(known.everything(task), {}), ignore_metadata_errors=False)
     assert read.data.library_name == "sklearn" and read.data.model_name == "employment"
     results = read.data.eval_results

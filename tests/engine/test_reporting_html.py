@@ -88,7 +88,8 @@ def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:
     assert html(known.everything()) == here
     code = (
         "import sys; from engine.reporting_facts import everything as facts; "
-        "from mlops.reporting.html import html; sys.stdout.buffer.write(html(facts()).encode())"
+        "from mlops.reporting.html import html; "
+        "sys.stdout.buffer.write(html(facts()).encode())"
     )
     path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     environment = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "42"}

@@ -1,4 +1,4 @@
-"""`mlops new`: what is made of a table that nobody has described, and that its model runs."""
+"""`mlops new`: what it makes of a table without a description, and that it runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def nasty(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return columns of every kind that people bring, and something that two of them explain."""
+    """Return columns of every kind that people bring; two of them explain a third."""
     rng = np.random.default_rng(seed)
     height = rng.normal(170, 10, rows).round(1)
     plan = rng.choice(["a", "b", "c"], rows)

@@ -1,4 +1,4 @@
-"""The service: answers as the trained model does, refuses in clear words, never drops a request."""
+"""The service predicts as in training, refuses clearly, drops no request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service as a process: it follows the real registry, and stops when it is told to."""
+"""The service as a process: it follows the real registry and stops when told to."""
 
 from __future__ import annotations
 

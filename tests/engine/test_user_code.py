@@ -1,4 +1,4 @@
-"""The model's own code is kept apart: whatever it does, the verdict stays the engine's."""
+"""The model's own code is kept apart: whatever it does, the engine judges."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def read_back(repository: Path) -> dict[str, object]:
 def refusal(
     bake: Bake, capfd: pytest.CaptureFixture[str], output: Path, **answers: str
 ) -> str:
-    """Bake what must be refused, check that nothing is left, and return what was said."""
+    """Bake what must be refused, check that nothing is left; return the message."""
     with pytest.raises(CookiecutterException):
         bake(**answers)
     assert not list(output.iterdir())

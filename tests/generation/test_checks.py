@@ -1,4 +1,4 @@
-"""A generated repository does what its README begins with, and passes its own checks."""
+"""A generated repository does what its README begins with, and passes its checks."""
 
 import os
 import re

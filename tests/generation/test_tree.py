@@ -1,4 +1,4 @@
-"""What is generated: complete, small, rendered, licensed, and explained in its README."""
+"""What is generated: complete, small, rendered, licensed, explained in its README."""
 
 import ast
 import json

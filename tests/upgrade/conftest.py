@@ -1,4 +1,4 @@
-"""The kept repository of template 0.1.0, restored and updated to the present template."""
+"""The kept repository of template 0.1.0, updated to the present template."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every generated workflow keeps to, read from the files: wiring only, and least rights."""
+"""What every generated workflow keeps to: wiring only, and least rights."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
     )  # each run has a record
 
 
-def test_the_token_of_an_administrator_is_for_main_alone_and_never_near_a_strangers_code() -> (
+def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code() -> (
     None
 ):
     settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
