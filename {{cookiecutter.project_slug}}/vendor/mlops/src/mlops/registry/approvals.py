@@ -131,7 +131,7 @@ def _problem(model: ModelState, event: Event, policies: list[Approvers | None]) 
 
 
 def _who(policy: Approvers | None, stage: str) -> tuple[str, ...]:
-    """Return who may decide about a stage, or, without one, about a version or model."""
+    """Return who may decide about a stage; without one, a version or model."""
     if not policy:
         return ()
     if stage:

@@ -447,7 +447,7 @@ def replay(events: Iterable[Event], foreign: Sequence[tuple[str, str]] = ()) -> 
 def _numbers(
     events: Iterable[Event], foreign: Sequence[tuple[str, str]]
 ) -> dict[str, set[int]]:
-    """Return the numbers that are in use by model, also those of tags that say nothing."""
+    """Return the numbers in use by model, also those of tags that say nothing."""
     found: dict[str, set[int]] = {}
     unread = (parse(tag) for tag, _ in foreign)
     for event in (*events, *filter(None, unread)):
