@@ -23,14 +23,14 @@ from .test_github_comment import RUN, pull, results
 ANSWERS: tuple[int | str, ...] = (500, 502, 429, 403, "lost", "late")
 
 
-class Verb:
-    """A verb that is run on a prepared world; `state` is all that it may change."""
+class Command:
+    """A command that is run on a prepared world; `state` is all that it may change."""
 
     def __init__(self, github: GitHub, project: Project, command: list[str]) -> None:
         self.github, self.project, self.command = github, project, command
 
     def prepare(self) -> None:
-        """Make the world what it is before the verb."""
+        """Make the world what it is before the command."""
         github, root = self.github, self.project.root
         for things in (github.issues, github.comments, github.dispatches):
             things.clear()
@@ -39,14 +39,14 @@ class Verb:
                 git(root, "update-ref", "-d", ref)
 
     def run(self) -> tuple[int, str]:
-        """Run the verb; return its exit code and all that it said."""
+        """Run the command; return its exit code and all that it said."""
         self.github.requests.clear()
         done = CliRunner().invoke(app, self.command)
         assert done.exit_code in (0, 3), done.output
         return done.exit_code, done.output
 
     def state(self) -> Any:
-        """Return what the verb has made of the world, without what it counts up."""
+        """Return what the command has made of the world, without what it counts up."""
         github, root = self.github, self.project.root
         refs = git(root, "for-each-ref", "--format=%(refname)").split()
         runs = (
@@ -77,7 +77,7 @@ def issues_of(github: GitHub) -> Any:
     ]
 
 
-class Comment(Verb):
+class Comment(Command):
     """`mlops comment`; with `again` there is a comment of an older run."""
 
     def __init__(
@@ -113,7 +113,7 @@ class Comment(Verb):
         )
 
 
-class Alarm(Verb):
+class Alarm(Command):
     """`mlops alarm` after some checks."""
 
     def __init__(
@@ -158,39 +158,39 @@ def project_fixture(
     return project
 
 
-def cases(verb: Verb, answer: int | str) -> Iterator[tuple[int, str, bool]]:
+def cases(command: Command, answer: int | str) -> Iterator[tuple[int, str, bool]]:
     """Yield each call of a command, and whether it is obeyed although it fails."""
-    verb.prepare()
-    assert verb.run()[0] == 0
-    for at, line in enumerate(list(verb.github.requests)):
+    command.prepare()
+    assert command.run()[0] == 0
+    for at, line in enumerate(list(command.github.requests)):
         for obeyed in (False, True):
             if not obeyed or not line.startswith("GET"):
                 yield at, line, obeyed
 
 
-def every_call_fails(verb: Verb, answer: int | str) -> None:
+def every_call_fails(command: Command, answer: int | str) -> None:
     """Let each call fail once, and for good; the next run ends as one without."""
-    calls = list(cases(verb, answer))
-    expected = verb.state()
+    calls = list(cases(command, answer))
+    expected = command.state()
     for at, line, obeyed in calls:
         for times in (1, 99):
             if (times, answer) == (99, "late") and at:
-                continue  # it takes its time, and is "lost" to the verb
-            verb.prepare()
-            verb.github.fail(".*", answer, obeyed, times)
-            verb.github.spared = at
-            code, said = verb.run()
+                continue  # it takes its time, and is "lost" to the command
+            command.prepare()
+            command.github.fail(".*", answer, obeyed, times)
+            command.github.spared = at
+            code, said = command.run()
             case = f"{line} answered {answer}, obeyed: {obeyed}, times: {times}"
             stays = times > 1 or answer == 403
             assert code == (3 if stays else 0), f"{case}\n{said}"
             if stays:
                 assert "GitHub " in said and "when asked to " in said, case
                 assert "Traceback" not in said, case
-                verb.github.faults.clear()
-                assert verb.run()[0] == 0, case
-            assert verb.state() == expected, case
+                command.github.faults.clear()
+                assert command.run()[0] == 0, case
+            assert command.state() == expected, case
             if times == 1:  # asked twice is trained once: the same bytes
-                assert len(verb.github.dispatches) <= 2, case
+                assert len(command.github.dispatches) <= 2, case
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
@@ -229,7 +229,7 @@ def test_a_refused_retraining(
 
 def test_a_plan_asks_nobody(github: GitHub, project: Project) -> None:
     github.fail(".*", 500, times=99)
-    assert Verb(github, project, ["plan", "--base", "HEAD"]).run()[0] == 0
+    assert Command(github, project, ["plan", "--base", "HEAD"]).run()[0] == 0
     assert not github.requests
 
 
@@ -247,7 +247,9 @@ def test_promotion(
     github.approvals = [{**review, "user": {"login": "ben"}}]
     for command in (["run"], ["register"], ["promote", "churn@latest", "staging"]):
         assert CliRunner().invoke(app, command).exit_code == 0
-    verb = Verb(github, project, ["promote", "churn@staging", "production", "--ask"])
+    command = Command(
+        github, project, ["promote", "churn@staging", "production", "--ask"]
+    )
     for answer in (502, 403, "lost"):
-        every_call_fails(verb, answer)
-    assert any("#production#" in ref for ref in verb.state()[0])
+        every_call_fails(command, answer)
+    assert any("#production#" in ref for ref in command.state()[0])

@@ -72,13 +72,13 @@ class Desk:
         text = f"{PROJECT}, approvers: {json.dumps(names)}}}]\n"
         (self.root / "project.yaml").write_text(text, encoding="utf-8")
 
-    def run(self, verb: str, *options: str) -> Result:
-        done = CliRunner().invoke(app, ["github", verb, *options])
+    def run(self, command: str, *options: str) -> Result:
+        done = CliRunner().invoke(app, ["github", command, *options])
         assert "defect of mlops" not in done.output, done.output
         return done
 
-    def said(self, verb: str, code: int) -> dict[str, tuple[str, str]]:
-        done = self.run(verb, "--json")
+    def said(self, command: str, code: int) -> dict[str, tuple[str, str]]:
+        done = self.run(command, "--json")
         assert done.exit_code == code, done.output
         return {
             row["what"]: (row["result"], row["said"]) for row in json.loads(done.stdout)
@@ -345,8 +345,8 @@ def test_a_private_repository_of_the_free_plan_hears_what_holds_instead(
         assert [w for w, (result, _) in rows.items() if result == "differs"] == [
             w for w in EVERYTHING if w not in lacking
         ]
-        for verb in ("apply", "plan"):
-            rows = desk.said(verb, code=0)
+        for command in ("apply", "plan"):
+            rows = desk.said(command, code=0)
             missing = {
                 w: said for w, (result, said) in rows.items() if result != "done"
             }
@@ -366,8 +366,8 @@ def test_environments_of_the_free_plan_may_only_not_be_found(tmp_path: Path) -> 
     with desk_of(tmp_path, private=True) as desk:
         desk.hub.faults.add("GET", "*/environments", 404, times=99)
         desk.hub.faults.add("PUT", "*/environments/*", 404, times=99)
-        for verb in ("apply", "plan"):
-            rows = desk.said(verb, code=0)
+        for command in ("apply", "plan"):
+            rows = desk.said(command, code=0)
             names = [
                 f"environment {name}" for name in ("staging", "production", "upkeep")
             ]

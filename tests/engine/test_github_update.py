@@ -92,9 +92,9 @@ class World:
             "UPDATE_TOKEN", self.hub.tokens.issue(granted, "acme", kind="user")
         )
 
-    def run(self, verb: str, *options: str, code: int = 0) -> str:
+    def run(self, command: str, *options: str, code: int = 0) -> str:
         self.patch.chdir(self.tmp / "job")
-        done = CliRunner().invoke(app, ["github", verb, *options])
+        done = CliRunner().invoke(app, ["github", command, *options])
         assert done.exit_code == code, done.output
         assert "defect of mlops" not in done.output
         return str(done.output)

@@ -143,7 +143,7 @@ def guarded(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize("verb", ["rollback", "reject"])
+@pytest.mark.parametrize("command", ["rollback", "reject"])
 @pytest.mark.parametrize(
     ("who", "words"),
     [
@@ -155,10 +155,10 @@ def guarded(world: World) -> World:
     ],
 )
 def test_four_eyes_over_what_comes_back(
-    guarded: World, verb: str, who: dict[str, Any], words: str
+    guarded: World, command: str, who: dict[str, Any], words: str
 ) -> None:
     def act(**who: Any) -> None:
-        if verb == "rollback":
+        if command == "rollback":
             guarded.rollback("production", **who)
         else:
             guarded.reject("production", "production", **who)
@@ -253,17 +253,17 @@ def test_a_retired_model_serves_on_and_takes_nothing_in(world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("verb", ["reject", "withdraw", "deprecate", "rollback"])
-def test_unknown_names(world: World, verb: str) -> None:
+@pytest.mark.parametrize("command", ["reject", "withdraw", "deprecate", "rollback"])
+def test_unknown_names(world: World, command: str) -> None:
     act = {
         "reject": lambda: world.reject("v9.0.0", "staging"),
         "withdraw": lambda: world.withdraw("v9.0.0"),
         "deprecate": world.deprecate,
         "rollback": lambda: world.rollback("staging"),
-    }[verb]
+    }[command]
     with pytest.raises(UsageError, match="nothing is registered yet"):
         act()
-    if verb in ("reject", "withdraw"):
+    if command in ("reject", "withdraw"):
         world.release("one")
         with pytest.raises(UsageError, match=r"v1\.0\.0"):
             act()
@@ -324,13 +324,13 @@ def test_the_verbs_say_what_they_did_and_why_not(
 # -- whole or not at all ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["rollback", "reject"])
+@pytest.mark.parametrize("command", ["rollback", "reject"])
 @pytest.mark.parametrize("after", [False, True])
-def test_killed_between_two_tags(world: World, verb: str, after: bool) -> None:
+def test_killed_between_two_tags(world: World, command: str, after: bool) -> None:
     live(world, "one", "two", "three")
 
     def act() -> None:
-        if verb == "rollback":
+        if command == "rollback":
             world.rollback("production")
         else:
             world.reject("v1.2.0", "production")

@@ -391,12 +391,12 @@ READING += ("diff churn@v1.0.0 churn@v1.0.1", "prune")
 def test_reading_sees_what_others_did(
     world: World, origin: Path, tmp_path: Path, ask: Ask
 ) -> None:
-    for at, verb in enumerate(READING):
+    for at, command in enumerate(READING):
         git(tmp_path, "clone", "-q", "--no-tags", str(origin), f"other{at}")
         other = World(tmp_path / f"other{at}")
         assert git(other.root, "tag") == ""
-        answer = ask(*verb.split(), at=other)
-        assert answer.exit_code == 0 and "origin" not in answer.stderr, verb
+        answer = ask(*command.split(), at=other)
+        assert answer.exit_code == 0 and "origin" not in answer.stderr, command
         assert git(other.root, "tag") == git(world.root, "tag")
 
 
@@ -404,12 +404,12 @@ def test_without_a_network_reading_works_on_what_is_here_and_says_so(
     origin: Path, ask: Ask
 ) -> None:
     shutil.rmtree(origin)
-    for verb in READING:
-        answer = ask(*verb.split())
-        assert answer.exit_code == 0, verb
+    for command in READING:
+        answer = ask(*command.split())
+        assert answer.exit_code == 0, command
         assert (
             "origin cannot be reached; this is what is known locally" in answer.stderr
-        ), verb
+        ), command
 
 
 def test_a_tag_that_origin_rewrote_is_an_alarm(
@@ -417,10 +417,10 @@ def test_a_tag_that_origin_rewrote_is_an_alarm(
 ) -> None:
     git(origin, "tag", "-f", "-am", "moved", "churn@v1.0.0", "churn@v1.0.1^{commit}")
     before = git(world.root, "show-ref", "--tags")
-    for verb in READING:
-        answer = ask(*verb.split())
-        assert answer.exit_code == 1, verb
-        assert "rewritten" in answer.stderr and "churn@v1.0.0" in answer.stderr, verb
+    for command in READING:
+        answer = ask(*command.split())
+        assert answer.exit_code == 1, command
+        assert "rewritten" in answer.stderr and "churn@v1.0.0" in answer.stderr, command
         assert git(world.root, "show-ref", "--tags") == before
 
 

@@ -536,16 +536,16 @@ def test_gto_agrees_whatever_is_decided(
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(four.root, root, symlinks=True)
     world = World(root)
-    for verb, at, stage, override in steps:
+    for command, at, stage, override in steps:
         number = f"v1.{at}.0"
         with suppress(Refused):
-            if verb == "rollback":
+            if command == "rollback":
                 world.rollback(stage)
-            elif verb == "deprecate":
+            elif command == "deprecate":
                 world.deprecate()
-            elif verb == "withdraw":
+            elif command == "withdraw":
                 world.withdraw(number)
-            elif verb == "reject":
+            elif command == "reject":
                 world.reject(number, stage)
             else:
                 world.promote(number, stage, override=override)

@@ -554,7 +554,7 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
     assert (mine / "index.html").read_text() == "my own page"
 
 
-# -- the verb --------------------------------------------------------------------------
+# -- the command -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

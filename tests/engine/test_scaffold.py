@@ -156,7 +156,7 @@ def test_the_files_are_as_ruff_would_have_them(
     found = infer(saved(with_target(*nasty(300), "binary"), tmp_path / "t.csv"), "Ziel")
     folder = write(project, "ziel", found)[0].parent
     rules = Path(__file__).parents[2] / "pyproject.toml"
-    for verb in (
+    for command in (
         ["check", "--extend-per-file-ignores=**/test_*.py:D103"],
         ["format", "--check"],
     ):
@@ -165,7 +165,7 @@ def test_the_files_are_as_ruff_would_have_them(
                 sys.executable,
                 "-m",
                 "ruff",
-                *verb,
+                *command,
                 "--config",
                 str(rules),
                 "--no-cache",

@@ -169,7 +169,7 @@ def is_whole(world: World, *versions: str) -> None:
         assert f"models/{version.partition('@')[0]}/manifest.json" in files.splitlines()
 
 
-# ----- asking: a verb in somebody's clone, and the service
+# ----- asking: a command in somebody's clone, and the service
 
 
 def mlops(

@@ -71,7 +71,7 @@ def template(where: Path) -> str:
 
 
 def rehearse(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the verb in a repository, with a home of its own."""
+    """Run the command in a repository, with a home of its own."""
     environment = {
         **ENVIRONMENT,
         "PATH": os.environ["PATH"],

@@ -423,7 +423,7 @@ def _primary(metrics: Sequence[Metric]) -> str:
 def _runs(records: Sequence[Record], address: str) -> Table:
     rows: list[Row] = []
     for r in records:
-        # An address from the journal leads to a page, or is none.
+        # An address from the run log leads to a page, or is none.
         known = re.fullmatch(r"https?://[\w.:-]+/[\w./-]*", r.run_url or "")
         links = [Link("run", known[0])] if known else []
         if r.pull_request and address:

@@ -14,7 +14,7 @@ from mlops.results.verdict import Verdict
 
 
 class Record(StoredResult):
-    """One run, as the journal keeps it."""
+    """One run, as the run log keeps it."""
 
     FILE: ClassVar[str] = "record.json"
 

@@ -20,7 +20,7 @@ from .github_world import GitHub, github_fixture  # noqa: F401
 
 
 class Job:
-    """A repository, and the verbs in a job of GitHub Actions."""
+    """A repository, and the commands in a job of GitHub Actions."""
 
     def __init__(self, project: Project, folder: Path) -> None:
         self.project, self.folder = project, folder
@@ -120,12 +120,12 @@ def test_who_runs_a_workflow_again_decides_in_their_own_name(
 ) -> None:
     """GITHUB_ACTOR stays whoever started the first attempt."""
     monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "mallory")
-    for verb in (
+    for command in (
         ("run", "churn"),
         ("register",),
         ("promote", "churn@latest", "staging"),
     ):
-        job(*verb)
+        job(*command)
     assert "Actor: @ana" in tag(job.project, "churn@v1.0.0")  # the model is still hers
     assert "Actor: @mallory" in tag(job.project, "churn#staging#1")
 
@@ -146,12 +146,12 @@ def test_what_a_schedule_registers_is_nobodys_and_its_author_may_approve_it(
     with monkeypatch.context() as schedule:
         schedule.setenv("GITHUB_EVENT_NAME", "schedule")
         schedule.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
-        for verb in (
+        for command in (
             ("run", "churn"),
             ("register",),
             ("promote", "churn@latest", "staging"),
         ):
-            job(*verb)
+            job(*command)
     for name in ("churn@v1.0.0", "churn#staging#1"):
         assert "Actor: @github-actions[bot]" in tag(job.project, name)
     job("promote", "churn@staging", "production")
