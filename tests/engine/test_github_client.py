@@ -12,7 +12,7 @@ import pytest
 from mlops.cli.context import release_store
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, UsageError
-from mlops.github.client import approved_by, ask, here, repository
+from mlops.github.client import approved_by, ask, current_repository, repository
 from mlops.github.comment import post
 
 from .conftest import git
@@ -111,7 +111,7 @@ def test_origin_says_where_releases_lie(
     project = make_project()
     if origin:
         git(project.root, "remote", "add", "origin", origin)
-    assert here(project.root) == name
+    assert current_repository(project.root) == name
     store = str(release_store(project))
     assert store == (f"the releases of {name}" if name else str(project.store))
 
@@ -121,9 +121,9 @@ def test_an_enterprise_server_is_origin_too(
 ) -> None:
     project = make_project()
     git(project.root, "remote", "add", "origin", "git@git.acme.example:ml/demo.git")
-    assert here(project.root) == ""
+    assert current_repository(project.root) == ""
     monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.acme.example")
-    assert here(project.root) == "ml/demo"
+    assert current_repository(project.root) == "ml/demo"
 
 
 def test_the_token_of_gh_is_the_last_that_is_tried(

@@ -264,7 +264,7 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
         "churn: alarm of the monitor, 2026-11-20 05:41: age has drifted."
         in first(world).text
     )
-    said = made(world).said
+    said = made(world).summary
     assert said.tone == "unsure"
     assert said.title == (
         "churn: alarm of the monitor, 2026-11-20 05:41; churn waits for production."
@@ -273,7 +273,7 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
     check("20261121", json.dumps({**found, "alarm": False}).encode())
     assert (
         "alarm of the monitor" not in first(world).text
-        and made(world).said.tone == "good"
+        and made(world).summary.tone == "good"
     )
     check("20261122", b"{")
     assert "the monitor's last check cannot be read" in first(world).text
@@ -367,23 +367,24 @@ def test_a_release_that_does_not_verify_is_shown_so_and_none_of_it_is_published(
     assert {path.split("/")[1] for path in found.files if "/" in path} == {
         *("v1.0.0", "v1.2.0", "v1.3.0")
     }
-    assert found.said.tone == "bad" and "1 release not to be used" in found.said.title
+    assert found.summary.tone == "bad"
+    assert "1 release not to be used" in found.summary.title
     shown = rows(world)
     assert shown["v1.2.0"].startswith("good | ")
     cells = shown["v1.1.0"].split(" | ")
     assert cells[0] == "bad" and cells[-1] == "release" and "ROC" not in shown["v1.1.0"]
     assert cells[-2].startswith("do not use it, ") and link in cells[-2]
     # In short on top, in full at the model.
-    assert "churn@v1.1.0 is not to be used" in found.said.lines
+    assert "churn@v1.1.0 is not to be used" in found.summary.lines
     assert page.text.count(f"churn@v1.1.0: {cells[-2]}") == 1
 
 
 def test_an_older_version_is_verified_as_far_as_it_is_published(world: World) -> None:
     four_versions(world)
     spoil("model.skops")(world, "v1.3.0")  # of no stage: nobody loads it here
-    assert made(world).said.tone == "good"
+    assert made(world).summary.tone == "good"
     spoil("card.md")(world, "v1.3.0")
-    assert made(world).said.tone == "bad"
+    assert made(world).summary.tone == "bad"
 
 
 def test_a_clone_without_the_store_says_that_and_not_that_anything_is_broken(
@@ -392,15 +393,15 @@ def test_a_clone_without_the_store_says_that_and_not_that_anything_is_broken(
     four_versions(world)
     clone = world.clone(tmp_path / "clone")
     found = made(clone)
-    assert found.said.tone == "unsure" and list(found.files) == ["index.html"]
+    assert found.summary.tone == "unsure" and list(found.files) == ["index.html"]
     said = [f"churn@{v} could not be verified" for v in ("v1.2.0", "v1.1.0")]
-    assert list(found.said.lines) == said
+    assert list(found.summary.lines) == said
     why = "churn@v1.2.0: the store here does not hold its files"
     assert first(clone).text.count(why) == 1
     shown = rows(clone)["v1.3.0"]  # what git holds is known all the same
     assert shown.startswith("unsure | - | ") and "ROC AUC 0.900" in shown
     other_tag(clone, "v1.3.0")
-    assert made(clone).said.tone == "bad"
+    assert made(clone).summary.tone == "bad"
     assert (
         "do not use it, the chain of digests is broken at tag" in rows(clone)["v1.3.0"]
     )
@@ -412,7 +413,8 @@ def test_many_broken_releases_are_counted_and_five_are_told(world: World) -> Non
         spoil("card.md")(world, f"v1.{number}.0")
     found = made(world)
     assert (
-        "7 releases not to be used" in found.said.title and len(found.said.lines) == 5
+        "7 releases not to be used" in found.summary.title
+        and len(found.summary.lines) == 5
     )
     assert "And 2 more, in the table." in first(world).text
     assert sum(cells.startswith("bad | ") for cells in rows(world).values()) == 7

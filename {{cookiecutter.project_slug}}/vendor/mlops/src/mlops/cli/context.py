@@ -157,7 +157,7 @@ def release_store(project: Project) -> ReleaseStore:
     from mlops.storage.folder import FolderStore
     from mlops.storage.github_releases import GitHubStore
 
-    name = client.here(project.root)
+    name = client.current_repository(project.root)
     if name:
         return GitHubStore(client.repository(name=name))
     return FolderStore(project.store)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
     from mlops.github.repo_settings import Difference
-    from mlops.github.repo_settings_api import Outcome
+    from mlops.github.repo_settings_api import SettingOutcome
     from mlops.github.update import Update
 
 
@@ -73,7 +73,7 @@ both sides. Take from it what is good and delete it: while one is left, `make ch
 fails."""
 
 
-def _look() -> tuple[Repository, list[Difference], list[Outcome]]:
+def _look() -> tuple[Repository, list[Difference], list[SettingOutcome]]:
     """Return the repository, what differs from the file, and how to report it."""
     from mlops.github.repo_settings import differences, load
     from mlops.github.repo_settings_api import read
@@ -87,20 +87,20 @@ def _look() -> tuple[Repository, list[Difference], list[Outcome]]:
     return hub, differing, [*outcomes, *unseen]
 
 
-def _outcome(difference: Difference) -> Outcome:
+def _outcome(difference: Difference) -> SettingOutcome:
     """Return how one difference is reported."""
-    from mlops.github.repo_settings_api import Outcome
+    from mlops.github.repo_settings_api import SettingOutcome
 
     if difference.lacking:
-        return Outcome(difference.what, "not in this plan", difference.instead)
+        return SettingOutcome(difference.what, "not in this plan", difference.instead)
     if difference.found is None:
-        return Outcome(difference.what, "differs", "is not there")
+        return SettingOutcome(difference.what, "differs", "is not there")
     value = json.dumps(difference.found)[:100]
     wanted = json.dumps(difference.wanted)[:100]
-    return Outcome(difference.what, "differs", f"{value}, wanted {wanted}")
+    return SettingOutcome(difference.what, "differs", f"{value}, wanted {wanted}")
 
 
-def _report(outcomes: list[Outcome], advice: str, as_json: bool) -> str:
+def _report(outcomes: list[SettingOutcome], advice: str, as_json: bool) -> str:
     """Print what was found or done, and return it as markdown."""
     rows = [outcome._asdict() for outcome in outcomes]
     if rows:
@@ -147,11 +147,11 @@ def _keep_issue(text: str, differs: bool, unread: bool) -> None:
     Where a token was given and still not everything could be read, nobody knows whether
     the settings match: the issue stays open.
     """
-    from mlops.github.issues import close, keep, opened
+    from mlops.github.issues import close, open_or_edit, opened
 
     hub = repository()  # by the job's own token: what a bot has written is ours
     if differs:
-        keep(
+        open_or_edit(
             hub, DRIFT, "The settings on GitHub differ from .github/settings.yaml", text
         )
         return
@@ -224,7 +224,7 @@ def propose(
     Example: `mlops github propose build/template.patch`
     """
     # All that is needed is imported first: an update may move the engine itself.
-    from mlops.github.issues import close, keep, opened
+    from mlops.github.issues import close, open_or_edit, opened
     from mlops.github.update import apply
     from mlops.github.update import propose as do
     from mlops.reporting import markdown  # noqa: F401
@@ -248,7 +248,9 @@ def propose(
                 at.now(),
             )
         else:
-            issue, _ = keep(job, NEW, change.title, f"{text}\n\n{how_to_update()}")
+            issue, _ = open_or_edit(
+                job, NEW, change.title, f"{text}\n\n{how_to_update()}"
+            )
             said = f"{issue.html_url} says what to do"
     if there and (token or not content):
         close(job, there, as_markdown("", said), f"<!-- mlops: over {NEW} -->")

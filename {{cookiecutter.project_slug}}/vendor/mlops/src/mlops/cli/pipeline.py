@@ -92,7 +92,7 @@ def _go(
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")
         run = Run(run_context(at), name, say, force)
-        with run.alone():
+        with run.file_lock():
             passed = run.until("report" if command == "run" else command)
             if command == "run":
                 _keep_record(run, group)

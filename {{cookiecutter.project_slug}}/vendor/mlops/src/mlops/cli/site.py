@@ -35,8 +35,8 @@ def pages(
     made = site(at.project, at.store, at.now(), address)
     folder = out or at.project.root / "build" / "site"
     write_folder(made.files, folder, OURS)
-    title = made.said.title
-    lines = list(made.said.lines)
+    title = made.summary.title
+    lines = list(made.summary.lines)
     unpublished = _UNPUBLISHED.get(at.settings.pages)
     if unpublished:
         lines.append(unpublished)

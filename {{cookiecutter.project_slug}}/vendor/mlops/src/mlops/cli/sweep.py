@@ -45,7 +45,7 @@ def sweep(
     run = Run(run_context(current_context()), name, say)
     group = group or f"sweep-{run.state.started:%Y%m%d-%H%M%S}"
     named(group, "a name that a group may have")
-    with run.alone():
+    with run.file_lock():
         if not run.until("validate"):
             raise Refused("data validation failed", do=f"`mlops validate {name}`")
         try:

@@ -48,7 +48,7 @@ def repository(secret: str = "", name: str = "") -> Repository:
     from github import Auth, Github
 
     now = settings.current()
-    name = name or here(now.folder)
+    name = name or current_repository(now.folder)
     token = (secret and now.secret(secret)) or now.secret("GITHUB_TOKEN") or _of_gh()
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -68,7 +68,7 @@ def repository(secret: str = "", name: str = "") -> Repository:
     ).get_repo(name)
 
 
-def here(root: Path) -> str:
+def current_repository(root: Path) -> str:
     """Return OWNER/NAME of a repository: GITHUB_REPOSITORY, or origin.
 
     Empty if not on GitHub.

@@ -38,7 +38,7 @@ def opened(repository: Repository, label: str, begin: str = "") -> Issue | None:
     return ask("list issues", find)
 
 
-def keep(
+def open_or_edit(
     repository: Repository, label: str, title: str, body: str, begin: str = ""
 ) -> tuple[Issue, bool]:
     """Open an issue, or edit the one that is open; return it, and whether it is new."""
@@ -93,7 +93,7 @@ def settle(
         f"Retraining was asked for at the first.{_link(run_url)}"
     )
     title = f"{check.model}: data drift detected"
-    issue, new = keep(repository, LABEL, title, body, begin)
+    issue, new = open_or_edit(repository, LABEL, title, body, begin)
     if new:
         return f"{name}: an alarm, see {issue.html_url}"
     return f"{name}: still an alarm, {issue.html_url} is up to date"

@@ -30,7 +30,7 @@ _INSTEAD = {
 }
 
 
-class Environment(Strict):
+class DeploymentEnvironment(Strict):
     """What jobs deploy to; project.yaml's stage of its name says who reviews it."""
 
     branches: tuple[str, ...] = Field(
@@ -62,10 +62,10 @@ class Workflows(Strict):
     can_approve_pull_request_reviews: bool
 
 
-class Settings(Strict):
+class RepositorySettings(Strict):
     """`.github/settings.yaml`; what it does not name is left alone."""
 
-    environments: Mapping[str, Environment] = Field(default_factory=dict)
+    environments: Mapping[str, DeploymentEnvironment] = Field(default_factory=dict)
     rulesets: Mapping[str, Ruleset] = Field(default_factory=dict)
     labels: Mapping[str, Label] = Field(default_factory=dict)
     variables: Mapping[Annotated[str, _VARIABLE], str] = Field(default_factory=dict)
@@ -99,12 +99,14 @@ class Difference(NamedTuple):
     lacking: bool = False
 
 
-def load(project: Project) -> Settings:
+def load(project: Project) -> RepositorySettings:
     """Read what a repository declares; UsageError has every mistake of the file."""
-    return parse(Settings, load_yaml(project.root / FILE), FILE)
+    return parse(RepositorySettings, load_yaml(project.root / FILE), FILE)
 
 
-def differences(settings: Settings, found: Mapping[str, Any]) -> list[Difference]:
+def differences(
+    settings: RepositorySettings, found: Mapping[str, Any]
+) -> list[Difference]:
     """Return what is not as declared.
 
     Parameters
@@ -179,7 +181,7 @@ def _named(
 
 
 def _workflow_permissions(
-    settings: Settings, found: Mapping[str, Any]
+    settings: RepositorySettings, found: Mapping[str, Any]
 ) -> Iterator[Difference]:
     old = found.get("workflow_permissions")
     if settings.workflow_permissions is None or not old:
@@ -190,7 +192,7 @@ def _workflow_permissions(
 
 
 def _immutable_releases(
-    settings: Settings, found: Mapping[str, Any]
+    settings: RepositorySettings, found: Mapping[str, Any]
 ) -> Iterator[Difference]:
     enabled = settings.immutable_releases
     if enabled is None or "immutable_releases" not in found:
@@ -200,7 +202,9 @@ def _immutable_releases(
     yield Difference("immutable releases", old, {"enabled": enabled}, [call])
 
 
-def _pages(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
+def _pages(
+    settings: RepositorySettings, found: Mapping[str, Any]
+) -> Iterator[Difference]:
     if settings.pages is None or "pages" not in found:
         return
     old = found["pages"]
@@ -210,7 +214,9 @@ def _pages(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]
     yield Difference("pages", old, body, [call], _INSTEAD["pages"], lacking)
 
 
-def _environments(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
+def _environments(
+    settings: RepositorySettings, found: Mapping[str, Any]
+) -> Iterator[Difference]:
     """Yield each environment, and after it who reviews its deployments."""
     for name, environment in settings.environments.items():
         path = f"/environments/{quote(name, safe='')}"
@@ -291,7 +297,9 @@ def _branches(environment: Mapping[str, Any]) -> dict[str, int]:
     return {one["name"]: one["id"] for one in policies if one.get("type") != "tag"}
 
 
-def _rulesets(settings: Settings, found: Mapping[str, Any]) -> Iterator[Difference]:
+def _rulesets(
+    settings: RepositorySettings, found: Mapping[str, Any]
+) -> Iterator[Difference]:
     for name, ruleset in settings.rulesets.items():
         old = found["rulesets"].get(name)
         declared = ruleset.model_dump(mode="json")

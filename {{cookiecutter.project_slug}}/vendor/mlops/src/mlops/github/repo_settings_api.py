@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
 from mlops.github.client import ask
-from mlops.github.repo_settings import Difference, Settings
+from mlops.github.repo_settings import Difference, RepositorySettings
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -38,7 +38,7 @@ class Denied(EnvironmentFailure):
         super().__init__(f"GitHub answered {status}: {message}")
 
 
-class Outcome(NamedTuple):
+class SettingOutcome(NamedTuple):
     """What there is to say of one thing."""
 
     what: str
@@ -75,18 +75,19 @@ def send(repository: Repository, method: str, path: str, body: Any = None) -> An
 
 
 def read(
-    repository: Repository, settings: Settings, project: Project
-) -> tuple[dict[str, Any], list[Outcome]]:
+    repository: Repository, settings: RepositorySettings, project: Project
+) -> tuple[dict[str, Any], list[SettingOutcome]]:
     """Return what is there of what is declared, and what of it could not be seen.
 
-    The first has the fields of `Settings`; `reviewers`, by environment, as project.yaml
-    names them; and the `plan`: public, enterprise, free, or paid where nobody can say.
+    The first has the fields of `RepositorySettings`; `reviewers`, by environment, as
+    project.yaml names them; and the `plan`: public, enterprise, free, or paid where
+    nobody can say.
     """
     reader = _Reader(repository, settings)
     visibility = send(repository, "GET", "")["visibility"]
     plan = {"public": "public", "internal": "enterprise"}.get(visibility, "paid")
     found: dict[str, Any] = {"plan": plan}
-    unseen: list[Outcome] = []
+    unseen: list[SettingOutcome] = []
     for name, look in reader.looks().items():
         if getattr(settings, name) in (None, {}):
             continue
@@ -97,7 +98,9 @@ def read(
             if no.lacks_plan or (hidden and found["plan"] == "free"):
                 found |= {"plan": "free", name: {}}
             else:
-                unseen.append(Outcome(name.replace("_", " "), "not seen", str(no)))
+                unseen.append(
+                    SettingOutcome(name.replace("_", " "), "not seen", str(no))
+                )
     found["reviewers"], strangers = reader.reviewers(project)
     if found["plan"] == "paid" and _asks_reviewers(found.get("environments", {})):
         found["plan"] = "enterprise"  # no other has them in a private repository
@@ -116,12 +119,12 @@ def _asks_reviewers(environments: dict[str, Any]) -> bool:
 class _Reader:
     """Reads what GitHub has of a repository's settings, one kind at a time."""
 
-    def __init__(self, repository: Repository, settings: Settings) -> None:
+    def __init__(self, repository: Repository, settings: RepositorySettings) -> None:
         self.repository = repository
         self.settings = settings
 
     def looks(self) -> dict[str, Callable[[], Any]]:
-        """Return what reads each field of `Settings`, in the order to ask in."""
+        """Return what reads each field of `RepositorySettings`, in order."""
         return {
             "rulesets": self.rulesets,  # first: it says where the plan lacks something
             "environments": self.environments,
@@ -173,10 +176,10 @@ class _Reader:
 
     def reviewers(
         self, project: Project
-    ) -> tuple[dict[str, list[dict[str, Any]]], list[Outcome]]:
+    ) -> tuple[dict[str, list[dict[str, Any]]], list[SettingOutcome]]:
         """Return the reviewers of each stage, and who of them GitHub does not know."""
         known: dict[str, list[dict[str, Any]]] = {}
-        unseen: list[Outcome] = []
+        unseen: list[SettingOutcome] = []
         for stage in project.spec.stages:
             ids = []
             for approver in stage.approvers:
@@ -186,17 +189,17 @@ class _Reader:
                 if person:
                     ids.append({"type": "User", "id": person["user"]["id"]})
                 else:
-                    unseen.append(Outcome(f"@{who}", "not seen"))
+                    unseen.append(SettingOutcome(f"@{who}", "not seen"))
             known[stage.name] = ids[:6]  # GitHub takes no more
         return known, unseen
 
 
-def apply(repository: Repository, differing: list[Difference]) -> list[Outcome]:
+def apply(repository: Repository, differing: list[Difference]) -> list[SettingOutcome]:
     """Fix differences, one after the other; return what became of each."""
     return [_fix(repository, one) for one in differing]
 
 
-def _fix(repository: Repository, one: Difference) -> Outcome:
+def _fix(repository: Repository, one: Difference) -> SettingOutcome:
     try:
         for call in one.calls:
             send(repository, *call)
@@ -204,6 +207,6 @@ def _fix(repository: Repository, one: Difference) -> Outcome:
         # Environments are only said not to be found where the plan lacks them.
         lacking = one.lacking and no.status in (403, 404, 422) and not no.lacks_right
         if no.lacks_plan or lacking:
-            return Outcome(one.what, "not in this plan", one.instead or str(no))
-        return Outcome(one.what, "refused", str(no))
-    return Outcome(one.what, "done")
+            return SettingOutcome(one.what, "not in this plan", one.instead or str(no))
+        return SettingOutcome(one.what, "refused", str(no))
+    return SettingOutcome(one.what, "done")

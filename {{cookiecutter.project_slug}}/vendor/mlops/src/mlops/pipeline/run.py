@@ -76,7 +76,7 @@ class Run:
         )
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def file_lock(self) -> Iterator[None]:
         """Keep other runs of the model out of its build folder."""
         with only_run(self.state.build, self.say):
             self.cache = StepCache(self.state.project, self.state.name, self.state.spec)

@@ -30,7 +30,7 @@ def card(facts: RunReport, info: Mapping[str, str]) -> str:
     return template("card.md.j2").render(
         facts=facts,
         info=info,
-        said=summary(facts),
+        summary=summary(facts),
         kind="regression" if facts.spec.task == "regression" else "classification",
         metrics=[m for m in metrics if math.isfinite(m.value)],
         sections={s.key: Markup(render(s, 100, "##")) for s in sections(facts)},

@@ -55,7 +55,7 @@ def html(facts: RunReport) -> str:
         name=facts.model,
         about=facts.spec.description,
         facts=facts,
-        said=summary(facts),
+        summary=summary(facts),
         sections=sections(facts),
         charts=charts(facts),
     )

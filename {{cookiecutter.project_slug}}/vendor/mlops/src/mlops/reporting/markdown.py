@@ -57,10 +57,10 @@ def markdown(facts: RunReport, folded: bool = False, link: str = "") -> str:
     link : str
         Markdown that stands below the summary: where the whole report is.
     """
-    said = summary(facts)
-    title = f"{escape(facts.model)}: {escape(said.title)}"
-    head = [f"## {MARKS[said.tone]}{title}"]
-    head += [escape(line, 700) for line in said.lines]
+    shown = summary(facts)
+    title = f"{escape(facts.model)}: {escape(shown.title)}"
+    head = [f"## {MARKS[shown.tone]}{title}"]
+    head += [escape(line, 700) for line in shown.lines]
     if link:
         head.append(link)
     parts = sections(facts)

@@ -29,9 +29,9 @@ def outcome(facts: RunReport, *keys: str) -> str:
 
     A section whose tables are all folded is given in its sentences.
     """
-    said = summary(facts)
-    parts = [terminal.paint(_prose(said.title), said.tone)]
-    parts += [_prose(line) for line in said.lines]
+    shown = summary(facts)
+    parts = [terminal.paint(_prose(shown.title), shown.tone)]
+    parts += [_prose(line) for line in shown.lines]
     for section in sections(facts):
         if section.key in keys:
             parts += [f"\n{part}" for part in _shown(section)]

@@ -154,7 +154,7 @@ def page(records: Sequence[Record]) -> str:
     return fill(
         name=", ".join(dict.fromkeys(r.model for r in records)),
         about=", ".join(dict.fromkeys(r.group for r in records if r.group)),
-        said=_summary(records, names, at),
+        summary=_summary(records, names, at),
         sections=sections,
         charts=charts_side_by_side(records, shown),
     )

@@ -95,7 +95,7 @@ class Part(NamedTuple):
     releases: Sequence[Release]
 
 
-class Check(Result):
+class MonitorCheck(Result):
     """What the page reads of a check of the monitor."""
 
     alarm: bool
@@ -109,7 +109,7 @@ class Site(NamedTuple):
     """The files of a site by their paths, and what it says in short."""
 
     files: Mapping[str, bytes]
-    said: Summary
+    summary: Summary
 
 
 def site(
@@ -137,8 +137,8 @@ def site(
     parts = [_part(project, state.model(name), store, address, most) for name in names]
     known = {"project": project.spec, "address": address, "commit": head(project.root)}
     known |= {"now": words.when(int(now.timestamp()))}
-    said = _summary(project, parts)
-    first = fill(said=said, parts=parts, index=_index(project, parts), **known)
+    summary = _summary(project, parts)
+    first = fill(summary=summary, parts=parts, index=_index(project, parts), **known)
     files = {"index.html": first.encode()}
     for release in (r for part in parts for r in part.releases):
         for asset, content in release.files.items():
@@ -146,7 +146,7 @@ def site(
                 card = card_as_html(content.decode("utf-8", "replace"))
                 content = fill(card=card, ref=release.version.ref, **known).encode()
             files[_path(release.version, asset)] = content
-    return Site(files, said)
+    return Site(files, summary)
 
 
 def _path(version: Version, asset: str) -> str:
@@ -254,7 +254,9 @@ def _unusable(releases: Sequence[Release]) -> list[Alarm]:
 def _monitored(project: Project, name: str) -> list[Alarm]:
     """Return the alarm of the monitor's last check, where it was one."""
     try:
-        checks = [Check.model_validate(raw) for raw in query.checks(project, name)[-1:]]
+        checks = [
+            MonitorCheck.model_validate(raw) for raw in query.checks(project, name)[-1:]
+        ]
     except (EnvironmentFailure, ValidationError):
         text = f"{name}: the monitor's last check cannot be read"
         return [Alarm("unsure", text, text)]

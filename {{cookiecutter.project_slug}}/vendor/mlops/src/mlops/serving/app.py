@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
 from mlops.errors import MlopsError, UsageError
 from mlops.serving.follower import Follower, Served
-from mlops.serving.metrics import CONTENT_TYPE, Metrics
+from mlops.serving.metrics import CONTENT_TYPE, ServiceMetrics
 from mlops.serving.prediction_log import PredictionLog, new_id, records
 from mlops.serving.requests import Feedback
 
@@ -91,7 +91,7 @@ class _Service:
         self._follower = follower
         self._log = log
         self._now = now
-        self._metrics = Metrics()
+        self._metrics = ServiceMetrics()
         self._unlogged_rows = 0
 
     async def count(

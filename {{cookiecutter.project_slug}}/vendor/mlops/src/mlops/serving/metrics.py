@@ -18,7 +18,7 @@ _LIMITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # nobody asks when counting began
 
 
-class Metrics:
+class ServiceMetrics:
     """Counts and latencies of one service, in a registry of their own."""
 
     def __init__(self) -> None:
