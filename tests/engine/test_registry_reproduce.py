@@ -71,6 +71,7 @@ def test_the_parts_that_differ_are_named(
     trained = noisy(make_project)
     release(trained)
     monkeypatch.setenv("NOISE", "0.5")
+    monkeypatch.setenv("MLOPS_PASS", "NOISE")
     done = reproduce(trained.project, REF)
     assert not done.same and done.found != done.expected
     installed, nothing, *parts = done.differences
@@ -118,8 +119,9 @@ def uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]
 
 
 def test_it_trains_in_an_environment_of_its_own_lock_that_is_made_once(
-    make_project: Make, uv: Callable[[str], Path]
+    make_project: Make, uv: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("MLOPS_PASS", "TRAINED_BY")
     project = make_project()
     text = NOISY.replace('"NOISE", 1', '"NOISE", 1 + ("TRAINED_BY" in os.environ)')
     (project.folder("churn") / "estimator.py").write_text(text)
