@@ -1,4 +1,4 @@
-"""Values at the ends of what floats and dates can be: the monitor answers all the same."""
+"""Values at the ends of floats and dates: the monitor gives a result all the same."""
 
 from __future__ import annotations
 

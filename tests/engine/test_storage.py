@@ -1,4 +1,4 @@
-"""Release stores in a folder, and downloads kept by digest: without git and a network."""
+"""Release stores in a folder, downloads kept by digest: no git and no network."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from mlops.monitoring.drift import MOST_CATEGORIES
 _SMALLEST = 1e-100
 _LARGEST = 1e12
 
-# Evidently makes ten bins of whatever range a sample has, and fails where floats are too
-# coarse for that. So numbers are rounded to this share of the largest of them.
+# Evidently makes ten bins of whatever range a sample has, and fails where floats are
+# too coarse for that. So numbers are rounded to this share of the largest of them.
 _GRID = 2.0**-40
 
 _US_PER_DAY = 86_400_000_000
