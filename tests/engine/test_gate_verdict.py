@@ -63,7 +63,7 @@ def judged(old: Outcome, new: Outcome, rule: Rule = BETTER, **champion: Any) -> 
 WORSE_THEN_BETTER = outcomes((3.0, 0.1))
 
 
-# -- the verdict ------------------------------------------------------------------------
+# -- the verdict -----------------------------------------------------------------------
 
 
 def test_a_better_challenger_is_promoted_with_all_that_was_found() -> None:
@@ -203,7 +203,7 @@ def test_a_challenger_that_predicts_the_same_is_promoted_where_no_worse_is_enoug
     assert judged(old, same, NO_WORSE).decision == "promote"
 
 
-# -- findings and rules -----------------------------------------------------------------
+# -- findings and rules ----------------------------------------------------------------
 
 
 def comparison(low: float, high: float, method: str = "DeLong") -> Comparison:
@@ -287,7 +287,7 @@ def test_the_rule_is_that_of_the_specification(
     assert rule_of(spec, code_changed) == Rule(kind, metrics, 0.1, 0.04)
 
 
-# -- the conditions ---------------------------------------------------------------------
+# -- the conditions --------------------------------------------------------------------
 
 
 def test_checks_hold_where_none_fails_and_skipped_ones_answer_nothing() -> None:
@@ -387,7 +387,7 @@ def test_an_evaluation_that_failed_for_no_reason_that_is_known_fails_the_checks(
     assert all(one.ok for one in others)
 
 
-# -- the champion -----------------------------------------------------------------------
+# -- the champion ----------------------------------------------------------------------
 
 
 SIGNATURE = Signature(
