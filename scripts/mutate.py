@@ -203,11 +203,14 @@ def survivor_of(folder: Path, module: str, name: str) -> Survivor:
 
 
 @cache
-def equivalent() -> dict[tuple[str, ...], str]:
-    """Return the reasons of the listed mutants by module, function and change."""
+def equivalent() -> dict[tuple[str, str, str, str], str]:
+    """Return the reasons of the listed mutants by module, function, was and now."""
     entries = tomllib.loads(EQUIVALENT.read_text(encoding="utf-8"))["equivalent"]
-    keys = ("module", "function", "was", "now")
-    return {tuple(one[key].strip() for key in keys): one["reason"] for one in entries}
+    return {
+        (entry["module"], entry["function"], entry["was"], now): entry["reason"]
+        for entry in entries
+        for now in entry["now"]
+    }
 
 
 def listed_reason(module: str, function: str, was: str, now: str) -> str:

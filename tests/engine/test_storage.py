@@ -217,8 +217,18 @@ def test_only_versions_and_drafts_are_listed_in_order(store: FolderStore) -> Non
 def test_a_name_that_leads_elsewhere_is_refused(
     store: FolderStore, model: str, release: str, asset: str
 ) -> None:
-    with pytest.raises(Refused, match="not a name that a release store may hold"):
+    with pytest.raises(Refused) as caught:
         list(store.read(model, release, asset))
+    (problem,) = caught.value.problems
+    assert problem.what == "not a name that a release store may hold"
+    assert problem.found in (repr(model), repr(release), repr(asset))
+
+
+def test_a_name_that_is_too_long_is_shown_in_part(store: FolderStore) -> None:
+    with pytest.raises(Refused) as caught:
+        list(store.read("churn", "v1.0.0", "a" * 500))
+    (problem,) = caught.value.problems
+    assert problem.found == "'" + "a" * 119
 
 
 def test_a_link_out_of_the_store_is_refused(store: FolderStore, tmp_path: Path) -> None:
