@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, t
 
 from engine.evaluation_worlds import pair
 from mlops.config.model_spec import METRICS
@@ -229,6 +229,16 @@ def test_the_interval_of_a_mean_is_that_of_the_paired_differences(per: int) -> N
     assert c.smallest_detectable == pytest.approx(reach + 0.8416212 * error, rel=0.01)
     assert c.p_value == pytest.approx(2 * norm.sf(abs(apart.mean()) / error), rel=0.1)
     assert 0.05 < c.p_value < 1
+
+
+def test_a_few_clusters_have_the_wider_interval_of_students_t() -> None:
+    """At most 7 degrees of freedom: 2.36 standard errors and not 1.96."""
+    old, new = pair(np.random.default_rng(5), "binary", 400, 50, (0.7, 0.8))
+    c = paired_difference("log_loss", old, new)
+    lost = [-np.log(np.where(o.truth == 1, o.score, 1 - o.score)) for o in (old, new)]
+    units = (lost[0] - lost[1]).reshape(8, 50).mean(axis=1)
+    error = units.std(ddof=1) / math.sqrt(8)
+    assert (c.high - c.low) / 2 >= 0.999 * t.ppf(0.975, 7) * error
 
 
 @pytest.mark.parametrize(
