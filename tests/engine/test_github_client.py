@@ -51,7 +51,7 @@ def test_a_rate_limit_is_waited_for(github: GitHub) -> None:
     github.fail("POST .*", 403, x_ratelimit_remaining="0", x_ratelimit_reset=soon)
     began = time.monotonic()
     post(repository(), 7, "hello")
-    assert len(github.comments) == 1 and time.monotonic() - began < 2
+    assert len(github.comments) == 1 and time.monotonic() - began < 20
 
 
 def test_a_long_rate_limit_is_left_to_the_next_run(github: GitHub) -> None:
