@@ -366,6 +366,13 @@ def test_only_a_limit_decides_about_fairness() -> None:
     )
 
 
+def test_one_answer_is_a_measurement() -> None:
+    slices = (Slice(column="plan", value="pro", rows=90, metric=METRIC),)
+    fairness = (limit(ok=True, difference=0.05),)
+    for condition in conditions(evaluation(slices=slices, fairness=fairness)):
+        assert (condition.answered, condition.measured) == (1, True)
+
+
 @pytest.mark.parametrize("part", ["checks", "slices", "fairness"])
 def test_what_made_an_evaluation_fail_is_named_and_nothing_else(part: str) -> None:
     parts: dict[str, Any] = {
