@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from mlops.registry import tags
 from mlops.registry.approvals import POLICY
 from mlops.registry.chain import chain
 from mlops.registry.health import problems
+from mlops.registry.tag_writes import sync
 from mlops.serving.follower import Follower, Served
 
 from .registry_world import (  # noqa: F401
@@ -256,6 +258,25 @@ def test_every_command_names_a_stage_that_cannot_be_resolved(
         assert "cannot be resolved" in done.output or "was deleted" in done.output
     assert "defect" not in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_clone_follows_a_promotion_that_was_made_at_a_later_commit(
+    world: World, tmp_path: Path
+) -> None:
+    origin = tmp_path / "origin.git"
+    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(origin))
+    git(world.root, "remote", "add", "origin", str(origin))
+    world.promote(world.release("one"), "staging")
+    git(world.root, "push", "-q", "origin", "main")
+    other = World(tmp_path / "other")
+    git(tmp_path, "clone", "-q", str(origin), str(other.root))
+    (world.root / "README.md").write_text("more\n")
+    world.commit("After the clone")
+    git(world.root, "push", "-q", "origin", "main")
+    world.promote("v1.0.0", "production")
+    sync(other.root)
+    assert in_production(other) == "v1.0.0"
+    assert tags.read(other.root).unresolved == []
 
 
 # -- Nobody approved -------------------------------------------------------------------

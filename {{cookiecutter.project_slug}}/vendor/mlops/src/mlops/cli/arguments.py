@@ -21,6 +21,11 @@ StageName = Annotated[str, Argument(metavar="STAGE", help="As project.yaml names
 
 Approver = Annotated[str | None, Option(help="Who approved; the actor where absent.")]
 
+Sign = Annotated[
+    bool,
+    Option("--sign", help="Sign with your SSH key, where project.yaml demands it."),
+]
+
 Reason = Annotated[str, Option("--reason", "-m", help="Why; kept in the tag.")]
 
 Why = Annotated[str, Option("--reason", "-m", metavar="WHY", help="Kept in the tag.")]

@@ -18,6 +18,7 @@ from mlops.cli.arguments import (
     Override,
     Reason,
     Ref,
+    Sign,
     StageName,
     Why,
 )
@@ -40,6 +41,7 @@ def promote(
     approver: Approver = None,
     actor: Actor = None,
     override: Override = False,
+    sign: Sign = False,
     again: Annotated[bool, Option("--again", hidden=True)] = False,
     ask: Annotated[
         bool, Option("--ask", help="Where nobody has approved: say who may, and go on.")
@@ -55,11 +57,14 @@ def promote(
     """
     from mlops.registry.decisions import promote as do
 
-    at, decision = _decision(actor, reason, approver, stage)
+    at, decision = _decision(actor, reason, approver, stage, sign)
     approvers = at.project.stage(stage).approvers
-    if ask and approvers and not decision["approver"]:
-        who = ", ".join(approvers)
-        text = f"{ref} waits: {who} may put it into {stage}, by the workflow promote"
+    signed = bool(at.project.spec.allowed_signers)
+    if ask and approvers and not sign and (signed or not decision["approver"]):
+        how = "by the workflow promote"
+        if signed:
+            how = f"on their own machine: `mlops promote {ref} {stage} --sign`"
+        text = f"{ref} waits: {', '.join(approvers)} may put it into {stage}, {how}"
         facts = {"version": ref, "stage": stage, "created": False}
         emit(facts, text, as_json, page=text)
         return
@@ -148,6 +153,7 @@ def rollback(
     reason: Reason = "",
     approver: Approver = None,
     actor: Actor = None,
+    sign: Sign = False,
     as_json: Json = False,
 ) -> None:
     """Put back the version that was in a stage before.
@@ -156,7 +162,7 @@ def rollback(
     """
     from mlops.registry.decisions import rollback as do
 
-    at, decision = _decision(actor, reason, approver, stage)
+    at, decision = _decision(actor, reason, approver, stage, sign)
     _assigned(do(at.project, name, stage, store=at.store, **decision), as_json)
 
 
@@ -167,6 +173,7 @@ def reject(
     reason: Why,
     approver: Approver = None,
     actor: Actor = None,
+    sign: Sign = False,
     as_json: Json = False,
 ) -> None:
     """Keep a version out of a stage; the last approved comes back.
@@ -176,7 +183,7 @@ def reject(
     from mlops.registry.decisions import reject as do
     from mlops.registry.tags import read
 
-    at, decision = _decision(actor, reason, approver, stage)
+    at, decision = _decision(actor, reason, approver, stage, sign)
     done = do(at.project, ref, stage, store=at.store, **decision)
     holder = read(at.project.root).model(done.version.model).stages.get(stage)
     serving = f"; {holder.number if holder else 'no version'} is in it"
@@ -189,6 +196,7 @@ def withdraw(
     reason: Why,
     approver: Approver = None,
     actor: Actor = None,
+    sign: Sign = False,
     as_json: Json = False,
 ) -> None:
     """Take back a version that is in no stage: nobody can use it.
@@ -197,7 +205,7 @@ def withdraw(
     """
     from mlops.registry.decisions import withdraw as do
 
-    at, decision = _decision(actor, reason, approver)
+    at, decision = _decision(actor, reason, approver, sign=sign)
     done = do(at.project, ref, **decision)
     _done(done, done.version.ref, "withdrawn", as_json)
 
@@ -208,6 +216,7 @@ def deprecate(
     reason: Why,
     approver: Approver = None,
     actor: Actor = None,
+    sign: Sign = False,
     as_json: Json = False,
 ) -> None:
     """Retire a model, until a new version of it is registered.
@@ -218,7 +227,7 @@ def deprecate(
     """
     from mlops.registry.decisions import deprecate as do
 
-    at, decision = _decision(actor, reason, approver)
+    at, decision = _decision(actor, reason, approver, sign=sign)
     _done(do(at.project, name, **decision), name, "retired", as_json)
 
 
@@ -227,6 +236,7 @@ def _decision(
     reason: str,
     approver: str | None = None,
     stage: str | None = None,
+    sign: bool = False,
 ) -> tuple[Context, dict[str, Any]]:
     """Return where this is, and who decides, why, when and in which run.
 
@@ -237,8 +247,12 @@ def _decision(
     ----------
     stage : str, optional
         Whose approvers are asked; default: the last stage that names any.
+    sign : bool
+        The approver is whose key git signs with.
     """
     at = current_context()
+    if sign and not approver:
+        approver = signing_approver(at, stage)
     approver = approver or approver_of_job(at, stage)
     return at, {
         "actor": actor or at.decider,
@@ -246,7 +260,33 @@ def _decision(
         "now": at.now(),
         "approver": approver,
         "run": at.run_url,
+        "sign": sign,
     }
+
+
+def signing_approver(at: Context, stage: str | None = None) -> str | None:
+    """Return the approver whose key git signs with.
+
+    None where no key has to be found, because nobody has to sign.
+
+    Parameters
+    ----------
+    stage : str, optional
+        Default: the last stage that names approvers.
+
+    Raises
+    ------
+    UsageError
+        Where the key is nobody's who may approve.
+    """
+    from mlops.registry.decisions import guard
+    from mlops.registry.signing import signer
+
+    asked = at.project.stage(stage) if stage else guard(at.project)
+    path = at.project.spec.allowed_signers
+    if asked is None or not asked.approvers or not path:
+        return None
+    return signer(at.project.root, path, asked.approvers)
 
 
 def approver_of_job(at: Context, stage: str | None = None) -> str | None:

@@ -64,13 +64,30 @@ def repository(project: Project) -> str:
 
 
 def settings(project: Project) -> str:
-    """project.yaml is valid and every stage comes after one that exists."""
-    stages = project.spec.stages
-    names = [stage.name for stage in stages]
-    lost = [stage.name for stage in stages if stage.after and stage.after not in names]
-    if not lost:
+    """project.yaml is valid; its stages are in order, its approvers have keys."""
+    names = [stage.name for stage in project.spec.stages]
+    lost = [s.name for s in project.spec.stages if s.after and s.after not in names]
+    if lost:
+        return f"no such stage before: {listed(lost)}"
+    return _keys(project)
+
+
+def _keys(project: Project) -> str:
+    """Return who could not sign where approvals have to be signed."""
+    from mlops.registry.signing import without_key
+
+    path = project.spec.allowed_signers
+    if not path:
         return ""
-    return f"no such stage before: {listed(lost)}"
+    if shutil.which("ssh-keygen") is None:
+        return "allowed_signers is set, and ssh-keygen is not installed"
+    try:
+        content = (project.root / path).read_bytes()
+    except OSError:
+        return f"{path} cannot be read, and project.yaml names it as allowed_signers"
+    approvers = [one for stage in project.spec.stages for one in stage.approvers]
+    lost = without_key(content, dict.fromkeys(approvers))
+    return f"{path} gives no key to {listed(lost)}" if lost else ""
 
 
 def specifications(project: Project) -> str:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from mlops.cli.arguments import Actor, Approver
+from mlops.cli.arguments import Actor, Approver, Sign
 from mlops.cli.context import current_context
+from mlops.cli.decisions import signing_approver
 from mlops.cli.output import Json, emit
 from mlops.cli.registry import registry
 from mlops.registry.tags import known, read
@@ -30,6 +31,7 @@ def prune(
     ] = False,
     approver: Approver = None,
     actor: Actor = None,
+    sign: Sign = False,
     as_json: Json = False,
 ) -> None:
     """Say which versions can be pruned; with --yes prune them.
@@ -49,7 +51,9 @@ def prune(
     since = now - timedelta(days=days)
     last = project.spec.stages[-1].name
     reason = f"keep {keep}, and what was in {last} within {days} days"
-    by = Decision(actor or at.actor, reason, now, approver, at.run_url)
+    if sign and not approver:
+        approver = signing_approver(at)
+    by = Decision(actor or at.actor, reason, now, approver, at.run_url, sign)
     pruned = []
     for model in [known(state, name)] if name else state.models.values():
         if yes:

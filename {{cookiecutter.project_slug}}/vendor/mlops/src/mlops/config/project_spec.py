@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from mlops.config.fields import Name, Words
 from mlops.config.model_spec import Strict
@@ -13,6 +15,19 @@ from mlops.errors import Problem, UsageError, did_you_mean, listed
 
 # What an hour may cost or draw; beyond it, products with run times are no longer read.
 _MOST_PER_HOUR = 1e6
+
+
+def _inside(path: str) -> str:
+    """Return the path of a file of this repository; empty where there is none."""
+    parts = PurePosixPath(path).parts
+    wrong = "\\" in path or path.startswith("/") or ".." in parts
+    if wrong or not path.isprintable() or (path and not parts):
+        raise PydanticCustomError(
+            "inside",
+            "not the path of a file in this repository",
+            {"expected": "such as .github/allowed_signers"},
+        )
+    return path
 
 
 class Registry(Strict):
@@ -55,6 +70,13 @@ class ProjectSpec(Strict):
         min_length=1,
         max_length=20,
     )
+    allowed_signers: Annotated[str, Field(max_length=1000), AfterValidator(_inside)] = (
+        Field(
+            default="",
+            description="A file of OpenSSH's allowed signers in this repository; where it "
+            "is set, approvals are signatures. Empty: the tag's word is enough.",
+        )
+    )
     cost: Cost = Cost()
     trusted_types: tuple[Name, ...] = Field(
         default=(),
@@ -64,6 +86,15 @@ class ProjectSpec(Strict):
     @model_validator(mode="after")
     def _sense(self) -> Self:
         problems = list(_contradictions(self.stages))
+        if self.allowed_signers and not any(s.approvers for s in self.stages):
+            problems.append(
+                Problem(
+                    "nobody has to sign: no stage names approvers",
+                    key="allowed_signers",
+                    found=self.allowed_signers,
+                    do="list approvers of a stage, or leave this key out",
+                )
+            )
         if problems:
             raise UsageError(*problems)
         return self

@@ -85,6 +85,15 @@ def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
     return found
 
 
+def missing(root: Path, commits: Iterable[str]) -> list[str]:
+    """Return the commits that are not in a repository. None of them is fetched."""
+    names = "".join(f"{commit}\n" for commit in commits)
+    env = {"GIT_NO_LAZY_FETCH": "1"}  # git 2.45 and later; older ones fetch one by one
+    out = git(root, "cat-file", "--batch-check", stdin=names, env=env)
+    lines = [line.split(" ") for line in out.splitlines()]
+    return [fields[0] for fields in lines if fields[-1] == "missing"]
+
+
 def value(root: Path, ref: str) -> str | None:
     """Return what a ref points to, None where there is no such ref."""
     try:

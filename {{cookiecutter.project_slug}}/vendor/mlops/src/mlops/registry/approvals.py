@@ -1,15 +1,19 @@
-"""Whether an assignment has the approval that project.yaml demanded."""
+"""Whether a decision has the approval that project.yaml demanded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops.errors import listed
 from mlops.io.git import GitError, git
 from mlops.io.git_objects import contents
+from mlops.registry import branch
+from mlops.registry.branch import Policy
+from mlops.registry.signatures import tag_content
+from mlops.settings import LAST_SECOND
 
 if TYPE_CHECKING:
     from mlops.registry.tags import Event, ModelState, State
@@ -20,7 +24,13 @@ POLICY = "Policy-Commit"
 # What takes back, and puts nothing into a stage.
 _TAKING = ("unassign", "deregister", "deprecate")
 
-Approvers = Mapping[str, tuple[str, ...]]  # by stage
+
+class Case(NamedTuple):
+    """A decision that has to be approved, and the stage that rests on it."""
+
+    model: ModelState
+    event: Event
+    stage: str
 
 
 def same_person(one: str, other: str) -> bool:
@@ -29,31 +39,35 @@ def same_person(one: str, other: str) -> bool:
 
 
 def doubt_unapproved(root: Path, state: State) -> None:
-    """Make each stage unresolvable whose assignment lacks an approval."""
-    tops = []
+    """Make each stage unresolvable that rests on a decision without its approval."""
+    cases: list[Case] = []
     for model in state.models.values():
-        for stage in model.stages:
-            event, _ = next(model.assignments(stage))
-            tops.append((model, event))
-    for model, event, problem in _judged(root, tops):
-        model.doubt(event.stage or "", problem)
+        for stage in model.trails:
+            if stage not in model.unresolved:
+                cases += _deciding(model, stage)
+    for case, problem in _judged(root, cases):
+        if case.stage not in case.model.unresolved:
+            case.model.doubt(case.stage, problem)
 
 
 def unapproved(
     root: Path, model: ModelState, events: Iterable[Event]
 ) -> dict[str, str]:
-    """Return which assignments lack an approval, by tag, and what is missing."""
-    assigned = [(model, event) for event in events if event.kind == "assign"]
-    return {event.tag: problem for _, event, problem in _judged(root, assigned)}
+    """Return which decisions about stages lack an approval, by tag, and what is missing.
+
+    Where nothing has to be signed, only assignments are asked for theirs.
+    """
+    cases = [Case(model, event, event.stage) for event in events if event.stage]
+    return {case.event.tag: problem for case, problem in _judged(root, cases)}
 
 
 def unexplained(root: Path, model: ModelState) -> dict[str, str]:
     """Return which tags take something back without saying who decided it, by tag.
 
     These are withdrawals, retirements and removals from a stage that were made by hand,
-    and those that lack the approval which project.yaml demanded. They happen all the
-    same, because what they say cannot put anything into production; but nobody should
-    take them for decisions.
+    and those that lack the approval which project.yaml demanded. Where nothing has to
+    be signed they happen all the same, because what they say cannot put anything into
+    production; but nobody should take them for decisions.
     """
     taking = [event for event in model.events if event.kind in _TAKING]
     found = {
@@ -62,30 +76,95 @@ def unexplained(root: Path, model: ModelState) -> dict[str, str]:
         if "Actor" not in event.trailers
     }
     # Before tags named the project.yaml that they go by, these needed no approval.
-    judged = [(model, e) for e in taking if POLICY in e.trailers]
-    for _, event, problem in _judged(root, judged):
-        found.setdefault(event.tag, problem)
+    judged = [Case(model, e, e.stage or "") for e in taking if POLICY in e.trailers]
+    for case, problem in _judged(root, judged, taking=True):
+        found.setdefault(case.event.tag, problem)
     return found
 
 
+def unproven(root: Path, model: ModelState, events: Iterable[Event]) -> dict[str, str]:
+    """Return as `unapproved` does, but nothing where nothing has to be signed."""
+    cases = [Case(model, event, event.stage or "") for event in events]
+    if not cases or not _signs(root, events):
+        return {}
+    judged = _judged(root, cases, taking=True)
+    return {case.event.tag: problem for case, problem in judged}
+
+
+def is_signed(root: Path, event: Event) -> bool:
+    """Return whether a tag carries an SSH signature; whose, is not asked."""
+    tag = tag_content(contents(root, [event.oid])[0] or b"")
+    return tag is not None and bool(tag.signature)
+
+
+def _deciding(model: ModelState, stage: str) -> Iterator[Case]:
+    """Yield the decisions that a stage rests on.
+
+    The last assignment, and whatever took out what came after it.
+    """
+    top, _ = next(model.assignments(stage), (None, None))
+    if top is not None:
+        yield Case(model, top, stage)
+    passed_over = {held.version for held in _above(model, stage, top)}
+    for event in (*model.events, *model.dangling):
+        removes = (event.kind, event.stage) == ("unassign", stage)
+        withdraws = event.kind == "deregister" and event.version in passed_over
+        if withdraws or (removes and _not_before(event, top)):
+            yield Case(model, event, stage)
+
+
+def _not_before(event: Event, top: Event | None) -> bool:
+    """Return whether an event may have happened after an assignment."""
+    if top is None:
+        return True
+    return (event.time, event.counter or 0) >= (top.time, top.counter or 0)
+
+
+def _above(model: ModelState, stage: str, top: Event | None) -> list[Event]:
+    """Return the assignments after the one that holds: their versions were withdrawn."""
+    trail = model.trails.get(stage, [])
+    if top is None:
+        return trail
+    return trail[trail.index(top) + 1 :]
+
+
 def _judged(
-    root: Path, assigned: Iterable[tuple[ModelState, Event]]
-) -> list[tuple[ModelState, Event, str]]:
-    """Return the assignments whose approval is missing, each with the problem."""
-    events = list(assigned)
-    sources = [_policies(root, event) for _, event in events]
-    names = [f"{commit}:./project.yaml" for commits in sources for commit in commits]
-    if not names:
+    root: Path, cases: list[Case], taking: bool = False
+) -> list[tuple[Case, str]]:
+    """Return the decisions whose approval is missing, each with the problem.
+
+    Where nothing has to be signed, those that take back are asked with `taking` alone:
+    they happen without an approval.
+    """
+    if not cases:
         return []
-    known = _Known()
-    files = iter(contents(root, names))
+    if _signs(root, [case.event for case in cases]):
+        from mlops.registry.signed_approvals import problems
+
+        return problems(root, cases)
+    sources = [_policies(root, case.event) for case in cases]
+    every = {commit for commits in sources for commit in commits}
+    policies = branch.read_policies(root, every)
     out = []
-    for (model, event), commits in zip(events, sources, strict=True):
-        policies = [known.approvers(next(files)) for _ in commits]
-        problem = _problem(model, event, policies)
+    for case, commits in zip(cases, sources, strict=True):
+        if case.event.kind != "assign" and not taking:
+            continue
+        problem = _problem(case, [policies[commit] for commit in commits])
         if problem:
-            out.append((model, event, problem))
+            out.append((case, problem))
     return out
+
+
+def _signs(root: Path, events: Iterable[Event]) -> bool:
+    """Return whether approvals have to be signed.
+
+    The trusted branch says so, or a commit that one of the decisions or versions names.
+    """
+    commits = {branch.tip(root)}
+    for event in events:
+        commits |= {event.trailers.get(POLICY), event.commit}
+    known = branch.read_policies(root, sorted(commit for commit in commits if commit))
+    return any(policy is not None and policy.signers for policy in known.values())
 
 
 def _policies(root: Path, event: Event) -> list[str]:
@@ -97,7 +176,7 @@ def _policies(root: Path, event: Event) -> list[str]:
     if named := event.trailers.get(POLICY):
         return [named]
     commits = [event.commit]
-    when = datetime.fromtimestamp(event.time, UTC).isoformat()
+    when = datetime.fromtimestamp(min(event.time, LAST_SECOND), UTC).isoformat()
     try:
         then = git(root, "rev-list", "-1", "--first-parent", f"--before={when}", "HEAD")
     except GitError:  # a clone without a branch
@@ -107,70 +186,47 @@ def _policies(root: Path, event: Event) -> list[str]:
     return commits
 
 
-def _problem(model: ModelState, event: Event, policies: list[Approvers | None]) -> str:
+def _problem(case: Case, policies: list[Policy | None]) -> str:
     """Return what is missing for an assignment to count, empty where nothing is."""
-    stage = event.stage or ""
+    event = case.event
     if None in policies and event.trailers.get(POLICY):
-        return f"{event.tag} was decided by a project.yaml that is not in this clone"
-    demanded = list(filter(None, (_who(policy, stage) for policy in policies)))
-    if not demanded:
-        return ""
+        return not_here(event)
+    demanded = [policy.of(event.stage) for policy in policies if policy]
     allowed = sorted({handle for handles in demanded for handle in handles})
+    if not allowed:
+        return ""
+    return approval_problem(case.model, event, allowed)
+
+
+def not_here(event: Event) -> str:
+    """Return the problem of a decision by a project.yaml that is not known."""
+    return (
+        f"{event.tag} was decided by a project.yaml that is not in this clone"
+        " (`git fetch origin` may bring it)"
+    )
+
+
+def approval_problem(model: ModelState, event: Event, allowed: Iterable[str]) -> str:
+    """Return what the trailers of a decision lack, empty where nothing is missing.
+
+    An approval is by somebody who is listed and did not register the version, and it
+    names the digest of the manifest. A tag without a policy may lack the digest: an
+    older engine wrote it.
+    """
+    handles = sorted(allowed)
     approver = event.trailers.get("Approver", "")
-    text = f"{event.tag} has no approval by {listed(allowed, 4)}"
+    text = f"{event.tag} has no approval by {listed(handles, 4)}"
     if not approver:
         return text
-    if not any(same_person(approver, handle) for handle in allowed):
+    if not any(same_person(approver, handle) for handle in handles):
         return f"{text} (it names {approver})"
     version = model.versions.get(event.version or "")
-    if event.kind != "assign":  # whoever may approve may take back what is their own
-        return ""
-    if version is not None and same_person(approver, version.event.actor):
+    if version is None or event.kind != "assign":
+        return ""  # whoever may approve may take back what is their own
+    if same_person(approver, version.event.actor):
         return f"{text}: {approver} registered this version"
+    named = event.trailers.get("Manifest-SHA256")
+    registered = version.manifest_sha256
+    if registered and event.trailers.get(POLICY) and named != registered:
+        return f"{text}: it does not name the manifest of {version.ref}"
     return ""
-
-
-def _who(policy: Approvers | None, stage: str) -> tuple[str, ...]:
-    """Return who may decide about a stage; without one, a version or model."""
-    if not policy:
-        return ()
-    if stage:
-        return policy.get(stage, ())
-    named = [handles for handles in policy.values() if handles]
-    return named[-1] if named else ()
-
-
-class _Known:
-    """The approvers that files say; each content is read once."""
-
-    def __init__(self) -> None:
-        self._read: dict[bytes, Approvers] = {}
-
-    def approvers(self, content: bytes | None) -> Approvers | None:
-        """Return the approvers by stage, None where there is no file."""
-        if content is None:
-            return None
-        if content not in self._read:
-            self._read[content] = _approvers(content)
-        return self._read[content]
-
-
-def _approvers(content: bytes) -> Approvers:
-    """Return whom a project.yaml names.
-
-    Nobody where it says nothing that can be read.
-    """
-    if b"approvers" not in content:  # most say nothing, and YAML takes long to read
-        return {}
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        raw: Any = YAML(typ="safe", pure=True).load(content.decode("utf-8", "replace"))
-        stages = raw["stages"]
-        return {
-            str(stage["name"]): tuple(map(str, stage.get("approvers") or ()))
-            for stage in stages
-        }
-    except (YAMLError, AttributeError, KeyError, TypeError):
-        return {}

@@ -17,8 +17,14 @@ from mlops.config.project_spec import Stage
 from mlops.errors import Refused, UsageError, listed
 from mlops.io import git_objects
 from mlops.io.git import head, require_repository
-from mlops.registry import tag_writes, tags
-from mlops.registry.approvals import POLICY, same_person, unapproved
+from mlops.registry import branch, tag_writes, tags
+from mlops.registry.approvals import (
+    POLICY,
+    is_signed,
+    same_person,
+    unapproved,
+    unproven,
+)
 from mlops.registry.chain import fetch
 from mlops.registry.manifest import Manifest, manifests
 from mlops.registry.tags import Event, ModelState, State, Version
@@ -39,6 +45,8 @@ class Decision:
         really approved.
     run : str, optional
         Id or address of the run that does it.
+    sign : bool
+        Sign with the SSH key of git's ``user.signingKey``: that of the approver.
     """
 
     actor: str
@@ -46,6 +54,7 @@ class Decision:
     now: datetime
     approver: str | None = None
     run: str | None = None
+    sign: bool = False
 
     @property
     def decider(self) -> str:
@@ -120,11 +129,13 @@ def promote(
             do="add -m WHY",
         )
 
+    require_signature(project, target, by)
+
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
         model = state.model(version.model)
         present = model.stages.get(stage) if override else model.in_stage(stage)
-        if present is version:
+        if present is version and not _signs_anew(project.root, model, stage, by):
             return Assigned(version, stage), []
         _require_entry(project.root, target, model, version, override)
         overruled = _removal(project.root, model, version, stage) if override else None
@@ -157,6 +168,7 @@ def rollback(
     """
     target = project.stage(stage)
     by = Decision(**decision)
+    require_signature(project, target, by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
@@ -168,7 +180,7 @@ def rollback(
                 do=f"`mlops promote {name}@VERSION {stage}` sets any version",
             )
         _require_approver(target, before, by.decider)
-        steps = [_back(project, target, present, before, store)]
+        steps = [_back(project, target, model, present, before, store)]
         leaving = f"Take {present.ref} out of {stage}: rolled back to {before.number}"
         steps.append(TagWrite("unassign", present, leaving, target))
         return Assigned(before, stage, replaced=present), steps
@@ -193,6 +205,7 @@ def reject(
     """
     target = project.stage(stage)
     by = Decision(**decision)
+    require_signature(project, target, by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
@@ -204,7 +217,7 @@ def reject(
         _require_approver(target, before, by.decider)
         steps = []
         if before is not None:
-            steps.append(_back(project, target, version, before, store))
+            steps.append(_back(project, target, model, version, before, store))
         title = f"Reject {version.ref} for {stage}"
         rejection = {"Decision": "reject"}
         steps.append(TagWrite("unassign", version, title, target, rejection))
@@ -221,6 +234,7 @@ def withdraw(project: Project, ref: str, **decision: Any) -> Assigned:
     Where a stage names approvers, one of them has to approve.
     """
     by = Decision(**decision)
+    require_signature(project, guard(project), by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
@@ -246,6 +260,7 @@ def deprecate(project: Project, name: str, **decision: Any) -> Assigned:
     Where a stage names approvers, one of them has to approve.
     """
     by = Decision(**decision)
+    require_signature(project, guard(project), by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
@@ -278,15 +293,19 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
         model = state.model(steps[0].version.model)
         events = [*model.events, *model.dangling]
         first = tag_writes.next_second(by.now, events)
-        policy = head(root)
+        policy = branch.tip(root) if by.sign else head(root)
+        make = tag_writes.ssh_signed_tag_object if by.sign else tag_writes.tag_object
         oids = {}
+        made = []
         for position, (name, step) in enumerate(_named(model, steps)):
             env = git_objects.identity(root, by.actor, first + position)
             trailers = _trailers(by, step, policy)
             target = step.version.commit
-            oids[name] = tag_writes.tag_object(
-                root, name, target, step.title, trailers, env
-            )
+            oids[name] = make(root, name, target, step.title, trailers, env)
+            event = tags.parse(name, oids[name], target, first + position, "", "")
+            if event is not None:
+                made.append(event._replace(version=step.version.number))
+        _require_proven(root, model, made)
         if not tag_writes.claim(root, oids):
             return None
         after = tags.read(root).model(model.name)
@@ -294,6 +313,48 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
         return replace(answer, version=version, created=True)
 
     return git_objects.retry(attempt)
+
+
+def require_signature(project: Project, stage: Stage | None, by: Decision) -> None:
+    """Raise Refused where a decision about a stage has to be signed, and this is not.
+
+    What belongs to no stage is decided by the approvers of the one that `guard` returns.
+    """
+    path = project.spec.allowed_signers
+    if not path or stage is None or not stage.approvers or by.sign:
+        return
+    raise Refused(
+        f"the approvers of {stage.name} have to sign, and this is not signed",
+        file="project.yaml",
+        key="allowed_signers",
+        found=path,
+        allowed=f"a signature by {listed(stage.approvers)}",
+        do="one of them runs the same command with --sign on their own machine, where "
+        "their SSH key is",
+    )
+
+
+def _signs_anew(root: Path, model: ModelState, stage: str, by: Decision) -> bool:
+    """Return whether a signature is new to the assignment that a stage has already."""
+    if not by.sign:
+        return False
+    event, _ = next(model.assignments(stage))
+    return not is_signed(root, event)
+
+
+def _require_proven(root: Path, model: ModelState, made: list[Event]) -> None:
+    """Raise Refused unless tags will count, judged as they will be when they are read.
+
+    Asked where signatures are demanded; the tags are objects that no ref names yet.
+    """
+    problems = unproven(root, model, made)
+    if problems:
+        raise Refused(
+            "this decision would not count, and was not written",
+            found=listed(problems.values()),
+            do="`git fetch origin`; look at allowed_signers on the default branch, and "
+            "at `git config user.signingKey`",
+        )
 
 
 def _named(model: ModelState, steps: list[TagWrite]) -> Iterator[tuple[str, TagWrite]]:
@@ -331,14 +392,36 @@ def _trailers(by: Decision, step: TagWrite, policy: str | None) -> tag_writes.Tr
 def _back(
     project: Project,
     stage: Stage,
+    model: ModelState,
     present: Version,
     before: Version,
     store: ReleaseStore | None,
 ) -> TagWrite:
     """Return the step that puts the version back that was in a stage before."""
+    _require_approved(project.root, model, stage, before)
     fetch(project, before.ref, store, whole=True)
     title = f"Roll back {before.model} to {before.number} in {stage.name}"
     return TagWrite("assign", before, title, stage, {"Rollback": present.number})
+
+
+def _require_approved(
+    root: Path, model: ModelState, stage: Stage, before: Version
+) -> None:
+    """Raise Refused unless a version that comes back was approved for the stage once."""
+    entries = _entries(model, stage.name, before)
+    problems = unapproved(root, model, entries)
+    if len(problems) == len(entries):
+        raise Refused(
+            f"{before.ref} was never in {stage.name} by an approval that holds",
+            found=listed(problems.values()),
+            do=f"`mlops promote {before.model}@VERSION {stage.name}` sets any version",
+        )
+
+
+def _entries(model: ModelState, stage: str, version: Version) -> list[Event]:
+    """Return the events that put a version into a stage."""
+    entry = ("assign", stage, version.number)
+    return [e for e in model.events if (e.kind, e.stage, e.version) == entry]
 
 
 def _require_entry(
@@ -353,12 +436,7 @@ def _require_entry(
             raise _taken_out(version, place, removal)
     if stage.after is None:
         return
-    entries = [
-        event
-        for event in model.events
-        if (event.kind, event.stage, event.version)
-        == ("assign", stage.after, version.number)
-    ]
+    entries = _entries(model, stage.after, version)
     if len(unapproved(root, model, entries)) == len(entries):
         raise Refused(
             f"{version.ref} was never in {stage.after}, which comes before "

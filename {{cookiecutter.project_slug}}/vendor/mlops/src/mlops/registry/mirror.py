@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mlops.errors import EnvironmentFailure, Refused, UsageError, did_you_mean, listed
 from mlops.io.digests import sha256
-from mlops.io.git import git
+from mlops.io.git import git, git_remote
+from mlops.registry.branch import MIRRORED, read_policies
 from mlops.registry.tag_writes import at_origin, sync
 from mlops.registry.tags import parse, read
 from mlops.storage.cache import cache_root, file_lock
@@ -14,7 +15,8 @@ from mlops.storage.protocol import log
 
 # Of each version the commit, its trees and small files: the manifest is there, data and
 # models not.
-_SHALLOW = ("--depth=1", "--filter=blob:limit=1m")
+_SMALL = "--filter=blob:limit=1m"
+_SHALLOW = ("--depth=1", _SMALL)
 
 
 def mirror(address: str, shown: str, model: str) -> Path:
@@ -46,6 +48,7 @@ def mirror(address: str, shown: str, model: str) -> Path:
         try:
             _require_model(folder, shown, model)
             sync(folder, *_SHALLOW, only=(f"{model}@*", f"{model}#*"))
+            _fetch_branch(folder)
         except Refused as error:
             raise Refused(
                 f"{shown} moved tags that were known here",
@@ -66,6 +69,22 @@ def mirror(address: str, shown: str, model: str) -> Path:
                 "working with the tags of %s that are cached: %s", shown, problem
             )
     return folder
+
+
+def _fetch_branch(folder: Path) -> None:
+    """Fetch origin's default branch, which says who approves.
+
+    Where approvals have to be signed, all of its commits are needed: they say which
+    keys counted when.
+    """
+    branch = f"+HEAD:{MIRRORED}"
+    git_remote(folder, "fetch", "--no-tags", *_SHALLOW, "origin", branch)
+    policy = read_policies(folder, [MIRRORED])[MIRRORED]
+    if policy is None or not policy.signers:
+        return
+    shallow = git(folder, "rev-parse", "--is-shallow-repository") == "true"
+    whole = ["--unshallow"] if shallow else []
+    git_remote(folder, "fetch", "--no-tags", *whole, _SMALL, "origin", branch)
 
 
 def _require_model(folder: Path, shown: str, model: str) -> None:

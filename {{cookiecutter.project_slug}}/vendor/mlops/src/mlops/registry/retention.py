@@ -12,7 +12,9 @@ from mlops.registry.decisions import (
     Assigned,
     Decision,
     TagWrite,
+    guard,
     require_listed_approver,
+    require_signature,
     write,
 )
 from mlops.registry.tags import ModelState, State, Version
@@ -66,17 +68,21 @@ def prune(
 
     Killed anywhere, the next call resumes.
     """
+    require_signature(project, guard(project), by)
     stored = store.list(name)
     last = project.spec.stages[-1].name
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
         pruned = {"Decision": "prune"}
+        guarded = guard(project) is not None
         steps = []
         for version in candidates(model, last, newest, since, stored):
             if version.active:
                 title = f"Withdraw {version.ref}: pruned"
-                steps.append(TagWrite("deregister", version, title, None, pruned))
+                steps.append(
+                    TagWrite("deregister", version, title, None, pruned, guarded)
+                )
         if steps:
             require_listed_approver(project, by.decider)
         return Assigned(next(iter(model.versions.values()))), steps

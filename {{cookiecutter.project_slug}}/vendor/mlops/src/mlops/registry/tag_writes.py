@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from mlops.errors import EnvironmentFailure, Refused, listed
 from mlops.io.git import GitError, git, git_remote, has_remote
-from mlops.io.git_objects import Env, one_line
+from mlops.io.git_objects import Env, missing, one_line
+from mlops.registry.approvals import POLICY
 from mlops.registry.tags import Event, parse, read
 
 Trailers = dict[str, str | None]
 
 _PREFIX = "refs/tags/"
+
+_POLICY_LINE = re.compile(f"^{POLICY}: ([0-9a-f]{{40,64}})$", re.MULTILINE)
+
+_SIGNING_ADVICE = (
+    "tag.gpgSign asks git to: look at user.signingKey and gpg.format, or "
+    "`git config tag.gpgSign false`"
+)
+
+_SSH_ADVICE = (
+    "user.signingKey has to be your public key, and its private key beside it or in "
+    "ssh-agent (`ssh-add -L` lists what is there)"
+)
 
 
 def next_second(now: datetime, events: list[Event]) -> int:
@@ -34,8 +48,7 @@ def tag_object(
 
     Signed where git is told to sign.
     """
-    lines = [f"{key}: {one_line(text)}" for key, text in trailers.items() if text]
-    message = f"{one_line(title)}\n\n" + "\n".join(lines) + "\n"
+    message = _message(title, trailers)
     option = ("config", "--type=bool", "--default=false", "--get", "tag.gpgSign")
     if git(root, *option) == "true":
         return _signed(root, name, target, message, env)
@@ -44,19 +57,55 @@ def tag_object(
     return git(root, "mktag", stdin=header + message)
 
 
-def _signed(root: Path, name: str, target: str, message: str, env: Env) -> str:
+def ssh_signed_tag_object(
+    root: Path, name: str, target: str, title: str, trailers: Trailers, env: Env
+) -> str:
+    """Return an annotated tag object that no ref names yet, signed with an SSH key.
+
+    The key is that of ``user.signingKey``; whether git is told to sign is not asked.
+
+    Raises
+    ------
+    EnvironmentFailure
+        Where git cannot sign.
+    """
+    key = git(root, "config", "--default=", "--get", "user.signingKey")
+    command = git(root, "config", "--default=", "--get", "gpg.ssh.defaultKeyCommand")
+    if not key and not command:
+        raise EnvironmentFailure(
+            "git does not know with which key to sign",
+            key="user.signingKey",
+            do="`git config user.signingKey ~/.ssh/id_ed25519.pub` (your public key)",
+        )
+    message = _message(title, trailers)
+    return _signed(root, name, target, message, env, ("-c", "gpg.format=ssh"))
+
+
+def _message(title: str, trailers: Trailers) -> str:
+    """Return the message of a tag."""
+    lines = [f"{key}: {one_line(text)}" for key, text in trailers.items() if text]
+    return f"{one_line(title)}\n\n" + "\n".join(lines) + "\n"
+
+
+def _signed(
+    root: Path,
+    name: str,
+    target: str,
+    message: str,
+    env: Env,
+    settings: tuple[str, ...] = (),
+) -> str:
     """Return a signed tag object, through a ref: git signs only while it makes one."""
     options = ("-s", "--cleanup=verbatim", "-F", "-")
     try:
-        git(root, "tag", *options, name, target, stdin=message, env=env)
+        git(root, *settings, "tag", *options, name, target, stdin=message, env=env)
     except GitError as error:
         if "sign" not in error.stderr:
             raise
         raise EnvironmentFailure(
-            "git cannot sign this tag, as tag.gpgSign asks it to",
+            "git cannot sign this tag",
             found=listed(error.stderr.splitlines()[-2:]),
-            do="look at user.signingKey and gpg.format, or `git config tag.gpgSign "
-            "false`",
+            do=_SSH_ADVICE if settings else _SIGNING_ADVICE,
         ) from error
     oid = git(root, "rev-parse", "--verify", f"{_PREFIX}{name}")
     git(root, "update-ref", "-d", f"{_PREFIX}{name}", oid)
@@ -199,3 +248,19 @@ def sync(
                 found=listed(error.stderr.splitlines()[-2:]),
                 do="check the network and try again; nothing was changed",
             ) from error
+    if not options:  # a mirror, which has some, fetches the branch itself
+        _fetch_policies(root, seconds)
+
+
+def _fetch_policies(root: Path, seconds: float | None) -> None:
+    """Fetch origin's branches where tags name commits of them that are not here.
+
+    The project.yaml of such a commit says whether the decision counts. Where it cannot
+    be had, reading the tags says so.
+    """
+    bodies = git(root, "for-each-ref", "--format=%(contents:body)", "refs/tags")
+    named = set(_POLICY_LINE.findall(bodies))
+    if not missing(root, named):
+        return
+    with suppress(GitError):
+        git_remote(root, "fetch", "--no-tags", "--no-prune", "origin", seconds=seconds)

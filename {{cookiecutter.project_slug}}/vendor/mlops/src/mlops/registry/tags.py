@@ -325,8 +325,9 @@ class ModelState:
 
     def doubt(self, stage: str, problem: str) -> None:
         """Make a stage unresolvable, which a tag alone would have resolved."""
-        version = self.stages.pop(stage)
-        version.stages = tuple(other for other in version.stages if other != stage)
+        version = self.stages.pop(stage, None)
+        if version is not None:
+            version.stages = tuple(other for other in version.stages if other != stage)
         self.unresolved[stage] = problem
 
 

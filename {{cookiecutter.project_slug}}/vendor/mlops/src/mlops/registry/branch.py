@@ -1,0 +1,154 @@
+"""The branch that is trusted, and what its commits say who may approve.
+
+That is the default branch of origin, along its first parents: what came to it by
+review. Where git does not know which branch that is, it is what is checked out; in the
+job of a pull request the branch that it would be merged into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mlops.io.git import git, head
+from mlops.io.git_objects import contents
+
+# Where a mirror keeps origin's branch; it has no branches of its own.
+MIRRORED = "refs/mlops/branch"
+
+# Not origin/main by its name: anybody who may push can make a branch of that name where
+# the default branch has another one.
+_TIPS = (MIRRORED, "refs/remotes/origin/HEAD")
+
+# What a job of a pull request has checked out: its first parent is the branch.
+_MERGES = "refs/remotes/pull"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a project.yaml says who may approve.
+
+    Attributes
+    ----------
+    approvers : mapping of str to tuple of str
+        By stage.
+    signers : str
+        The path of the file of allowed signers; empty where none is set.
+    """
+
+    approvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    signers: str = ""
+
+    def of(self, stage: str | None) -> tuple[str, ...]:
+        """Return who may approve for a stage; for none, those of the last that has any."""
+        if stage is not None:
+            return self.approvers.get(stage, ())
+        named = [handles for handles in self.approvers.values() if handles]
+        return named[-1] if named else ()
+
+
+@dataclass(frozen=True)
+class Branch:
+    """The first parents of the trusted branch.
+
+    Attributes
+    ----------
+    commits : tuple of str
+        The newest first.
+    times : mapping of str to int
+        When each was committed, in seconds since 1970.
+    """
+
+    commits: tuple[str, ...]
+    times: Mapping[str, int]
+    places: Mapping[str, int]
+
+    @property
+    def tip(self) -> str | None:
+        """The newest commit."""
+        return self.commits[0] if self.commits else None
+
+    def newest(self, commits: Iterable[str]) -> str | None:
+        """Return the newest of some commits that are on the branch."""
+        known = [commit for commit in commits if commit in self.places]
+        return min(known, key=self.places.__getitem__, default=None)
+
+    def at(self, time: int) -> str | None:
+        """Return the newest commit that was there at a time."""
+        for commit in self.commits:
+            if self.times[commit] <= time:
+                return commit
+        return None
+
+
+def tip(root: Path) -> str | None:
+    """Return the newest commit of the trusted branch that is known here."""
+    form = "--format=%(refname) %(objectname)"
+    lines = git(root, "for-each-ref", form, *_TIPS, _MERGES).splitlines()
+    refs = dict(line.split(" ", 1) for line in lines)
+    for ref in _TIPS:
+        if ref in refs:
+            return refs[ref]
+    present = head(root)
+    if present is not None and present in refs.values():
+        return git(root, "rev-parse", "--verify", f"{present}^1")
+    return present
+
+
+def read_branch(root: Path) -> Branch:
+    """Return the trusted branch, as far as this clone has it."""
+    start = tip(root)
+    if start is None:
+        return Branch((), {}, {})
+    out = git(root, "log", "--first-parent", "--format=%H %ct", start, "--")
+    times = {}
+    for line in out.splitlines():
+        commit, seconds = line.split(" ")
+        times[commit] = int(seconds)
+    places = {commit: place for place, commit in enumerate(times)}
+    return Branch(tuple(times), times, places)
+
+
+def read_policies(root: Path, commits: Iterable[str]) -> dict[str, Policy | None]:
+    """Return what project.yaml said at commits.
+
+    None where there is no such commit or file.
+    """
+    every = list(dict.fromkeys(commits))
+    found = contents(root, [f"{commit}:./project.yaml" for commit in every])
+    parsed: dict[bytes, Policy] = {}
+    out: dict[str, Policy | None] = {}
+    for commit, content in zip(every, found, strict=True):
+        out[commit] = None
+        if content is not None:
+            if content not in parsed:  # most are the same, and YAML takes long to read
+                parsed[content] = policy_of(content)
+            out[commit] = parsed[content]
+    return out
+
+
+def policy_of(content: bytes) -> Policy:
+    """Return what a project.yaml says; nobody where it says nothing that can be read."""
+    if b"approvers" not in content:  # most say nothing, and YAML takes long to read
+        return Policy()
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        raw: Any = YAML(typ="safe", pure=True).load(content.decode("utf-8", "replace"))
+        approvers = {
+            str(stage["name"]): tuple(map(str, stage.get("approvers") or ()))
+            for stage in raw["stages"]
+        }
+        return Policy(approvers, str(raw.get("allowed_signers") or ""))
+    except (YAMLError, AttributeError, KeyError, TypeError):
+        return Policy()
+
+
+def read_signers(root: Path, commit: str, path: str) -> bytes | None:
+    """Return the file of allowed signers at a commit; None where it is not there."""
+    if "\n" in path:
+        return None
+    return contents(root, [f"{commit}:./{path}"])[0]
