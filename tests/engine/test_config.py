@@ -82,6 +82,7 @@ PROJECT: dict[str, Any] = {
     ],
     "cost": {"currency": "USD", "per_hour": 0.48, "watts": 20},
     "trusted_types": ["a.B"],
+    "allowed_signers": ".github/allowed_signers",
 }
 
 
