@@ -1,4 +1,4 @@
-"""What is signed in a tag, who is in a file of allowed signers, and what may name it."""
+"""What is signed in a tag, and who is in a file of allowed signers."""
 
 from __future__ import annotations
 

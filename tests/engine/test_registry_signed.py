@@ -1,4 +1,4 @@
-"""Where signatures are demanded, a decision holds by the key of an approver or not at all."""
+"""Where signatures are demanded, a decision holds by an approver's key or not at all."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def refused(world: World, *words: str) -> None:
         assert word in str(caught.value)
 
 
-# -- What holds --------------------------------------------------------------------------
+# -- What holds ------------------------------------------------------------------------
 
 
 def test_a_signature_of_an_approver_holds(world: SignedWorld) -> None:
@@ -211,7 +211,7 @@ def test_a_rollback_and_a_rejection_that_are_signed_hold(world: SignedWorld) -> 
     assert in_production(world) == "v1.0.0"
 
 
-# -- What only a token wrote -------------------------------------------------------------
+# -- What only a token wrote -----------------------------------------------------------
 
 
 def test_what_only_a_token_wrote_is_refused_by_all_who_read(
@@ -326,7 +326,7 @@ def test_a_rollback_passes_over_no_version_that_nobody_approved(
         world.rollback("production", approver="@ben", sign=True)
 
 
-# -- Which project.yaml decides ----------------------------------------------------------
+# -- Which project.yaml decides --------------------------------------------------------
 
 
 def test_a_policy_that_is_not_on_the_branch_decides_nothing(
@@ -421,7 +421,7 @@ def test_a_branch_that_is_called_main_is_not_trusted_for_its_name(
     refused(world, "not by a key that the file gives to this person")
 
 
-# -- Keys change -------------------------------------------------------------------------
+# -- Keys change -----------------------------------------------------------------------
 
 
 def day(offset: int) -> str:
@@ -519,7 +519,7 @@ def test_a_clock_that_is_slow_does_no_harm_while_the_key_is_valid(
     assert in_production(world) == "v1.1.0"
 
 
-# -- Writing -----------------------------------------------------------------------------
+# -- Writing ---------------------------------------------------------------------------
 
 
 def run(world: World, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
@@ -617,7 +617,7 @@ def test_signing_again_writes_nothing(world: SignedWorld) -> None:
     assert git(world.root, "for-each-ref") == before
 
 
-# -- OpenSSH -----------------------------------------------------------------------------
+# -- OpenSSH ---------------------------------------------------------------------------
 
 
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
@@ -658,7 +658,7 @@ def test_what_cannot_be_verified_does_not_hold(
         assert in_production(world) == "v1.0.0"
 
 
-# -- Other repositories ------------------------------------------------------------------
+# -- Other repositories ----------------------------------------------------------------
 
 
 def test_a_mirror_verifies_as_the_repository_does(
@@ -677,7 +677,7 @@ def test_a_mirror_verifies_as_the_repository_does(
         tags.resolve(tags.read(folder), f"{MODEL}@production")
 
 
-# -- project.yaml and its file -----------------------------------------------------------
+# -- project.yaml and its file ---------------------------------------------------------
 
 
 def test_doctor_names_the_approvers_without_a_key(

@@ -73,7 +73,7 @@ class ProjectSpec(Strict):
     allowed_signers: Annotated[str, Field(max_length=1000), AfterValidator(_inside)] = (
         Field(
             default="",
-            description="A file of OpenSSH's allowed signers in this repository; where it "
+            description="A file of allowed signers in the repository; where it "
             "is set, approvals are signatures. Empty: the tag's word is enough.",
         )
     )

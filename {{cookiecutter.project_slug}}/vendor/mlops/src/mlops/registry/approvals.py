@@ -53,7 +53,7 @@ def doubt_unapproved(root: Path, state: State) -> None:
 def unapproved(
     root: Path, model: ModelState, events: Iterable[Event]
 ) -> dict[str, str]:
-    """Return which decisions about stages lack an approval, by tag, and what is missing.
+    """Return which decisions about stages lack an approval, by tag, and what it lacks.
 
     Where nothing has to be signed, only assignments are asked for theirs.
     """
@@ -121,7 +121,7 @@ def _not_before(event: Event, top: Event | None) -> bool:
 
 
 def _above(model: ModelState, stage: str, top: Event | None) -> list[Event]:
-    """Return the assignments after the one that holds: their versions were withdrawn."""
+    """Return the assignments after the one that holds, of versions withdrawn since."""
     trail = model.trails.get(stage, [])
     if top is None:
         return trail

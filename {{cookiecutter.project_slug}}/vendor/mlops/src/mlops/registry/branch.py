@@ -42,7 +42,7 @@ class Policy:
     signers: str = ""
 
     def of(self, stage: str | None) -> tuple[str, ...]:
-        """Return who may approve for a stage; for none, those of the last that has any."""
+        """Return who may approve for a stage; for none, of the last that has any."""
         if stage is not None:
             return self.approvers.get(stage, ())
         named = [handles for handles in self.approvers.values() if handles]
@@ -130,7 +130,7 @@ def read_policies(root: Path, commits: Iterable[str]) -> dict[str, Policy | None
 
 
 def policy_of(content: bytes) -> Policy:
-    """Return what a project.yaml says; nobody where it says nothing that can be read."""
+    """Return what a project.yaml says; nobody where it cannot be read."""
     if b"approvers" not in content:  # most say nothing, and YAML takes long to read
         return Policy()
     from ruamel.yaml import YAML

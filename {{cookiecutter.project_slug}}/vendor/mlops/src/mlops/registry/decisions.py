@@ -318,7 +318,7 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
 def require_signature(project: Project, stage: Stage | None, by: Decision) -> None:
     """Raise Refused where a decision about a stage has to be signed, and this is not.
 
-    What belongs to no stage is decided by the approvers of the one that `guard` returns.
+    What belongs to no stage is decided by approvers of the one that `guard` returns.
     """
     path = project.spec.allowed_signers
     if not path or stage is None or not stage.approvers or by.sign:
@@ -407,7 +407,7 @@ def _back(
 def _require_approved(
     root: Path, model: ModelState, stage: Stage, before: Version
 ) -> None:
-    """Raise Refused unless a version that comes back was approved for the stage once."""
+    """Raise Refused unless a version was approved for the stage once."""
     entries = _entries(model, stage.name, before)
     problems = unapproved(root, model, entries)
     if len(problems) == len(entries):

@@ -113,7 +113,7 @@ def _named(case: Case) -> str:
 
 
 def _is_of(tag: TagContent, event: Event) -> bool:
-    """Return whether an object was made to be this tag, and says what git says of it."""
+    """Return whether an object was made to be this tag, and says what git says."""
     return (tag.tag, tag.commit, tag.time) == (event.tag, event.commit, event.time)
 
 
