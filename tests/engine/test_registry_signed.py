@@ -1,4 +1,4 @@
-"""Where signatures are demanded, a decision holds by an approver's key or not at all."""
+"""Where signatures are demanded, decisions hold by an approver's key or not at all."""
 
 from __future__ import annotations
 
