@@ -253,8 +253,10 @@ def test_one_mistake_is_one_error(path: tuple[Any, ...], value: Any) -> None:
     ],
 )
 def test_stages_that_make_no_sense_are_refused(stages: Any, key: str) -> None:
+    # Whose signatures count is another question, which needs approvers.
+    unsigned = {name: it for name, it in PROJECT.items() if name != "allowed_signers"}
     with pytest.raises(UsageError) as error:
-        parse(ProjectSpec, {**PROJECT, "stages": stages}, "project.yaml")
+        parse(ProjectSpec, {**unsigned, "stages": stages}, "project.yaml")
     assert [p.key for p in error.value.problems] == [key]
 
 
