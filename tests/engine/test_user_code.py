@@ -396,6 +396,51 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
     assert not left.exists() and kept.exists()
 
 
+SLEEPS = """
+    import os, pathlib, time
+    pathlib.Path(os.environ["MARK"]).write_text(str(os.getpid()))
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="processes have no parents elsewhere")
+@pytest.mark.parametrize(
+    ("file", "head"),
+    [
+        ("contract.py", "def expectations(gxe):"),
+        ("estimator.py", "def build(params):"),
+    ],
+)
+def test_what_runs_user_code_ends_with_the_run_that_was_killed(
+    make_project: Make, tmp_path: Path, file: str, head: str
+) -> None:
+    project = make_project(n=100)
+    (project.folder("churn") / file).write_text(f"{head}{SLEEPS}")
+    mark = tmp_path / "mark"
+    engine = str(ENGINE / "vendor/mlops/src")
+    names = {"PYTHONPATH": engine, "MARK": str(mark), "MLOPS_PASS": "MARK"}
+    command = [sys.executable, "-m", "mlops", "train", "churn"]
+    run = subprocess.Popen(command, cwd=project.root, env={**os.environ, **names})
+    end = time.monotonic() + 120
+    while not (mark.exists() and mark.read_text()):
+        assert time.monotonic() < end and run.poll() is None
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    worker = int(mark.read_text())
+    while is_running(worker):
+        assert time.monotonic() < end, "it goes on without the run"
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    """Return whether a process is there that is not merely waited for."""
+    shown = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True
+    )
+    return shown.stdout.strip()[:1] not in ("", "Z")
+
+
 # -- the job `verdict` of a pull request -----------------------------------------------
 
 

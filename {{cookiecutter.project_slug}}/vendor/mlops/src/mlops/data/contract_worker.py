@@ -20,6 +20,7 @@ from typing import Any
 from mlops.config.model_spec import ModelSpec
 from mlops.data.contract import check, quiet
 from mlops.errors import MlopsError
+from mlops.io.parent import end_with_parent
 
 
 def answer(question: bytes) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def main() -> None:
     gc.set_threshold(100_000)  # as in mlops.cli
     # Who asked was interrupted too, and says so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     with quiet(), contextlib.redirect_stdout(sys.stderr):
         import great_expectations.expectations  # noqa: F401
         import pyarrow.parquet  # noqa: F401

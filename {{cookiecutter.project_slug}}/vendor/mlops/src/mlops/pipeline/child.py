@@ -26,9 +26,11 @@ _HEAVY = ("pandas", "pyarrow.parquet", "skops.io", "sklearn.linear_model", "pyte
 
 def main() -> None:
     """Answer questions until there are no more."""
+    from mlops.io.parent import end_with_parent
     from mlops.settings import prepare_process
 
     prepare_process()
+    end_with_parent(group=True)
     gc.set_threshold(100_000, 20, 100)  # as in mlops.cli.main
     questions = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
