@@ -230,6 +230,7 @@ def _become(request: dict[str, Any], client: socket.socket, streams: list[int]) 
     os.environ.clear()
     os.environ.update(ENVIRONMENT | request["environment"])
     _open_streams()
+    sys.orig_argv = [request["python"], *request["arguments"]]
     _enter(Path(request["venv"]), request["python"])
     code = _run(request["arguments"])
     with contextlib.suppress(Exception):
@@ -287,7 +288,6 @@ def _run(arguments: list[str]) -> int:
         options.pop(0)
     kind = options.pop(0)
     what = options.pop(0)
-    sys.orig_argv = [sys.executable, *arguments]
     sys.argv = [kind, *options]
     if not safe:
         sys.path.insert(0, os.getcwd() if kind == "-m" else "")

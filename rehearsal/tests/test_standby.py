@@ -27,6 +27,7 @@ if sys.argv[1:] == ["facts"]:
         "folder": os.getcwd(),
         "input": sys.stdin.read(),
         "venv": sys.prefix,
+        "customized": os.environ.get("CUSTOMIZED"),
         "loaded": sorted({"numpy", "pandas", "mlops"} & set(sys.modules)),
     }
     print(json.dumps(facts))
@@ -59,6 +60,8 @@ def mlops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (package / "__main__.py").write_text(ENGINE, encoding="utf-8")
     (libraries,) = (made / "venv").glob("lib/*/site-packages")
     (libraries / "engine.pth").write_text(f"{package.parent}\n", encoding="utf-8")
+    custom = "import os, sys\nos.environ['CUSTOMIZED'] = sys.orig_argv[-1]\n"
+    (libraries / "sitecustomize.py").write_text(custom, encoding="utf-8")
     yield made / "venv" / "bin" / "mlops"
     process.close()
 
@@ -82,6 +85,7 @@ def test_a_command_finds_what_it_was_started_with(mlops: Path, tmp_path: Path) -
         "folder": str(tmp_path),
         "input": "a line",
         "venv": str(mlops.parents[1]),
+        "customized": "facts",
         "loaded": ["mlops", "numpy"],
     }
 
