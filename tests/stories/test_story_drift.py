@@ -151,7 +151,7 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
         )
         assert story.comments(issue["number"]) == [refusal]
 
-    served(story, rows_of(n=400, seed=8), days_ago=0.1)  # upstream is mended
+    served(story, rows_of(n=400, seed=8), days_ago=0.1)  # upstream is fixed
     (watch,) = story.dispatch("monitor", since="1d")
     assert watch.jobs == WATCHED
     assert story.issues() == []
