@@ -403,7 +403,6 @@ SLEEPS = """
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="processes have no parents elsewhere")
 @pytest.mark.parametrize(
     ("file", "head"),
     [

@@ -31,8 +31,8 @@ class HandedOverModel(Model):
         self._answer = answer
 
     def features(self, raw: pd.DataFrame) -> pd.DataFrame:
-        """Raise NotImplementedError: the model's code is not here."""
-        raise NotImplementedError("the code of this model runs in another process")
+        """Raise RuntimeError: the model's code is not here, so no step may ask it."""
+        raise RuntimeError("the code of this model runs in another process")
 
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Return the predictions of the test rows, and of nothing else."""
