@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from rehearsal.hub.pulls import changed_files, follow_push
 from rehearsal.hub.runs import Runs
 from rehearsal.hub.server import Server
 from rehearsal.hub.state import Events, Record, State
-from rehearsal.hub.storage import Storage
+from rehearsal.hub.storage import Storage, artifacts
 from rehearsal.hub.view import View
 
 # The requests of an hour: per repository for the tokens of jobs, per person for others.
@@ -182,6 +183,17 @@ class Hub:
     def _distance(self, base: str, head: str) -> tuple[int, int]:
         changed = self.git.run("diff", "--name-only", f"{base}...{head}").splitlines()
         return len(changed), int(self.git.run("rev-list", "--count", f"{base}..{head}"))
+
+    def expire_artifacts(self, run: int) -> None:
+        """Let the artifacts of a run expire: they are listed, and cannot be had.
+
+        A job of the run itself finds none any more; downloading by a pattern then
+        succeeds and brings nothing.
+        """
+        for artifact in artifacts(self.state, self.artifacts_folder):
+            if artifact["run"] == run:
+                artifact["expired"] = True
+        shutil.rmtree(self.artifacts_folder / str(run), ignore_errors=True)
 
     # ----- what happens
 

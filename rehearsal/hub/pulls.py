@@ -14,8 +14,17 @@ if TYPE_CHECKING:
     from rehearsal.hub import Hub
 
 
-def refresh(hub: Hub, pull: Record) -> None:
-    """Look at the branches of an open pull request again, and try to merge them."""
+def refresh(hub: Hub, pull: Record, renews_base: bool = True) -> None:
+    """Look at the branches of an open pull request again, and try to merge them.
+
+    Parameters
+    ----------
+    hub : Hub
+    pull : dict
+    renews_base : bool
+        Whether `base.sha` becomes what the base is now: GitHub does so when the pull
+        request is opened or pushed to. The merge is made on the newer base either way.
+    """
     source = hub.bare(pull["head"]["owner"])
     head = source.resolve(f"refs/heads/{pull['head']['ref']}")
     base = hub.git.resolve(f"refs/heads/{pull['base']['ref']}")
@@ -25,7 +34,9 @@ def refresh(hub: Hub, pull: Record) -> None:
     if source is not hub.git:
         hub.git.run("fetch", "--quiet", str(source.path), head)
     hub.git.update(f"refs/pull/{number}/head", head)
-    pull["head"]["sha"], pull["base"]["sha"] = head, base
+    pull["head"]["sha"] = head
+    if renews_base:
+        pull["base"]["sha"] = base
     pull["merge"] = hub.git.merge(base, head, f"Merge {head} into {base}", "GitHub")
     hub.git.update(f"refs/pull/{number}/merge", pull["merge"] or ZERO)
 
@@ -62,7 +73,7 @@ def follow_push(hub: Hub, owner: str, updates: list[Update], caller: Caller) -> 
             more = {"before": update.old, "after": update.new}
             hub.pull_happened("synchronize", pull, caller, **more)
         elif pull["base"]["owner"] == owner and pull["base"]["ref"] in moved:
-            refresh(hub, pull)
+            refresh(hub, pull, renews_base=False)
 
 
 @on("GET /pulls")
@@ -181,8 +192,9 @@ def pulls_of_commit(call: Call) -> Page:
 def merge_pull(call: Call) -> Record:
     """Merge a pull request: by a merge commit or squashed."""
     pull, body = _pull(call), call.body or {}
-    refresh(call.hub, pull)
-    head, base = pull["head"]["sha"], pull["base"]["sha"]
+    refresh(call.hub, pull, renews_base=False)
+    head = pull["head"]["sha"]
+    base = known(call.git.resolve(f"refs/heads/{pull['base']['ref']}"))
     if body.get("sha", head) != head:
         raise Failure(409, "Head branch was modified. Review and try the merge again.")
     method = body.get("merge_method", "merge")

@@ -91,6 +91,25 @@ def test_a_conflict_raises_no_event_and_cannot_be_merged(hub: Hub, alice: Desk) 
     assert refused.value.status == 405
 
 
+def test_a_base_that_moves_is_in_the_merge_and_not_in_the_event(
+    hub: Hub, alice: Desk
+) -> None:
+    """As on GitHub: `base.sha` is as old as the last push to the pull request."""
+    number = opened(alice)
+    before = hub.state.pulls[number]["base"]["sha"]
+    alice.git("checkout", "--quiet", "main")
+    newer = alice.commit("models/other/features.py")
+    alice.git("push", "--quiet", "origin", "main")
+    pull = alice.repository().get_pull(number)
+    assert pull.base.sha == before
+    assert hub.git.resolve(f"refs/pull/{number}/merge^1") == newer
+    alice.git("checkout", "--quiet", "better")
+    alice.commit("models/churn/more.py")
+    alice.git("push", "--quiet", "origin", "better")
+    assert alice.repository().get_pull(number).base.sha == newer
+    assert pull.merge().merged
+
+
 def test_a_merge_of_what_has_moved_meanwhile_is_refused(hub: Hub, alice: Desk) -> None:
     number = opened(alice)
     status, body, _ = alice.ask("PUT", f"/pulls/{number}/merge", {"sha": "0" * 40})
@@ -350,6 +369,11 @@ def test_runs_and_their_artifacts(hub: Hub, alice: Desk, tmp_path: Path) -> None
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == ["churn/verdict.json"]
     assert artifact.digest == f"sha256:{hashlib.sha256(content).hexdigest()}"
+    hub.expire_artifacts(42)
+    assert [one.expired for one in run.get_artifacts()] == [True]
+    with pytest.raises(urllib.error.HTTPError, match="410"):
+        opener.open(request)
+    assert not folder.exists()  # a job of the run finds nothing, and is told of nothing
 
 
 class StripAuthorization(urllib.request.HTTPRedirectHandler):

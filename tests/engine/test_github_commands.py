@@ -50,8 +50,12 @@ def job_fixture(
     git(project.root, "commit", "-qam", "Approvers")
     folder = tmp_path / "job"
     folder.mkdir()
+    event = folder / "event.json"
+    event.write_text(json.dumps({"repository": {"default_branch": "main"}}))
     facts = {
         "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_REF": "refs/heads/main",
         "GITHUB_ACTOR": "ana",
         "GITHUB_OUTPUT": str(folder / "output"),
         "GITHUB_STEP_SUMMARY": str(folder / "summary"),
@@ -161,6 +165,45 @@ def test_what_a_schedule_registers_is_nobodys_and_its_author_may_approve_it(
 def test_nothing_to_register(job: Job) -> None:
     assert "nothing to register" in job("register")
     assert job.read("output") == "models=[]\nattest=\n"
+
+
+def test_what_was_built_and_is_gone_is_not_nothing_to_register(job: Job) -> None:
+    """The artifact of a build expires, and a download by a pattern still succeeds."""
+    said = job("register", "--expect", '["churn"]', code=3)
+    assert "artifacts have expired" in said and "nothing of churn" in said
+    assert "start all jobs of the run again" in said
+    assert job.read("output") == ""  # nobody goes on with nothing
+    assert git(job.project.root, "tag") == ""
+    job("run", "churn")
+    assert "v1.0.0 is registered" in job("register", "--expect", '["churn"]')
+
+
+def test_a_plan_that_cannot_be_read_registers_nothing(job: Job) -> None:
+    job("run", "churn")
+    for expected in ("", "churn", "{}"):
+        said = job("register", "--expect", expected, code=2)
+        assert "not a list of models" in said and "--expect" in said
+    assert "no model of this name" in job("register", "--expect", '["../x"]', code=2)
+    assert git(job.project.root, "tag") == ""
+
+
+def test_a_result_of_the_monitor_that_is_gone_is_not_a_quiet_day(job: Job) -> None:
+    said = job("alarm", "--expect", '["churn"]', code=3)
+    assert "artifacts have expired" in said and "monitor.json" in said
+    assert job("alarm", "--expect", "[]").strip() == ""
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/feature", "refs/tags/main", ""])
+def test_only_the_default_branch_registers(
+    job: Job, monkeypatch: pytest.MonkeyPatch, ref: str
+) -> None:
+    """Whoever starts a workflow by hand may choose any branch."""
+    job("run", "churn")
+    monkeypatch.setenv("GITHUB_REF", ref)
+    said = job("register", code=1)
+    assert "only the default branch registers versions" in said
+    assert "refs/heads/main" in said and ref in said
+    assert git(job.project.root, "tag") == ""
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,9 @@ class Gate(Alarm):
 
 @pytest.fixture(name="project")
 def project_fixture(
-    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+    make_project: Callable[..., Project],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> Project:
     project = make_project()
     monkeypatch.chdir(project.root)
@@ -154,6 +156,10 @@ def project_fixture(
         "ACTOR": "ana",
     }.items():
         monkeypatch.setenv(f"GITHUB_{key}", value)
+    event = tmp_path / "event-of-main.json"
+    event.write_text(json.dumps({"repository": {"default_branch": "main"}}))
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    monkeypatch.setenv("GITHUB_REF", "refs/heads/main")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     return project
 

@@ -147,6 +147,31 @@ def test_a_pull_request_is_compared_with_where_it_parted(
     )
 
 
+def test_a_pull_request_is_not_blamed_for_what_was_merged_since_its_last_push(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitHub merges onto the newer main; `base.sha` stays as old as the last push."""
+    project = make_project()
+    root = project.root
+    old_base = git(root, "rev-parse", "HEAD")
+    git(root, "checkout", "-qb", "topic")
+    (root / "README.md").write_text("More to read\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "docs only")
+    topic = git(root, "rev-parse", "HEAD")
+    git(root, "checkout", "-q", "main")
+    (root / "models" / "churn" / "data" / "more.csv").write_text("x\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "data of somebody else, merged meanwhile")
+    git(root, "merge", "-q", "--no-ff", "-m", "refs/pull/1/merge", "topic")
+    pull = {"base": {"sha": old_base}, "head": {"sha": topic}}
+    answer = ask(project, monkeypatch, {"pull_request": pull})
+    assert (answer["models"], answer["code"]) == ([], False)
+    # A head that is itself a merge, checked out as it is, is no merge of GitHub's.
+    other = {"base": {"sha": old_base}, "head": {"sha": git(root, "rev-parse", "HEAD")}}
+    assert ask(project, monkeypatch, {"pull_request": other})["models"] == ["churn"]
+
+
 def test_a_message_that_names_no_model_of_ours(
     make_project: Callable[..., Project],
     monkeypatch: pytest.MonkeyPatch,

@@ -373,6 +373,38 @@ def test_the_verdict_demands_one_of_every_planned_model() -> None:
     assert (GENERATED / "vendor/mlops/src/mlops/cli/verdict.py").is_file()
 
 
+def downloads_by_pattern(job: dict[str, Any]) -> bool:
+    """Say whether a job takes artifacts of its own run by a pattern."""
+    return any(
+        "pattern" in step.get("with", {}) and "run-id" not in step["with"]
+        for step in steps(job)
+        if step.get("uses", "").startswith("actions/download-artifact@")
+    )
+
+
+@pytest.mark.parametrize(
+    "job", [name for name, body in JOBS.items() if downloads_by_pattern(body)]
+)
+def test_a_job_that_takes_artifacts_by_a_pattern_knows_which_there_must_be(
+    job: str,
+) -> None:
+    """They expire, and a pattern that matches nothing is no error."""
+    body = JOBS[job]
+    after_a_failure = "result == 'failure'" in body["if"]
+    commands = [step.get("run", "") for step in steps(body)]
+    demands = [c for c in commands if re.search(r"--(expect|models) \"\$", c)]
+    assert after_a_failure != bool(demands)
+    for step in steps(body):
+        if step.get("run") in demands:
+            assert "needs.plan.outputs." in json.dumps(step["env"])
+
+
+def test_only_the_default_branch_is_released() -> None:
+    first = JOBS["release.yml:plan"]["steps"][0]
+    default = "format('refs/heads/{0}', github.event.repository.default_branch)"
+    assert (first["if"], first["run"]) == (f"github.ref != {default}", "exit 1")
+
+
 def test_a_chain_is_never_by_an_event_that_the_token_does_not_raise() -> None:
     raised = {
         "release",

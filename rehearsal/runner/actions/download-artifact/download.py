@@ -1,6 +1,7 @@
 """What actions/download-artifact gives, by its rules, from the folder of a run."""
 
 import fnmatch
+import json
 import os
 import shutil
 import sys
@@ -24,10 +25,14 @@ def allowed(run: str, token: str) -> str:
     }
     request = urllib.request.Request(f"{address}{run}/artifacts", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=30):
-            return ""
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            listed = json.load(answer)["artifacts"]
     except urllib.error.HTTPError as error:
         return f"Unable to download artifact(s): {error.code} {error.read().decode()}"
+    gone = [one["name"] for one in listed if one["expired"]]
+    if gone:
+        return f"Unable to download artifact(s): 410 {', '.join(gone)} has expired"
+    return ""
 
 
 def main() -> str:

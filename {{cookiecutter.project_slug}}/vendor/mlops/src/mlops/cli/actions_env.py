@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mlops import settings
-from mlops.errors import EnvironmentFailure
+from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.files import read_json
 
 
@@ -27,6 +27,31 @@ def event() -> dict[str, Any]:
 def in_actions() -> bool:
     """Return whether this is a job of GitHub Actions."""
     return settings.current().github.active
+
+
+def require_default_branch() -> None:
+    """Refuse to go on in a job of another branch than the default one.
+
+    "Use workflow from" offers every branch, and what is not merged was not reviewed.
+
+    Raises
+    ------
+    Refused
+        In a job that was started for another branch or for a tag.
+    """
+    if not in_actions():
+        return
+    default = (event().get("repository") or {}).get("default_branch")
+    ref = settings.current().github.ref
+    if ref == f"refs/heads/{default}":
+        return
+    raise Refused(
+        "only the default branch registers versions",
+        key="GITHUB_REF",
+        found=ref,
+        allowed=f"refs/heads/{default}",
+        do="merge it by a pull request; release.yml then registers what it changed",
+    )
 
 
 def outputs(**values: Any) -> None:

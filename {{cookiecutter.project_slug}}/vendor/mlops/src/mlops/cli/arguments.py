@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from typer import Argument, Option
 from typer.core import TyperCommand
+
+from mlops.errors import UsageError
 
 Ref = Annotated[
     str, Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest.")
@@ -39,6 +42,44 @@ Override = Annotated[
         help="Decide anew what a person rejected or took back; say why.",
     ),
 ]
+
+
+Expect = Annotated[
+    str,
+    Option(
+        "--expect",
+        help="Models whose results must be here, as a JSON list of names.",
+    ),
+]
+
+
+def model_names(text: str, key: str = "--models") -> list[str]:
+    """Return the names in a JSON list.
+
+    Parameters
+    ----------
+    text : str
+    key : str
+        The option that holds it, for the error.
+
+    Raises
+    ------
+    UsageError
+        Where it is no list.
+    """
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list):
+        raise UsageError(
+            "not a list of models",
+            key=key,
+            found=ascii(text)[:80],
+            allowed='JSON, such as ["employment"]',
+            do="look at the job `plan`: it did not say which models there are",
+        )
+    return names
 
 
 def _three(words: Any) -> Any:

@@ -14,7 +14,7 @@ from mlops import settings
 from mlops.cli.actions_env import event, in_actions
 from mlops.cli.app import ORIGIN_SECONDS
 from mlops.cli.output import progress
-from mlops.errors import EnvironmentFailure, UsageError
+from mlops.errors import EnvironmentFailure, UsageError, listed
 from mlops.github import client
 from mlops.io.git import GitError, git, require_repository
 from mlops.settings import Settings
@@ -150,6 +150,41 @@ def require_pushed(warnings: tuple[str, ...]) -> tuple[str, ...]:
             do="run this job again: what is done is not done twice",
         )
     return warnings
+
+
+def require_results(project: Project, models: list[str], file: str) -> None:
+    """Demand that each of some models has a result here.
+
+    Artifacts expire and can be deleted, and downloading by a pattern succeeds when
+    nothing matches. A job that finds nothing to do would then be green.
+
+    Parameters
+    ----------
+    models : list of str
+        Those of the plan.
+    file : str
+        The file in a model's build folder, such as ``verdict.json``.
+
+    Raises
+    ------
+    UsageError
+        For what is not the name of a model.
+    EnvironmentFailure
+        With the models that have no such file.
+    """
+    missing = []
+    for model in models:
+        project.folder(model)
+        if not (project.build(model) / file).is_file():
+            missing.append(model)
+    if missing:
+        raise EnvironmentFailure(
+            "results of this run are missing: its artifacts have expired or were "
+            "deleted",
+            file=f"build/{missing[0]}/{file}",
+            found=f"nothing of {listed(missing)}",
+            do="start all jobs of the run again, not only those that failed",
+        )
 
 
 def release_store(project: Project) -> ReleaseStore:

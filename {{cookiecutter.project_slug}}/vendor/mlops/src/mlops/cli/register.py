@@ -7,10 +7,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from mlops.cli.actions_env import as_markdown, in_actions, outputs
+from mlops.cli.actions_env import (
+    as_markdown,
+    in_actions,
+    outputs,
+    require_default_branch,
+)
 from mlops.cli.app import app
-from mlops.cli.arguments import Actor, Approver, Override, Reason
-from mlops.cli.context import Context, attests, current_context, require_pushed
+from mlops.cli.arguments import (
+    Actor,
+    Approver,
+    Expect,
+    Override,
+    Reason,
+    model_names,
+)
+from mlops.cli.context import (
+    Context,
+    attests,
+    current_context,
+    require_pushed,
+    require_results,
+)
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
 from mlops.errors import Refused, UsageError
@@ -36,6 +54,7 @@ def register(
         ),
     ] = False,
     override: Override = False,
+    expect: Expect = "[]",
     reason: Reason = "",
     approver: Approver = None,
     actor: Actor = None,
@@ -48,6 +67,8 @@ def register(
     at = current_context(fetch=True)
     if decided and name is None:
         raise UsageError("whoever decides names the model", do="mlops register MODEL")
+    require_default_branch()
+    require_results(at.project, model_names(expect, "--expect"), "verdict.json")
     models = [name] if name else _promotable(at.project)
     decision = {
         "actor": actor or at.actor,

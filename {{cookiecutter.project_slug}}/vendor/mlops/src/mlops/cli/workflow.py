@@ -9,7 +9,13 @@ from typer import Argument, Option
 
 from mlops.cli.actions_env import as_markdown, event, outputs
 from mlops.cli.app import app
-from mlops.cli.context import Context, current_context, require_pushed
+from mlops.cli.arguments import Expect, model_names
+from mlops.cli.context import (
+    Context,
+    current_context,
+    require_pushed,
+    require_results,
+)
 from mlops.cli.output import Json, emit
 from mlops.errors import UsageError
 from mlops.github.client import repository
@@ -45,7 +51,9 @@ def plan(
         if changed is None:
             raise UsageError("no such commit here", key="--base", found=base)
     else:
-        start, model = start_and_model(event())
+        payload = event()
+        start, model = start_and_model(payload)
+        start = _merged_onto(project.root, payload) or start
         changed = _changed_since(project.root, start) if start else None
     if model:
         project.folder(model)
@@ -71,6 +79,22 @@ def plan(
     lines = [f"{key + ':':<15}{value or 'no'}" for key, value in words.items()]
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
+
+
+def _merged_onto(root: Path, payload: dict[str, Any]) -> str | None:
+    """Return the commit of the base that a pull request's merge was made on.
+
+    The event's `base.sha` is as old as the last push to the pull request. The merge
+    that is checked out is made on what the base is now: what others merged since is
+    not this change. None where HEAD is not that merge.
+    """
+    head_commit = ((payload.get("pull_request") or {}).get("head") or {}).get("sha")
+    if not head_commit or head(root) is None:
+        return None
+    parents = git(root, "rev-list", "--parents", "-n", "1", "HEAD").split()[1:]
+    if len(parents) == 2 and parents[1] == head_commit:
+        return parents[0]
+    return None
 
 
 def _changed_since(root: Path, start: str) -> list[str] | None:
@@ -176,6 +200,7 @@ def alarm(
     gate: Annotated[
         bool, Option("--gate", help="Say why a retraining led to nothing instead.")
     ] = False,
+    expect: Expect = "[]",
     as_json: Json = False,
 ) -> None:
     """Open, edit or close a model's issue; ask for retraining.
@@ -185,6 +210,7 @@ def alarm(
     at = current_context()
     hub = repository()
     file = "record.json" if gate else "monitor.json"
+    require_results(at.project, model_names(expect, "--expect"), file)
     if not names:
         names = [
             name
