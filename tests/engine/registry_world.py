@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, Problem
 from mlops.io import git_objects
 from mlops.io.digests import sha256, sha256_file
-from mlops.registry import decisions, publish, tag_writes
+from mlops.registry import decisions, publish, tag_writes, tags
 from mlops.registry.decisions import Assigned
 from mlops.registry.publish import Registered
 from mlops.results.data import ColumnSummary, Snapshot, SourceFile
@@ -33,6 +33,9 @@ from mlops.results.evaluation import (
 from mlops.results.training import Feature, Signature, Training
 from mlops.results.verdict import Verdict
 from mlops.storage.folder import FolderStore
+
+if TYPE_CHECKING:
+    from mlops.serving.follower import Follower
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MODEL = "churn"
@@ -277,6 +280,32 @@ metrics: {primary: roc_auc}
 @pytest.fixture(name="world")
 def world_fixture(tmp_path: Path) -> World:
     return World(tmp_path / "acme").create()
+
+
+def in_production(world: World) -> str:
+    """Return the version that is in production, or raise what makes it unresolvable."""
+    return tags.resolve(tags.read(world.root), f"{MODEL}@production").number
+
+
+def follower_of(world: World) -> tuple[Follower, list[str]]:
+    """Return a service's follower of production, and the versions that it takes up.
+
+    Nothing is loaded: these models predict nothing.
+    """
+    from mlops.serving.follower import Follower, Served
+
+    taken_up: list[str] = []
+
+    class Ready(Served):
+        def warm_up(self) -> None:
+            taken_up.append(self.version)
+
+    def load(version: str) -> Served:
+        return Ready(version, None, {}, None, None)  # type: ignore[arg-type]
+
+    follower = Follower(MODEL, "production", lambda: in_production(world), load)
+    follower.start()
+    return follower, taken_up
 
 
 class Killed(BaseException):

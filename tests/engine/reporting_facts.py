@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mlops.config.model_spec import ModelSpec
-from mlops.reporting.run_report import Rows, RunInfo, RunReport
+from mlops.reporting.run_report import PredictedRows, RunInfo, RunReport
 from mlops.results.data import (
     ColumnSummary,
     Expectation,
@@ -363,7 +363,7 @@ def verdict(task: str = "binary", decision: Decision = "promote") -> Verdict:
     )
 
 
-def rows(task: str = "binary", n: int = 3745) -> Rows:
+def rows(task: str = "binary", n: int = 3745) -> PredictedRows:
     """Return test rows of a middling model, with a champion that is a little worse."""
     rng = np.random.default_rng(7)
     signal = rng.normal(0, 1.6, n)
@@ -372,16 +372,20 @@ def rows(task: str = "binary", n: int = 3745) -> Rows:
         actual = np.where(rng.random(n) < chance, "yes", "no")
         score = 1 / (1 + np.exp(-signal * 1.1 - 0.4 + rng.normal(0, 0.4, n)))
         champion = 1 / (1 + np.exp(-signal - 0.4 + rng.normal(0, 1.0, n)))
-        return Rows(actual, np.where(score >= 0.5, "yes", "no"), score, champion)
+        return PredictedRows(
+            actual, np.where(score >= 0.5, "yes", "no"), score, champion
+        )
     if task == "multiclass":
         names = np.array(["bus", "car", "walk"])
         actual = rng.choice(3, n, p=[0.3, 0.5, 0.2])
         confidence = rng.beta(5, 2, n)
         right = rng.random(n) < confidence
         wrong = (actual + rng.integers(1, 3, n)) % 3
-        return Rows(names[actual], names[np.where(right, actual, wrong)], confidence)
+        return PredictedRows(
+            names[actual], names[np.where(right, actual, wrong)], confidence
+        )
     actual = np.exp(rng.normal(9.5, 0.5, n))
-    return Rows(actual, actual * np.exp(rng.normal(0, 0.15, n)))
+    return PredictedRows(actual, actual * np.exp(rng.normal(0, 0.15, n)))
 
 
 HOSTILE = (

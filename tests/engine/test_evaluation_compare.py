@@ -309,6 +309,29 @@ def test_rounding_of_large_numbers_is_no_spread() -> None:
     assert c.p_value == 1
 
 
+@pytest.mark.parametrize("unit", [1e-15, 1e9])
+def test_the_unit_of_the_target_changes_no_answer(unit: float) -> None:
+    """Nanometres or kilometres: what is a spread is judged beside the target."""
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=60)
+    noise = rng.normal(size=(2, 60))
+
+    def compare(factor: float):
+        old, new = (
+            Outcome("regression", truth * factor, said * factor, said * factor)
+            for said in (truth + noise[0], truth + noise[1] / 3)
+        )
+        return paired_difference("mae", old, new)
+
+    usual = compare(1.0)
+    other = compare(unit)
+    assert usual.p_value < 0.01
+    assert other.method == usual.method
+    assert other.p_value == pytest.approx(usual.p_value)
+    for name in ("difference", "low", "high", "smallest_detectable"):
+        assert getattr(other, name) == pytest.approx(getattr(usual, name) * unit)
+
+
 def test_one_cluster_shows_no_spread_and_proves_nothing() -> None:
     old, new = pair(np.random.default_rng(2), "binary", 60, 60, (0.2, 3.0))
     c = paired_difference("log_loss", old, new)

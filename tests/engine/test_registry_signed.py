@@ -23,9 +23,8 @@ from mlops.registry.chain import chain
 from mlops.registry.health import problems
 from mlops.registry.mirror import mirror
 from mlops.reporting.site import site
-from mlops.serving.follower import Follower, Served
 
-from .registry_world import MODEL, NOW, PROJECT, World, git
+from .registry_world import MODEL, NOW, PROJECT, World, follower_of, git, in_production
 
 pytestmark = pytest.mark.system("ssh-keygen")
 
@@ -156,10 +155,6 @@ def world(tmp_path: Path, keys: dict[str, Path]) -> SignedWorld:
     return world
 
 
-def in_production(world: World) -> str:
-    return tags.resolve(tags.read(world.root), f"{MODEL}@production").number
-
-
 def refused(world: World, *words: str) -> None:
     """Assert that production cannot be resolved, and that the reason is named."""
     with pytest.raises(Refused, match="cannot be resolved") as caught:
@@ -218,22 +213,12 @@ def test_what_only_a_token_wrote_is_refused_by_all_who_read(
     world: SignedWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(world.root)
-    loaded: list[str] = []
-
-    class Ready(Served):
-        def warm_up(self) -> None:
-            loaded.append(self.version)
-
-    def load(version: str) -> Served:
-        return Ready(version, None, {}, None, None)  # type: ignore[arg-type]
-
-    follower = Follower(MODEL, "production", lambda: in_production(world), load)
-    follower.start()
+    follower, taken_up = follower_of(world)
     world.forge()
     refused(world, "no approval by @ben that holds", "not signed with an SSH key")
     with pytest.raises(Refused, match="cannot be resolved"):
         chain(world.root, f"{MODEL}@production", world.store)
-    assert not follower.refresh() and loaded == ["v1.0.0"]
+    assert not follower.refresh() and taken_up == ["v1.0.0"]
     assert follower.failure is not None and "not signed" in follower.failure
     assert any("churn#production#4" in line for line in problems(world.project))
     page = site(world.project, world.store, NOW).files["index.html"].decode()

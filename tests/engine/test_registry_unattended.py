@@ -18,13 +18,14 @@ from mlops.registry.approvals import POLICY
 from mlops.registry.chain import chain
 from mlops.registry.health import problems
 from mlops.registry.tag_writes import sync
-from mlops.serving.follower import Follower, Served
 
 from .registry_world import (  # noqa: F401
     MODEL,
     PROJECT,
     World,
+    follower_of,
     git,
+    in_production,
     world_fixture,
 )
 
@@ -38,10 +39,6 @@ def live(world: World, *names: str) -> None:
 
 def state(world: World) -> tags.ModelState:
     return tags.read(world.root).models[MODEL]
-
-
-def in_production(world: World) -> str:
-    return tags.resolve(tags.read(world.root), f"{MODEL}@production").number
 
 
 # -- A person took it out --------------------------------------------------------------
@@ -150,22 +147,12 @@ def test_a_stage_that_cannot_be_resolved_is_refused_and_named_by_all(
 
 def test_a_running_service_keeps_what_it_has_and_says_so(world: World) -> None:
     live(world, "one", "two")
-    loaded: list[str] = []
-
-    class Ready(Served):
-        def warm_up(self) -> None:
-            loaded.append(self.version)
-
-    def load(version: str) -> Served:
-        return Ready(version, None, {}, None, None)  # type: ignore[arg-type]
-
-    follower = Follower(MODEL, "production", lambda: in_production(world), load)
-    follower.start()
+    follower, taken_up = follower_of(world)
     lose(world, "deleted")
     assert not follower.refresh()
     assert follower.served is not None and follower.served.version == "v1.1.0"
     assert follower.failure is not None and "cannot be resolved" in follower.failure
-    assert loaded == ["v1.1.0"]
+    assert taken_up == ["v1.1.0"]
 
 
 def in_order(world: World) -> None:

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 
 from mlops.reporting.calibration import tenths
 from mlops.reporting.card import card
-from mlops.reporting.run_report import Rows
+from mlops.reporting.run_report import PredictedRows
 
 from . import reporting_facts as known
 
@@ -125,7 +125,9 @@ def test_a_model_that_promises_too_much_is_seen() -> None:
     rng = np.random.default_rng(0)
     chance = rng.random(4000)
     actual = np.where(rng.random(4000) < chance, "yes", "no")
-    honest, bold = (Rows(actual, actual, score) for score in (chance, chance**0.2))
+    honest, bold = (
+        PredictedRows(actual, actual, score) for score in (chance, chance**0.2)
+    )
     good, bad = (tenths(known.everything(rows=rows)) for rows in (honest, bold))
     assert sum(t.low <= t.predicted <= t.high for t in good) >= 8
     assert not any(t.low <= t.predicted <= t.high for t in bad)

@@ -17,7 +17,7 @@ from mlops.reporting.charts import charts
 from mlops.reporting.html import html
 from mlops.reporting.markdown import markdown
 from mlops.reporting.outcome import outcome
-from mlops.reporting.run_report import Rows, RunReport
+from mlops.reporting.run_report import PredictedRows, RunReport
 
 from . import reporting_facts as known
 from .html_page import Page
@@ -167,13 +167,17 @@ def test_few_rows_make_no_trouble(task: str, n: int) -> None:
 
 
 def test_one_class_only_or_numbers_that_are_none_are_drawn_as_far_as_they_go() -> None:
-    same = Rows(np.array(["yes"] * 9), np.array(["yes"] * 9), np.linspace(0, 1, 9))
+    same = PredictedRows(
+        np.array(["yes"] * 9), np.array(["yes"] * 9), np.linspace(0, 1, 9)
+    )
     titles = [c.title for c in charts(known.everything(rows=same))]
     assert "ROC curve" not in titles
     values = np.array([1.0, np.nan, 3.0, np.inf, 5.0])
     titles = [
         c.title
-        for c in charts(known.everything("regression", rows=Rows(values, values)))
+        for c in charts(
+            known.everything("regression", rows=PredictedRows(values, values))
+        )
     ]
     assert "Predicted and actual" in titles
 
@@ -194,7 +198,7 @@ def _roc(facts: RunReport) -> str:
 def test_what_a_chart_says_agrees_with_the_rows() -> None:
     score = np.array([0.9, 0.8, 0.7, 0.2, 0.6, 0.1, 0.3, 0.4])
     actual = np.array(["yes"] * 4 + ["no"] * 4)
-    rows = Rows(actual, np.where(score >= 0.5, "yes", "no"), score)
+    rows = PredictedRows(actual, np.where(score >= 0.5, "yes", "no"), score)
     said: dict[str, Any] = {c.title: c.alt for c in charts(known.everything(rows=rows))}
     assert said["ROC curve"].startswith(
         "Of 8 test rows, at the threshold 0.5: 75% of the positive"

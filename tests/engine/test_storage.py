@@ -352,6 +352,74 @@ def test_a_download_that_breaks_off_leaves_what_came() -> None:
     assert source.starts == [6]
 
 
+def test_a_download_that_never_ends_is_broken_off() -> None:
+    """It would fill the disk: what is longer than it should be is another file."""
+    sent = []
+
+    def endless(start: int) -> Iterable[bytes]:
+        while True:
+            sent.append(start)
+            assert len(sent) < 100
+            yield b"0123"
+
+    assert cache.cache_file(ASSET, endless).size == 12
+    assert sent == [0, 0, 0]
+    assert not part_of(ASSET).exists()
+
+
+def test_a_corrupt_file_that_is_too_long_is_not_read_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache.cache_file(ASSET, Source())
+    cache.cache_path(ASSET).write_bytes(TEXT * 100)
+    read = []
+
+    def pieces(path: Path) -> Iterable[bytes]:
+        content = path.read_bytes()
+        for start in range(0, len(content), 4):
+            read.append(content[start : start + 4])
+            yield read[-1]
+
+    monkeypatch.setattr(cache, "pieces", pieces)
+    assert cache.cache_file(ASSET, Source()) == ASSET
+    assert len(read) == 3, "the 4 bytes beyond the size are proof enough"
+    assert cache.cache_path(ASSET).read_bytes() == TEXT
+
+
+def test_a_file_whose_time_may_not_be_changed_is_used_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cache that came with an image belongs to somebody else."""
+    cache.cache_file(ASSET, Source())
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(cache.os, "utime", refuse)
+    source = Source()
+    assert cache.cache_file(ASSET, source) == ASSET
+    assert source.starts == []
+
+
+@pytest.mark.parametrize("what", ["gone", "a folder"])
+def test_what_cannot_be_pruned_stops_no_download(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process prunes at the same time, or holds a file open."""
+    cache.cache_file(ASSET, Source())
+    strange = cache.cache_path(ASSET).with_name("f" * 64)
+    if what == "gone":
+        strange.symlink_to(strange.with_name("nowhere"))
+    else:
+        strange.mkdir()
+        os.utime(strange, (4e9, 4e9))  # so that it comes first
+    monkeypatch.setattr(cache, "MOST", 5)
+    other, text = assets(1)[0]
+    assert cache.cache_file(other, Source(text)) == other
+    assert cache.cache_path(other).is_file()
+    assert not cache.cache_path(ASSET).exists(), "the others are pruned all the same"
+
+
 def assets(count: int) -> list[tuple[Asset, bytes]]:
     texts = [bytes([65 + at]) * 4 for at in range(count)]
     return [(Asset(sha256=sha256(text), size=4), text) for text in texts]

@@ -21,7 +21,7 @@ from mlops.data.split import (
     mix_hashes,
     split_by,
 )
-from mlops.data.summary import Rows, summarise, unusable
+from mlops.data.summary import CleanRows, summarise, unusable
 from mlops.data.types import cast_all, misfit
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.files import replacing
@@ -175,12 +175,14 @@ def build(
     return split(spec, rows), structure
 
 
-def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation, ...]]:
+def clean(
+    spec: ModelSpec, folder: Path
+) -> tuple[CleanRows | None, tuple[Expectation, ...]]:
     """Read a source and its labels; cast, and remove duplicates.
 
     Returns
     -------
-    Rows or None
+    CleanRows or None
         None where declared columns are missing.
     tuple of Expectation
         Whether columns and types are as declared.
@@ -194,7 +196,7 @@ def clean(spec: ModelSpec, folder: Path) -> tuple[Rows | None, tuple[Expectation
 
 def prepare(
     spec: ModelSpec, source: Source, labels: Source | None
-) -> tuple[Rows | None, tuple[Expectation, ...]]:
+) -> tuple[CleanRows | None, tuple[Expectation, ...]]:
     """Join labels, cast, and remove duplicates: `clean` of what was read."""
     structure = [columns_match(source.missing, source.extra)]
     if source.missing:
@@ -219,10 +221,10 @@ def prepare(
     if not keep.all():
         frame = frame[keep].reset_index(drop=True)
         hashes = {name: column[keep] for name, column in hashes.items()}
-    return Rows(frame, hashes, keep, files), tuple(structure)
+    return CleanRows(frame, hashes, keep, files), tuple(structure)
 
 
-def split(spec: ModelSpec, rows: Rows) -> Dataset:
+def split(spec: ModelSpec, rows: CleanRows) -> Dataset:
     """Split rows and sum them up.
 
     Raises

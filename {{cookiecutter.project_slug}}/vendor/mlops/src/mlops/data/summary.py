@@ -18,7 +18,7 @@ _MOST_LISTED = 50  # distinct values of a column whose counts are shown
 
 
 @dataclass(frozen=True)
-class Rows:
+class CleanRows:
     """Rows that are clean and in order, and not split yet.
 
     Parameters
@@ -38,13 +38,15 @@ class Rows:
     files: tuple[SourceFile, ...]
 
 
-def summarise(spec: ModelSpec, rows: Rows, test: np.ndarray, digest: str) -> Snapshot:
+def summarise(
+    spec: ModelSpec, rows: CleanRows, test: np.ndarray, digest: str
+) -> Snapshot:
     """Return the facts of a snapshot.
 
     Parameters
     ----------
     spec : ModelSpec
-    rows : Rows
+    rows : CleanRows
     test : ndarray of bool, shape (n_rows,)
         Which rows are for the test.
     digest : str

@@ -11,7 +11,7 @@ RED = "## ❌ The checks are red: the run says what failed"
 LIMIT = 60_000  # characters; GitHub takes 65,536
 
 
-class _Rule(NamedTuple):
+class _PathRule(NamedTuple):
     """What a change of paths that a pattern fits asks for.
 
     Parameters
@@ -32,15 +32,15 @@ class _Rule(NamedTuple):
 
 # The first one that fits a path decides.
 _RULES = (
-    _Rule(r"\.github/python-version", "all"),
-    _Rule(r"(docs|\.github|\.devcontainer)/.*", code=False),
-    _Rule(r"(.*/)?[^/]+\.md|LICENSE|\.git\w+", code=False),
-    _Rule(r"models/[^/]+/data/.*", "own", code=False),
-    _Rule(r"models/[^/]+/.*", "own"),
-    _Rule(r"vendor/mlops/src/mlops/serving/.*|serving/.*", deploy=True),
-    _Rule(r"requirements/serve\.txt", deploy=True),
-    _Rule(r"vendor/.*|requirements/train\.txt|project\.yaml", "all"),
-    _Rule(r".*"),
+    _PathRule(r"\.github/python-version", "all"),
+    _PathRule(r"(docs|\.github|\.devcontainer)/.*", code=False),
+    _PathRule(r"(.*/)?[^/]+\.md|LICENSE|\.git\w+", code=False),
+    _PathRule(r"models/[^/]+/data/.*", "own", code=False),
+    _PathRule(r"models/[^/]+/.*", "own"),
+    _PathRule(r"vendor/mlops/src/mlops/serving/.*|serving/.*", deploy=True),
+    _PathRule(r"requirements/serve\.txt", deploy=True),
+    _PathRule(r"vendor/.*|requirements/train\.txt|project\.yaml", "all"),
+    _PathRule(r".*"),
 )
 
 
@@ -90,7 +90,7 @@ def plan(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
     return Plan([name for name in known if name in touched], code, deploy)
 
 
-def _rule_for(path: str) -> _Rule:
+def _rule_for(path: str) -> _PathRule:
     for rule in _RULES:
         if re.fullmatch(rule.pattern, path, re.DOTALL):
             return rule

@@ -14,7 +14,7 @@ from mlops.pipeline.predictions import (
 )
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
-from mlops.reporting.run_report import Rows, RunInfo, RunReport
+from mlops.reporting.run_report import PredictedRows, RunInfo, RunReport
 from mlops.results.base import StoredResult
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
@@ -109,7 +109,7 @@ def _seconds_spent(state: RunState) -> dict[str, float]:
     }
 
 
-def _rows(state: RunState) -> Rows:
+def _rows(state: RunState) -> PredictedRows:
     """Return targets and predictions of the test rows as arrays."""
     context = evaluation_context(state)
     predicted = context.predicted(challenger(state))
@@ -124,7 +124,7 @@ def _rows(state: RunState) -> Rows:
         before = context.predicted(old)
         if "score" in before:
             champion_score = before["score"].to_numpy()
-    return Rows(
+    return PredictedRows(
         actual=context.test[state.spec.data.target].to_numpy(),
         predicted=predicted["prediction"].to_numpy(),
         score=score,

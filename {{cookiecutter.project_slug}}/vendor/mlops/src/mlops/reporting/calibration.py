@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops.reporting.run_report import Rows, RunReport
+from mlops.reporting.run_report import PredictedRows, RunReport
 from mlops.reporting.words import MINUS, number, share
 
 _CELLS = 50  # across a plot of plain text
@@ -119,7 +119,7 @@ def _bar(t: Tenth, low: float, high: float) -> str:
     return "".join(cells).rstrip()
 
 
-def positive_rows(facts: RunReport, rows: Rows) -> NDArray[np.bool_]:
+def positive_rows(facts: RunReport, rows: PredictedRows) -> NDArray[np.bool_]:
     """Return which rows are of the positive class, shape (n,)."""
     positive = facts.spec.data.positive
     if facts.training:

@@ -49,7 +49,7 @@ class RunInfo:
 
 
 @dataclass(frozen=True)
-class Rows:
+class PredictedRows:
     """What charts are drawn from: arrays of shape (n,), one element per test row.
 
     Labels are text, or numbers for regression; scores are probabilities of the positive
@@ -73,5 +73,5 @@ class RunReport:
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
     run: RunInfo = field(default_factory=RunInfo)
-    rows: Rows | None = None
+    rows: PredictedRows | None = None
     champion: tuple[Metric, ...] = ()

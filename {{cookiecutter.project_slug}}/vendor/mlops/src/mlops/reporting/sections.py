@@ -9,7 +9,7 @@ from mlops.config.project_spec import Cost
 from mlops.reporting import wording, words
 from mlops.reporting.blocks import Row, Section, Table, Tone
 from mlops.reporting.gaps import is_written, not_declared, not_written
-from mlops.reporting.run_report import Rows, RunInfo, RunReport
+from mlops.reporting.run_report import PredictedRows, RunInfo, RunReport
 from mlops.results.data import ColumnSummary, Snapshot, Validation
 from mlops.results.evaluation import (
     Check,
@@ -137,7 +137,7 @@ def _conditions(verdict: Verdict) -> Table:
     return Table("Conditions", columns, "lll", rows)
 
 
-def _confusion(rows: Rows, spec: ModelSpec) -> Table:
+def _confusion(rows: PredictedRows, spec: ModelSpec) -> Table:
     """Return how many test rows of each class were predicted as which."""
     table: list[Row] = []
     classes: list[str] = []

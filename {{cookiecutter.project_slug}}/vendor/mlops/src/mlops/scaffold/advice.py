@@ -9,13 +9,13 @@ from mlops.data.snapshot import Dataset
 from mlops.errors import listed
 from mlops.scaffold.inspect import Column, Columns
 from mlops.scaffold.plan import Spec
-from mlops.scaffold.table import Table
+from mlops.scaffold.table import TableSample
 
 _FEWEST_OF_A_CLASS = 10
 
 
 def advice(
-    path: Path, table: Table, spec: Spec, columns: Columns, dataset: Dataset
+    path: Path, table: TableSample, spec: Spec, columns: Columns, dataset: Dataset
 ) -> Iterator[str]:
     """Yield a sentence for everything that a person should check, and what to do."""
     yield from _of_the_file(path, table, spec)
@@ -26,7 +26,7 @@ def advice(
         yield from _of_a_feature(columns[name])
 
 
-def _of_the_file(path: Path, table: Table, spec: Spec) -> Iterator[str]:
+def _of_the_file(path: Path, table: TableSample, spec: Spec) -> Iterator[str]:
     form = "Parquet"
     encoding = "utf-8"
     if table.options:

@@ -27,7 +27,7 @@ from mlops.scaffold.inspect import NESTED, Column, Columns, decimal_commas, look
 from mlops.scaffold.leaks import leaks
 from mlops.scaffold.plan import Spec, best_seed, plan
 from mlops.scaffold.roles import roles
-from mlops.scaffold.table import Table, open_table
+from mlops.scaffold.table import TableSample, open_table
 from mlops.scaffold.task import task_of
 
 _ALIKE = 0.05  # share of equal rows from which they are no accidents
@@ -105,7 +105,7 @@ def infer(
     )
 
 
-def _as_read_for_training(table: Table) -> Table:
+def _as_read_for_training(table: TableSample) -> TableSample:
     """Return a table of text with the decimal points and the codes that a run reads."""
     options = table.options
     if options is None:
@@ -139,7 +139,7 @@ def _find_target(path: Path, names: list[str], target: str | None) -> str:
     )
 
 
-def _check_id(path: Path, table: Table, columns: Columns) -> Iterator[str]:
+def _check_id(path: Path, table: TableSample, columns: Columns) -> Iterator[str]:
     """Look at all rows where a sample decided that a column names each row."""
     if not table.sampled:
         return
@@ -183,7 +183,7 @@ def _keep_equal_rows(data: dict[str, Any], plain: pd.DataFrame) -> Iterator[str]
     )
 
 
-def _dataset(path: Path, table: Table, spec: Spec) -> Dataset:
+def _dataset(path: Path, table: TableSample, spec: Spec) -> Dataset:
     """Return the rows as a run would have them, and give the split its seed."""
     formed = parse(ModelSpec, spec, path.name)
     frame = table.frame

@@ -10,7 +10,7 @@ import pandas as pd
 from mlops.config.model_spec import ModelSpec, Task
 from mlops.config.yaml import parse
 from mlops.data.split import in_test, keeps_equal_rows
-from mlops.data.summary import Rows
+from mlops.data.summary import CleanRows
 from mlops.data.types import as_number
 from mlops.scaffold.inspect import Column, Columns
 
@@ -189,7 +189,7 @@ def positive_class(known: pd.Series) -> str:
     return str(counts.idxmin())
 
 
-def best_seed(spec: Spec, rows: Rows) -> int:
+def best_seed(spec: Spec, rows: CleanRows) -> int:
     """Return the first seed that puts every class on both sides of the split."""
     target = rows.frame[spec["data"]["target"]]
     classes = 1 if spec["task"] == "regression" else target.nunique()

@@ -31,7 +31,7 @@ _MARKED = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @dataclass(frozen=True)
-class Table:
+class TableSample:
     """What was read of a file.
 
     Parameters
@@ -67,7 +67,9 @@ class Table:
         return form
 
 
-def open_table(path: Path, delimiter: str | None = None, most: int = SAMPLE) -> Table:
+def open_table(
+    path: Path, delimiter: str | None = None, most: int = SAMPLE
+) -> TableSample:
     """Read a CSV or Parquet file of unknown form.
 
     Parameters
@@ -111,7 +113,7 @@ def open_table(path: Path, delimiter: str | None = None, most: int = SAMPLE) -> 
     frame = table.to_pandas(ignore_metadata=True)
     names = declared_names(frame.columns, None)
     frame.columns = [names[name] for name in frame.columns]
-    return Table(frame, rows, options)
+    return TableSample(frame, rows, options)
 
 
 def sample_rows(
