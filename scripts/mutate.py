@@ -45,7 +45,11 @@ GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("evaluation/compare",): ("evaluation_compare",),
     ("registry/tags",): ("registry_tags",),
-    ("registry/decisions",): ("registry_decisions", "registry_stages"),
+    ("registry/decisions",): (
+        "registry_decisions",
+        "registry_stages",
+        "registry_unattended",
+    ),
     ("pipeline/cache",): ("pipeline_cache",),
     ("storage/cache", "storage/folder", "storage/protocol"): ("storage",),
     ("storage/github_releases",): ("github_store",),
