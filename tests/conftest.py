@@ -1,5 +1,6 @@
-"""Tests marked `system` need a program that is no part of Python, git or make.
+"""Which tests run, and in which order.
 
+Tests marked `system` need a program that is no part of Python, git or make.
 `make test-system` runs them, and lists those whose program is missing. Every other run
 leaves them out.
 """
@@ -10,17 +11,31 @@ import shutil
 
 import pytest
 
+# The longest tests, by a file or folder of their path. They run first: one worker does
+# them, and makes what they share once, while others do the rest. A test of minutes that
+# came last would keep one processor busy, and the others idle.
+FIRST = ("test_demo.py", "stories", "test_checks.py")
+
 
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave the tests marked `system` out, unless they are asked for by `-m`."""
+    """Put the longest first, and leave out those marked `system` unless asked for."""
+    items.sort(key=_turn)
     if "system" in config.option.markexpr:
         return
     needing = [item for item in items if item.get_closest_marker("system")]
     if needing:
         items[:] = [item for item in items if item not in needing]
         config.hook.pytest_deselected(items=needing)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Return when a test has its turn; those of one turn keep their order."""
+    for turn, part in enumerate(FIRST):
+        if part in item.path.parts:
+            return turn
+    return len(FIRST)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

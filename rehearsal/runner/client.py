@@ -1,7 +1,7 @@
 """Stands where an interpreter would, and has one on standby run the command.
 
 Run as ``client.py ADDRESS VENV PYTHON [ARGUMENT ...]`` without any library. What is no
-command of the engine is left to the interpreter itself.
+command of the engine, nor pytest, is left to the interpreter itself.
 """
 
 import json
@@ -15,9 +15,9 @@ def main() -> None:
     """Send what this process was started with, and end as the command ends."""
     address, venv, python, *arguments = sys.argv[1:]
     words = arguments[1:] if arguments[:1] == ["-P"] else arguments
-    module = words[:1] == ["-m"] and words[1].partition(".")[0] == "mlops"
+    module = words[:1] == ["-m"] and words[1].partition(".")[0] in ("mlops", "pytest")
     code = words[:1] == ["-c"] and "import mlops" in words[1]
-    cold = os.path.join(venv, "bin", "python")
+    cold = os.path.join(venv, "bin", "python3")
     if not (module or code):
         os.execv(cold, [cold, *arguments])
     server = socket.socket(socket.AF_UNIX)

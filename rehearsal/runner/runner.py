@@ -27,7 +27,7 @@ from rehearsal.runner.joblog import JobLog, Log
 from rehearsal.runner.run import Run, environment_of, is_fork
 from rehearsal.runner.standby import on_standby
 from rehearsal.runner.trees import Trees
-from rehearsal.runner.warm import warm
+from rehearsal.runner.warm import on_standby_in, warm
 from rehearsal.workflow import Workflow
 
 # GitHub follows a chain of workflow_run no further than this.
@@ -72,6 +72,8 @@ class Runner:
         Who approves each environment that has reviewers.
     disabled : set
         Workflows that somebody has switched off on their page: nothing starts them.
+    python : Path
+        What somebody's clone runs the engine's commands with, outside of jobs.
     runs : list of Run
         All that there were, oldest first.
     tell : callable
@@ -101,7 +103,9 @@ class Runner:
         self.tell: Callable[[str, JobLog, bool], None] = _tell_nobody
         self.waiting: list[tuple[Workflow, Event]] = []
         self.trees = Trees(hub.origin, root / "trees")
-        programs, warm_folder = warm(root, python, on_standby(python))
+        standby = on_standby(python)
+        programs, warm_folder = warm(root, python, standby)
+        self.python = on_standby_in(warm_folder) if standby else python
         self.machine = Machine(
             act=find_act(),
             programs=programs,

@@ -26,11 +26,14 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module, invalidate_caches
+from importlib.machinery import SourceFileLoader
 from io import BufferedReader, BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import rehearsal
+from rehearsal.stories.template import ROOT, TREE
 
 # What the engine imports in some command or other.
 LIBRARIES = (
@@ -63,6 +66,10 @@ LIBRARIES = (
     "fastapi",
     "uvicorn",
 )
+
+# The engine's source in this template. Its modules are compiled here, and imported by
+# commands: most checkouts have the same files, in another folder.
+ENGINE = ROOT / TREE / "vendor" / "mlops" / "src"
 
 # As `mlops.settings.prepare_process` has it: libraries read it when they are imported.
 ENVIRONMENT = {
@@ -165,6 +172,7 @@ def main(number: str, *libraries: str) -> None:
     threads = threading.active_count()
     assert threads == 1, f"{threads} threads: a fork would have one of them"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _compile_once(ENGINE)
     gc.collect()
     gc.freeze()
     os.set_blocking(0, False)
@@ -178,6 +186,33 @@ def main(number: str, *libraries: str) -> None:
             listening.close()
             _supervise(client)
         client.close()
+
+
+def _compile_once(source: Path) -> None:
+    """Compile sources now, so that no fork compiles a file that holds the same."""
+    compiled = {}
+    for path in source.rglob("*.py"):
+        content = path.read_bytes()
+        compiled[content] = compile(content, str(path), "exec", dont_inherit=True)
+    compile_file = SourceFileLoader.source_to_code
+
+    def source_to_code(
+        self: SourceFileLoader, data: Any, path: Any, **options: Any
+    ) -> CodeType:
+        code = compiled.get(bytes(data)) if isinstance(data, bytes) else None
+        if code is None:
+            return compile_file(self, data, path, **options)
+        return _at(code, os.fsdecode(path))
+
+    SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign]
+
+
+def _at(code: CodeType, path: str) -> CodeType:
+    """Return code as it would be, had it been compiled from another file."""
+    constants = tuple(
+        _at(one, path) if isinstance(one, CodeType) else one for one in code.co_consts
+    )
+    return code.replace(co_filename=path, co_consts=constants)
 
 
 # Modules that a command imports anew: the engine's, and what a site brings along.

@@ -81,7 +81,8 @@ def warm(
     _installed(scripts, Path(installed))
     if standby is not None:
         client = Path(__file__).with_name("client.py")
-        for name, what in (("mlops", "-P -m mlops"), ("standby", "")):
+        (scripts / "python").unlink()  # the cold one is python3
+        for name, what in (("mlops", "-P -m mlops"), ("standby", ""), ("python", "")):
             text = _ON_STANDBY.format(
                 base=base, client=client, address=standby, what=what
             )
@@ -92,6 +93,11 @@ def warm(
     restore = _RESTORE.format(warm=folder, site=site.as_posix())
     (folder / "restore.sh").write_text(restore, encoding="utf-8")
     return tools, folder
+
+
+def on_standby_in(warm_folder: Path) -> Path:
+    """Return what stands for the interpreter of a warm environment on standby."""
+    return warm_folder / "venv" / "bin" / "standby"
 
 
 def _programs(tools: Path, base: Path, installed: Path) -> None:

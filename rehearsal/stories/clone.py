@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -35,6 +34,7 @@ class Clone:
 
     def __init__(self, world: World, folder: Path, state: Path) -> None:
         self.folder = folder
+        self.python = world.runner.python
         world.git("clone", "--quiet", world.address(), str(folder))
         token = world.hub.tokens.issue({"contents": "read"}, actor="operator")
         self.environment = {
@@ -66,7 +66,7 @@ class Clone:
             then = time.time() - days_ago * 86_400
             environment["SOURCE_DATE_EPOCH"] = str(int(then))
         done = subprocess.run(
-            [sys.executable, "-m", "mlops", *arguments],
+            [self.python, "-m", "mlops", *arguments],
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -81,7 +81,7 @@ class Clone:
     @contextmanager
     def serving(self, ref: str, interval: float = 4) -> Iterator[Service]:
         """Run the service of a stage while the block lasts."""
-        command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
+        command = [str(self.python), "-m", "mlops", "serve", ref, "--port", "0"]
         with subprocess.Popen(
             [*command, "--interval", str(interval)],
             cwd=self.folder,

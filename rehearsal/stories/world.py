@@ -78,7 +78,7 @@ class World:
         Everything lies below it.
     source : Path
         What the first commit holds: a folder, such as a generated repository.
-    environment, secrets, python
+    environment, secrets, python, caches
         See `Runner`.
     """
 
@@ -90,10 +90,13 @@ class World:
         environment: Mapping[str, str] | None = None,
         secrets: Mapping[str, str] | None = None,
         python: Path = Path(sys.executable),
+        caches: Path | None = None,
     ) -> None:
         self.hub = hub
         self.root = root
-        self.runner = Runner(hub, root / "rehearsal", environment, secrets, python)
+        self.runner = Runner(
+            hub, root / "rehearsal", environment, secrets, python, caches
+        )
         self._tokens: dict[str, str] = {}
         self.work = root / "work"
         ignored = shutil.ignore_patterns(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rehearsal.runner.standby import ENGINE as ENGINE_FILES
 from rehearsal.runner.standby import Standby
 from rehearsal.runner.warm import warm
 
@@ -31,6 +32,12 @@ if sys.argv[1:] == ["facts"]:
         "loaded": sorted({"numpy", "pandas", "mlops"} & set(sys.modules)),
     }
     print(json.dumps(facts))
+elif sys.argv[1] == "files":
+    from mlops import changed, errors
+
+    for module in (changed, errors):
+        named = module.printable.__code__.co_filename
+        print(named, named == module.__file__, hasattr(module, "CHANGED"))
 elif sys.argv[1] == "exit":
     print("to the error stream", file=sys.stderr)
     sys.exit(int(sys.argv[2]))
@@ -58,6 +65,9 @@ def mlops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("", encoding="utf-8")
     (package / "__main__.py").write_text(ENGINE, encoding="utf-8")
+    same = (ENGINE_FILES / "mlops" / "errors.py").read_text(encoding="utf-8")
+    (package / "errors.py").write_text(same, encoding="utf-8")
+    (package / "changed.py").write_text(f"{same}\nCHANGED = 1\n", encoding="utf-8")
     (libraries,) = (made / "venv").glob("lib/*/site-packages")
     (libraries / "engine.pth").write_text(f"{package.parent}\n", encoding="utf-8")
     custom = "import os, sys\nos.environ['CUSTOMIZED'] = sys.orig_argv[-1]\n"
@@ -127,6 +137,27 @@ def test_whoever_stops_the_client_stops_the_command(
     while Path(f"/proc/{worker}").exists():
         assert time.monotonic() < deadline, "it goes on without its client"
         time.sleep(0.01)
+
+
+def test_what_is_imported_is_of_the_checkout_though_compiled_before(
+    mlops: Path,
+) -> None:
+    done = subprocess.run([mlops, "files"], capture_output=True, text=True, check=True)
+    package = mlops.parents[4] / "engine" / "mlops"
+    assert done.stdout.splitlines() == [
+        f"{package / 'changed.py'} True True",
+        f"{package / 'errors.py'} True False",
+    ]
+
+
+def test_pytest_runs_on_standby_too(mlops: Path, tmp_path: Path) -> None:
+    text = "import sys\n\ndef test_it():\n    assert 'numpy' not in sys.modules\n"
+    (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
+    python = mlops.with_name("python")
+    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "assert 'numpy' not in" in done.stdout
 
 
 def test_what_is_no_command_of_the_engine_is_left_to_the_interpreter(

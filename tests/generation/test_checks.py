@@ -23,6 +23,8 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
         *("MYPY_CACHE_DIR", "RUFF_CACHE_DIR"),
     ):
         monkeypatch.delenv(variable, raising=False)
+    # Set-up compiles a thousand modules that nothing here imports; that is a minute.
+    monkeypatch.setenv("MAKEFLAGS", " -- UV_COMPILE_BYTECODE=0")
     readme = (repository / "README.md").read_text(encoding="utf-8")
     (first,) = re.findall(
         r"^## First three commands\n\n```sh\n(.*?)^```", readme, re.M | re.S

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from rehearsal.runner.standby import VARIABLE, Standby
-from stories.worlds import released, story
+from stories.worlds import caches, released, story
 
-__all__ = ["released", "story"]
+__all__ = ["caches", "released", "story"]
 
 
 @pytest.fixture(scope="session", autouse=True)

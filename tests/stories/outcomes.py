@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -192,7 +191,7 @@ def mlops(
     if not folder:
         environment["GITHUB_REPOSITORY"] = world.hub.repository
     done = subprocess.run(
-        [sys.executable, "-m", "mlops", *arguments, "--json"],
+        [world.runner.python, "-m", "mlops", *arguments, "--json"],
         cwd=folder or world.work,
         env=environment,
         capture_output=True,
@@ -241,7 +240,7 @@ def service(
         "PYTHONPATH": str(clone / "vendor/mlops/src"),
     }
     command = [
-        sys.executable,
+        world.runner.python,
         "-m",
         "mlops",
         "serve",

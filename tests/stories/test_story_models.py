@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,23 +36,27 @@ TWO = ("churn", "price")
 TRAIN = "vendor/mlops/src/mlops/training/fit.py"
 
 
-def second_model(root: Path) -> None:
+def second_model(world: World) -> Callable[[Path], None]:
     """Add a model as the README says: the command and somebody's file."""
-    file = root.parent / "prices.csv"
-    rows_of("regression", seed=4).rename(columns={"churn": "price"}).to_csv(
-        file, index=False
-    )
-    command = ["new", "price", "--data", str(file), "--target", "price"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(root / "vendor" / "mlops" / "src"),
-    }
-    subprocess.run(
-        [sys.executable, "-m", "mlops", *command],
-        cwd=root,
-        env=environment,
-        check=True,
-    )
+
+    def edit(root: Path) -> None:
+        file = root.parent / "prices.csv"
+        rows_of("regression", seed=4).rename(columns={"churn": "price"}).to_csv(
+            file, index=False
+        )
+        command = ["new", "price", "--data", str(file), "--target", "price"]
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(root / "vendor" / "mlops" / "src"),
+        }
+        subprocess.run(
+            [world.runner.python, "-m", "mlops", *command],
+            cwd=root,
+            env=environment,
+            check=True,
+        )
+
+    return edit
 
 
 def newer_library(root: Path) -> None:
@@ -69,7 +73,7 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
     story: World,
 ) -> None:
     before = refs(story)
-    pull = story.open_pull_request("price", second_model, "What does it cost?")
+    pull = story.open_pull_request("price", second_model(story), "What does it cost?")
     assert ran(pull.runs) == [
         ("pull-request", checked("price")),
         ("comment", COMMENTED),

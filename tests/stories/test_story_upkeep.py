@@ -33,9 +33,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def begun(hub: Hub, root: Path, source: Path) -> World:
+def begun(hub: Hub, root: Path, source: Path, caches: Path | None = None) -> World:
     """Put a repository on the hub; its page has a story of its own."""
-    world = World(hub, root, source)
+    world = World(hub, root, source, caches=caches)
     world.runner.disabled = {"pages"}
     return world
 
@@ -233,11 +233,11 @@ def own_changes(root: Path) -> None:
 
 @pytest.mark.slow
 def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
-    made: tuple[Path, Path], source: Path, tmp_path: Path
+    made: tuple[Path, Path], source: Path, tmp_path: Path, caches: Path
 ) -> None:
     template, root = made
     with Hub(tmp_path / "hub") as hub:
-        world = begun(hub, tmp_path, root)
+        world = begun(hub, tmp_path, root, caches)
         secret(world, "SETTINGS_TOKEN", **ADMINISTRATION)
 
         def ours(work: Path) -> None:

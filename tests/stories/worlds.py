@@ -152,10 +152,10 @@ def repository(where: Path) -> Path:
 
 
 @contextmanager
-def in_production(where: Path) -> Iterator[World]:
+def in_production(where: Path, caches: Path) -> Iterator[World]:
     """Generate a repository, put it on a hub, deliver v1.0.0 to production."""
     with Hub(where / "hub") as hub:
-        world = World(hub, where, repository(where / "generated"))
+        world = World(hub, where, repository(where / "generated"), caches=caches)
         world.runner.disabled = set(ASIDE)
         (run,) = world.dispatch("release", actor="alice")
         assert run.conclusion == "success", run.log
@@ -163,9 +163,15 @@ def in_production(where: Path) -> Iterator[World]:
 
 
 @pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder for what no world builds again: mypy's types, fonts."""
+    return tmp_path_factory.mktemp("caches")
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory: pytest.TempPathFactory, caches: Path) -> Iterator[World]:
     """Return a world whose v1.0.0 is in production; stories are told in copies."""
-    with in_production(tmp_path_factory.mktemp("released")) as world:
+    with in_production(tmp_path_factory.mktemp("released"), caches) as world:
         yield world
 
 
