@@ -11,6 +11,9 @@ ENGINE := {{cookiecutter.project_slug}}
 
 # Libraries import three times faster when compiled once, here.
 export UV_COMPILE_BYTECODE = 1
+# Tests start the engine by the hundred: its files are compiled once. Some machines keep
+# Python from writing what it has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 # Caches stay out of the tree that is generated from.
 export MYPY_CACHE_DIR = $(CURDIR)/.mypy_cache
 export RUFF_CACHE_DIR = $(CURDIR)/.ruff_cache

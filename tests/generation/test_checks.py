@@ -20,7 +20,7 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
     # Those of the `make test` around us.
     for variable in (
         *("VIRTUAL_ENV", "PYTHONPATH", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"),
-        *("MYPY_CACHE_DIR", "RUFF_CACHE_DIR"),
+        *("MYPY_CACHE_DIR", "RUFF_CACHE_DIR", "PYTHONDONTWRITEBYTECODE"),
     ):
         monkeypatch.delenv(variable, raising=False)
     # Set-up compiles a thousand modules that nothing here imports; that is a minute.

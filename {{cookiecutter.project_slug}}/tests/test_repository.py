@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ PROJECT = Project.find(ROOT)
 MODELS = PROJECT.models()
 
 
+@cache
 def locked_versions(lock: str) -> dict[str, list[str]]:
     """Every version of each package; there are two where platforms differ."""
     versions: dict[str, list[str]] = {}

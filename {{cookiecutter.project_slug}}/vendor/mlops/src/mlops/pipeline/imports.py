@@ -2,17 +2,26 @@
 
 A step is done again when code that it can reach has changed. What it can reach is read
 from the import statements: those inside of functions count, because they run when the
-function does; those below `if TYPE_CHECKING:` do not, because they never run.
+function does; those below `if TYPE_CHECKING:` do not, because they never run. A text
+that is the name of a module counts wherever it stands: `import_module` may get it.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ENGINE = Path(__file__).parents[1]  # the folder of the package `mlops`
+
+# What may be the name of a module in a string of a source.
+_QUOTED = re.compile(r"""["'](mlops\.[\w.]+)["']""")
+
+# Where a statement holds other statements. Expressions hold none, and are passed over:
+# they are nine tenths of a syntax tree.
+_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
 
 
 @cache
@@ -56,8 +65,11 @@ def _imports(module: str, engine: Path) -> tuple[str, ...]:
     found = list(_packages(module))
     is_package = path.name == "__init__.py"
     package = module if is_package else module.rpartition(".")[0]
-    for node in _nodes_that_run(ast.parse(path.read_bytes(), filename=str(path))):
-        names = list(_named(node, package))
+    source = path.read_text(encoding="utf-8")
+    groups = [[name] for name in _QUOTED.findall(source)]
+    for statement in _statements_that_run(ast.parse(source, filename=str(path))):
+        groups.append(list(_named(statement, package)))
+    for names in groups:
         modules = [name for name in names if _file_of(name, engine) is not None]
         if modules[:1] == [engine.name] and len(modules) == len(names):
             modules = modules[
@@ -76,16 +88,17 @@ def _packages(module: str) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
-def _nodes_that_run(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node of a syntax tree that is not for type checkers alone."""
-    for child in ast.iter_child_nodes(tree):
-        if isinstance(child, ast.If) and _is_type_checking(child.test):
-            for node in child.orelse:
-                yield node
-                yield from _nodes_that_run(node)
-            continue
-        yield child
-        yield from _nodes_that_run(child)
+def _statements_that_run(tree: ast.Module) -> Iterator[ast.AST]:
+    """Yield every statement of a module that is not for type checkers alone."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        blocks = _BLOCKS
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            blocks = ("orelse",)
+        for block in blocks:
+            waiting.extend(getattr(node, block, ()))
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -95,7 +108,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 
 def _named(node: ast.AST, package: str) -> Iterator[str]:
-    """Yield the names in a node that may be modules: imported, or in a string."""
+    """Yield the names that a statement imports, which may be modules."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.name
@@ -108,12 +121,6 @@ def _named(node: ast.AST, package: str) -> Iterator[str]:
         yield base
         for alias in node.names:
             yield f"{base}.{alias.name}"
-    elif isinstance(node, ast.Constant) and _is_module_name(node.value):
-        yield str(node.value)  # for import_module
-
-
-def _is_module_name(value: object) -> bool:
-    return isinstance(value, str) and value.startswith("mlops.")
 
 
 @cache
