@@ -39,6 +39,9 @@ _SHELL = """#!{bash}
 exit "${{PIPESTATUS[0]}}"
 """
 _WRAPPER = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" {what} "$@"\n'
+_NODE = """#!/bin/sh
+exec '{base}' -I -S '{script}' '{node}' "$@"
+"""
 _ON_STANDBY = """#!/bin/sh
 here=$(dirname "$(readlink -f "$0")")
 exec '{base}' -I -S '{client}' '{address}' "${{here%/bin}}" "$here/standby" {what} "$@"
@@ -108,6 +111,10 @@ def _programs(tools: Path, base: Path, installed: Path) -> None:
         text = _SHELL.format(shell=shutil.which(name), bash=shutil.which("bash"))
         (tools / name).write_text(text, encoding="utf-8")
         (tools / name).chmod(0o755)
+    node = shutil.which("node")
+    if node:
+        script = Path(__file__).with_name("hash_files.py")
+        _write_script(tools / "node", _NODE.format(base=base, script=script, node=node))
     if (installed / "uv").is_file():
         (tools / "uv").symlink_to(installed / "uv")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,36 @@ jobs:
           NEEDS: ${{ toJSON(needs) }}
         run: echo "::warning::$(echo "$NEEDS" | tr -d '[:space:]')"
 """
+
+
+HASHES = """
+name: Toy
+on: push
+permissions: {}
+jobs:
+  hashes:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: CHECKOUT
+      - run: |
+          echo "one ${{ hashFiles('data/rows.csv') }}."
+          echo "matched ${{ hashFiles('data/*.csv') }}."
+          echo "folder ${{ hashFiles('data') }}."
+          echo "missing ${{ hashFiles('nothing.csv') }}."
+"""
+
+
+def test_one_file_is_hashed_as_a_pattern_that_matches_it_is(world: World) -> None:
+    files = {
+        ".github/workflows/toy.yml": HASHES.replace("CHECKOUT", CHECKOUT),
+        "data/rows.csv": "a,b\n1,2\n",
+    }
+    (run,) = world.push(files)
+    said = re.findall(r"^hashes \| (\w+) (\w*)\.$", run.log, re.MULTILINE)
+    hashes = dict(said)
+    assert len(hashes["one"]) == 64
+    assert hashes["one"] == hashes["matched"] == hashes["folder"]
+    assert hashes["missing"] == ""
 
 
 def test_the_exact_jobs_with_their_results_outputs_and_summaries(world: World) -> None:
