@@ -61,7 +61,7 @@ lint: $(READY)
 types:
 	@mypy
 types-engine:
-	@cd "$(ENGINE)/vendor/mlops" && mypy
+	@cd "$(ENGINE)/vendor/mlops" && MYPY_CACHE_DIR="$(MYPY_CACHE_DIR)/engine" mypy
 	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache --no-logo
 
 test: lint

@@ -8,13 +8,33 @@ leaves them out.
 from __future__ import annotations
 
 import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from rehearsal.runner.standby import Standby, interpreter
 
 # The longest tests, by a file or folder of their path. They run first: one worker does
 # them, and makes what they share once, while others do the rest. A test of minutes that
 # came last would keep one processor busy, and the others idle.
 FIRST = ("test_demo.py", "stories", "test_checks.py")
+
+
+@pytest.fixture(scope="session")
+def standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return the address of an interpreter that has imported the libraries."""
+    address = tmp_path_factory.mktemp("standby") / "socket"
+    process = Standby(Path(sys.executable), address)
+    yield address
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def python_on_standby(standby: Path) -> Path:
+    """Return an interpreter that runs the engine's commands on standby."""
+    return interpreter(Path(sys.executable), standby)
 
 
 def pytest_collection_modifyitems(

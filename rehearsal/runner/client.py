@@ -16,9 +16,11 @@ def main() -> None:
     address, venv, python, *arguments = sys.argv[1:]
     words = arguments[1:] if arguments[:1] == ["-P"] else arguments
     module = words[:1] == ["-m"] and words[1].partition(".")[0] in ("mlops", "pytest")
-    code = words[:1] == ["-c"] and "import mlops" in words[1]
+    code = words[:1] == ["-c"] and "import mlops.training.reload" in words[1]
     cold = os.path.join(venv, "bin", "python3")
-    if not (module or code):
+    # An interpreter that has started reads this no more.
+    seeded = "PYTHONHASHSEED" in os.environ
+    if seeded or not (module or code):
         os.execv(cold, [cold, *arguments])
     server = socket.socket(socket.AF_UNIX)
     try:

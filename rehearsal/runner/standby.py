@@ -106,6 +106,45 @@ def on_standby(python: Path) -> Path | None:
     return Path(address)
 
 
+_INTERPRETER = """#!/bin/sh
+exec '{base}' -I -S '{client}' '{address}' '{venv}' "$0" "$@"
+"""
+
+
+def interpreter(python: Path, address: Path) -> Path:
+    """Write a program that has the commands of the engine run on standby.
+
+    Beside it lie the other programs of the interpreter's environment.
+
+    Parameters
+    ----------
+    python : Path
+        The interpreter of the environment that is on standby, whose folder it has.
+    address : Path
+        Of the interpreter on standby; the program is written beside it.
+
+    Returns
+    -------
+    Path
+        To be run where `python` would be.
+    """
+    folder = address.parent / "bin"
+    folder.mkdir()
+    for program in python.parent.iterdir():
+        if not program.name.startswith("python"):
+            (folder / program.name).symlink_to(program)
+    text = _INTERPRETER.format(
+        base=python.resolve(),
+        client=Path(__file__).with_name("client.py"),
+        address=address,
+        venv=python.parent.parent,
+    )
+    written = folder / "python"
+    written.write_text(text, encoding="utf-8")
+    written.chmod(0o755)
+    return written
+
+
 class Standby:
     """A process on standby, ended with the process that started it.
 
@@ -245,7 +284,8 @@ def _supervise(client: socket.socket) -> None:
         os.close(stream)
     client.sendall(f"{process}\n".encode())
     _, status = os.waitpid(process, 0)
-    client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    with contextlib.suppress(BrokenPipeError):  # the client was killed
+        client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
     os._exit(0)
 
 

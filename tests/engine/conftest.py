@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,6 +89,26 @@ def test_scores_are_probabilities(predict, test_set):
     out = predict(test_set)
     assert len(out) == len(test_set)
 """
+
+_COLD = Path(sys.executable)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def processes_on_standby(python_on_standby: Path) -> Iterator[None]:
+    """Start what the engine starts from an interpreter that has the libraries.
+
+    Importing them is nine tenths of what such a process does in a test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(python_on_standby))
+        yield
+
+
+@pytest.fixture
+def cold_python(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Start cold interpreters, where a test is about what a process itself imports."""
+    monkeypatch.setattr(sys, "executable", str(_COLD))
+    return str(_COLD)
 
 
 def spec_of(task: str = "binary", **changes: Any) -> dict[str, Any]:

@@ -282,6 +282,7 @@ KEPT_BACK = {
 
 
 @pytest.mark.usefixtures("apart")
+@pytest.mark.usefixtures("cold_python")
 def test_every_process_of_user_code_gets_little_of_the_environment(
     make_project: Make, tmp_path: Path
 ) -> None:
@@ -325,6 +326,7 @@ def test_every_process_of_user_code_gets_little_of_the_environment(
         assert "ANOTHER" not in environment
 
 
+@pytest.mark.usefixtures("cold_python")
 def test_a_contract_that_ends_its_process_fails_validation(make_project: Make) -> None:
     """Great Expectations is in a process of its own, too."""
     project = make_project(n=100)
@@ -410,6 +412,7 @@ SLEEPS = """
         ("estimator.py", "def build(params):"),
     ],
 )
+@pytest.mark.usefixtures("cold_python")
 def test_what_runs_user_code_ends_with_the_run_that_was_killed(
     make_project: Make, tmp_path: Path, file: str, head: str
 ) -> None:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rehearsal.runner.standby import VARIABLE, Standby
+from rehearsal.runner.standby import VARIABLE
 from stories.worlds import caches, released, story
 
 __all__ = ["caches", "released", "story"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def standby(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def jobs_on_standby(standby: Path) -> Iterator[None]:
     """Keep an interpreter on standby: stories run commands by the hundred.
 
     `make demo` and `mlops rehearse` start interpreters as a job of GitHub does; the
     test of `mlops rehearse` does so too.
     """
-    address = tmp_path_factory.mktemp("standby") / "socket"
-    process = Standby(Path(sys.executable), address)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, str(address))
+        patch.setenv(VARIABLE, str(standby))
         yield
-    process.close()
