@@ -144,6 +144,8 @@ class Invocation:
         payload = dict(self.event.payload)
         if self.event.name == "workflow_dispatch":
             payload["inputs"] = inputs(self.workflow, self.event)
+        if self.event.name == "schedule":
+            return payload  # GitHub tells nothing else, not even the repository
         payload.setdefault("sender", self.hub.view.user(self.event.actor))
         payload.setdefault("repository", self.hub.view.repository())
         return payload

@@ -44,6 +44,7 @@ class GitHub:
         )  # lists that a new release is not in yet
         self.spared = 0  # requests that no fault meets any more
         self.login, self.kind, self.url = "github-actions[bot]", "Bot", ""
+        self.private = False
         self._last = 100
 
     @property
@@ -92,6 +93,8 @@ class GitHub:
         given = json.loads(body) if body[:1] == b"{" and "/assets" not in path else {}
         parts = path.split("/")
         match method, parts:
+            case "GET", ["", "repos", *_]:
+                return {"full_name": REPOSITORY, "private": self.private}
             case "GET", ["releases"]:
                 return [
                     self._release(r)

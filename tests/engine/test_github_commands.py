@@ -233,6 +233,21 @@ def test_github_signs_where_it_can(
     assert attests() is expected
 
 
+@pytest.mark.parametrize("private", [False, True])
+def test_a_schedule_asks_whether_the_repository_is_private(
+    job: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
+    """Its event tells nothing of the repository, not even the default branch."""
+    (job.folder / "event.json").write_text('{"schedule": "23 3 * * 1"}')
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
+    github.private = private
+    job("run", "churn")
+    said = job("register")
+    assert "v1.0.0 is registered" in said
+    assert ("not attested" in said) is private
+    assert ("attest=build/churn/model.skops" in job.read("output")) is not private
+
+
 def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_there(
     job: Job, tmp_path: Path
 ) -> None:

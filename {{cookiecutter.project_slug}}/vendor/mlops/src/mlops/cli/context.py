@@ -129,9 +129,19 @@ def attests() -> bool:
     now = settings.current()
     if now.attestations:
         return now.attestations == "on"
-    private = event().get("repository", {}).get("private", False)
     own_server = now.github.api.endswith("/api/v3")
-    return not private and not own_server
+    return not own_server and not _is_private()
+
+
+def _is_private() -> bool:
+    """Return whether the repository is private.
+
+    The event tells, but that of a schedule: GitHub is asked then.
+    """
+    repository = event().get("repository")
+    if repository is None and in_actions():
+        return client.ask("look up the repository", lambda: client.repository().private)
+    return bool((repository or {}).get("private"))
 
 
 def require_pushed(warnings: tuple[str, ...]) -> tuple[str, ...]:
