@@ -144,7 +144,7 @@ class SignedWorld(World):
 @pytest.fixture
 def world(tmp_path: Path, keys: dict[str, Path]) -> SignedWorld:
     """v1.0.0 in production, signed by @ben; v1.1.0, registered by @ana, in staging."""
-    ssh.answer.cache_clear()
+    ssh.verification.cache_clear()
     world = SignedWorld(tmp_path / "acme")
     world.keys = keys
     world.create(SIGNED)
@@ -616,7 +616,7 @@ def program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
         (folder / "ssh-keygen").write_text(f"#!/bin/sh\n{text}\n")
         (folder / "ssh-keygen").chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
-    ssh.answer.cache_clear()
+    ssh.verification.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ class Problem:
             object.__setattr__(self, part.name, text)
 
     def __str__(self) -> str:
-        place = ": ".join(part for part in (self.file, self.key) if part)
-        lines = [f"{place}: {self.what}" if place else self.what]
+        location = ": ".join(part for part in (self.file, self.key) if part)
+        lines = [f"{location}: {self.what}" if location else self.what]
         for label, text in (
             ("found", self.found),
             ("allowed", self.allowed),
@@ -140,9 +140,9 @@ class EnvironmentFailure(MlopsError):
     exit_code = 3
 
 
-def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return ``did you mean `x`?`` for the nearest allowed word, or an empty string."""
-    near = difflib.get_close_matches(found[:200], list(allowed), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:200], list(allowed), n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else ""
 
 

@@ -90,7 +90,7 @@ def _defect(error: Exception) -> MlopsError:
     """Return the message for a defect of the engine; the traceback goes to a file."""
     from tempfile import NamedTemporaryFile
 
-    what = (
+    message = (
         f"this is a defect of mlops {__version__} "
         f"({type(error).__name__}: {str(error)[:300]})"
     )
@@ -100,8 +100,8 @@ def _defect(error: Exception) -> MlopsError:
         ) as file:
             traceback.print_exception(error, file=file)
     except OSError:
-        return EnvironmentFailure(what, do="please report it")
-    return EnvironmentFailure(what, do=f"please report it with {file.name}")
+        return EnvironmentFailure(message, do="please report it")
+    return EnvironmentFailure(message, do=f"please report it with {file.name}")
 
 
 app = typer.Typer(

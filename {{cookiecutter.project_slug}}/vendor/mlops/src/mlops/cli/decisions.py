@@ -282,11 +282,11 @@ def signing_approver(at: Context, stage: str | None = None) -> str | None:
     from mlops.registry.decisions import guard
     from mlops.registry.signing import signer
 
-    asked = at.project.stage(stage) if stage else guard(at.project)
+    guarded = at.project.stage(stage) if stage else guard(at.project)
     path = at.project.spec.allowed_signers
-    if asked is None or not asked.approvers or not path:
+    if guarded is None or not guarded.approvers or not path:
         return None
-    return signer(at.project.root, path, asked.approvers)
+    return signer(at.project.root, path, guarded.approvers)
 
 
 def approver_of_job(at: Context, stage: str | None = None) -> str | None:
@@ -297,10 +297,10 @@ def approver_of_job(at: Context, stage: str | None = None) -> str | None:
     from mlops.github.client import approved_by, repository
     from mlops.registry.decisions import guard
 
-    asked = at.project.stage(stage) if stage else guard(at.project)
-    if asked is None or not asked.approvers or not in_actions():
+    guarded = at.project.stage(stage) if stage else guard(at.project)
+    if guarded is None or not guarded.approvers or not in_actions():
         return None
-    return approved_by(repository(), asked.name)
+    return approved_by(repository(), guarded.name)
 
 
 def _assigned(done: Assigned, as_json: bool, gaps: Gaps | None = None) -> None:
@@ -322,8 +322,10 @@ def _assigned(done: Assigned, as_json: bool, gaps: Gaps | None = None) -> None:
     emit(facts, text + before, as_json, page=page)
 
 
-def _done(done: Assigned, name: str, what: str, as_json: bool, more: str = "") -> None:
+def _done(
+    done: Assigned, name: str, decided: str, as_json: bool, more: str = ""
+) -> None:
     """Print that something was done to a version, or to a model."""
-    text = f"{name} is {what}" if done.created else f"{name} was {what} already"
+    text = f"{name} is {decided}" if done.created else f"{name} was {decided} already"
     facts = {"version": done.version.ref, "created": done.created}
     emit(facts, text + more, as_json, page=text)

@@ -200,11 +200,11 @@ def doctor(as_json: Json = False) -> None:
 def _finding(name: str, check: Callable[[Project], str], project: Project) -> Finding:
     """Return what a check found; its docstring says what it looks at."""
     try:
-        found = check(project)
+        problem = check(project)
     except MlopsError as error:
-        found = str(error)
-    mark = paint("fix ", "bad") if found else paint("ok  ", "good")
-    return Finding(name, check.__doc__ or "", found, mark, ok=not found)
+        problem = str(error)
+    mark = paint("fix ", "bad") if problem else paint("ok  ", "good")
+    return Finding(name, check.__doc__ or "", problem, mark, ok=not problem)
 
 
 def _engine_finding() -> Finding:

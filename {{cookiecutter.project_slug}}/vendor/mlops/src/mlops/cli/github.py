@@ -92,25 +92,31 @@ def _outcome(difference: Difference) -> SettingOutcome:
     from mlops.github.repo_settings_api import SettingOutcome
 
     if difference.lacking:
-        return SettingOutcome(difference.what, "not in this plan", difference.instead)
-    if difference.found is None:
-        return SettingOutcome(difference.what, "differs", "is not there")
-    value = json.dumps(difference.found)[:100]
+        return SettingOutcome(
+            difference.setting, "not in this plan", difference.instead
+        )
+    if difference.current is None:
+        return SettingOutcome(difference.setting, "differs", "is not there")
+    value = json.dumps(difference.current)[:100]
     wanted = json.dumps(difference.wanted)[:100]
-    return SettingOutcome(difference.what, "differs", f"{value}, wanted {wanted}")
+    return SettingOutcome(difference.setting, "differs", f"{value}, wanted {wanted}")
 
 
 def _report(outcomes: list[SettingOutcome], advice: str, as_json: bool) -> str:
     """Print what was found or done, and return it as markdown."""
     rows = [outcome._asdict() for outcome in outcomes]
+    # Scripts read these names.
+    facts = [
+        {"what": o.setting, "result": o.result, "said": o.message} for o in outcomes
+    ]
     if rows:
-        text = table(rows, ("what", "result", "said"))
-        lines = [f"{o.what}: {o.result}. {o.said}" for o in outcomes]
+        text = table(rows, ("setting", "result", "message"))
+        lines = [f"{o.setting}: {o.result}. {o.message}" for o in outcomes]
     else:
         text = "The settings match the file."
         lines = [text]
     markdown = "\n\n".join([as_markdown("Settings", *lines), advice])
-    emit(rows, f"{text}\n\n{advice}".rstrip(), as_json, page=markdown)
+    emit(facts, f"{text}\n\n{advice}".rstrip(), as_json, page=markdown)
     return markdown
 
 
@@ -157,9 +163,9 @@ def _keep_issue(text: str, differs: bool, unread: bool) -> None:
         return
     if unread and settings.current().secret("SETTINGS_TOKEN"):
         return
-    there = opened(hub, DRIFT)
-    if there:
-        close(hub, there, "It is over.", f"<!-- mlops: over {DRIFT} -->")
+    issue = opened(hub, DRIFT)
+    if issue:
+        close(hub, issue, "It is over.", f"<!-- mlops: over {DRIFT} -->")
 
 
 @github.command("apply")
@@ -199,14 +205,14 @@ def update(
     from mlops.github.update import merge
     from mlops.reporting import markdown  # noqa: F401
 
-    patch, said = merge(current_context().project.root)
+    patch, message = merge(current_context().project.root)
     if out:
         write_bytes(out, patch)
     emit(
-        {"changed": bool(patch), "said": said},
-        said,
+        {"changed": bool(patch), "said": message},
+        message,
         as_json,
-        page=as_markdown("", said),
+        page=as_markdown("", message),
     )
 
 
@@ -233,13 +239,13 @@ def propose(
     content = patch.read_bytes()
     job = repository()
     token = at.settings.secret("UPDATE_TOKEN")
-    said = "the template has nothing new"
-    there = opened(job, NEW)
+    message = "the template has nothing new"
+    open_issue = opened(job, NEW)
     if content:
         change = apply(at.project.root, content)
         text = _described(change)
         if token:
-            said = do(
+            message = do(
                 at.project.root,
                 repository("UPDATE_TOKEN"),
                 token,
@@ -251,10 +257,10 @@ def propose(
             issue, _ = open_or_edit(
                 job, NEW, change.title, f"{text}\n\n{how_to_update()}"
             )
-            said = f"{issue.html_url} says what to do"
-    if there and (token or not content):
-        close(job, there, as_markdown("", said), f"<!-- mlops: over {NEW} -->")
-    emit({"said": said}, said, as_json, page=as_markdown("", said))
+            message = f"{issue.html_url} says what to do"
+    if open_issue and (token or not content):
+        close(job, open_issue, as_markdown("", message), f"<!-- mlops: over {NEW} -->")
+    emit({"said": message}, message, as_json, page=as_markdown("", message))
 
 
 def _described(change: Update) -> str:

@@ -109,14 +109,14 @@ def _promotable(project: Project) -> list[str]:
     """Return the models whose last run ended with a verdict that says promote."""
     from mlops.results.verdict import Verdict
 
-    found = []
+    promotable = []
     for model in project.models():
         build = project.build(model)
         if not (build / "verdict.json").is_file():
             continue
         if Verdict.load(build).decision == "promote":
-            found.append(model)
-    return found
+            promotable.append(model)
+    return promotable
 
 
 def _register(at: Context, name: str, decision: dict[str, Any]) -> dict[str, Any]:

@@ -191,8 +191,8 @@ def best(
     from mlops.registry.queries import best as do
 
     project = current_context(fetch=True).project
-    place = project.stage(stage).name if stage else None
-    ranked, notes = do(project, name, metric, where or (), place)
+    stage_name = project.stage(stage).name if stage else None
+    ranked, notes = do(project, name, metric, where or (), stage_name)
     rows = [
         {
             "version": version.ref,
@@ -310,8 +310,8 @@ def adopt(
 
     at = current_context()
     root = at.project.root
-    found = local_tags.local_only(root)
-    names = [*found.missing, *found.conflicting]
+    tags = local_tags.local_only(root)
+    names = [*tags.missing, *tags.conflicting]
     done = yes and bool(names)
     if done and drop:
         names = local_tags.drop(root)
@@ -321,7 +321,7 @@ def adopt(
         text = "at origin now"
     else:
         text = "only here: --yes brings them to origin, --drop --yes deletes them"
-        if found.conflicting:
+        if tags.conflicting:
             text = "other than origin's: --drop --yes deletes those that are here"
     lines = [*names, f"{len(names)} tags are {text}"]
     shown = "\n".join(lines) if names else "Every tag of the registry is at origin."

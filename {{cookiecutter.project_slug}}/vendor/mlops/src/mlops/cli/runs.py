@@ -43,18 +43,18 @@ def runs_list(
     model = name or model
     start = ago(since, at.now()) if since else None
     more = limit + 1 if limit else 0
-    found = query.runs(
+    records = query.runs(
         at.project, model, where=where or (), since=start, group=group, limit=more
     )
-    if limit and len(found) > limit:
-        found = found[1:]
+    if limit and len(records) > limit:
+        records = records[1:]
         progress()(
             f"there are older ones: these are the newest {limit} (`--limit 0` for all)"
         )
-    rows = [_row(run) for run in found]
+    rows = [_row(run) for run in records]
     filtered = any((model, where, since, group))
     empty = "No run fits." if filtered else "No run is recorded: `mlops run MODEL`"
-    emit(found, table(rows, list(rows[0])) if rows else empty, as_json)
+    emit(records, table(rows, list(rows[0])) if rows else empty, as_json)
 
 
 def _row(run: dict[str, Any]) -> dict[str, object]:
@@ -116,9 +116,9 @@ def runs_compare(
     from mlops.runlog import query
 
     project = current_context().project
-    found = query.records(project, group=group) if group else []
-    found += query.find(project, chosen or [])
-    records = {record.id: record for record in found}
+    matches = query.records(project, group=group) if group else []
+    matches += query.find(project, chosen or [])
+    records = {record.id: record for record in matches}
     if not 2 <= len(records) <= MOST_RUNS:
         raise UsageError(
             "this many runs cannot be shown side by side",

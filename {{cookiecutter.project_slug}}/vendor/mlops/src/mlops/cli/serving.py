@@ -35,19 +35,19 @@ def predict(
     from mlops.serving.prediction_log import records
 
     at = current_context(fetch=True)
-    found, version = predict_file(at.project, ref, data, at.now(), log, at.store)
+    predictions, version = predict_file(at.project, ref, data, at.now(), log, at.store)
     rows: list[dict[str, Any]] = []
     if out is None:
-        text = found.head(20).to_string(index=False)
+        text = predictions.head(20).to_string(index=False)
         # JSON has only finite numbers; the others are missing, as NaN is.
-        rows = records(found.replace([float("inf"), float("-inf")], None))
+        rows = records(predictions.replace([float("inf"), float("-inf")], None))
     else:
-        write_text(out, found.to_csv(index=False, lineterminator="\n"))
-        text = f"{len(found):,} rows predicted by {version}: {out}"
-    unseen: dict[str, int] = found.attrs["unseen"]
+        write_text(out, predictions.to_csv(index=False, lineterminator="\n"))
+        text = f"{len(predictions):,} rows predicted by {version}: {out}"
+    unseen: dict[str, int] = predictions.attrs["unseen"]
     for column, count in unseen.items():
         text += f"\n{count:,} values of {column} were never seen in training"
-    facts = {"version": version, "rows": len(found), "predictions": rows}
+    facts = {"version": version, "rows": len(predictions), "predictions": rows}
     emit({**facts, "unseen": unseen}, text, as_json)
 
 

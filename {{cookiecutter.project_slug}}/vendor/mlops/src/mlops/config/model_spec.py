@@ -362,8 +362,8 @@ def _unknown_metrics(spec: ModelSpec) -> Iterator[Problem]:
     allowed = [name for name, (tasks, _) in METRICS.items() if spec.task in tasks]
     for name in (*spec.metric_names, *spec.checks.floor):
         if name not in allowed:
-            what = f"no metric of this name for a {spec.task} model"
-            yield _unknown(what, "metrics", name, allowed)
+            message = f"no metric of this name for a {spec.task} model"
+            yield _unknown(message, "metrics", name, allowed)
 
 
 def _unknown_columns(spec: ModelSpec) -> Iterator[Problem]:
@@ -448,12 +448,12 @@ def _is_date_format(written: str) -> bool:
     return read.date() == day.date()
 
 
-def _unknown(what: str, key: str, found: str, allowed: list[str]) -> Problem:
+def _unknown(message: str, key: str, name: str, allowed: list[str]) -> Problem:
     """Return the problem of a name that is not one of those allowed."""
     return Problem(
-        what,
+        message,
         key=key,
-        found=found,
+        found=name,
         allowed=listed(allowed, 20),
-        do=did_you_mean(found, allowed),
+        do=did_you_mean(name, allowed),
     )

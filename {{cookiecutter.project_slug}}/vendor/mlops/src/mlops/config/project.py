@@ -41,15 +41,15 @@ class Project:
         UsageError
             When no folder upwards holds `project.yaml`.
         """
-        here = (start or settings.current().folder).resolve()
-        for folder in (here, *here.parents):
+        origin = (start or settings.current().folder).resolve()
+        for folder in (origin, *origin.parents):
             if (folder / "project.yaml").is_file():
                 return cls(folder)
-        what = (
+        message = (
             "no project.yaml here or above: this is not a repository of this template"
         )
         do = "cd into your repository (`mlops pull --from` works anywhere)"
-        raise UsageError(what, file=str(here), do=do)
+        raise UsageError(message, file=str(origin), do=do)
 
     @cached_property
     def spec(self) -> ProjectSpec:
@@ -156,14 +156,14 @@ def python_files(folder: Path) -> list[Path]:
 
     Contract and tests are not part of the model: they judge it and its data.
     """
-    found = []
+    files = []
     for path in sorted(folder.rglob("*.py")):
         inside = path.relative_to(folder).parts
         apart = {"tests", "data", "__pycache__"} & set(inside[:-1])
         hidden = any(part.startswith(".") for part in inside)
         if not apart and not hidden and inside != ("contract.py",):
-            found.append(path)
-    return found
+            files.append(path)
+    return files
 
 
 def load_spec(path: Path, shown: str) -> ModelSpec:

@@ -81,38 +81,40 @@ def load_text(text: str, file: str) -> Any:
         return limited_reader(MOST_DEPTH).load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        position = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UsageError(f"not valid YAML: {problem}", file=file, key=place) from error
+        raise UsageError(
+            f"not valid YAML: {problem}", file=file, key=position
+        ) from error
     except RecursionError as error:
         raise UsageError("this file is nested too deep", file=file) from error
 
 
-def _unfit(value: Any, place: tuple[str, ...]) -> Iterator[Problem]:
+def _unfit(value: Any, path: tuple[str, ...]) -> Iterator[Problem]:
     """Yield what no specification may hold, such as control characters."""
-    if len(place) > MOST_DEPTH:
-        yield Problem("this is nested too deep", key=".".join(place[:8]))
+    if len(path) > MOST_DEPTH:
+        yield Problem("this is nested too deep", key=".".join(path[:8]))
     elif isinstance(value, dict):
         for key, inner in value.items():
-            here = (*place, key if isinstance(key, str) else _shown(key))
+            inner_path = (*path, key if isinstance(key, str) else _shown(key))
             if not isinstance(key, str):
                 yield Problem(
                     "a key must be text",
-                    key=".".join(here),
+                    key=".".join(inner_path),
                     found=f"{_shown(key)} ({type(key).__name__})",
                     do="put it in quotes",
                 )
-            yield from _unfit(key, here)
-            yield from _unfit(inner, here)
+            yield from _unfit(key, inner_path)
+            yield from _unfit(inner, inner_path)
     elif isinstance(value, list | tuple | set):
         for at, inner in enumerate(value):
-            yield from _unfit(inner, (*place, str(at)))
+            yield from _unfit(inner, (*path, str(at)))
     elif isinstance(value, str):
         control = next((c for c in value if _controls(c)), None)
         if control is not None:
             yield Problem(
                 "this text holds a control character",
-                key=".".join(place),
+                key=".".join(path),
                 found=f"U+{ord(control):04X} in {value[:60]!r}",
                 do="remove it",
             )

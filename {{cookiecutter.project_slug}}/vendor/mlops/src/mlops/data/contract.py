@@ -66,8 +66,8 @@ def check(
             names = list(map(str, frame.columns))
             results.append(absent_column(expectation, missing[position], names))
         else:
-            answer = answers.get(position, {})
-            results.append(answered(expectation, answer, spec.sensitive))
+            result = answers.get(position, {})
+            results.append(answered(expectation, result, spec.sensitive))
     return tuple(results)
 
 

@@ -56,14 +56,14 @@ def absent_column(
 
 
 def answered(
-    expectation: Any, answer: Mapping[str, Any], sensitive: Collection[str]
+    expectation: Any, raw: Mapping[str, Any], sensitive: Collection[str]
 ) -> Expectation:
     """Return the result of one expectation.
 
     Parameters
     ----------
     expectation : great_expectations.expectations.Expectation
-    answer : mapping
+    raw : mapping
         `to_json_dict()` of its result; empty where there is none.
     sensitive : collection of str
         Columns of which no value is shown.
@@ -72,7 +72,7 @@ def answered(
     condition = getattr(expectation, "row_condition", None)
     where = str(getattr(condition, "pass_through_filter", condition) or "")
     secret = any(name in columns or name in where for name in sensitive)
-    result: dict[str, Any] = answer.get("result") or {}
+    result: dict[str, Any] = raw.get("result") or {}
     rows = result.get("element_count") or 0
     failed = result.get("unexpected_count") or 0
     offenders = [] if secret else result.get("partial_unexpected_list") or []
@@ -80,7 +80,7 @@ def answered(
     message = _demand(expectation, columns, secret)
     if where and not secret:
         message += f" where {one_line(where)}"
-    message += f"; {_found(answer, secret)}."
+    message += f"; {_observed(raw, secret)}."
     why = (expectation.meta or {}).get("why")
     if why:
         message += f" Why: {one_line(why)}."
@@ -88,7 +88,7 @@ def answered(
     return Expectation(
         name=expectation.expectation_type,
         column=columns[0] if columns else None,
-        ok=bool(answer.get("success")),  # may be numpy's
+        ok=bool(raw.get("success")),  # may be numpy's
         message=message,
         failed_rows=failed if rows else None,
         failed_share=failed / rows if rows else None,
@@ -137,11 +137,11 @@ def _common_demand(ending: str, kwargs: Mapping[str, Any], secret: bool) -> str:
     )
 
 
-def _found(answer: Mapping[str, Any], secret: bool) -> str:
+def _observed(raw: Mapping[str, Any], secret: bool) -> str:
     """Return what was found, as the second half of a sentence."""
-    result = answer.get("result") or {}
-    success = answer.get("success")
-    raised = _raised(answer.get("exception_info") or {})
+    result = raw.get("result") or {}
+    success = raw.get("success")
+    raised = _raised(raw.get("exception_info") or {})
     if raised and not success:
         reason = "" if secret else f": {one_line(raised)}"
         return f"it could not be computed{reason}"

@@ -23,7 +23,7 @@ from mlops.errors import MlopsError
 from mlops.io.parent import end_with_parent
 
 
-def answer(question: bytes) -> dict[str, Any]:
+def validate(question: bytes) -> dict[str, Any]:
     """Return what the contract says of a snapshot, or what is wrong with the contract.
 
     Parameters
@@ -61,9 +61,9 @@ def main() -> None:
         import pyarrow.parquet  # noqa: F401
 
         question = sys.stdin.buffer.read()
-        found = answer(question) if question else None
-    if found is not None:  # else the data could not be read
-        answers.write(json.dumps(found).encode())
+        reply = validate(question) if question else None
+    if reply is not None:  # else the data could not be read
+        answers.write(json.dumps(reply).encode())
         answers.flush()
     os._exit(0)  # who asked waits: take nothing apart
 

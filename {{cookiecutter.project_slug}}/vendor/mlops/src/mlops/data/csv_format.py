@@ -83,17 +83,17 @@ def _refuse_bad_names(header: list[str], shown: str) -> None:
     """Raise UsageError where a column has no name, or two have the same."""
     counts = Counter(unicodedata.normalize("NFC", name) for name in header)
     twice = sorted(name for name, count in counts.items() if count > 1)
-    found = ""
+    problem = ""
     if twice:
-        found = f"{listed(twice)} twice"
+        problem = f"{listed(twice)} twice"
     elif "" in header:
-        found = "a column without a name"
-    if found:
+        problem = "a column without a name"
+    if problem:
         raise UsageError(
             "column names must be there and differ",
             file=shown,
             key="header",
-            found=found,
+            found=problem,
             do="rename the columns in the file",
         )
 

@@ -20,12 +20,12 @@ _POINT_ZERO = re.compile(r"^([+-]?[0-9]+)\.0+$")
 
 def all_whole(values: Iterable[str]) -> bool:
     """Return whether there are values and all are whole numbers (`2`, `-7`, `2.0`)."""
-    found = False
+    any_value = False
     for value in values:
         if not _WHOLE.fullmatch(value):
             return False
-        found = True
-    return found
+        any_value = True
+    return any_value
 
 
 def without_point_zero(value: str) -> str:

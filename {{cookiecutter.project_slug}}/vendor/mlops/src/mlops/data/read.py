@@ -308,17 +308,17 @@ def _not_a_table(
 
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
     if options is None or path.suffix in PARQUET:
-        what = "not a Parquet file"
+        message = "not a Parquet file"
         do = "write it again, or let its name end in .csv"
     elif not isinstance(error, pa.ArrowException) or "invalid UTF8" in reason:
-        what = f"not {options.encoding}"
+        message = f"not {options.encoding}"
         do = "save it as UTF-8, or set data.encoding (cp1252 or utf-16, say)"
     else:
-        what = "not a table"
+        message = "not a table"
         do = "quote values that hold the delimiter, or set data.delimiter in model.yaml"
         if options.delimiter:
             reason += f" (delimiter {options.delimiter!r})"
-    return UsageError(f"{what}: {reason}", file=shown, do=do)
+    return UsageError(f"{message}: {reason}", file=shown, do=do)
 
 
 def columns_match(missing: tuple[str, ...], extra: tuple[str, ...]) -> Expectation:
@@ -330,9 +330,9 @@ def columns_match(missing: tuple[str, ...], extra: tuple[str, ...]) -> Expectati
     for name in extra:
         advice = "add it to features, or to data.ignore"
         parts.append(f"`{name}` is not declared ({advice})")
-    found = "; ".join(parts) or "they are"
+    difference = "; ".join(parts) or "they are"
     return Expectation(
         name="expect_table_columns_to_match_model_yaml",
         ok=not parts,
-        message=f"The columns should be those that model.yaml declares; {found}.",
+        message=f"The columns should be those that model.yaml declares; {difference}.",
     )

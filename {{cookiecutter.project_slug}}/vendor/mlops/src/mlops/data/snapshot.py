@@ -94,7 +94,7 @@ class Dataset:
                 do="run `mlops validate` again",
             )
         written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
-        return self.part("test", written[rows.kept])
+        return self.part("test", written[rows.selected])
 
     def learned_by(self, before: Training) -> int:
         """Return how many rows of the test another version may have learned."""
@@ -129,16 +129,16 @@ class Dataset:
             When it is missing or was changed.
         """
         snapshot = Snapshot.load(folder)
-        what = "the snapshot does not have the digest that was written beside it"
+        message = "the snapshot does not have the digest that was written beside it"
         try:
             table = pd.read_parquet(folder / _FILE)
             frame = table.drop(columns=_TEST)
             if digest_of(frame, hash_values(frame)) == snapshot.digest:
                 return cls(spec, frame, table[_TEST].to_numpy(dtype=bool), snapshot)
         except (OSError, ValueError) as error:
-            what = f"cannot be read: {error}"
+            message = f"cannot be read: {error}"
         raise EnvironmentFailure(
-            what, file=str(folder / _FILE), do="run `mlops validate` again"
+            message, file=str(folder / _FILE), do="run `mlops validate` again"
         )
 
 
@@ -210,18 +210,18 @@ def prepare(
     frame, misfits = _cast(spec, frame)
     structure += misfits
     hashes = hash_values(frame)
-    keep = np.ones(len(frame), dtype=bool)
+    selected = np.ones(len(frame), dtype=bool)
     if spec.data.drop_duplicates or keeps_equal_rows(spec):
         by = hashes[spec.data.id] if spec.data.id else mix_hashes(hashes)
         repeated = duplicated(frame, by)
         if spec.data.drop_duplicates:
-            keep = ~repeated
+            selected = ~repeated
         elif repeated.any():
             structure.append(_equal_rows(int(repeated.sum()), len(frame)))
-    if not keep.all():
-        frame = frame[keep].reset_index(drop=True)
-        hashes = {name: column[keep] for name, column in hashes.items()}
-    return CleanRows(frame, hashes, keep, files), tuple(structure)
+    if not selected.all():
+        frame = frame[selected].reset_index(drop=True)
+        hashes = {name: column[selected] for name, column in hashes.items()}
+    return CleanRows(frame, hashes, selected, files), tuple(structure)
 
 
 def split(spec: ModelSpec, rows: CleanRows) -> Dataset:

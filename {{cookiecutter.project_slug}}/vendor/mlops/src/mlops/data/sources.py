@@ -50,17 +50,17 @@ def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[P
     path = Path(pattern)
     root = folder / path.anchor  # of the disk, or the folder itself
     relative = path.relative_to(path.anchor)
-    found = sorted(p for p in root.glob(relative.as_posix()) if p.is_file())
-    if not found:
-        place = f"models/{folder.name}"
+    files = sorted(p for p in root.glob(relative.as_posix()) if p.is_file())
+    if not files:
+        shown = f"models/{folder.name}"
         raise UsageError(
             "no file matches",
-            file=f"{place}/model.yaml",
+            file=f"{shown}/model.yaml",
             key=key,
             found=pattern,
-            do=f"put the data there, or fix {key} (relative to {place}/)",
+            do=f"put the data there, or fix {key} (relative to {shown}/)",
         )
-    return found
+    return files
 
 
 def refuse_lfs_pointer(path: Path, shown: str) -> None:

@@ -27,14 +27,14 @@ class CleanRows:
         As in `Dataset`.
     hashes : dict of str to ndarray of uint64, shape (n_rows,)
         Of every value, by column; the same on every machine.
-    kept : ndarray of bool, shape (n_rows_read,)
+    selected : ndarray of bool, shape (n_rows_read,)
         For each row that was read; the others were duplicates.
     files : tuple of SourceFile
     """
 
     frame: pd.DataFrame
     hashes: dict[str, np.ndarray]
-    kept: np.ndarray
+    selected: np.ndarray
     files: tuple[SourceFile, ...]
 
 
@@ -53,7 +53,7 @@ def summarise(
         Of the rows.
     """
     frame = rows.frame
-    rows_read = len(rows.kept)
+    rows_read = len(rows.selected)
     labelled = frame[spec.data.target].notna().to_numpy()
     columns = []
     for name, values in rows.hashes.items():
@@ -136,9 +136,9 @@ def _target_problems(
     if not values:
         yield Problem("no row has a target", files, name, do="add labels")
     if len(values) == 1:
-        found = "one value" if name in spec.sensitive else repr(values[0])
+        shown = "one value" if name in spec.sensitive else repr(values[0])
         yield Problem(
-            "the target is constant: there is nothing to learn", files, name, found
+            "the target is constant: there is nothing to learn", files, name, shown
         )
     if spec.task != "binary":
         return

@@ -300,8 +300,8 @@ def cast(
     for name, wrong in bad.items():
         allowed = demanded(kinds[name], (formats or {}).get(name))
         first = int(wrong.argmax())
-        what = f"{int(wrong.sum())} values are not {allowed} (first: row {first})"
-        problems.append(Problem(what, key=name, allowed=allowed))
+        message = f"{int(wrong.sum())} values are not {allowed} (first: row {first})"
+        problems.append(Problem(message, key=name, allowed=allowed))
     if problems:
         raise UsageError(*problems)
     return out
@@ -336,9 +336,9 @@ def misfit(
     written : str, optional
         The declared format of a date.
     """
-    found = f"{wrong.sum():,} of {len(wrong):,} are not"
+    count = f"{wrong.sum():,} of {len(wrong):,} are not"
     message = (
-        f"Values of `{column.name}` should each be {demanded(kind, written)}; {found}."
+        f"Values of `{column.name}` should each be {demanded(kind, written)}; {count}."
     )
     if kind == "date":
         message += " Another format is declared under data.formats in model.yaml."

@@ -112,8 +112,8 @@ def _ask(
     with contextlib.suppress(BrokenPipeError), worker.stdin as pipe:
         pipe.write(question.encode())
     meanwhile()
-    answer = _read_answer(worker)
-    content = _content(answer)
+    reply = _read_reply(worker)
+    content = _content(reply)
     if content is None:
         code = worker.wait()
         how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
@@ -134,7 +134,7 @@ def _ask(
     return tuple(Expectation(**item) for item in content["expectations"])
 
 
-def _read_answer(worker: subprocess.Popen[bytes]) -> bytes:
+def _read_reply(worker: subprocess.Popen[bytes]) -> bytes:
     """Return all that the process says; Refused where it takes too long."""
     seconds = settings.current().step_seconds
     timer = threading.Timer(seconds, worker.kill)
@@ -143,7 +143,7 @@ def _read_answer(worker: subprocess.Popen[bytes]) -> bytes:
     begun = time.monotonic()
     try:
         assert worker.stdout
-        answer = worker.stdout.read()
+        reply = worker.stdout.read()
     finally:
         timer.cancel()
     if time.monotonic() - begun >= seconds:
@@ -152,13 +152,13 @@ def _read_answer(worker: subprocess.Popen[bytes]) -> bytes:
             file="contract.py",
             do="make it faster, or raise MLOPS_STEP_SECONDS",
         )
-    return answer
+    return reply
 
 
-def _content(answer: bytes) -> dict[str, Any] | None:
+def _content(reply: bytes) -> dict[str, Any] | None:
     """Return what an answer holds; None where it is not one."""
     try:
-        content = json.loads(answer)
+        content = json.loads(reply)
     except (ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and "problems" in content else None

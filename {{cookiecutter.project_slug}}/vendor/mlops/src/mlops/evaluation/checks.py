@@ -32,7 +32,7 @@ class CheckContext:
 
     context: EvaluationContext
     model: Model
-    found: Measurements
+    measured: Measurements
     size_mb: float
 
     @property
@@ -56,7 +56,7 @@ class CheckContext:
 def floor(s: CheckContext) -> Iterator[Answer]:
     """The metric is not worse than the worst acceptable value."""
     for name, worst in sorted(s.spec.checks.floor.items()):
-        metric = next(m for m in s.found.metrics if m.name == name)
+        metric = next(m for m in s.measured.metrics if m.name == name)
         above = metric.value >= worst
         below = metric.value <= worst
         ok = above if metric.higher_is_better else below
@@ -66,7 +66,7 @@ def floor(s: CheckContext) -> Iterator[Answer]:
 
 def better_than(s: CheckContext) -> Iterator[Answer]:
     """Better than a constant; a simpler model is not better (ML Test Score, Mo5)."""
-    against = s.found.baselines
+    against = s.measured.baselines
     rows = f"trained on {against.trained_on:,} of {against.of:,} rows"
     note = f"{rows}, compared on {against.compared_on:,}"
     for name in s.spec.checks.better_than:
@@ -91,9 +91,9 @@ def better_than(s: CheckContext) -> Iterator[Answer]:
 def slices(s: CheckContext) -> Iterator[Answer]:
     """Quality holds in every group of rows."""
     for column in s.spec.slices.columns:
-        rows = [part for part in s.found.slices if part.column == column]
-        told = sum(part.metric is not None for part in rows)
-        text = f"{told} of {len(rows)} groups are large enough to tell"
+        rows = [part for part in s.measured.slices if part.column == column]
+        measured = sum(part.metric is not None for part in rows)
+        text = f"{measured} of {len(rows)} groups are large enough to tell"
         bad = [part.value for part in rows if not part.ok]
         if bad:
             allowed = f"{s.spec.slices.max_drop:g}"
@@ -103,7 +103,7 @@ def slices(s: CheckContext) -> Iterator[Answer]:
 
 def fairness(s: CheckContext) -> Iterator[Answer]:
     """Groups differ by no more than the limit, or an exception is in writing."""
-    for f in s.found.fairness:
+    for f in s.measured.fairness:
         if f.limit is None:
             continue
         text = f"{f.metric} differs by {f.difference:.3f}; the limit is {f.limit:g}"
@@ -157,7 +157,7 @@ def unseen_categories(s: CheckContext) -> Iterator[Answer]:
         yield "", None, "no feature is a category"
 
 
-def _accepts(s: CheckContext, columns: list[str], value: Any, what: str) -> Answer:
+def _accepts(s: CheckContext, columns: list[str], value: Any, described: str) -> Answer:
     """Ask with a value in each of these columns, and in all of them.
 
     The time is linear in the cells of one frame: the more columns, the fewer rows each.
@@ -169,7 +169,7 @@ def _accepts(s: CheckContext, columns: list[str], value: Any, what: str) -> Answ
         try:
             finite = np.isfinite(s.scored(frame)).all()
         except Exception as error:
-            return _what_happened(s, error)
+            return _described(s, error)
         return "" if finite else "a prediction that is not finite"
 
     def refusing(names: list[str]) -> list[str]:
@@ -188,7 +188,7 @@ def _accepts(s: CheckContext, columns: list[str], value: Any, what: str) -> Answ
     bad = refusing(columns)
     if refused(everywhere):
         bad.append("all of them together")
-    return "", False, f"{what} in {listed(bad)}: {first}"
+    return "", False, f"{described} in {listed(bad)}: {first}"
 
 
 def _one_by_one(raw: pd.DataFrame, columns: list[str], value: Any) -> pd.DataFrame:
@@ -206,8 +206,8 @@ def _one_by_one(raw: pd.DataFrame, columns: list[str], value: Any) -> pd.DataFra
 def one_row_equals_batch(s: CheckContext) -> Iterator[Answer]:
     """A row gets the same answer alone as among others, and so every time."""
     raw = s.some(10)
-    alone = np.vstack([s.scored(raw.iloc[[i]]) for i in range(len(raw))])
-    apart = float(np.abs(s.scored(raw) - alone).max())
+    single = np.vstack([s.scored(raw.iloc[[i]]) for i in range(len(raw))])
+    apart = float(np.abs(s.scored(raw) - single).max())
     if apart <= 1e-9:
         yield "", True, ""
     else:
@@ -236,7 +236,7 @@ def numerically_stable(s: CheckContext) -> Iterator[Answer]:
 
 def latency(s: CheckContext) -> Iterator[Answer]:
     """One row is answered in time."""
-    took = s.found.latency_ms
+    took = s.measured.latency_ms
     limit = s.spec.checks.latency_ms
     text = f"one row takes {took:.1f} ms of processor time (median)"
     yield "", took <= limit, f"{text}; the limit is {limit:g} ms"
@@ -280,10 +280,10 @@ CHECKS = (
 
 def standard_checks(s: CheckContext) -> list[Check]:
     """Ask every check; one that the specification does not ask for says so."""
-    found = []
+    checks = []
     for check in CHECKS:
         for case, ok, message in _answers(check, s):
-            found.append(
+            checks.append(
                 Check(
                     name=f"{check.name}[{case}]" if case else check.name,
                     ok=ok is not False,
@@ -291,7 +291,7 @@ def standard_checks(s: CheckContext) -> list[Check]:
                     message=message,
                 )
             )
-    return found
+    return checks
 
 
 def _answers(check: StandardCheck, s: CheckContext) -> list[Answer]:
@@ -300,11 +300,11 @@ def _answers(check: StandardCheck, s: CheckContext) -> list[Answer]:
     try:
         answers.extend(check.ask(s))
     except Exception as error:
-        answers.append(("", False, _what_happened(s, error)))
+        answers.append(("", False, _described(s, error)))
     return answers or [("", None, f"model.yaml has no {check.key}")]
 
 
-def _what_happened(s: CheckContext, error: Exception) -> str:
+def _described(s: CheckContext, error: Exception) -> str:
     """Return an error in one line, or its kind where it could show sensitive values."""
     kind = type(error.__cause__ or error).__name__
     if set(s.spec.sensitive) & set(s.spec.features):

@@ -43,22 +43,22 @@ def paired_difference(
     old = estimate(metric, champion)
     new = estimate(metric, challenger)
     sign = 1 if METRICS[metric][1] else -1
-    found = _spread(metric, champion, challenger, old, new, confidence)
+    spread = _spread(metric, champion, challenger, old, new, confidence)
     difference = sign * (new.value - old.value)
-    centre = difference if found.centre is None else found.centre
-    if found.method == _IDENTICAL:
+    centre = difference if spread.centre is None else spread.centre
+    if spread.method == _IDENTICAL:
         difference = centre = 0.0
     return Comparison(
         metric=metric,
         champion=old.value,
         challenger=new.value,
         difference=difference,
-        low=min(centre - found.reach, difference),
-        high=max(centre + found.reach, difference),
+        low=min(centre - spread.reach, difference),
+        high=max(centre + spread.reach, difference),
         confidence=confidence,
-        p_value=found.p_value,
-        smallest_detectable=found.detectable,
-        method=f"{found.method}; {confidence:.0%} interval",
+        p_value=spread.p_value,
+        smallest_detectable=spread.detectable,
+        method=f"{spread.method}; {confidence:.0%} interval",
     )
 
 

@@ -28,18 +28,18 @@ def evaluate(context: EvaluationContext, model: Model, size_mb: float) -> Evalua
     UsageError
         When the test part cannot carry a judgement, or a prediction is not finite.
     """
-    found = take_measurements(context, model)
+    measured = take_measurements(context, model)
     with threadpool_limits(1):
-        checks = tuple(standard_checks(CheckContext(context, model, found, size_mb)))
+        checks = tuple(standard_checks(CheckContext(context, model, measured, size_mb)))
     return Evaluation(
         ok=all(check.ok for check in checks),
-        rows=found.rows,
-        metrics=found.metrics,
-        baselines={name: c.champion for name, c in found.baselines.by_name.items()},
+        rows=measured.rows,
+        metrics=measured.metrics,
+        baselines={name: c.champion for name, c in measured.baselines.by_name.items()},
         checks=checks,
-        slices=found.slices,
-        fairness=found.fairness,
-        latency_ms=found.latency_ms,
+        slices=measured.slices,
+        fairness=measured.fairness,
+        latency_ms=measured.latency_ms,
     )
 
 

@@ -49,12 +49,12 @@ def _with_limit(
 ) -> FairnessResult:
     """Measure a rate and judge it by its limit."""
     _require_rate(context.spec.task, limit.metric)
-    found = _measure(context, model, limit.column, limit.metric)
-    kept = found.difference <= limit.max_difference or bool(limit.exception)
-    return found.model_copy(
+    measured = _measure(context, model, limit.column, limit.metric)
+    within = measured.difference <= limit.max_difference or bool(limit.exception)
+    return measured.model_copy(
         update={
             "limit": limit.max_difference,
-            "ok": kept,
+            "ok": within,
             "exception": limit.exception,
         }
     )

@@ -99,13 +99,13 @@ def _average_precision(o: Outcome) -> Estimate:
     p = float(hit.sum())
     last = np.r_[np.flatnonzero(np.diff(score)), n - 1]  # row of each run of one score
     run = np.repeat(np.arange(len(last)), np.diff(np.r_[-1, last]))
-    found = np.cumsum(hit)[last]
+    retrieved = np.cumsum(hit)[last]
     above = last + 1.0
-    hits = np.diff(np.r_[0.0, found])
-    precision = found / above
+    hits = np.diff(np.r_[0.0, retrieved])
+    precision = retrieved / above
     value = float((hits * precision).sum() / p)
     below = np.cumsum((hits / above)[::-1])[::-1]
-    cost = np.cumsum((hits * found / above**2)[::-1])[::-1]
+    cost = np.cumsum((hits * retrieved / above**2)[::-1])[::-1]
     influence = np.empty(n)
     influence[order] = (hit * (precision - value + below)[run] - cost[run]) * (n / p)
     return Estimate(value, influence, int(p))

@@ -152,8 +152,8 @@ def _multiclass(
 
 def _units(clusters: pd.Series) -> Codes:
     codes, names = pd.factorize(clusters)
-    alone = codes < 0
-    codes[alone] = len(names) + np.arange(alone.sum())
+    unnamed = codes < 0
+    codes[unnamed] = len(names) + np.arange(unnamed.sum())
     return np.asarray(codes, dtype=np.int64)
 
 
@@ -266,13 +266,13 @@ class EvaluationContext:
                 ", ".join(rows),
             )
 
-    def _useless(self, problem: str, found: str) -> UsageError:
+    def _useless(self, problem: str, value: str) -> UsageError:
         """Return the error for a test part that cannot carry a verdict."""
         return UsageError(
             problem,
             file="model.yaml",
             key="split",
-            found=found,
+            found=value,
             do=self.spec.split.remedy,
         )
 

@@ -26,7 +26,7 @@ def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
     name = context.spec.metrics.primary
     every_row = context.outcome(model)
     overall = measure(name, every_row)
-    found = []
+    results = []
     for column in spec.columns:
         labels = group(context.test[column])
         for value, rows in labels.value_counts().items():
@@ -35,10 +35,10 @@ def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
             if rows >= spec.min_rows and not undefined(name, part):
                 metric = measure(name, part)
             ok = metric is None or _drop(metric, overall) <= spec.max_drop
-            found.append(
+            results.append(
                 Slice(column=column, value=value, rows=rows, metric=metric, ok=ok)
             )
-    return tuple(found)
+    return tuple(results)
 
 
 def _drop(metric: Metric, overall: Metric) -> float:

@@ -36,13 +36,13 @@ def champion_on(
     training : Training, optional
         The champion's: it says which test rows it may have been trained on.
     """
-    answer = _answer(context, champion, challenger)
+    outcome = _predictions(context, champion, challenger)
     seen = context.dataset.learned_by(training) if training else 0
     needs_id = context.spec.split.by == "random" and not context.spec.data.id
-    return Champion(version, answer, seen, needs_id)
+    return Champion(version, outcome, seen, needs_id)
 
 
-def _answer(
+def _predictions(
     context: EvaluationContext, champion: Model, challenger: Signature
 ) -> Outcome | NotComparable:
     old = champion.signature

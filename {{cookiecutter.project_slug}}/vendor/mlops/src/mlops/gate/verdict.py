@@ -57,7 +57,7 @@ class Champion:
     ----------
     version : str
         Such as ``v1.2.0``.
-    answer : Outcome or NotComparable
+    outcome : Outcome or NotComparable
         Its predictions of the same rows in the same order, or why there are none.
     rows_seen : int
         Test rows that it may have been trained on, because the split was another one
@@ -67,7 +67,7 @@ class Champion:
     """
 
     version: str
-    answer: Outcome | NotComparable
+    outcome: Outcome | NotComparable
     rows_seen: int = 0
     needs_id: bool = False
 
@@ -82,9 +82,9 @@ def compare(challenger: Challenger, champion: Champion | None, rule: Rule) -> Ve
     held = conditions(challenger.evaluation)
     if champion is None:
         return _first_version(challenger, held)
-    if isinstance(champion.answer, NotComparable):
-        return _not_comparable(challenger, champion, champion.answer, held, rule)
-    return _compared(challenger, champion, champion.answer, held, rule)
+    if isinstance(champion.outcome, NotComparable):
+        return _not_comparable(challenger, champion, champion.outcome, held, rule)
+    return _compared(challenger, champion, champion.outcome, held, rule)
 
 
 def _first_version(challenger: Challenger, held: tuple[Condition, ...]) -> Verdict:

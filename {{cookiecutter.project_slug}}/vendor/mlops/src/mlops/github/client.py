@@ -149,7 +149,7 @@ def address(name: str) -> str:
 
 
 def ask(
-    what: str,
+    request: str,
     action: Callable[[], Answer],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
@@ -188,22 +188,22 @@ def ask(
         reraise=True,
     )
     try:
-        with _announced(what):
+        with _announced(request):
             return retrying(action)
     except (GithubException, RequestException) as error:
-        status, _ = _answer(error)
+        status, _ = _status_and_headers(error)
         answered = f"answered {status}" if status else "did not answer"
         raise EnvironmentFailure(
-            f"GitHub {answered} when asked to {what}",
+            f"GitHub {answered} when asked to {request}",
             found=" ".join(str(error).split())[:300],
             do=_ADVICE.get(status, "run it again: what is done is not done twice"),
         ) from error
 
 
 @contextmanager
-def _announced(what: str) -> Iterator[None]:
+def _announced(request: str) -> Iterator[None]:
     """Say what is being waited for, where it takes more than two seconds."""
-    text = f"waiting for GitHub, which was asked to {what} …"
+    text = f"waiting for GitHub, which was asked to {request} …"
     timer = threading.Timer(PATIENCE_SECONDS, log.warning, [text])
     timer.daemon = True
     timer.start()
@@ -218,16 +218,16 @@ def pause(attempt: int) -> float:
     return settings.current().retry_seconds * 2.0 ** (attempt - 1)
 
 
-def _answer(error: BaseException | None) -> tuple[int, Mapping[str, str]]:
+def _status_and_headers(error: BaseException | None) -> tuple[int, Mapping[str, str]]:
     """Return status and headers of the answer that an error is.
 
     0 where there was none.
     """
-    answer: Any = getattr(error, "response", None)
-    if answer is None:
-        answer = error
-    status = getattr(answer, "status", 0) or getattr(answer, "status_code", 0)
-    return int(status or 0), getattr(answer, "headers", None) or {}
+    response: Any = getattr(error, "response", None)
+    if response is None:
+        response = error
+    status = getattr(response, "status", 0) or getattr(response, "status_code", 0)
+    return int(status or 0), getattr(response, "headers", None) or {}
 
 
 def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
@@ -235,7 +235,7 @@ def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
 
     None where it would be in vain.
     """
-    status, headers = _answer(error)
+    status, headers = _status_and_headers(error)
     if status in (403, 429):
         if "retry-after" in headers:
             return float(headers["retry-after"])
@@ -259,7 +259,7 @@ def approved_by(repository: Repository, environment: str) -> str | None:
     get = repository.requester.requestJsonAndCheck
     _, reviews = ask("say who approved this run", lambda: get("GET", url))
     for review in reviews or []:
-        environments = {place["name"] for place in review["environments"]}
+        environments = {entry["name"] for entry in review["environments"]}
         if review["state"] == "approved" and environment in environments:
             return f"@{review['user']['login']}"
     return None

@@ -49,21 +49,21 @@ def uploaded(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     them or of which commit they are: GitHub's event does. What a run did not come to is
     None.
     """
-    found: dict[str, dict[str, Any]] = {}
+    results: dict[str, dict[str, Any]] = {}
     wrong: list[str] = []
     if (folder / "build").is_symlink():
-        return found, ["build: not a folder"]
+        return results, ["build: not a folder"]
     builds = sorted((folder / "build").glob("*"))
     for build in builds[:MOST_MODELS]:
         try:
             if build.is_symlink() or not MODEL_NAME.fullmatch(build.name):
                 raise Refused("not the folder of a model", file=build.name)
-            found[build.name] = {name: _read(build, name) for name in _KINDS}
+            results[build.name] = {name: _read(build, name) for name in _KINDS}
         except Refused as error:
             wrong.append(str(error))
     if len(builds) > MOST_MODELS:
         wrong.append(f"there are more than {MOST_MODELS} models")
-    return found, wrong
+    return results, wrong
 
 
 def _read(build: Path, name: str) -> BaseModel | None:

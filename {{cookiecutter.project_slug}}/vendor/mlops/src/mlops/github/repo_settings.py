@@ -79,10 +79,10 @@ class Difference(NamedTuple):
 
     Parameters
     ----------
-    what : str
+    setting : str
         Such as ``environment production``.
-    found, wanted : object
-        Only where they differ; found is None where there is nothing.
+    current, wanted : object
+        Only where they differ; current is None where there is nothing.
     calls : list of tuple
         What fixes it, in this order: method, path and body of requests.
     instead : str
@@ -91,8 +91,8 @@ class Difference(NamedTuple):
         The plan seems to have no such thing: said and tried, but no drift.
     """
 
-    what: str
-    found: Any
+    setting: str
+    current: Any
     wanted: Any
     calls: list[Call]
     instead: str = ""
@@ -105,13 +105,13 @@ def load(project: Project) -> RepositorySettings:
 
 
 def differences(
-    settings: RepositorySettings, found: Mapping[str, Any]
+    settings: RepositorySettings, current: Mapping[str, Any]
 ) -> list[Difference]:
     """Return what is not as declared.
 
     Parameters
     ----------
-    found : mapping
+    current : mapping
         What GitHub's API shows, as `read` returns it; a field that is not there is left
         out.
     """
@@ -121,57 +121,58 @@ def differences(
     }
     variables = {name: {"value": value} for name, value in settings.variables.items()}
     declared = [
-        *_named("label", "/labels", labels, found.get("labels")),
-        *_named("variable", "/actions/variables", variables, found.get("variables")),
-        *_workflow_permissions(settings, found),
-        *_immutable_releases(settings, found),
-        *_pages(settings, found),
+        *_named("label", "/labels", labels, current.get("labels")),
+        *_named("variable", "/actions/variables", variables, current.get("variables")),
+        *_workflow_permissions(settings, current),
+        *_immutable_releases(settings, current),
+        *_pages(settings, current),
     ]
-    if "environments" in found:
-        declared += _environments(settings, found)
-    if "rulesets" in found:
-        declared += _rulesets(settings, found)
+    if "environments" in current:
+        declared += _environments(settings, current)
+    if "rulesets" in current:
+        declared += _rulesets(settings, current)
     narrowed = [_narrowed(one) for one in declared]
     return [one for one in narrowed if one is not None]
 
 
 def _narrowed(one: Difference) -> Difference | None:
     """Return a difference without what is the same in it, None where everything is."""
-    if one.found is None:
+    if one.current is None:
         return one
-    found = {}
+    current = {}
     wanted = {}
     for key, value in one.wanted.items():
-        present = one.found.get(key)
+        present = one.current.get(key)
         if not covers(present, value):
-            found[key] = present
+            current[key] = present
             wanted[key] = value
-    return one._replace(found=found, wanted=wanted) if wanted else None
+    return one._replace(current=current, wanted=wanted) if wanted else None
 
 
-def covers(found: Any, wanted: Any) -> bool:
+def covers(current: Any, wanted: Any) -> bool:
     """Return whether all that is wanted is there; lists may be in any order."""
     if isinstance(wanted, Mapping):
-        if not isinstance(found, Mapping):
+        if not isinstance(current, Mapping):
             return not wanted
         return all(
-            key in found and covers(found[key], value) for key, value in wanted.items()
+            key in current and covers(current[key], value)
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        items = found if isinstance(found, list) else []
+        items = current if isinstance(current, list) else []
         if len(items) != len(wanted):
             return False
         return all(any(covers(item, value) for item in items) for value in wanted)
-    return bool(found == wanted)
+    return bool(current == wanted)
 
 
 def _named(
-    kind: str, path: str, wanted: Mapping[str, Any], found: Any
+    kind: str, path: str, wanted: Mapping[str, Any], current: Any
 ) -> Iterator[Difference]:
     """Yield what is declared by name and sent whole; nothing where it was not seen."""
-    if found is None:
+    if current is None:
         return
-    present = {one["name"].lower(): one for one in found}
+    present = {one["name"].lower(): one for one in current}
     for name, body in wanted.items():
         old = present.get(name.lower())
         call: Call = ("POST", path, {"name": name, **body})
@@ -181,9 +182,9 @@ def _named(
 
 
 def _workflow_permissions(
-    settings: RepositorySettings, found: Mapping[str, Any]
+    settings: RepositorySettings, current: Mapping[str, Any]
 ) -> Iterator[Difference]:
-    old = found.get("workflow_permissions")
+    old = current.get("workflow_permissions")
     if settings.workflow_permissions is None or not old:
         return
     body = settings.workflow_permissions.model_dump()
@@ -192,35 +193,35 @@ def _workflow_permissions(
 
 
 def _immutable_releases(
-    settings: RepositorySettings, found: Mapping[str, Any]
+    settings: RepositorySettings, current: Mapping[str, Any]
 ) -> Iterator[Difference]:
     enabled = settings.immutable_releases
-    if enabled is None or "immutable_releases" not in found:
+    if enabled is None or "immutable_releases" not in current:
         return
-    old = found["immutable_releases"] or {"enabled": False}
+    old = current["immutable_releases"] or {"enabled": False}
     call = ("PUT" if enabled else "DELETE", "/immutable-releases", None)
     yield Difference("immutable releases", old, {"enabled": enabled}, [call])
 
 
 def _pages(
-    settings: RepositorySettings, found: Mapping[str, Any]
+    settings: RepositorySettings, current: Mapping[str, Any]
 ) -> Iterator[Difference]:
-    if settings.pages is None or "pages" not in found:
+    if settings.pages is None or "pages" not in current:
         return
-    old = found["pages"]
+    old = current["pages"]
     body = {"build_type": settings.pages}
     call = ("PUT" if old else "POST", "/pages", body)
-    lacking = found["plan"] == "free"
+    lacking = current["plan"] == "free"
     yield Difference("pages", old, body, [call], _INSTEAD["pages"], lacking)
 
 
 def _environments(
-    settings: RepositorySettings, found: Mapping[str, Any]
+    settings: RepositorySettings, current: Mapping[str, Any]
 ) -> Iterator[Difference]:
     """Yield each environment, and after it who reviews its deployments."""
     for name, environment in settings.environments.items():
         path = f"/environments/{quote(name, safe='')}"
-        old = found["environments"].get(name)
+        old = current["environments"].get(name)
         body = _repeated(old or {})
         present = _branches(old or {})
         wanted: dict[str, Any] = {}
@@ -237,9 +238,9 @@ def _environments(
             wanted,
             [("PUT", path, body), *branch_calls],
             _INSTEAD["branches"],
-            lacking=found["plan"] == "free",
+            lacking=current["plan"] == "free",
         )
-        people = found["reviewers"].get(name)
+        people = current["reviewers"].get(name)
         if people:
             # A sole approver may start promote.yml; the engine refuses them what they
             # registered themselves.
@@ -250,7 +251,7 @@ def _environments(
                 review,
                 [("PUT", path, body | review)],
                 _INSTEAD["reviewers"],
-                lacking=found["plan"] in ("free", "paid"),
+                lacking=current["plan"] in ("free", "paid"),
             )
 
 
@@ -298,10 +299,10 @@ def _branches(environment: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _rulesets(
-    settings: RepositorySettings, found: Mapping[str, Any]
+    settings: RepositorySettings, current: Mapping[str, Any]
 ) -> Iterator[Difference]:
     for name, ruleset in settings.rulesets.items():
-        old = found["rulesets"].get(name)
+        old = current["rulesets"].get(name)
         declared = ruleset.model_dump(mode="json")
         refs = {"include": declared["include"], "exclude": declared["exclude"]}
         wanted = {
@@ -319,7 +320,7 @@ def _rulesets(
             if "bypass_actors" not in old:
                 del wanted["bypass_actors"]  # only who may change a ruleset sees them
         instead = _INSTEAD[ruleset.target]
-        lacking = found["plan"] == "free"
+        lacking = current["plan"] == "free"
         yield Difference(f"ruleset {name}", old, wanted, [call], instead, lacking)
 
 

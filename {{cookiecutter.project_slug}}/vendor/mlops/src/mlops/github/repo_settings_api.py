@@ -41,9 +41,9 @@ class Denied(EnvironmentFailure):
 class SettingOutcome(NamedTuple):
     """What there is to say of one thing."""
 
-    what: str
+    setting: str
     result: Literal["differs", "done", "not in this plan", "not seen", "refused"]
-    said: str = ""
+    message: str = ""
 
 
 def send(repository: Repository, method: str, path: str, body: Any = None) -> Any:
@@ -86,25 +86,25 @@ def read(
     reader = _Reader(repository, settings)
     visibility = send(repository, "GET", "")["visibility"]
     plan = {"public": "public", "internal": "enterprise"}.get(visibility, "paid")
-    found: dict[str, Any] = {"plan": plan}
+    present: dict[str, Any] = {"plan": plan}
     unseen: list[SettingOutcome] = []
     for name, look in reader.looks().items():
         if getattr(settings, name) in (None, {}):
             continue
         try:
-            found[name] = look()
+            present[name] = look()
         except Denied as no:
             hidden = name == "environments" and no.status == 404
-            if no.lacks_plan or (hidden and found["plan"] == "free"):
-                found |= {"plan": "free", name: {}}
+            if no.lacks_plan or (hidden and present["plan"] == "free"):
+                present |= {"plan": "free", name: {}}
             else:
                 unseen.append(
                     SettingOutcome(name.replace("_", " "), "not seen", str(no))
                 )
-    found["reviewers"], strangers = reader.reviewers(project)
-    if found["plan"] == "paid" and _asks_reviewers(found.get("environments", {})):
-        found["plan"] = "enterprise"  # no other has them in a private repository
-    return found, unseen + strangers
+    present["reviewers"], strangers = reader.reviewers(project)
+    if present["plan"] == "paid" and _asks_reviewers(present.get("environments", {})):
+        present["plan"] = "enterprise"  # no other has them in a private repository
+    return present, unseen + strangers
 
 
 def _asks_reviewers(environments: dict[str, Any]) -> bool:
@@ -146,15 +146,15 @@ class _Reader:
 
     def rows(self, path: str, key: str = "", more: str = "") -> list[dict[str, Any]]:
         """Return a whole list, page by page."""
-        found: list[dict[str, Any]] = []
+        rows: list[dict[str, Any]] = []
         page = 1
         while True:
             address = f"{path}?per_page=100&page={page}{more}"
             data = send(self.repository, "GET", address)
             some: list[dict[str, Any]] = data[key] if key else data
-            found += some
+            rows += some
             if len(some) < 100:
-                return found
+                return rows
             page += 1
 
     def environments(self) -> dict[str, Any]:
@@ -163,8 +163,8 @@ class _Reader:
         for name in named.keys() & self.settings.environments.keys():
             policy = named[name]["deployment_branch_policy"] or {}
             if policy.get("custom_branch_policies"):
-                place = f"/environments/{quote(name, safe='')}"
-                path = f"{place}/deployment-branch-policies"
+                address = f"/environments/{quote(name, safe='')}"
+                path = f"{address}/deployment-branch-policies"
                 named[name]["policies"] = self.rows(path, "branch_policies")
         return named
 
@@ -207,6 +207,8 @@ def _fix(repository: Repository, one: Difference) -> SettingOutcome:
         # Environments are only said not to be found where the plan lacks them.
         lacking = one.lacking and no.status in (403, 404, 422) and not no.lacks_right
         if no.lacks_plan or lacking:
-            return SettingOutcome(one.what, "not in this plan", one.instead or str(no))
-        return SettingOutcome(one.what, "refused", str(no))
-    return SettingOutcome(one.what, "done")
+            return SettingOutcome(
+                one.setting, "not in this plan", one.instead or str(no)
+            )
+        return SettingOutcome(one.setting, "refused", str(no))
+    return SettingOutcome(one.setting, "done")

@@ -73,9 +73,9 @@ class GitError(EnvironmentFailure):
         lines = self.stderr.splitlines()
         command = f"`git {' '.join(arguments[:3])}` failed"
         if _DUBIOUS in self.stderr:
-            what = f"{command}: {lines[0]}"
+            message = f"{command}: {lines[0]}"
             advice = " ".join(line.strip() for line in lines[1:] if line.strip())
-            super().__init__(Problem(what, do=advice))
+            super().__init__(Problem(message, do=advice))
             return
         last = lines[-1] if lines else "no message"
         super().__init__(Problem(f"{command}: {last}"))

@@ -49,17 +49,17 @@ def retry(
     import tenacity
 
     retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda answer: answer is None),
+        retry=tenacity.retry_if_result(lambda result: result is None),
         stop=tenacity.stop_after_attempt(_ATTEMPTS),
         wait=tenacity.wait_random_exponential(multiplier=0.03, max=1),
         sleep=sleep,
     )
     try:
-        answer = retrying(attempt)
+        result = retrying(attempt)
     except tenacity.RetryError as error:
         raise overtaken() from error
-    assert answer is not None
-    return answer
+    assert result is not None
+    return result
 
 
 def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
@@ -70,19 +70,19 @@ def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
     requested = list(names)
     stdin = "".join(f"{name}\n" for name in requested).encode()
     out = git_bytes(root, "cat-file", "--batch", stdin=stdin)
-    found: list[bytes | None] = []
+    objects: list[bytes | None] = []
     start = 0
     for _ in requested:
         end = out.index(b"\n", start)
         header = out[start:end]
         start = end + 1
         if header.endswith((b" missing", b" ambiguous")):
-            found.append(None)
+            objects.append(None)
             continue
         size = int(header.rsplit(b" ", 1)[1])
-        found.append(out[start : start + size])
+        objects.append(out[start : start + size])
         start += size + 1
-    return found
+    return objects
 
 
 def missing(root: Path, commits: Iterable[str]) -> list[str]:

@@ -22,7 +22,7 @@ def pins(lock: Path) -> list[Pin]:
     """Return what a requirements file installs on this machine, sorted by name."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    found = []
+    pinned = []
     text = re.sub(r"\\\n\s*", " ", lock.read_text(encoding="utf-8"))
     for line in text.splitlines():
         with suppress(InvalidRequirement):  # a comment, or a marker that nobody knows
@@ -30,5 +30,5 @@ def pins(lock: Path) -> list[Pin]:
             exact = str(pin.specifier)
             if exact.startswith("==") and (not pin.marker or pin.marker.evaluate()):
                 hashes = tuple(_HASH.findall(line))
-                found.append(Pin(pin.name.lower(), exact.removeprefix("=="), hashes))
-    return sorted(found)
+                pinned.append(Pin(pin.name.lower(), exact.removeprefix("=="), hashes))
+    return sorted(pinned)

@@ -43,13 +43,13 @@ def signature_problem(
         When the key has to be valid, in seconds since 1970.
     """
     try:
-        return answer(payload, signature, signers, principal, time)
+        return verification(payload, signature, signers, principal, time)
     except _NoAnswer as error:
         return str(error)
 
 
 @lru_cache(maxsize=4096)
-def answer(
+def verification(
     payload: bytes, signature: bytes, signers: bytes, principal: str, time: int
 ) -> str:
     """Return what ssh-keygen has against a signature: it is the same every time.

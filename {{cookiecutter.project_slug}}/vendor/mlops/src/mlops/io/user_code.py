@@ -83,8 +83,8 @@ def load_function(source: bytes, shown: str, name: str) -> Callable[..., Any]:
         exec(compile(tree, shown, "exec"), module.__dict__)
     function = getattr(module, name, None)
     if not callable(function):
-        what = f"this file must define `def {name}(...)`"
-        raise UsageError(what, file=shown, do=f"write `{name}`")
+        message = f"this file must define `def {name}(...)`"
+        raise UsageError(message, file=shown, do=f"write `{name}`")
     return function  # type: ignore[no-any-return]
 
 
@@ -108,7 +108,7 @@ def blaming(shown: str) -> Iterator[None]:
     except MlopsError:
         raise
     except SystemExit as error:
-        file, line = _place(error, shown)
+        file, line = _line_of(error, shown)
         raise Refused(
             "this code ends the process (exit, sys.exit or raise SystemExit)",
             file=file,
@@ -116,7 +116,7 @@ def blaming(shown: str) -> Iterator[None]:
             do="return or raise an exception instead",
         ) from error
     except Exception as error:
-        file, line = _place(error, shown)
+        file, line = _line_of(error, shown)
         message = (str(error).strip().splitlines() or ["no message"])[0][:300]
         raise UsageError(
             f"{type(error).__name__}: {message}",
@@ -126,7 +126,7 @@ def blaming(shown: str) -> Iterator[None]:
         ) from error
 
 
-def _place(error: BaseException, shown: str) -> tuple[str, str]:
+def _line_of(error: BaseException, shown: str) -> tuple[str, str]:
     """Return the innermost file of the folder that an error came through, and line."""
     folder = shown.rpartition("/")[0] + "/"
     places = [

@@ -49,9 +49,9 @@ def compare(
 
     rng = np.random.default_rng(0)
     tables = [counts(reference[name], window[name], kinds[name]) for name in kinds]
-    found = [p_value(table, rng) for table in tables]
+    p_values = [p_value(table, rng) for table in tables]
     effects = [distance(table) for table in tables]
-    adjusted = false_discovery_control(found)
+    adjusted = false_discovery_control(p_values)
     return [
         ColumnDrift(
             name=name,
@@ -65,7 +65,7 @@ def compare(
             reference_missing=float(reference[name].isna().mean()),
             unseen=_unseen(window[name], features.get(name)),
         )
-        for name, p, q, effect in zip(kinds, found, adjusted, effects, strict=True)
+        for name, p, q, effect in zip(kinds, p_values, adjusted, effects, strict=True)
     ]
 
 

@@ -90,10 +90,10 @@ def monitor(
 
 def _shortcomings(window: Window, rule: Monitor) -> list[str]:
     """Return what the log lacks, a sentence each."""
-    found = []
+    shortcomings = []
     rows = len(window.log)
     if rows < rule.min_rows:
-        found.append(f"{rows:,} rows, {rule.min_rows:,} needed")
+        shortcomings.append(f"{rows:,} rows, {rule.min_rows:,} needed")
     if window.damaged:
-        found.append(f"{window.damaged:,} lines of the log were cut short")
-    return found
+        shortcomings.append(f"{window.damaged:,} lines of the log were cut short")
+    return shortcomings

@@ -106,14 +106,14 @@ class StepCache:
 
     def _code(self, step: Step) -> list[Path]:
         """Return the files of the model's folder that are code of a step."""
-        found = []
+        paths = []
         for path in self._model.rglob("*"):
             relative = path.relative_to(self._model)
             if "__pycache__" in relative.parts or not step.code(relative.as_posix()):
                 continue
             if path.is_file():
-                found.append(path)
-        return found
+                paths.append(path)
+        return paths
 
     def _data_files(self) -> list[Path]:
         data = self.spec.data

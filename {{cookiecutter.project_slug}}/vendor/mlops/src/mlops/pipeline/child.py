@@ -41,14 +41,14 @@ def main() -> None:
     for module in _HEAVY:
         import_module(module)
     for line in questions:
-        answer = json.dumps(_answer(json.loads(line)))
-        answers.write(f"{answer}\n".encode())
+        reply = json.dumps(_reply(json.loads(line)))
+        answers.write(f"{reply}\n".encode())
         answers.flush()
     # Nobody waits for what user code left running.
     os._exit(0)
 
 
-def _answer(question: dict[str, Any]) -> dict[str, Any]:
+def _reply(question: dict[str, Any]) -> dict[str, Any]:
     """Return how a step went, or what is wrong."""
     try:
         return {"ok": _do(question)}

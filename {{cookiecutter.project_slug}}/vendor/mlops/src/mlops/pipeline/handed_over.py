@@ -23,12 +23,12 @@ class HandedOverModel(Model):
     """
 
     def __init__(
-        self, name: str, signature: Signature, answer: pd.DataFrame | MlopsError
+        self, name: str, signature: Signature, predictions: pd.DataFrame | MlopsError
     ) -> None:
         # Nothing of a loaded model is here, so its own constructor is not called.
         self.name = name
         self.signature = signature
-        self._answer = answer
+        self._predictions = predictions
 
     def features(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Raise RuntimeError: the model's code is not here, so no step may ask it."""
@@ -36,16 +36,16 @@ class HandedOverModel(Model):
 
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Return the predictions of the test rows, and of nothing else."""
-        if isinstance(self._answer, MlopsError):
-            raise self._answer
-        if len(raw) != len(self._answer):
+        if isinstance(self._predictions, MlopsError):
+            raise self._predictions
+        if len(raw) != len(self._predictions):
             raise Refused(
                 "the predictions are not those of the test rows",
-                found=f"{len(self._answer):,} predictions",
+                found=f"{len(self._predictions):,} predictions",
                 allowed=f"{len(raw):,}",
                 do="run `mlops test` again",
             )
-        return self._answer.set_axis(raw.index)
+        return self._predictions.set_axis(raw.index)
 
 
 def read_predictions(path: Path, signature: Signature) -> pd.DataFrame:
@@ -85,10 +85,10 @@ def _columns(signature: Signature) -> list[str]:
     return ["prediction", *(f"p_{name}" for name in signature.classes)]
 
 
-def _refused(path: Path, found: str) -> Refused:
+def _refused(path: Path, value: str) -> Refused:
     return Refused(
         "this file does not hold the predictions of this model",
         file=str(path),
-        found=found,
+        found=value,
         do="run `mlops test` again",
     )

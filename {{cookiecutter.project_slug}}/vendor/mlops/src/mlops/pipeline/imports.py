@@ -62,7 +62,7 @@ def _imports(module: str, engine: Path) -> tuple[str, ...]:
     path = _file_of(module, engine)
     if path is None:
         return ()
-    found = list(_packages(module))
+    reached = list(_packages(module))
     is_package = path.name == "__init__.py"
     package = module if is_package else module.rpartition(".")[0]
     source = path.read_text(encoding="utf-8")
@@ -76,9 +76,9 @@ def _imports(module: str, engine: Path) -> tuple[str, ...]:
                 1:
             ]  # `from mlops import module` asks the root for nothing
         for name in modules:
-            found.append(name)
-            found.extend(_packages(name))
-    return tuple(dict.fromkeys(found))
+            reached.append(name)
+            reached.extend(_packages(name))
+    return tuple(dict.fromkeys(reached))
 
 
 def _packages(module: str) -> Iterator[str]:
@@ -116,8 +116,8 @@ def _named(node: ast.AST, package: str) -> Iterator[str]:
         base = node.module or ""
         if node.level:
             around = package.split(".")
-            kept = around[: len(around) - node.level + 1]
-            base = ".".join([*kept, base] if base else kept)
+            parents = around[: len(around) - node.level + 1]
+            base = ".".join([*parents, base] if base else parents)
         yield base
         for alias in node.names:
             yield f"{base}.{alias.name}"

@@ -95,8 +95,8 @@ class Run:
             git.require_repository(state.project.root)
         self._start_early(steps)
         try:
-            for place, step in enumerate(steps):
-                if not any(later.runs_user_code for later in steps[place:]):
+            for position, step in enumerate(steps):
+                if not any(later.runs_user_code for later in steps[position:]):
                     self.close()  # before a verdict is written
                 failed = state.states.get("validate") == "failed"
                 if failed and step is not report.STEP:

@@ -88,14 +88,14 @@ class UserProcess:
         """
         self._bring(step)
         before = _listing(self._state.build)
-        answer = self._ask(step, spec or self._state.spec)
+        reply = self._ask(step, spec or self._state.spec)
         self._require_untouched(before)
-        if "defect" in answer:
-            raise RuntimeError(f"in the process of user code:\n{answer['defect']}")
-        if "problems" in answer:
-            raise _error(answer)
+        if "defect" in reply:
+            raise RuntimeError(f"in the process of user code:\n{reply['defect']}")
+        if "problems" in reply:
+            raise _error(reply)
         self._take(step)
-        return answer.get("ok") is True
+        return reply.get("ok") is True
 
     def close(self) -> None:
         """End the process with all that it started, and remove its folder."""
@@ -143,16 +143,16 @@ class UserProcess:
         if not line.endswith(b"\n"):
             raise self._ended()
         try:
-            answer = json.loads(line)
+            reply = json.loads(line)
         except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
+            reply = None
+        if not isinstance(reply, dict):
             raise Refused(
                 "the model's own code wrote into the engine's conversation",
                 file=f"models/{state.name}",
                 do="print to standard output or standard error only",
             )
-        return answer
+        return reply
 
     def _wait(self, step: Step) -> bytes:
         """Return the next line of the process; an empty one where it is gone."""
@@ -231,12 +231,12 @@ class UserProcess:
 def _require_consistent(build: Path) -> None:
     """Refuse a model file that is not the one that its training describes."""
     training = Training.load(build)
-    found = sha256_file(build / "model.skops")
-    if found != training.model_sha256:
+    digest = sha256_file(build / "model.skops")
+    if digest != training.model_sha256:
         raise Refused(
             "the model that was handed over is not the one that was trained",
             file=str(build / "model.skops"),
-            found=found,
+            found=digest,
             allowed=training.model_sha256,
         )
 
@@ -261,12 +261,12 @@ def _forward(pipe: IO[bytes], put: Callable[[bytes], None]) -> None:
 
 def _listing(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Return the files of a folder with what tells whether they were changed."""
-    found = {}
+    files = {}
     for path in _walk(folder):
         facts = path.lstat()
         name = path.relative_to(folder).as_posix()
-        found[name] = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
-    return found
+        files[name] = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    return files
 
 
 def _walk(folder: Path) -> Iterable[Path]:
@@ -275,14 +275,14 @@ def _walk(folder: Path) -> Iterable[Path]:
             yield path
 
 
-def _error(answer: dict[str, Any]) -> MlopsError:
+def _error(reply: dict[str, Any]) -> MlopsError:
     """Return the error that a step raised in the other process."""
     kinds: dict[Any, type[MlopsError]] = {
         kind.exit_code: kind for kind in (UsageError, Refused, EnvironmentFailure)
     }
-    kind = kinds.get(answer.get("exit_code"), Refused)
+    kind = kinds.get(reply.get("exit_code"), Refused)
     try:
-        problems = [Problem(**entry) for entry in answer["problems"]]
+        problems = [Problem(**entry) for entry in reply["problems"]]
     except TypeError:
         problems = [Problem("the model's own code failed")]
     return kind(*problems)

@@ -70,7 +70,7 @@ def unexplained(root: Path, model: ModelState) -> dict[str, str]:
     production; but nobody should take them for decisions.
     """
     taking = [event for event in model.events if event.kind in _TAKING]
-    found = {
+    by_tag = {
         event.tag: f"{event.tag} was made by hand: it does not say who decided it"
         for event in taking
         if "Actor" not in event.trailers
@@ -78,8 +78,8 @@ def unexplained(root: Path, model: ModelState) -> dict[str, str]:
     # Before tags named the project.yaml that they go by, these needed no approval.
     judged = [Case(model, e, e.stage or "") for e in taking if POLICY in e.trailers]
     for case, problem in _judged(root, judged, taking=True):
-        found.setdefault(case.event.tag, problem)
-    return found
+        by_tag.setdefault(case.event.tag, problem)
+    return by_tag
 
 
 def unproven(root: Path, model: ModelState, events: Iterable[Event]) -> dict[str, str]:

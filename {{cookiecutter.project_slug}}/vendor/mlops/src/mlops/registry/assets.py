@@ -76,8 +76,8 @@ def ready(project: Project, name: str, decided: bool = False) -> Built:
         )
     others = _require_committed(project, name)
     snapshot = Snapshot.load(build)
-    kept, notes = _rows_kept(project, name, snapshot)
-    files = gather(project, name, kept)
+    with_rows, notes = _whether_rows_travel(project, name, snapshot)
+    files = gather(project, name, with_rows)
     built = Built(
         commit=git(project.root, "rev-parse", "HEAD"),
         snapshot=snapshot,
@@ -141,7 +141,7 @@ def _shared(path: str, prefix: str) -> bool:
     return str(Path(path).parent) == f"{prefix}models"
 
 
-def _rows_kept(
+def _whether_rows_travel(
     project: Project, name: str, snapshot: Snapshot
 ) -> tuple[bool, tuple[str, ...]]:
     """Return whether the release has to hold the rows, and notes for whoever registers.
@@ -186,7 +186,7 @@ def _stale(project: Project, name: str, built: Built) -> list[str]:
     for file in built.snapshot.files:
         path = project.root / file.path
         pairs[file.path] = (file.sha256, sha256_file(path) if path.is_file() else "")
-    return [what for what, (recorded, present) in pairs.items() if recorded != present]
+    return [part for part, (recorded, present) in pairs.items() if recorded != present]
 
 
 def gather(project: Project, name: str, rows: bool) -> dict[str, Path]:

@@ -107,7 +107,7 @@ def read_branch(root: Path) -> Branch:
     for line in out.splitlines():
         commit, seconds = line.split(" ")
         times[commit] = int(seconds)
-    places = {commit: place for place, commit in enumerate(times)}
+    places = {commit: position for position, commit in enumerate(times)}
     return Branch(tuple(times), times, places)
 
 
@@ -117,10 +117,10 @@ def read_policies(root: Path, commits: Iterable[str]) -> dict[str, Policy | None
     None where there is no such commit or file.
     """
     every = list(dict.fromkeys(commits))
-    found = contents(root, [f"{commit}:./project.yaml" for commit in every])
+    files = contents(root, [f"{commit}:./project.yaml" for commit in every])
     parsed: dict[bytes, Policy] = {}
     out: dict[str, Policy | None] = {}
-    for commit, content in zip(every, found, strict=True):
+    for commit, content in zip(every, files, strict=True):
         out[commit] = None
         if content is not None:
             if content not in parsed:  # most are the same, and YAML takes long to read

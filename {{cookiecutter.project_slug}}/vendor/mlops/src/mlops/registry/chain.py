@@ -66,8 +66,8 @@ class Bundle:
 
         What an earlier call left there when it was killed is removed.
         """
-        place = sha256(str(folder.resolve()).encode())[:16]
-        lock = Path(gettempdir()) / f"mlops-pull-{place}"
+        suffix = sha256(str(folder.resolve()).encode())[:16]
+        lock = Path(gettempdir()) / f"mlops-pull-{suffix}"
         with file_lock(lock), ExitStack() as at_once:
             for name in self.files:
                 sweep(folder / name)

@@ -287,9 +287,9 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
     def attempt() -> Assigned | None:
         tag_writes.sync(root)
         state = tags.read(root)
-        answer, steps = decide(state)
+        outcome, steps = decide(state)
         if not steps:
-            return answer
+            return outcome
         model = state.model(steps[0].version.model)
         events = [*model.events, *model.dangling]
         first = tag_writes.next_second(by.now, events)
@@ -309,8 +309,8 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
         if not tag_writes.claim(root, oids):
             return None
         after = tags.read(root).model(model.name)
-        version = after.versions[answer.version.number]
-        return replace(answer, version=version, created=True)
+        version = after.versions[outcome.version.number]
+        return replace(outcome, version=version, created=True)
 
     return git_objects.retry(attempt)
 
@@ -431,9 +431,9 @@ def _require_entry(
     if model.deprecated:
         raise Refused(f"{model.name} is retired", do="register a new version first")
     places = [stage.after, None if override else stage.name]
-    for place in filter(None, places):
-        if removal := _removal(root, model, version, place):
-            raise _taken_out(version, place, removal)
+    for name in filter(None, places):
+        if removal := _removal(root, model, version, name):
+            raise _taken_out(version, name, removal)
     if stage.after is None:
         return
     entries = _entries(model, stage.after, version)
@@ -447,16 +447,16 @@ def _require_entry(
         )
 
 
-def _taken_out(version: Version, place: str, removal: Event) -> Refused:
+def _taken_out(version: Version, stage: str, removal: Event) -> Refused:
     """Return the error for a version that a person took out of a stage."""
     same = ""
     if removal.version != version.number:
         same = f", which is the same model as {removal.version},"
     act = "rejected for" if removal.decision == "reject" else "taken out of"
     return Refused(
-        f"{version.ref}{same} was {act} {place} by {removal.actor}",
+        f"{version.ref}{same} was {act} {stage} by {removal.actor}",
         found=removal.trailers.get("Reason", ""),
-        do=f"`mlops promote {version.ref} {place} --override-rejection -m WHY` decides "
+        do=f"`mlops promote {version.ref} {stage} --override-rejection -m WHY` decides "
         "anew",
     )
 
@@ -471,15 +471,15 @@ def _removal(
     """
     removed = {
         number: event
-        for (place, number), event in model.removed.items()
-        if place == stage and number
+        for (left, number), event in model.removed.items()
+        if left == stage and number
     }
     if version.number in removed:
         return removed[version.number]
     others = [model.versions[number] for number in removed]
-    found = dict(manifests(root, [version, *others])) if others else {}
-    mine = found.pop(version.number, None)
-    for number, manifest in found.items():
+    by_number = dict(manifests(root, [version, *others])) if others else {}
+    mine = by_number.pop(version.number, None)
+    for number, manifest in by_number.items():
         if not isinstance(mine, Manifest) or not isinstance(manifest, Manifest):
             continue
         event = removed[number]

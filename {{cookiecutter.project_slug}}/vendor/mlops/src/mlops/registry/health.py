@@ -24,35 +24,35 @@ def problems(project: Project, store: ReleaseStore | None = None) -> list[str]:
 
     state = read(project.root)
     releases = store or FolderStore(project.store)
-    found = [*state.warnings, *state.unresolved]
+    messages = [*state.warnings, *state.unresolved]
     tags = local_only(project.root)
     if tags.conflicting:
-        found.append(
+        messages.append(
             f"origin has other tags of these names: {listed(tags.conflicting)};"
             " see `mlops registry adopt`"
         )
     if tags.missing:
-        found.append(
+        messages.append(
             f"origin does not have {listed(tags.missing)}; see `mlops registry adopt`"
         )
     for model in state.models.values():
-        found += unexplained(project.root, model).values()
-        found += _versions(project, model, releases)
-    return found
+        messages += unexplained(project.root, model).values()
+        messages += _versions(project, model, releases)
+    return messages
 
 
 def _versions(project: Project, model: ModelState, store: ReleaseStore) -> list[str]:
     """Return what is wrong with the versions of a model."""
     from mlops.registry.chain import fetch
 
-    found = []
+    messages = []
     releases = set(store.list(model.name))
     for version in model.versions.values():
         if version.stages:
             try:
                 fetch(project, version.ref, store)
             except MlopsError as error:
-                found.append(f"{version.ref}: {error.problems[0].what}")
+                messages.append(f"{version.ref}: {error.problems[0].what}")
         elif version.active and version.number not in releases:
-            found.append(f"{version.ref}: the release store does not hold it")
-    return found
+            messages.append(f"{version.ref}: the release store does not hold it")
+    return messages

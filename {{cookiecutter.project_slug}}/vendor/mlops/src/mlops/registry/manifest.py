@@ -20,11 +20,11 @@ from mlops.results.verdict import Verdict
 from mlops.storage.protocol import Asset
 
 
-def broken(link: str, what: str, found: str = "", allowed: str = "") -> Refused:
+def broken(link: str, problem: str, value: str = "", allowed: str = "") -> Refused:
     """Return the error for one broken link of the chain."""
     do = "do not use this version; find out who changed it, then register again"
-    text = f"the chain of digests is broken at {link}: {what}"
-    return Refused(text, found=found, allowed=allowed, do=do)
+    text = f"the chain of digests is broken at {link}: {problem}"
+    return Refused(text, found=value, allowed=allowed, do=do)
 
 
 SCHEMA = 1
@@ -169,8 +169,8 @@ def manifests(
     """
     requested = list(versions)
     names = [name for version in requested for name in _objects(version)]
-    found = iter(contents(root, names))
-    objects = zip(found, found, found, strict=True)
+    stored = iter(contents(root, names))
+    objects = zip(stored, stored, stored, strict=True)
     for version, parts in zip(requested, objects, strict=True):
         try:
             yield version.number, _verified(version, *parts)[0]

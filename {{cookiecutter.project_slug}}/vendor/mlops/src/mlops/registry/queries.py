@@ -47,8 +47,8 @@ def versions(
     """
     models = [known(state, name)] if name else list(state.models.values())
     shown = [m for m in models if name or everything or not m.deprecated]
-    found = [v for model in shown for v in reversed(model.versions.values())]
-    return [version for version in found if everything or version.active]
+    selected = [v for model in shown for v in reversed(model.versions.values())]
+    return [version for version in selected if everything or version.active]
 
 
 def show(project: Project, ref: str) -> tuple[Version, Manifest]:
@@ -340,7 +340,7 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
         for name, data in _data_of(project, model).items():
             digests = {"all rows": data["digest"]}
             digests |= {file["path"]: file["sha256"] for file in data["files"]}
-            hits = [what for what, full in digests.items() if full.startswith(digest)]
+            hits = [asset for asset, full in digests.items() if full.startswith(digest)]
             if hits:
                 out.append({"used_by": name, "data": hits[0], "rows": data["rows"]})
     return out

@@ -40,15 +40,15 @@ def candidates(
         return []
     left = _left(model, last)
     active = [version.number for version in model.versions.values() if version.active]
-    kept = set(active[max(len(active) - newest, 0) :])
+    retained = set(active[max(len(active) - newest, 0) :])
     for stage in model.trails:
         for version in (model.stages.get(stage), model.before(stage)):
             if version is not None:
-                kept.add(version.number)
+                retained.add(version.number)
     return [
         version
         for number, version in model.versions.items()
-        if number not in kept
+        if number not in retained
         and left.get(number, -math.inf) < since.timestamp()
         and (version.active or number in stored)
     ]

@@ -65,7 +65,7 @@ def document(name: str, lock: Path) -> bytes:
         "version": version,
         "cpe": f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*",
     }
-    found = {
+    bom = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
@@ -74,7 +74,7 @@ def document(name: str, lock: Path) -> bytes:
         },
         "components": [python, *map(_component, pins(lock))],
     }
-    return canonical_json(found) + b"\n"
+    return canonical_json(bom) + b"\n"
 
 
 def _component(pin: Pin) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def problems(root: Path, cases: Iterable[Case]) -> list[tuple[Case, str]]:
     commits = {*named, *(one.policy or "" for one in known)} - {""}
     policies = read_policies(root, commits)
     keys = _keys(root, {one.policy or "" for one in known} - {""}, policies)
-    found = []
+    unproven = []
     for case, one, tag in zip(every, known, tags, strict=True):
         policy = policies.get(one.policy or "")
         if tag is None or not _is_of(tag, case.event):
@@ -84,8 +84,8 @@ def problems(root: Path, cases: Iterable[Case]) -> list[tuple[Case, str]]:
             signers = keys.get(one.policy or "")
             problem = decision_problem(Judged(case, tag, one.since, policy, signers))
         if problem:
-            found.append((case, problem))
-    return found
+            unproven.append((case, problem))
+    return unproven
 
 
 def _keys(

@@ -208,13 +208,13 @@ class ModelState:
     def _stage(self, event: Event, stage: str) -> None:
         """Assign a commit to a stage, or take it out."""
         trail = self.trails.setdefault(stage, [])
-        place = (stage, event.version or "")
+        key = (stage, event.version or "")
         if event.kind == "assign":
             trail.append(event)
-            self.removed.pop(place, None)
+            self.removed.pop(key, None)
         else:
             trail[:] = [held for held in trail if held.commit != event.commit]
-            self.removed[place] = event
+            self.removed[key] = event
 
     def ever_in(self, stage: str) -> set[str | None]:
         """Return the versions that are or were in a stage."""
@@ -449,12 +449,12 @@ def _numbers(
     events: Iterable[Event], foreign: Sequence[tuple[str, str]]
 ) -> dict[str, set[int]]:
     """Return the numbers in use by model, also those of tags that say nothing."""
-    found: dict[str, set[int]] = {}
+    numbers: dict[str, set[int]] = {}
     unread = (parse(tag) for tag, _ in foreign)
     for event in (*events, *filter(None, unread)):
         if event.counter:
-            found.setdefault(event.model, set()).add(event.counter)
-    return found
+            numbers.setdefault(event.model, set()).add(event.counter)
+    return numbers
 
 
 def _names_manifest(event: Event) -> bool:

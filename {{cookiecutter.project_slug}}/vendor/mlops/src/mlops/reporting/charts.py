@@ -147,13 +147,13 @@ def side_by_side(records: Sequence[Record], names: Sequence[str]) -> list[Chart]
     names : sequence of str
         What each run is called.
     """
-    found: dict[str, list[tuple[str, Metric]]] = {}
+    by_name: dict[str, list[tuple[str, Metric]]] = {}
     for record, name in zip(records, names, strict=True):
         for metric in record.metrics:
-            found.setdefault(metric.name, []).append((name, metric))
+            by_name.setdefault(metric.name, []).append((name, metric))
     drawn: list[Chart] = []
     with style.context(["default", _STYLE]):
-        for metric_name, known in found.items():
+        for metric_name, known in by_name.items():
             title = label(metric_name)
             drawn += _safely("metrics", title, partial(_runs, title, known))
     return drawn
@@ -330,11 +330,11 @@ def _roc(facts: RunReport) -> Iterator[Chart]:
     positive, score, champion, threshold = scored
     panel = _axes(xlabel="Negative rows called positive", ylabel="Positive rows found")
     if champion is not None:
-        wrong, found, _ = roc_curve(positive, champion)
-        points = _few(wrong, found)
+        wrong, hits, _ = roc_curve(positive, champion)
+        points = _few(wrong, hits)
         panel.plot(*points, "--", color=OLD, label="in production")
-    wrong, found, _ = roc_curve(positive, score)
-    panel.plot(*_few(wrong, found), "-", color=NEW, label="this model")
+    wrong, hits, _ = roc_curve(positive, score)
+    panel.plot(*_few(wrong, hits), "-", color=NEW, label="this model")
     panel.plot([0, 1], [0, 1], **_THIN)
     called = score >= threshold
     hit = float(called[positive].mean())

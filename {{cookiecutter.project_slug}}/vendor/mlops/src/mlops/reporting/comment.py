@@ -21,7 +21,7 @@ _BROKEN = (
 _RESERVED = 10_000  # characters for what stands around the reports
 
 
-def reports(found: Sequence[RunReport]) -> tuple[list[str], list[str]]:
+def reports(runs: Sequence[RunReport]) -> tuple[list[str], list[str]]:
     """Return the text of each report, and the models whose results do not fit together.
 
     Each is folded below its conditions. Where all together are too long for a comment,
@@ -29,7 +29,7 @@ def reports(found: Sequence[RunReport]) -> tuple[list[str], list[str]]:
     """
     texts = []
     broken = []
-    for report in found:
+    for report in runs:
         try:
             texts.append(markdown(report, folded=True))
         except _BROKEN:

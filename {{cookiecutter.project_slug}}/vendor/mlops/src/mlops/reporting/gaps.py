@@ -47,16 +47,16 @@ def not_measured(
 
     What nobody asked for is `not_declared`.
     """
-    found = []
+    names = []
     for c in conditions:
         if c.asked and not c.measured:
-            found.append(f"{c.name} (0 of {c.asked})")
+            names.append(f"{c.name} (0 of {c.asked})")
         elif c.answered < c.asked:
-            found.append(f"{c.name} (only {c.answered} of {c.asked})")
+            names.append(f"{c.name} (only {c.answered} of {c.asked})")
     for gap in fairness:
         if not gap.measured:
-            found.append(f"{gap.metric} by {gap.column} (too few rows)")
-    return tuple(found)
+            names.append(f"{gap.metric} by {gap.column} (too few rows)")
+    return tuple(names)
 
 
 @dataclass(frozen=True)

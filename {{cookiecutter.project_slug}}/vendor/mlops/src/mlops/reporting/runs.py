@@ -104,16 +104,16 @@ def labels(records: Sequence[Record]) -> list[str]:
     Runs that share a label have their id behind it.
     """
     _, differ = _partition([_params(record) for record in records])
-    found = []
+    texts = []
     for at, record in enumerate(records):
         parts = [
             f"{words.clean(name, 30)} {_text(values[at])}"
             for name, values in differ.items()
         ]
-        found.append(words.clean(", ".join(parts), _LABEL_LENGTH) or record.id)
+        texts.append(words.clean(", ".join(parts), _LABEL_LENGTH) or record.id)
     return [
-        label if found.count(label) == 1 else f"{label}, {record.id}"
-        for label, record in zip(found, records, strict=True)
+        label if texts.count(label) == 1 else f"{label}, {record.id}"
+        for label, record in zip(texts, records, strict=True)
     ]
 
 
@@ -143,7 +143,8 @@ def page(records: Sequence[Record]) -> str:
     names = labels(records)
     at = best(records)
     shown = [
-        f"{name} (best)" if place == at else name for place, name in enumerate(names)
+        f"{name} (best)" if position == at else name
+        for position, name in enumerate(names)
     ]
     links = [_link(record, name) for record, name in zip(records, shown, strict=True)]
     sections = [

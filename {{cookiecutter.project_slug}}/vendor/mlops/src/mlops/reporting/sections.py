@@ -29,16 +29,16 @@ def sections(facts: RunReport) -> list[Section]:
     """Return all parts of the report that have something to say, in their order."""
     spec = facts.spec
     tests = facts.evaluation
-    found = []
+    parts = []
     if tests and tests.metrics:
-        found.append(_quality(facts, tests))
-    found.append(_specification(spec))
+        parts.append(_quality(facts, tests))
+    parts.append(_specification(spec))
     if facts.validation:
-        found.append(_data(facts.validation, spec.sensitive))
+        parts.append(_data(facts.validation, spec.sensitive))
     if tests:
-        found += [_tests(tests), _slices(tests, spec), _fairness(tests, spec)]
-    found += [_origin(facts.run), _cost(facts.run), _reproduce(facts)]
-    return [section for section in found if _says_something(section)]
+        parts += [_tests(tests), _slices(tests, spec), _fairness(tests, spec)]
+    parts += [_origin(facts.run), _cost(facts.run), _reproduce(facts)]
+    return [section for section in parts if _says_something(section)]
 
 
 def _says_something(section: Section) -> bool:
@@ -264,20 +264,20 @@ def _tests(result: Evaluation) -> Section:
     rows: dict[str, list[Row]] = {state: [] for state in tones}
     for check in result.checks:
         state = _state(check)
-        asked_of = "every model" if check.standard else "this model"
-        cells = (check.name, asked_of, check.message or state)
+        scope = "every model" if check.standard else "this model"
+        cells = (check.name, scope, check.message or state)
         rows[state].append((tones[state], cells))
     columns = ("Test", "Asked of", "What was found")
     tables = [
         Table(
-            f"{len(found):,} {state}",
+            f"{len(checks):,} {state}",
             columns,
             "lll",
-            found,
+            checks,
             folded=state == "passed",
         )
-        for state, found in rows.items()
-        if found
+        for state, checks in rows.items()
+        if checks
     ]
     text = [", ".join(t.title for t in tables) + "."] if tables else []
     return Section("tests", "Tests", text, tables)

@@ -188,7 +188,7 @@ def _part(
         _history(model),
         _runs(runs, address),
     )
-    places = [_place(model, stage) for stage in stages]
+    places = [_in_stage(model, stage) for stage in stages]
     return Part(model.name, about, facts, places, alarms, tables, releases)
 
 
@@ -264,8 +264,8 @@ def _monitored(project: Project, name: str) -> list[Alarm]:
         return []
     check = checks[0]
     short = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
-    found = wording.alarm(check.columns, check.performance) or list(check.reasons)
-    return [Alarm("unsure", short, f"{short}: {words.listed(found)}")]
+    messages = wording.alarm(check.columns, check.performance) or list(check.reasons)
+    return [Alarm("unsure", short, f"{short}: {words.listed(messages)}")]
 
 
 def _summary(project: Project, parts: Sequence[Part]) -> Summary:
@@ -309,8 +309,8 @@ def _live(parts: Sequence[Part], stage: str) -> str:
     versions = {
         part.name: version
         for part in parts
-        for place, version, _ in part.places
-        if place == stage and version
+        for in_stage, version, _ in part.places
+        if in_stage == stage and version
     }
     if len(parts) > 1:
         return f"in {stage}: {len(versions)} of {words.count(len(parts), 'model')}"
@@ -323,20 +323,22 @@ def _live(parts: Sequence[Part], stage: str) -> str:
 # -- how it is shown -------------------------------------------------------------------
 
 
-def _what_happened(event: Event) -> tuple[str, ...]:
+def _event_row(event: Event) -> tuple[str, ...]:
     """Return when, what, by whom, approved by whom, and why."""
     trailers = event.trailers
-    what = words.EVENTS[event.decision].format(version=event.version, stage=event.stage)
+    decision = words.EVENTS[event.decision].format(
+        version=event.version, stage=event.stage
+    )
     if "Rollback" in trailers:
-        what += f", back from {trailers['Rollback']}"
+        decision += f", back from {trailers['Rollback']}"
     if "Verdict" in trailers:
-        what += f", decided against the verdict {trailers['Verdict']}"
+        decision += f", decided against the verdict {trailers['Verdict']}"
     approved = trailers.get("Approver", words.NONE)
     reason = trailers.get("Reason", words.NONE)
-    return words.when(event.time), what, event.actor, approved, reason
+    return words.when(event.time), decision, event.actor, approved, reason
 
 
-def _place(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
+def _in_stage(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
     """Return a stage, the version in it, and since when and why it is there."""
     version = model.stages.get(stage)
     if version is None:
@@ -354,7 +356,7 @@ def _place(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
 
 def _history(model: ModelState) -> Table:
     recent = model.events[: -_RECENT - 1 : -1]
-    rows: list[Row] = [("", _what_happened(event)) for event in recent]
+    rows: list[Row] = [("", _event_row(event)) for event in recent]
     columns = ("When (UTC)", "What", "By", "Approved by", "Why")
     title = (
         f"History: the last {len(rows)} of {words.count(len(model.events), 'event')}"
@@ -383,7 +385,7 @@ def _versions(releases: Sequence[Release], total: int, address: str) -> Table:
 def _version(release: Release, address: str) -> tuple[Cell, ...]:
     """Return the cells of one version."""
     version = release.version
-    when, _, actor, _, reason = _what_happened(version.event)
+    when, _, actor, _, reason = _event_row(version.event)
     stages = ", ".join(version.stages) if version.active else "withdrawn"
     metric = words.NONE
     data = words.NONE
@@ -461,12 +463,12 @@ def _index(project: Project, parts: Sequence[Part]) -> Table:
 
 
 def _index_row(part: Part, stages: Sequence[str]) -> Row:
-    there = {stage: version or words.NONE for stage, version, _ in part.places}
+    versions = {stage: version or words.NONE for stage, version, _ in part.places}
     worst = Alarm("", words.NONE, "")
     for alarm in part.alarms:
         if not worst.tone or alarm.tone == "bad" != worst.tone:
             worst = alarm
     cells: list[Cell] = [(Link(part.name, f"#{part.name}"),)]
-    cells += [there[stage] for stage in stages]
+    cells += [versions[stage] for stage in stages]
     cells += [part.facts.get("Owner", words.NONE), worst.short]
     return worst.tone, tuple(cells)

@@ -46,9 +46,9 @@ def summary(facts: RunReport) -> Summary:
 
 def _invalid(facts: RunReport, data: Validation) -> Summary:
     failed = [e.message or e.name for e in data.expectations if not e.ok]
-    found = _some(failed, len(data.expectations), "expectation", "failed")
+    problem = _some(failed, len(data.expectations), "expectation", "failed")
     fix = f"Fix the data, or model.yaml and contract.py in models/{facts.model}."
-    return Summary("bad", "No new model: data validation failed.", (found, fix))
+    return Summary("bad", "No new model: data validation failed.", (problem, fix))
 
 
 def _tested(tests: Evaluation) -> Summary:
@@ -63,8 +63,8 @@ def _tested(tests: Evaluation) -> Summary:
         for check in tests.checks
         if not check.ok and not check.skipped
     ]
-    found = _some(failed, len(tests.checks), "test", "failed")
-    return Summary("bad", "Do not use this model: it failed its tests.", (found,))
+    problem = _some(failed, len(tests.checks), "test", "failed")
+    return Summary("bad", "Do not use this model: it failed its tests.", (problem,))
 
 
 def _some(failed: list[str], total: int, noun: str, how: str) -> str:
@@ -139,8 +139,8 @@ def _conditions(verdict: Verdict) -> list[str]:
     """Return which conditions failed, or which were measured and met."""
     failed = [c for c in verdict.conditions if not c.ok]
     if failed:
-        found = [condition(c) for c in failed]
-        return [_some(found, len(verdict.conditions), "condition", "not met")]
+        sentences = [condition(c) for c in failed]
+        return [_some(sentences, len(verdict.conditions), "condition", "not met")]
     met = [words.clean(c.name, 40) for c in verdict.conditions if c.measured]
     open_ = [words.clean(c.name, 40) for c in verdict.conditions if not c.measured]
     lines = []

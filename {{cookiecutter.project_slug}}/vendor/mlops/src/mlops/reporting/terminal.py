@@ -102,9 +102,9 @@ def _values(
 
 def _side(column: Sequence[object]) -> str:
     """Return where a column stands: numbers on the right, what is missing aside."""
-    there = [value for value in column if value is not None]
-    numbers = all(isinstance(value, int | float) for value in there)
-    return "r" if there and numbers else "l"
+    values = [value for value in column if value is not None]
+    numbers = all(isinstance(value, int | float) for value in values)
+    return "r" if values and numbers else "l"
 
 
 def _joined(heads: list[str], body: list[list[str]], sides: str) -> str:

@@ -154,12 +154,12 @@ def _size(verdict: Verdict) -> str:
 
 def _not_comparable(ground: NotComparable, verdict: Verdict) -> str:
     version = verdict.champion or "the version in production"
-    what = {
+    obstacle = {
         "another target": "predicts something else",
         "cannot predict": "cannot predict these rows",
     }[ground.obstacle]
     return (
-        f"{version} {what} ({ground.detail}), so the two cannot be compared on the "
+        f"{version} {obstacle} ({ground.detail}), so the two cannot be compared on the "
         "same rows and a person has to decide."
     )
 
@@ -249,16 +249,16 @@ def _fairness(c: Condition) -> str:
     limits = words.count(c.asked, "limit")
     if not c.answered:
         return f"None of the {limits} could be measured: {_TOO_FEW}."
-    kept = f"{c.answered} of {limits} between groups are kept"
+    text = f"{c.answered} of {limits} between groups are kept"
     if c.answered == c.asked:
-        kept = f"All {limits} between groups are kept"
+        text = f"All {limits} between groups are kept"
     if c.asked == 1:
-        kept = "The one limit between groups is kept"
+        text = "The one limit between groups is kept"
     if c.accepted:
-        kept += f", {c.accepted} by a written exception"
+        text += f", {c.accepted} by a written exception"
     if c.answered < c.asked:
-        kept += f"; {c.asked - c.answered} could not be measured"
-    return f"{kept}."
+        text += f"; {c.asked - c.answered} could not be measured"
+    return f"{text}."
 
 
 def _failure(failure: Failure) -> str:
@@ -296,20 +296,20 @@ def alarm(
     The performance comes first: it is harm, where drift is a sign of it. Then the
     columns, the most changed first.
     """
-    found = [_performance(p) for p in performance if p.alarm]
+    alarms = [_performance(p) for p in performance if p.alarm]
     drifted = sorted((c for c in columns if c.alarm), key=lambda c: -c.effect)
-    return found + [_drifted(c) for c in drifted]
+    return alarms + [_drifted(c) for c in drifted]
 
 
 def monitored(
     columns: Sequence[ColumnDrift], performance: Sequence[Performance]
 ) -> list[str]:
     """Return what the monitor found: alarms first, then each metric that holds."""
-    found = alarm(columns, performance)
-    found += [_performance(p) for p in performance if not p.alarm]
-    if columns and not found:
-        found.append("nothing reached the alarm level")
-    return found
+    sentences = alarm(columns, performance)
+    sentences += [_performance(p) for p in performance if not p.alarm]
+    if columns and not sentences:
+        sentences.append("nothing reached the alarm level")
+    return sentences
 
 
 def _performance(p: Performance) -> str:

@@ -39,5 +39,5 @@ class StoredResult(Result):
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
-            what = "this file is not what the engine wrote"
-            raise EnvironmentFailure(what, file=str(path), do="delete it") from error
+            message = "this file is not what the engine wrote"
+            raise EnvironmentFailure(message, file=str(path), do="delete it") from error

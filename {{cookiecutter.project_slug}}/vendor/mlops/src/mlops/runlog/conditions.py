@@ -206,9 +206,9 @@ def _at(value: Any, path: str) -> Any:
     for key, inner in value.items():
         if path != key and not path.startswith(f"{key}."):
             continue
-        found = _at(inner, path[len(key) + 1 :])
-        if found is not _ABSENT:
-            return found
+        inside = _at(inner, path[len(key) + 1 :])
+        if inside is not _ABSENT:
+            return inside
     return _ABSENT
 
 

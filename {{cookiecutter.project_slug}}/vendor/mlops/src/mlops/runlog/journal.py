@@ -89,14 +89,14 @@ def append_check(
     return _write(project.root, entry, actor)
 
 
-def named(text: str, what: str) -> str:
+def named(text: str, expected: str) -> str:
     """Return a text that can be part of a path or an option.
 
     UsageError where it cannot.
     """
     if not _ID.fullmatch(text):
         allowed = "letters, digits, `.`, `_` and `-`; 100 at most"
-        raise UsageError(f"not {what}", found=repr(text)[:120], allowed=allowed)
+        raise UsageError(f"not {expected}", found=repr(text)[:120], allowed=allowed)
     return text
 
 

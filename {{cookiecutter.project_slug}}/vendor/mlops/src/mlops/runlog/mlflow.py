@@ -61,9 +61,9 @@ def _asker(uri: str) -> Ask:
     def ask(path: str, **body: Any) -> Any:
         """Return the answer to a request; in time or not at all."""
         left = max(end - time.monotonic(), 0.001)
-        answer = session.post(f"{api}/{path}", json=body, timeout=left)
-        answer.raise_for_status()
-        return answer.json()
+        response = session.post(f"{api}/{path}", json=body, timeout=left)
+        response.raise_for_status()
+        return response.json()
 
     return ask
 
@@ -100,8 +100,8 @@ def _copy(ask: Ask, record: Record) -> None:
 
 def _experiment(ask: Ask, model: str) -> Any:
     """Return the id of the model's experiment, created where there is none."""
-    answer = ask("experiments/search", filter=f"name = '{model}'", max_results=1)
-    experiments = answer.get("experiments")
+    found = ask("experiments/search", filter=f"name = '{model}'", max_results=1)
+    experiments = found.get("experiments")
     if experiments:
         return experiments[0]["experiment_id"]
     return ask("experiments/create", name=model)["experiment_id"]
@@ -110,8 +110,8 @@ def _experiment(ask: Ask, model: str) -> Any:
 def _run(ask: Ask, experiment: Any, record: Record) -> Any:
     """Return the run that an earlier copy made, None where there is none."""
     mine = f"tags.`{MLFLOW_TAG}` = '{record.id}'"
-    answer = ask("runs/search", experiment_ids=[experiment], filter=mine, max_results=1)
-    runs = answer.get("runs")
+    found = ask("runs/search", experiment_ids=[experiment], filter=mine, max_results=1)
+    runs = found.get("runs")
     return runs[0] if runs else None
 
 

@@ -51,13 +51,13 @@ def runs(
         Only so many, the newest; 0: all.
     """
     enough = 0 if where or group else limit
-    found = _read(project.root, _Kind("runs", "started"), model, since, enough)
+    selected = _read(project.root, _Kind("runs", "started"), model, since, enough)
     if where:
-        met = matching(found, where, KNOWN)
-        found = [raw for raw, fits in zip(found, met, strict=True) if fits]
+        met = matching(selected, where, KNOWN)
+        selected = [raw for raw, fits in zip(selected, met, strict=True) if fits]
     if group:
-        found = [raw for raw in found if raw.get("group") == group]
-    return found[-limit:] if limit else found
+        selected = [raw for raw in selected if raw.get("group") == group]
+    return selected[-limit:] if limit else selected
 
 
 def find(project: Project, starts: Iterable[str]) -> list[Record]:
@@ -125,7 +125,7 @@ def _read(
     """
     under = f"{kind.folder}/{model}/" if model else f"{kind.folder}/"
     wanted = _of_months(_files(root, under), since, enough)
-    found = []
+    entries = []
     contents = git_objects.contents(root, wanted.values())
     for path, content in zip(wanted, contents, strict=True):
         try:
@@ -138,9 +138,9 @@ def _read(
                 do="fix it on that branch",
             ) from error
         if since is None or moment >= since:
-            found.append((moment, path, raw))
-    found.sort(key=lambda item: item[:2])
-    return [raw for _, _, raw in found]
+            entries.append((moment, path, raw))
+    entries.sort(key=lambda item: item[:2])
+    return [raw for _, _, raw in entries]
 
 
 def _of_months(

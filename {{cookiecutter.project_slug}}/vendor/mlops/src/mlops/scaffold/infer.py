@@ -128,9 +128,11 @@ def _find_target(path: Path, names: list[str], target: str | None) -> str:
     for name in names:
         if name.strip().lower() == wanted.strip().lower():
             do = f"did you mean `{name}`?"
-    what = "there is no such column" if target else "which column is to be predicted?"
+    message = (
+        "there is no such column" if target else "which column is to be predicted?"
+    )
     raise UsageError(
-        what,
+        message,
         file=path.name,
         key="--target",
         found=wanted,
@@ -160,11 +162,11 @@ def _check_id(path: Path, table: TableSample, columns: Columns) -> Iterator[str]
 
 def _no_features(path: Path, columns: Columns) -> UsageError:
     """Return the error for a table without a column to learn from."""
-    found = [f"`{c.name}` {c.reason or f'is {c.role}'}" for c in columns.values()]
+    reasons = [f"`{c.name}` {c.reason or f'is {c.role}'}" for c in columns.values()]
     return UsageError(
         "no column is left to learn from",
         file=path.name,
-        found=listed(found),
+        found=listed(reasons),
         do="add columns that tell rows apart and are known before the target is",
     )
 
@@ -214,12 +216,12 @@ def _summary(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield each column, what it is taken for, and why; the target first."""
     target = spec["data"]["target"]
-    what = columns[target].described()
+    described = columns[target].described()
     if spec["task"] == "binary":
         positive = spec["data"]["positive"]
         known = dataset.frame[target].dropna()
-        what = f"{positive!r} in {(known == positive).mean():.1%} of the rows"
-    yield target, "target", f"{spec['task']}: {what}"
+        described = f"{positive!r} in {(known == positive).mean():.1%} of the rows"
+    yield target, "target", f"{spec['task']}: {described}"
     for column in columns.values():
         if column.role == "target":
             continue

@@ -278,7 +278,7 @@ def decimal_commas(frame: pd.DataFrame) -> list[str]:
     The decimal sign is one for the whole file: where columns differ, features.py
     converts those that have a comma.
     """
-    found = []
+    names = []
     for name in frame:
         values = frame[name].dropna().drop_duplicates()
         if as_number(values).notna().all():
@@ -287,5 +287,5 @@ def decimal_commas(frame: pd.DataFrame) -> list[str]:
         elif (
             values.str.contains(",").any() and values.str.fullmatch(_PLAIN_COMMA).all()
         ):
-            found.append(str(name))
-    return found
+            names.append(str(name))
+    return names

@@ -61,7 +61,7 @@ def leaks(
     rows = rows[rows[target].notna()]
     truth = rows[target]
     features = [c for c in columns.values() if c.role == "feature" and c.kind != "text"]
-    alone = False
+    revealed = False
     for column in features:
         values = rows[column.name]
         if len(features) > 1 and _is_copy(column, values, truth, task):
@@ -70,11 +70,11 @@ def leaks(
                 update={"role": "ignored", "reason": reason}
             )
             yield f"`{column.name}` is left out: it {reason}."
-        elif _tells_alone(column, values, truth, task):
-            alone = True
-            found = f"`{column.name}` alone tells `{target}` almost without error."
-            yield f"{found} {_ADVICE}"
-    if alone:
+        elif _reveals(column, values, truth, task):
+            revealed = True
+            message = f"`{column.name}` alone tells `{target}` almost without error."
+            yield f"{message} {_ADVICE}"
+    if revealed:
         return  # all columns together would be found for the same reason
     left = [c for c in features if columns[c.name].role == "feature"]
     together = _tell_together(left, rows, truth, task)
@@ -104,9 +104,7 @@ def _is_copy(column: Column, values: pd.Series, truth: pd.Series, task: Task) ->
     return one_each and len(counts) == counts.shape[1] == column.unique
 
 
-def _tells_alone(
-    column: Column, values: pd.Series, truth: pd.Series, task: Task
-) -> bool:
+def _reveals(column: Column, values: pd.Series, truth: pd.Series, task: Task) -> bool:
     """Return whether one column leaves almost no error.
 
     A number is cut into bins of equal size; the best answer in each bin, or for each
@@ -234,10 +232,10 @@ def _sample(
             inputs[column.name] = numbers.fillna(numbers.median()).fillna(0.0)
         else:
             inputs[column.name] = pd.Series(values.factorize()[0], dtype="float64")
-    asked = truth.iloc[order]
-    answers = as_number(asked).to_numpy()
+    sample = truth.iloc[order]
+    answers = as_number(sample).to_numpy()
     if task != "regression":
-        answers = asked.factorize()[0]
+        answers = sample.factorize()[0]
     table = np.column_stack([column.to_numpy() for column in inputs.values()])
     return _Sample(list(inputs), table, answers, task)
 

@@ -173,11 +173,11 @@ def _learner(task: Task, features: list[Column], known: pd.Series) -> str:
 
 def _sliced(features: list[Column]) -> list[str]:
     """Return the first three features of few values, to show the quality for each."""
-    found = []
+    names = []
     for column in features:
         if column.kind in ("category", "boolean") and column.values:
-            found.append(column.name)
-    return found[:3]
+            names.append(column.name)
+    return names[:3]
 
 
 def positive_class(known: pd.Series) -> str:

@@ -77,7 +77,7 @@ def _role_of(
 ) -> Role:
     """Return what a column is for; `taken` are the roles that columns have already."""
     if column.name in answers:
-        return _answer(column)
+        return _output(column)
     text = column.kind == "category" and not column.written
     can_name = text or column.whole
     unique = can_name and not column.missing and known.is_unique
@@ -112,7 +112,7 @@ def _text(column: Column, rows: int) -> Role:
     return Role("feature")
 
 
-def _answer(column: Column) -> Role:
+def _output(column: Column) -> Role:
     reason = "is named like an output of the model"
     note = f"`{column.name}` is left out: it {reason}. If it is of use, rename it."
     return Role("ignored", reason, note)

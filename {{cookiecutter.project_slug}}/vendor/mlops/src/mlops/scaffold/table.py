@@ -127,7 +127,7 @@ def sample_rows(
     import pyarrow as pa
 
     rng = np.random.default_rng(0)
-    kept: list[pa.Table] = []
+    chosen: list[pa.Table] = []
     draws: list[np.ndarray] = []
     rows = 0
     limit = 1.0
@@ -139,21 +139,21 @@ def sample_rows(
             return
         limit = float(np.partition(drawn, most - 1)[most - 1])
         mask = drawn <= limit
-        kept[:] = [pa.concat_tables(kept).filter(pa.array(mask)).combine_chunks()]
+        chosen[:] = [pa.concat_tables(chosen).filter(pa.array(mask)).combine_chunks()]
         draws[:] = [drawn[mask]]
 
     for batch in batches:
         rows += batch.num_rows
         drawn = rng.random(batch.num_rows)
         mask = drawn <= limit
-        kept.append(pa.Table.from_batches([batch]).filter(pa.array(mask)))
+        chosen.append(pa.Table.from_batches([batch]).filter(pa.array(mask)))
         draws.append(drawn[mask])
         if sum(map(len, draws)) > 2 * most:
             shrink()
-    if not kept:
+    if not chosen:
         return None, rows
     shrink()
-    return pa.concat_tables(kept), rows
+    return pa.concat_tables(chosen), rows
 
 
 def _parquet_batches(path: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:

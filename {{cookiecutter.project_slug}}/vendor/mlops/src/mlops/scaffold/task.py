@@ -144,10 +144,10 @@ def _is_mixed(target: Target) -> Problem | None:
     mostly_words = target.wordy >= 0.5
     if mostly_words and not target.column.written:
         return None
-    what = "the target mixes numbers and words"
+    message = "the target mixes numbers and words"
     if target.column.written and target.wordy > 0.5:
-        what = f"the target is text that stands for {target.column.stands_for}"
-    return Problem(what, found=listed(target.words, 3), do=_WRITE_NUMBERS)
+        message = f"the target is text that stands for {target.column.stands_for}"
+    return Problem(message, found=listed(target.words, 3), do=_WRITE_NUMBERS)
 
 
 def _has_too_many_classes(target: Target) -> Problem | None:

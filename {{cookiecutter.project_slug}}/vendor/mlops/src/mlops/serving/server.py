@@ -94,10 +94,10 @@ def listen(address: Address) -> socket.socket:
     EnvironmentFailure
         When the port is taken, or the host is not this machine's.
     """
-    place = (address.host, address.port)
+    bound = (address.host, address.port)
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     try:
-        return socket.create_server(place, family=family, backlog=2048)
+        return socket.create_server(bound, family=family, backlog=2048)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise EnvironmentFailure(

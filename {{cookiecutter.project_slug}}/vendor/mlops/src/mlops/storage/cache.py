@@ -120,15 +120,15 @@ def file_lock(folder: Path) -> Iterator[None]:
 
 def _prune(newest: Path) -> None:
     """Remove what was not used for longest, until the cache is below its limit."""
-    found = []
+    entries = []
     for path in (cache_root() / "sha256").glob("*/*"):
         if path.name == ".lock":
             continue
         with suppress(FileNotFoundError):  # another process prunes as well
             facts = path.stat()
-            found.append((path == newest, facts.st_mtime_ns, facts.st_size, path))
+            entries.append((path == newest, facts.st_mtime_ns, facts.st_size, path))
     total = 0
-    for latest, _, size, path in sorted(found, reverse=True):
+    for latest, _, size, path in sorted(entries, reverse=True):
         total += size
         if total > MOST and not latest:
             with suppress(OSError):  # gone already, or open on Windows

@@ -52,8 +52,8 @@ class GitHubStore:
         create = self._repository.create_git_release
 
         def act() -> GitRelease:
-            found = self._find(tag)
-            return found[0] if found else create(tag, tag, digest, draft=True)
+            drafts = self._find(tag)
+            return drafts[0] if drafts else create(tag, tag, digest, draft=True)
 
         self._drafts[tag] = ask(f"draft {tag}", act)
 
@@ -115,9 +115,9 @@ class GitHubStore:
         breaks = 0
         while True:
             get = partial(self._get, url, position)
-            answer = ask(f"download {asset} of {tag}", get)
+            response = ask(f"download {asset} of {tag}", get)
             try:
-                for piece in _rest(answer, position):
+                for piece in _rest(response, position):
                     position += len(piece)
                     breaks = 0
                     yield piece
@@ -152,7 +152,9 @@ class GitHubStore:
         """Return what GitHub says of an asset; one question for all of a release."""
 
         def act() -> dict[str, GitReleaseAsset]:
-            return {a.name: a for found in self._find(tag) for a in found.get_assets()}
+            return {
+                a.name: a for release in self._find(tag) for a in release.get_assets()
+            }
 
         if asset not in self._held.get(tag, {}):
             self._held[tag] = ask(f"look into {tag}", act)
@@ -165,30 +167,30 @@ class GitHubStore:
         import tenacity
 
         def attempt() -> GitRelease | None:
-            found = self._find(tag)
-            return found[0] if found else None
+            drafts = self._find(tag)
+            return drafts[0] if drafts else None
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_result(lambda found: found is None),
+            retry=tenacity.retry_if_result(lambda draft: draft is None),
             stop=tenacity.stop_after_attempt(ATTEMPTS),
             wait=lambda state: pause(state.attempt_number),
         )
         try:
-            found = retrying(attempt)
+            draft = retrying(attempt)
         except tenacity.RetryError as error:
             raise self._missing(tag, asset) from error
-        assert found is not None
-        self._drafts[tag] = found
-        return found
+        assert draft is not None
+        self._drafts[tag] = draft
+        return draft
 
     def _delete(self, tag: str, but: int = 0) -> None:
         """Delete the releases of a tag but one; what is gone may still be listed."""
         from github import UnknownObjectException
 
-        for found in self._find(tag):
+        for release in self._find(tag):
             with suppress(UnknownObjectException):
-                if found.id != but:
-                    found.delete_release()
+                if release.id != but:
+                    release.delete_release()
 
     def _forget(self, tag: str) -> None:
         self._held.pop(tag, None)
@@ -238,25 +240,25 @@ class GitHubStore:
             headers["Authorization"] = f"Bearer {auth.token}"
         if start:
             headers["Range"] = f"bytes={start}-"
-        answer = requests.get(
+        response = requests.get(
             url, headers=headers, stream=True, timeout=settings.current().http_timeout
         )
-        if answer.status_code != _NO_REST:
-            answer.raise_for_status()
-        return answer
+        if response.status_code != _NO_REST:
+            response.raise_for_status()
+        return response
 
 
-def _rest(answer: Response, position: int) -> Iterator[bytes]:
+def _rest(response: Response, position: int) -> Iterator[bytes]:
     """Yield what an answer holds from a position on.
 
     Whether it is all, the digest says.
     """
-    with answer:
-        if answer.status_code == _NO_REST:
+    with response:
+        if response.status_code == _NO_REST:
             return
         # A host that takes no range sends all of it again.
-        skip = position if answer.status_code == 200 else 0
-        for piece in answer.iter_content(1 << 20):
+        skip = position if response.status_code == 200 else 0
+        for piece in response.iter_content(1 << 20):
             rest = piece[skip:]
             skip = max(skip - len(piece), 0)
             if rest:

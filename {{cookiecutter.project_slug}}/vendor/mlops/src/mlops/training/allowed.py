@@ -46,12 +46,12 @@ def own_prefix(code: ModelCode) -> str:
 
 def own_modules(types: Iterable[str], code: ModelCode) -> set[str]:
     """Return the model's own modules that define some of these types."""
-    found = set()
+    modules = set()
     for name in types:
         if is_own(code, name):
             inside = name.removeprefix(own_prefix(code))
-            found |= {m for m in code.modules if inside.startswith(f"{m}.")}
-    return found
+            modules |= {m for m in code.modules if inside.startswith(f"{m}.")}
+    return modules
 
 
 def not_allowed(

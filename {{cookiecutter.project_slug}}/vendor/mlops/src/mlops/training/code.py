@@ -103,8 +103,8 @@ class ModelCode:
         for name in (FEATURES, ESTIMATOR):
             path = folder / f"{name}.py"
             if not path.exists():
-                what = "this file is missing"
-                raise UsageError(what, file=str(path), do="a model needs it")
+                message = "this file is missing"
+                raise UsageError(message, file=str(path), do="a model needs it")
         sources = {}
         for path in python_files(folder):
             with reaching("read", path):
@@ -183,11 +183,11 @@ class ModelCode:
 
     def function(self, module: str, name: str) -> Any:
         """Return a function that a module must define, UsageError where it does not."""
-        found = getattr(self.load(module), name, None)
-        if not callable(found):
-            what = f"this file must define `def {name}(...)`"
-            raise UsageError(what, file=self.shown(module), do=f"write `{name}`")
-        return found
+        function = getattr(self.load(module), name, None)
+        if not callable(function):
+            message = f"this file must define `def {name}(...)`"
+            raise UsageError(message, file=self.shown(module), do=f"write `{name}`")
+        return function
 
     # -- what travels -----------------------------------------------------------------
 
@@ -227,8 +227,8 @@ class ModelCode:
             try:
                 texts[path] = self.sources[path].decode("utf-8")
             except UnicodeDecodeError as error:
-                what = f"not UTF-8: {error}"
-                raise UsageError(what, file=self.shown(module)) from error
+                message = f"not UTF-8: {error}"
+                raise UsageError(message, file=self.shown(module)) from error
         return canonical_json(texts) + b"\n"
 
     def imports(self) -> Iterator[tuple[str, int, str]]:
@@ -246,16 +246,16 @@ class ModelCode:
 
     def _reached(self, start: Sequence[str]) -> set[str]:
         """Return these modules of the model and all that they import of it."""
-        found: set[str] = set()
+        reached: set[str] = set()
         ahead = list(start)
         while ahead:
             module = ahead.pop()
-            if module in found or module not in self.modules:
+            if module in reached or module not in self.modules:
                 continue
-            found.add(module)
+            reached.add(module)
             for node in ast.walk(self.tree(module)):
                 ahead += self._own(module, node)
-        return found
+        return reached
 
     def _check_imports(self, module: str, allowed: frozenset[str]) -> None:
         for node, names in _imports(self.tree(module)):
@@ -278,18 +278,18 @@ class ModelCode:
 
     def _own(self, module: str, node: ast.AST) -> list[str]:
         """Return the modules of the model that an import statement reaches."""
-        found = []
+        names = []
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found.append(self._own_name(alias.name))
+                names.append(self._own_name(alias.name))
         elif isinstance(node, ast.ImportFrom):
             base = self._base(module, node)
             if base is not None:
-                found.append(base)
+                names.append(base)
                 for alias in node.names:
-                    found.append(f"{base}.{alias.name}" if base else alias.name)
-        modules = [name for name in found if name in self.modules]
-        packages = [f"{name}.__init__" for name in found if name]
+                    names.append(f"{base}.{alias.name}" if base else alias.name)
+        modules = [name for name in names if name in self.modules]
+        packages = [f"{name}.__init__" for name in names if name]
         return modules + [name for name in packages if name in self.modules]
 
     def _own_name(self, name: str) -> str | None:
@@ -428,8 +428,8 @@ def _dotted(path: str) -> str:
 def _unpacked(content: bytes) -> dict[str, bytes]:
     """Return the modules of modules.json: path to content."""
     try:
-        found = json.loads(content)
-        return {str(path): text.encode("utf-8") for path, text in found.items()}
+        texts = json.loads(content)
+        return {str(path): text.encode("utf-8") for path, text in texts.items()}
     except (ValueError, AttributeError, RecursionError) as error:
-        what = f"modules.json is corrupt: {type(error).__name__}"
-        raise Refused(what, do="train or fetch the version again") from error
+        message = f"modules.json is corrupt: {type(error).__name__}"
+        raise Refused(message, do="train or fetch the version again") from error

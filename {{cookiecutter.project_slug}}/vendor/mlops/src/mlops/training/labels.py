@@ -37,8 +37,8 @@ class Labels:
 
     def classes(self, estimator: object) -> tuple[str, ...]:
         """Return the texts of a fitted classifier's `classes_`, in its order."""
-        found: Iterable[Any] = getattr(estimator, "classes_", ())
-        return tuple(self.names.get(label, str(label)) for label in found)
+        classes: Iterable[Any] = getattr(estimator, "classes_", ())
+        return tuple(self.names.get(label, str(label)) for label in classes)
 
 
 def as_they_are(target: pd.Series) -> Labels:

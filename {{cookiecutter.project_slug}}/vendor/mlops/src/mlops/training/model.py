@@ -152,14 +152,14 @@ class Model:
         """
         inputs = self.features(raw)
         if self.signature.task == "regression":
-            values = self._asked("predict", inputs).astype("float64")
+            values = self._raw_predictions("predict", inputs).astype("float64")
             return pd.DataFrame({"prediction": values}, index=raw.index)
-        chances = self._asked("predict_proba", inputs)
+        chances = self._raw_predictions("predict_proba", inputs)
         if self.signature.task == "multiclass":
             return self._most_likely(chances, raw.index)
         return self._above_threshold(chances, raw.index)
 
-    def _asked(self, method: str, inputs: pd.DataFrame) -> NDArray[Any]:
+    def _raw_predictions(self, method: str, inputs: pd.DataFrame) -> NDArray[Any]:
         """Ask the pipeline with one BLAS thread; a method that it lacks is its error.
 
         The order of additions, and so the last bit, must not depend on cores.
@@ -228,12 +228,12 @@ def _verified(path: Path, digest: str) -> bytes:
     """Return the content of a file that training wrote, Refused where it is another."""
     with reaching("read", path):
         content = path.read_bytes()
-    found = sha256(content)
-    if found != digest:
+    actual = sha256(content)
+    if actual != digest:
         raise Refused(
             "this file is not the one that training wrote",
             file=str(path),
-            found=found,
+            found=actual,
             allowed=digest,
             do="run `mlops train` again",
         )

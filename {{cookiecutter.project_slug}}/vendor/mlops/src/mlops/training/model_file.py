@@ -177,13 +177,13 @@ def _renamed(name: str, old: str, new: str) -> str:
 
 def _rename(schema: Any, old: str, new: str) -> set[str]:
     """Give modules in a schema another beginning; return what stands behind it."""
-    found = set()
+    modules = set()
     for node in _nodes(schema):
         module = node.get("__module__")
         if isinstance(module, str) and module.startswith(old):
             node["__module__"] = _renamed(module, old, new)
-            found.add(module.removeprefix(old))
-    return found
+            modules.add(module.removeprefix(old))
+    return modules
 
 
 def differences(old: bytes, new: bytes, most: int = 5) -> tuple[str, ...]:
@@ -191,12 +191,12 @@ def differences(old: bytes, new: bytes, most: int = 5) -> tuple[str, ...]:
 
     Both are archives of `dump`; nothing is loaded.
     """
-    found = list(_unlike(_whole(old), _whole(new), "model"))
-    if not found:
+    lines = list(_unlike(_whole(old), _whole(new), "model"))
+    if not lines:
         return ("the same parts, shared or written otherwise",)
-    if len(found) > most:
-        return (*found[:most], f"and {len(found) - most} parts more")
-    return tuple(found)
+    if len(lines) > most:
+        return (*lines[:most], f"and {len(lines) - most} parts more")
+    return tuple(lines)
 
 
 def _whole(content: bytes) -> Any:
@@ -208,19 +208,19 @@ def _whole(content: bytes) -> Any:
     return schema
 
 
-def _unlike(old: Any, new: Any, place: str) -> Iterator[str]:
+def _unlike(old: Any, new: Any, path: str) -> Iterator[str]:
     """Yield place and difference for all in which two parts of schemas differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted((old.keys() | new.keys()) - {"__id__", "key_types"}):
             name = "" if key in ("content", "file") else f".{key}"
-            yield from _unlike(old.get(key), new.get(key), place + name)
+            yield from _unlike(old.get(key), new.get(key), path + name)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
-            yield from _unlike(*pair, place + _label(pair[0], number))
+            yield from _unlike(*pair, path + _label(pair[0], number))
     elif isinstance(old, bytes) and isinstance(new, bytes) and old != new:
-        yield f"{place}: {_numbers(old, new)}"
+        yield f"{path}: {_numbers(old, new)}"
     elif old != new:
-        yield f"{place}: {_side(old)} then, {_side(new)} now"
+        yield f"{path}: {_side(old)} then, {_side(new)} now"
 
 
 def _side(value: Any) -> str:

@@ -55,8 +55,8 @@ def require_locked(code: ModelCode, types: Iterable[str], lock: Path) -> None:
     for name in types:
         places.setdefault(name.split(".")[0], (f"models/{code.model}/estimator.py", ""))
     foreign = {
-        package: place
-        for package, place in places.items()
+        package: module
+        for package, module in places.items()
         if package not in _ENGINE and package not in sys.stdlib_module_names
     }
     if not foreign:

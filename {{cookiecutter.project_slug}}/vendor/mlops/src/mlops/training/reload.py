@@ -68,8 +68,8 @@ class FreshProcess:
             if os.name == "posix":
                 ready, _, _ = select.select([self._answers], [], [], _MOST_SECONDS)
                 if not ready:
-                    what = f"no model was loaded back within {_MOST_SECONDS} s"
-                    raise EnvironmentFailure(what, do="look at estimator.py")
+                    message = f"no model was loaded back within {_MOST_SECONDS} s"
+                    raise EnvironmentFailure(message, do="look at estimator.py")
             done = self._answers.readline()
         except OSError as error:
             done = b""
@@ -78,8 +78,8 @@ class FreshProcess:
             reason = "it ended"
         if not done:
             fresh_process.cache_clear()
-            what = f"the process that loads the model back is gone: {reason}"
-            raise EnvironmentFailure(what, do="run the command again")
+            message = f"the process that loads the model back is gone: {reason}"
+            raise EnvironmentFailure(message, do="run the command again")
 
     def close(self) -> None:
         """Let the process end."""
@@ -156,29 +156,29 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     while line := requests.readline():
         folder = Path(json.loads(line))
         if not hasattr(os, "fork"):
-            _answer(folder)
+            _load_and_predict(folder)
         elif copy := os.fork():
             os.waitpid(copy, 0)
         else:
-            _answer_and_exit(folder)
+            _load_and_exit(folder)
         answers.write(b"done\n")
         answers.flush()
 
 
-def _answer_and_exit(folder: Path) -> NoReturn:
+def _load_and_exit(folder: Path) -> NoReturn:
     try:
-        _answer(folder)
+        _load_and_predict(folder)
     finally:
         os._exit(0)
 
 
-def _answer(folder: Path) -> None:
+def _load_and_predict(folder: Path) -> None:
     """Load the model in a folder, predict the rows there, write what came of it."""
     problems: list[dict[str, str]] = []
-    asked = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
+    request = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
     try:
         with threadpool_limits(1):
-            model = Model.load(folder, asked["model"], tuple(asked["trusted"]))
+            model = Model.load(folder, request["model"], tuple(request["trusted"]))
             predicted = model.predict(pd.read_parquet(folder / _ROWS))
         predicted.to_parquet(folder / _PREDICTED)
     except MlopsError as error:
@@ -222,8 +222,8 @@ def load_back(
         for file, content in files.items():
             (folder / file).write_bytes(content)
         some.to_parquet(folder / _ROWS)
-        asked = {"model": model.name, "trusted": trusted}
-        (folder / "asked.json").write_text(json.dumps(asked), encoding="utf-8")
+        request = {"model": model.name, "trusted": trusted}
+        (folder / "asked.json").write_text(json.dumps(request), encoding="utf-8")
         process.ask(folder)
         if not (folder / _ANSWER).exists():
             raise UsageError(
@@ -234,8 +234,8 @@ def load_back(
         problems = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
         if problems:
             raise UsageError(*(_problem(shown, **problem) for problem in problems))
-        found = pd.read_parquet(folder / _PREDICTED)
-    if not same_predictions(found, expected):
+        predicted = pd.read_parquet(folder / _PREDICTED)
+    if not same_predictions(predicted, expected):
         raise UsageError(
             "the model gives different predictions when it is written and loaded in a "
             "fresh process",
@@ -247,16 +247,18 @@ def load_back(
 
 def _problem(shown: str, **problem: str) -> Problem:
     """Return a problem of the fresh process, in the words of training."""
-    what = f"the trained model cannot be loaded in a fresh process: {problem['what']}"
-    return Problem(**{**problem, "what": what, "file": problem.get("file") or shown})
+    message = (
+        f"the trained model cannot be loaded in a fresh process: {problem['what']}"
+    )
+    return Problem(**{**problem, "what": message, "file": problem.get("file") or shown})
 
 
-def same_predictions(found: pd.DataFrame, expected: pd.DataFrame) -> bool:
+def same_predictions(predicted: pd.DataFrame, expected: pd.DataFrame) -> bool:
     """Return whether two frames of predictions are equal, numbers up to 1e-9."""
-    if list(found) != list(expected) or len(found) != len(expected):
+    if list(predicted) != list(expected) or len(predicted) != len(expected):
         return False
     for name in expected:
-        one = found[name]
+        one = predicted[name]
         other = expected[name]
         if pd.api.types.is_numeric_dtype(other):
             if not np.allclose(one, other, rtol=1e-9, atol=1e-9, equal_nan=True):
