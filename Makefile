@@ -21,7 +21,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo upgrade test test-system test-generation mutate lint types \
-  types-engine lock schema engine-digest bench clean
+  types-engine lock schema reference engine-digest bench clean
 
 help: ## Show this list
 	@echo "make setup   install the locked environment into .venv"
@@ -32,6 +32,7 @@ help: ## Show this list
 	@echo "make lint    lint and types only"
 	@echo "make lock    compile the lock files (UPGRADE=1 to take newer versions)"
 	@echo "make schema  write the JSON Schemas of model.yaml and the manifest"
+	@echo "make reference  write docs/reference from the code"
 	@echo "make engine-digest  record the digests of the engine's files"
 	@echo "make bench   measure what the README quotes"
 	@echo "make upgrade REPO=FOLDER   bring what is new into a generated repository"
@@ -96,6 +97,9 @@ clean:
 
 schema: $(READY)
 	@python scripts/schema.py
+
+reference: $(READY)
+	@python scripts/reference.py
 
 engine-digest: $(READY)
 	@python scripts/engine_digest.py

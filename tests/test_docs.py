@@ -8,6 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import reference
+
+from mlops import settings
 
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "{{cookiecutter.project_slug}}"
@@ -71,6 +74,45 @@ def test_the_calls_of_a_walk_exist(page: str) -> None:
         for name in names:
             (found,) = [node for node in body if getattr(node, "name", "") == name]
             body = getattr(found, "body", [])
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    pages = reference.pages()
+    stale = [
+        path.name
+        for path, text in pages.items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    assert not stale, "run `make reference`"
+    assert set(reference.PAGES.glob("*.md")) == set(pages)
+
+
+@pytest.mark.parametrize("page", ["model-yaml.md", "project-yaml.md"])
+def test_every_key_of_a_specification_is_explained(page: str) -> None:
+    text = (reference.PAGES / page).read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert len(rows) > 10
+    for row in rows:
+        assert len(row) == 4 and len(row[3].split()) > 2, row[0]
+
+
+def test_every_environment_variable_that_is_read_is_documented() -> None:
+    source = (GENERATED / "vendor/mlops/src/mlops/settings.py").read_text("utf-8")
+    functions = [
+        node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)
+    ]
+    read = {
+        str(node.value)
+        for reader in functions
+        if reader.name != "prepare_process"
+        for node in ast.walk(reader)
+        if isinstance(node, ast.Constant)
+        and re.fullmatch("[A-Z_]{3,}", str(node.value))
+    }
+    documented = (*settings.VARIABLES, *settings.SYSTEM_VARIABLES)
+    names = [variable.name for variable in documented]
+    assert len(names) == len(set(names))
+    assert set(names) == read | set(settings.SECRETS)
 
 
 def test_one_version_everywhere() -> None:

@@ -32,6 +32,91 @@ LONGEST_TIMEOUT = 3600.0  # seconds; a longer one hides that nobody answers
 LONGEST_STEP = 5 * 24 * 3600.0  # seconds, as long as a self-hosted job may run
 
 
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: its default in words, and what it is for."""
+
+    name: str
+    default: str
+    purpose: str
+
+
+# What users may set; docs/reference/environment.md is made from it.
+VARIABLES = (
+    Variable("MLOPS_CACHE", "`~/.cache/mlops`", "Folder for downloads."),
+    Variable(
+        "MLOPS_STATE",
+        "`.mlops` in the repository",
+        "Folder of the prediction logs.",
+    ),
+    Variable(
+        "MLOPS_STEP_SECONDS",
+        "18000",
+        "Longest time that the model's own code may take in one step.",
+    ),
+    Variable("MLOPS_HTTP_TIMEOUT", "30", "Seconds to wait for an answer over HTTP."),
+    Variable(
+        "MLOPS_RETRY_SECONDS",
+        "1",
+        "Seconds before the first retry of a request; doubled each time.",
+    ),
+    Variable(
+        "MLOPS_GROUP", "none", "Group of the runs in the run log, like `--group`."
+    ),
+    Variable(
+        "MLOPS_PASS",
+        "none",
+        "Names of variables, separated by commas, that the model's own code may see.",
+    ),
+    Variable(
+        "SOURCE_DATE_EPOCH",
+        "now",
+        "Time to write into outputs, in seconds since 1970, for reproducible builds.",
+    ),
+    Variable("NO_COLOR", "none", "If set, output has no colour."),
+    Variable("TERM", "none", "If `dumb`, output has no colour."),
+    Variable(
+        "MLFLOW_TRACKING_URI", "none", "MLflow server that gets a copy of each run."
+    ),
+    Variable("MLFLOW_TRACKING_TOKEN", "none", "Token for the MLflow server."),
+    Variable("MLFLOW_TRACKING_USERNAME", "none", "User name for the MLflow server."),
+    Variable("MLFLOW_TRACKING_PASSWORD", "none", "Password for the MLflow server."),
+    Variable(
+        "GITHUB_TOKEN",
+        "that of `gh auth login`",
+        "Token for GitHub: releases, issues and comments.",
+    ),
+    Variable(
+        "SETTINGS_TOKEN", "GITHUB_TOKEN", "Token for `mlops github plan` and `apply`."
+    ),
+    Variable("UPDATE_TOKEN", "none", "Token for `mlops github propose`."),
+)
+
+# What the system or GitHub Actions sets.
+SYSTEM_VARIABLES = (
+    Variable("GITHUB_ACTIONS", "none", "`true` in a job of GitHub Actions."),
+    Variable("GITHUB_ACTOR", "none", "Who started the run."),
+    Variable("GITHUB_TRIGGERING_ACTOR", "none", "Who started this attempt of the run."),
+    Variable("GITHUB_EVENT_NAME", "none", "The event that started the run."),
+    Variable("GITHUB_EVENT_PATH", "none", "File with the event."),
+    Variable("GITHUB_OUTPUT", "none", "File for outputs that later jobs read."),
+    Variable("GITHUB_STEP_SUMMARY", "none", "File for the summary of the job."),
+    Variable("GITHUB_REF", "none", "The git reference of the run."),
+    Variable("GITHUB_REPOSITORY", "that of origin", "`OWNER/NAME` of the repository."),
+    Variable("GITHUB_RUN_ID", "none", "Number of the run."),
+    Variable("GITHUB_SERVER_URL", "`https://github.com`", "Address of GitHub."),
+    Variable("GITHUB_API_URL", "`https://api.github.com`", "Address of GitHub's API."),
+    Variable("ATTESTATIONS", "none", "The repository variable of this name."),
+    Variable("PAGES", "none", "The repository variable of this name."),
+    Variable("GIT_CONFIG_COUNT", "0", "Settings of git that the environment carries."),
+    Variable("XDG_CACHE_HOME", "none", "Where this system keeps caches (Linux)."),
+    Variable("LOCALAPPDATA", "none", "Where this system keeps caches (Windows)."),
+    Variable("HOME", "none", "The home folder."),
+    Variable("USERPROFILE", "none", "The home folder (Windows)."),
+    Variable("USER", "`unknown`", "Name of the account."),
+    Variable("USERNAME", "`unknown`", "Name of the account (Windows)."),
+)
+
 # Credentials; their values stand in no field, and so in no `repr` and no message.
 SECRETS = (
     "GITHUB_TOKEN",

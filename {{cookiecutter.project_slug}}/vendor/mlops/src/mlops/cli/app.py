@@ -111,9 +111,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="""
-The whole life of a model, from data to service and back.
+Train, test, release, serve and monitor machine learning models.
 
-Begin with `mlops run`. Each step says what comes next; each command has `--help`.
+Start with `mlops run`. Each command says what to do next and has `--help`.
 
 Exit codes: 0 yes, 1 failed, 2 wrong usage, 3 environment failed.
 """,

@@ -15,31 +15,33 @@ Ref = Annotated[
 ]
 
 Followed = Annotated[
-    str, Argument(metavar="MODEL@STAGE", help="Such as churn@production.")
+    str, Argument(metavar="MODEL@STAGE", help="For example churn@production.")
 ]
 
 Model = Annotated[str, Argument(metavar="MODEL")]
 
-StageName = Annotated[str, Argument(metavar="STAGE", help="As project.yaml names it.")]
+StageName = Annotated[str, Argument(metavar="STAGE", help="A stage of project.yaml.")]
 
-Approver = Annotated[str | None, Option(help="Who approved; the actor where absent.")]
+Approver = Annotated[str | None, Option(help="Who approved; default: the actor.")]
 
 Sign = Annotated[
     bool,
-    Option("--sign", help="Sign with your SSH key, where project.yaml demands it."),
+    Option("--sign", help="Sign with your SSH key, if project.yaml requires it."),
 ]
 
-Reason = Annotated[str, Option("--reason", "-m", help="Why; kept in the tag.")]
+Reason = Annotated[str, Option("--reason", "-m", help="Why; stored in the tag.")]
 
-Why = Annotated[str, Option("--reason", "-m", metavar="WHY", help="Kept in the tag.")]
+Why = Annotated[
+    str, Option("--reason", "-m", metavar="WHY", help="Why; stored in the tag.")
+]
 
-Actor = Annotated[str | None, Option(help="Who does it; inferred where absent.")]
+Actor = Annotated[str | None, Option(help="Who decides; default: inferred.")]
 
 Override = Annotated[
     bool,
     Option(
         "--override-rejection",
-        help="Decide anew what a person rejected or took back; say why.",
+        help="Allow what a person rejected, rolled back or withdrew; say why.",
     ),
 ]
 
@@ -93,8 +95,8 @@ Where = Annotated[
         "--where",
         parser=_three,
         metavar="KEY OP VALUE",
-        help="A condition, such as `metrics.roc_auc gt 0.8`; OP is eq, ne, lt, le, gt, "
-        "ge or in. Several are all to be met.",
+        help="A condition, such as `metrics.roc_auc gt 0.8`. OP is eq, ne, lt, le, gt, "
+        "ge or in. Repeat the option for more conditions; all must hold.",
     ),
 ]
 

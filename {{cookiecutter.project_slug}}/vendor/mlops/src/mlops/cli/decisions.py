@@ -44,14 +44,18 @@ def promote(
     sign: Sign = False,
     again: Annotated[bool, Option("--again", hidden=True)] = False,
     ask: Annotated[
-        bool, Option("--ask", help="Where nobody has approved: say who may, and go on.")
+        bool,
+        Option("--ask", help="If nobody has approved: say who can, and exit with 0."),
     ] = False,
     yes: Annotated[
-        bool, Option("--yes", "-y", help="Do not ask whether gaps are accepted.")
+        bool,
+        Option(
+            "--yes", "-y", help="Accept what was not measured, without being asked."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Put a version into a stage; services that follow it take it up.
+    """Put a version into a stage; its services switch to it.
 
     Example: `mlops promote employment@v1.1.0 production -m "better on the new census"`
     """
@@ -176,9 +180,9 @@ def reject(
     sign: Sign = False,
     as_json: Json = False,
 ) -> None:
-    """Keep a version out of a stage; the last approved comes back.
+    """Keep a version out of a stage; the last approved returns.
 
-    Example: `mlops reject employment@production production -m "unfair to the disabled"`
+    Example: `mlops reject employment@production production -m "unfair by disability"`
     """
     from mlops.registry.decisions import reject as do
     from mlops.registry.tags import read
@@ -199,7 +203,7 @@ def withdraw(
     sign: Sign = False,
     as_json: Json = False,
 ) -> None:
-    """Take back a version that is in no stage: nobody can use it.
+    """Withdraw a version that is in no stage; nobody can use it.
 
     Example: `mlops withdraw employment@v1.1.0 -m "trained on wrong labels"`
     """
@@ -219,9 +223,9 @@ def deprecate(
     sign: Sign = False,
     as_json: Json = False,
 ) -> None:
-    """Retire a model, until a new version of it is registered.
+    """Retire a model until a new version of it is registered.
 
-    Until then nothing of it enters a stage; what is in one serves on.
+    Until then, none of its versions can enter a stage; those in one keep serving.
 
     Example: `mlops deprecate employment -m "replaced by workforce"`
     """

@@ -182,7 +182,7 @@ class Finding:
 
 @app.command(rich_help_panel="Look")
 def doctor(as_json: Json = False) -> None:
-    """Say what is missing or wrong here, and how to fix it.
+    """Say what is missing or wrong here and how to fix it.
 
     Example: `mlops doctor`
     """

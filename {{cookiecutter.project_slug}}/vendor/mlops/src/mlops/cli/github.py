@@ -123,13 +123,14 @@ def _report(outcomes: list[SettingOutcome], advice: str, as_json: bool) -> str:
 @github.command("plan")
 def plan_settings(
     issue: Annotated[
-        bool, Option("--issue", help="Keep one issue about it, and exit with 0.")
+        bool,
+        Option("--issue", help="Open or edit one issue about it, and exit with 0."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare .github/settings.yaml with GitHub.
+    """Compare .github/settings.yaml with the settings on GitHub.
 
-    Exits with 1 where they differ, with 3 where the settings cannot be read.
+    Exit code 1: they differ. Exit code 3: the settings cannot be read.
 
     Example: `mlops github plan`
     """
@@ -170,9 +171,9 @@ def _keep_issue(text: str, differs: bool, unread: bool) -> None:
 
 @github.command("apply")
 def apply_settings(as_json: Json = False) -> None:
-    """Change what differs, as far as plan and token allow.
+    """Change the settings that differ, if plan and token allow.
 
-    Exits with 3 where a right is missing.
+    Exit code 3: a permission is missing.
 
     Example: `mlops github apply`
     """
@@ -192,12 +193,14 @@ def apply_settings(as_json: Json = False) -> None:
 
 @github.command()
 def update(
-    out: Annotated[Path | None, Option(help="File for the change, as a patch.")] = None,
+    out: Annotated[
+        Path | None, Option(help="Write the change to this file, as a patch.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring the template's changes here, staged, by cruft.
+    """Apply the template's changes here with cruft, and stage them.
 
-    Where both changed, ours stays.
+    Where both sides changed a file, the repository's side is kept.
 
     Example: `mlops github update`
     """
@@ -223,9 +226,9 @@ def propose(
     ],
     as_json: Json = False,
 ) -> None:
-    """Make the template's changes one pull request.
+    """Propose the template's changes as one pull request.
 
-    Where UPDATE_TOKEN is not set, one issue.
+    Without UPDATE_TOKEN, as one issue.
 
     Example: `mlops github propose build/template.patch`
     """

@@ -16,14 +16,14 @@ from mlops.cli.output import Json, ago, emit, hint, progress
 @app.command(rich_help_panel="Use")
 def monitor(
     ref: Followed,
-    since: Annotated[str, Option(help="How far back: 12h, 30d, 2w")] = "7d",
+    since: Annotated[str, Option(help="How far back: 12h, 30d, 2w.")] = "7d",
     exit_zero: Annotated[
-        bool, Option("--exit-zero", help="Exit with 0 on an alarm too.")
+        bool, Option("--exit-zero", help="Exit with 0 even on an alarm.")
     ] = False,
     go_on: Annotated[bool, Option("--go-on", hidden=True)] = False,
     as_json: Json = False,
 ) -> None:
-    """Look for drift in what was served lately; 1 is an alarm.
+    """Look for drift in recent predictions; 1 is an alarm.
 
     Example: `mlops monitor employment@production --since 7d`
     """

@@ -16,21 +16,21 @@ from mlops.reporting.terminal import table
 @app.command(rich_help_panel="Make a model")
 def new(
     name: Annotated[
-        str, Argument(metavar="NAME", help="Of the model: a-z, 0-9 and _.")
+        str, Argument(metavar="NAME", help="Name of the model: a-z, 0-9 and _.")
     ],
     data: Annotated[Path, Option(help="CSV or Parquet file.")],
     target: Annotated[str, Option(help="Column to predict.")],
     task: Annotated[
         Literal["binary", "multiclass", "regression"] | None,
-        Option(help="What to learn; inferred where not given."),
+        Option(help="Kind of model; default: inferred."),
     ] = None,
     delimiter: Annotated[
         str | None,
-        Option(help="What separates the columns of the CSV; `tab` for a tab."),
+        Option(help="Delimiter of the CSV file; `tab` for a tab."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write the folder of a new model for your own data.
+    """Create the folder of a new model from your own data.
 
     Example: `mlops new churn --data churn.csv --target Churn`
     """

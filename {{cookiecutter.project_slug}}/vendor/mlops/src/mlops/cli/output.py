@@ -36,7 +36,7 @@ def ago(text: str, now: datetime) -> datetime:
 # -- what it prints --------------------------------------------------------------------
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print data for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def progress(prefix: str = "") -> Callable[[str], None]:

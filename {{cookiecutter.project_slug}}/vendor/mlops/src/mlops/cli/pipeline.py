@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 Names = Annotated[
-    list[str] | None, Argument(metavar="MODEL", help="Models; none: all of them.")
+    list[str] | None, Argument(metavar="MODEL", help="Models; default: all.")
 ]
 
-Force = Annotated[bool, Option("--force", help="Run also what is done already.")]
+Force = Annotated[bool, Option("--force", help="Run again what has not changed.")]
 
 # Which tables of the report a command shows.
 _SHOWN = {
@@ -161,11 +161,12 @@ def validate(
     names: Names = None,
     force: Force = False,
     changed: Annotated[
-        bool, Option("--changed", help="Only models whose files git sees as changed.")
+        bool,
+        Option("--changed", help="Only models with files that git sees as changed."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the data against the contract, and take the snapshot.
+    """Check the data against its contract; take a snapshot.
 
     Example: `mlops validate employment`
     """
@@ -192,7 +193,7 @@ def train(names: Names = None, force: Force = False, as_json: Json = False) -> N
 
 @app.command(rich_help_panel="Make a model")
 def test(names: Names = None, force: Force = False, as_json: Json = False) -> None:
-    """Check how the model behaves: standard checks, then its own tests.
+    """Test the model: standard checks, then its own tests.
 
     Example: `mlops test employment`
     """
@@ -210,7 +211,7 @@ def gate(names: Names = None, force: Force = False, as_json: Json = False) -> No
 
 @app.command(rich_help_panel="Make a model")
 def report(names: Names = None, force: Force = False, as_json: Json = False) -> None:
-    """Write the report, as markdown and HTML, and the model card.
+    """Write the report (markdown and HTML) and the model card.
 
     Example: `mlops report employment`
     """
@@ -221,10 +222,12 @@ def report(names: Names = None, force: Force = False, as_json: Json = False) -> 
 def run(
     names: Names = None,
     force: Force = False,
-    group: Annotated[str | None, Option(help="What its record belongs to.")] = None,
+    group: Annotated[
+        str | None, Option(help="Group of the run in the run log.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Validate, train, test, gate, report; what is done is skipped.
+    """Validate, train, test, gate, report; skip what is unchanged.
 
     Example: `mlops run employment`
     """

@@ -18,26 +18,26 @@ from mlops.registry.tags import known, read
 @registry.command()
 def prune(
     name: Annotated[
-        str | None, Argument(metavar="MODEL", help="None: every model.")
+        str | None, Argument(metavar="MODEL", help="Default: every model.")
     ] = None,
     keep: Annotated[
-        int, Option(help="So many of the newest versions stay.", min=0)
+        int, Option(help="How many of the newest versions to keep.", min=0)
     ] = 10,
     days: Annotated[
-        int, Option(help="What was in the last stage within these days stays.", min=0)
+        int, Option(help="Keep what was in the last stage in so many days.", min=0)
     ] = 90,
     yes: Annotated[
-        bool, Option("--yes", help="Do it; without, it is a proposal.")
+        bool, Option("--yes", help="Prune; without it, versions are only listed.")
     ] = False,
     approver: Approver = None,
     actor: Actor = None,
     sign: Sign = False,
     as_json: Json = False,
 ) -> None:
-    """Say which versions can be pruned; with --yes prune them.
+    """List the versions that can be pruned; --yes prunes them.
 
-    Then a tag withdraws them and their files are removed. What is in a stage, or would
-    come back into one by a rollback, always stays.
+    A tag withdraws a pruned version, and its files are deleted. Versions that are in a
+    stage, or that a rollback would bring back, are never pruned.
 
     Example: `mlops registry prune employment --keep 10 --days 90`
     """

@@ -43,14 +43,14 @@ def register(
     name: Annotated[
         str | None,
         Argument(
-            metavar="MODEL", help="None: all that were built and may be promoted."
+            metavar="MODEL", help="Default: every built model whose verdict is promote."
         ),
     ] = None,
     decided: Annotated[
         bool,
         Option(
             "--decided",
-            help="Whatever the verdict is: an approver decides, and says why.",
+            help="Register against the verdict; an approver says why.",
         ),
     ] = False,
     override: Override = False,
@@ -60,7 +60,7 @@ def register(
     actor: Actor = None,
     as_json: Json = False,
 ) -> None:
-    """Make a version of what was run: commit, git tag and release.
+    """Make a version of the last run: commit, git tag, release.
 
     Example: `mlops register employment`
     """

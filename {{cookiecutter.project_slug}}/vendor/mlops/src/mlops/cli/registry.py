@@ -49,7 +49,7 @@ def _figure(value: Any) -> str:
 def registry_list(
     name: Annotated[str | None, Argument(metavar="MODEL")] = None,
     everything: Annotated[
-        bool, Option("--all", help="Also withdrawn versions and retired models.")
+        bool, Option("--all", help="Include withdrawn versions and retired models.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -130,7 +130,7 @@ def show(ref: Ref, as_json: Json = False) -> None:
 
 @registry.command()
 def history(name: Model, as_json: Json = False) -> None:
-    """Show who did what, when, why and in which run.
+    """Show who decided what, when, why and in which run.
 
     Example: `mlops registry history employment`
     """
@@ -176,15 +176,15 @@ def _event(event: Event, problem: str) -> str:
 def best(
     name: Model,
     metric: Annotated[
-        str | None, Option(help="Default: the model's primary one.")
+        str | None, Option(help="Default: the model's primary metric.")
     ] = None,
     where: Where = None,
     stage: Annotated[
-        str | None, Option(help="Only what is or was in this stage.")
+        str | None, Option(help="Only versions that are or were in this stage.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Name the best version, and the next; 1 where none fits.
+    """Show the best version and the runners-up; 1 if there is none.
 
     Example: `mlops registry best employment --metric roc_auc --where risk eq limited`
     """
@@ -222,11 +222,11 @@ def best(
 def diff(
     before: Annotated[str, Argument(metavar="VERSION")],
     after: Annotated[
-        str, Argument(metavar="VERSION", help="The model may be left out.")
+        str, Argument(metavar="VERSION", help="The model can be left out.")
     ],
     as_json: Json = False,
 ) -> None:
-    """Show in what two versions differ, from data to slices.
+    """Show how two versions differ, from data to slices.
 
     Example: `mlops registry diff employment@v1.1.0 employment@v1.2.0`
     """
@@ -249,11 +249,16 @@ def diff(
 def lineage(
     what: Annotated[
         str,
-        Argument(metavar="VERSION|DIGEST|ID", help="Also of data, or of a prediction."),
+        Argument(
+            metavar="VERSION|DIGEST|ID",
+            help="A version, or the digest of data, or a prediction id.",
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Show what is behind a version or a prediction, or used data.
+    """Show where a version or prediction comes from.
+
+    Given the digest of data, show which versions were trained on it.
 
     Example: `mlops registry lineage employment@production`
     """
@@ -292,17 +297,17 @@ def lineage(
 @registry.command()
 def adopt(
     drop: Annotated[
-        bool, Option("--drop", help="Delete them here instead, and take origin's.")
+        bool, Option("--drop", help="Delete them here instead and take origin's.")
     ] = False,
     yes: Annotated[
-        bool, Option("--yes", help="Do it; without, they are listed.")
+        bool, Option("--yes", help="Do it; without it, they are only listed.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring versions that are only here to origin; or drop them.
+    """Push versions that exist only here to origin, or drop them.
 
-    They were registered before there was an origin. Where origin made versions of its
-    own under the same numbers, they can only be dropped.
+    They were registered before there was an origin. If origin has versions of its own
+    with the same numbers, they can only be dropped.
 
     Example: `mlops registry adopt --yes`
     """

@@ -49,27 +49,27 @@ def rehearse(
         list[str] | None, Option("-f", "--field", help="Input or payload: key=value.")
     ] = None,
     model: Annotated[
-        list[str] | None, Option(help="Let the change touch this model too.")
+        list[str] | None, Option(help="Make the change touch this model too.")
     ] = None,
     touch: Annotated[
-        list[str] | None, Option(help="Let the change touch this file too.")
+        list[str] | None, Option(help="Make the change touch this file too.")
     ] = None,
     released: Annotated[
-        bool, Option("--released", help="First release every model, by release.yml.")
+        bool, Option("--released", help="First release every model with release.yml.")
     ] = False,
     out: Annotated[Path | None, Option(help="Folder for logs and artifacts.")] = None,
     template: Annotated[
         str | None,
         Option(
-            help="Folder or git address of the template; default: as cruft recorded it."
+            help="Folder or git URL of the template; default: as recorded by cruft."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Play an event through the workflows, here; nothing is sent.
+    """Run the workflows of an event on this machine, offline.
 
-    They run as the files lie here, committed or not. A pull request or push is what
-    differs from main. 1: a job failed, and its log is shown.
+    They run as they are in this folder, committed or not. A pull request or push
+    contains what differs from main. Exit code 1: a job failed, and its log is shown.
 
     Example: `mlops rehearse pull-request --model employment`
     """

@@ -16,11 +16,13 @@ from mlops.io.files import write_text
 from mlops.reporting.terminal import pairs, table
 from mlops.reporting.words import duration
 
-runs = Typer(no_args_is_help=True, help="What was tried: list, show, compare.")
+runs = Typer(no_args_is_help=True, help="Runs: list, show, compare.")
 
 app.add_typer(runs, name="runs", rich_help_panel="Look")
 
-InGroup = Annotated[str | None, Option(help="Only a sweep, or a pull request: pr-12.")]
+InGroup = Annotated[
+    str | None, Option(help="Only this group, such as a sweep or pr-12.")
+]
 
 
 @runs.command("list", cls=WithWhere)
@@ -28,12 +30,12 @@ def runs_list(
     name: Annotated[str | None, Argument(metavar="MODEL")] = None,
     model: Annotated[str | None, Option(help="The same as MODEL.")] = None,
     where: Where = None,
-    since: Annotated[str | None, Option(help="12h, 30d, 2w")] = None,
+    since: Annotated[str | None, Option(help="How far back: 12h, 30d, 2w.")] = None,
     group: InGroup = None,
-    limit: Annotated[int, Option(help="Only the newest; 0: all.", min=0)] = 100,
+    limit: Annotated[int, Option(help="How many, newest first; 0: all.", min=0)] = 100,
     as_json: Json = False,
 ) -> None:
-    """List runs, the newest last.
+    """List runs, newest last.
 
     Example: `mlops runs list employment --where metrics.roc_auc gt 0.8 --since 30d`
     """
@@ -104,11 +106,11 @@ def runs_compare(
     group: InGroup = None,
     html: Annotated[
         Path | None,
-        Option(help="Write one page with charts to this file.", dir_okay=False),
+        Option(help="Write a page with charts to this file.", dir_okay=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show up to 20 runs side by side, only where they differ.
+    """Compare up to 20 runs side by side, where they differ.
 
     Example: `mlops runs compare 20261123-101500 20261123-113000 --html compare.html`
     """

@@ -18,10 +18,10 @@ from mlops.errors import UsageError
 def predict(
     ref: Ref,
     data: Annotated[
-        Path, Argument(metavar="FILE", help="CSV or Parquet, with the features.")
+        Path, Argument(metavar="FILE", help="CSV or Parquet file with the features.")
     ],
     out: Annotated[
-        Path | None, Option(help="CSV file to write; default: the screen.")
+        Path | None, Option(help="CSV file to write; default: print.")
     ] = None,
     log: Annotated[bool, Option(help="Log the predictions, for monitoring.")] = True,
     as_json: Json = False,
@@ -55,12 +55,14 @@ def predict(
 def serve(
     ref: Followed,
     host: Annotated[str, Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Option(help="0: any free one.", min=0, max=65535)] = 8000,
+    port: Annotated[
+        int, Option(help="Port; 0: any free port.", min=0, max=65535)
+    ] = 8000,
     interval: Annotated[
-        float, Option(help="Seconds between looks at the stage.", min=0.01)
+        float, Option(help="Seconds between checks of the stage.", min=0.01)
     ] = 10.0,
 ) -> None:
-    """Serve a stage over HTTP, through its promotions and rollbacks.
+    """Serve a stage over HTTP and follow its promotions.
 
     Example: `mlops serve employment@production --port 8000`
     """

@@ -18,7 +18,7 @@ from mlops.io.files import write_folder
 def pages(
     out: Annotated[
         Path | None,
-        Option(help="Folder; default: build/site. An older site is replaced."),
+        Option(help="Folder; default: build/site. An existing site is replaced."),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -26,7 +26,7 @@ _SECONDS = 60  # for the service to answer
 def smoke(
     ref: Annotated[str, Argument(metavar="MODEL@STAGE")], as_json: Json = False
 ) -> None:
-    """Start the service of a stage and ask it the release's examples.
+    """Start the service of a stage and try the release's examples.
 
     Example: `mlops smoke employment@staging`
     """

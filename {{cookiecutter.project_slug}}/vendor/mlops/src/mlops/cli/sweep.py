@@ -27,12 +27,14 @@ def sweep(
     name: Annotated[str, Argument(metavar="MODEL")],
     param: Annotated[list[str], Option("--param", "-p", help="NAME=VALUE,VALUE,...")],
     group: Annotated[str | None, Option(help="Name of the sweep.")] = None,
-    most: Annotated[int, Option("--max", help="Combinations at the most.", min=1)] = 20,
+    most: Annotated[
+        int, Option("--max", help="Largest number of combinations.", min=1)
+    ] = 20,
     as_json: Json = False,
 ) -> None:
-    """Try parameters by cross-validation, and record each combination.
+    """Try parameters by cross-validation and record each run.
 
-    It uses the training part alone.
+    Only the training part of the data is used.
 
     Example: `mlops sweep employment -p C=0.01,0.1,1,10`
     """

@@ -15,15 +15,15 @@ from mlops.cli.output import Json, emit
 
 @app.command(rich_help_panel="Workflows")
 def verdict(
-    models: Annotated[
-        str, Option(help="The models of the plan, as a JSON list of names.")
+    models: Annotated[str, Option(help="Models of the plan, as a JSON list of names.")],
+    reports: Annotated[
+        Path, Option(help="Folder of the artifacts, one folder per artifact.")
     ],
-    reports: Annotated[Path, Option(help="Folder of the artifacts, one folder each.")],
     as_json: Json = False,
 ) -> None:
-    """Demand a verdict that says promote for each planned model.
+    """Require a verdict of promote for each planned model.
 
-    It runs nothing of what is judged, so it needs no repository.
+    It runs no code of the pull request and needs no repository.
 
     Example: `mlops verdict --models '["employment"]' --reports artifacts`
     """

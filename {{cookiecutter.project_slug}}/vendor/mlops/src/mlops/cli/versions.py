@@ -18,17 +18,19 @@ def pull(
     ref: Ref,
     out: Annotated[
         Path | None,
-        Option(help="Folder; default: MODEL-VERSION, in a repository in build/pulled."),
+        Option(
+            help="Folder; default: MODEL-VERSION (in a repository: in build/pulled)."
+        ),
     ] = None,
     source: Annotated[
         str | None,
-        Option(
-            "--from", help="Another repository: OWNER/REPO on GitHub, or its folder."
-        ),
+        Option("--from", help="Another repository: OWNER/REPO on GitHub, or a folder."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fetch a version's files, verified; with --from in any folder.
+    """Download the files of a version and verify them.
+
+    With --from, it works in any folder.
 
     Example: `mlops pull employment@production --from acme/census --out ./model`
     """

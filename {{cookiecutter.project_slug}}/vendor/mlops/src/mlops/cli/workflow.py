@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 @app.command(rich_help_panel="Workflows")
 def plan(
     base: Annotated[
-        str | None, Option(help="Commit to compare with; default: as the event says.")
+        str | None, Option(help="Commit to compare with; default: that of the event.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say which models a change touches, and what else there is to do.
+    """Say which models a change affects and what else to do.
 
     Example: `mlops plan --base origin/main`
     """
@@ -148,7 +148,7 @@ def comment(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a pull request's one comment from its run's results.
+    """Write the comment of a pull request from its run's results.
 
     Example: `mlops comment --report artifacts`
     """
@@ -203,7 +203,7 @@ def alarm(
     expect: Expect = "[]",
     as_json: Json = False,
 ) -> None:
-    """Open, edit or close a model's issue; ask for retraining.
+    """Open, edit or close a model's issue; request retraining.
 
     Example: `mlops alarm employment`
     """

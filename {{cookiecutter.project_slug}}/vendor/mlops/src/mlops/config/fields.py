@@ -155,9 +155,7 @@ Positive = Annotated[float, Field(gt=0, le=LARGEST_AMOUNT)]
 
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST_AMOUNT)]
 
-Seed = Annotated[
-    int, Field(ge=0, lt=2**32, description="Seed of random numbers, as numpy takes it.")
-]
+Seed = Annotated[int, Field(ge=0, lt=2**32, description="Seed of the random numbers.")]
 
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 

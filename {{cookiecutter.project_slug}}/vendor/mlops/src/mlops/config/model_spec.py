@@ -63,6 +63,15 @@ def outputs(task: Task, classes: Iterable[str] = ()) -> set[str]:
     return {"prediction", *chances[task]}
 
 
+def _metrics_by_task() -> str:
+    """Return the names of the metrics of each task, for the documentation."""
+    tasks = ("binary", "multiclass", "regression")
+    names = {
+        task: [n for n, (of, _) in METRICS.items() if task in of] for task in tasks
+    }
+    return "; ".join(f"{task}: {', '.join(names[task])}" for task in tasks) + "."
+
+
 class Strict(BaseModel):
     """Frozen, and no key that is not known."""
 
@@ -72,57 +81,63 @@ class Strict(BaseModel):
 class Data(Strict):
     """Where the rows come from and what their columns are."""
 
-    source: Source = Field(description="Path or glob, relative to the model's folder.")
+    source: Source = Field(
+        description="Path or glob of the data files, relative to the model's folder."
+    )
     labels: Source | None = Field(
         default=None,
-        description="Path or glob of files with `id` and `target`, where labels arrive "
-        "later.",
+        description="Path or glob of files with the columns of `data.id` and "
+        "`data.target`, for labels that arrive later.",
     )
     id: Name | None = Field(
         default=None, description="Column that identifies a row; never a feature."
     )
-    target: Name = Field(description="Column that is predicted.")
+    target: Name = Field(description="Column to predict.")
     positive: Label = Field(
         default=None,
-        description="Binary only: the value of the target that counts as positive.",
+        description="Binary models only: the value of the target that is positive.",
     )
     time: Name | None = Field(
         default=None, description="Column that orders rows in time."
     )
     ignore: tuple[Name, ...] = Field(
-        default=(), description="Columns of the source that are not used."
+        default=(), description="Columns of the source that the model does not use."
     )
     delimiter: str | None = Field(
         default=None,
         min_length=1,
         max_length=1,
-        description="CSV delimiter; detected where absent.",
+        description="Delimiter of CSV files; detected by default.",
     )
     encoding: Encoding = Field(default="utf-8", description="Encoding of text files.")
     decimal: Literal[".", ","] = Field(
-        default=".", description="Decimal sign of numbers in text files."
+        default=".", description="Decimal separator of numbers in text files."
     )
     formats: dict[Name, Name] = Field(
         default_factory=dict,
-        description="Date column: how its text is written, such as %d.%m.%Y; ISO 8601 "
-        "where absent. The same for training, prediction, labels and monitoring.",
+        description="Date format of each column that is not in ISO 8601, such as "
+        "`%d.%m.%Y`; used for training, prediction, labels and monitoring.",
     )
     drop_duplicates: bool = Field(
-        default=True, description="Remove identical rows, and count them."
+        default=True, description="Remove identical rows and count them."
     )
     keep: bool = Field(
         default=False,
-        description="Put the rows into each release where git does not hold the files; "
-        "who may see the release may see them.",
+        description="Store the rows in each release if git does not hold the files. "
+        "Whoever can see the release can then see the rows.",
     )
 
 
 class Split(Strict):
-    """Which rows are kept for the test; stable when rows are added."""
+    """Which rows are held out for testing; stable when rows are added."""
 
-    by: Literal["random", "group", "time"] = "random"
+    by: Literal["random", "group", "time"] = Field(
+        default="random",
+        description="Split rows at random, by group (a group is never divided) or by "
+        "time (the latest rows are the test).",
+    )
     column: Name | None = Field(
-        default=None, description="The group column; for `time`, `data.time`."
+        default=None, description="The group column of a split by group."
     )
     test: Fraction = Field(
         default=0.25, description="Share of the rows in the test part."
@@ -139,128 +154,177 @@ class Split(Strict):
 class Train(Strict):
     """What `build(params)` in estimator.py is given."""
 
-    params: dict[Name, Param] = Field(default_factory=dict)
+    params: dict[Name, Param] = Field(
+        default_factory=dict, description="Parameters of the estimator, by name."
+    )
     seed: Seed = 0
 
 
 class Value(Strict):
     """What each outcome of a binary decision is worth, per row, in `unit`."""
 
-    unit: Annotated[str, Field(min_length=1, max_length=20)] = "USD"
-    true_positive: Amount = 0
-    false_positive: Amount = 0
-    true_negative: Amount = 0
-    false_negative: Amount = 0
+    unit: Annotated[str, Field(min_length=1, max_length=20)] = Field(
+        default="USD", description="Unit of the amounts below."
+    )
+    true_positive: Amount = Field(
+        default=0, description="Worth of a positive row that is predicted positive."
+    )
+    false_positive: Amount = Field(
+        default=0, description="Worth of a negative row that is predicted positive."
+    )
+    true_negative: Amount = Field(
+        default=0, description="Worth of a negative row that is predicted negative."
+    )
+    false_negative: Amount = Field(
+        default=0, description="Worth of a positive row that is predicted negative."
+    )
 
 
 class Metrics(Strict):
     """What is measured."""
 
-    primary: Name
-    others: tuple[Name, ...] = ()
+    primary: Name = Field(
+        description="The metric that the gate compares: " + _metrics_by_task()
+    )
+    others: tuple[Name, ...] = Field(
+        default=(), description="Further metrics to report."
+    )
     threshold: Fraction = Field(
-        default=0.5, description="Binary: score from which a row is positive."
+        default=0.5,
+        description="Binary models only: the lowest score that is predicted positive.",
     )
     value: Value | None = Field(
-        default=None, description="Turns on the metric `value`."
+        default=None,
+        description="Worth of each outcome; turns on the metric `value`. Binary models "
+        "only.",
     )
 
 
 class Gate(Strict):
-    """When a challenger replaces the champion."""
+    """When the new model may replace the version in production."""
 
     rule: Literal["auto", "superiority", "non-inferiority"] = Field(
         default="auto",
-        description="auto: non-inferiority when only the data changed, else "
-        "superiority.",
+        description="`auto` is non-inferiority if only data or libraries changed, "
+        "otherwise superiority.",
     )
     margin: NotNegative = Field(
         default=0.01,
         description="Largest loss of the primary metric that non-inferiority accepts.",
     )
-    alpha: Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    alpha: Annotated[float, Field(gt=0, le=0.5)] = Field(
+        default=0.05, description="Significance level of the comparison."
+    )
 
 
 class Slices(Strict):
-    """Groups of rows on which quality must hold."""
+    """Groups of rows in which quality must hold."""
 
-    columns: tuple[Name, ...] = ()
+    columns: tuple[Name, ...] = Field(
+        default=(), description="Columns whose values define the groups."
+    )
     max_drop: NotNegative = Field(
         default=0.1,
-        description="Largest loss of the primary metric against all rows, beyond its "
-        "interval.",
+        description="Largest loss of the primary metric compared with all rows, beyond "
+        "the interval of the group.",
     )
-    min_rows: Annotated[int, Field(ge=2, le=10**9)] = 100
+    min_rows: Annotated[int, Field(ge=2, le=10**9)] = Field(
+        default=100, description="Groups with fewer test rows are not judged."
+    )
 
 
 class Fairness(Strict):
     """One limit on the difference between groups of a sensitive column."""
 
-    column: Name
+    column: Name = Field(description="The sensitive column.")
     metric: Literal[
         "selection_rate", "true_positive_rate", "false_positive_rate", "accuracy", "mae"
-    ]
-    max_difference: NotNegative
+    ] = Field(description="What is compared between the groups.")
+    max_difference: NotNegative = Field(
+        description="Largest difference between two groups."
+    )
     exception: Words | None = Field(
-        default=None, description="Why a breach is accepted, in writing."
+        default=None, description="Why a larger difference is accepted, in writing."
     )
 
 
 class Directional(Strict):
-    """Changing one column should move the score one way, on average over the test."""
+    """A change of one feature must move the score in one direction, on average."""
 
-    column: Name
-    low: Scalar
-    high: Scalar
-    expect: Literal["increase", "decrease"]
+    column: Name = Field(description="The feature that is changed.")
+    low: Scalar = Field(description="The value that it is changed from.")
+    high: Scalar = Field(description="The value that it is changed to.")
+    expect: Literal["increase", "decrease"] = Field(
+        description="How the score should change."
+    )
 
 
 class Checks(Strict):
-    """The standard model checks; each can be tuned, none is silently absent."""
+    """Limits of the standard checks; one without a limit is reported as not run."""
 
     floor: dict[Name, Amount] = Field(
-        default_factory=dict, description="Metric: the worst value that is acceptable."
+        default_factory=dict, description="The worst acceptable value of each metric."
     )
-    better_than: tuple[Literal["dummy", "simple"], ...] = ("dummy", "simple")
+    better_than: tuple[Literal["dummy", "simple"], ...] = Field(
+        default=("dummy", "simple"),
+        description="Baselines that the model must beat: `dummy` ignores the features, "
+        "`simple` is a linear model.",
+    )
     invariant: tuple[Name, ...] = Field(
         default=(), description="Columns whose value must not change a prediction."
     )
-    directional: tuple[Directional, ...] = ()
-    latency_ms: Positive = Field(default=250, description="Median for one row.")
-    size_mb: Positive = 100
+    directional: tuple[Directional, ...] = Field(
+        default=(), description="Changes that must move the score in one direction."
+    )
+    latency_ms: Positive = Field(
+        default=250, description="Longest median time for one row, in milliseconds."
+    )
+    size_mb: Positive = Field(
+        default=100, description="Largest model file, in megabytes."
+    )
 
 
 class Monitor(Strict):
     """When the drift check raises an alarm."""
 
     alpha: Fraction = Field(
-        default=0.05, description="Chance of a false alarm per check."
+        default=0.05, description="Probability of a false alarm per check."
     )
     min_effect: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.1, description="Smallest Jensen-Shannon distance that matters."
     )
-    min_rows: Annotated[int, Field(ge=20, le=10**9)] = 200
+    min_rows: Annotated[int, Field(ge=20, le=10**9)] = Field(
+        default=200, description="With fewer rows, the check has no result."
+    )
     sample: int = Field(
-        default=5000, ge=100, le=10**9, description="Rows compared at the most."
+        default=5000,
+        ge=100,
+        le=10**9,
+        description="Largest number of rows to compare; more are sampled.",
     )
 
 
 class ModelSpec(Strict):
     """Everything that one model is, apart from its code and data."""
 
-    description: Words = ""
-    task: Task
-    owner: Name
-    intended_use: Words
+    description: Words = Field(default="", description="What the model predicts.")
+    task: Task = Field(description="Kind of model.")
+    owner: Name = Field(description="Who answers for the model.")
+    intended_use: Words = Field(description="What the model is for.")
     limits: Words = Field(
         default="", description="What the model must not be used for."
     )
-    risk: Literal["minimal", "limited", "high"] = "minimal"
-    risk_reason: Words = ""
+    risk: Literal["minimal", "limited", "high"] = Field(
+        default="minimal", description="Level of risk, shown on the model card."
+    )
+    risk_reason: Words = Field(default="", description="Why the risk is at this level.")
     data: Data
-    features: dict[Name, Kind] = Field(min_length=1)
+    features: dict[Name, Kind] = Field(
+        min_length=1, description="Columns that the model learns from, and their types."
+    )
     sensitive: tuple[Name, ...] = Field(
-        default=(), description="Columns for fairness; never shown in the clear."
+        default=(),
+        description="Columns for fairness; their values are never shown in reports.",
     )
     split: Split = Split()
     train: Train = Train()
@@ -268,7 +332,9 @@ class ModelSpec(Strict):
     gate: Gate = Gate()
     checks: Checks = Checks()
     slices: Slices = Slices()
-    fairness: tuple[Fairness, ...] = ()
+    fairness: tuple[Fairness, ...] = Field(
+        default=(), description="Limits on differences between groups."
+    )
     monitor: Monitor = Monitor()
 
     @property

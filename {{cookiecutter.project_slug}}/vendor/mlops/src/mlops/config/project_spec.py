@@ -34,53 +34,66 @@ class Registry(Strict):
     """Where the files of a release are kept."""
 
     store: Name = Field(
-        default=".mlops/releases", description="A folder, relative to the repository."
+        default=".mlops/releases",
+        description="Folder, relative to the repository; used only while origin is not "
+        "on GitHub.",
     )
 
 
 class Stage(Strict):
-    """A place where a version can serve."""
+    """A deployment stage, in which one version of each model serves."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")] = Field(
+        description="Name of the stage."
+    )
     after: str | None = Field(
-        default=None, description="A stage in which a version must have been before."
+        default=None, description="The stage that a version must have been in before."
     )
     approvers: tuple[Name, ...] = Field(
-        default=(), description="Who may approve; empty: nobody has to."
+        default=(), description="Who may approve; if empty, no approval is needed."
     )
 
 
 class Cost(Strict):
     """What an hour of a runner costs; by default GitHub's for two Linux cores."""
 
-    currency: Annotated[str, Field(min_length=1, max_length=20)] = "USD"
-    per_hour: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = 0.48
-    watts: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = 20
+    currency: Annotated[str, Field(min_length=1, max_length=20)] = Field(
+        default="USD", description="Currency of the price."
+    )
+    per_hour: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = Field(
+        default=0.48, description="Price of an hour."
+    )
+    watts: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = Field(
+        default=20, description="Power that the machine draws, for the energy estimate."
+    )
 
 
 class ProjectSpec(Strict):
     """`project.yaml`."""
 
-    name: Name
-    description: Words = ""
-    owner: Name
+    name: Name = Field(description="Name of the repository, shown in reports.")
+    description: Words = Field(default="", description="What the repository is for.")
+    owner: Name = Field(description="Who answers for the repository.")
     registry: Registry = Registry()
     stages: tuple[Stage, ...] = Field(
         default=(Stage(name="staging"), Stage(name="production", after="staging")),
         min_length=1,
         max_length=20,
+        description="Deployment stages, in order.",
     )
     allowed_signers: Annotated[str, Field(max_length=1000), AfterValidator(_inside)] = (
         Field(
             default="",
-            description="A file of allowed signers in the repository; where it "
-            "is set, approvals are signatures. Empty: the tag's word is enough.",
+            description="File of the approvers' public keys (OpenSSH's allowed "
+            "signers), relative to the repository. If set, approvals must be SSH "
+            "signatures; if empty, the tag that names the approver is enough.",
         )
     )
     cost: Cost = Cost()
     trusted_types: tuple[Name, ...] = Field(
         default=(),
-        description="Types, beside the engine's own, that a model file may contain.",
+        description="Types that a model file may contain in addition to the engine's "
+        "own list, for example of another library.",
     )
 
     @model_validator(mode="after")
