@@ -115,7 +115,7 @@ def test_a_rollback_never_goes_to_what_was_rejected(world: World) -> None:
     live(world, "one", "two", "three")
     world.reject("v1.1.0", "production")
     assert world.rollback("production").version.number == "v1.0.0"
-    with pytest.raises(Refused, match="before the present one"):
+    with pytest.raises(Refused, match="before the current one"):
         world.rollback("production")
 
 
@@ -202,7 +202,7 @@ def test_a_withdrawn_version_is_a_record_and_nothing_more(world: World) -> None:
         fetch(world.project, "churn@v1.0.0")
     with pytest.raises(Refused, match="withdrawn"):
         world.promote("v1.0.0", "staging")
-    with pytest.raises(Refused, match="before the present one"):
+    with pytest.raises(Refused, match="before the current one"):
         world.rollback("production")
     version = tags.resolve(tags.read(world.root), "churn@v1.0.0")
     assert git(world.root, "show", f"{version.commit}:models/churn/manifest.json")
@@ -358,7 +358,7 @@ def test_origin_takes_both_tags_or_none(world: World, tmp_path: Path) -> None:
     hook.write_text('#!/bin/sh\ncase "$1" in *production!*) exit 1;; esac\n')
     hook.chmod(0o755)
     before = git(tmp_path / "origin.git", "tag")
-    with pytest.raises(MlopsError, match="origin did not take the tag"):
+    with pytest.raises(MlopsError, match="origin did not accept the tag"):
         world.rollback("production")
     assert git(tmp_path / "origin.git", "tag") == before == git(world.root, "tag")
     hook.unlink()

@@ -199,7 +199,10 @@ def test_a_moved_tag_is_refused(origin: Path, pull: Pull) -> None:
     shutil.rmtree(f"{MODEL}-v1.0.0")
     git(origin, "tag", "-f", "-am", "moved", f"{MODEL}@v1.0.0", "main")
     said(
-        pull(f"{MODEL}@v1.0.0"), 1, "moved tags that were known here", f"{MODEL}@v1.0.0"
+        pull(f"{MODEL}@v1.0.0"),
+        1,
+        "has moved tags that were known here",
+        f"{MODEL}@v1.0.0",
     )
     shutil.rmtree(cache_root())
     said(pull(f"{MODEL}@v1.0.0"), 1, "tag → manifest")

@@ -212,7 +212,7 @@ def test_rows_that_nothing_keeps_are_said_to_be_lost(make_project: Make) -> None
     assert reproduce(project, REF).same, "as long as the very same file is still here"
     rows_of(seed=1).to_csv(rows(project), index=False)
     with pytest.raises(
-        EnvironmentFailure, match=r"rows that churn@v1.0.0 learnt from are gone"
+        EnvironmentFailure, match=r"rows that churn@v1.0.0 was trained on are gone"
     ):
         reproduce(project, REF)
     rows(project).unlink()

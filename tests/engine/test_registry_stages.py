@@ -174,7 +174,7 @@ def test_rollback_twice_goes_two_back(world: World) -> None:
         "complaints",
     )
     assert world.rollback("production").version.number == "v1.0.0"
-    with pytest.raises(Refused, match="before the present one"):
+    with pytest.raises(Refused, match="before the current one"):
         world.rollback("production")
     assert holder(world, "production") == "v1.0.0"
     world.promote("v1.2.0", "production", override=True)

@@ -551,7 +551,7 @@ def test_an_older_site_is_replaced_as_a_whole_and_nothing_else_is(
     mine.mkdir()
     (mine / "index.html").write_text("my own page")
     for other in (mine, mine / "index.html", world.root):
-        with pytest.raises(UsageError, match="something else is here"):
+        with pytest.raises(UsageError, match="this folder holds something else"):
             write_folder({"index.html": b""}, other, OURS)
     assert (mine / "index.html").read_text() == "my own page"
 

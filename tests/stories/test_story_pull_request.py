@@ -180,7 +180,7 @@ def test_a_model_whose_code_ends_its_process_is_red(story: World) -> None:
     ended = {**REFUSED, "code": "success"}
     assert ran(pull.runs) == [("pull-request", ended), ("comment", COMMENTED)]
     checks, _ = pull.runs
-    assert "the model's own code ended its process before it was done" in checks.log
+    assert "the model's own code ended its process early" in checks.log
     assert not trained(pull.runs)
     said = the_comment(story, pull)
     assert "✅" not in said and "Replace the model" not in said

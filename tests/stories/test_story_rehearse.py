@@ -132,7 +132,7 @@ def test_without_a_template_one_error_says_how(mine: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == "" and done.stderr.count("error:") == 1
     assert (
-        ".cruft.json: nobody knows which template this repository is from"
+        ".cruft.json: it is not known which template this repository was made from"
         in done.stderr
     )
     assert "--template" in done.stderr

@@ -421,11 +421,11 @@ def _passed(environment: Mapping[str, str], problems: list[Problem]) -> tuple[st
         if _CREDENTIAL.fullmatch(name.upper()):
             problems.append(
                 Problem(
-                    "a model's own code is given no credentials",
+                    "a model's own code cannot be given credentials",
                     key="MLOPS_PASS",
                     found=printable(name, 80),
                     allowed="variables that hold no secret",
-                    do="read what needs it before the run, and put it into data.source",
+                    do="read the data before the run; data.source names where it is",
                 )
             )
     return names

@@ -157,7 +157,7 @@ def require_pushed(warnings: tuple[str, ...]) -> tuple[str, ...]:
     if in_actions() and NOT_PUSHED in warnings:
         raise EnvironmentFailure(
             "the run log could not be pushed to origin",
-            do="run this job again: what is done is not done twice",
+            do="run this job again: nothing is done twice",
         )
     return warnings
 

@@ -128,7 +128,7 @@ class _Review:
         for line in self.gaps.lines():
             say(f"  {line}")
         is_last = self._stage == self._at.project.spec.stages[-1].name
-        if is_last and self._ask and not confirm("Promote it all the same?", err=True):
+        if is_last and self._ask and not confirm("Promote it anyway?", err=True):
             raise Refused(
                 "the gaps were not accepted",
                 found=version.ref,

@@ -66,7 +66,9 @@ def register(
     """
     at = current_context(fetch=True)
     if decided and name is None:
-        raise UsageError("whoever decides names the model", do="mlops register MODEL")
+        raise UsageError(
+            "a decision needs the name of the model", do="mlops register MODEL"
+        )
     require_default_branch()
     require_results(at.project, model_names(expect, "--expect"), "verdict.json")
     models = [name] if name else _promotable(at.project)
@@ -178,7 +180,7 @@ def _require_fresh(at: Context, name: str, build: Path) -> None:
     stale = Run(run_context(at), name, progress()).stale()
     if stale and (build / "verdict.json").is_file():
         raise Refused(
-            "the results are not about what is checked out, or the version in "
+            "the results do not match what is checked out, or the version in "
             "production has changed since",
             file=str(build),
             found=f"out of date: {', '.join(stale)}",

@@ -145,7 +145,7 @@ def recorded(root: Path, named: str | None) -> tuple[str, str]:
         commit = known.get("commit") or commit
     if not address:
         raise UsageError(
-            "nobody knows which template this repository is from",
+            "it is not known which template this repository was made from",
             file=".cruft.json",
             do="`mlops rehearse ... --template FOLDER` or its git address",
         )

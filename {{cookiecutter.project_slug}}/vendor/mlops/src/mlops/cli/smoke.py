@@ -38,7 +38,7 @@ def smoke(
     examples = json.loads(bundle.read("examples.json"))
     wrong = ask_examples(at.project, ref, bundle.version.number, examples)
     served = f"{bundle.version.ref} in service"
-    text = f"{served} answers {len(examples)} examples as it was trained to"
+    text = f"{served} gives the expected predictions for {len(examples)} examples"
     if wrong:
         lines = [f"{served} gives different predictions for its examples:", *wrong]
         text = "\n".join(lines)

@@ -383,7 +383,7 @@ def _features_that_tell(spec: ModelSpec) -> Iterator[Problem]:
         )
     if spec.data.id is not None and spec.data.id in spec.features:
         yield Problem(
-            "data.id is also a feature: an identifier teaches nothing",
+            "data.id is also a feature: nothing can be learned from an identifier",
             key="features",
             found=spec.data.id,
             do=f"remove `{spec.data.id}` from features",

@@ -102,7 +102,7 @@ class ProjectSpec(Strict):
         if self.allowed_signers and not any(s.approvers for s in self.stages):
             problems.append(
                 Problem(
-                    "nobody has to sign: no stage names approvers",
+                    "no stage names approvers, so no signature is needed",
                     key="allowed_signers",
                     found=self.allowed_signers,
                     do="list approvers of a stage, or leave this key out",
@@ -119,7 +119,7 @@ def _contradictions(stages: tuple[Stage, ...]) -> Iterator[Problem]:
     for at, stage in enumerate(stages):
         if stage.name in before:
             yield Problem(
-                "this stage stands twice", key=f"stages.{at}.name", found=stage.name
+                "this stage is listed twice", key=f"stages.{at}.name", found=stage.name
             )
         if stage.after is not None and stage.after not in before:
             yield Problem(

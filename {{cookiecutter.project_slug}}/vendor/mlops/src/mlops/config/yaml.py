@@ -60,7 +60,7 @@ def load_yaml(path: Path) -> Any:
         raise UsageError(
             f"cannot be read: {(error.strerror or str(error)).lower()}",
             file=str(path),
-            do="look at the path and its permissions",
+            do="check the path and its permissions",
         ) from error
     return load_text(text, str(path))
 
@@ -113,7 +113,7 @@ def _unfit(value: Any, path: tuple[str, ...]) -> Iterator[Problem]:
         control = next((c for c in value if _controls(c)), None)
         if control is not None:
             yield Problem(
-                "this text holds a control character",
+                "this text contains a control character",
                 key=".".join(path),
                 found=f"U+{ord(control):04X} in {value[:60]!r}",
                 do="remove it",

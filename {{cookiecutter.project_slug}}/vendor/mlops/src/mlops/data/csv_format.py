@@ -52,9 +52,7 @@ def read_header(path: Path, shown: str, options: ReadOptions) -> tuple[list[str]
         lines = list(islice(file, _LINES_TO_LOOK_AT))
     start = "".join(lines)
     if not start.strip():
-        raise UsageError(
-            "this file is empty", file=shown, do="put a header and rows in"
-        )
+        raise UsageError("this file is empty", file=shown, do="add a header and rows")
     if "\0" in start:
         raise UsageError(
             "this is a binary file",
@@ -65,7 +63,7 @@ def read_header(path: Path, shown: str, options: ReadOptions) -> tuple[list[str]
         )
     if options.delimiter and len(options.delimiter.encode()) != 1:
         raise UsageError(
-            "this cannot separate columns",
+            "this is not a delimiter",
             file=shown,
             found=options.delimiter,
             allowed="one character of ASCII: , ; | or a tab",
@@ -90,7 +88,7 @@ def _refuse_bad_names(header: list[str], shown: str) -> None:
         problem = "a column without a name"
     if problem:
         raise UsageError(
-            "column names must be there and differ",
+            "every column needs a name of its own",
             file=shown,
             key="header",
             found=problem,

@@ -101,7 +101,7 @@ def read_labels(spec: ModelSpec, folder: Path) -> Source:
     source = _read_files(spec, paths, columns, text, folder.parent.parent)
     if source.missing:
         raise UsageError(
-            "label files must have id and target",
+            "label files must have the columns of data.id and data.target",
             file=listed(file.path for file in source.files),
             found=listed(source.extra),
             allowed=" and ".join(columns),

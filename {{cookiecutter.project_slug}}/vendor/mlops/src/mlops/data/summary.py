@@ -120,7 +120,7 @@ def unusable(
         yield from _one_class_problems(spec, target, test, values, files)
     if min(snapshot.train_rows, snapshot.test_rows) < 2:
         yield Problem(
-            "too few rows to train on some and test on others",
+            "too few rows for a training part and a test part",
             file=files,
             key="split",
             found=f"{snapshot.train_rows} to train, {snapshot.test_rows} to test",

@@ -118,11 +118,11 @@ def _ask(
         code = worker.wait()
         how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
         raise Refused(
-            f"the data contract ended its process before it answered ({how})",
+            f"the data contract ended its process early ({how})",
             file=contract,
             do=(
-                "look for exit, os._exit and the like; signal 9 without them: there "
-                "was too little memory"
+                "look for exit, os._exit and the like; without them, signal 9 means "
+                "that memory ran out"
             ),
         )
     if content["problems"]:

@@ -230,7 +230,7 @@ def numerically_stable(s: CheckContext) -> Iterator[Answer]:
         yield "", False, "a prediction is not finite"
     else:
         ok = moved <= 0.01
-        text = f"{moved:.0%} of the predictions jump by more than 1 %"
+        text = f"{moved:.0%} of the predictions change by more than 1 %"
         yield "", ok, "" if ok else text
 
 

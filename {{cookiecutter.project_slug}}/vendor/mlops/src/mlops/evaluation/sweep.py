@@ -32,7 +32,7 @@ def combinations(options: Sequence[str], most: int) -> list[dict[str, Scalar]]:
         name, _, values = option.partition("=")
         if not name or not values or name in grid:
             raise UsageError(
-                "not parameters to try",
+                "not a list of values for a parameter",
                 key="-p",
                 found=option,
                 allowed="NAME=VALUE,VALUE,..., each name once",

@@ -177,7 +177,7 @@ def own_tests(
         pytest.ExitCode.NO_TESTS_COLLECTED,
     )
     if not complete and all(check.ok for check in checks):
-        message = f"the tests could not be run to their end: {_last(output.getvalue())}"
+        message = f"the tests did not finish: {_last(output.getvalue())}"
         checks.append(
             Check(name=f"{folder.name}/", ok=False, standard=False, message=message)
         )

@@ -196,7 +196,7 @@ def ask(
         raise EnvironmentFailure(
             f"GitHub {answered} when asked to {request}",
             found=" ".join(str(error).split())[:300],
-            do=_ADVICE.get(status, "run it again: what is done is not done twice"),
+            do=_ADVICE.get(status, "run it again: nothing is done twice"),
         ) from error
 
 

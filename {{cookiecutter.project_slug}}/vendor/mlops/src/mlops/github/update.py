@@ -393,9 +393,8 @@ def _push(root: Path, token: str, commit: str, old: str) -> None:
         )
     except GitError as error:
         raise EnvironmentFailure(
-            "GitHub did not take the branch",
+            "GitHub did not accept the branch",
             key=BRANCH,
             found=listed(error.stderr.splitlines()[:3]),
-            do="look at what UPDATE_TOKEN may write: Contents, Pull requests, "
-            "Workflows",
+            do="check what UPDATE_TOKEN can write: Contents, Pull requests, Workflows",
         ) from error

@@ -74,7 +74,7 @@ def cannot(verb: str, path: Path, error: OSError) -> EnvironmentFailure:
     return EnvironmentFailure(
         f"cannot {verb} this file: {(error.strerror or str(error)).lower()}",
         file=str(path),
-        do=_ADVICE.get(error.errno or 0, "look at the path and its permissions"),
+        do=_ADVICE.get(error.errno or 0, "check the path and its permissions"),
     )
 
 
@@ -99,9 +99,9 @@ def write_folder(files: Mapping[str, bytes], out: Path, mark: tuple[str, str]) -
     out = out.resolve()
     if not _may_replace(out, mark):
         raise UsageError(
-            "something else is here",
+            "this folder holds something else",
             file=str(out),
-            do="name a folder that is not there yet",
+            do="name a folder that does not exist yet",
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as temporary:

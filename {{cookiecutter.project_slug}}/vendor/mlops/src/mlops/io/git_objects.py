@@ -25,7 +25,7 @@ _ATTEMPTS = 80
 def overtaken() -> EnvironmentFailure:
     """Return the error for a writer that others overtook in every attempt."""
     return EnvironmentFailure(
-        "other writers were faster in every attempt", do="run it again"
+        "another process was faster in every attempt", do="run it again"
     )
 
 

@@ -40,7 +40,7 @@ class HandedOverModel(Model):
             raise self._predictions
         if len(raw) != len(self._predictions):
             raise Refused(
-                "the predictions are not those of the test rows",
+                "the predictions do not match the test rows",
                 found=f"{len(self._predictions):,} predictions",
                 allowed=f"{len(raw):,}",
                 do="run `mlops test` again",
@@ -87,7 +87,7 @@ def _columns(signature: Signature) -> list[str]:
 
 def _refused(path: Path, value: str) -> Refused:
     return Refused(
-        "this file does not hold the predictions of this model",
+        "this file does not contain the predictions of this model",
         file=str(path),
         found=value,
         do="run `mlops test` again",

@@ -148,7 +148,7 @@ class UserProcess:
             reply = None
         if not isinstance(reply, dict):
             raise Refused(
-                "the model's own code wrote into the engine's conversation",
+                "the model's own code wrote into the engine's own channel",
                 file=f"models/{state.name}",
                 do="print to standard output or standard error only",
             )
@@ -181,11 +181,11 @@ class UserProcess:
         else:
             how = f"exit code {code}" if code >= 0 else f"killed by signal {-code}"
         return Refused(
-            f"the model's own code ended its process before it was done ({how})",
+            f"the model's own code ended its process early ({how})",
             file=f"models/{self._state.name}",
             do=(
-                "look for os._exit, os.kill and the like in its Python files; signal "
-                "9 without them: there was too little memory"
+                "look for os._exit, os.kill and the like in its Python files; without "
+                "them, signal 9 means that memory ran out"
             ),
         )
 

@@ -123,8 +123,7 @@ def _require_committed(project: Project, name: str) -> tuple[str, ...]:
     ]
     if dirty:
         raise Refused(
-            "there are changes that no commit holds, so nobody could reproduce this "
-            "version",
+            "there are uncommitted changes, so nobody could reproduce this version",
             found=listed(dirty),
             do="commit or stash them, and run the pipeline again",
         )

@@ -160,7 +160,7 @@ def chain(
     _require_same_manifest(state.model(version.model), version, sha256(content))
     for name in manifest.assets:
         if not ASSET_NAME.fullmatch(name) or name == MANIFEST:
-            problem = f"{version.ref} has an asset whose name would lead elsewhere"
+            problem = f"{version.ref} has an asset whose name leads outside its folder"
             raise broken("manifest → asset", problem, repr(name)[:120])
     return Bundle(version, manifest, content, store, trusted_types)
 

@@ -124,7 +124,7 @@ def promote(
     by = Decision(**decision)
     if override and not by.reason.strip():
         raise UsageError(
-            "whoever overrides a decision says why",
+            "overriding a decision needs a reason",
             key="--override-rejection",
             do="add -m WHY",
         )
@@ -176,7 +176,7 @@ def rollback(
         before = model.before(stage)
         if present is None or before is None:
             raise Refused(
-                f"no version of {name} was in {stage} before the present one",
+                f"no version of {name} was in {stage} before the current one",
                 do=f"`mlops promote {name}@VERSION {stage}` sets any version",
             )
         _require_approver(target, before, by.decider)
@@ -412,7 +412,7 @@ def _require_approved(
     problems = unapproved(root, model, entries)
     if len(problems) == len(entries):
         raise Refused(
-            f"{before.ref} was never in {stage.name} by an approval that holds",
+            f"{before.ref} was never put into {stage.name} with a valid approval",
             found=listed(problems.values()),
             do=f"`mlops promote {before.model}@VERSION {stage.name}` sets any version",
         )

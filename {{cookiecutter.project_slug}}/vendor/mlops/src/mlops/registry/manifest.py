@@ -198,15 +198,20 @@ def _verified(
     if content is None:
         raise broken("tag → manifest", f"the commit of {ref} holds no manifest")
     if sha256(content) != named:
-        problem = f"the commit of {ref} holds another manifest than its tag names"
+        problem = f"the commit of {ref} holds a different manifest than its tag names"
         raise broken("tag → manifest", problem, sha256(content), named)
     manifest = Manifest.parse(content, f"{ref} {MANIFEST}")
     own = f"{manifest.model}@{manifest.version}"
     if own != ref:
-        raise broken("manifest → version", f"version of {ref} is another", own, ref)
+        raise broken(
+            "manifest → version",
+            f"the manifest of {ref} names another version",
+            own,
+            ref,
+        )
     parents = ", ".join(_parents(commit or b""))
     if parents != manifest.code.commit:
-        problem = f"commit of {ref} has other parents"
+        problem = f"commit of {ref} has different parents"
         raise broken("tag → commit", problem, parents, manifest.code.commit)
     digest = sha256(lock or b"")
     if digest != manifest.data_lock_sha256:

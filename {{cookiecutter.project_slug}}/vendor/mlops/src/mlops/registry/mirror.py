@@ -51,7 +51,7 @@ def mirror(address: str, shown: str, model: str) -> Path:
             _fetch_branch(folder)
         except Refused as error:
             raise Refused(
-                f"{shown} moved tags that were known here",
+                f"{shown} has moved tags that were known here",
                 found=error.problems[0].found,
                 do="ask its owner who moved them; "
                 f"only when that was intended, remove {folder}",
@@ -62,8 +62,8 @@ def mirror(address: str, shown: str, model: str) -> Path:
                 raise EnvironmentFailure(
                     f"the tags of {shown} cannot be read",
                     found=problem,
-                    do="look at the name; a private one needs GITHUB_TOKEN, "
-                    "of somebody who may read",
+                    do="check the name; a private repository needs the GITHUB_TOKEN "
+                    "of somebody who can read it",
                 ) from error
             log.warning(
                 "working with the tags of %s that are cached: %s", shown, problem

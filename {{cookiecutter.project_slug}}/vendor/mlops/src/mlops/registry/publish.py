@@ -84,7 +84,7 @@ def register(
     for option, given in (("--decided", decided), ("--override-rejection", override)):
         if given and not by.reason.strip():
             raise UsageError(
-                "whoever overrides a decision says why", key=option, do="add -m WHY"
+                "overriding a decision needs a reason", key=option, do="add -m WHY"
             )
     if decided:
         require_listed_approver(project, by.decider)
@@ -292,8 +292,7 @@ def _tagged(
             "deleted",
             file=str(store),
             found=f"{name}@{number}",
-            do="bring the tag back (`git fetch --tags`), or remove that release "
-            "yourself",
+            do="restore the tag (`git fetch --tags`), or remove that release yourself",
         )
     try:
         draft.fill()

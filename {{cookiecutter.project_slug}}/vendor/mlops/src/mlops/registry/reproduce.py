@@ -145,9 +145,9 @@ def _bring_rows(project: Project, bundle: Bundle, home: Path) -> None:
         source = project.root / file.path
         if not source.is_file() or sha256_file(source) != file.sha256:
             raise EnvironmentFailure(
-                f"the rows that {bundle.version.ref} learnt from are gone",
+                f"the rows that {bundle.version.ref} was trained on are gone",
                 found=listed(file.path for file in absent),
-                do="bring the files back; with data.keep, later releases hold their "
+                do="restore the files; with data.keep, later releases hold their "
                 "rows themselves",
             )
         (home / file.path).parent.mkdir(parents=True, exist_ok=True)

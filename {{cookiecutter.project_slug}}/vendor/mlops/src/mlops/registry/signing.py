@@ -44,7 +44,7 @@ def signer(root: Path, path: str, approvers: Iterable[str]) -> str:
         if key and any(same_person(name, handle) for name in names):
             return handle
     raise UsageError(
-        "the key that git signs with is none of an approver's",
+        "the key that git signs with belongs to no approver",
         file=path,
         key="user.signingKey",
         found=configured or "not set",

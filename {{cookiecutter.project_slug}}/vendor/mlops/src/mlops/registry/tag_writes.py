@@ -73,7 +73,7 @@ def ssh_signed_tag_object(
     command = git(root, "config", "--default=", "--get", "gpg.ssh.defaultKeyCommand")
     if not key and not command:
         raise EnvironmentFailure(
-            "git does not know with which key to sign",
+            "git does not know which key to sign with",
             key="user.signingKey",
             do="`git config user.signingKey ~/.ssh/id_ed25519.pub` (your public key)",
         )
@@ -151,7 +151,7 @@ def _require_events(root: Path, taken: set[str]) -> None:
     foreign = {ref.removeprefix(_PREFIX) for ref in taken} - events
     if foreign:
         raise Refused(
-            "a tag that is no event of the registry has the name that comes next",
+            "a tag that is not an event of the registry already has the next name",
             found=listed(sorted(foreign)),
             do="look at it by `git show`; "
             "`git tag -d` (and `git push origin :TAG`) removes it",
@@ -172,7 +172,7 @@ def _pushed(root: Path, refs: Mapping[str, str]) -> bool:
         if not theirs:
             names = [ref.removeprefix(_PREFIX) for ref in refs]
             raise EnvironmentFailure(
-                f"origin did not take the tag {listed(names)}",
+                f"origin did not accept the tag {listed(names)}",
                 found=listed(error.stderr.splitlines()[-3:]),
                 do="check your right to push, then run it again",
             ) from error
@@ -234,7 +234,7 @@ def sync(
         ours = [tag for tag in moved if parse(tag)]
         if ours:
             raise Refused(
-                "origin has other tags under these names: one of the two was rewritten",
+                "origin has different tags with these names: one side was rewritten",
                 found=listed(ours),
                 do="compare `git ls-remote --tags origin` and `git show-ref --tags`: "
                 "who moved "
@@ -244,7 +244,7 @@ def sync(
             ) from error
         if not moved:
             raise EnvironmentFailure(
-                "origin cannot be reached, and without it nobody knows what is taken",
+                "origin cannot be reached, so it is not known which names are taken",
                 found=listed(error.stderr.splitlines()[-2:]),
                 do="check the network and try again; nothing was changed",
             ) from error

@@ -246,7 +246,7 @@ class ModelState:
         return None
 
     def before(self, stage: str) -> Version | None:
-        """Return the version that was in a stage before the present one."""
+        """Return the version that was in a stage before the current one."""
         return self.holder(stage, but=self.stages.get(stage))
 
     def in_stage(self, stage: str) -> Version | None:

@@ -119,7 +119,7 @@ def _require_key(
             paths |= dict.fromkeys(short)
     inside = [path for path in paths if path.startswith(f"{first}.")]
     raise UsageError(
-        "nothing has this key",
+        "no record has this key",
         key="--where",
         found=key,
         allowed=listed(inside or sorted(known)),

@@ -76,7 +76,7 @@ def find(project: Project, starts: Iterable[str]) -> list[Record]:
         if len(matches) != 1:
             problem = "there is no run of this id"
             if matches:
-                problem = "several runs begin like this"
+                problem = "several run ids begin like this"
             advice = did_you_mean(start, files) or "see `mlops runs list`"
             raise UsageError(problem, found=start, do=advice)
         blobs.append(files[matches[0]])

@@ -65,14 +65,14 @@ def leaks(
     for column in features:
         values = rows[column.name]
         if len(features) > 1 and _is_copy(column, values, truth, task):
-            reason = f"says the same as `{target}`, row by row"
+            reason = f"is a copy of `{target}`, row by row"
             columns[column.name] = column.model_copy(
                 update={"role": "ignored", "reason": reason}
             )
             yield f"`{column.name}` is left out: it {reason}."
         elif _reveals(column, values, truth, task):
             revealed = True
-            message = f"`{column.name}` alone tells `{target}` almost without error."
+            message = f"`{column.name}` alone predicts `{target}` almost without error."
             yield f"{message} {_ADVICE}"
     if revealed:
         return  # all columns together would be found for the same reason

@@ -104,7 +104,7 @@ def open_table(
                 "only one column was found",
                 file=path.name,
                 found=f"`{header[0][:80]}`",
-                do="say what separates the columns with --delimiter",
+                do="set the delimiter with --delimiter",
             )
         table, rows = sample_rows(batches, most)
     if table is None or not rows:

@@ -108,7 +108,7 @@ def _has_too_few_rows(target: Target) -> Problem | None:
     if rows >= FEWEST_ROWS:
         return None
     return Problem(
-        "too few rows to train on some and test on others",
+        "too few rows for a training part and a test part",
         found=f"{rows} rows with a target; at least {FEWEST_ROWS} are needed",
     )
 
@@ -116,7 +116,9 @@ def _has_too_few_rows(target: Target) -> Problem | None:
 def _is_a_date(target: Target) -> Problem | None:
     if target.column.kind != "date":
         return None
-    return Problem("the target is a date", do="make it a number: days until it, say")
+    return Problem(
+        "the target is a date", do="make it a number, such as the days until then"
+    )
 
 
 def _is_not_binary(target: Target) -> Problem | None:

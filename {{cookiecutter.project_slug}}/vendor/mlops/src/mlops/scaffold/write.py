@@ -75,7 +75,7 @@ def check_name(project: Project, name: str) -> None:
         )
     if (project.root / "models" / name).exists():
         raise UsageError(
-            "there is such a model already",
+            "there is already a model of this name",
             file=f"models/{name}",
             do=f"take another name, or remove models/{name}",
         )

@@ -60,7 +60,9 @@ class GitHubStore:
     def upload(self, model: str, digest: str, asset: str, source: Path) -> None:
         """Upload a file, unless the draft holds the same bytes already."""
         if source.stat().st_size >= LIMIT:
-            raise Refused("GitHub takes no file of 2 GiB or more", file=str(source))
+            raise Refused(
+                "GitHub does not accept files of 2 GiB or more", file=str(source)
+            )
         tag = f"{model}@draft-{digest}"
         wanted = ("uploaded", f"sha256:{sha256_file(source)}")
 
@@ -126,9 +128,9 @@ class GitHubStore:
                 breaks += 1
                 if breaks == ATTEMPTS:
                     raise EnvironmentFailure(
-                        f"the download of {asset} of {tag} breaks off, again and again",
+                        f"the download of {asset} of {tag} keeps breaking off",
                         found=str(error)[:300],
-                        do="run it again: it is resumed where it was",
+                        do="run it again: the download is resumed",
                     ) from error
 
     def digest(self, model: str, release: str, asset: str) -> str | None:

@@ -78,7 +78,7 @@ class FreshProcess:
             reason = "it ended"
         if not done:
             fresh_process.cache_clear()
-            message = f"the process that loads the model back is gone: {reason}"
+            message = f"the process that loads the model back has ended: {reason}"
             raise EnvironmentFailure(message, do="run the command again")
 
     def close(self) -> None:
@@ -229,7 +229,7 @@ def load_back(
             raise UsageError(
                 "the process that loads the model ended without an answer",
                 file=shown,
-                do="let no module of the model end the process",
+                do="make sure that no module of the model ends the process",
             )
         problems = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
         if problems:
@@ -240,7 +240,7 @@ def load_back(
             "the model gives different predictions when it is written and loaded in a "
             "fresh process",
             file=shown,
-            do="let predictions depend on the row and on what `fit` stores in the "
+            do="let predictions depend only on the row and on what `fit` stores in the "
             "estimator, not on options or values of the process (sklearn.set_config)",
         )
 
