@@ -1,7 +1,7 @@
 """Write the JSON Schemas of model.yaml and manifest.json (`make schema`).
 
 That of model.yaml goes into the generated repository, for editors; that of
-manifest.json into docs/, for whoever reads manifests with other tools.
+manifest.json into docs/reference/, for whoever reads manifests with other tools.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def schemas() -> dict[Path, str]:
             "model.yaml",
             ENGINE / "vendor/mlops/src/mlops/config/model.schema.json",
         ),
-        (Manifest, "manifest.json", ROOT / "docs" / "manifest.schema.json"),
+        (Manifest, "manifest.json", ROOT / "docs" / "reference" / "manifest.schema.json"),
     ):
         document = cls.model_json_schema()
         document["$schema"] = "https://json-schema.org/draft/2020-12/schema"

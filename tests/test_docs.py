@@ -15,9 +15,10 @@ from mlops import settings
 ROOT = Path(__file__).parents[1]
 GENERATED = ROOT / "{{cookiecutter.project_slug}}"
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CAPABILITIES = ROOT / "docs" / "reference" / "capabilities.md"  # written by hand
 NAMED = re.findall(
     r"`((?:tests|rehearsal)/[\w/]+\.py)::(\w+)`",
-    (ROOT / "docs" / "capabilities.md").read_text(encoding="utf-8"),
+    CAPABILITIES.read_text(encoding="utf-8"),
 )
 
 
@@ -84,7 +85,7 @@ def test_the_reference_is_what_the_code_says() -> None:
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
     assert not stale, "run `make reference`"
-    assert set(reference.PAGES.glob("*.md")) == set(pages)
+    assert set(reference.PAGES.glob("*.md")) - {CAPABILITIES} == set(pages)
 
 
 @pytest.mark.parametrize("page", ["model-yaml.md", "project-yaml.md"])

@@ -268,7 +268,9 @@ def test_a_manifest_says_what_a_version_is_made_of(world: World) -> None:
     ]
     assert b"female" not in content
     schema = json.loads(
-        (Path(__file__).parents[2] / "docs" / "manifest.schema.json").read_text()
+        (
+            Path(__file__).parents[2] / "docs" / "reference" / "manifest.schema.json"
+        ).read_text()
     )
     jsonschema.validate(json.loads(content), schema)
 
