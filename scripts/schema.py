@@ -26,7 +26,7 @@ def schemas() -> dict[Path, str]:
             "model.yaml",
             ENGINE / "vendor/mlops/src/mlops/config/model.schema.json",
         ),
-        (Manifest, "manifest.json", ROOT / "docs" / "reference" / "manifest.schema.json"),
+        (Manifest, "manifest.json", ROOT / "docs/reference/manifest.schema.json"),
     ):
         document = cls.model_json_schema()
         document["$schema"] = "https://json-schema.org/draft/2020-12/schema"
