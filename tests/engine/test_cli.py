@@ -129,7 +129,7 @@ def test_a_whole_life(make_project: Make, mlops: Callable[..., Result]) -> None:
     options += ["--where", "metrics.roc_auc", "gt", "0.5"]
     filtered = mlops(project, "runs", "list", *options, "--limit", "1", "--json")
     assert [r["id"] for r in json.loads(filtered.stdout)] == [runs[1]["id"]]
-    assert "there are older ones" in filtered.stderr
+    assert "older runs exist" in filtered.stderr
     page = project.root / "build" / "compare.html"
     both = mlops(
         project, "runs", "compare", *[r["id"] for r in runs], "--html", str(page)
@@ -200,7 +200,7 @@ def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(
     verdict = answer(mlops(project, "run", "--json"))["churn"]["gate"]
     assert verdict["rule"] == "superiority"
     assert (
-        "The split has changed: v1.0.0 may have learned up to" in verdict["reasons"][-1]
+        "The split has changed: v1.0.0 may have been trained on up to" in verdict["reasons"][-1]
     )
 
 

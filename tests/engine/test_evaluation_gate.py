@@ -192,7 +192,7 @@ def test_a_failed_condition_rejects_and_is_named(
         (
             2,
             "Quality holds on 2 of 3 slices; the others have too few rows.",
-            "2 of 3 limits between groups are kept, 1 by a written exception; "
+            "2 of 3 limits between groups hold, 1 by a written exception; "
             "1 could not be measured.",
         ),
         (
@@ -330,7 +330,7 @@ def test_a_champion_of_another_split_may_know_the_test(
     said = verdict.reasons[-1]
     rows = trained.dataset.snapshot.test_rows
     found = re.search(
-        rf"v1.0.0 may have learned up to (\d+) of the {rows} test rows", said
+        rf"v1.0.0 may have been trained on up to (\d+) of the {rows} test rows", said
     )
     assert found and "The split has changed" in said and "favours it" in said
     assert learned[0] <= int(found[1]) / rows <= learned[1]
@@ -402,7 +402,7 @@ def test_without_an_id_other_columns_split_the_rows_anew(
     assert verdict.comparison is not None and verdict.comparison.high < 0
     assert verdict.decision == ("reject" if same else "inconclusive")
     said = (
-        f"The split has changed: v1.0.0 may have learned up to {rows} of the {rows} "
+        f"The split has changed: v1.0.0 may have been trained on up to {rows} of the {rows} "
         "test rows"
     )
     assert (said in verdict.reasons[-1]) is not same

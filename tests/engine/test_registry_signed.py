@@ -676,7 +676,7 @@ def test_doctor_names_the_approvers_without_a_key(
 
     assert check() == ""
     world.allow(world.line("ben"), "* ssh-ed25519 AAAA\n", "# @carl ssh-ed25519 AAAA\n")
-    assert check() == f"{SIGNERS} gives no key to @carl, @ana"
+    assert check() == f"{SIGNERS} has no key of @carl, @ana"
     (world.root / SIGNERS).unlink()
     assert f"{SIGNERS} cannot be read" in check()
 

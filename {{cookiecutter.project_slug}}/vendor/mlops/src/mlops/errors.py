@@ -146,6 +146,13 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else ""
 
 
+def counted(n: int, noun: str) -> str:
+    """Return ``1 row``, ``1,234 rows``; the noun is in the singular."""
+    if n == 1:
+        return f"{n:,} {noun}"
+    return f"{n:,} {noun}s"
+
+
 def listed(items: Iterable[object], most: int = 8) -> str:
     """Return items as a short comma-separated text, the tail counted."""
     texts = [str(item) for item in items]

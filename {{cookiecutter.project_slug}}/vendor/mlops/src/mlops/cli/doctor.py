@@ -68,7 +68,7 @@ def settings(project: Project) -> str:
     names = [stage.name for stage in project.spec.stages]
     lost = [s.name for s in project.spec.stages if s.after and s.after not in names]
     if lost:
-        return f"no such stage before: {listed(lost)}"
+        return f"unknown stage in `after`: {listed(lost)}"
     return _keys(project)
 
 
@@ -87,7 +87,7 @@ def _keys(project: Project) -> str:
         return f"{path} cannot be read, and project.yaml names it as allowed_signers"
     approvers = [one for stage in project.spec.stages for one in stage.approvers]
     lost = without_key(content, dict.fromkeys(approvers))
-    return f"{path} gives no key to {listed(lost)}" if lost else ""
+    return f"{path} has no key of {listed(lost)}" if lost else ""
 
 
 def specifications(project: Project) -> str:
@@ -120,7 +120,7 @@ def registry(project: Project) -> str:
 def disk(project: Project) -> str:
     """There is 1 GB of free disk, and this folder can be written."""
     if not os.access(project.root, os.W_OK):
-        return f"{project.root} is read-only for you"
+        return f"{project.root} cannot be written"
     free = shutil.disk_usage(project.root).free / 1e9
     return "" if free >= 1 else f"{free:.2f} GB are free"
 

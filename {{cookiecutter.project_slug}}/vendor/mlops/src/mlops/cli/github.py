@@ -96,7 +96,7 @@ def _outcome(difference: Difference) -> SettingOutcome:
             difference.setting, "not in this plan", difference.instead
         )
     if difference.current is None:
-        return SettingOutcome(difference.setting, "differs", "is not there")
+        return SettingOutcome(difference.setting, "differs", "missing")
     value = json.dumps(difference.current)[:100]
     wanted = json.dumps(difference.wanted)[:100]
     return SettingOutcome(difference.setting, "differs", f"{value}, wanted {wanted}")

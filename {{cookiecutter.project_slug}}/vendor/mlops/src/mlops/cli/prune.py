@@ -12,6 +12,7 @@ from mlops.cli.context import current_context
 from mlops.cli.decisions import signing_approver
 from mlops.cli.output import Json, emit
 from mlops.cli.registry import registry
+from mlops.errors import counted
 from mlops.registry.tags import known, read
 
 
@@ -64,8 +65,8 @@ def prune(
             stored = at.store.list(model.name)
             versions = retention.candidates(model, last, keep, since, stored)
         pruned += [version.ref for version in versions]
-    outcome = "are pruned" if yes else "can be pruned: add --yes"
+    outcome = "pruned" if yes else "to prune: add --yes"
     text = "Nothing can be pruned."
     if pruned:
-        text = "\n".join([*pruned, f"{len(pruned)} versions {outcome}"])
+        text = "\n".join([*pruned, f"{counted(len(pruned), 'version')} {outcome}"])
     emit({"versions": pruned, "done": yes}, text, as_json)

@@ -11,7 +11,7 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Model, Ref, Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit, progress
-from mlops.errors import Refused, UsageError
+from mlops.errors import Refused, UsageError, counted
 from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
 from mlops.reporting.words import EVENTS, span, when
@@ -72,7 +72,7 @@ def registry_list(
         }
         for version in versions(state, name, everything)
     ]
-    empty = "`--all` shows what is withdrawn or retired."
+    empty = "Nothing to show; `--all` includes what is withdrawn or retired."
     if not state.models:
         empty = "Nothing is registered yet: `mlops register MODEL`"
     emit(rows, table(rows, list(rows[0])) if rows else empty, as_json)
@@ -86,7 +86,8 @@ def registry_list(
         for line in unexplained(root, model).values():
             say(f"note: {line}")
     if state.warnings:
-        say(f"note: {len(state.warnings)} unrecognised tags, see `mlops doctor`")
+        unrecognised = counted(len(state.warnings), "unrecognised tag")
+        say(f"note: {unrecognised}, see `mlops doctor`")
 
 
 @registry.command()
@@ -154,7 +155,7 @@ def history(name: Model, as_json: Json = False) -> None:
         }
         for event in happened
     ]
-    text = table(rows, list(rows[0])[:-1]) if rows else "Nothing has happened."
+    text = table(rows, list(rows[0])[:-1]) if rows else "Nothing has been decided yet."
     emit(rows, text, as_json)
     for line in missing.values():
         progress()(f"note: {line}")
@@ -210,7 +211,7 @@ def best(
     emit(rows, text, as_json)
     if len({row["data"] for row in rows}) > 1:
         notes.append(
-            "these figures are of different data; the gate compares on the same rows"
+            "these metrics are from different data; the gate compares on the same rows"
         )
     for note in notes:
         progress()(f"note: {note}")
@@ -268,7 +269,7 @@ def lineage(
     project = current_context(fetch=True).project
     if re.fullmatch("[0-9a-f]{6,64}", what):
         rows = queries.users(project, what)
-        empty = "Nothing that is recorded used such data."
+        empty = "No recorded version used this data."
         text = table(rows, ("used_by", "data", "rows")) if rows else empty
         emit(rows, text, as_json, yes=bool(rows))
         return
@@ -323,11 +324,11 @@ def adopt(
         text = "dropped here"
     elif done:
         names = local_tags.adopt(at.project, at.store)
-        text = "at origin now"
+        text = "pushed to origin"
     else:
-        text = "only here: --yes brings them to origin, --drop --yes deletes them"
+        text = "only here: --yes pushes to origin, --drop --yes deletes"
         if tags.conflicting:
-            text = "other than origin's: --drop --yes deletes those that are here"
-    lines = [*names, f"{len(names)} tags are {text}"]
+            text = "different from origin's: --drop --yes deletes what is here"
+    lines = [*names, f"{counted(len(names), 'tag')} {text}"]
     shown = "\n".join(lines) if names else "Every tag of the registry is at origin."
     emit({"tags": names, "done": done}, shown, as_json)

@@ -51,11 +51,15 @@ def runs_list(
     if limit and len(records) > limit:
         records = records[1:]
         progress()(
-            f"there are older ones: these are the newest {limit} (`--limit 0` for all)"
+            f"older runs exist; these are the newest {limit} (`--limit 0` for all)"
         )
     rows = [_row(run) for run in records]
     filtered = any((model, where, since, group))
-    empty = "No run fits." if filtered else "No run is recorded: `mlops run MODEL`"
+    empty = (
+        "No run meets the conditions."
+        if filtered
+        else "No run is recorded: `mlops run MODEL`"
+    )
     emit(records, table(rows, list(rows[0])) if rows else empty, as_json)
 
 

@@ -11,7 +11,7 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Followed, Ref
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
-from mlops.errors import UsageError
+from mlops.errors import UsageError, counted
 
 
 @app.command(rich_help_panel="Use")
@@ -43,7 +43,7 @@ def predict(
         rows = records(predictions.replace([float("inf"), float("-inf")], None))
     else:
         write_text(out, predictions.to_csv(index=False, lineterminator="\n"))
-        text = f"{len(predictions):,} rows predicted by {version}: {out}"
+        text = f"{counted(len(predictions), 'row')} predicted by {version}: {out}"
     unseen: dict[str, int] = predictions.attrs["unseen"]
     for column, count in unseen.items():
         text += f"\n{count:,} values of {column} were never seen in training"

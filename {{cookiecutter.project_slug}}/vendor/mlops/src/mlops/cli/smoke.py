@@ -14,7 +14,7 @@ from mlops import settings
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
-from mlops.errors import EnvironmentFailure
+from mlops.errors import EnvironmentFailure, counted
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
@@ -38,7 +38,8 @@ def smoke(
     examples = json.loads(bundle.read("examples.json"))
     wrong = ask_examples(at.project, ref, bundle.version.number, examples)
     served = f"{bundle.version.ref} in service"
-    text = f"{served} gives the expected predictions for {len(examples)} examples"
+    tried = counted(len(examples), "example")
+    text = f"{served} gives the expected predictions for {tried}"
     if wrong:
         lines = [f"{served} gives different predictions for its examples:", *wrong]
         text = "\n".join(lines)

@@ -82,7 +82,7 @@ def _comparisons(verdict: Verdict | None) -> dict[str, Comparison]:
 
 def _for_scale(result: Evaluation) -> list[str]:
     """Return what the primary metric is for a model that nobody has to train."""
-    known = {"dummy": "guessing without looking", "simple": "a simple model"}
+    known = {"dummy": "a model that ignores the features", "simple": "a simple model"}
     parts = [
         f"{known.get(name, name)} {words.number(value)}"
         for name, value in sorted(result.baselines.items())
@@ -133,7 +133,7 @@ def _conditions(verdict: Verdict) -> Table:
     for c in sorted(verdict.conditions, key=lambda c: c.ok):
         tone, result = wording.standing(c)
         rows.append((tone, (c.name, result, wording.condition(c))))
-    columns = ("Condition", "Result", "What was found")
+    columns = ("Condition", "Result", "Details")
     return Table("Conditions", columns, "lll", rows)
 
 
@@ -207,7 +207,7 @@ def _data(result: Validation, sensitive: Sequence[str]) -> Section:
         text = [f"All {total} of the contract are met."]
         if failed:
             text = [f"{len(failed)} of {total} failed."]
-    columns = ("Column", "What is different", "Rows", "Examples")
+    columns = ("Column", "Difference", "Rows", "Examples")
     tables = [Table("Differences from the contract", columns, "llrl", failed)]
     if result.snapshot:
         tables += [
@@ -267,7 +267,7 @@ def _tests(result: Evaluation) -> Section:
         scope = "every model" if check.standard else "this model"
         cells = (check.name, scope, check.message or state)
         rows[state].append((tones[state], cells))
-    columns = ("Test", "Asked of", "What was found")
+    columns = ("Test", "Applies to", "Result")
     tables = [
         Table(
             f"{len(checks):,} {state}",

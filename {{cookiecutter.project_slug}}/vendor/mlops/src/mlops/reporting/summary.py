@@ -41,7 +41,7 @@ def summary(facts: RunReport) -> Summary:
     if facts.validation:
         return Summary("unsure", "The data are valid; no model was trained.")
     start = f"Start with: mlops run {facts.model}"
-    return Summary("unsure", "Nothing was run yet.", (start,))
+    return Summary("unsure", "Nothing has been run yet.", (start,))
 
 
 def _invalid(facts: RunReport, data: Validation) -> Summary:
@@ -163,7 +163,7 @@ def _too_good(facts: RunReport) -> list[str]:
         return []
     return [
         f"{words.label(m.name)} of {words.number(m.value)} is unusually high: check "
-        "that no feature holds the target, or what is known only afterwards."
+        "that no feature contains the target or anything known only afterwards."
     ]
 
 

@@ -107,7 +107,7 @@ def _finding(ground: Compared, verdict: Verdict) -> str:
 def _undecided(c: Comparison, verdict: Verdict) -> str:
     """Return what could not be decided, without the stop."""
     if verdict.rule == "superiority":
-        return "No significant difference to the version in production"
+        return "No significant difference from the version in production"
     margin = words.number(verdict.margin or 0.0)
     if c.high < 0:
         return (
@@ -166,11 +166,13 @@ def _not_comparable(ground: NotComparable, verdict: Verdict) -> str:
 
 def _split_changed(ground: SplitChanged, verdict: Verdict) -> str:
     text = (
-        f"The split has changed: {verdict.champion} may have learned up to "
+        f"The split has changed: {verdict.champion} may have been trained on up to "
         f"{ground.rows:,} of the {ground.of:,} test rows, which favours it."
     )
     if ground.needs_id:
-        text += " Without data.id it changes with the columns: give the rows an id."
+        text += (
+            " Without data.id, the split changes with the columns: give the rows an id."
+        )
     return text
 
 
@@ -189,7 +191,7 @@ def condition(c: Condition) -> str:
         case "fairness":
             return _fairness(c)
         case "same rows":
-            return "The version in production could not be asked about the same rows."
+            return "The version in production could not predict the same rows."
         case _:
             return _unknown(c)
 
@@ -249,11 +251,11 @@ def _fairness(c: Condition) -> str:
     limits = words.count(c.asked, "limit")
     if not c.answered:
         return f"None of the {limits} could be measured: {_TOO_FEW}."
-    text = f"{c.answered} of {limits} between groups are kept"
+    text = f"{c.answered} of {limits} between groups hold"
     if c.answered == c.asked:
-        text = f"All {limits} between groups are kept"
+        text = f"All {limits} between groups hold"
     if c.asked == 1:
-        text = "The one limit between groups is kept"
+        text = "The one limit between groups holds"
     if c.accepted:
         text += f", {c.accepted} by a written exception"
     if c.answered < c.asked:

@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from mlops.errors import counted
+
+count = counted
+
 # What a metric is called, and what it means to somebody who does not program.
 METRICS = {
     "roc_auc": ("ROC AUC", "how often a positive row is scored above a negative one"),
@@ -118,13 +122,6 @@ def share(value: float) -> str:
     if 0.999 < value < 1:
         return ">99.9%"
     return f"{value:.1%}".replace(".0%", "%")
-
-
-def count(n: int, noun: str) -> str:
-    """Return ``1 row``, ``1,234 rows``; the noun is in the singular."""
-    if n == 1:
-        return f"{n:,} {noun}"
-    return f"{n:,} {noun}s"
 
 
 def when(seconds: int) -> str:

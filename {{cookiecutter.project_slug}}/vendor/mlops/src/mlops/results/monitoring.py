@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mlops.errors import counted
 from mlops.results.base import Result
 from mlops.results.evaluation import Metric
 
@@ -70,5 +71,5 @@ class DriftCheck(Result):
         if self.alarm:
             verdict = "ALARM"
         head = f"{verdict}: {self.model}@{self.version}, {self.since} to {self.until}"
-        rows = f"{self.rows:,} rows, {self.labelled:,} of them with a label"
+        rows = f"{counted(self.rows, 'row')}, {self.labelled:,} of them with a label"
         return "\n  ".join([head, rows, *self.reasons])

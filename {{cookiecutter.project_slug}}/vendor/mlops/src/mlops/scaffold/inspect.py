@@ -14,6 +14,7 @@ from pydantic import Field
 
 from mlops.config.model_spec import Kind
 from mlops.data.types import as_date, as_number, as_text
+from mlops.errors import counted
 from mlops.results.base import Result
 
 FEW = 20  # distinct values that can be listed
@@ -155,7 +156,7 @@ class Column(Result):
             written = f" of text that stands for {self.stands_for}"
         elif self.written:
             written = f" written as {self.written}"
-        return f"{self.unique:,} values{written}{missing}"
+        return f"{counted(self.unique, 'value')}{written}{missing}"
 
 
 Columns = dict[str, Column]  # by their names, in the order of the file

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mlops.errors import MlopsError, Refused, listed
+from mlops.errors import MlopsError, Refused, counted, listed
 from mlops.training.allowed import not_allowed, own_prefix
 from mlops.training.code import ModelCode
 
@@ -226,7 +226,7 @@ def _unlike(old: Any, new: Any, path: str) -> Iterator[str]:
 def _side(value: Any) -> str:
     """Return one side of a difference in a few characters."""
     if isinstance(value, list | dict):
-        return f"{len(value)} parts"
+        return counted(len(value), "part")
     return str(value)[:40]
 
 
