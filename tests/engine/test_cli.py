@@ -200,7 +200,8 @@ def test_libraries_alone_have_to_lose_nothing_and_another_split_is_named(
     verdict = answer(mlops(project, "run", "--json"))["churn"]["gate"]
     assert verdict["rule"] == "superiority"
     assert (
-        "The split has changed: v1.0.0 may have been trained on up to" in verdict["reasons"][-1]
+        "The split has changed: v1.0.0 may have been trained on up to"
+        in verdict["reasons"][-1]
     )
 
 

@@ -16,7 +16,7 @@ from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome, outcome, time_blocks
 from mlops.gate.rules import Rule
-from mlops.gate.verdict import decision_of, find
+from mlops.gate.verdict import decision_of, finding_of
 from mlops.results.training import Signature
 
 PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]
@@ -36,7 +36,7 @@ def _decisions(
         for m in metrics:
             rule = Rule(kind, (m,), margin=margin.get(m, 0.0))
             c = paired_difference(m, old, new, rule.confidence)
-            counts[m][decision_of(find(c, rule), rule)] += 1
+            counts[m][decision_of(finding_of(c, rule), rule)] += 1
     return {m: {d: n / WORLDS for d, n in count.items()} for m, count in counts.items()}
 
 
@@ -139,8 +139,8 @@ def test_identical_predictions_differ_by_nothing(
     assert np.isfinite(c.smallest_detectable)
     better = Rule("superiority", (name,))
     no_worse = Rule("non-inferiority", (name,), margin=0.01)
-    assert decision_of(find(c, better), better) == "inconclusive"
-    assert decision_of(find(c, no_worse), no_worse) == "promote"
+    assert decision_of(finding_of(c, better), better) == "inconclusive"
+    assert decision_of(finding_of(c, no_worse), no_worse) == "promote"
 
 
 def _binary(right_old: list[int], right_new: list[int]) -> tuple[Outcome, Outcome]:

@@ -18,7 +18,7 @@ from mlops.config.project import Project
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.gate.champion import challenger_on, champion_on
 from mlops.gate.rules import Rule, rule_of
-from mlops.gate.verdict import compare, decision_of, find
+from mlops.gate.verdict import compare, decision_of, finding_of
 from mlops.reporting.wording import with_sentences
 from mlops.reporting.words import number
 from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice
@@ -402,8 +402,8 @@ def test_without_an_id_other_columns_split_the_rows_anew(
     assert verdict.comparison is not None and verdict.comparison.high < 0
     assert verdict.decision == ("reject" if same else "inconclusive")
     said = (
-        f"The split has changed: v1.0.0 may have been trained on up to {rows} of the {rows} "
-        "test rows"
+        "The split has changed: v1.0.0 may have been trained on up to "
+        f"{rows} of the {rows} test rows"
     )
     assert (said in verdict.reasons[-1]) is not same
     assert ("give the rows an id" in verdict.reasons[-1]) is asks
@@ -475,7 +475,7 @@ def test_the_bounds(
         ("non-inferiority", non_inferiority),
     ):
         rule = Rule(kind, ("f1",), margin=0.01)
-        assert decision_of(find(c, rule), rule) == expected
+        assert decision_of(finding_of(c, rule), rule) == expected
 
 
 def test_households_are_counted_in_the_reason(trained: Trained) -> None:

@@ -16,7 +16,7 @@ from mlops.evaluation.outcome import Outcome
 from mlops.gate.champion import challenger_on, champion_on
 from mlops.gate.conditions import conditions
 from mlops.gate.rules import Rule, rule_of
-from mlops.gate.verdict import Challenger, Champion, compare, decision_of, find
+from mlops.gate.verdict import Challenger, Champion, compare, decision_of, finding_of
 from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice
 from mlops.results.training import Signature
 from mlops.results.verdict import (
@@ -237,13 +237,13 @@ def test_a_finding_is_about_the_interval_and_the_threshold(
 ) -> None:
     """A bound that touches the threshold shows nothing."""
     found = comparison(low, high)
-    assert find(found, BETTER) == superiority
-    assert find(found, NO_WORSE) == non_inferiority
+    assert finding_of(found, BETTER) == superiority
+    assert finding_of(found, NO_WORSE) == non_inferiority
 
 
 def test_identical_predictions_are_a_finding_of_their_own() -> None:
     same = comparison(0.0, 0.0, "identical predictions; 95% interval")
-    assert find(same, BETTER) == find(same, NO_WORSE) == "identical"
+    assert finding_of(same, BETTER) == finding_of(same, NO_WORSE) == "identical"
 
 
 @pytest.mark.parametrize(

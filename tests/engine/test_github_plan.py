@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
-from mlops.github.events import plan, start_and_model
+from mlops.github.events import plan_for, start_and_model
 
 from .conftest import git
 
@@ -54,22 +54,22 @@ ALL = ["churn", "price"]
     ],
 )
 def test_one_file(path: str, models: list[str], code: bool, deploy: bool) -> None:
-    assert plan([path], ALL) == (models, code, deploy)
+    assert plan_for([path], ALL) == (models, code, deploy)
 
 
 def test_files_add_up() -> None:
-    assert plan(["README.md", "models/price/data/x.csv"], ALL) == (
+    assert plan_for(["README.md", "models/price/data/x.csv"], ALL) == (
         ["price"],
         False,
         False,
     )
     both = ["models/price/model.yaml", "models/churn/data/x.csv", "serving/x"]
-    assert plan(both, ALL) == (ALL, True, True)
-    assert plan([], ALL) == ([], False, False)
+    assert plan_for(both, ALL) == (ALL, True, True)
+    assert plan_for([], ALL) == ([], False, False)
 
 
 def test_what_nobody_knows_is_everything() -> None:
-    assert plan(None, ALL) == (ALL, True, False)
+    assert plan_for(None, ALL) == (ALL, True, False)
 
 
 @pytest.mark.parametrize(

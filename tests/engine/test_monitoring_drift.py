@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import kstest
 
 from mlops.config.model_spec import Monitor
-from mlops.monitoring.drift import compare, counts, distance, p_value
+from mlops.monitoring.drift import compare_columns, counts, distance, p_value
 from mlops.results.training import Feature
 
 RULE = Monitor()
@@ -44,12 +44,14 @@ def rows(rng: np.random.Generator, n: int = 1000) -> pd.DataFrame:
 
 
 def alarms(old: pd.DataFrame, new: pd.DataFrame) -> set[str]:
-    return {c.name for c in compare(old, new, KINDS, {}, RULE) if c.alarm}
+    return {c.name for c in compare_columns(old, new, KINDS, {}, RULE) if c.alarm}
 
 
 def test_without_drift_an_alarm_is_rare_even_without_the_effect_floor() -> None:
     rng = np.random.default_rng(1)
-    checks = [compare(rows(rng), rows(rng), KINDS, {}, RULE) for _ in range(150)]
+    checks = [
+        compare_columns(rows(rng), rows(rng), KINDS, {}, RULE) for _ in range(150)
+    ]
     found = [
         (any(c.alarm for c in check), any(c.q_value <= RULE.alpha for c in check))
         for check in checks
@@ -80,7 +82,7 @@ def test_a_significant_difference_that_is_small_is_no_alarm() -> None:
     rng = np.random.default_rng(3)
     old = pd.DataFrame({"n0": rng.normal(0, 1, 20_000)})
     new = pd.DataFrame({"n0": rng.normal(0.06, 1, 20_000)})
-    (column,) = compare(old, new, {"n0": "number"}, {}, RULE)
+    (column,) = compare_columns(old, new, {"n0": "number"}, {}, RULE)
     assert column.p_value < 1e-4
     assert 0 < column.effect < 0.1
     assert not column.alarm
@@ -128,7 +130,7 @@ def test_repeated_values_and_constants_are_told_apart() -> None:
 
 
 def alarms_of(old: pd.DataFrame, new: pd.DataFrame, kind: str) -> tuple[float, float]:
-    (column,) = compare(old, new, {"n0": kind}, {}, RULE)
+    (column,) = compare_columns(old, new, {"n0": kind}, {}, RULE)
     return column.p_value, column.effect
 
 
@@ -140,7 +142,7 @@ def test_missing_values_count_as_a_difference() -> None:
         ("category", old.round().astype("str").where(rng.random((800, 1)) > 0.2)),
     ):
         before = old if kind == "number" else old.round().astype("str")
-        (column,) = compare(before, new, {"n0": kind}, {}, RULE)
+        (column,) = compare_columns(before, new, {"n0": kind}, {}, RULE)
         assert column.alarm
         assert column.reference_missing == 0 and column.missing == pytest.approx(
             0.2, abs=0.05
@@ -153,7 +155,7 @@ def test_a_column_that_is_gone_alarms() -> None:
     new = pd.DataFrame(
         {"n0": np.full(300, np.nan), "c0": pd.Series([None] * 300, dtype="str")}
     )
-    found = compare(old, new, {"n0": "number", "c0": "category"}, {}, RULE)
+    found = compare_columns(old, new, {"n0": "number", "c0": "category"}, {}, RULE)
     assert [c.alarm for c in found] == [True, True]
 
 
@@ -172,7 +174,7 @@ def test_unseen_values_are_counted() -> None:
         }
     )
     kinds = {"c0": "category", "n0": "number", "c1": "category", "o": "number"}
-    found = compare(frame, frame, kinds, features, RULE)
+    found = compare_columns(frame, frame, kinds, features, RULE)
     assert [(c.unseen, c.output) for c in found] == [
         (1, False),
         (2, False),
@@ -188,7 +190,9 @@ def test_many_categories_are_pooled_and_the_answer_is_the_same_again() -> None:
     )
     assert counts(old, new, "category").shape == (2, 51)
     frames = old.to_frame("c0"), new.to_frame("c0")
-    first, second = (compare(*frames, {"c0": "category"}, {}, RULE) for _ in range(2))
+    first, second = (
+        compare_columns(*frames, {"c0": "category"}, {}, RULE) for _ in range(2)
+    )
     assert first == second
     assert not first[0].alarm
 
@@ -207,6 +211,6 @@ def test_any_two_columns_have_an_answer(
         ]
         if kind == "category":
             frames = [f.astype("string").astype("str") for f in frames]
-        (column,) = compare(*frames, {"x": kind}, {}, RULE)
+        (column,) = compare_columns(*frames, {"x": kind}, {}, RULE)
         assert 0 < column.p_value <= 1 and 0 <= column.effect <= 1
         assert column.p_value <= column.q_value <= 1

@@ -15,7 +15,7 @@ import pytest
 
 from mlops.config.model_spec import Monitor
 from mlops.config.project import Project
-from mlops.monitoring.drift import compare
+from mlops.monitoring.drift import compare_columns
 from mlops.monitoring.evidently_report import draw
 from mlops.monitoring.monitor import monitor
 from mlops.monitoring.performance import perform
@@ -97,7 +97,7 @@ def test_any_value_is_compared_and_drawn(
     odd = with_values(column, values, rows)
     page = tmp_path / "monitor.html"
     for reference, window in ((usual(), odd), (odd, usual()), (odd, odd)):
-        found = compare(reference, window, KINDS, {}, Monitor())
+        found = compare_columns(reference, window, KINDS, {}, Monitor())
         assert all(np.isfinite([c.p_value, c.effect]).all() for c in found)
         draw(reference, window, KINDS, 0.1, page)
         assert page.stat().st_size > 1e6

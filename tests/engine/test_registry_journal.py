@@ -29,7 +29,7 @@ from mlops.results.verdict import Verdict
 from mlops.runlog import journal, query
 from mlops.runlog.conditions import matching
 from mlops.runlog.journal import append, append_check
-from mlops.runlog.query import KNOWN, checks, find, records
+from mlops.runlog.query import KNOWN, checks, find_runs, records
 
 from .registry_world import (  # noqa: F401
     MODEL,
@@ -335,11 +335,11 @@ def test_group_limit_and_find(world: World) -> None:
     assert [
         r.id for r in records(world.project, where=[("group", "eq", "pr-1")], limit=3)
     ] == ["r0-x"]
-    assert [r.id for r in find(world.project, ["r3", "r0-x"])] == ["r3-x", "r0-x"]
+    assert [r.id for r in find_runs(world.project, ["r3", "r0-x"])] == ["r3-x", "r0-x"]
     with pytest.raises(UsageError, match="several"):
-        find(world.project, ["r"])
+        find_runs(world.project, ["r"])
     with pytest.raises(UsageError, match="no run of this id"):
-        find(world.project, ["r9"])
+        find_runs(world.project, ["r9"])
 
 
 def test_a_push_that_fails_is_a_warning_and_is_made_up_for(

@@ -19,7 +19,7 @@ from mlops.registry import tags
 from mlops.results.data import Snapshot
 from mlops.results.runs import Record
 from mlops.runlog.journal import append
-from mlops.serving.prediction_log import PredictionLog, find, new_id
+from mlops.serving.prediction_log import PredictionLog, find_prediction, new_id
 
 from .registry_world import (
     AGE,
@@ -361,7 +361,7 @@ def test_what_is_behind_a_prediction(world: World, ask: Ask) -> None:
     shutil.rmtree(world.project.state / "predictions" / MODEL)
     gone = ask("lineage", ids[0])
     assert gone.exit_code == 1 and "not in the log" in gone.stderr
-    assert find(world.project.state, ids[0]) is None
+    assert find_prediction(world.project.state, ids[0]) is None
 
 
 # -- origin ----------------------------------------------------------------------------

@@ -228,8 +228,7 @@ def test_prune_proposes_and_does_it_only_when_told(
     assert "Nothing can be pruned." in ask().output
     proposal = ask("churn", "--keep", "3", "--days", "30")
     assert (
-        proposal.exit_code == 0
-        and "2 versions to prune: add --yes" in proposal.output
+        proposal.exit_code == 0 and "2 versions to prune: add --yes" in proposal.output
     )
     assert (git(world.root, "tag"), world.store.list(MODEL)) == before
     told = json.loads(ask("--keep", "3", "--days", "30", "--json").stdout)

@@ -16,7 +16,7 @@ import pytest
 from mlops.reporting.charts import charts
 from mlops.reporting.html import html
 from mlops.reporting.markdown import markdown
-from mlops.reporting.outcome import outcome
+from mlops.reporting.outcome import outcome_text
 from mlops.reporting.run_report import PredictedRows, RunReport
 
 from . import reporting_facts as known
@@ -242,6 +242,6 @@ def test_a_text_of_400_kilobytes_and_one_that_steers_do_not_get_through() -> Non
         spec=known.spec().model_copy(update={"description": long, "limits": long}),
         evaluation=tests.model_copy(update={"checks": (check,)}),
     )
-    for text in (html(facts), markdown(facts), outcome(facts, "quality", "tests")):
+    for text in (html(facts), markdown(facts), outcome_text(facts, "quality", "tests")):
         assert "x" * 3000 not in text
         assert "\u202e" not in text and "\x1b" not in text

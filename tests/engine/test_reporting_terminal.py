@@ -130,7 +130,7 @@ def test_what_is_piped_is_whole_and_without_colour() -> None:
     text = terminal.table([("promote", "x" * 300)], ["is", "why"])
     assert "x" * 300 in text
     assert "\x1b" not in text
-    assert "\x1b" not in outcome.outcome(known.everything(), "quality", "tests")
+    assert "\x1b" not in outcome.outcome_text(known.everything(), "quality", "tests")
 
 
 def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,14 +145,16 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_outcome_is_the_answer_and_its_tables() -> None:
-    text = outcome.outcome(known.everything(decision="reject"), "quality", "slices")
+    text = outcome.outcome_text(
+        known.everything(decision="reject"), "quality", "slices"
+    )
     lines = text.splitlines()
     assert lines[0] == "Do not replace the model in production (v1.2.0)."
     assert "worse by 0.022" in lines[1]
     assert "-0.022" in text
     assert "marital_status = Widowed" in text
     assert "ASKED OF" not in text
-    broken = outcome.outcome(
+    broken = outcome.outcome_text(
         known.everything(validation=known.validation(ok=False)), "data"
     )
     assert "312 (2.1%)" in broken
@@ -161,7 +163,7 @@ def test_an_outcome_is_the_answer_and_its_tables() -> None:
 
 def test_prose_has_a_hundred_columns_and_cost_one_line() -> None:
     facts = known.everything(decision="inconclusive")
-    lines = outcome.outcome(facts, "cost").splitlines()
+    lines = outcome.outcome_text(facts, "cost").splitlines()
     assert max(map(len, lines)) <= 100
     assert " ".join(lines[1:4]).startswith("ROC AUC on the same 3,745 rows")
     assert lines[-2:] == ["", "It took 12 s, under 0.01 USD, about 0.066 Wh."]

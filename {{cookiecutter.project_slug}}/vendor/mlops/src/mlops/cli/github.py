@@ -75,13 +75,13 @@ fails."""
 
 def _look() -> tuple[Repository, list[Difference], list[SettingOutcome]]:
     """Return the repository, what differs from the file, and how to report it."""
-    from mlops.github.repo_settings import differences, load
-    from mlops.github.repo_settings_api import read
+    from mlops.github.repo_settings import differences, load_settings
+    from mlops.github.repo_settings_api import read_settings
 
     project = current_context().project
-    wanted = load(project)
+    wanted = load_settings(project)
     hub = repository("SETTINGS_TOKEN")
-    values, unseen = read(hub, wanted, project)
+    values, unseen = read_settings(hub, wanted, project)
     differing = differences(wanted, values)
     outcomes = [_outcome(difference) for difference in differing]
     return hub, differing, [*outcomes, *unseen]
@@ -177,14 +177,14 @@ def apply_settings(as_json: Json = False) -> None:
 
     Example: `mlops github apply`
     """
-    from mlops.github.repo_settings_api import apply
+    from mlops.github.repo_settings_api import apply_settings
 
     hub, differing, outcomes = _look()
     if in_actions() and not settings.current().secret("SETTINGS_TOKEN"):
         _report(outcomes, f"Nothing was changed.\n{how_to_set()}", as_json)
         return
     unread = [outcome for outcome in outcomes if outcome.result == "not seen"]
-    outcomes = [*apply(hub, differing), *unread]
+    outcomes = [*apply_settings(hub, differing), *unread]
     incomplete = any(o.result in ("refused", "not seen") for o in outcomes)
     _report(outcomes, how_to_set() if incomplete else "", as_json)
     if incomplete:
@@ -234,7 +234,7 @@ def propose(
     """
     # All that is needed is imported first: an update may move the engine itself.
     from mlops.github.issues import close, open_or_edit, opened
-    from mlops.github.update import apply
+    from mlops.github.update import apply_patch
     from mlops.github.update import propose as do
     from mlops.reporting import markdown  # noqa: F401
 
@@ -245,7 +245,7 @@ def propose(
     message = "the template has nothing new"
     open_issue = opened(job, NEW)
     if content:
-        change = apply(at.project.root, content)
+        change = apply_patch(at.project.root, content)
         text = _described(change)
         if token:
             message = do(

@@ -141,12 +141,12 @@ def _facts(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
 
 def _show(command: str, run: Run, report: RunReport, passed: bool) -> None:
     """Print what a run says to a person."""
-    from mlops.reporting.outcome import outcome
+    from mlops.reporting.outcome import outcome_text
 
     state = run.state
     broken = state.states["validate"] == "failed"
     tables = ("data",) if broken else _SHOWN[command]
-    print(outcome(report, *tables))
+    print(outcome_text(report, *tables))
     if command in {"report", "run"}:
         for file in ("report.md", "report.html", "card.md"):
             print(f"  {(state.build / file).relative_to(state.project.root)}")

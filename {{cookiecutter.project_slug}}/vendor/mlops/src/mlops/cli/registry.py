@@ -264,7 +264,7 @@ def lineage(
     Example: `mlops registry lineage employment@production`
     """
     from mlops.registry import queries
-    from mlops.serving.prediction_log import find
+    from mlops.serving.prediction_log import find_prediction
 
     project = current_context(fetch=True).project
     if re.fullmatch("[0-9a-f]{6,64}", what):
@@ -276,7 +276,7 @@ def lineage(
     facts = {}
     ref = what
     if _PREDICTION.fullmatch(what):
-        logged = find(project.state, what)
+        logged = find_prediction(project.state, what)
         if not logged:
             raise Refused(
                 "this prediction is not in the log", file=str(project.state), found=what

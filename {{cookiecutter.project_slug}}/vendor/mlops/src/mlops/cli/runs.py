@@ -94,9 +94,9 @@ def runs_show(
     Example: `mlops runs show 20261123-10`
     """
     from mlops.reporting.runs import flat
-    from mlops.runlog.query import find
+    from mlops.runlog.query import find_runs
 
-    (record,) = find(current_context().project, [run])
+    (record,) = find_runs(current_context().project, [run])
     emit(
         record.model_dump(mode="json"),
         pairs({"id": record.id, **flat(record)}),
@@ -123,7 +123,7 @@ def runs_compare(
 
     project = current_context().project
     matches = query.records(project, group=group) if group else []
-    matches += query.find(project, chosen or [])
+    matches += query.find_runs(project, chosen or [])
     records = {record.id: record for record in matches}
     if not 2 <= len(records) <= MOST_RUNS:
         raise UsageError(

@@ -40,7 +40,7 @@ def plan(
 
     Example: `mlops plan --base origin/main`
     """
-    from mlops.github.events import plan as do
+    from mlops.github.events import plan_for as do
     from mlops.github.events import start_and_model
     from mlops.registry.tags import read
 

@@ -128,7 +128,7 @@ def _compared(
     new = challenger.outcome
     primary, *others = (name for name in rule.metrics if not undefined(name, new))
     comparison = paired_difference(primary, old, new, rule.confidence)
-    finding = find(comparison, rule)
+    finding = finding_of(comparison, rule)
     decision = decision_of(finding, rule)
     failed = _failed(held)
     grounds: list[Ground] = [*failed, Compared(finding=finding)]
@@ -151,7 +151,7 @@ def _compared(
     )
 
 
-def find(comparison: Comparison, rule: Rule) -> Finding:
+def finding_of(comparison: Comparison, rule: Rule) -> Finding:
     """Return what a comparison shows under a rule.
 
     `better` and `worse` are about the interval and the rule's threshold: under

@@ -62,7 +62,7 @@ class Plan(NamedTuple):
     deploy: bool
 
 
-def plan(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
+def plan_for(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
     """Return what a change asks for.
 
     Parameters

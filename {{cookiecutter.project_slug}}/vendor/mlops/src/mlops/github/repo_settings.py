@@ -99,7 +99,7 @@ class Difference(NamedTuple):
     lacking: bool = False
 
 
-def load(project: Project) -> RepositorySettings:
+def load_settings(project: Project) -> RepositorySettings:
     """Read what a repository declares; UsageError has every mistake of the file."""
     return parse(RepositorySettings, load_yaml(project.root / FILE), FILE)
 

@@ -74,7 +74,7 @@ def send(repository: Repository, method: str, path: str, body: Any = None) -> An
         raise Denied(status, message) from error
 
 
-def read(
+def read_settings(
     repository: Repository, settings: RepositorySettings, project: Project
 ) -> tuple[dict[str, Any], list[SettingOutcome]]:
     """Return what is there of what is declared, and what of it could not be seen.
@@ -194,7 +194,9 @@ class _Reader:
         return known, unseen
 
 
-def apply(repository: Repository, differing: list[Difference]) -> list[SettingOutcome]:
+def apply_settings(
+    repository: Repository, differing: list[Difference]
+) -> list[SettingOutcome]:
     """Fix differences, one after the other; return what became of each."""
     return [_fix(repository, one) for one in differing]
 

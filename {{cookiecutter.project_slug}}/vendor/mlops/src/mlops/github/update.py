@@ -279,7 +279,7 @@ def _sentence(missed: Missed) -> str:
     )
 
 
-def apply(root: Path, patch: bytes) -> Update:
+def apply_patch(root: Path, patch: bytes) -> Update:
     """Bring a patch into the index.
 
     Parameters

@@ -24,7 +24,7 @@ _RESAMPLES = (999, 9999)  # the second only where the first leaves a doubt
 _LEAST_EXPECTED = 5
 
 
-def compare(
+def compare_columns(
     reference: pd.DataFrame,
     window: pd.DataFrame,
     kinds: Mapping[str, str],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlops.config.model_spec import Monitor
 from mlops.config.project import Project
 from mlops.io.files import write_json
-from mlops.monitoring.drift import compare
+from mlops.monitoring.drift import compare_columns
 from mlops.monitoring.evidently_report import draw_or_note
 from mlops.monitoring.performance import perform
 from mlops.monitoring.window import (
@@ -54,7 +54,11 @@ def monitor(
     old = at_most(reference[list(columns.kinds)], rule.sample)
     new = at_most(current, rule.sample)
     enough = len(current) >= rule.min_rows
-    drift = compare(old, new, columns.kinds, columns.features, rule) if enough else []
+    drift = (
+        compare_columns(old, new, columns.kinds, columns.features, rule)
+        if enough
+        else []
+    )
     performance, unmeasured = perform(
         spec, signature, bundle.manifest.metrics, window.log
     )

@@ -24,7 +24,7 @@ _MARKS: dict[Tone, str] = {
 }
 
 
-def outcome(facts: RunReport, *keys: str) -> str:
+def outcome_text(facts: RunReport, *keys: str) -> str:
     """Return the result, and what is not folded of the sections with these keys.
 
     A section whose tables are all folded is given in its sentences.

@@ -60,7 +60,7 @@ def runs(
     return selected[-limit:] if limit else selected
 
 
-def find(project: Project, starts: Iterable[str]) -> list[Record]:
+def find_runs(project: Project, starts: Iterable[str]) -> list[Record]:
     """Return the run records whose ids begin like this, in this order.
 
     UsageError otherwise.

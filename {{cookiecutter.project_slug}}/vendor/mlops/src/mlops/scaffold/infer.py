@@ -25,7 +25,7 @@ from mlops.results.data import SourceFile
 from mlops.scaffold.advice import advice
 from mlops.scaffold.inspect import NESTED, Column, Columns, decimal_commas, look
 from mlops.scaffold.leaks import leaks
-from mlops.scaffold.plan import Spec, best_seed, plan
+from mlops.scaffold.plan import Spec, best_seed, planned_spec
 from mlops.scaffold.roles import roles
 from mlops.scaffold.table import TableSample, open_table
 from mlops.scaffold.task import task_of
@@ -90,7 +90,7 @@ def infer(
     notes += leaks(columns, target, task, distinct)
 
     data = {"source": glob.escape(str(path.resolve())), **table.form}
-    spec = plan(data, columns, target, task, known)
+    spec = planned_spec(data, columns, target, task, known)
     if not spec["features"]:
         raise _no_features(path, columns)
     notes += _keep_equal_rows(data, plain)

@@ -63,7 +63,7 @@ _NEGATIVE = (
 )
 
 
-def plan(
+def planned_spec(
     data: dict[str, Any], columns: Columns, target: str, task: Task, known: pd.Series
 ) -> Spec:
     """Return model.yaml as data, and complete `data`.

@@ -191,7 +191,7 @@ class PredictionLog:
             raise cannot("write", path, error) from error
 
 
-def find(state: Path, key: str) -> dict[str, Any] | None:
+def find_prediction(state: Path, key: str) -> dict[str, Any] | None:
     """Return what was logged under a prediction id, of whichever model.
 
     None where nothing was. The id holds the time, so only the file of that day is read,
