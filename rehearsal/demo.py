@@ -95,7 +95,7 @@ def merged(demo: Demo, pull: PullRequest, service: Service) -> None:
     (run,) = demo.world.merge(pull, actor="alice")
     demo.teller.check(
         "what was shipped to staging answers its examples: "
-        + said_in(run, "in service answers"),
+        + said_in(run, "in service gives"),
         good(run),
     )
     demo.released("v1.1.0")

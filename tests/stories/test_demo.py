@@ -47,7 +47,7 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
         "no significant difference",
         "Replace the model in production (v1.0.0) with this one.",
         "it is the same comment, edited",
-        "employment@v1.1.0 in service answers 10 examples as it was trained to",
+        "employment@v1.1.0 in service gives the expected predictions for 10 examples",
         "the service answers with v1.1.0",
         "no alarm: nothing reached the alarm level",
         "mobility has drifted",

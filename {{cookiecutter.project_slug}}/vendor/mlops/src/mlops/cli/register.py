@@ -85,7 +85,7 @@ def register(
     texts = [_text(result) for result in results]
     if in_actions() and models and not attested:
         texts.append(
-            "not attested: GitHub does not sign here; the chain of digests still holds"
+            "not attested: GitHub does not sign here; the chain of digests holds"
         )
     notes = [note for result in results for note in result["notes"]]
     emit(
