@@ -298,7 +298,7 @@ def test_a_process_of_its_own_answers_as_this_one_does(
         ),
         (
             "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
-            "data contract ended its process before it answered .killed by signal 9",
+            "data contract ended its process early .killed by signal 9",
         ),
     ],
 )

@@ -401,7 +401,7 @@ def test_a_tag_in_the_way_is_named(world: World, how: str) -> None:
         tag,
         "HEAD",
     )
-    problem = "no event of the registry has the name|cannot be resolved"
+    problem = "not an event of the registry already has|cannot be resolved"
     with pytest.raises(Refused, match=problem) as caught:
         world.promote("v1.0.0", "production")
     assert tag in str(caught.value)

@@ -73,7 +73,7 @@ def test_a_file_that_the_version_depends_on_has_to_be_committed(
     before = file.read_text() if file.is_file() else ""
     file.write_text(f"{before}\n# changed\n")
     assert path in changed_files(world.root)
-    with pytest.raises(Refused, match="no commit holds") as caught:
+    with pytest.raises(Refused, match="uncommitted changes") as caught:
         world.register()
     assert path in str(caught.value)
 
@@ -144,7 +144,7 @@ def test_the_command_lists_them_and_does_it_only_when_told(
         return CliRunner().invoke(app, ["registry", "adopt", *words])
 
     listed = mlops()
-    assert listed.exit_code == 0 and "--yes brings them" in listed.output
+    assert listed.exit_code == 0 and "--yes pushes" in listed.output
     assert at_origin(late) == set()
     done = json.loads(mlops("--yes", "--json").stdout)
     assert sorted(done["tags"]) == ["churn#staging#1", "churn@v1.0.0"] and done["done"]
