@@ -101,7 +101,9 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
     assert [r["tag_name"] for r in github.releases.values()] == ["churn@v1.0.0"]
 
     job("promote", "churn@latest", "staging", "--reason", "test")
-    assert "gives the expected predictions for 10 examples" in job("smoke", "churn@staging")
+    assert "gives the expected predictions for 10 examples" in job(
+        "smoke", "churn@staging"
+    )
 
     waits = ("promote", "churn@staging", "production", "--ask", "--reason", "test")
     assert "waits: @ben, @ana may put it into production" in job(*waits)

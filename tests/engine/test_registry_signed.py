@@ -307,7 +307,9 @@ def test_a_rollback_passes_over_no_version_that_nobody_approved(
     world.now = before + timedelta(days=1)
     world.promote(world.release("three"), "staging")
     world.approve("v1.2.0", override=True)
-    with pytest.raises(Refused, match="never put into production with a valid approval"):
+    with pytest.raises(
+        Refused, match="never put into production with a valid approval"
+    ):
         world.rollback("production", approver="@ben", sign=True)
 
 

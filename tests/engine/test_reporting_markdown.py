@@ -176,7 +176,10 @@ def test_a_first_version_needs_no_champion() -> None:
         (("verdict",), "passed its tests; it was not compared"),
         (("verdict", "evaluation"), "A model was trained, but not tested"),
         (("verdict", "evaluation", "training"), "no model was trained"),
-        (("verdict", "evaluation", "training", "validation"), "Nothing has been run yet"),
+        (
+            ("verdict", "evaluation", "training", "validation"),
+            "Nothing has been run yet",
+        ),
     ],
 )
 def test_a_run_that_stopped_says_how_far_it_came(
