@@ -35,8 +35,8 @@ def _of_the_file(path: Path, table: TableSample, spec: Spec) -> Iterator[str]:
     yield f"{path.name} was read as {form}: {table.rows:,} rows."
     if table.sampled:
         yield (
-            f"{len(table.frame):,} of these rows, drawn at random, decided what stands "
-            "in model.yaml and contract.py; `mlops validate` looks at all of them."
+            f"model.yaml and contract.py are based on {len(table.frame):,} of these "
+            "rows, drawn at random; `mlops validate` checks all of them."
         )
     if table.options and table.options.decimal == ",":
         yield (
@@ -44,7 +44,7 @@ def _of_the_file(path: Path, table: TableSample, spec: Spec) -> Iterator[str]:
             "CSV files to predict."
         )
     if encoding not in {"utf-8", "utf-16"}:
-        yield f"The file is not UTF-8; it was read as {encoding}. Look at its accents."
+        yield f"The file is not UTF-8; it was read as {encoding}. Check its accents."
     if path.stat().st_size > 1 << 20:
         yield (
             "The file is larger than 1 MB, which pre-commit refuses: keep it outside "
@@ -57,7 +57,7 @@ def _of_the_rows(spec: Spec, dataset: Dataset) -> Iterator[str]:
     if facts.duplicates_removed:
         yield (
             f"{facts.duplicates_removed:,} rows repeat earlier ones and are removed. "
-            "If they are no accidents, set data.drop_duplicates: false."
+            "To keep them, set data.drop_duplicates: false."
         )
     if facts.unlabelled:
         yield (
@@ -89,8 +89,8 @@ def _of_the_target(spec: Spec, target: Column, dataset: Dataset) -> Iterator[str
         )
     if not spec["checks"]["better_than"]:
         yield (
-            "So few rows hardly tell a model from a guess: gather more before you rely "
-            "on it."
+            "With so few rows, a model can hardly be told from a guess: collect more "
+            "before you rely on it."
         )
 
 
@@ -98,7 +98,8 @@ def _of_the_split(spec: Spec) -> Iterator[str]:
     data = spec["data"]
     if "id" not in data and spec["split"]["by"] == "random":
         yield (
-            "Rows have no id, so other columns split them anew: set data.id if you can."
+            "Rows have no id, so a change of columns changes the split: set data.id if "
+            "you can."
         )
     if "time" in data:
         yield (
