@@ -108,7 +108,7 @@ class _Service:
             self._metrics.requests.labels(route, str(status)).inc()
 
     async def start(self) -> RedirectResponse:
-        """Show a browser what can be asked."""
+        """Show the documentation of this service."""
         return RedirectResponse("/docs")
 
     async def predict(self, request: Request) -> JSONResponse:
@@ -132,7 +132,7 @@ class _Service:
         )
 
     async def feedback(self, request: Request) -> dict[str, str]:
-        """Take the label of an earlier prediction; the last one counts."""
+        """Store the label of an earlier prediction; the last one sent counts."""
         label = self._serving().requests.label(await _body(request))
         try:
             self._log.feedback([label], self._now())
@@ -143,11 +143,11 @@ class _Service:
         return {"accepted": label[0]}
 
     async def live(self) -> dict[str, str]:
-        """Say that the process answers."""
+        """Report that the process is alive."""
         return {"status": "alive"}
 
     async def ready(self) -> JSONResponse:
-        """Say which version serves, and why it is not the stage's, where it is not."""
+        """Report which version serves, and why if it is not the stage's."""
         served = self._follower.served
         state = {
             "version": served.version if served else None,
