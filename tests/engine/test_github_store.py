@@ -388,7 +388,7 @@ def test_a_host_that_always_breaks_off_is_given_up_and_gone_on_with_later(
     github: GitHub, large: Bundle
 ) -> None:
     github.breaks = [THIRD, *[0] * 4]
-    with pytest.raises(EnvironmentFailure, match="breaks off"):
+    with pytest.raises(EnvironmentFailure, match="keeps breaking off"):
         large.read("model.skops")
     github.breaks, start = [], len(github.asked)
     assert large.read("model.skops") == LARGE.encode()

@@ -111,7 +111,7 @@ def test_somebody_at_a_terminal_is_asked_before_the_last_stage(
 ) -> None:
     registered(world)
     first = run("promote", "churn@v1.0.0", "staging", answer="")
-    assert first.exit_code == 0 and "all the same" not in first.output
+    assert first.exit_code == 0 and "Promote it anyway" not in first.output
     done = run("promote", "churn@v1.0.0", "production", answer=answer)
     assert done.exit_code == code and words in done.output
     stages = json.loads(run("registry", "list", "--json").stdout)[0]["stages"]
@@ -130,7 +130,7 @@ def test_nobody_is_asked_where_nobody_can_answer(
     answer = None if case == "no terminal" else "n\n"
     done = run("promote", "churn@v1.0.0", "production", *options, answer=answer)
     assert done.exit_code == 0, done.output
-    assert "all the same" not in done.output
+    assert "Promote it anyway" not in done.output
 
 
 def test_the_page_of_a_workflow_has_the_list(

@@ -126,7 +126,7 @@ def test_a_moved_tag(world: World) -> None:
     one(world)
     world.release("two")
     retag(world, "churn@v1.0.0", "churn@v1.1.0^{commit}")
-    refused(world, "tag → manifest", "v1.0.0", "another manifest")
+    refused(world, "tag → manifest", "v1.0.0", "a different manifest")
     retag(world, "churn@v1.0.0", "HEAD")
     refused(world, "tag → manifest", "v1.0.0", "no manifest")
 

@@ -76,7 +76,7 @@ def test_a_rejected_version_stays_out_until_somebody_decides_anew(world: World) 
     assert "it is unfair" in str(caught.value) and "--override-rejection" in str(
         caught.value
     )
-    with pytest.raises(UsageError, match="says why"):
+    with pytest.raises(UsageError, match="needs a reason"):
         world.promote("v1.1.0", "production", override=True, reason=" ")
     assert world.promote(
         "v1.1.0", "production", override=True, reason="the data were wrong"

@@ -239,7 +239,7 @@ def test_a_manifest_that_would_write_elsewhere_is_refused(
         pull(f"{MODEL}@v1.0.0", str(world.root)),
         1,
         "manifest → asset",
-        "lead elsewhere",
+        "leads outside its folder",
     )
 
 

@@ -204,7 +204,7 @@ def test_best_says_no_and_what_it_left_out(world: World, ask: Ask) -> None:
         "churn@v3.0.0 is left out" in answer.stderr
         and "names no manifest" in answer.stderr
     )
-    assert "of different data" not in answer.stderr
+    assert "from different data" not in answer.stderr
     world.release("four")
     assert len(data(ask("best", "churn", "--json"))) == 3
 

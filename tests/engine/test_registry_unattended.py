@@ -57,7 +57,7 @@ def test_what_was_taken_out_of_production_comes_back_by_a_decision_alone(
         world.promote("staging", "production", actor="@github-actions[bot]")
     assert "--override-rejection" in str(caught.value)
     assert in_production(world) == "v1.0.0"
-    with pytest.raises(UsageError, match="says why"):
+    with pytest.raises(UsageError, match="needs a reason"):
         world.promote("v1.1.0", "production", override=True, reason=" ")
     world.promote("v1.1.0", "production", override=True)
     assert in_production(world) == "v1.1.0"
@@ -101,7 +101,7 @@ def test_a_withdrawn_model_is_recognised_when_it_is_registered_again(
         with pytest.raises(Refused, match=r"same model as churn@v1\.1\.0") as caught:
             world.register()
     assert "wrong labels" in str(caught.value)
-    with pytest.raises(UsageError, match="says why"):
+    with pytest.raises(UsageError, match="needs a reason"):
         world.register(override=True)
     done = world.register(override=True, reason="the labels were right")
     assert (done.version.number, done.created) == ("v1.2.0", True)
@@ -424,7 +424,7 @@ def test_an_approver_may_register_against_the_verdict_on_record(
     with pytest.raises(Refused, match="verdict is inconclusive") as caught:
         guarded.register(actor="@ben")
     assert "--decided" in str(caught.value)
-    with pytest.raises(UsageError, match="says why"):
+    with pytest.raises(UsageError, match="needs a reason"):
         guarded.register(actor="@ben", decided=True)
     with pytest.raises(Refused, match="may not approve"):
         guarded.register(actor="@ana", decided=True, reason="its column is gone")
