@@ -12,9 +12,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from rehearsal.runner.standby import Standby, interpreter
+
+# A busy machine fails no test: there is no limit on the time of one example.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # The longest tests, by a file or folder of their path. They run first: one worker does
 # them, and makes what they share once, while others do the rest. A test of minutes that
