@@ -431,7 +431,7 @@ def test_a_champion_answers_about_the_same_rows() -> None:
     old, _ = WORSE_THEN_BETTER
     champion = asked(Context(old))
     assert champion.version == "v1.2.0"
-    assert champion.answer is old
+    assert champion.outcome is old
     assert champion.rows_seen == 0
     trained: Any = SimpleNamespace(rows=12)
     assert asked(Context(old), trained).rows_seen == 12
@@ -466,7 +466,7 @@ def test_a_champion_of_another_target_is_not_asked(
 ) -> None:
     context = Context(AssertionError("the champion was asked"))
     expected = NotComparable(obstacle="another target", detail=detail)
-    assert asked(context, **changes).answer == expected
+    assert asked(context, **changes).outcome == expected
 
 
 def test_a_champion_that_cannot_predict_says_why() -> None:
@@ -474,7 +474,7 @@ def test_a_champion_that_cannot_predict_says_why() -> None:
     expected = NotComparable(
         obstacle="cannot predict", detail="columns are missing: income"
     )
-    assert asked(context).answer == expected
+    assert asked(context).outcome == expected
 
 
 @pytest.mark.parametrize(
