@@ -233,17 +233,18 @@ def _compile_once(source: Path) -> None:
     for path in source.rglob("*.py"):
         content = path.read_bytes()
         compiled[content] = compile(content, str(path), "exec", dont_inherit=True)
-    compile_file = SourceFileLoader.source_to_code
+    loader: Any = SourceFileLoader
+    compile_file = loader.source_to_code
 
     def source_to_code(
         self: SourceFileLoader, data: Any, path: Any, **options: Any
     ) -> CodeType:
-        code = compiled.get(bytes(data)) if isinstance(data, bytes) else None
-        if code is None:
-            return compile_file(self, data, path, **options)
-        return _at(code, os.fsdecode(path))
+        if isinstance(data, bytes) and data in compiled:
+            return _at(compiled[data], os.fsdecode(path))
+        code: CodeType = compile_file(self, data, path, **options)
+        return code
 
-    SourceFileLoader.source_to_code = source_to_code  # type: ignore[method-assign]
+    loader.source_to_code = source_to_code
 
 
 def _at(code: CodeType, path: str) -> CodeType:

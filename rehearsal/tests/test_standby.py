@@ -154,7 +154,7 @@ def test_pytest_runs_on_standby_too(mlops: Path, tmp_path: Path) -> None:
     text = "import sys\n\ndef test_it():\n    assert 'numpy' not in sys.modules\n"
     (tmp_path / "test_it.py").write_text(text, encoding="utf-8")
     python = mlops.with_name("python")
-    command = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     assert "assert 'numpy' not in" in done.stdout

@@ -21,7 +21,7 @@ _QUOTED = re.compile(r"""["'](mlops\.[\w.]+)["']""")
 
 # Where a statement holds other statements. Expressions hold none, and are passed over:
 # they are nine tenths of a syntax tree.
-_BLOCKS = ("body", "orelse", "handlers", "finalbody", "cases")
+_BLOCKS: tuple[str, ...] = ("body", "orelse", "handlers", "finalbody", "cases")
 
 
 @cache
