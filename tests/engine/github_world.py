@@ -21,6 +21,14 @@ PATIENCE = 1  # seconds that a client of the tests waits for an answer
 Thing = dict[str, Any]
 
 
+class Page(list[Thing]):
+    """A page of a list that may have more."""
+
+    def __init__(self, rows: list[Thing], more: bool) -> None:
+        super().__init__(rows)
+        self.more = more
+
+
 class GitHub:
     """What the repository holds; `faults` maps "METHOD pattern" to answers to give."""
 
@@ -30,6 +38,7 @@ class GitHub:
         self.issues: dict[int, Thing] = {}
         self.comments: dict[int, Thing] = {}
         self.pulls: list[Thing] = []
+        self.files: list[Thing] = []  # that each pull request changes
         self.approvals: list[Thing] = []
         self.dispatches: list[Thing] = []
         self.requests: list[str] = []
@@ -172,6 +181,10 @@ class GitHub:
                 return self.comments[int(key)].update(given) or self.comments[int(key)]
             case "GET", ["pulls"]:
                 return [p for p in self.pulls if p["head"]["label"] == query["head"]]
+            case "GET", ["pulls", _, "files"]:
+                size = int(query["per_page"])
+                start = size * (int(query.get("page", 1)) - 1)
+                return Page(self.files[start:][:size], start + size < len(self.files))
             case "POST", ["dispatches"]:
                 self.dispatches.append(given)
                 return ""
@@ -250,7 +263,12 @@ class _Handler(BaseHTTPRequestHandler):
             where = f"http://localhost:{urlparse(world.url).port}/storage/{path.split('/')[-1]}"
             self._send(302, "", {"Location": where})
             return
-        if answer is None or isinstance(answer, int):
+        if isinstance(answer, Page) and answer.more:
+            beyond = int(query.get("page", 1)) + 1
+            where = f"{world.url}{parsed.path}?per_page={query['per_page']}"
+            link = {"Link": f'<{where}&page={beyond}>; rel="next"'}
+            self._send(200, answer, link)
+        elif answer is None or isinstance(answer, int):
             self._send(answer or 404, {"message": "Not Found"})
         else:
             self._send(204 if answer == "" else 200, answer)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
-from mlops.github.comment import MARKER, MOST_BYTES
+from mlops.github.comment import MARKER, MOST_BYTES, MOST_FILES
 from mlops.results.data import Expectation, Validation
 from mlops.results.evaluation import Evaluation, Metric
 from mlops.results.runs import Record
@@ -371,6 +371,105 @@ def test_a_run_that_failed_before_there_was_a_report(world: World) -> None:
     assert (
         "There is no report" in world.bodies[0] and RUN["html_url"] in world.bodies[0]
     )
+
+
+def changes(*names: str, **facts: str) -> list[Any]:
+    return [{"filename": name, "status": "modified", **facts} for name in names]
+
+
+JUDGES = "This pull request changes code that judges models."
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".github/workflows/release.yml",
+        ".github/CODEOWNERS",
+        "vendor/mlops/src/mlops/gate/rules.py",
+        "requirements/train.txt",
+        "project.yaml",
+        "pyproject.toml",
+        "CODEOWNERS",
+        "docs/CODEOWNERS",
+    ],
+)
+def test_a_change_of_what_judges_models_is_named_first(world: World, name: str) -> None:
+    results(world.folder, world.project)
+    world.github.files = changes("models/churn/features.py", name)
+    world.comment(conclusion="failure")
+    (body,) = world.bodies
+    first, *_ = body.removeprefix(f"{MARKER}\n").split("\n\n")
+    assert first.startswith(f"> [!WARNING]\n> **{JUDGES}**")
+    assert "A code owner must approve" in first
+    assert first.endswith(f"\n> - {name}")
+    assert "features.py" not in first
+
+
+def test_a_change_of_a_model_alone_carries_no_warning(world: World) -> None:
+    results(world.folder, world.project)
+    world.github.files = changes("models/churn/features.py", "tests/vendor/notes.md")
+    world.comment()
+    assert "WARNING" not in world.bodies[0]
+
+
+def test_a_file_that_is_moved_away_is_named_too(world: World) -> None:
+    results(world.folder, world.project)
+    old = ".github/workflows/security.yml"
+    world.github.files = changes("attic/old.yml", previous_filename=old)
+    world.comment()
+    assert f"> - {old}\n" in world.bodies[0] and "attic" not in world.bodies[0]
+
+
+def test_a_change_of_the_engine_that_trains_nothing_gets_a_comment(
+    world: World,
+) -> None:
+    world.folder.mkdir()
+    world.github.files = changes(".github/workflows/release.yml")
+    assert world.comment()["comment"]
+    assert JUDGES in world.bodies[0]
+
+
+def test_every_page_of_the_files_is_read(world: World) -> None:
+    results(world.folder, world.project)
+    many = [f"models/churn/data/{at}.csv" for at in range(250)]
+    world.github.files = changes(*many, *(f"vendor/{at}.py" for at in range(40)))
+    world.comment()
+    assert "> - vendor/0.py\n" in world.bodies[0]
+    assert "> - and 20 more\n" in world.bodies[0]
+
+
+def test_more_files_than_github_lists_are_not_taken_for_harmless(world: World) -> None:
+    results(world.folder, world.project)
+    world.github.files = changes(*(f"models/churn/{at}" for at in range(MOST_FILES)))
+    world.comment()
+    assert "> **It changes more files than GitHub lists:**" in world.bodies[0]
+    assert JUDGES not in world.bodies[0]
+
+
+def test_a_hostile_name_of_a_file_only_shows(world: World) -> None:
+    results(world.folder, world.project)
+    world.github.files = changes(f"vendor/{HOSTILE}", "vendor/a\n\n# heading\n> <b>")
+    world.comment()
+    body = world.bodies[0].removeprefix(MARKER)
+    warned = body.strip().split("\n\n")[0]
+    assert all(line.startswith("> ") or line == ">" for line in warned.split("\n"))
+    for syntax in ("<img", "@everyone", "![", "](java", "<!--", "https://evil", "<b>"):
+        assert syntax not in body
+    assert "heading" in warned and "evil" in warned
+
+
+def test_the_artifact_cannot_say_which_files_are_changed(world: World) -> None:
+    """GitHub is asked; nothing is posted where it does not answer."""
+    results(world.folder, world.project)
+    (world.folder / "files.json").write_text("[]")
+    world.github.fail(r"GET pulls/5/files", 500, times=9)
+    event = world.folder / "event.json"
+    event.write_text(json.dumps({"workflow_run": RUN}))
+    os.environ["GITHUB_EVENT_PATH"] = str(event)
+    done = CliRunner().invoke(app, ["comment", "--report", str(world.folder)])
+    assert done.exit_code == 3
+    assert "list the files of #5" in done.stderr
+    assert not world.bodies
 
 
 def test_on_a_laptop_the_number_is_given(world: World) -> None:

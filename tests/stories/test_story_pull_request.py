@@ -247,7 +247,10 @@ def test_application_code_alone_redeploys_and_trains_nothing(story: World) -> No
     )
     pull = story.open_pull_request("serving", edit, "Serve as before")
     assert ran(pull.runs) == [("pull-request", APPLICATION), ("comment", COMMENTED)]
-    assert story.comments(pull) == []
+    said = the_comment(story, pull)
+    assert "> **This pull request changes code that judges models.**" in said
+    assert "\n> - vendor/mlops/src/mlops/serving/app.py\n" in said
+    assert "churn" not in said
     (release,) = story.merge(pull)
     again = delivered() | {"redeploy (churn)": "success"}
     del again["redeploy"]

@@ -90,6 +90,21 @@ def _keys(project: Project) -> str:
     return f"{path} has no key of {listed(lost)}" if lost else ""
 
 
+def code_owners(project: Project) -> str:
+    """Workflows, engine, packages and project.yaml each have a code owner."""
+    from mlops.github.code_owners import PLACES, judging, parse, without_owner
+
+    tracked = git(project.root, "ls-files", "-z").split("\0")
+    files = judging(tracked)
+    place = next((name for name in PLACES if (project.root / name).is_file()), None)
+    if place is None:
+        missing = f"there is no {PLACES[0]}: a change of what judges models needs one"
+        return missing if (project.root / ".github").is_dir() else ""
+    rules = parse((project.root / place).read_text(encoding="utf-8", errors="replace"))
+    lost = without_owner(rules, files)
+    return f"{place} gives no owner to {listed(lost, 4)}" if lost else ""
+
+
 def specifications(project: Project) -> str:
     """Every models/NAME/model.yaml is valid, and its files are there."""
     names = project.models()
@@ -154,6 +169,7 @@ _CHECKS: dict[str, Callable[[Project], str]] = {
     "repository": repository,
     "pre-commit": pre_commit,
     "settings": settings,
+    "code owners": code_owners,
     "specifications": specifications,
     "registry": registry,
 }

@@ -152,10 +152,17 @@ def comment(
 
     Example: `mlops comment --report artifacts`
     """
-    from mlops.github.comment import attributed, post, pull_request, uploaded
+    from mlops.github.code_owners import judging
+    from mlops.github.comment import (
+        attributed,
+        changed_files,
+        post,
+        pull_request,
+        uploaded,
+    )
     from mlops.github.events import RED
     from mlops.reporting.comment import comment as comment_text
-    from mlops.reporting.comment import reports
+    from mlops.reporting.comment import reports, warning
     from mlops.reporting.run_report import RunReport
     from mlops.runlog.journal import append
 
@@ -182,9 +189,12 @@ def comment(
     if not results:
         notes.append(_NOTHING.get(run.get("conclusion"), _UNFINISHED))
     green = run.get("conclusion") in ("success", None)
-    above = "" if green else RED
+    changed = changed_files(hub, number)
+    warned = warning(judging(changed.paths), changed.all_listed)
+    above = "\n\n".join(part for part in (warned, "" if green else RED) if part)
     body = comment_text(texts, notes, run_url or run.get("html_url"), above)
-    url = post(hub, number, body, only_edit=green and not results and not wrong)
+    has_news = bool(results or wrong or warned) or not green
+    url = post(hub, number, body, only_edit=not has_news)
     for name, record in records.items():
         if record and run and name not in broken:
             mine = attributed(record, name, number, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
@@ -29,6 +29,8 @@ MARKER = "<!-- mlops: report -->"
 MOST_BYTES = 1_000_000
 
 MOST_MODELS = 50
+
+MOST_FILES = 3000  # of a pull request, which is all that GitHub lists
 
 # What a run leaves: the file of each result, and its type.
 _KINDS: dict[str, type[BaseModel]] = {
@@ -118,6 +120,33 @@ def pull_request(repository: Repository, run: Mapping[str, Any]) -> int | None:
     if not same:
         return None
     return max(same, key=lambda pull: (pull.state == "open", pull.number)).number
+
+
+class ChangedFiles(NamedTuple):
+    """What a pull request changes.
+
+    Parameters
+    ----------
+    paths : list of str
+        With those that it moves away from.
+    all_listed : bool
+        Whether there are fewer than GitHub's limit.
+    """
+
+    paths: list[str]
+    all_listed: bool
+
+
+def changed_files(repository: Repository, number: int) -> ChangedFiles:
+    """Return the files that a pull request changes, as GitHub says."""
+    pull = repository.get_pull(number)
+    files = ask(f"list the files of #{number}", lambda: list(pull.get_files()))
+    paths = []
+    for file in files:
+        paths.append(file.filename)
+        if file.previous_filename:
+            paths.append(file.previous_filename)
+    return ChangedFiles(paths, all_listed=len(files) < MOST_FILES)
 
 
 def post(

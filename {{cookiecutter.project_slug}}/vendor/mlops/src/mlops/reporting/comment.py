@@ -18,6 +18,13 @@ _BROKEN = (
     ValueError,
 )
 
+_MOST_NAMES = 20  # of changed files
+
+_NOT_ALL_LISTED = (
+    "**It changes more files than GitHub lists:** there may be code that judges models"
+    " among the others. Read the whole change."
+)
+
 _RESERVED = 10_000  # characters for what stands around the reports
 
 
@@ -37,6 +44,34 @@ def reports(runs: Sequence[RunReport]) -> tuple[list[str], list[str]]:
     if sum(len(text) for text in texts) > LIMIT - _RESERVED:
         texts = [text.split("\n\n### ")[0] for text in texts]
     return texts, broken
+
+
+def warning(judging: Sequence[str], all_listed: bool) -> str:
+    """Return what stands first where a pull request changes code that judges models.
+
+    Parameters
+    ----------
+    judging : sequence of str
+        The files; their names may be a stranger's.
+    all_listed : bool
+        Whether GitHub listed every file that the pull request changes.
+    """
+    if not judging and all_listed:
+        return ""
+    lines = ["[!WARNING]"]
+    if judging:
+        lines += [
+            "**This pull request changes code that judges models.** What is reported"
+            " below may come from that change. A code owner must approve:",
+            "",
+        ]
+        lines += [f"- {escape(name)}" for name in judging[:_MOST_NAMES]]
+        more = len(judging) - _MOST_NAMES
+        if more > 0:
+            lines.append(f"- and {more:,} more")
+    if not all_listed:
+        lines += ["", _NOT_ALL_LISTED]
+    return "\n".join(f"> {line}".rstrip() for line in lines)
 
 
 def comment(
