@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
+from mlops.io import user_code
 
 from .conftest import ENGINE, ESTIMATOR, FEATURES, OWN_TEST
 
@@ -515,3 +516,23 @@ def test_a_plan_that_names_no_models_is_wrong_usage(
 ) -> None:
     result = mlops(tmp_path, "verdict", "--models", models, "--reports", str(tmp_path))
     assert result.exit_code == 2 and "--models" in result.output
+
+
+def test_a_command_that_does_not_run_models_cannot_run_one(
+    make_project: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a job with a token that may write runs is kept from the code of models."""
+    from mlops.cli import versions
+
+    project = make_project()
+    monkeypatch.chdir(project.root)
+    monkeypatch.setattr(versions, "registry_of", runs_a_model)
+    done = CliRunner().invoke(app, ["pull", "churn@v1.0.0"])
+    assert done.exit_code == 3
+    assert "`mlops pull` runs no code of a model" in done.stderr
+    assert "was to run models/churn/features.py" in done.stderr
+    user_code.require_allowed("models/churn/features.py")  # afterwards anything may
+
+
+def runs_a_model(*_: object) -> None:
+    user_code.load_function(b"def f(): ...", "models/churn/features.py", "f")

@@ -62,7 +62,7 @@ def delivered(*models: str, **otherwise: str) -> Jobs:
     if not models:
         otherwise.setdefault("register", "skipped")
     idle = {"refused": "skipped", "redeploy": "skipped"}
-    names = "plan train() refused register staging() production() redeploy"
+    names = "plan train() refused register staging() smoke() production() redeploy"
     return jobs(names, *models, **{**idle, **otherwise})
 
 
@@ -75,7 +75,7 @@ WATCHED = {"plan": "success", f"check ({MODEL})": "success", "alarm": "success"}
 def gate_refuses(*models: str) -> Jobs:
     """Return the jobs of release.yml whose gate lets nothing through."""
     found = delivered(*models, train="failure", refused="success")
-    gone = ("staging", "production")
+    gone = ("staging", "smoke", "production")
     return {k: v for k, v in found.items() if not k.startswith(gone)} | dict.fromkeys(
         gone, "skipped"
     )

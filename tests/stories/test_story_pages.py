@@ -18,6 +18,7 @@ DELIVERED = {
     "refused": "skipped",
     "register": "success",
     "staging (churn)": "success",
+    "smoke (churn)": "success",
     "production (churn)": "success",
     "redeploy": "skipped",
 }

@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from mlops.cli.extras import EXTRAS
+from mlops.cli.extras import EXTRAS, RUNS_MODEL_CODE
 from mlops.cli.main import app
 from rehearsal.runner.stand_ins import action_inputs
 
@@ -109,6 +109,46 @@ def kind_needed(command: str) -> str:
     if words[1:3] == ["github", "update"]:
         return "dev"  # cruft is one of the tools
     return EXTRAS.get(words[1], "base")
+
+
+def runs_code_of_others(command: str) -> bool:
+    """Return whether a command runs code that a model, a change or a template brings.
+
+    The engine keeps every `mlops` command from the code of models that does not say
+    that it runs some. The tools of `make` and of an update run the repository's.
+    """
+    words = shlex.split(command)
+    if words[0] == "mlops":
+        return words[1] in RUNS_MODEL_CODE or kind_needed(command) == "dev"
+    return words[0] == "make"
+
+
+@jobs
+def test_a_job_that_runs_code_of_others_can_only_read(job: dict[str, Any]) -> None:
+    commands = [step["run"] for step in steps(job) if "run" in step]
+    if not any(map(runs_code_of_others, commands)):
+        return
+    assert set(job["permissions"].values()) <= {"read"}
+    assert "secrets." not in json.dumps(job)
+    for step in steps(job):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def test_the_jobs_that_run_code_of_others_are_told_apart_from_those_that_write() -> (
+    None
+):
+    runs = {
+        name
+        for name, job in JOBS.items()
+        if any(runs_code_of_others(step.get("run", "exit")) for step in steps(job))
+    }
+    assert {"release.yml:train", "release.yml:smoke", "pull-request.yml:code"} <= runs
+    writes = {
+        name for name, job in JOBS.items() if "write" in job["permissions"].values()
+    }
+    assert {"release.yml:register", "release.yml:staging"} <= writes
+    assert not runs & writes
 
 
 @jobs

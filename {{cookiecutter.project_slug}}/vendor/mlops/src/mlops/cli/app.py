@@ -16,10 +16,11 @@ import typer
 from typer.core import TyperGroup
 
 from mlops import __version__, settings
-from mlops.cli.extras import missing_extra
+from mlops.cli.extras import RUNS_MODEL_CODE, missing_extra
 from mlops.cli.output import emit
 from mlops.errors import EnvironmentFailure, MlopsError, Refused
 from mlops.io.files import cannot
+from mlops.io.user_code import kept_from
 
 ORIGIN_SECONDS = 60  # for origin to answer; after that, what is known locally is used
 
@@ -31,6 +32,14 @@ class Commands(TyperGroup):
         """Note whether errors are wanted as data too."""
         self.as_json = "--json" in args
         return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command; most are kept from running the code of a model."""
+        found = super().resolve_command(ctx, args)
+        name = found[0]
+        if name and name not in RUNS_MODEL_CODE:
+            ctx.with_resource(kept_from(name))
+        return found
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command with the settings that the environment holds now."""

@@ -22,6 +22,10 @@ EXTRAS = {
     "monitor": "monitor",
 }
 
+# Commands that run the code of a model or of a data contract. Every other one is kept
+# from it, so that a job with a token that may write can run it.
+RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register"}
+
 # What the extras install, by the name that is imported.
 MODULES = {
     "cloudpickle": "train",

@@ -15,6 +15,7 @@ from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
 from mlops.errors import EnvironmentFailure, counted
+from mlops.io.user_code import require_allowed
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
@@ -79,6 +80,7 @@ def _served_predictions(
     """Start the service of `ref`, return its response to rows, and end it."""
     from urllib.error import URLError
 
+    require_allowed(ref)
     command = [sys.executable, "-m", "mlops", "serve", ref, "--port", "0"]
     with subprocess.Popen(
         command,

@@ -16,6 +16,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.contract import check
 from mlops.errors import EnvironmentFailure, Problem, Refused, UsageError
+from mlops.io.user_code import require_allowed
 from mlops.results.data import Expectation, Validation
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _worker() -> Iterator[subprocess.Popen[bytes] | None]:
     if "great_expectations" in sys.modules:
         yield None
         return
+    require_allowed("a data contract")
     command = [sys.executable, "-m", "mlops.data.contract_worker"]
     with subprocess.Popen(
         command,

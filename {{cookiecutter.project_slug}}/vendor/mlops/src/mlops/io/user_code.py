@@ -7,20 +7,54 @@ import traceback
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from mlops.errors import MlopsError, Refused, UsageError
 
-T = TypeVar("T", bound=BaseModel)
-
-
 _ran: set[str] = set()
+
+_kept_from: list[str] = []
+
+
+@contextmanager
+def kept_from(command: str) -> Iterator[None]:
+    """Let no code of a model run, neither here nor in a process for it.
+
+    Parameters
+    ----------
+    command : str
+        What must not run any, for the message.
+    """
+    _kept_from.append(command)
+    try:
+        yield
+    finally:
+        _kept_from.pop()
+
+
+def require_allowed(shown: str) -> None:
+    """Stop before code of a model runs where it must not.
+
+    Raises
+    ------
+    RuntimeError
+        It is a defect of the engine.
+    """
+    if _kept_from:
+        raise RuntimeError(
+            f"`mlops {_kept_from[-1]}` runs no code of a model, and was to run {shown}"
+        )
 
 
 def note_run(shown: str) -> None:
-    """Remember that a file of the user is run in this process."""
+    """Remember that a file of the user is run in this process.
+
+    Raises
+    ------
+    RuntimeError
+        Where none may be run.
+    """
+    require_allowed(shown)
     _ran.add(shown)
 
 

@@ -28,6 +28,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.errors import EnvironmentFailure, MlopsError, Problem, Refused, UsageError
 from mlops.io.digests import sha256_file
 from mlops.io.files import replacing
+from mlops.io.user_code import require_allowed
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.results.training import Training
@@ -47,6 +48,7 @@ class UserProcess:
     """
 
     def __init__(self, state: RunState) -> None:
+        require_allowed(f"models/{state.name}")
         self._state = state
         self._builds = state.build.with_name(f".{state.name}.private")
         self._private = self._builds / state.name
