@@ -17,11 +17,12 @@ from mlops.cli.main import app
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.io import ssh
 from mlops.registry import tags
-from mlops.registry.approvals import POLICY, is_signed, unapproved
+from mlops.registry.approvals import POLICY, is_signed, unapproved, unexplained
 from mlops.registry.branch import tip
 from mlops.registry.chain import chain
 from mlops.registry.health import problems
 from mlops.registry.mirror import mirror
+from mlops.registry.verified import FILE
 from mlops.reporting.site import site
 
 from .registry_world import MODEL, NOW, PROJECT, World, follower_of, git, in_production
@@ -223,6 +224,8 @@ def test_what_only_a_token_wrote_is_refused_by_all_who_read(
     assert any("churn#production#4" in line for line in problems(world.project))
     page = site(world.project, world.store, NOW).files["index.html"].decode()
     assert "production cannot be resolved" in page and "is not signed" in page
+    assert "put v1.1.0 into production (without approval)" in page
+    assert page.count("(without approval)") == 1
     pulled = CliRunner().invoke(app, ["pull", f"{MODEL}@production"], prog_name="mlops")
     assert pulled.exit_code == 1 and "cannot be resolved" in pulled.output
     done: Result = CliRunner().invoke(app, ["registry", "history", MODEL, "--json"])
@@ -607,6 +610,11 @@ def test_signing_again_writes_nothing(world: SignedWorld) -> None:
 # -- OpenSSH ---------------------------------------------------------------------------
 
 
+def remembered(world: World) -> Path:
+    """Return the file of what was verified before."""
+    return world.root / ".git" / FILE
+
+
 def program(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Put git and another ssh-keygen on PATH, and nothing else but sleep."""
     folder.mkdir()
@@ -638,11 +646,131 @@ def test_what_cannot_be_verified_does_not_hold(
 ) -> None:
     monkeypatch.setattr(ssh, "VERIFY_SECONDS", 0.5)
     path = os.environ["PATH"]
+    remembered(world).unlink()
     program(tmp_path / "bin", monkeypatch, text)
     refused(world, words)
     if "echo" not in text:  # what was no answer is asked again
         monkeypatch.setenv("PATH", path)
         assert in_production(world) == "v1.0.0"
+
+
+def test_a_signature_that_held_is_verified_once(
+    world: SignedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verify(*_: object) -> str:
+        raise AssertionError("it was verified before")
+
+    assert in_production(world) == "v1.0.0"
+    ssh.answer.cache_clear()  # as in another process
+    monkeypatch.setattr(ssh, "_run", verify)
+    assert in_production(world) == "v1.0.0"
+    remembered(world).write_bytes(b"\xff not a digest\n")
+    with pytest.raises(AssertionError, match="verified before"):
+        in_production(world)
+
+
+def test_what_did_not_hold_is_asked_again_and_never_remembered(
+    world: SignedWorld,
+) -> None:
+    before = remembered(world).read_text()
+    world.forge(key="mallory")
+    refused(world, "not by a key that the file gives to this person")
+    assert remembered(world).read_text() == before
+    # Mallory's key becomes Ben's. What it signed before that does not count for it.
+    world.allow(world.line("ben", key="mallory"))
+    refused(world, "not by a key that the file gives to this person")
+    world.forge(key="mallory")
+    assert in_production(world) == "v1.1.0"
+    assert len(remembered(world).read_text()) > len(before)
+
+
+def test_a_clone_that_can_only_be_read_verifies_every_time(
+    world: SignedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered(world).unlink()
+    remembered(world).parent.rmdir()
+    remembered(world).parent.write_text("in the way")
+    for _ in range(2):
+        ssh.answer.cache_clear()
+        assert in_production(world) == "v1.0.0"
+
+
+# -- What takes something back ---------------------------------------------------------
+
+TAKES_BACK = {
+    "withdraw": (
+        ("withdraw", f"{MODEL}@v1.2.0", "-m", "wrong labels"),
+        "churn@v1.2.0!",
+    ),
+    "deprecate": (("deprecate", MODEL, "-m", "replaced"), "churn@deprecated"),
+    "prune": (
+        ("registry", "prune", MODEL, "--keep", "0", "--days", "0", "--yes"),
+        "churn@v1.2.0!",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TAKES_BACK)
+def test_what_takes_something_back_is_signed_by_the_approver(
+    world: SignedWorld, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    command, tag = TAKES_BACK[kind]
+    assert world.release("three") == "v1.2.0"
+    world.sign_as("carl")
+    done = run(world, monkeypatch, *command, "--sign")
+    assert done.exit_code == 0, done.output
+    model = tags.read(world.root).models[MODEL]
+    event = model.events[-1]
+    assert event.tag == tag and event.trailers["Approver"] == "@carl"
+    assert is_signed(world.root, event)
+    assert unexplained(world.root, model) == {}
+    assert model.deprecated is (kind == "deprecate")
+    assert model.versions["v1.2.0"].active is (kind == "deprecate")
+    stored = "v1.2.0" in world.store.list(MODEL)
+    assert stored is (kind != "prune")
+    assert in_production(world) == "v1.0.0"
+
+
+@pytest.mark.parametrize("kind", TAKES_BACK)
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--approver", "@ben"), 1, "the approvers of production have to sign"),
+        (("--sign",), 2, "none of an approver's"),
+        (("--sign", "--approver", "@ben"), 1, "would not count, and was not written"),
+        (("--sign", "--approver", "@mallory"), 1, "may not approve for production"),
+    ],
+)
+def test_without_the_approvers_signature_nothing_is_taken_back(
+    world: SignedWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    options: tuple[str, ...],
+    code: int,
+    words: str,
+) -> None:
+    command, _ = TAKES_BACK[kind]
+    world.release("three")
+    before = git(world.root, "for-each-ref")
+    world.sign_as("mallory")
+    done = run(world, monkeypatch, *command, *options)
+    assert (done.exit_code, words in done.output) == (code, True), done.output
+    assert git(world.root, "for-each-ref") == before
+    assert "v1.2.0" in world.store.list(MODEL)
+
+
+@pytest.mark.parametrize("key", [None, "mallory"])
+@pytest.mark.parametrize("tag", ["churn@v1.2.0!", "churn@deprecated"])
+def test_what_a_token_takes_back_is_named(
+    world: SignedWorld, key: str | None, tag: str
+) -> None:
+    world.release("three")
+    world.forge(tag, number="v1.2.0", key=key)
+    model = tags.read(world.root).models[MODEL]
+    assert list(unexplained(world.root, model)) == [tag]
+    page = site(world.project, world.store, NOW).files["index.html"].decode()
+    assert "(without approval)" in page
+    assert any(tag in line for line in problems(world.project))
 
 
 # -- Other repositories ----------------------------------------------------------------

@@ -14,7 +14,7 @@ from mlops.cli.output import Json, emit, progress
 from mlops.errors import Refused, UsageError, counted
 from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
-from mlops.reporting.words import EVENTS, span, when
+from mlops.reporting.words import EVENTS, marked, span, when
 
 _PREDICTION = re.compile(
     r"0[0-9a-f]{7}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -167,10 +167,7 @@ def _event(event: Event, problem: str) -> str:
     verdict = event.trailers.get("Verdict")
     if verdict:
         text = f"{text} (decided against the verdict {verdict})"
-    if problem:
-        mark = "without approval" if "approval" in problem else "made by hand"
-        text = f"{text} ({mark})"
-    return text
+    return marked(text, problem)
 
 
 @registry.command(cls=WithWhere)

@@ -7,13 +7,13 @@ that it is judged by, and the earliest time at which its key has to be valid.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops.io.git import git
 from mlops.io.git_objects import contents
-from mlops.io.ssh import OTHER_KEY, signature_problem
+from mlops.io.ssh import OTHER_KEY
 from mlops.registry.approvals import (
     POLICY,
     Case,
@@ -29,9 +29,14 @@ from mlops.registry.branch import (
     read_signers,
 )
 from mlops.registry.signatures import SignerLine, TagContent, signer_lines, tag_content
+from mlops.registry.verified import verified
 
 if TYPE_CHECKING:
     from mlops.registry.tags import Event, ModelState
+
+
+# As `mlops.io.ssh.signature_problem`.
+Verify = Callable[[bytes, bytes, bytes, str, int], str]
 
 
 class Evidence(NamedTuple):
@@ -57,6 +62,7 @@ class Judged(NamedTuple):
     since: int
     policy: Policy
     signers: bytes | None
+    verify: Verify
 
 
 def problems(root: Path, cases: Iterable[Case]) -> list[tuple[Case, str]]:
@@ -73,18 +79,20 @@ def problems(root: Path, cases: Iterable[Case]) -> list[tuple[Case, str]]:
     policies = read_policies(root, commits)
     keys = _keys(root, {one.policy or "" for one in known} - {""}, policies)
     unproven = []
-    for case, one, tag in zip(every, known, tags, strict=True):
-        policy = policies.get(one.policy or "")
-        if tag is None or not _is_of(tag, case.event):
-            name = case.event.tag
-            problem = f"{name} is not the tag object that was made under this name"
-        elif policy is None or policies.get(_named(case), policy) is None:
-            problem = not_here(case.event)
-        else:
-            signers = keys.get(one.policy or "")
-            problem = decision_problem(Judged(case, tag, one.since, policy, signers))
-        if problem:
-            unproven.append((case, problem))
+    with verified(root) as signatures:
+        for case, one, tag in zip(every, known, tags, strict=True):
+            policy = policies.get(one.policy or "")
+            if tag is None or not _is_of(tag, case.event):
+                name = case.event.tag
+                problem = f"{name} is not the tag object that was made under this name"
+            elif policy is None or policies.get(_named(case), policy) is None:
+                problem = not_here(case.event)
+            else:
+                signers = keys.get(one.policy or "")
+                facts = (case, tag, one.since, policy, signers)
+                problem = decision_problem(Judged(*facts, signatures.problem))
+            if problem:
+                unproven.append((case, problem))
     return unproven
 
 
@@ -210,10 +218,10 @@ def _by_line(judged: Judged, line: SignerLine, name: str) -> str:
     content = judged.content
     signers = f"{line.text}\n".encode()
     signed = (content.payload, content.signature, signers, name)
-    reason = signature_problem(*signed, content.time)
+    reason = judged.verify(*signed, content.time)
     if reason or judged.since <= content.time:
         return reason
-    reason = signature_problem(*signed, judged.since)
+    reason = judged.verify(*signed, judged.since)
     if reason:
         return f"{reason} when it was really made: its date is too early"
     return ""

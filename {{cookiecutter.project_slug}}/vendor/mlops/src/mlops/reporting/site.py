@@ -18,7 +18,7 @@ from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, MlopsError, Refused
 from mlops.io.git import head
 from mlops.registry import tags
-from mlops.registry.approvals import unexplained
+from mlops.registry.approvals import unapproved, unexplained
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest, manifest_of
 from mlops.registry.tags import Event, ModelState, Version
@@ -176,7 +176,8 @@ def _part(
         alarms.append(Alarm("bad", short, text))
     if model.lost and not model.unresolved:
         alarms.append(Alarm("bad", f"{model.name}: a tag was deleted", model.loss))
-    for text in unexplained(project.root, model).values():
+    odd = unexplained(project.root, model)
+    for text in odd.values():
         short = f"{model.name}: a decision without a name"
         alarms.append(Alarm("unsure", short, text))
     declared = [stage.name for stage in project.spec.stages]
@@ -185,7 +186,7 @@ def _part(
     runs = query.records(project, model.name, limit=_RECENT)[::-1]
     tables = (
         _versions(releases, len(newest), address),
-        _history(model),
+        _history(project, model, odd),
         _runs(runs, address),
     )
     places = [_in_stage(model, stage) for stage in stages]
@@ -354,9 +355,22 @@ def _in_stage(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
     return stage, version.number, lines
 
 
-def _history(model: ModelState) -> Table:
+def _history(project: Project, model: ModelState, odd: Mapping[str, str]) -> Table:
+    """Return the last events; those that do not count are marked.
+
+    Parameters
+    ----------
+    odd : mapping of str to str
+        What there is against tags that take something back, by tag.
+    """
     recent = model.events[: -_RECENT - 1 : -1]
-    rows: list[Row] = [("", _event_row(event)) for event in recent]
+    missing = {**unapproved(project.root, model, recent), **odd}
+    rows: list[Row] = []
+    for event in recent:
+        when, what, *others = _event_row(event)
+        problem = missing.get(event.tag, "")
+        cells = (when, words.marked(what, problem), *others)
+        rows.append(("bad" if problem else "", cells))
     columns = ("When (UTC)", "What", "By", "Approved by", "Why")
     title = (
         f"History: the last {len(rows)} of {words.count(len(model.events), 'event')}"

@@ -54,6 +54,24 @@ NONE = "\u2013"
 MINUS = "\u2212"
 
 
+def marked(happened: str, problem: str) -> str:
+    """Return what happened, marked where the engine has something against it.
+
+    Parameters
+    ----------
+    problem : str
+        As `mlops.registry.approvals` says it; empty where there is none.
+    """
+    if not problem:
+        return happened
+    mark = "not verified"
+    if "approval" in problem:
+        mark = "without approval"
+    elif "by hand" in problem:
+        mark = "made by hand"
+    return f"{happened} ({mark})"
+
+
 def clean(text: object, most: int = 300) -> str:
     """Return text as one printable line of at most `most` characters.
 
