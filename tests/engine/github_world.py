@@ -185,6 +185,8 @@ class GitHub:
                 size = int(query["per_page"])
                 start = size * (int(query.get("page", 1)) - 1)
                 return Page(self.files[start:][:size], start + size < len(self.files))
+            case "GET", ["commits", sha, "pulls"]:
+                return [p for p in self.pulls if p.get("merge_commit_sha") == sha]
             case "POST", ["dispatches"]:
                 self.dispatches.append(given)
                 return ""

@@ -6,12 +6,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlops.cli.context import release_store
 from mlops.config.project import Project
-from mlops.errors import EnvironmentFailure, UsageError
+from mlops.errors import EnvironmentFailure, Refused, UsageError
 from mlops.github.client import approved_by, ask, current_repository, repository
 from mlops.github.comment import post
 
@@ -87,6 +88,28 @@ def test_who_approved(github: GitHub) -> None:
     ]
     assert approved_by(repository(), "staging") is None
     assert approved_by(repository(), "production") == "@ben"
+
+
+def test_of_several_approvals_the_right_one_is_named_or_none(github: GitHub) -> None:
+    """A re-run is approved anew, and GitHub lists the reviews of every attempt."""
+
+    def review(login: str, place: str = "production", state: str = "approved") -> Any:
+        return {
+            "environments": [{"name": place}],
+            "user": {"login": login},
+            "state": state,
+        }
+
+    github.approvals = [review("ben"), review("ben")]
+    assert approved_by(repository(), "production") == "@ben"
+    github.approvals += [review("ana", "staging"), review("carl", state="rejected")]
+    assert approved_by(repository(), "production") == "@ben"
+    assert approved_by(repository(), "staging") == "@ana"
+    github.approvals.append(review("carl"))
+    with pytest.raises(Refused, match="several people approved this run") as caught:
+        approved_by(repository(), "production")
+    assert "@ben, @carl" in str(caught.value)
+    assert "start promote.yml" in str(caught.value)
 
 
 # -- whose repository, whose token -----------------------------------------------------

@@ -164,6 +164,38 @@ def test_what_a_schedule_registers_is_nobodys_and_its_author_may_approve_it(
     assert "Approver: @ana" in tag(job.project, "churn#production#2")
 
 
+def test_what_a_merge_queue_merges_is_registered_by_its_author(
+    job: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTOR", "github-merge-queue[bot]")
+    job("run", "churn")
+    merge = {
+        "merge_commit_sha": git(job.project.root, "rev-parse", "HEAD"),
+        "merged_at": "2026-11-23T12:00:00Z",
+        "user": {"login": "ben"},
+    }
+    github.pulls = [{**merge, "merged_at": None, "user": {"login": "mallory"}}, merge]
+    job("register")
+    assert "Actor: @ben" in tag(job.project, "churn@v1.0.0")
+    job("promote", "churn@latest", "staging")
+    for person, code in (("ben", 1), ("ana", 0)):
+        review = {"state": "approved", "environments": [{"name": "production"}]}
+        github.approvals = [{**review, "user": {"login": person}}]
+        said = job("promote", "churn@staging", "production", code=code)
+        assert ("nobody approves a version that they registered" in said) is bool(code)
+
+
+def test_a_merge_queue_whose_pull_request_is_not_known_says_so(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTOR", "github-merge-queue[bot]")
+    job("run", "churn")
+    said = job("register")
+    assert "in the name of the merge queue" in said
+    assert "the merge of no pull request" in said
+    assert "Actor: @github-merge-queue[bot]" in tag(job.project, "churn@v1.0.0")
+
+
 def test_nothing_to_register(job: Job) -> None:
     assert "nothing to register" in job("register")
     assert job.read("output") == "models=[]\nattest=\n"

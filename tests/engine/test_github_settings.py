@@ -16,6 +16,9 @@ from mlops.cli.github import how_to_set
 from mlops.cli.main import app
 from mlops.github.repo_settings import covers
 from rehearsal.hub import Hub
+from rehearsal.hub.git import ZERO, Update
+from rehearsal.hub.identity import Caller
+from rehearsal.hub.rules import refusal, rules_of
 
 from .conftest import ENGINE
 
@@ -35,6 +38,7 @@ EVERYTHING = [
     *("variable SCHEDULES", "immutable releases", "pages"),
     *("environment staging", "environment production", "reviewers of production"),
     *("environment upkeep", "ruleset main", "ruleset review", "ruleset registry"),
+    "ruleset journal",
 ]
 
 
@@ -125,6 +129,7 @@ def test_everything_is_made_once(desk: Desk) -> None:
         "main",
         "review",
         "registry",
+        "journal",
     }
     assert (state.pages, state.immutable_releases) == ({"build_type": "workflow"}, True)
     assert state.variables["SCHEDULES"]["value"] == "off"
@@ -141,6 +146,55 @@ def test_everything_is_made_once(desk: Desk) -> None:
     assert desk.said("plan", code=0) == desk.said("apply", code=0) == {}
     assert desk.written() == []
     assert "The settings match the file." in desk.run("plan").output
+
+
+def test_the_run_log_only_grows_once_the_settings_are_applied(desk: Desk) -> None:
+    desk.said("apply", code=0)
+    state = desk.hub.state
+    ref = "refs/heads/journal"
+    assert {rule["type"] for rule in rules_of(state, ref)} == {
+        "deletion",
+        "non_fast_forward",
+    }
+    caller = Caller("ana", "user", {"contents": "write"})
+    gone = refusal(state, [Update(ref, "1" * 40, ZERO)], caller)
+    assert "Cannot delete ref" in gone
+    for old, new in ((ZERO, "1" * 40), ("1" * 40, "2" * 40)):
+        assert refusal(state, [Update(ref, old, new)], caller) == ""
+    of(state, "journal")["rules"].pop()
+    assert desk.differs() == ["ruleset journal"]
+
+
+def test_who_starts_a_run_can_be_kept_from_approving_it(desk: Desk) -> None:
+    desk.edit("prevent_self_review: false", "prevent_self_review: true")
+    desk.approvers("@ana", "@ben")
+    desk.said("apply", code=0)
+    production = desk.hub.state.environments["production"]
+    assert production["prevent_self_review"] is True
+    assert len(production["reviewers"]) == 2
+    assert desk.said("plan", code=0) == {}
+    production["prevent_self_review"] = False
+    assert desk.differs() == ["reviewers of production"]
+    desk.said("apply", code=0)
+    assert production["prevent_self_review"] is True
+
+
+def test_without_approvers_nobody_can_be_kept_from_approving(desk: Desk) -> None:
+    desk.edit("prevent_self_review: false", "prevent_self_review: true")
+    desk.approvers()
+    done = desk.run("apply")
+    assert done.exit_code == 2 and desk.hub.exchanges == []
+    assert "environments.production.prevent_self_review" in done.output
+    assert "the stage names no approvers" in done.output
+
+
+def test_a_team_cannot_approve_and_it_says_why(desk: Desk) -> None:
+    desk.approvers("@ana", "@acme/ml-leads")
+    done = desk.run("plan")
+    assert done.exit_code == 2 and desk.hub.exchanges == []
+    assert "project.yaml" in done.output and "@acme/ml-leads" in done.output
+    assert "a team cannot approve" in done.output
+    assert "list those of the team" in done.output
 
 
 def test_what_is_not_named_is_left_alone(desk: Desk) -> None:
@@ -358,6 +412,7 @@ def test_a_private_repository_of_the_free_plan_hears_what_holds_instead(
             )
             assert "delivers nothing that its gate refuses" in missing["ruleset main"]
             assert "keep no secret in it" in missing["environment upkeep"]
+            assert "can rewrite the run log" in missing["ruleset journal"]
         assert desk.hub.state.immutable_releases and desk.hub.state.labels
 
 

@@ -9,6 +9,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from mlops.cli.main import app
+from mlops.cli.pipeline import next_step
 from mlops.errors import Refused
 from mlops.io.git import changed_files
 from mlops.registry import tags
@@ -150,6 +151,43 @@ def test_the_command_lists_them_and_does_it_only_when_told(
     assert sorted(done["tags"]) == ["churn#staging#1", "churn@v1.0.0"] and done["done"]
     assert at_origin(late) == {"churn#staging#1", "churn@v1.0.0"}
     assert "Every tag" in mlops().output
+
+
+@pytest.mark.parametrize(
+    ("dirty", "has_origin", "said"),
+    [
+        (False, True, "mlops register churn"),
+        (True, True, "commit; then open a pull request, or: mlops register churn"),
+        (False, False, "push to a repository on GitHub, which registers it; "),
+        (True, False, "commit and push to a repository on GitHub, which registers it"),
+    ],
+)
+def test_next_does_not_lead_into_a_history_of_ones_own(
+    dirty: bool, has_origin: bool, said: str
+) -> None:
+    step = next_step("churn", dirty, has_origin)
+    assert step.startswith(said)
+    assert step.endswith("mlops register churn")
+    assert ("in this clone alone" in step) is not has_origin
+
+
+def test_doctor_sees_what_origin_does_not_have_or_has_otherwise(
+    late: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(late.root)
+
+    def found() -> str:
+        done = CliRunner().invoke(app, ["doctor", "--json"])
+        (row,) = [r for r in json.loads(done.stdout) if r["check"] == "registry"]
+        assert row["ok"] is not bool(row["found"])
+        return str(row["found"])
+
+    assert "origin does not have churn" in found()
+    assert "`mlops registry adopt`" in found()
+    own_version_at_origin(late)
+    assert "origin has other tags of these names: churn@v1.0.0" in found()
+    drop(late.root)
+    assert "origin" not in found()
 
 
 # -- A retired model whose folder is gone ----------------------------------------------

@@ -77,6 +77,7 @@ def test_settings_are_applied_by_a_push_and_drift_is_one_issue_until_it_is_over(
         "main",
         "review",
         "registry",
+        "journal",
     }
     (approver,) = state.environments["production"]["reviewers"]
     assert approver["id"] == world.hub.view.user("alice")["id"]

@@ -13,7 +13,7 @@ from mlops.cli.app import app
 from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.errors import UsageError
-from mlops.io.git import changed_files
+from mlops.io.git import changed_files, has_remote
 
 if TYPE_CHECKING:
     from mlops.pipeline.run import Run
@@ -152,8 +152,23 @@ def _show(command: str, run: Run, report: RunReport, passed: bool) -> None:
             print(f"  {(state.build / file).relative_to(state.project.root)}")
         summary((state.build / "report.md").read_text(encoding="utf-8"))
     if command == "run" and passed:
-        first = "commit; then open a pull request, or: " if state.dirty else ""
-        hint(f"{first}mlops register {state.name}")
+        hint(next_step(state.name, state.dirty, has_remote(state.project.root)))
+
+
+def next_step(name: str, dirty: bool, has_origin: bool) -> str:
+    """Return what comes after a run that passed.
+
+    Without an origin a version would be this clone's alone, and GitHub would later make
+    one of its own under the same number: pushing comes first.
+    """
+    if has_origin:
+        first = "commit; then open a pull request, or: " if dirty else ""
+        return f"{first}mlops register {name}"
+    first = "commit and push" if dirty else "push"
+    return (
+        f"{first} to a repository on GitHub, which registers it; to try that in this "
+        f"clone alone: mlops register {name}"
+    )
 
 
 @app.command(rich_help_panel="Make a model")

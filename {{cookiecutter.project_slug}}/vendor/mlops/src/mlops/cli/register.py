@@ -32,7 +32,9 @@ from mlops.cli.context import (
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
 from mlops.errors import Refused, UsageError
+from mlops.github.client import MERGE_QUEUE, author_of, repository
 from mlops.io.files import write_text
+from mlops.io.git import has_remote, head
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
@@ -73,7 +75,7 @@ def register(
     require_results(at.project, model_names(expect, "--expect"), "verdict.json")
     models = [name] if name else _promotable(at.project)
     decision = {
-        "actor": actor or at.actor,
+        "actor": actor or _actor(at),
         "reason": reason,
         "approver": approver,
         "decided": decided,
@@ -94,10 +96,31 @@ def register(
         as_json,
         page=as_markdown("", *texts, *notes),
     )
+    if not in_actions() and not has_remote(at.project.root):
+        progress()(
+            "note: this clone alone has it, as there is no origin. Once there is one: "
+            "`mlops registry adopt --yes` brings it there, `--drop --yes` deletes it"
+        )
     first = at.project.spec.stages[0].name
     for result in results:
         if result["created"]:
             hint(f"mlops promote {result['ref']} {first}")
+
+
+def _actor(at: Context) -> str:
+    """Return who registers; for what a merge queue pushed, whose change it is.
+
+    The queue is nobody: as its versions, authors could approve their own.
+    """
+    if at.actor != MERGE_QUEUE:
+        return at.actor
+    author = author_of(repository(), head(at.project.root))
+    if author is None:
+        progress()(
+            "note: registered in the name of the merge queue: this commit is the merge "
+            "of no pull request"
+        )
+    return author or at.actor
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -40,6 +40,18 @@ class Registry(Strict):
     )
 
 
+def _person(handle: str) -> str:
+    """Return the handle of an approver, who is one person."""
+    if "/" in handle:
+        raise PydanticCustomError(
+            "person",
+            "a team cannot approve: a decision names who made it, and the token of a "
+            "job may not read who is in a team",
+            {"expected": "people, such as @ana; list those of the team"},
+        )
+    return handle
+
+
 class Stage(Strict):
     """A deployment stage, in which one version of each model serves."""
 
@@ -49,8 +61,8 @@ class Stage(Strict):
     after: str | None = Field(
         default=None, description="The stage that a version must have been in before."
     )
-    approvers: tuple[Name, ...] = Field(
-        default=(), description="Who may approve; if empty, no approval is needed."
+    approvers: tuple[Annotated[Name, AfterValidator(_person)], ...] = Field(
+        default=(), description="People who may approve; if empty, no approval is needed."
     )
 
 

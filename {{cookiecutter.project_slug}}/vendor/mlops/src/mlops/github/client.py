@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops import settings
-from mlops.errors import EnvironmentFailure, UsageError
+from mlops.errors import EnvironmentFailure, Refused, UsageError, listed
 from mlops.io.git import PATIENCE_SECONDS, GitError, git, log
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 NAME = re.compile(r"[\w-]+/[\w.-]+")
+
+MERGE_QUEUE = "@github-merge-queue[bot]"  # pushes what it merges
 
 BOT = "Bot"  # the type of user that GITHUB_TOKEN acts as
 
@@ -250,16 +252,46 @@ def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
 def approved_by(repository: Repository, environment: str) -> str | None:
     """Return who approved this run's deployment to an environment.
 
-    None where nobody was asked.
+    None where nobody was asked. GitHub lists the reviews of all attempts of a run, with
+    neither an attempt nor a time, so that of two people nobody can say which one
+    approved this attempt.
 
-    Of several approvals the first one listed is named.
+    Raises
+    ------
+    Refused
+        When several people approved.
     """
     run = settings.current().github.run_id or "0"
     url = f"{repository.url}/actions/runs/{run}/approvals"
     get = repository.requester.requestJsonAndCheck
     _, reviews = ask("say who approved this run", lambda: get("GET", url))
+    people = []
     for review in reviews or []:
         environments = {entry["name"] for entry in review["environments"]}
         if review["state"] == "approved" and environment in environments:
-            return f"@{review['user']['login']}"
+            people.append(f"@{review['user']['login']}")
+    who = list(dict.fromkeys(people))
+    if len(who) > 1:
+        raise Refused(
+            "several people approved this run, and GitHub does not say which of them "
+            "approved this attempt",
+            key=environment,
+            found=listed(who),
+            do="start promote.yml, whose run one of them approves",
+        )
+    return who[0] if who else None
+
+
+def author_of(repository: Repository, commit: str) -> str | None:
+    """Return the author of the pull request that a commit of the branch is the merge of.
+
+    None where it is the merge of none. The authors that commits name are not asked:
+    anybody can write any name into a commit.
+    """
+    url = f"{repository.url}/commits/{commit}/pulls"
+    get = repository.requester.requestJsonAndCheck
+    _, pulls = ask("say whose change this is", lambda: get("GET", url))
+    for pull in pulls or []:
+        if pull["merged_at"] and pull["merge_commit_sha"] == commit:
+            return f"@{pull['user']['login']}"
     return None

@@ -11,6 +11,7 @@ from pydantic import Field
 from mlops.config.model_spec import Strict
 from mlops.config.project import Project
 from mlops.config.yaml import load_yaml, parse
+from mlops.errors import Problem, UsageError
 
 FILE = ".github/settings.yaml"
 
@@ -25,6 +26,7 @@ _INSTEAD = {
     "waits in staging until one of them runs promote.yml",
     "branch": "whoever may push can also push to it; release.yml compares again what "
     "comes, and delivers nothing that its gate refuses",
+    "ruleset journal": "whoever may push can rewrite the run log; nothing else rests on it",
     "tag": "whoever may push can move a tag; a clone that has it refuses the other one",
     "pages": "pages.yml keeps the page as an artifact of its runs",
 }
@@ -35,6 +37,10 @@ class DeploymentEnvironment(Strict):
 
     branches: tuple[str, ...] = Field(
         default=(), description="That may deploy; empty: any."
+    )
+    prevent_self_review: bool = Field(
+        default=False,
+        description="Whoever started a run may not approve it; needs reviewers.",
     )
 
 
@@ -101,7 +107,27 @@ class Difference(NamedTuple):
 
 def load_settings(project: Project) -> RepositorySettings:
     """Read what a repository declares; UsageError has every mistake of the file."""
-    return parse(RepositorySettings, load_yaml(project.root / FILE), FILE)
+    settings = parse(RepositorySettings, load_yaml(project.root / FILE), FILE)
+    approvers = {stage.name: stage.approvers for stage in project.spec.stages}
+    lost = [
+        name
+        for name, environment in settings.environments.items()
+        if environment.prevent_self_review and not approvers.get(name)
+    ]
+    if lost:
+        raise UsageError(
+            *(
+                Problem(
+                    "nobody would have to approve: the stage names no approvers",
+                    FILE,
+                    f"environments.{name}.prevent_self_review",
+                    found="true",
+                    do="list approvers in project.yaml, or leave this key out",
+                )
+                for name in lost
+            )
+        )
+    return settings
 
 
 def differences(
@@ -242,9 +268,12 @@ def _environments(
         )
         people = current["reviewers"].get(name)
         if people:
-            # A sole approver may start promote.yml; the engine refuses them what they
-            # registered themselves.
-            review = {"reviewers": people, "prevent_self_review": False}
+            # By default a sole approver may start promote.yml; the engine refuses them
+            # what they registered themselves.
+            review = {
+                "reviewers": people,
+                "prevent_self_review": environment.prevent_self_review,
+            }
             yield Difference(
                 f"reviewers of {name}",
                 body,
@@ -319,7 +348,7 @@ def _rulesets(
             call = ("PUT", f"/rulesets/{old['id']}", body)
             if "bypass_actors" not in old:
                 del wanted["bypass_actors"]  # only who may change a ruleset sees them
-        instead = _INSTEAD[ruleset.target]
+        instead = _INSTEAD.get(f"ruleset {name}", _INSTEAD[ruleset.target])
         lacking = current["plan"] == "free"
         yield Difference(f"ruleset {name}", old, wanted, [call], instead, lacking)
 

@@ -147,11 +147,18 @@ class _Service:
         return {"status": "alive"}
 
     async def ready(self) -> JSONResponse:
-        """Report which version serves, and why if it is not the stage's."""
+        """Report which version serves, and why if it is not the stage's.
+
+        A registry that does not answer makes no service unready: what serves was
+        verified. The response says when the registry last answered.
+        """
         served = self._follower.served
+        seen = self._follower.seen
         state = {
             "version": served.version if served else None,
             "failure": self._follower.failure,
+            "registry_seen": seen.at.isoformat(timespec="seconds") if seen.at else None,
+            "registry_age_seconds": seen.age(self._now()),
             "unlogged_rows": self._unlogged_rows,
         }
         return JSONResponse(state, 200 if served else 503)
@@ -164,6 +171,8 @@ class _Service:
         info.clear()
         info.labels(follower.name, follower.stage, version).set(bool(version))
         self._metrics.refresh_failed.set(follower.failure is not None)
+        seen = follower.seen.at
+        self._metrics.registry_seen.set(seen.timestamp() if seen else 0)
         return PlainTextResponse(self._metrics.text(), media_type=CONTENT_TYPE)
 
     async def model(self) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,21 @@ class Served:
 
 
 @dataclass
+class RegistrySeen:
+    """When the registry was last asked and answered; None where it never did.
+
+    While it does not answer, a service goes by the tags that it has: it may serve a
+    version that was taken out of its stage since.
+    """
+
+    at: datetime | None = None
+
+    def age(self, now: datetime) -> float | None:
+        """Return how many seconds ago that was."""
+        return None if self.at is None else (now - self.at).total_seconds()
+
+
+@dataclass
 class Follower:
     """Holds the version that serves, and replaces it when the stage moves.
 
@@ -102,6 +118,8 @@ class Follower:
         Fetches and verifies a version; takes seconds.
     failure : str, optional
         Why the version of the stage does not serve.
+    seen : RegistrySeen
+        Kept up to date by `resolve`.
     """
 
     name: str
@@ -110,6 +128,7 @@ class Follower:
     load: Callable[[str], Served]
     served: Served | None = None
     failure: str | None = None
+    seen: RegistrySeen = field(default_factory=RegistrySeen)
 
     def start(self) -> Served:
         """Take up the version of the stage, or raise what keeps it out."""

@@ -48,6 +48,11 @@ class ServiceMetrics:
             "1 where the version of the stage could not be taken up.",
             registry=self._registry,
         )
+        self.registry_seen = Gauge(
+            "mlops_registry_seen_timestamp_seconds",
+            "When the registry last answered, in seconds since 1970; 0: never.",
+            registry=self._registry,
+        )
         self.model_info = Gauge(
             "mlops_model_info",
             "1 for the version that serves.",

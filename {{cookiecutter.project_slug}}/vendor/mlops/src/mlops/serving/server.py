@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from mlops.registry.manifest import Manifest
 from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
 from mlops.registry.tags import read, resolve
-from mlops.serving.follower import Follower, Served, log
+from mlops.serving.follower import Follower, RegistrySeen, Served, log
 from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
 
@@ -109,21 +110,28 @@ def listen(address: Address) -> socket.socket:
 
 
 def follow(
-    project: Project, name: str, stage: str, store: ReleaseStore | None = None
+    project: Project,
+    name: str,
+    stage: str,
+    store: ReleaseStore | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Follower:
     """Return a follower, not yet started, of a stage in this repository's registry."""
+    seen = RegistrySeen()
 
     def version_of_stage() -> str:
         try:
             sync(project.root)
         except EnvironmentFailure as error:  # what is known here still holds
             log.warning("working on the tags that are here: %s", error)
+        else:
+            seen.at = now()
         return resolve(read(project.root), f"{name}@{stage}").number
 
     def load(version: str) -> Served:
         return _served(project, f"{name}@{version}", store)
 
-    return Follower(name, stage, version_of_stage, load)
+    return Follower(name, stage, version_of_stage, load, seen=seen)
 
 
 def _served(project: Project, ref: str, store: ReleaseStore | None) -> Served:
