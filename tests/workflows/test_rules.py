@@ -135,6 +135,33 @@ def test_a_job_that_runs_code_of_others_can_only_read(job: dict[str, Any]) -> No
             assert step["with"]["persist-credentials"] is False
 
 
+@jobs
+def test_what_a_job_unpacks_can_replace_no_code(job: dict[str, Any]) -> None:
+    """Another job made it, and may have run code of others."""
+    if "write" not in job["permissions"].values():
+        return
+    for step in steps(job):
+        if step.get("uses", "").startswith("actions/download-artifact@"):
+            place = step["with"].get("path", ".").replace("${{ runner.temp }}/", "")
+            assert place in ("build", "report")
+
+
+def test_an_archive_is_unpacked_to_where_it_was_packed() -> None:
+    """The folders of a pattern before its first wildcard are not in the archive."""
+    for file, job in (("release.yml", "train"), ("monitor.yml", "check")):
+        upload = JOBS[f"{file}:{job}"]["steps"][-1]
+        assert upload["with"]["path"].startswith("build/${{ matrix.model }}*/")
+        downloads = [
+            step["with"]
+            for body in WORKFLOWS[file]["jobs"].values()
+            for step in steps(body)
+            if step.get("uses", "").startswith("actions/download-artifact@")
+        ]
+        assert downloads
+        for taken in downloads:
+            assert taken["merge-multiple"] is True and taken["path"] == "build"
+
+
 def test_the_jobs_that_run_code_of_others_are_told_apart_from_those_that_write() -> (
     None
 ):
