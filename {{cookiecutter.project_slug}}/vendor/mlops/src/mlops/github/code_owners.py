@@ -90,9 +90,9 @@ def _pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(start + regex + end, re.DOTALL)
 
 
-_TOKENS = re.compile(r"\*\*/|/\*\*|\*|\?|\\.|[^*?\\/]+|/")
+_TOKENS = re.compile(r"/\*\*/|\*\*/|/\*\*|\*|\?|\\.|[^*?\\/]+|/")
 
-_WILDCARDS = {"**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
+_WILDCARDS = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
 
 
 def _part(token: str) -> str:
