@@ -283,7 +283,7 @@ def approved_by(repository: Repository, environment: str) -> str | None:
 
 
 def author_of(repository: Repository, commit: str) -> str | None:
-    """Return the author of the pull request that a commit of the branch is the merge of.
+    """Return the author of the pull request that a commit is the merge of.
 
     None where it is the merge of none. The authors that commits name are not asked:
     anybody can write any name into a commit.

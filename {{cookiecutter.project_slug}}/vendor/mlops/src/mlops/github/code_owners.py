@@ -12,7 +12,8 @@ PLACES = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 # What a verdict rests on besides the model's own files: the workflows, the engine, the
 # packages, and who approves.
 _JUDGING = re.compile(
-    r"(\.github|vendor|requirements)/.*|project\.yaml|pyproject\.toml|(.*/)?CODEOWNERS", re.DOTALL
+    r"(\.github|vendor|requirements)/.*|project\.yaml|pyproject\.toml|(.*/)?CODEOWNERS",
+    re.DOTALL,
 )
 
 # A pattern ends at the first space without a backslash before it.
@@ -92,7 +93,13 @@ def _pattern(pattern: str) -> re.Pattern[str]:
 
 _TOKENS = re.compile(r"/\*\*/|\*\*/|/\*\*|\*|\?|\\.|[^*?\\/]+|/")
 
-_WILDCARDS = {"/**/": "/(?:.*/)?", "**/": "(?:.*/)?", "/**": "/.*", "*": "[^/]*", "?": "[^/]"}
+_WILDCARDS = {
+    "/**/": "/(?:.*/)?",
+    "**/": "(?:.*/)?",
+    "/**": "/.*",
+    "*": "[^/]*",
+    "?": "[^/]",
+}
 
 
 def _part(token: str) -> str:

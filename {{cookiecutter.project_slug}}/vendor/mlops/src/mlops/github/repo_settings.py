@@ -26,7 +26,8 @@ _INSTEAD = {
     "waits in staging until one of them runs promote.yml",
     "branch": "whoever may push can also push to it; release.yml compares again what "
     "comes, and delivers nothing that its gate refuses",
-    "ruleset journal": "whoever may push can rewrite the run log; nothing else rests on it",
+    "ruleset journal": "whoever may push can rewrite the run log; nothing else "
+    "rests on it",
     "tag": "whoever may push can move a tag; a clone that has it refuses the other one",
     "pages": "pages.yml keeps the page as an artifact of its runs",
 }

@@ -45,7 +45,12 @@ class VerifiedSignatures:
         return self.held - self._known
 
     def problem(
-        self, payload: bytes, signature: bytes, signers: bytes, principal: str, time: int
+        self,
+        payload: bytes,
+        signature: bytes,
+        signers: bytes,
+        principal: str,
+        time: int,
     ) -> str:
         """Return why a signature does not hold, as `signature_problem` does."""
         parts = (payload, signature, signers, principal.encode(), str(time).encode())
