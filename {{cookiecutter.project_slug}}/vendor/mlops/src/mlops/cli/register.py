@@ -114,7 +114,10 @@ def _actor(at: Context) -> str:
     """
     if at.actor != MERGE_QUEUE:
         return at.actor
-    author = author_of(repository(), head(at.project.root))
+    author = None
+    commit = head(at.project.root)
+    if commit:
+        author = author_of(repository(), commit)
     if author is None:
         progress()(
             "note: registered in the name of the merge queue: this commit is the merge "
