@@ -62,7 +62,8 @@ class Stage(Strict):
         default=None, description="The stage that a version must have been in before."
     )
     approvers: tuple[Annotated[Name, AfterValidator(_person)], ...] = Field(
-        default=(), description="People who may approve; if empty, no approval is needed."
+        default=(),
+        description="People who may approve; if empty, no approval is needed.",
     )
 
 
