@@ -43,10 +43,12 @@ setup: $(READY)
 # uv itself is in the lock: pip installs it by its hashes, uv installs the rest by theirs.
 $(READY): requirements-dev.txt
 	@test -d .venv || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.11 ...")'
-	@test -d .venv || { echo "Setting up .venv (once, a minute or two)"; $(PYTHON) -m venv .venv; }
+	@test -d .venv || { echo "1 of 3: making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
+	@echo "2 of 3: installing uv, which installs the rest"
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt > .venv/uv.txt
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r .venv/uv.txt
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	@echo "3 of 3: installing $$(grep -c '^[a-zA-Z0-9].*==' requirements-dev.txt) packages by their hashes (minutes, the first time)"
+	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements-dev.txt
 	@touch $@
 
 demo: $(READY)

@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import unicodedata
 
 # `tojson` leaves ASCII on one line, and JSON never has three quotes in a row: whatever
@@ -179,6 +180,28 @@ def again(answers: dict[str, str], bad: set[str]) -> str:
     return shlex.join(command)
 
 
+def repeat_at_the_end(text: str) -> None:
+    """Print text once more when the generator has ended, on a terminal only.
+
+    cookiecutter and cruft print a traceback below what a hook says, cruft one of 97
+    lines: what was wrong has scrolled away by then. A process of its own waits for the
+    end of the generator; where that takes longer than ten seconds it gives up.
+    """
+    if os.name != "posix" or not sys.stderr.isatty():
+        return
+    generator = os.getppid()
+    if os.fork():
+        return
+    for _ in range(200):
+        try:
+            os.kill(generator, 0)
+        except ProcessLookupError:
+            print(f"\n{text}", file=sys.stderr, flush=True)
+            break
+        time.sleep(0.05)
+    os._exit(0)
+
+
 def shortened(value: str) -> str:
     """Show a value on one line of any terminal."""
     return ascii(value if len(value) <= 60 else value[:57] + "...")
@@ -195,10 +218,16 @@ def main() -> int:
     if not found:
         return 0
     count = "One answer" if len(found) == 1 else f"{len(found)} answers"
-    print(f"{count} cannot be used; nothing was written.\n", file=sys.stderr)
-    print("\n".join(found.values()), file=sys.stderr)
-    print("\nThis asks again and keeps the good answers:\n", file=sys.stderr)
-    print(f"  {again(answers, set(found))}", file=sys.stderr)
+    message = "\n".join(
+        [
+            f"{count} cannot be used; nothing was written.\n",
+            *found.values(),
+            "\nThis asks again and keeps the good answers:\n",
+            f"  {again(answers, set(found))}",
+        ]
+    )
+    print(message, file=sys.stderr, flush=True)
+    repeat_at_the_end(message)
     return 1
 
 

@@ -83,7 +83,8 @@ def test_a_manager_reads_the_comparison_in_one_sentence() -> None:
         "ROC AUC on the same 3,745 rows: 0.860 against 0.839, better by 0.022 "
         "(95% CI of the difference: +0.012 to +0.032)."
     )
-    assert said.lines[1] == "Met: checks, slices, fairness."
+    assert said.lines[1] == "Met: slices, fairness."
+    assert "Partly measured: checks (7 of 8)." in said.lines
     unsure = summary(known.everything(decision="inconclusive")).lines[0]
     assert "no significant difference" in unsure
     assert "95% CI of the difference: \u22120.007 to +0.013" in unsure
@@ -144,8 +145,9 @@ def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
         verdict=few[0].model_copy(update={"conditions": tuple(conditions)}),
         evaluation=few[1].model_copy(update={"fairness": tuple(gaps)}),
     )
-    assert "Met: checks, slices." in summary(facts).lines
-    assert "Not measured: fairness." in summary(facts).lines
+    lines = summary(facts).lines
+    assert "Met: slices." in lines
+    assert "Not measured: fairness (0 of 2)." in lines
     text = markdown(facts)
     assert "| ⚪ fairness | not measured | None of the 2 limits" in text
     gap, limit = text.partition("Selection rate by sex | ")[2].split(" | ")[:2]
@@ -251,7 +253,10 @@ def test_a_comment_is_folded_below_the_conditions_and_begins_with_the_run() -> N
     assert (
         open_.index("Replace the model") < open_.index(link) < open_.index("| Metric")
     )
-    assert "| \u2705 checks | met | 7 checks passed. |" in open_
+    assert (
+        "| \u25d0 checks | partly measured | 7 of 8 checks passed; 1 not run. |"
+        in open_
+    )
     assert "### Data" not in open_ and "### Fairness" in folded
     assert text.count("<details>") == text.count("</details>")
     whole = markdown(known.everything())

@@ -1,7 +1,11 @@
 """Answers: hostile ones give a working repository or a refusal that says what to do."""
 
+import contextlib
 import json
+import os
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -226,6 +230,35 @@ def test_a_refusal_ends_with_a_command_that_keeps_the_good_answers(
     assert good.items() <= kept.items()
     assert "github_owner" not in kept
     bake(github_owner="me", **kept)
+
+
+@pytest.mark.slow  # no other system has such terminals
+def test_on_a_terminal_a_refusal_is_the_last_thing_that_is_shown(
+    template: Path, tmp_path: Path
+) -> None:
+    """Below it the generator prints a traceback, which would hide it."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input"]
+    with subprocess.Popen(
+        [*command, "github_owner=@me"],
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    ) as process:
+        os.close(theirs)
+        process.wait(timeout=60)
+        shown = b""
+        # Linux ends a terminal that nobody holds any more with an error.
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 65536):
+                shown += piece
+    os.close(ours)
+    lines = shown.decode().strip().splitlines()
+    assert lines[0] == "One answer cannot be used; nothing was written."
+    assert "Traceback" in shown.decode()
+    assert lines[-1].strip().startswith(f"cookiecutter {template}")
+    assert lines[-1] in lines[:-1]
 
 
 def test_a_refusal_under_cruft_ends_with_its_command(template: Path) -> None:

@@ -140,14 +140,11 @@ def gaps_of(project: Project, version: Version) -> Gaps:
     """Return what nobody has written, declared or measured of a version."""
     from mlops.registry.manifest import manifest_of
     from mlops.registry.queries import spec_of
-    from mlops.reporting.gaps import Gaps, not_declared, not_measured, not_written
+    from mlops.reporting.gaps import gaps
 
     manifest, _ = manifest_of(project.root, version)
-    measured = not_measured(manifest.verdict.conditions, manifest.fairness)
     spec = spec_of(project, version)
-    if spec is None:
-        return Gaps(("all of it: this engine cannot read it",), (), measured)
-    return Gaps(not_written(spec), not_declared(spec), measured)
+    return gaps(spec, manifest.verdict.conditions, manifest.fairness)
 
 
 @app.command(rich_help_panel="Release")

@@ -19,11 +19,17 @@ from mlops.evaluation.outcome import EvaluationContext, sample
 from mlops.results.evaluation import Check
 from mlops.training.model import Model
 
-# What the check is about (empty: the model), whether it holds (None: not measured),
-# why.
-Answer = tuple[str, bool | None, str]
-
 _MOST_ASKED = 500  # rows with a value in one column
+
+
+@dataclass(frozen=True)
+class NotAsked:
+    """The answer of a check that nothing asks for."""
+
+
+# What the check is about (empty: the model), whether it holds (None: it was asked for
+# and could not be measured), why.
+Answer = tuple[str, bool | NotAsked | None, str]
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,7 @@ def slices(s: CheckContext) -> Iterator[Answer]:
         if bad:
             allowed = f"{s.spec.slices.max_drop:g}"
             text = f"more than {allowed} worse than all rows together on {listed(bad)}"
-        yield column, not bad, text
+        yield column, not bad if told else None, text
 
 
 def fairness(s: CheckContext) -> Iterator[Answer]:
@@ -154,7 +160,7 @@ def unseen_categories(s: CheckContext) -> Iterator[Answer]:
     if names:
         yield _accepts(s, names, "a value that was never seen", "an unseen category")
     else:
-        yield "", None, "no feature is a category"
+        yield "", NotAsked(), "no feature is a category"
 
 
 def _accepts(s: CheckContext, columns: list[str], value: Any, described: str) -> Answer:
@@ -287,7 +293,8 @@ def standard_checks(s: CheckContext) -> list[Check]:
                 Check(
                     name=f"{check.name}[{case}]" if case else check.name,
                     ok=ok is not False,
-                    skipped=ok is None,
+                    skipped=not isinstance(ok, bool),
+                    applies=not isinstance(ok, NotAsked),
                     message=message,
                 )
             )
@@ -301,7 +308,7 @@ def _answers(check: StandardCheck, s: CheckContext) -> list[Answer]:
         answers.extend(check.ask(s))
     except Exception as error:
         answers.append(("", False, _described(s, error)))
-    return answers or [("", None, f"model.yaml has no {check.key}")]
+    return answers or [("", NotAsked(), f"model.yaml has no {check.key}")]
 
 
 def _described(s: CheckContext, error: Exception) -> str:

@@ -36,12 +36,13 @@ def _checks(evaluation: Evaluation) -> Condition:
         for check in mine
         if not check.ok
     )
-    answered = sum(not check.skipped for check in evaluation.checks)
+    asked = [check for check in mine if check.applies]
+    answered = sum(not check.skipped for check in asked)
     return Condition(
         name=CHECKS,
         ok=not failures,
         measured=answered > 0,
-        asked=len(evaluation.checks),
+        asked=len(asked),
         answered=answered,
         failures=failures,
     )

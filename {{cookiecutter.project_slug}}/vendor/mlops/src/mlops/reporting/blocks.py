@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 # What stands before a row or a title: good is measured and passed, bad is failed,
-# unsure asks for a person. What was not measured, and what nobody has written, is
-# neither.
-Tone = Literal["good", "bad", "unsure", "unmeasured", "unwritten", ""]
+# unsure asks for a person. What was measured only in part, what was not measured, and
+# what nobody has written, is neither.
+Tone = Literal["good", "bad", "unsure", "partly", "unmeasured", "unwritten", ""]
 
 
 class Link(NamedTuple):

@@ -1,4 +1,8 @@
-"""What nobody has written, declared or measured yet: an approver has to know."""
+"""What nobody has written, declared or measured yet: an approver has to know.
+
+Each condition of a verdict is in one place: met, partly measured, not measured, or not
+declared.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlops.config.model_spec import ModelSpec
+from mlops.reporting.wording import standing
 from mlops.results.evaluation import FairnessResult
 from mlops.results.verdict import Condition
 
@@ -40,25 +45,6 @@ def not_declared(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def not_measured(
-    conditions: Sequence[Condition], fairness: Sequence[FairnessResult] = ()
-) -> tuple[str, ...]:
-    """Return what was asked for and not measured, or only in part.
-
-    What nobody asked for is `not_declared`.
-    """
-    names = []
-    for c in conditions:
-        if c.asked and not c.measured:
-            names.append(f"{c.name} (0 of {c.asked})")
-        elif c.answered < c.asked:
-            names.append(f"{c.name} (only {c.answered} of {c.asked})")
-    for gap in fairness:
-        if not gap.measured:
-            names.append(f"{gap.metric} by {gap.column} (too few rows)")
-    return tuple(names)
-
-
 @dataclass(frozen=True)
 class Gaps:
     """What an approver cannot know of a version.
@@ -69,22 +55,26 @@ class Gaps:
         Texts of model.yaml that only a person can write.
     not_declared : tuple of str
         What the gate could have tested.
+    partly_measured : tuple of str
+        Conditions that hold as far as they could be measured.
     not_measured : tuple of str
-        What was asked for and could not be measured.
+        What was asked for and could not be measured at all.
     """
 
     not_written: tuple[str, ...] = ()
     not_declared: tuple[str, ...] = ()
+    partly_measured: tuple[str, ...] = ()
     not_measured: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.not_written or self.not_declared or self.not_measured)
+        return any(asdict(self).values())
 
     def lines(self) -> list[str]:
         """Return a line for each kind of gap that there is."""
         kinds = {
             "Not written in model.yaml": self.not_written,
             "Not declared in model.yaml": self.not_declared,
+            "Partly measured": self.partly_measured,
             "Not measured": self.not_measured,
         }
         return [
@@ -94,3 +84,49 @@ class Gaps:
     def facts(self) -> dict[str, Any]:
         """Return the gaps as `--json` shows them."""
         return asdict(self)
+
+
+def gaps(
+    spec: ModelSpec | None,
+    conditions: Sequence[Condition],
+    fairness: Sequence[FairnessResult] = (),
+) -> Gaps:
+    """Return what is missing of a version, each thing once.
+
+    Parameters
+    ----------
+    spec : ModelSpec, optional
+        None where this engine cannot read it.
+    conditions : sequence of Condition
+        Of its verdict. Those that failed are no gaps: they are answers.
+    fairness : sequence of FairnessResult
+        The gaps between groups; those with a limit are part of a condition.
+    """
+    partly = []
+    nothing = []
+    for c in conditions:
+        tone, _ = standing(c)
+        if tone == "partly":
+            partly.append(f"{c.name} ({c.answered} of {c.asked})")
+        elif tone == "unmeasured" and c.asked:
+            nothing.append(f"{c.name} (0 of {c.asked})")
+        elif tone == "unmeasured" and not _is_undeclared(c.name, spec):
+            nothing.append(c.name)
+    nothing += [
+        f"{found.metric} by {found.column} (too few rows)"
+        for found in fairness
+        if found.limit is None and not found.measured
+    ]
+    if spec is None:
+        unread = ("all of it: this engine cannot read it",)
+        return Gaps(unread, (), tuple(partly), tuple(nothing))
+    return Gaps(not_written(spec), not_declared(spec), tuple(partly), tuple(nothing))
+
+
+def _is_undeclared(condition: str, spec: ModelSpec | None) -> bool:
+    """Return whether `not_declared` says already that nobody asked for a condition."""
+    if spec is None:
+        return False
+    if condition == "slices":
+        return not spec.slices.columns
+    return condition == "fairness" and not spec.fairness

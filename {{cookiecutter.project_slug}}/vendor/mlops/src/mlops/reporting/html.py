@@ -66,6 +66,7 @@ _PLAIN_MARKS = {
     "good": "\u2713 ",
     "bad": "\u2717 ",
     "unsure": "! ",
+    "partly": "\u25d0 ",
     "unmeasured": "\u25cb ",
     "unwritten": "\u270e ",
 }

@@ -16,6 +16,7 @@ MARKS: dict[blocks.Tone, str] = {
     "good": "\u2705 ",
     "bad": "\u274c ",
     "unsure": "\u26a0\ufe0f ",
+    "partly": "\u25d0 ",
     "unmeasured": "\u26aa ",
     "unwritten": "\U0001f4dd ",
     "": "",

@@ -18,6 +18,7 @@ _MARKS: dict[Tone, str] = {
     "good": "+ ",
     "bad": "x ",
     "unsure": "! ",
+    "partly": "/ ",
     "unmeasured": "o ",
     "unwritten": "~ ",
     "": "- ",

@@ -259,6 +259,7 @@ def _tests(result: Evaluation) -> Section:
     tones: dict[str, Tone] = {
         "failed": "bad",
         "not run": "unmeasured",
+        "not asked for": "",
         "passed": "good",
     }
     rows: dict[str, list[Row]] = {state: [] for state in tones}
@@ -274,7 +275,7 @@ def _tests(result: Evaluation) -> Section:
             columns,
             "lll",
             checks,
-            folded=state == "passed",
+            folded=state in ("passed", "not asked for"),
         )
         for state, checks in rows.items()
         if checks
@@ -284,6 +285,8 @@ def _tests(result: Evaluation) -> Section:
 
 
 def _state(check: Check) -> str:
+    if not check.applies:
+        return "not asked for"
     if check.skipped:
         return "not run"
     if check.ok:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mlops.reporting import words
 from mlops.reporting.blocks import Summary, Tone
-from mlops.reporting.gaps import Gaps, not_declared, not_measured, not_written
+from mlops.reporting.gaps import gaps, not_written
 from mlops.reporting.run_report import RunReport
-from mlops.reporting.wording import condition, difference_ci
+from mlops.reporting.wording import condition, difference_ci, standing
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
 from mlops.results.verdict import Comparison, Verdict
@@ -136,21 +136,24 @@ def _why_inconclusive(verdict: Verdict) -> str:
 
 
 def _conditions(verdict: Verdict) -> list[str]:
-    """Return which conditions failed, or which were measured and met."""
+    """Return which conditions failed, or which were measured and met.
+
+    What was measured in part or not at all is among the gaps.
+    """
     failed = [c for c in verdict.conditions if not c.ok]
     if failed:
         sentences = [condition(c) for c in failed]
         return [_some(sentences, len(verdict.conditions), "condition", "not met")]
-    met = [words.clean(c.name, 40) for c in verdict.conditions if c.measured]
-    open_ = [words.clean(c.name, 40) for c in verdict.conditions if not c.measured]
-    lines = []
-    if met:
-        # Under a headline that says no, it is the comparison that failed.
-        which = "The other conditions met" if verdict.decision == "reject" else "Met"
-        lines.append(f"{which}: {', '.join(met)}.")
-    if open_:
-        lines.append(f"Not measured: {', '.join(open_)}.")
-    return lines
+    met = [
+        words.clean(c.name, 40)
+        for c in verdict.conditions
+        if standing(c) == ("good", "met")
+    ]
+    if not met:
+        return []
+    # Under a headline that says no, it is the comparison that failed.
+    which = "The other conditions met" if verdict.decision == "reject" else "Met"
+    return [f"{which}: {', '.join(met)}."]
 
 
 def _too_good(facts: RunReport) -> list[str]:
@@ -171,12 +174,7 @@ def _gaps(facts: RunReport) -> list[str]:
     """Return what an approver has to know is missing."""
     conditions = facts.verdict.conditions if facts.verdict else ()
     fairness = facts.evaluation.fairness if facts.evaluation else ()
-    gaps = Gaps(
-        not_written=not_written(facts.spec),
-        not_declared=not_declared(facts.spec),
-        not_measured=not_measured(conditions, fairness),
-    )
-    return gaps.lines()
+    return gaps(facts.spec, conditions, fairness).lines()
 
 
 def primary_metric(result: Evaluation) -> str:

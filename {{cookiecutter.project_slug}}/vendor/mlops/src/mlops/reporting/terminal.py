@@ -17,6 +17,7 @@ _CODES = {
     "good": "32",
     "bad": "31",
     "unsure": "33",
+    "partly": "33",
     "unmeasured": "33",
     "unwritten": "33",
     "muted": "2",
@@ -41,6 +42,7 @@ _TONES = {
         (
             "inconclusive",
             "skipped",
+            "partly measured",
             "not measured",
             "not measured: too few rows",
             "not declared",

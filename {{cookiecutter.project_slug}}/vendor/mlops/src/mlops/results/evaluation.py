@@ -33,6 +33,10 @@ class Check(Result):
     ok: bool
     standard: bool = Field(default=True, description="False for the model's own tests.")
     skipped: bool = False
+    applies: bool = Field(
+        default=True,
+        description="False: nothing asks for it, or there is nothing to ask about.",
+    )
     message: str = ""
 
 
