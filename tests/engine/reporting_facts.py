@@ -20,10 +20,13 @@ from mlops.results.evaluation import (
     Check,
     Evaluation,
     FairnessResult,
+    FeatureImportance,
     Group,
+    Importance,
     Metric,
     Slice,
 )
+from mlops.results.since_production import Change, SliceDifference, VersionMetric
 from mlops.results.training import Feature, Signature, Training
 from mlops.results.verdict import (
     Compared,
@@ -310,6 +313,7 @@ def evaluation(task: str = "binary", ok: bool = True, checks: int = 0) -> Evalua
         slices=tuple(slices),
         fairness=(sex, disability),
         latency_ms=5.1,
+        importance=importance(task),
         seconds=6.4,
     )
 
@@ -448,6 +452,12 @@ def hostile(task: str = "binary") -> RunReport:
     snapshot = snapshot.model_copy(
         update={"columns": (column,), "files": (file,), "period": (attack, attack)}
     )
+    features = [
+        one.model_copy(update={"feature": text})
+        for one, text in zip(
+            importance(task).features * len(HOSTILE), HOSTILE, strict=False
+        )
+    ]
     said = verdict(task, "reject")
     return everything(
         task,
@@ -463,7 +473,17 @@ def hostile(task: str = "binary") -> RunReport:
                 "checks": tuple(checks),
                 "slices": tuple(slices),
                 "fairness": (unfair,),
+                "importance": importance(task).model_copy(
+                    update={"features": tuple(features)}
+                ),
             }
+        ),
+        changes=tuple(
+            Change(kind="parameter", name=text, before=text, after=attack)
+            for text in HOSTILE
+        ),
+        versions=tuple(
+            one.model_copy(update={"version": attack}) for one in versions(task)
         ),
         verdict=said.model_copy(
             update={
@@ -475,6 +495,62 @@ def hostile(task: str = "binary") -> RunReport:
                 ),
             }
         ),
+    )
+
+
+def importance(task: str = "binary") -> Importance:
+    """Return three features, the last of which does nothing."""
+    unit = MEASURED[task][0].value / 20
+    losses = {"schooling": 2.0, "age": 1.2, "marital_status": 0.0}
+    features = [
+        FeatureImportance(
+            feature=name,
+            loss=loss * unit,
+            low=(loss - 0.3) * unit,
+            high=(loss + 0.3) * unit,
+        )
+        for name, loss in losses.items()
+    ]
+    return Importance(
+        metric=MEASURED[task][0].name, rows=2000, features=tuple(features)
+    )
+
+
+def slice_differences(task: str = "binary") -> tuple[SliceDifference, ...]:
+    """Return the slices of `evaluation` that have a figure, a little better each."""
+    compared = verdict(task).comparison
+    assert compared is not None
+    return tuple(
+        SliceDifference(column=part.column, value=part.value, comparison=compared)
+        for part in evaluation(task).slices
+        if part.metric
+    )
+
+
+def changed() -> tuple[Change, ...]:
+    """Return one change of each kind."""
+    return (
+        Change(kind="estimator", name="seed", before="0", after="7"),
+        Change(kind="parameter", name="max_depth", before="4", after="6"),
+        Change(kind="feature", name="marital_status", after="category"),
+        Change(kind="data", name="rows", before="15,000 (ab)", after="14,980 (9f)"),
+        Change(kind="code", name="code and specification", before="aa", after="11"),
+        Change(kind="library", name="numpy", before="2.3.1", after="2.4.0"),
+    )
+
+
+def versions(task: str = "binary") -> tuple[VersionMetric, ...]:
+    """Return two versions before this one."""
+    m = MEASURED[task][0]
+    return tuple(
+        VersionMetric(
+            version=name,
+            rows=3745,
+            metric=m.model_copy(
+                update={"value": m.value * k, "low": m.low * k, "high": m.high * k}
+            ),
+        )
+        for name, k in (("v1.1.0", 0.95), ("v1.2.0", 0.97))
     )
 
 
@@ -492,5 +568,8 @@ def everything(
         "verdict": verdict(task, decision),
         "run": RunInfo(commit="4be1c2d8" * 5, seconds=seconds),
         "rows": rows(task, n),
+        "slices": slice_differences(task),
+        "changes": changed(),
+        "versions": versions(task),
     }
     return RunReport(**{**facts, **changes})

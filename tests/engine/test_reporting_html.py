@@ -17,7 +17,9 @@ from mlops.reporting.charts import charts
 from mlops.reporting.html import html
 from mlops.reporting.markdown import markdown
 from mlops.reporting.outcome import outcome_text
-from mlops.reporting.run_report import PredictedRows, RunReport
+from mlops.reporting.run_report import PredictedRows, RunInfo, RunReport
+from mlops.reporting.summary import summary
+from mlops.results.evaluation import Importance
 
 from . import reporting_facts as known
 from .html_page import Page
@@ -79,8 +81,68 @@ def test_each_task_has_its_charts(task: str, titles: list[str]) -> None:
     assert drawn == [
         "Difference to the model in production",
         "Quality by slice",
+        "What each feature adds",
+        "From version to version",
         *titles,
     ]
+
+
+def test_on_a_phone_each_cell_names_its_column() -> None:
+    """A table too wide for it is a list there, so that nothing is off screen."""
+    page = Page(html(known.everything()))
+    labels = [cell.get("data-label") for cell in page.all("td")]
+    assert all(labels)
+    assert {"Better by", "95% CI of it", "What was found"} <= set(labels)
+    wide = [
+        box["aria-label"]
+        for box in page.all("div")
+        if box.get("role") == "region" and "stack" in (box["class"] or "").split()
+    ]
+    assert "Metrics" in wide and "Slices" in wide
+    assert "Rows" not in wide and "Conditions" not in wide
+
+
+def test_who_made_it_stands_below_the_verdict() -> None:
+    run = RunInfo(started="2026-11-30 02:41 UTC", actor="@ada", pull_request=12)
+    text = Page(html(known.everything(run=run))).text
+    assert "Made 2026-11-30 02:41 UTC by @ada for pull request #12" in text
+    assert "for pull request" not in Page(html(known.everything(run=RunInfo()))).text
+
+
+def test_the_errors_of_a_regression_are_shown_by_tenths() -> None:
+    text = markdown(known.everything("regression"))
+    (table,) = re.findall(
+        r"Errors \(predicted minus actual\).*?</details>", text, re.DOTALL
+    )
+    assert len(re.findall(r"^\| [\d,.]+ to [\d,.]+ \|", table, re.MULTILINE)) == 10
+    assert "Errors (predicted" not in markdown(known.everything("binary"))
+
+
+def test_what_was_not_measured_says_why() -> None:
+    tests = known.evaluation()
+    unmeasured = Importance(metric="roc_auc", problem="too many features")
+    facts = known.everything(
+        evaluation=tests.model_copy(update={"importance": unmeasured})
+    )
+    assert "Not measured: too many features." in Page(html(facts)).text
+    older = known.everything(evaluation=tests.model_copy(update={"importance": None}))
+    assert "Feature importance" not in Page(html(older)).text
+
+
+def test_the_value_of_decisions_has_its_unit_wherever_it_is_named() -> None:
+    value = {"true_positive": 1, "false_positive": -1, "unit": "EUR"}
+    spec = known.spec(metrics={"primary": "value", "others": [], "value": value})
+    tests = known.evaluation()
+    worth = tests.primary.model_copy(update={"name": "value"})
+    measured = tests.model_copy(update={"metrics": (worth,)})
+    verdict = known.verdict()
+    assert verdict.comparison is not None
+    compared = verdict.comparison.model_copy(update={"metric": "value"})
+    verdict = verdict.model_copy(update={"comparison": compared, "others": ()})
+    facts = known.everything(spec=spec, evaluation=measured, verdict=verdict)
+    assert summary(facts).lines[0].startswith("Value per row (EUR) on the same")
+    text = markdown(facts)
+    assert "| Slice | Result | Rows | Value per row (EUR) |" in text
 
 
 def test_the_same_facts_are_the_same_bytes_in_another_process() -> None:

@@ -67,11 +67,14 @@ def test_verdict_comes_first_and_everything_after_in_order(
     heads = re.findall(r"^### (.*)$", text, re.MULTILINE)
     assert heads == [
         "Against the model in production",
+        "What changed since v1.2.0",
         "Use and limits",
         "Data",
+        "Feature importance",
         "Tests",
         "Slices",
         "Fairness",
+        "Over versions",
         "Cost",
         "How to reproduce",
     ]

@@ -269,6 +269,7 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
     assert said.title == (
         "churn: alarm of the monitor, 2026-11-20 05:41; churn waits for production."
     )
+    assert said.lines == ()  # the title says it, and the model in full
     assert first(world).text.count("age has drifted") == 1
     check("20261121", json.dumps({**found, "alarm": False}).encode())
     assert (
@@ -315,6 +316,11 @@ def test_a_retired_model_says_so(world: World) -> None:
     git(world.root, "tag", "-a", "churn@deprecated", "churn@v1.0.0^{}", "-m", "Retire")
     page = first(world)
     assert "churn is retired." in page.text and "retired the model" in page.text
+    for name in ("one", "other"):
+        folder = world.project.folder(MODEL).with_name(name)
+        folder.mkdir()
+        (folder / "model.yaml").write_text(SPEC)
+    assert "in production: 0 of 2 models." in first(world).text
 
 
 # -- what is broken --------------------------------------------------------------------

@@ -23,6 +23,7 @@ COMMANDS = (
     "runs",
     "monitor",
     "site",
+    "open",
     "doctor",
     "workflow",
     "verdict",

@@ -199,6 +199,11 @@ class Metrics(Strict):
         "only.",
     )
 
+    @property
+    def unit(self) -> str:
+        """The unit of the metric `value`; empty where it is off."""
+        return self.value.unit if self.value else ""
+
 
 class Gate(Strict):
     """When the new model may replace the version in production."""

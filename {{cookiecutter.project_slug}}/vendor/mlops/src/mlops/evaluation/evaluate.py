@@ -40,6 +40,7 @@ def evaluate(context: EvaluationContext, model: Model, size_mb: float) -> Evalua
         slices=measured.slices,
         fairness=measured.fairness,
         latency_ms=measured.latency_ms,
+        importance=measured.importance,
     )
 
 

@@ -8,11 +8,12 @@ from threadpoolctl import threadpool_limits
 
 from mlops.evaluation.baselines import BaselineComparison, baselines
 from mlops.evaluation.fairness import fairness
+from mlops.evaluation.importance import importance
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.latency import latency_ms
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import slices
-from mlops.results.evaluation import FairnessResult, Metric, Slice
+from mlops.results.evaluation import FairnessResult, Importance, Metric, Slice
 from mlops.training.model import Model
 
 
@@ -32,6 +33,7 @@ class Measurements:
     fairness : tuple of FairnessResult
     latency_ms : float
         Median time of a one-row prediction, in milliseconds.
+    importance : Importance
     """
 
     rows: int
@@ -40,6 +42,7 @@ class Measurements:
     slices: tuple[Slice, ...]
     fairness: tuple[FairnessResult, ...]
     latency_ms: float
+    importance: Importance
 
 
 def take_measurements(context: EvaluationContext, model: Model) -> Measurements:
@@ -63,4 +66,5 @@ def take_measurements(context: EvaluationContext, model: Model) -> Measurements:
             slices=slices(context, model),
             fairness=fairness(context, model),
             latency_ms=latency_ms(model, context.test.head(1)),
+            importance=importance(context, model),
         )

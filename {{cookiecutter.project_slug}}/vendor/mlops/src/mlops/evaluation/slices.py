@@ -6,10 +6,12 @@ from itertools import pairwise
 
 import pandas as pd
 
+from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.results.evaluation import Metric, Slice
+from mlops.results.since_production import SliceDifference
 from mlops.training.model import Model
 
 _MOST = 50  # groups of one column that are listed by name
@@ -39,6 +41,34 @@ def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
                 Slice(column=column, value=value, rows=rows, metric=metric, ok=ok)
             )
     return tuple(results)
+
+
+def slice_differences(
+    context: EvaluationContext, challenger: Model, champion: Model
+) -> tuple[SliceDifference, ...]:
+    """Return challenger against champion on every group that `slices` has a figure for.
+
+    For people to read: each interval stands for itself, so that of twenty groups one
+    differs by chance alone. No verdict uses them.
+    """
+    spec = context.spec.slices
+    name = context.spec.metrics.primary
+    new = context.outcome(challenger)
+    old = context.outcome(champion)
+    found = []
+    for column in spec.columns:
+        labels = group(context.test[column])
+        for value, rows in labels.value_counts().items():
+            mask = (labels == value).to_numpy()
+            ours = new.take(mask)
+            theirs = old.take(mask)
+            if rows < spec.min_rows or undefined(name, ours) or undefined(name, theirs):
+                continue
+            compared = paired_difference(name, theirs, ours)
+            found.append(
+                SliceDifference(column=column, value=value, comparison=compared)
+            )
+    return tuple(found)
 
 
 def _drop(metric: Metric, overall: Metric) -> float:

@@ -20,10 +20,15 @@ class Pin(NamedTuple):
 
 def pins(lock: Path) -> list[Pin]:
     """Return what a requirements file installs on this machine, sorted by name."""
+    return pins_of(lock.read_text(encoding="utf-8"))
+
+
+def pins_of(lock: str) -> list[Pin]:
+    """Return what the text of a requirements file installs, as `pins` does."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     pinned = []
-    text = re.sub(r"\\\n\s*", " ", lock.read_text(encoding="utf-8"))
+    text = re.sub(r"\\\n\s*", " ", lock)
     for line in text.splitlines():
         with suppress(InvalidRequirement):  # a comment, or a marker that nobody knows
             pin = Requirement(line.split(" --")[0])

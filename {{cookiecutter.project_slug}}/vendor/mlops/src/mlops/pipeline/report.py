@@ -16,12 +16,15 @@ from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.reporting.run_report import PredictedRows, RunInfo, RunReport
 from mlops.results.base import StoredResult
-from mlops.results.data import Validation
+from mlops.results.data import Snapshot, Validation
 from mlops.results.evaluation import Evaluation
+from mlops.results.since_production import Change, SliceDifference, VersionMetric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
 Kind = TypeVar("Kind", bound=StoredResult)
+
+_MOST_VERSIONS = 12  # in a chart that can be read
 
 
 def run(state: RunState) -> bool:
@@ -49,7 +52,8 @@ def run_report(state: RunState, rows: bool = False) -> RunReport:
     ----------
     state : RunState
     rows : bool
-        Whether to add what charts are drawn from.
+        Whether to add what only the report shows: what charts are drawn from, slices
+        against production, what changed, and the versions before.
     """
     tested = "test" in state.seconds
     release = state.production.release if tested else None
@@ -63,6 +67,9 @@ def run_report(state: RunState, rows: bool = False) -> RunReport:
         run=_info(state),
         rows=_rows(state) if rows and tested else None,
         champion=release.manifest.metrics if release else (),
+        slices=_slices(state) if rows and tested else (),
+        changes=_changes(state) if rows and tested else None,
+        versions=_versions(state) if rows and tested else (),
     )
 
 
@@ -93,6 +100,55 @@ def _change(state: RunState) -> str:
         return ""
     _, reason = change(release.manifest, Training.load(state.build))
     return f"{reason} since {state.production.version}"
+
+
+def _slices(state: RunState) -> tuple[SliceDifference, ...]:
+    """Return challenger against champion by slice, where both could be asked."""
+    from mlops.evaluation.slices import slice_differences
+
+    verdict = _result(state, "gate", Verdict)
+    old = champion(state)
+    if old is None or verdict is None or verdict.comparison is None:
+        return ()
+    return slice_differences(evaluation_context(state), challenger(state), old)
+
+
+def _changes(state: RunState) -> tuple[Change, ...] | None:
+    """Return what is not as in the version in production, None without one."""
+    from mlops.registry.changes import changes, lock_of, packages
+
+    release = state.production.release
+    if release is None:
+        return None
+    project = state.project
+    locks = None
+    before = lock_of(project.root, release.manifest, project.lock)
+    if before is not None and project.lock.is_file():
+        locks = (before, packages(project.lock.read_text(encoding="utf-8")))
+    training = Training.load(state.build)
+    snapshot = Snapshot.load(state.build)
+    return changes(release.manifest, training, snapshot, locks)
+
+
+def _versions(state: RunState) -> tuple[VersionMetric, ...]:
+    """Return the primary metric of the newest versions, the oldest of them first."""
+    from mlops.errors import Refused
+    from mlops.registry.manifest import manifests
+    from mlops.registry.tags import read
+
+    if state.production.version is None:
+        return ()
+    known = read(state.project.root).model(state.name)
+    active = [version for version in known.versions.values() if version.active]
+    found = []
+    for number, manifest in manifests(state.project.root, active[-_MOST_VERSIONS:]):
+        if isinstance(manifest, Refused):
+            continue
+        for metric in manifest.metrics:
+            if metric.name == state.spec.metrics.primary:
+                rows = manifest.verdict.rows
+                found.append(VersionMetric(version=number, metric=metric, rows=rows))
+    return tuple(found)
 
 
 def _result(state: RunState, step: str, kind: type[Kind]) -> Kind | None:

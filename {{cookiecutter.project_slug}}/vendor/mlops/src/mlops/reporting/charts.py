@@ -86,6 +86,7 @@ _STYLE: Any = {
 _LARGEST = 1e150
 
 _MOST_SLICES = 30
+_MOST_FEATURES = 20
 
 
 class Chart(NamedTuple):
@@ -116,6 +117,8 @@ def charts(facts: RunReport) -> list[Chart]:
     parts: tuple[tuple[str, str, Draw], ...] = (
         ("quality", "Difference to the model in production", _differences),
         ("slices", "Quality by slice", _slices),
+        ("importance", "What each feature adds", _importance),
+        ("versions", "From version to version", _versions),
         ("quality", "ROC curve", _roc),
         ("quality", "Precision and recall", _precision_recall),
         ("quality", "Calibration", _calibration),
@@ -292,11 +295,46 @@ def _slices(facts: RunReport) -> Iterator[Chart]:
         name = f"{part.column} = {part.value}"
         bars.append(Bar(name, m.low, m.value, m.high, colour))
     panel = _forest(bars, result.primary.value)
-    metric = label(result.primary.name)
+    metric = label(result.primary.name, facts.spec.metrics.unit)
     panel.set_xlabel(f"{metric}; the line is that of all test rows")
     failed = sum(not part.ok for part, _ in known)
     alt = f"{failed or 'None'} of {count(len(known), 'slice')} below the threshold."
     yield _chart("slices", "Quality by slice", panel, alt)
+
+
+def _importance(facts: RunReport) -> Iterator[Chart]:
+    """Draw what shuffling a feature costs, the dearest first."""
+    found = facts.evaluation.importance if facts.evaluation else None
+    if found is None or not found.features:
+        return
+    shown = found.features[:_MOST_FEATURES]
+    bars = [Bar(one.feature, one.low, one.loss, one.high) for one in shown]
+    panel = _forest(bars, 0)
+    metric = label(found.metric, facts.spec.metrics.unit)
+    panel.set_xlabel(f"{metric} lost when it is shuffled")
+    first = shown[0]
+    alt = f"Most: {clean(first.feature, 30)}, {signed(first.loss)}."
+    if len(found.features) > len(shown):
+        alt += f" The first {len(shown)} of {len(found.features)} features."
+    yield _chart("importance", "What each feature adds", panel, alt)
+
+
+def _versions(facts: RunReport) -> Iterator[Chart]:
+    """Draw the primary metric of the versions before, and of this run."""
+    tests = facts.evaluation
+    if not facts.versions or tests is None or not tests.metrics:
+        return
+    last = tests.primary
+    bars = [
+        Bar(one.version, one.metric.low, one.metric.value, one.metric.high, OLD)
+        for one in facts.versions
+    ]
+    bars.append(Bar("this run", last.low, last.value, last.high))
+    panel = _forest(bars, last.value)
+    panel.set_xlabel(f"{label(last.name, facts.spec.metrics.unit)}; the line: this run")
+    better = "higher" if last.higher_is_better else "lower"
+    alt = f"Each on its own test rows, with its interval; {better} is better."
+    yield _chart("versions", "From version to version", panel, alt)
 
 
 # -- binary ----------------------------------------------------------------------------

@@ -72,10 +72,10 @@ class Gaps:
     def lines(self) -> list[str]:
         """Return a line for each kind of gap that there is."""
         kinds = {
-            "Not written in model.yaml": self.not_written,
-            "Not declared in model.yaml": self.not_declared,
             "Partly measured": self.partly_measured,
             "Not measured": self.not_measured,
+            "Not declared in model.yaml": self.not_declared,
+            "Not written in model.yaml": self.not_written,
         }
         return [
             f"{kind}: {', '.join(names)}." for kind, names in kinds.items() if names

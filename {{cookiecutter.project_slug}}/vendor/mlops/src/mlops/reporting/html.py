@@ -12,7 +12,7 @@ from markupsafe import Markup
 from mlops.reporting import words
 from mlops.reporting.markdown import MARKS, escape
 from mlops.reporting.run_report import RunReport
-from mlops.reporting.sections import sections
+from mlops.reporting.sections import made_by, sections
 from mlops.reporting.summary import summary
 from mlops.reporting.words import clean
 
@@ -56,6 +56,7 @@ def html(facts: RunReport) -> str:
         about=facts.spec.description,
         facts=facts,
         summary=summary(facts),
+        origin=made_by(facts.run),
         sections=sections(facts),
         charts=charts(facts),
     )

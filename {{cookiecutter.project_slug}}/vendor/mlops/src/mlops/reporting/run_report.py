@@ -13,6 +13,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project_spec import Cost
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation, Metric
+from mlops.results.since_production import Change, SliceDifference, VersionMetric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
@@ -64,7 +65,19 @@ class PredictedRows:
 
 @dataclass(frozen=True)
 class RunReport:
-    """All that is known about one run of one model; what it did not reach is None."""
+    """All that is known about one run of one model; what it did not reach is None.
+
+    Parameters
+    ----------
+    champion : tuple of Metric
+        Of the version in production, as it was registered.
+    slices : tuple of SliceDifference
+        Challenger against champion on groups of the test rows.
+    changes : tuple of Change, optional
+        What is not as in the version in production; None where there is none.
+    versions : tuple of VersionMetric
+        Of the versions before this run, the oldest first.
+    """
 
     model: str
     spec: ModelSpec
@@ -75,3 +88,6 @@ class RunReport:
     run: RunInfo = field(default_factory=RunInfo)
     rows: PredictedRows | None = None
     champion: tuple[Metric, ...] = ()
+    slices: tuple[SliceDifference, ...] = ()
+    changes: tuple[Change, ...] | None = None
+    versions: tuple[VersionMetric, ...] = ()

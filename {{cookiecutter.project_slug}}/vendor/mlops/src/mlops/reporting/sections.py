@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project_spec import Cost
@@ -18,6 +18,7 @@ from mlops.results.evaluation import (
     Metric,
     Slice,
 )
+from mlops.results.since_production import Change
 from mlops.results.verdict import Comparison, Verdict
 
 _HIDDEN = "(sensitive)"
@@ -32,12 +33,22 @@ def sections(facts: RunReport) -> list[Section]:
     parts = []
     if tests and tests.metrics:
         parts.append(_quality(facts, tests))
-    parts.append(_specification(spec))
+    parts += [_changed(facts), _specification(spec)]
     if facts.validation:
         parts.append(_data(facts.validation, spec.sensitive))
     if tests:
-        parts += [_tests(tests), _slices(tests, spec), _fairness(tests, spec)]
-    parts += [_origin(facts.run), _cost(facts.run), _reproduce(facts)]
+        parts += [
+            _importance(tests, spec),
+            _tests(tests),
+            _slices(tests, facts),
+            _fairness(tests, spec),
+        ]
+    parts += [
+        _versions(facts),
+        _origin(facts.run),
+        _cost(facts.run),
+        _reproduce(facts),
+    ]
     return [section for section in parts if _says_something(section)]
 
 
@@ -48,9 +59,7 @@ def _says_something(section: Section) -> bool:
 
 def metric_name(metric: Metric, spec: ModelSpec) -> str:
     """Return what a metric is called, its unit, and which way is better."""
-    name = words.label(metric.name)
-    if metric.name == "value" and spec.metrics.value:
-        name += f" ({words.clean(spec.metrics.value.unit, 20)})"
+    name = words.label(metric.name, spec.metrics.unit)
     if not metric.higher_is_better:
         name += " (lower is better)"
     return name
@@ -69,7 +78,7 @@ def _quality(facts: RunReport, result: Evaluation) -> Section:
     if verdict:
         tables.append(_conditions(verdict))
     if facts.rows:
-        tables.append(_confusion(facts.rows, facts.spec))
+        tables += [_confusion(facts.rows, facts.spec), _residuals(facts)]
     return Section("quality", title, text, tables)
 
 
@@ -153,6 +162,82 @@ def _confusion(rows: PredictedRows, spec: ModelSpec) -> Table:
     columns = ("Test rows", *(f"Predicted: {name}" for name in classes))
     align = "l" + "r" * len(classes)
     return Table("Confusion matrix", columns, align, table, folded=True)
+
+
+def _residuals(facts: RunReport) -> Table:
+    """Return how far off a regression is, by tenths of what it predicts."""
+    rows: list[Row] = []
+    if facts.spec.task == "regression" and facts.rows:
+        rows = [("", cells) for cells in _errors_by_tenth(facts.rows)]
+    columns = ("Predicted", "Rows", "Mean error", "Middle 80% of the errors")
+    title = "Errors (predicted minus actual), by tenths of the prediction"
+    return Table(title, columns, "lrrr", rows, folded=True)
+
+
+def _errors_by_tenth(rows: Rows) -> Iterator[tuple[str, ...]]:
+    from mlops.reporting.calibration import equal_parts
+
+    for part in equal_parts(rows.predicted, rows.actual, 10):
+        errors = sorted(predicted - actual for predicted, actual in part.tolist())
+        least = errors[len(errors) // 10]
+        most = errors[len(errors) - 1 - len(errors) // 10]
+        yield (
+            words.interval(part[:, 0].min(), part[:, 0].max()),
+            f"{len(errors):,}",
+            words.signed(sum(errors) / len(errors)),
+            words.difference_interval(least, most),
+        )
+
+
+# -- what changed, and the versions before ---------------------------------------------
+
+
+def _changed(facts: RunReport) -> Section:
+    """Return what is not as in the version in production."""
+    champion = facts.verdict.champion if facts.verdict else None
+    title = f"What changed since {champion or 'production'}"
+    text = []
+    rows: list[Row] = []
+    if facts.changes is not None:
+        rows = [
+            ("", (_named(c), _there(c.before), _there(c.after))) for c in facts.changes
+        ]
+        if not rows:
+            text = ["Nothing: the same code, parameters, data and libraries."]
+    columns = ("What", "In production", "Now")
+    return Section("changes", title, text, [Table(title, columns, "lll", rows)])
+
+
+def _named(change: Change) -> str:
+    """Return what changed, such as ``Parameter max_depth``."""
+    if change.kind in ("estimator", "code"):
+        return change.name[0].upper() + change.name[1:]
+    return f"{change.kind.capitalize()} {change.name}"
+
+
+def _there(text: str) -> str:
+    return words.clean(text, 80) or words.NONE
+
+
+def _versions(facts: RunReport) -> Section:
+    """Return the primary metric of the versions, and of this run as the last."""
+    rows: list[Row] = []
+    tests = facts.evaluation
+    if facts.versions and tests and tests.metrics:
+        known = [(one.version, one.metric, one.rows) for one in facts.versions]
+        for name, m, count in [*known, ("this run", tests.primary, tests.rows)]:
+            ends = words.interval(m.low, m.high)
+            rows.append(("", (name, words.number(m.value), ends, f"{count:,}")))
+    text = []
+    if rows:
+        text = [
+            "Each was measured on the test rows that it had: where data or split have "
+            "changed, these are not the same rows."
+        ]
+    metric = words.label(facts.spec.metrics.primary, facts.spec.metrics.unit)
+    columns = ("Version", metric, "CI", "Test rows")
+    table = Table("By version", columns, "lrrr", rows)
+    return Section("versions", "Over versions", text, (table,))
 
 
 # -- what people wrote -----------------------------------------------------------------
@@ -252,6 +337,34 @@ def _values(c: ColumnSummary) -> str:
     return ", ".join(f"{words.clean(k, 30)} ({n:,})" for k, n in common) or words.NONE
 
 
+# -- features --------------------------------------------------------------------------
+
+
+def _importance(result: Evaluation, spec: ModelSpec) -> Section:
+    """Return what shuffling each feature costs, the dearest first."""
+    found = result.importance
+    title = "Feature importance"
+    if found is None:
+        return Section("importance", title)
+    if not found.features:
+        reason = words.clean(found.problem) or "no reason is known"
+        return Section("importance", title, (f"Not measured: {reason}.",))
+    metric = words.label(found.metric, spec.metrics.unit)
+    text = (
+        f"By how much {metric} is worse when one feature is shuffled among "
+        f"{words.count(found.rows, 'test row')}. Features that say the same share "
+        "their importance. It says what the model uses, not what causes the outcome.",
+    )
+    rows: list[Row] = []
+    for one in found.features:
+        ends = words.difference_interval(one.low, one.high)
+        rows.append(("", (one.feature, words.signed(one.loss), ends)))
+    level = words.share(found.features[0].confidence)
+    columns = ("Feature", "Loss without it", f"{level} CI")
+    table = Table("By feature", columns, "lrr", rows, folded=True)
+    return Section("importance", title, text, (table,))
+
+
 # -- tests, slices, fairness -----------------------------------------------------------
 
 
@@ -294,7 +407,9 @@ def _state(check: Check) -> str:
     return "failed"
 
 
-def _slices(result: Evaluation, spec: ModelSpec) -> Section:
+def _slices(result: Evaluation, facts: RunReport) -> Section:
+    """Return the primary metric by slice, and where it differs from production."""
+    known = {(d.column, d.value): d.comparison for d in facts.slices}
     rows: list[Row] = []
     for part in sorted(result.slices, key=lambda part: part.ok):
         tone, judged = _slice_result(part)
@@ -303,10 +418,29 @@ def _slices(result: Evaluation, spec: ModelSpec) -> Section:
             ends = words.interval(part.metric.low, part.metric.high)
             figures = (words.number(part.metric.value), ends)
         name = f"{part.column} = {part.value}"
-        rows.append((tone, (name, f"{part.rows:,}", *figures, judged)))
-    metric = words.label(spec.metrics.primary)
-    columns = ("Slice", "Rows", metric, "95% CI", "Result")
-    return Section("slices", "Slices", (), (Table("Slices", columns, "lrrrl", rows),))
+        cells = [name, judged, f"{part.rows:,}", *figures]
+        if known:
+            cells += _against(known.get((part.column, part.value)))
+        rows.append((tone, tuple(cells)))
+    metrics = facts.spec.metrics
+    columns = ["Slice", "Result", "Rows", words.label(metrics.primary, metrics.unit)]
+    columns.append("95% CI")
+    text = []
+    if known:
+        columns += ["Better by", "95% CI of it"]
+        text = [
+            "Better by: against the version in production, on the same rows. Of twenty "
+            "slices one differs by chance alone."
+        ]
+    align = "ll" + "r" * (len(columns) - 2)
+    return Section("slices", "Slices", text, (Table("Slices", columns, align, rows),))
+
+
+def _against(c: Comparison | None) -> list[str]:
+    """Return the cells of a slice that was compared, or of one that was not."""
+    if c is None:
+        return [words.NONE, words.NONE]
+    return [words.signed(c.difference), words.difference_interval(c.low, c.high)]
 
 
 def _slice_result(part: Slice) -> tuple[Tone, str]:
@@ -352,6 +486,18 @@ def _fairness_result(f: FairnessResult) -> tuple[Tone, str]:
 
 
 # -- the run ---------------------------------------------------------------------------
+
+
+def made_by(run: RunInfo) -> str:
+    """Return when, by whom and for which pull request, on one line."""
+    parts = []
+    if run.started:
+        parts.append(f"Made {run.started}")
+    if run.actor:
+        parts.append(f"by {words.clean(run.actor, 60)}")
+    if run.pull_request:
+        parts.append(f"for pull request #{run.pull_request}")
+    return " ".join(parts)
 
 
 def _origin(run: RunInfo) -> Section:

@@ -93,6 +93,7 @@ class Part(NamedTuple):
     alarms: Sequence[Alarm]
     tables: Sequence[Table]
     releases: Sequence[Release]
+    retired: bool = False
 
 
 class MonitorCheck(Result):
@@ -190,7 +191,16 @@ def _part(
         _runs(runs, address),
     )
     places = [_in_stage(model, stage) for stage in stages]
-    return Part(model.name, about, facts, places, alarms, tables, releases)
+    return Part(
+        model.name,
+        about,
+        facts,
+        places,
+        alarms,
+        tables,
+        releases,
+        retired=bool(model.deprecated),
+    )
 
 
 def _about(project: Project, name: str) -> tuple[str, dict[str, str]]:
@@ -289,6 +299,8 @@ def _summary(project: Project, parts: Sequence[Part]) -> Summary:
     else:
         problem = f"{words.count(len(alarms), 'thing')} to look at"
     lines = tuple(alarm.short for alarm in alarms[:_MOST_ALARMS])
+    if len(alarms) == 1 and not bad:  # the title says it
+        lines = ()
     return Summary("bad" if bad else "unsure", f"{problem}; {state}.", lines)
 
 
@@ -314,7 +326,9 @@ def _live(parts: Sequence[Part], stage: str) -> str:
         if in_stage == stage and version
     }
     if len(parts) > 1:
-        return f"in {stage}: {len(versions)} of {words.count(len(parts), 'model')}"
+        active = [part for part in parts if not part.retired]
+        live = sum(part.name in versions for part in active)
+        return f"in {stage}: {live} of {words.count(len(active), 'model')}"
     name = parts[0].name
     if name in versions:
         return f"{name} {versions[name]} is in {stage}"

@@ -34,7 +34,7 @@ def summary(facts: RunReport) -> Summary:
     if facts.validation and not facts.validation.ok:
         return _invalid(facts, facts.validation)
     if facts.evaluation:
-        return _tested(facts.evaluation)
+        return _tested(facts.evaluation, facts.spec.metrics.unit)
     if facts.training:
         title = "A model was trained, but not tested: there is no verdict."
         return Summary("unsure", title)
@@ -51,13 +51,13 @@ def _invalid(facts: RunReport, data: Validation) -> Summary:
     return Summary("bad", "No new model: data validation failed.", (problem, fix))
 
 
-def _tested(tests: Evaluation) -> Summary:
+def _tested(tests: Evaluation, unit: str) -> Summary:
     if tests.ok:
         title = (
             "The model passed its tests; it was not compared with the one in "
             "production."
         )
-        return Summary("unsure", title, (primary_metric(tests),))
+        return Summary("unsure", title, (primary_metric(tests, unit),))
     failed = [
         f"{check.name}: {check.message}"
         for check in tests.checks
@@ -80,11 +80,12 @@ def _decided(facts: RunReport, verdict: Verdict) -> Summary:
     if verdict.margin is None:  # an engine before 0.2 did not store it
         verdict = verdict.model_copy(update={"margin": facts.spec.gate.margin})
     tone, title = headline(facts, verdict)
+    unit = facts.spec.metrics.unit
     lines = []
     if verdict.comparison:
-        lines.append(_compared(verdict.comparison, verdict))
+        lines.append(_compared(verdict.comparison, verdict, unit))
     elif facts.evaluation and facts.evaluation.metrics:
-        lines.append(primary_metric(facts.evaluation))
+        lines.append(primary_metric(facts.evaluation, unit))
     lines += _conditions(verdict)
     lines += _too_good(facts)
     lines += _gaps(facts)
@@ -177,10 +178,10 @@ def _gaps(facts: RunReport) -> list[str]:
     return gaps(facts.spec, conditions, fairness).lines()
 
 
-def primary_metric(result: Evaluation) -> str:
+def primary_metric(result: Evaluation, unit: str) -> str:
     """Return the primary metric and what it means, in one sentence."""
     m = result.primary
-    name = words.label(m.name)
+    name = words.label(m.name, unit)
     if m.name in words.METRICS:
         name += f" ({words.METRICS[m.name][1]})"
     ends = words.interval(m.low, m.high)
@@ -188,11 +189,11 @@ def primary_metric(result: Evaluation) -> str:
     return f"{name} on {words.count(result.rows, 'test row')}: {value}."
 
 
-def _compared(c: Comparison, verdict: Verdict) -> str:
+def _compared(c: Comparison, verdict: Verdict, unit: str) -> str:
     """Return challenger against champion in a sentence, and what the rule adds."""
     values = f"{words.number(c.challenger)} against {words.number(c.champion)}"
     rows = words.count(verdict.rows, "row")
-    text = f"{words.label(c.metric)} on the same {rows}: {values}"
+    text = f"{words.label(c.metric, unit)} on the same {rows}: {values}"
     if c.identical:
         return f"{text}; both versions make exactly the same predictions."
     if c.low <= 0 <= c.high:

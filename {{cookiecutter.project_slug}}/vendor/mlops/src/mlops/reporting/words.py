@@ -84,8 +84,17 @@ def clean(text: object, most: int = 300) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
-def label(metric: str) -> str:
-    """Return what a metric is called, with a capital first letter."""
+def label(metric: str, unit: str = "") -> str:
+    """Return what a metric is called, with a capital first letter.
+
+    Parameters
+    ----------
+    metric : str
+    unit : str
+        Of the metric `value`, as model.yaml names it; the others have none.
+    """
+    if metric == "value" and unit:
+        return f"{METRICS[metric][0]} ({clean(unit, 20)})"
     if metric in METRICS:
         return METRICS[metric][0]
     return metric.replace("_", " ").capitalize()

@@ -83,6 +83,25 @@ class FairnessResult(Result):
         return self.limit is not None and self.difference > self.limit
 
 
+class FeatureImportance(Result):
+    """What shuffling one feature costs."""
+
+    feature: str
+    loss: float = Field(description="Positive: the metric is worse without it.")
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+class Importance(Result):
+    """How much each feature matters for the primary metric, the most first."""
+
+    metric: str
+    rows: int = Field(default=0, description="Test rows that were shuffled.")
+    features: tuple[FeatureImportance, ...] = ()
+    problem: str = Field(default="", description="Why it was not measured.")
+
+
 class Evaluation(StoredResult):
     """The result of `mlops test`."""
 
@@ -98,6 +117,9 @@ class Evaluation(StoredResult):
     slices: tuple[Slice, ...] = ()
     fairness: tuple[FairnessResult, ...] = ()
     latency_ms: float | None = None
+    importance: Importance | None = Field(
+        default=None, description="None: an older engine did not ask."
+    )
     seconds: float = 0
 
     @property
