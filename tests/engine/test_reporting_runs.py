@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops.cli.runs import _rows
 from mlops.reporting.runs import MOST_RUNS, best, flat, labels, page, side_by_side
 from mlops.results.runs import Record
 
@@ -77,6 +78,28 @@ def test_runs_are_called_by_what_differs_and_the_best_is_marked() -> None:
     assert labels(twins) == [record.id for record in twins]
     three = [run(0), run(0, id="other"), run(1)]
     assert labels(three) == [f"rate 0, {run(0).id}", "rate 0, other", "rate 0.1"]
+
+
+def test_the_list_tells_runs_of_a_model_apart_and_marks_the_best() -> None:
+    records = [run(0), run(2), run(1, model="other"), run(1)]
+    bare = run(0, id="older", metrics=(), training=None)
+    lines = _rows([one.model_dump(mode="json") for one in (*records, bare)])
+    told = [line["differs by"] for line in lines]
+    assert told == [
+        "rate 0",
+        "rate 0.2",
+        None,  # the only run of its model: nothing to tell it from
+        "rate 0.1",
+        None,  # it trained nothing
+    ]
+    assert [str(line["metric"]).endswith("(best)") for line in lines] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert lines[4]["metric"] is None
 
 
 def test_lower_is_better_where_it_is() -> None:

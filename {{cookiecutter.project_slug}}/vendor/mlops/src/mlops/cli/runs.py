@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option, Typer
 
@@ -15,6 +15,9 @@ from mlops.errors import UsageError
 from mlops.io.files import write_text
 from mlops.reporting.terminal import pairs, table
 from mlops.reporting.words import duration
+
+if TYPE_CHECKING:
+    from mlops.results.evaluation import Metric
 
 runs = Typer(no_args_is_help=True, help="Runs: list, show, compare.")
 
@@ -53,7 +56,7 @@ def runs_list(
         progress()(
             f"older runs exist; these are the newest {limit} (`--limit 0` for all)"
         )
-    rows = [_row(run) for run in records]
+    rows = _rows(records)
     filtered = any((model, where, since, group))
     empty = (
         "No run meets the conditions."
@@ -63,22 +66,50 @@ def runs_list(
     emit(records, table(rows, list(rows[0])) if rows else empty, as_json)
 
 
-def _row(run: dict[str, Any]) -> dict[str, object]:
-    """Return what one line of the list says.
+def _rows(found: list[dict[str, Any]]) -> list[dict[str, object]]:
+    """Return the lines of the list: what tells each run from others of its model."""
+    from mlops.reporting.runs import best_of, distinguishing
 
-    A run log may hold records of older engines.
-    """
-    metrics = run.get("metrics")
-    training = run.get("training") or {}
+    differs: dict[str, str] = {}
+    winners: set[str] = set()
+    for model in dict.fromkeys(run["model"] for run in found):
+        mine = [run for run in found if run["model"] == model]
+        trained = [run for run in mine if run.get("training")]
+        texts = distinguishing([_params(run) for run in trained])
+        differs |= {run["id"]: text for run, text in zip(trained, texts, strict=True)}
+        at = best_of([_metric(run) for run in mine])
+        if at is not None and len(mine) > 1:
+            winners.add(mine[at]["id"])
+    return [
+        _row(run, differs.get(run["id"], ""), run["id"] in winners) for run in found
+    ]
+
+
+def _params(run: dict[str, Any]) -> dict[str, object]:
+    """Return what was chosen; a run log may hold records of older engines."""
+    training = run["training"]
+    return {"estimator": training.get("estimator"), **(training.get("params") or {})}
+
+
+def _metric(run: dict[str, Any]) -> Metric | None:
+    from mlops.results.evaluation import Metric
+
+    return Metric.model_validate(run["metrics"][0]) if run.get("metrics") else None
+
+
+def _row(run: dict[str, Any], differs: str, is_best: bool) -> dict[str, object]:
+    """Return what one line of the list says."""
+    metric = _metric(run)
     figure = None
-    if metrics:
-        figure = f"{metrics[0]['name']} {metrics[0]['value']:.4f}"
+    if metric:
+        figure = f"{metric.name} {metric.value:.4f}"
+        figure += " (best)" if is_best else ""
     return {
         "id": run["id"],
         "model": run["model"],
         "outcome": run["outcome"],
         "metric": figure,
-        "estimator": training.get("estimator"),
+        "differs by": differs or None,
         "took": duration(run["seconds"]),
         "group": run.get("group"),
         "actor": run.get("actor"),
@@ -118,7 +149,7 @@ def runs_compare(
 
     Example: `mlops runs compare 20261123-101500 20261123-113000 --html compare.html`
     """
-    from mlops.reporting.runs import MOST_RUNS, flat, page, side_by_side
+    from mlops.reporting.runs import MOST_RUNS, best, flat, page, side_by_side
     from mlops.runlog import query
 
     project = current_context().project
@@ -133,7 +164,12 @@ def runs_compare(
             do="choose from `mlops runs list`",
         )
     facts = {name: flat(record) for name, record in records.items()}
-    text = side_by_side(facts)
+    at = best(list(records.values()))
+    shown = {
+        f"{name} (best)" if place == at else name: known
+        for place, (name, known) in enumerate(facts.items())
+    }
+    text = side_by_side(shown)
     if html:
         write_text(html, page(list(records.values())))
         text += f"\n\n{html}"

@@ -18,7 +18,7 @@ from mlops.results.evaluation import FeatureImportance, Importance
 from mlops.training.model import Model
 
 # Cells that are predicted at most: the time is about linear in them.
-_MOST_CELLS = 200_000
+_MOST_CELLS = 500_000
 _MOST_ROWS = 2_000
 _FEWEST_ROWS = 100  # with fewer an interval says nothing
 

@@ -98,19 +98,28 @@ def _run(record: Record) -> Facts:
     return {"run": record.id, **_origin(record)}
 
 
+def distinguishing(params: Sequence[Facts]) -> list[str]:
+    """Return for each run the parameters in which it differs from others, as text."""
+    _, differ = _partition(params)
+    found = []
+    for at in range(len(params)):
+        parts = [
+            f"{words.clean(name, 30)} {_text(values[at])}"
+            for name, values in differ.items()
+        ]
+        found.append(words.clean(", ".join(parts), _LABEL_LENGTH))
+    return found
+
+
 def labels(records: Sequence[Record]) -> list[str]:
     """Return what each run is called: the parameters in which it differs, else its id.
 
     Runs that share a label have their id behind it.
     """
-    _, differ = _partition([_params(record) for record in records])
-    texts = []
-    for at, record in enumerate(records):
-        parts = [
-            f"{words.clean(name, 30)} {_text(values[at])}"
-            for name, values in differ.items()
-        ]
-        texts.append(words.clean(", ".join(parts), _LABEL_LENGTH) or record.id)
+    differing = distinguishing([_params(record) for record in records])
+    texts = [
+        text or record.id for text, record in zip(differing, records, strict=True)
+    ]
     return [
         label if texts.count(label) == 1 else f"{label}, {record.id}"
         for label, record in zip(texts, records, strict=True)
@@ -119,7 +128,11 @@ def labels(records: Sequence[Record]) -> list[str]:
 
 def best(records: Sequence[Record]) -> int | None:
     """Return the place of the best run by the first metric; None without one."""
-    metrics = [record.metrics[0] if record.metrics else None for record in records]
+    return best_of([r.metrics[0] if r.metrics else None for r in records])
+
+
+def best_of(metrics: Sequence[Metric | None]) -> int | None:
+    """Return the place of the best of these, by the name of the first; None of none."""
     first = next((m for m in metrics if m), None)
     if first is None:
         return None
