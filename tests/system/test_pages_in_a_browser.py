@@ -35,6 +35,9 @@ FRAME = """<!doctype html><meta charset="utf-8"><title>measure</title>
     const found = {{
       shown: root.clientWidth, needed: root.scrollWidth,
       text: inside.body.innerText.length,
+      hidden: [...inside.querySelectorAll(".scroll")]
+        .filter(box => box.scrollWidth > box.clientWidth)
+        .map(box => box.getAttribute("aria-label")),
     }}
     document.getElementById("found").textContent = JSON.stringify(found)
   }})
@@ -94,6 +97,15 @@ def test_the_report_never_scrolls_sideways(
 
 @pytest.mark.system("chromium")
 @pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_no_column_of_a_report_is_off_screen(
+    task: str, width: int, tmp_path: Path
+) -> None:
+    assert laid_out(html(known.everything(task)), width, tmp_path)["hidden"] == []
+
+
+@pytest.mark.system("chromium")
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_report_of_hostile_names_never_scrolls_sideways(
     width: int, tmp_path: Path
 ) -> None:
@@ -114,3 +126,4 @@ def test_the_pages_of_a_repository_never_scroll_sideways(
     assert "index.html" in pages
     for page in pages.values():
         assert_no_sideways_scroll(page.decode(), width, tmp_path)
+    assert laid_out(pages["index.html"].decode(), width, tmp_path)["hidden"] == []
