@@ -5,15 +5,13 @@ For people who read a report; no check and no verdict uses it.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import undefined
-from mlops.evaluation.outcome import EvaluationContext, sample
+from mlops.evaluation.outcome import EvaluationContext, Outcome, sample
 from mlops.results.evaluation import FeatureImportance, Importance
 from mlops.training.model import Model
 
@@ -51,21 +49,32 @@ def importance(context: EvaluationContext, model: Model) -> Importance:
     rows = sample(len(context.test), most, context.spec.train.seed)
     if most < _FEWEST_ROWS:
         return Importance(metric=metric, problem="too many features")
-    before = context.outcome(model).take(rows)
+    test = context.test.iloc[rows].reset_index(drop=True)
+    as_it_is = context.predicted(model).iloc[rows].set_axis(test.index)
+    before = context.outcome_of(model, test, as_it_is)
     if undefined(metric, before):
         return Importance(metric=metric, problem="too few test rows")
-    test = context.test.iloc[rows].reset_index(drop=True)
     try:
-        with threadpool_limits(1):
-            predicted = model.predict(_shuffled(test, names, context.spec.train.seed))
+        found = _losses(context, model, test, before)
     except Exception as error:  # the model's own code, on rows that never were
         return Importance(metric=metric, problem=type(error).__name__)
+    found.sort(key=lambda one: -one.loss)
+    return Importance(metric=metric, rows=len(test), features=tuple(found))
+
+
+def _losses(
+    context: EvaluationContext, model: Model, test: pd.DataFrame, before: Outcome
+) -> list[FeatureImportance]:
+    """Return what shuffling each feature costs, in the order of `model.yaml`."""
+    names = list(context.spec.features)
+    rows = len(test)
+    with threadpool_limits(1):
+        predicted = model.predict(_shuffled(test, names, context.spec.train.seed))
     found = []
     for number, name in enumerate(names):
-        part = predicted.iloc[number * len(test) : (number + 1) * len(test)]
-        part = part.set_axis(test.index)
-        without = replace(context.outcome_of(model, test, part), unit=before.unit)
-        lost = paired_difference(metric, without, before)
+        part = predicted.iloc[number * rows : (number + 1) * rows]
+        without = context.outcome_of(model, test, part.set_axis(test.index))
+        lost = paired_difference(context.spec.metrics.primary, without, before)
         found.append(
             FeatureImportance(
                 feature=name,
@@ -75,8 +84,7 @@ def importance(context: EvaluationContext, model: Model) -> Importance:
                 confidence=lost.confidence,
             )
         )
-    found.sort(key=lambda one: -one.loss)
-    return Importance(metric=metric, rows=len(test), features=tuple(found))
+    return found
 
 
 def _shuffled(test: pd.DataFrame, names: list[str], seed: int) -> pd.DataFrame:
