@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -87,9 +86,7 @@ def test_what_cannot_be_measured_says_why(trained: Trained) -> None:
     found = measured(trained, brittle)
     assert (found.features, found.problem) == ((), "ZeroDivisionError")
     many = dict.fromkeys((f"x{i}" for i in range(200)), "number")
-    wide = dataclasses.replace(
-        trained, spec=trained.spec.model_copy(update={"features": many})
-    )
+    wide = trained._replace(spec=trained.spec.model_copy(update={"features": many}))
     found = measured(wide)
     assert (found.features, found.problem) == ((), "too many features")
 

@@ -42,6 +42,9 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
         if commands == first:
             assert "Put this model into production" in done.stdout
             assert (repository / "build" / "employment" / "report.html").is_file()
+            steps = re.findall(r"^(\d of 4): ", done.stdout, re.MULTILINE)
+            assert steps == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+            assert "Installed " in done.stderr  # uv's own progress
     assert done.stdout == "" or "Nothing to be done" in done.stdout, (
         "a second setup does nothing"
     )

@@ -108,11 +108,11 @@ def load_model(ref: str, *, folder: Folder | None = None) -> Model:
     Raises
     ------
     UsageError
-        When there is no such model or version.
+        When there is no such model or version, or nothing was trained here yet.
     Refused
         When a file is not the one that was trained or registered.
     EnvironmentFailure
-        When nothing was trained here yet, or the version cannot be fetched.
+        When the version cannot be fetched.
 
     Notes
     -----
@@ -131,10 +131,18 @@ def load_model(ref: str, *, folder: Folder | None = None) -> Model:
         from mlops.registry.chain import fetch
 
         return fetch(project, ref, release_store(project)).model()
+    from mlops.results.training import Training
     from mlops.training.model import Model
 
     project.folder(ref)  # names the models that there are
-    return Model.load(project.build(ref), ref, project.spec.trusted_types)
+    build = project.build(ref)
+    if not (build / Training.FILE).is_file():
+        raise UsageError(
+            f"{ref} was not trained here yet",
+            file=str(build),
+            do=f"`mlops run {ref}`, or name a version, such as {ref}@latest",
+        )
+    return Model.load(build, ref, project.spec.trusted_types)
 
 
 def _project(folder: Folder | None) -> Project:

@@ -91,7 +91,7 @@ def _details(title: str, text: str) -> str:
 
 def render(section: blocks.Section, most: int, level: str = "###") -> str:
     """Return one section with no more than `most` rows per table."""
-    parts = [f"{level} {section.title}"]
+    parts = [f"{level} {escape(section.title)}"]
     parts += [escape(text, 600) for text in section.text[: most + 1]]
     parts += [table(t, most) for t in section.tables if t.rows]
     if section.commands:

@@ -204,7 +204,7 @@ def _changed(facts: RunReport) -> Section:
         ]
         if not rows:
             text = ["Nothing: the same code, parameters, data and libraries."]
-    columns = ("What", "In production", "Now")
+    columns = ("What", "Before", "Now")
     return Section("changes", title, text, [Table(title, columns, "lll", rows)])
 
 
