@@ -68,7 +68,7 @@ def test_one_prediction_of_a_bounded_number_of_rows_measures_all_features(
     context.outcome(model)
     model.asked.clear()
     found = importance(context, model)
-    assert found.rows == 2_000 < len(context.test)
+    assert found.rows == 1_000 < len(context.test)
     assert model.asked == [3 * found.rows]
 
 

@@ -39,6 +39,8 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
             env={**os.environ, "HOME": str(HOME)},
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        if commands == "make check":
+            assert "WARN" not in done.stderr
         if commands == first:
             assert "Put this model into production" in done.stdout
             assert (repository / "build" / "employment" / "report.html").is_file()

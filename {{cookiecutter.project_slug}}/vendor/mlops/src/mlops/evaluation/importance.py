@@ -17,7 +17,7 @@ from mlops.training.model import Model
 
 # Cells that are predicted at most: the time is about linear in them.
 _MOST_CELLS = 500_000
-_MOST_ROWS = 2_000
+_MOST_ROWS = 1_000
 _FEWEST_ROWS = 100  # with fewer an interval says nothing
 
 
@@ -32,7 +32,7 @@ def importance(context: EvaluationContext, model: Model) -> Importance:
     Parameters
     ----------
     context : EvaluationContext
-        Its test rows; at most 2,000 are drawn, the same each time, and fewer where
+        Its test rows; at most 1,000 are drawn, the same each time, and fewer where
         there are many features.
     model : Model
 

@@ -174,7 +174,7 @@ def _residuals(facts: RunReport) -> Table:
     return Table(title, columns, "lrrr", rows, folded=True)
 
 
-def _errors_by_tenth(rows: Rows) -> Iterator[tuple[str, ...]]:
+def _errors_by_tenth(rows: PredictedRows) -> Iterator[tuple[str, ...]]:
     from mlops.reporting.calibration import equal_parts
 
     for part in equal_parts(rows.predicted, rows.actual, 10):
