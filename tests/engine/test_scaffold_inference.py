@@ -53,12 +53,18 @@ def saved(frame: pd.DataFrame, path: Path, **how: object) -> Path:
     return path
 
 
+@pytest.mark.parametrize("learner", ["logistic", "boosting"])
 def test_a_table_of_text_alone_gets_a_model_that_learns_from_words(
-    project: Project, tmp_path: Path
+    project: Project, tmp_path: Path, learner: str
 ) -> None:
+    """With either of the learners that the file offers for this task."""
     found = infer(saved(messages(400), tmp_path / "spam.csv"), "label")
     assert found.spec["features"] == {"message": "text"}
     write(project, "spam", found)
+    file = project.folder("spam") / "model.yaml"
+    text = file.read_text()
+    assert "learner: logistic" in text
+    file.write_text(text.replace("learner: logistic", f"learner: {learner}"))
     spec = project.model("spam")
     dataset, _ = build(spec, project.folder("spam"))
     assert dataset is not None
