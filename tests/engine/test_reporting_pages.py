@@ -311,6 +311,13 @@ def test_several_models_have_an_index_and_one_without_a_folder_is_still_known(
     assert "there is no model of this name" in page.text and "nothing yet" in page.text
 
 
+def test_what_nobody_wrote_has_its_mark(world: World) -> None:
+    world.release("a model")
+    text = first(world).text
+    assert "Tests of the registry." in text  # the intended use is written
+    assert text.count("\u270e not written") == 2  # limits, and the reason for the risk
+
+
 def test_a_retired_model_says_so(world: World) -> None:
     world.release("a model")
     git(world.root, "tag", "-a", "churn@deprecated", "churn@v1.0.0^{}", "-m", "Retire")

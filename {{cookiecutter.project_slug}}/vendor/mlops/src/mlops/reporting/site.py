@@ -24,6 +24,7 @@ from mlops.registry.manifest import Manifest, manifest_of
 from mlops.registry.tags import Event, ModelState, Version
 from mlops.reporting import wording, words
 from mlops.reporting.blocks import Cell, Link, Row, Summary, Table, Tone
+from mlops.reporting.gaps import is_written
 from mlops.reporting.html import card_as_html, fill
 from mlops.results.base import Result
 from mlops.results.evaluation import Metric
@@ -212,11 +213,16 @@ def _about(project: Project, name: str) -> tuple[str, dict[str, str]]:
     facts = {
         "Task": f"{spec.task}: predicts {spec.data.target}",
         "Owner": spec.owner,
-        "Intended use": spec.intended_use,
-        "Not for": spec.limits,
-        "Risk": f"{spec.risk}: {spec.risk_reason}" if spec.risk_reason else spec.risk,
+        "Intended use": _written(spec.intended_use),
+        "Not for": _written(spec.limits),
+        "Risk": f"{spec.risk}: {_written(spec.risk_reason)}",
     }
-    return spec.description, {key: value for key, value in facts.items() if value}
+    return spec.description, facts
+
+
+def _written(text: str) -> str:
+    """Return what a person wrote, or the mark that nobody has."""
+    return text if is_written(text) else "\u270e not written"
 
 
 def _release(
@@ -470,9 +476,10 @@ def _runs(records: Sequence[Record], address: str) -> Table:
         )
         rows.append((_OUTCOMES.get(r.outcome, ""), cells))
     columns = ("Began (UTC)", "Outcome", "Metric", "By", "Read")
-    return Table(
-        f"The last {words.count(len(rows), 'run')}", columns, "lllll", rows, folded=True
-    )
+    title = "The last run"
+    if len(rows) > 1:
+        title = f"The last {len(rows)} runs"
+    return Table(title, columns, "lllll", rows, folded=True)
 
 
 def _index(project: Project, parts: Sequence[Part]) -> Table:
