@@ -104,7 +104,7 @@ def slices(s: CheckContext) -> Iterator[Answer]:
         if bad:
             allowed = f"{s.spec.slices.max_drop:g}"
             text = f"more than {allowed} worse than all rows together on {listed(bad)}"
-        yield column, not bad if told else None, text
+        yield column, not bad if measured else None, text
 
 
 def fairness(s: CheckContext) -> Iterator[Answer]:

@@ -117,9 +117,7 @@ def labels(records: Sequence[Record]) -> list[str]:
     Runs that share a label have their id behind it.
     """
     differing = distinguishing([_params(record) for record in records])
-    texts = [
-        text or record.id for text, record in zip(differing, records, strict=True)
-    ]
+    texts = [text or record.id for text, record in zip(differing, records, strict=True)]
     return [
         label if texts.count(label) == 1 else f"{label}, {record.id}"
         for label, record in zip(texts, records, strict=True)
