@@ -81,7 +81,7 @@ def test_runs_are_called_by_what_differs_and_the_best_is_marked() -> None:
 
 
 def test_the_list_tells_runs_of_a_model_apart_and_marks_the_best() -> None:
-    records = [run(0), run(2), run(1, model="other"), run(1)]
+    records = [run(0), run(2), run(1, model="other", id="other"), run(1)]
     bare = run(0, id="older", metrics=(), training=None)
     lines = _rows([one.model_dump(mode="json") for one in (*records, bare)])
     told = [line["differs by"] for line in lines]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from mlops.config.model_spec import ModelSpec
@@ -175,17 +176,26 @@ def _residuals(facts: RunReport) -> Table:
 
 
 def _errors_by_tenth(rows: PredictedRows) -> Iterator[tuple[str, ...]]:
-    from mlops.reporting.calibration import equal_parts
-
-    for part in equal_parts(rows.predicted, rows.actual, 10):
-        errors = sorted(predicted - actual for predicted, actual in part.tolist())
-        least = errors[len(errors) // 10]
-        most = errors[len(errors) - 1 - len(errors) // 10]
+    """Yield range, rows, mean error and the middle of the errors of each tenth."""
+    known = [
+        (predicted, predicted - actual)
+        for predicted, actual in zip(
+            rows.predicted.tolist(), rows.actual.tolist(), strict=True
+        )
+        if math.isfinite(predicted - actual)
+    ]
+    known.sort()
+    for tenth in range(10):
+        part = known[tenth * len(known) // 10 : (tenth + 1) * len(known) // 10]
+        if not part:
+            continue
+        errors = sorted(error for _, error in part)
+        outer = len(errors) // 10  # on either side
         yield (
-            words.interval(part[:, 0].min(), part[:, 0].max()),
+            words.interval(part[0][0], part[-1][0]),
             f"{len(errors):,}",
             words.signed(sum(errors) / len(errors)),
-            words.difference_interval(least, most),
+            words.difference_interval(errors[outer], errors[-1 - outer]),
         )
 
 
