@@ -15,6 +15,7 @@ from mlops.config.project import Project
 from .conftest import git
 
 SLICES = {"columns": ["plan"], "min_rows": 20}
+CHECKS = {"latency_ms": 5000}  # a busy machine is no reason to refuse a version
 
 
 def mlops(*arguments: str) -> str:
@@ -26,7 +27,7 @@ def mlops(*arguments: str) -> str:
 def in_production(project: Project) -> None:
     """Train a model, and put its first version into production."""
     mlops("run", "churn")
-    mlops("register", "churn", "-m", "first")
+    assert "is registered" in mlops("register", "churn", "-m", "first")
     mlops("promote", "churn@v1.0.0", "staging")
     mlops("promote", "churn@v1.0.0", "production", "--yes")
 
@@ -47,7 +48,7 @@ def section(report: str, title: str) -> str:
 def project_fixture(
     make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> Project:
-    project = make_project(n=900, slices=SLICES)
+    project = make_project(n=900, slices=SLICES, checks=CHECKS)
     monkeypatch.chdir(project.root)
     in_production(project)
     return project
@@ -103,7 +104,7 @@ def test_a_lock_that_is_not_known_is_compared_by_its_digest(project: Project) ->
 def test_a_first_version_has_nothing_to_be_compared_with(
     make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project = make_project(n=900, slices=SLICES)
+    project = make_project(n=900, slices=SLICES, checks=CHECKS)
     monkeypatch.chdir(project.root)
     mlops("run", "churn")
     report = (project.build("churn") / "report.md").read_text()
