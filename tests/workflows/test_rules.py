@@ -35,15 +35,6 @@ JOBS = {
     for file, w in WORKFLOWS.items()
     for job, body in w["jobs"].items()
 }
-# Who may write gets nothing from a cache that somebody else could have filled.
-WITHOUT_CACHE = (
-    "release.yml",
-    "promote.yml",
-    "comment.yml",
-    "reproduce.yml",
-    "pages.yml",
-)
-WITHOUT_CACHE += ("settings.yml", "update.yml")
 
 
 def on(workflow: dict[Any, Any]) -> Any:
@@ -82,7 +73,18 @@ def test_a_job_says_what_it_may_and_how_long(job: dict[str, Any]) -> None:
     assert isinstance(job["permissions"], dict)
     if "uses" not in job:
         assert 0 < job["timeout-minutes"] <= 360
-        assert job["runs-on"] == "${{ vars.RUNNER || 'ubuntu-latest' }}"
+        monitors = job is JOBS["monitor.yml:check"]
+        own = "vars.MONITOR_RUNNER || " if monitors else ""
+        assert job["runs-on"] == f"${{{{ {own}vars.RUNNER || 'ubuntu-latest' }}}}"
+
+
+@workflows
+def test_every_command_is_bashs_on_windows_too(workflow: dict[Any, Any]) -> None:
+    """There the default is PowerShell, to which `"$MODEL"` is nothing."""
+    assert workflow["defaults"] == {"run": {"shell": "bash"}}
+    assert all(
+        "shell" not in step for job in workflow["jobs"].values() for step in steps(job)
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
@@ -316,13 +318,29 @@ def test_credentials_stay_only_where_something_is_pushed(job: dict[str, Any]) ->
             assert kept is False or job["permissions"]["contents"] == "write"
 
 
-@pytest.mark.parametrize("file", WITHOUT_CACHE)
-def test_no_cache_where_something_is_released(file: str) -> None:
-    for job in WORKFLOWS[file]["jobs"].values():
-        for step in steps(job):
-            assert not step.get("uses", "").startswith("actions/cache@")
-            assert step.get("with", {}).get("cache") is None
+def restores_a_cache(job: dict[str, Any]) -> bool:
+    """Say whether a job takes something that another job left in a cache."""
+    return any(
+        step.get("uses", "").startswith("actions/cache")
+        or step.get("with", {}).get("cache", "false") != "false"
+        for step in steps(job)
+    )
+
+
+@jobs
+def test_who_may_write_gets_nothing_from_a_cache(job: dict[str, Any]) -> None:
+    """Whoever fills a cache could otherwise do what the job may do."""
+    writes = "write" in job["permissions"].values()
+    assert not (writes and restores_a_cache(job))
     assert SETUP["inputs"]["cache"]["default"] == "false"
+
+
+@workflows
+def test_what_is_attested_is_made_without_a_cache(workflow: dict[Any, Any]) -> None:
+    """A signature says how the bytes came to be: not from what somebody else left."""
+    every = workflow["jobs"].values()
+    attests = any("attestations" in job["permissions"] for job in every)
+    assert not (attests and any(restores_a_cache(job) for job in every))
 
 
 @workflows
@@ -486,15 +504,47 @@ def test_a_chain_is_never_by_an_event_that_the_token_does_not_raise() -> None:
         assert "tags" not in (on(workflow).get("push") or {})
 
 
+# Whatever nobody asked for by hand: not in a fork, and not by a schedule that is off.
+SWITCHED_ON = """!contains(fromJSON('["off", "false"]'), vars.SCHEDULES)"""
+NOT_A_FORK = "!github.event.repository.fork"
+GUARD = (
+    f"github.event_name == 'workflow_dispatch' || ({NOT_A_FORK} "
+    f"&& (github.event_name != 'schedule' || {SWITCHED_ON}))"
+)
+
+
 @workflows
 def test_a_schedule_is_odd_and_can_be_switched_off(workflow: dict[Any, Any]) -> None:
     for entry in on(workflow).get("schedule", []):
         assert int(entry["cron"].split()[0]) % 5
-        first = next(iter(workflow["jobs"].values()))
-        assert (
-            "vars.SCHEDULES != 'off'" in first["if"]
-            and "repository.fork" in first["if"]
-        )
+        for job in workflow["jobs"].values():
+            of_pulls = re.match(r"\S+ == 'pull_request' &&", job.get("if", ""))
+            if "needs" not in job and not of_pulls:
+                assert SWITCHED_ON in job["if"] and NOT_A_FORK in job["if"]
+
+
+@workflows
+def test_a_fork_does_by_itself_nothing_that_its_owner_did_not_ask_for(
+    workflow: dict[Any, Any],
+) -> None:
+    """A push to a fork's main runs the workflows of the fork."""
+    if not {"push", "schedule"} & set(on(workflow)) or "pull_request" in on(workflow):
+        return
+    for job in workflow["jobs"].values():
+        if "needs" not in job and "workflow_dispatch" in on(workflow):
+            assert job["if"] == GUARD
+        elif "needs" not in job:
+            assert job["if"].startswith(NOT_A_FORK)
+
+
+def test_one_workflow_alone_needs_an_action_that_is_not_githubs() -> None:
+    """An organisation that allows GitHub's own refuses the whole file of another."""
+    strangers = {
+        name.partition(":")[0]
+        for name, step in every_step()
+        if not re.match(r"(\./|actions/|github/)", step.get("uses", "./"))
+    }
+    assert strangers == {"scorecard.yml"}
 
 
 def test_nothing_assumes_where_github_is() -> None:
