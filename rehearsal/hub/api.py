@@ -17,7 +17,16 @@ import rehearsal.hub.refs
 import rehearsal.hub.releases
 import rehearsal.hub.settings
 import rehearsal.hub.threads  # noqa: F401 - these name their endpoints
-from rehearsal.hub.call import HANDLERS, Answer, Call, Failure, Page, not_found
+from rehearsal.hub.call import (
+    HANDLERS,
+    Answer,
+    Call,
+    Failure,
+    Page,
+    not_found,
+    page_number,
+    page_size,
+)
 from rehearsal.hub.description import UPLOAD, Operation, description
 from rehearsal.hub.exchange import Exchange
 from rehearsal.hub.identity import Caller
@@ -39,9 +48,6 @@ _OPEN = (
     "statuses",
     "deployments",
 )
-# A page holds so many things when nobody says how many, and never more than the second.
-_PAGE = 30
-_LONGEST_PAGE = 100
 
 
 def answer(hub: Hub, caller: Caller | None, request: Request) -> Reply:
@@ -202,18 +208,10 @@ def _success(call: Call, result: Any) -> Reply:
     return Reply(status, content, headers)
 
 
-def _page_size(call: Call) -> int:
-    return min(_LONGEST_PAGE, max(1, int(call.asked("per_page", str(_PAGE)))))
-
-
-def _page_number(call: Call) -> int:
-    return max(1, int(call.asked("page", "1")))
-
-
 def _page(call: Call, page: Page) -> Any:
     """Return the part of a list that was requested."""
-    size = _page_size(call)
-    number = _page_number(call)
+    size = page_size(call)
+    number = page_number(call)
     shown = page.items[(number - 1) * size : number * size]
     if page.key:
         return {"total_count": len(page.items), page.key: shown}
@@ -222,8 +220,8 @@ def _page(call: Call, page: Page) -> Any:
 
 def _links(call: Call, page: Page) -> dict[str, str]:
     """Return the header that leads to the other pages, where there are any."""
-    size = _page_size(call)
-    number = _page_number(call)
+    size = page_size(call)
+    number = page_number(call)
     last = max(1, -(-len(page.items) // size))
     places = {}
     if number > 1:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rehearsal.hub.view import View
 
 MOST_TEXT = 65536
+# A page holds so many things when nobody says how many, and never more than the second.
+_PAGE = 30
+_LONGEST_PAGE = 100
 T = TypeVar("T")
 
 
@@ -198,6 +201,16 @@ def text_fits(resource: str, body: str | None) -> None:
     if body and len(body) > MOST_TEXT:
         message = f"body is too long (maximum is {MOST_TEXT} characters)"
         raise invalid(resource, "body", "unprocessable", message)
+
+
+def page_size(call: Call) -> int:
+    """Return how many things the page of a list holds that was asked for."""
+    return min(_LONGEST_PAGE, max(1, int(call.asked("per_page", str(_PAGE)))))
+
+
+def page_number(call: Call) -> int:
+    """Return which page of a list was asked for."""
+    return max(1, int(call.asked("page", "1")))
 
 
 def newest_first(records: Iterable[Record]) -> list[Record]:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 Status = int | Literal["timeout", "rate", "secondary"]
 _MESSAGES = {
     403: "Resource not accessible by integration",
-    429: "You have exceeded a secondary rate limit",
+    429: "You have exceeded a secondary rate limit. Please wait a few minutes before "
+    "you try again.",
     500: "Internal Server Error",
     502: "Server Error",
     503: "Service Unavailable",
@@ -69,7 +70,8 @@ class Fault:
             headers = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(reset)}
             return 403, "API rate limit exceeded", headers
         if self.status == "secondary":
-            return 403, "You have exceeded a secondary rate limit", retry
+            # GitHub mostly says no more than this: not when it will answer again.
+            return 403, _MESSAGES[429], retry if self.retry_after else {}
         status = int(self.status)
         headers = retry if status in (429, 503) else {}
         return status, _MESSAGES.get(status, "Error"), headers

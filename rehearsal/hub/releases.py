@@ -14,18 +14,27 @@ from rehearsal.hub.call import (
     known,
     newest_first,
     on,
+    page_number,
+    page_size,
 )
 from rehearsal.hub.git import ZERO, GitError, Update
 from rehearsal.hub.permissions import LEVELS
 from rehearsal.hub.state import Record
 
 MOST_ASSETS = 1000
+MOST_LISTED = 1000
 _FIELDS = ("tag_name", "target_commitish", "name", "body", "draft", "prerelease")
 
 
 @on("GET /releases")
 def list_releases(call: Call) -> Page:
-    """List releases; drafts for those who may write."""
+    """List releases; drafts for those who may write.
+
+    The list ends after the newest thousand, though its links lead on.
+    """
+    first = (page_number(call) - 1) * page_size(call)
+    if first >= MOST_LISTED:
+        raise Failure(422, f"Only the first {MOST_LISTED} results are available.")
     return Page([call.view.release(r) for r in newest_first(_visible(call))])
 
 

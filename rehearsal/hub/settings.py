@@ -201,8 +201,9 @@ def delete_pages(call: Call) -> None:
 
 @on("POST /pages/deployments")
 def deploy_pages(call: Call) -> Record:
-    """Publish an artifact as the site."""
-    known(call.state.pages)
+    """Publish an artifact as the site, unless the site is built from a branch."""
+    if known(call.state.pages).get("build_type", "legacy") != "workflow":
+        raise Failure(400, "Pages is not built by a workflow here.")
     new = call.state.stamped(dict(call.body))
     call.state.page_deployments.append(new)
     status = f"{call.view.api}/pages/deployments/{new['id']}"

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from rehearsal.hub.call import Answer, Call, Page, invalid, known, on, text_fits
+from rehearsal.hub.call import (
+    Answer,
+    Call,
+    Failure,
+    Page,
+    invalid,
+    known,
+    on,
+    text_fits,
+)
 from rehearsal.hub.state import Record
 
 
@@ -51,9 +60,21 @@ def selected(call: Call, records: list[Record]) -> list[Record]:
     return sorted(found, key=lambda r: (r[key], r["number"]), reverse=not ascending)
 
 
+def _require_issues(call: Call) -> None:
+    """Refuse where the repository's Issues are switched off.
+
+    Raises
+    ------
+    Failure
+    """
+    if not call.state.repository.get("has_issues", True):
+        raise Failure(410, "Issues has been disabled in this repository.")
+
+
 @on("GET /issues")
 def list_issues(call: Call) -> Page:
     """List issues. Pull requests are among them: GitHub sees them as issues too."""
+    _require_issues(call)
     labels = [name for name in call.asked("labels").split(",") if name]
     threads = [*call.state.issues.values(), *call.state.pulls.values()]
     found = [
@@ -69,6 +90,7 @@ def list_issues(call: Call) -> Page:
 @on("POST /issues")
 def create_issue(call: Call) -> Record:
     """Open an issue."""
+    _require_issues(call)
     given = {"assignees": [], **call.given("title", "body", "assignees")}
     given["labels"] = label_names(call, call.body.get("labels", []))
     issue = new_thread(call, given)

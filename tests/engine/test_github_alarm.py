@@ -258,3 +258,20 @@ def leave_a_run(project: Project, outcome: str, message: str) -> None:
         "seconds": 1.0,
     }
     Record(**facts, stages={}, outcome=outcome).save(build)
+
+
+def test_an_alarm_that_nobody_can_be_told_of_is_in_the_run_log_and_red(
+    world: World,
+) -> None:
+    """Issues are switched off: no retraining, for nothing would remember it."""
+    world.github.fail("GET issues", 410, times=99)
+    world.github.fail("POST issues", 410, times=99)
+    world.leave()
+    done = CliRunner().invoke(app, ["alarm"])
+    assert done.exit_code == 3
+    assert "Issues are switched off here" in done.output
+    assert "Settings, General, Features" in done.output
+    assert not world.github.dispatches
+    assert [check.alarm for check in checks(world.project, "churn")] == [True]
+    world.leave(alarm=False)
+    assert world.alarm() == ["churn@v1.0.0: no alarm, nothing to do"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from github import GithubException
 
 from mlops.cli.context import release_store
 from mlops.config.project import Project
@@ -53,6 +54,49 @@ def test_a_rate_limit_is_waited_for(github: GitHub) -> None:
     began = time.monotonic()
     post(repository(), 7, "hello")
     assert len(github.comments) == 1 and time.monotonic() - began < 20
+
+
+SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes"
+
+
+@pytest.mark.parametrize("status", [403, 429])
+def test_a_secondary_limit_is_waited_for_by_the_minute(status: int) -> None:
+    """GitHub often sends no Retry-After, and counts what comes too early as well."""
+    waits: list[float] = []
+    answers = iter([status, status, 0])
+
+    def action() -> str:
+        answer = next(answers)
+        if answer:
+            raise GithubException(answer, {"message": SECONDARY}, {})
+        return "done"
+
+    assert ask("comment", action, waits.append) == "done"
+    assert waits == [60, 120]
+
+
+def test_a_wait_that_github_names_is_kept_to(github: GitHub) -> None:
+    waits: list[float] = []
+    answers = iter([403, 0])
+
+    def action() -> str:
+        answer = next(answers)
+        if answer:
+            raise GithubException(answer, {"message": SECONDARY}, {"retry-after": "90"})
+        return "done"
+
+    assert ask("comment", action, waits.append) == "done"
+    assert waits == [90]
+
+
+def test_a_limit_that_stays_is_no_matter_of_permissions() -> None:
+    def action() -> None:
+        raise GithubException(403, {"message": SECONDARY}, {})
+
+    with pytest.raises(EnvironmentFailure) as failure:
+        ask("comment", action, lambda seconds: None)
+    assert "run it again in an hour" in str(failure.value)
+    assert "permissions" not in str(failure.value)
 
 
 def test_a_long_rate_limit_is_left_to_the_next_run(github: GitHub) -> None:

@@ -291,7 +291,7 @@ def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
         "head_branch == github.event.repository.default_branch",
     ):
         assert f"github.event.workflow_run.{condition}" in " ".join(build["if"].split())
-    assert build["permissions"] == {"contents": "read"}
+    assert build["permissions"] == {"contents": "read", "pages": "read"}
     assert [step["uses"].split("@")[0] for step in deploy["steps"]] == [
         "actions/deploy-pages"
     ]

@@ -62,7 +62,7 @@ def prune(
                 retention.prune(project, model.name, keep, since, by, at.store)
             )
         else:
-            stored = at.store.list(model.name)
+            stored = at.store.list(model.name, model.versions)
             versions = retention.candidates(model, last, keep, since, stored)
         pruned += [version.ref for version in versions]
     outcome = "pruned" if yes else "to prune: add --yes"

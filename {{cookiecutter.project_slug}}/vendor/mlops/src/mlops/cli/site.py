@@ -7,10 +7,12 @@ from typing import Annotated
 
 from typer import Option
 
-from mlops.cli.actions_env import as_markdown
+from mlops.cli.actions_env import as_markdown, event, in_actions, outputs
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
+from mlops.github.client import repository
+from mlops.github.pages import publishing
 from mlops.io.files import write_folder
 
 
@@ -37,25 +39,31 @@ def pages(
     write_folder(made.files, folder, OURS)
     title = made.summary.title
     lines = list(made.summary.lines)
-    unpublished = _UNPUBLISHED.get(at.settings.pages)
-    if unpublished:
-        lines.append(unpublished)
+    if in_actions():
+        private = (event().get("repository") or {}).get("private", True)
+        result = publishing(repository(), private, at.settings.pages)
+        lines += _UNPUBLISHED.get(result, [])
+        outputs(pages=result)
     index = str(folder / "index.html")
     text = "\n".join([title, *lines, f"{index}, {count(len(made.files), 'page')}"])
     facts = {"title": title, "lines": lines, "index": index}
     emit(facts, text, as_json, page=as_markdown(title, *lines))
 
 
-# Why pages.yml did not publish what it made, by what it says in PAGES.
+# Why pages.yml does not publish what it made.
 _UNPUBLISHED = {
-    "off": (
+    "off": [
         "Not published: GitHub Pages is not switched on (Settings, Pages, Source: "
         "GitHub Actions), or this plan has none for a private repository. The page is "
         "the artifact `site`."
-    ),
-    "private": (
+    ],
+    "branch": [
+        "Not published: GitHub Pages is built from a branch (Settings, Pages, Source: "
+        "choose GitHub Actions). The page is the artifact `site`."
+    ],
+    "private": [
         "Not published: this repository is private, and below Enterprise anybody may "
         "read its page. The variable PAGES=on publishes it. The page is the artifact "
         "`site`."
-    ),
+    ],
 }

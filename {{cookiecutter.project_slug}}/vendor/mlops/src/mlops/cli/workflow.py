@@ -18,7 +18,7 @@ from mlops.cli.context import (
 )
 from mlops.cli.output import Json, emit
 from mlops.errors import UsageError
-from mlops.github.client import repository
+from mlops.github.client import Gone, repository
 from mlops.io.git import GitError, git, head
 
 if TYPE_CHECKING:
@@ -229,9 +229,16 @@ def alarm(
         ]
     settle_one = _settle_retraining if gate else _settle_drift
     lines = []
+    switched_off = None
     for name in names:
-        lines += settle_one(at, hub, name)
+        try:
+            lines += settle_one(at, hub, name)
+        except Gone as error:
+            lines.append(f"{name}: an alarm, and Issues are switched off here")
+            switched_off = error
     emit(lines, "\n".join(lines), as_json, page=as_markdown("", *lines))
+    if switched_off:
+        raise switched_off
 
 
 def _settle_retraining(at: Context, hub: Repository, name: str) -> list[str]:
@@ -247,9 +254,8 @@ def _settle_retraining(at: Context, hub: Repository, name: str) -> list[str]:
     report = (build / "report.md").read_text(encoding="utf-8")
     summary = report.split("\n\n### ")[0]
     body = f"The version in production stays.\n\n{summary}"
-    line = refused(hub, name, body, at.run_url)
     require_pushed(append(at.project, record))
-    return [line]
+    return [refused(hub, name, body, at.run_url)]
 
 
 def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
@@ -262,6 +268,7 @@ def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     file = at.project.build(name) / "monitor.json"
     check = DriftCheck.model_validate(read_json(file))
     shown = as_markdown(*check.text().splitlines())
-    line = settle(hub, check, shown, at.run_url)
     facts = check.model_dump(mode="json")
-    return [line, *require_pushed(append_check(at.project, facts, at.actor))]
+    # The run log first: it is kept where Issues are switched off, too.
+    notes = require_pushed(append_check(at.project, facts, at.actor))
+    return [settle(hub, check, shown, at.run_url), *notes]

@@ -33,11 +33,25 @@ ATTEMPTS = 4
 
 _PATIENCE = 60  # seconds; what takes longer is for the next run
 
+# Where GitHub says that it is asked too much, it wants a minute at the least.
+_THROTTLED_PATIENCE = 900  # seconds
+_THROTTLED_FACTOR = 60
+
+_THROTTLED_ADVICE = (
+    "GitHub limits how much is asked of it in a minute and in an hour: run it again "
+    "in an hour; what is done is not done twice"
+)
+
 _ADVICE = {
     401: "set GITHUB_TOKEN to a token that is valid, or `gh auth login`",
     403: "give this job's `permissions:` what the request needs; here, `gh auth login`",
     404: "look at the name; without the right to see it: GITHUB_TOKEN, `gh auth login`",
+    410: "switch Issues on (Settings, General, Features) and run it again",
 }
+
+
+class Gone(EnvironmentFailure):
+    """GitHub answered 410: what was asked for is switched off in this repository."""
 
 
 def repository(secret: str = "", name: str = "") -> Repository:
@@ -159,12 +173,14 @@ def ask(
 
     An answer that got lost may have been a yes. So an action that creates something
     looks first whether it is there, and is repeated as a whole. No attempt begins when
-    a minute has passed.
+    a minute has passed; a quarter of an hour, where GitHub says that it is asked too
+    much.
 
     Raises
     ------
     EnvironmentFailure
-        When the last attempt fails too, or another one would be in vain.
+        When the last attempt fails too, or another one would be in vain. `Gone` where
+        GitHub answers that it is switched off.
     """
     import tenacity
     from github import GithubException
@@ -179,11 +195,16 @@ def ask(
         error = state.outcome.exception() if state.outcome else None
         return _seconds_to_wait(error, state.attempt_number) or 0.0
 
+    def spent(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        limit = _THROTTLED_PATIENCE if _throttled(error) else _PATIENCE
+        return (state.seconds_since_start or 0.0) + state.upcoming_sleep >= limit
+
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worthwhile),
         stop=tenacity.stop_any(
             tenacity.stop_after_attempt(ATTEMPTS),
-            tenacity.stop_before_delay(_PATIENCE),
+            spent,
         ),
         wait=wait,
         sleep=sleep,
@@ -195,11 +216,18 @@ def ask(
     except (GithubException, RequestException) as error:
         status, _ = _status_and_headers(error)
         answered = f"answered {status}" if status else "did not answer"
-        raise EnvironmentFailure(
-            f"GitHub {answered} when asked to {request}",
+        failure = Gone if status == 410 else EnvironmentFailure
+        raise failure(
+            f"GitHub {answered} when asked to {what}",
             found=" ".join(str(error).split())[:300],
-            do=_ADVICE.get(status, "run it again: nothing is done twice"),
+            do=_advice(error, status),
         ) from error
+
+
+def _advice(error: BaseException, status: int) -> str:
+    if _throttled(error):
+        return _THROTTLED_ADVICE
+    return _ADVICE.get(status, "run it again: what is done is not done twice")
 
 
 @contextmanager
@@ -232,19 +260,39 @@ def _status_and_headers(error: BaseException | None) -> tuple[int, Mapping[str, 
     return int(status or 0), getattr(response, "headers", None) or {}
 
 
+def _throttled(error: BaseException | None) -> bool:
+    """Return whether GitHub says that it is asked too much.
+
+    There are two limits: the requests of an hour, and a secondary one for bursts and
+    for what creates something. It is often told by the message alone.
+
+    See https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
+    """
+    status, headers = _answer(error)
+    if status == 429:
+        return True
+    if status != 403:
+        return False
+    exhausted = headers.get("x-ratelimit-remaining") == "0"
+    text = f"{error} {getattr(getattr(error, 'response', None), 'text', '')}".lower()
+    return exhausted or "retry-after" in headers or "rate limit" in text
+
+
 def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
     """Return how many seconds to wait before another attempt.
 
-    None where it would be in vain.
+    None where it would be in vain. Where GitHub is asked too much and does not say
+    when it will answer again, a minute, and twice as long each time.
     """
-    status, headers = _status_and_headers(error)
-    if status in (403, 429):
+    status, headers = _answer(error)
+    if _throttled(error):
         if "retry-after" in headers:
             return float(headers["retry-after"])
         if headers.get("x-ratelimit-remaining") == "0":
             reset = float(headers.get("x-ratelimit-reset", 0))
             return max(reset - time.time() + 1, pause(attempt))
-    if status in (0, 429) or status >= 500:
+        return _THROTTLED_FACTOR * pause(attempt)
+    if status == 0 or status >= 500:
         return pause(attempt)
     return None
 

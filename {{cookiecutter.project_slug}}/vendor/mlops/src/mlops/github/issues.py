@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mlops.github.client import BOT, ask
+from mlops.github.client import BOT, Gone, ask
 from mlops.github.comment import post
 from mlops.github.events import LIMIT
 
@@ -26,8 +26,16 @@ _STATE = re.compile(r"<!-- mlops: alarm \S+ version (\S+) checks (\d+) by (\S+) 
 def opened(repository: Repository, label: str, begin: str = "") -> Issue | None:
     """Return our open issue of a label, whose text begins so.
 
-    Who may not write sets no label.
+    Who may not write sets no label. None too where Issues are switched off.
     """
+    try:
+        return _find(repository, label, begin)
+    except Gone:
+        return None
+
+
+def _find(repository: Repository, label: str, begin: str) -> Issue | None:
+    """Return our open issue of a label; `Gone` where Issues are switched off."""
 
     def find() -> Issue | None:
         for issue in repository.get_issues(state="open", labels=[label]):
@@ -44,7 +52,7 @@ def open_or_edit(
     """Open an issue, or edit the one that is open; return it, and whether it is new."""
 
     def act() -> tuple[Issue, bool]:
-        issue = opened(repository, label, begin)
+        issue = _find(repository, label, begin)
         if issue is None:
             return repository.create_issue(title, body[:LIMIT], labels=[label]), True
         if issue.body != body[:LIMIT]:
@@ -71,10 +79,17 @@ def settle(
 
     Retraining is asked for where no issue is open, or the open one is about another
     version. A window with too few rows changes nothing.
+
+    Raises
+    ------
+    Gone
+        On an alarm where Issues are switched off: nobody could be told, and the issue
+        is what remembers that retraining was asked for.
     """
     name = f"{check.model}@{check.version}"
     begin = _begin(check.model)
-    issue = opened(repository, LABEL, begin)
+    find = _find if check.alarm else opened
+    issue = find(repository, LABEL, begin)
     if not check.alarm:
         if issue is None or not check.enough:
             return f"{name}: no alarm, nothing to do"

@@ -45,8 +45,8 @@ def _versions(project: Project, model: ModelState, store: ReleaseStore) -> list[
     """Return what is wrong with the versions of a model."""
     from mlops.registry.chain import fetch
 
-    messages = []
-    releases = set(store.list(model.name))
+    found = []
+    releases = set(store.list(model.name, model.versions))
     for version in model.versions.values():
         if version.stages:
             try:

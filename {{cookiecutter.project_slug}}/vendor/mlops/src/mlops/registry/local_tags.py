@@ -121,7 +121,7 @@ def _files(project: Project, name: str) -> Iterator[tuple[str, str, Path]]:
     """
     model, _, number = name.partition("@")
     folder = FolderStore(project.store)
-    if number not in folder.list(model):
+    if not folder.holds(model, number):
         return
     bundle = chain(project.root, name, folder)
     for asset in bundle.files:
@@ -133,7 +133,7 @@ def _copy(project: Project, name: str, store: ReleaseStore) -> None:
     if not store.far or not read(project.root).models:
         return
     model, _, number = name.partition("@")
-    if number in store.list(model):
+    if store.holds(model, number):
         return
     begun = False
     for digest, asset, path in _files(project, name):
@@ -148,7 +148,7 @@ def _publish(project: Project, name: str, store: ReleaseStore) -> None:
     if not store.far:
         return
     model, _, number = name.partition("@")
-    if number in store.list(model):
+    if store.holds(model, number):
         return
     for digest, asset, _ in _files(project, name):
         if asset == MANIFEST:

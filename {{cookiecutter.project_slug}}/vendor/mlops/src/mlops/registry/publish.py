@@ -147,7 +147,7 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
     if not git(root, "branch", "--show-current"):
         notes.append("HEAD is on no branch")
     number = draft.manifest.version
-    if number not in releases.list(name):
+    if not releases.holds(name, number):
         if built.assets == draft.manifest.assets:
             draft.fill()
             releases.publish(name, draft.digest, number)
@@ -286,7 +286,7 @@ def _tagged(
     manifest = draft.manifest
     name = model.name
     number = manifest.version
-    if number in store.list(name):
+    if store.holds(name, number):
         raise Refused(
             "the release store holds this version and no tag names it: its tag was "
             "deleted",

@@ -69,7 +69,7 @@ def prune(
     Killed anywhere, the next call resumes.
     """
     require_signature(project, guard(project), by)
-    stored = store.list(name)
+    stored = store.list(name, tags.known(tags.read(project.root), name).versions)
     last = project.spec.stages[-1].name
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:

@@ -245,7 +245,7 @@ def _release(
         }
         return Release(version, manifest, files, "good" if version.stages else "")
     except Refused as error:
-        if manifest and version.number not in store.list(version.model):
+        if manifest and not store.holds(version.model, version.number):
             wrong = "the store here does not hold its files"
             return Release(version, manifest, tone="unsure", wrong=wrong)
         return Release(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -85,8 +85,12 @@ class FolderStore(ReleaseStore):
         """Return None: a folder knows only what is read."""
         return None
 
-    def list(self, model: str) -> list[str]:
-        """Return all releases of a model."""
+    def holds(self, model: str, version: str) -> bool:
+        """Return whether a version is published here."""
+        return version in self.list(model)
+
+    def list(self, model: str, versions: Iterable[str] = ()) -> list[str]:
+        """Return all releases of a model; a folder lists all of them."""
         folder = self._path(model)
         with reaching("read", folder):
             names = os.listdir(folder) if folder.is_dir() else []

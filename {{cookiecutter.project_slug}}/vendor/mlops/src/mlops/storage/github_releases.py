@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -139,16 +139,47 @@ class GitHubStore:
         method, _, digest = stated.partition(":")
         return digest if method == "sha256" else None
 
-    def list(self, model: str) -> builtins.list[str]:
-        """Return all releases of a model; drafts only where the token may push."""
-        releases = ask("list releases", lambda: list(self._repository.get_releases()))
+    def holds(self, model: str, version: str) -> bool:
+        """Return whether a version is published here; it is asked for by its tag."""
+        tag = f"{model}@{version}"
+        return bool(ask(f"look for {tag}", lambda: self._find(tag)))
+
+    def list(
+        self, model: str, versions: Iterable[str] = ()
+    ) -> builtins.list[str]:
+        """Return all releases of a model; drafts only where the token may push.
+
+        GitHub lists the newest thousand: of `versions`, those beyond are asked for one
+        by one.
+        """
+        releases, whole = ask("list releases", self._listed)
         start = f"{model}@"
         names = {
             release.tag_name.removeprefix(start)
             for release in releases
             if release.tag_name.startswith(start)
         }
+        if not whole:
+            unseen = [version for version in versions if version not in names]
+            names.update(one for one in unseen if self.holds(model, one))
         return sorted(name for name in names if RELEASE_NAME.fullmatch(name))
+
+    def _listed(self) -> tuple[builtins.list[GitRelease], bool]:
+        """Return the releases that GitHub lists, and whether these are all.
+
+        After the newest thousand it answers 422, to a page that it named itself.
+        """
+        from github import GithubException
+
+        found: builtins.list[GitRelease] = []
+        try:
+            for release in self._repository.get_releases():
+                found.append(release)
+        except GithubException as error:
+            if error.status != 422 or not found:
+                raise
+            return found, False
+        return found, True
 
     def _look(self, tag: str, asset: str) -> GitReleaseAsset:
         """Return what GitHub says of an asset; one question for all of a release."""
@@ -208,11 +239,8 @@ class GitHubStore:
         if tag in self._drafts:
             return [self._drafts[tag]]
         if "@draft-" in tag:  # GitHub finds only what is published by its tag
-            return [
-                r
-                for r in self._repository.get_releases()
-                if r.draft and r.tag_name == tag
-            ]
+            listed, _ = self._listed()
+            return [r for r in listed if r.draft and r.tag_name == tag]
         try:
             return [self._repository.get_release(tag)]
         except UnknownObjectException:

@@ -99,8 +99,12 @@ class ReleaseStore(Protocol):
     def remove(self, model: str, release: str) -> None:
         """Remove a published release and all that is in it."""
 
-    def list(self, model: str) -> list[str]:
+    def holds(self, model: str, version: str) -> bool:
+        """Return whether a version is published here."""
+
+    def list(self, model: str, versions: Iterable[str] = ()) -> list[str]:
         """Return all releases of a model.
 
-        Versions, and drafts as ``draft-DIGEST``, sorted.
+        Versions, and drafts as ``draft-DIGEST``, sorted. A store whose listing ends
+        somewhere looks for each of `versions` that is not in it.
         """

@@ -1,0 +1,176 @@
+"""Where GitHub is stricter, or otherwise, than one expects; on the hub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from github.Repository import Repository
+from typer.testing import CliRunner
+
+from mlops.cli.main import app
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure
+from mlops.github.client import Gone, repository
+from mlops.github.issues import open_or_edit, opened
+from mlops.github.pages import publishing
+from mlops.storage.github_releases import GitHubStore
+from rehearsal.hub import Hub
+
+from .conftest import git
+
+SITE = {"contents": "read", "pages": "read"}
+
+
+class Job:
+    """A job of GitHub Actions on a hub."""
+
+    def __init__(self, hub: Hub, patch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.hub, self.patch, self.folder = hub, patch, folder
+        event = folder / "event.json"
+        event.write_text(json.dumps({"repository": hub.view.repository()}))
+        facts = {
+            "GITHUB_ACTIONS": "true",
+            "GITHUB_API_URL": hub.api_url,
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_OUTPUT": str(folder / "output"),
+            "GITHUB_REF": "refs/heads/main",
+            "GITHUB_REPOSITORY": hub.repository,
+            "GITHUB_STEP_SUMMARY": str(folder / "summary"),
+            "MLOPS_RETRY_SECONDS": "0.001",
+        }
+        for name, value in facts.items():
+            patch.setenv(name, value)
+
+    def may(self, **permissions: str) -> Repository:
+        """Return the repository by the job's own client, with these rights."""
+        token = self.hub.tokens.issue(permissions, actor="alice")
+        self.patch.setenv("GITHUB_TOKEN", token)
+        return repository()
+
+
+@pytest.fixture(name="job")
+def job_fixture(
+    bare_origin: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Job]:
+    with Hub(bare_origin.parent) as hub:
+        yield Job(hub, monkeypatch, tmp_path)
+
+
+@pytest.fixture(name="bare_origin")
+def bare_origin_fixture(tmp_path: Path) -> Path:
+    origin = tmp_path / "hub" / "origin.git"
+    origin.parent.mkdir()
+    git(origin.parent, "init", "-q", "--bare", "-b", "main", str(origin))
+    return origin
+
+
+# -- more releases than GitHub lists ---------------------------------------------------
+
+
+def release(hub: Hub, tag: str, draft: bool = False) -> None:
+    """Let there be a release, without the many requests that it takes."""
+    record = hub.state.stamped(
+        {
+            "tag_name": tag,
+            "target_commitish": "main",
+            "name": tag,
+            "body": None,
+            "draft": draft,
+            "prerelease": False,
+            "author": "alice",
+            "published_at": None if draft else hub.state.now(),
+            "immutable": False,
+        }
+    )
+    hub.state.releases[record["id"]] = record
+
+
+def test_a_version_is_registered_and_found_beyond_the_thousandth_release(
+    job: Job, tmp_path: Path
+) -> None:
+    release(job.hub, "churn@v1.0.0")
+    for number in range(1000):
+        release(job.hub, f"other@v1.0.{number}")
+    store = GitHubStore(job.may(contents="write"))
+    assert store.list("churn") == []  # GitHub lists it no more
+    assert store.list("churn", ["v1.0.0", "v9.0.0"]) == ["v1.0.0"]
+    assert store.holds("churn", "v1.0.0") and not store.holds("churn", "v9.0.0")
+    digest = "ab" * 32
+    store.draft("churn", digest)
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"bytes")
+    store.upload("churn", digest, "a.bin", path)
+    again = GitHubStore(job.may(contents="write"))  # of a job that goes on with it
+    again.publish("churn", digest, "v1.1.0")
+    assert again.holds("churn", "v1.1.0")
+    assert b"".join(again.read("churn", "v1.1.0", "a.bin")) == b"bytes"
+    job.hub.events.take()
+
+
+# -- Issues that are switched off ------------------------------------------------------
+
+
+def test_an_issue_that_cannot_be_opened_says_where_to_switch_issues_on(
+    job: Job,
+) -> None:
+    job.hub.state.repository["has_issues"] = False
+    hub = job.may(issues="write")
+    assert (
+        opened(hub, "model-alarm") is None
+    )  # nothing to close, and that is no failure
+    with pytest.raises(Gone) as failure:
+        open_or_edit(hub, "model-alarm", "churn", "an alarm")
+    assert "GitHub answered 410" in str(failure.value)
+    assert "switch Issues on (Settings, General, Features)" in str(failure.value)
+
+
+# -- Pages -----------------------------------------------------------------------------
+
+
+def test_a_page_is_published_only_where_a_workflow_builds_it(job: Job) -> None:
+    hub = job.may(**SITE)
+    assert publishing(hub, private=False, wanted="") == "off"
+    job.hub.state.pages = {"build_type": "legacy", "source": {"branch": "main"}}
+    assert job.hub.view.repository()["has_pages"]  # which an event says, and no more
+    assert publishing(hub, private=False, wanted="on") == "branch"
+    job.hub.state.pages = {"build_type": "workflow"}
+    assert publishing(hub, private=False, wanted="") == "on"
+    assert publishing(hub, private=True, wanted="") == "private"
+    assert publishing(hub, private=True, wanted="on") == "on"
+
+
+def test_the_right_to_see_how_pages_is_built_is_needed(job: Job) -> None:
+    job.hub.state.pages = {"build_type": "workflow"}
+    with pytest.raises(EnvironmentFailure, match="permissions"):
+        publishing(job.may(contents="read"), private=False, wanted="")
+
+
+@pytest.mark.parametrize(
+    ("site", "result", "why"),
+    [
+        (None, "off", "Pages is not switched on"),
+        ({"build_type": "legacy"}, "branch", "is built from a branch"),
+        ({"build_type": "workflow"}, "on", ""),
+    ],
+)
+def test_the_job_that_makes_the_page_says_what_becomes_of_it(
+    job: Job,
+    make_project: Callable[..., Project],
+    site: dict[str, str] | None,
+    result: str,
+    why: str,
+) -> None:
+    project = make_project()
+    job.patch.chdir(project.root)
+    job.may(**SITE)
+    job.hub.state.pages = site
+    done = CliRunner().invoke(app, ["pages", "--out", "site"])
+    assert done.exit_code == 0, done.output
+    assert (job.folder / "output").read_text() == f"pages={result}\n"
+    assert ("Not published" in done.output) == bool(why)
+    assert why in (job.folder / "summary").read_text()
+    shutil.rmtree(project.root / "site")
