@@ -144,9 +144,7 @@ class GitHubStore:
         tag = f"{model}@{version}"
         return bool(ask(f"look for {tag}", lambda: self._find(tag)))
 
-    def list(
-        self, model: str, versions: Iterable[str] = ()
-    ) -> builtins.list[str]:
+    def list(self, model: str, versions: Iterable[str] = ()) -> builtins.list[str]:
         """Return all releases of a model; drafts only where the token may push.
 
         GitHub lists the newest thousand: of `versions`, those beyond are asked for one
