@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mlops.cli.context import attests
 from mlops.cli.main import app
 from mlops.config.project import Project
 
-from .conftest import ENGINE, git
+from .conftest import ENGINE, git, spec_of
 from .github_world import GitHub, github_fixture  # noqa: F401
 
 
@@ -198,7 +199,7 @@ def test_a_merge_queue_whose_pull_request_is_not_known_says_so(
 
 def test_nothing_to_register(job: Job) -> None:
     assert "nothing to register" in job("register")
-    assert job.read("output") == "models=[]\nattest=\n"
+    assert job.read("output") == "models=[]\nrefs={}\nattest=\n"
 
 
 def test_what_was_built_and_is_gone_is_not_nothing_to_register(job: Job) -> None:
@@ -225,6 +226,72 @@ def test_a_result_of_the_monitor_that_is_gone_is_not_a_quiet_day(job: Job) -> No
     said = job("alarm", "--expect", '["churn"]', code=3)
     assert "artifacts have expired" in said and "monitor.json" in said
     assert job("alarm", "--expect", "[]").strip() == ""
+
+
+def another(job: Job, strength: float) -> None:
+    """Commit a model that is about as good as the one before, and train it."""
+    gate = {"rule": "non-inferiority", "margin": 0.1}
+    spec = spec_of(train={"params": {"learner": "logistic", "C": strength}}, gate=gate)
+    path = job.project.folder("churn") / "model.yaml"
+    path.write_text(json.dumps(spec))
+    git(job.project.root, "commit", "-qam", f"C = {strength}")
+    job("run", "churn")
+
+
+def test_a_slower_run_of_an_older_commit_overwrites_nothing(
+    job: Job, tmp_path: Path
+) -> None:
+    """Runs train beside each other: the newer one may be the first to register."""
+    root = job.project.root
+    another(job, 2.0)
+    older = git(root, "rev-parse", "HEAD")
+    shutil.copytree(job.project.build("churn"), tmp_path / "built")
+    another(job, 3.0)
+    assert "v1.0.0 is registered" in job("register")
+    git(root, "checkout", "-q", older)
+    shutil.rmtree(job.project.build("churn"))
+    shutil.copytree(tmp_path / "built", job.project.build("churn"))
+    said = job("register", "--expect", '["churn"]')
+    assert "churn@v1.0.0 is there, of a newer commit: nothing to register" in said
+    assert job.read("output").endswith("models=[]\nrefs={}\nattest=\n")
+    assert git(root, "tag") == "churn@v1.0.0"
+
+
+def test_what_was_compared_with_a_version_that_left_production_is_compared_again(
+    job: Job, github: GitHub
+) -> None:
+    """While this run trained, another one changed what is in production."""
+    another(job, 2.0)
+    job("register")
+    job("promote", "churn@latest", "staging")
+    job("promote", "churn@staging", "production", "--approver", "@ben")
+    another(job, 3.0)
+    job("reject", "churn@v1.0.0", "production", "-m", "bad", "--approver", "@ben")
+    said = job("register", "--expect", '["churn"]')
+    assert "it is trained and compared again, by a run of its own" in said
+    assert github.dispatches == [
+        {"event_type": "retrain", "client_payload": {"model": "churn"}}
+    ]
+    assert job.read("output").endswith("models=[]\nrefs={}\nattest=\n")
+    assert "churn@v1.1.0" not in git(job.project.root, "tag")
+
+
+def test_a_run_that_waited_for_its_reviewer_puts_nothing_older_into_production(
+    job: Job,
+) -> None:
+    for strength in (2.0, 3.0):
+        another(job, strength)
+        job("register")
+        job("promote", "churn@latest", "staging")
+    job("promote", "churn@v1.1.0", "production", "--approver", "@ben")
+    late = ("promote", "churn@v1.0.0", "production", "--keep-newer")
+    said = job(*late, "--approver", "@ben")
+    assert "churn@v1.1.0 is in production, which is newer than churn@v1.0.0" in said
+    assert [tag for tag in stages(job.project) if "production" in tag] == [
+        "churn#production#3"
+    ]
+    job("promote", "churn@v1.0.0", "production", "--approver", "@ben")  # by hand it may
+    assert "churn#production#4" in stages(job.project)
 
 
 @pytest.mark.parametrize("ref", ["refs/heads/feature", "refs/tags/main", ""])

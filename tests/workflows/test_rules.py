@@ -345,20 +345,39 @@ def test_what_is_attested_is_made_without_a_cache(workflow: dict[Any, Any]) -> N
 
 @workflows
 def test_runs_of_one_kind_do_not_meet(workflow: dict[Any, Any]) -> None:
-    if "workflow_call" not in on(workflow):
-        assert workflow["concurrency"]["group"]
+    if "workflow_call" in on(workflow) or workflow is WORKFLOWS["release.yml"]:
+        return
+    assert workflow["concurrency"]["group"]
 
 
-def test_a_push_cancels_the_older_run_and_a_merge_is_queued() -> None:
+def test_a_push_cancels_the_older_run_and_a_decision_is_queued() -> None:
     assert WORKFLOWS["pull-request.yml"]["concurrency"]["cancel-in-progress"] is True
-    # Each in a group of its own: a release that waits for its reviewer holds up no
-    # rollback.
-    for name in ("release", "promote"):
-        waits = {"group": name, "cancel-in-progress": False, "queue": "max"}
-        assert WORKFLOWS[f"{name}.yml"]["concurrency"] == waits
+    waits = {"group": "promote", "cancel-in-progress": False, "queue": "max"}
+    assert WORKFLOWS["promote.yml"]["concurrency"] == waits
     assert (
         WORKFLOWS["comment.yml"]["concurrency"]["queue"] == "max"
     )  # each run has a record
+
+
+def test_a_release_that_waits_for_its_reviewer_holds_up_nobody() -> None:
+    """A job may wait for 30 days, and whatever waits for it is dropped at 100."""
+    release = WORKFLOWS["release.yml"]
+    assert "concurrency" not in release
+    groups = {
+        name: job["concurrency"]["group"]
+        for name, job in release["jobs"].items()
+        if "concurrency" in job
+    }
+    # Whatever writes a version or promotes it has a turn ...
+    assert groups == {"register": "register", "staging": "staging-${{ matrix.model }}"}
+    for name in groups:
+        assert release["jobs"][name]["concurrency"]["queue"] == "max"
+        assert release["jobs"][name]["concurrency"]["cancel-in-progress"] is False
+    # ... and the one that waits puts its own version into production, nothing older.
+    production = release["jobs"]["production"]
+    assert "needs.register.outputs.refs" in production["env"]["VERSION"]
+    command = production["steps"][-1]["run"]
+    assert command.startswith('mlops promote "$VERSION" production --ask --keep-newer ')
 
 
 def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code() -> (

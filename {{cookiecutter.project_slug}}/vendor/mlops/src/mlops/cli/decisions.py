@@ -47,6 +47,9 @@ def promote(
         bool,
         Option("--ask", help="If nobody has approved: say who can, and exit with 0."),
     ] = False,
+    keep_newer: Annotated[
+        bool, Option("--keep-newer", help="Where the stage has a newer version: go on.")
+    ] = False,
     yes: Annotated[
         bool,
         Option(
@@ -72,16 +75,22 @@ def promote(
         facts = {"version": ref, "stage": stage, "created": False}
         emit(facts, text, as_json, page=text)
         return
-    review = _Review(at, stage, ask=not (yes or as_json))
-    done = do(
-        at.project,
-        ref,
-        stage,
-        store=at.store,
-        override=override or again,
-        review=review,
-        **decision,
-    )
+    review = _Review(at, stage, ask=not (yes or as_json), keep_newer=keep_newer)
+    try:
+        done = do(
+            at.project,
+            ref,
+            stage,
+            store=at.store,
+            override=override or again,
+            review=review,
+            **decision,
+        )
+    except _NewerThere as newer:
+        facts = {"version": newer.holder, "stage": stage, "created": False}
+        text = f"{newer.holder} is in {stage}, which is newer than {ref}: it stays"
+        emit(facts, text, as_json, page=text)
+        return
     _assigned(done, as_json, review.gaps)
     if not done.created:
         return
@@ -93,6 +102,14 @@ def promote(
         hint(f"mlops serve {name}@{stage}")
 
 
+class _NewerThere(Exception):
+    """A stage holds a newer version than the one that was to come into it."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(holder)
+        self.holder = holder
+
+
 class _Review:
     """What an approver is shown of a version, before it is put into a stage.
 
@@ -102,11 +119,17 @@ class _Review:
     stage : str
     ask : bool
         Whether somebody at a terminal is asked; a workflow never is.
+    keep_newer : bool
+        Whether a newer version in the stage stays: a run that waited for a reviewer, or
+        was slow, puts nothing older in its place.
     """
 
-    def __init__(self, at: Context, stage: str, ask: bool) -> None:
+    def __init__(
+        self, at: Context, stage: str, ask: bool, keep_newer: bool = False
+    ) -> None:
         self._at = at
         self._stage = stage
+        self._keep_newer = keep_newer
         self._ask = ask and somebody_is_there()
         self._shown: set[str] = set()
         self.gaps: Gaps | None = None
@@ -118,7 +141,11 @@ class _Review:
         ------
         Refused
             When somebody was asked, and does not accept them.
+        _NewerThere
+            When the stage has a newer version, and that is to stay.
         """
+        if self._keep_newer:
+            self._require_older(version)
         self.gaps = gaps_of(self._at.project, version)
         if not self.gaps or version.ref in self._shown:
             return
@@ -134,6 +161,14 @@ class _Review:
                 found=version.ref,
                 do="write what is missing in model.yaml, and register a new version",
             )
+
+    def _require_older(self, version: Version) -> None:
+        from mlops.registry.tags import read, version_key
+
+        state = read(self._at.project.root)
+        holder = state.model(version.model).stages.get(self._stage)
+        if holder and version_key(holder.number) > version_key(version.number):
+            raise _NewerThere(holder.ref)
 
 
 def gaps_of(project: Project, version: Version) -> Gaps:

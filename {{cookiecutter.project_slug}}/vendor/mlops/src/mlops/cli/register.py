@@ -81,10 +81,14 @@ def register(
         "decided": decided,
         "override": override,
     }
+    unattended = in_actions() and name is None
+    left = _left_alone(at, models) if unattended else {}
+    models = [model for model in models if model not in left]
     results = [_register(at, model, decision) for model in models]
     attested = [f"build/{model}/model.skops" for model in models] if attests() else []
-    outputs(models=models, attest=",".join(attested))
-    texts = [_text(result) for result in results]
+    refs = {model: one["ref"] for model, one in zip(models, results, strict=True)}
+    outputs(models=models, refs=refs, attest=",".join(attested))
+    texts = [_text(result) for result in results] + list(left.values())
     if in_actions() and models and not attested:
         texts.append(
             "not attested: GitHub does not sign here; the chain of digests holds"
@@ -131,6 +135,52 @@ def _text(result: dict[str, Any]) -> str:
     if result["created"]:
         return f"{result['ref']} is registered"
     return f"{result['ref']} was registered already"
+
+
+def _left_alone(at: Context, models: list[str]) -> dict[str, str]:
+    """Return the models that this run does not register, and why.
+
+    Runs train beside each other and register one after the other. A newer commit may
+    have been faster, or the version that this one was compared with is no longer the
+    one in production. Nothing older overwrites what is newer, and nothing is delivered
+    that was compared with something else.
+    """
+    from mlops.github.client import repository
+    from mlops.github.issues import retrain
+    from mlops.pipeline.run import Run
+
+    left = {}
+    for model in models:
+        newer = _newer(at, model)
+        if newer:
+            left[model] = f"{newer} is there, of a newer commit: nothing to register"
+            continue
+        stale = Run(run_context(at), model, progress()).stale()
+        if stale and "train" not in stale:
+            retrain(repository(), model)
+            left[model] = (
+                f"{model}: the version in production has changed since the comparison; "
+                "it is trained and compared again, by a run of its own"
+            )
+    return left
+
+
+def _newer(at: Context, model: str) -> str:
+    """Return the newest version if its commit comes after HEAD, else nothing."""
+    from mlops.io.git import head, is_ancestor
+    from mlops.registry.manifest import manifest_of
+    from mlops.registry.tag_writes import sync
+    from mlops.registry.tags import read
+
+    root = at.project.root
+    sync(root)
+    latest = read(root).model(model).latest
+    if latest is None or not latest.manifest_sha256:
+        return ""
+    manifest, _ = manifest_of(root, latest)
+    here = head(root) or ""
+    there = manifest.code.commit
+    return latest.ref if here != there and is_ancestor(root, here, there) else ""
 
 
 def _promotable(project: Project) -> list[str]:

@@ -100,7 +100,7 @@ def settle(
     checks = _checks(issue, check.version, run)
     if checks is None:
         # Before the issue: killed between the two, it is asked again, not forgotten.
-        _retrain(repository, check.model)
+        retrain(repository, check.model)
         checks = 1
     body = (
         f"{begin}{check.version} checks {checks} by {run} -->\n"
@@ -125,7 +125,7 @@ def _checks(issue: Issue | None, version: str, run: str) -> int | None:
     return int(state[2]) + (state[3] != run)
 
 
-def _retrain(repository: Repository, model: str) -> None:
+def retrain(repository: Repository, model: str) -> None:
     """Ask for retraining: release.yml listens."""
     event = {"event_type": RETRAIN, "client_payload": {"model": model}}
     url = f"{repository.url}/dispatches"

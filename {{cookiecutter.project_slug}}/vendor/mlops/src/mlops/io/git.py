@@ -283,6 +283,15 @@ def head(root: Path) -> str | None:
         return None
 
 
+def is_ancestor(root: Path, older: str, newer: str) -> bool:
+    """Return whether a commit is in the history of another one, or is that one."""
+    try:
+        git(root, "merge-base", "--is-ancestor", older, newer)
+    except GitError:
+        return False
+    return True
+
+
 def changed_files(root: Path) -> list[str]:
     """Return the paths that differ from HEAD or are untracked, sorted.
 
