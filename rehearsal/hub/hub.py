@@ -46,8 +46,6 @@ class Hub:
     private : bool
     plan : {"free", "pro", "team", "enterprise"}
         What a private repository has depends on it.
-    enterprise_server : bool
-        The API's address is below ``/api/v3``, as on GitHub Enterprise Server.
     clock : callable, optional
         Gives the time of what is recorded.
 
@@ -74,7 +72,6 @@ class Hub:
         repository: str = "acme/demo",
         private: bool = False,
         plan: str = "free",
-        enterprise_server: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.root, self.repository = root, repository
@@ -93,11 +90,7 @@ class Hub:
         self._used: dict[str, int] = {}
         self.server = Server(self)
         self.server_url = f"http://127.0.0.1:{self.server.server_port}"
-        self.prefix, self.upload_prefix = (
-            ("/api/v3", "/api/uploads") if enterprise_server else ("", "")
-        )
-        self.api_url = self.server_url + self.prefix
-        uploads = self.server_url + self.upload_prefix
+        self.api_url = self.server_url
         # Bytes lie on another host, where tokens must not be shown.
         elsewhere = f"http://localhost:{self.server.server_port}/storage"
         self.storage = Storage(root / "storage", elsewhere)
@@ -106,7 +99,7 @@ class Hub:
             repository,
             self.api_url,
             self.server_url,
-            uploads,
+            self.server_url,
             self._distance,
         )
 

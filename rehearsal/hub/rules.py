@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
 
 from rehearsal.hub.git import ZERO, Update
 from rehearsal.hub.identity import Caller
@@ -71,21 +71,22 @@ def lacking_check(state: State, branch: str, sha: str) -> str:
 
 
 def _passed(state: State, sha: str) -> set[str]:
-    """Return the names of the statuses, checks and jobs that a commit has passed."""
-    passed = set()
+    """Return the names of the statuses, checks and jobs that a commit has passed.
+
+    Of several of one name, the latest counts.
+    """
+    results: dict[str, bool] = {}
     for status in state.statuses:
-        if status["sha"] == sha and status["state"] == "success":
-            passed.add(status["context"])
+        if status["sha"] == sha:
+            results[status["context"]] = status["state"] == "success"
     for check in state.check_runs.values():
-        if check["head_sha"] == sha and check["conclusion"] in _GOOD_CHECKS:
-            passed.add(check["name"])
+        if check["head_sha"] == sha:
+            results[check["name"]] = check["conclusion"] in _GOOD_CHECKS
     for run in state.runs.values():
-        if run["head_sha"] != sha:
-            continue
-        for name, result in run["jobs"].items():
-            if result in ("success", "skipped"):
-                passed.add(name)
-    return passed
+        if run["head_sha"] == sha:
+            for name, result in run["jobs"].items():
+                results[name] = result in ("success", "skipped")
+    return {name for name, passed in results.items() if passed}
 
 
 def lacking_review(state: State, branch: str, role: str) -> bool:
@@ -111,4 +112,13 @@ def lacking_review(state: State, branch: str, role: str) -> bool:
 
 def _matches(patterns: list[str], ref: str) -> bool:
     special = {"~ALL": True, "~DEFAULT_BRANCH": ref == "refs/heads/main"}
-    return any(special.get(p, fnmatchcase(ref, p)) for p in patterns)
+    return any(special.get(p, _fits(p, ref)) for p in patterns)
+
+
+def _fits(pattern: str, ref: str) -> bool:
+    """Say whether a pattern fits a ref: `*` stops at a slash, `**` does not."""
+    parts = pattern.split("**")
+    inside = [
+        "[^/]*".join(re.escape(piece) for piece in part.split("*")) for part in parts
+    ]
+    return re.fullmatch(".*".join(inside), ref) is not None

@@ -54,16 +54,13 @@ class _Handler(BaseHTTPRequestHandler):
         body = self._body()
         parts = urlsplit(self.path)
         path = parts.path
-        for prefix in (hub.prefix, hub.upload_prefix):
-            path = path.removeprefix(prefix)
         headers = {name.title(): value for name, value in self.headers.items()}
         request = Request(self.command, path, parts.query, headers, body)
         fault = hub.faults.next(request.method, path)
         if fault and not fault.done_first:
             self._fail(fault, path)
             return
-        of_the_api = not hub.prefix or path != parts.path
-        reply = self._reply(request, of_the_api)
+        reply = self._reply(request)
         if fault:
             self._fail(fault, path)
         else:
@@ -71,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
 
-    def _reply(self, request: Request, of_the_api: bool) -> Reply:
+    def _reply(self, request: Request) -> Reply:
         """Send a request to storage, git, the pages of releases, or the API."""
         path = request.path
         if path.startswith("/storage/"):
@@ -80,8 +77,6 @@ class _Handler(BaseHTTPRequestHandler):
             return self._git(request)
         if "/releases/download/" in path:
             return self._download(unquote(path))
-        if not of_the_api:
-            return Reply(404, b"Not Found", {"Content-Type": "text/html"})
         hub = self.server.hub
         with hub.lock:
             return answer(hub, self._caller(request), request)

@@ -13,7 +13,7 @@ from rehearsal.event import Event
 from rehearsal.hub import Hub
 from rehearsal.inputs import inputs
 from rehearsal.runner.act import write_pairs
-from rehearsal.runner.run import is_fork
+from rehearsal.runner.run import from_fork, is_fork
 from rehearsal.runner.stand_ins import stand_in
 from rehearsal.workflow import RUNNERS, Workflow
 
@@ -109,10 +109,9 @@ class Invocation:
         shown = {} if is_fork(self.event) else dict(secrets)
         write_pairs(self.folder / "secrets", {"GITHUB_TOKEN": token, **shown})
         declared = self.hub.state.variables.items()
-        write_pairs(
-            self.folder / "variables",
-            {name: str(variable["value"]) for name, variable in declared},
-        )
+        values = {name: str(variable["value"]) for name, variable in declared}
+        shown = {} if from_fork(self.event) else values
+        write_pairs(self.folder / "variables", shown)
         write_pairs(self.folder / "env", self._job_environment() | dict(variables))
 
     def command(self, default_branch: str) -> list[str]:

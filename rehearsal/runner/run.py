@@ -82,10 +82,15 @@ def environment_of(
 
 def is_fork(event: Event) -> bool:
     """Say whether a run has a fork's rights: read-only token, no secrets."""
+    of_dependabot = event.name == "pull_request" and event.actor == "dependabot[bot]"
+    return of_dependabot or from_fork(event)
+
+
+def from_fork(event: Event) -> bool:
+    """Say whether an event is about a pull request from a fork: it has no `vars`."""
     if event.name != "pull_request":
         return False
     pull = event.payload.get("pull_request") or {}
     head = (pull.get("head") or {}).get("repo") or {}
     base = (pull.get("base") or {}).get("repo") or {}
-    from_fork = head.get("full_name") != base.get("full_name")
-    return from_fork or event.actor == "dependabot[bot]"
+    return bool(head.get("full_name") != base.get("full_name"))

@@ -24,6 +24,7 @@ from rehearsal.runner.concurrency import Concurrency, Queue, concurrency
 from rehearsal.runner.expected import declared, given_up
 from rehearsal.runner.invocation import Invocation, Machine
 from rehearsal.runner.joblog import JobLog, Log
+from rehearsal.runner.policy import refused_actions
 from rehearsal.runner.run import Run, environment_of, is_fork
 from rehearsal.runner.standby import on_standby
 from rehearsal.runner.trees import Trees
@@ -216,6 +217,9 @@ class Runner:
         RehearsalError
             When act would do something else than GitHub, or did nothing.
         """
+        refused = refused_actions(workflow, self.hub.state.actions)
+        if refused:
+            return self.refused(workflow, event, refused)
         check(workflow)
         event = self.trees.placed(event)
         invocation = self._begin(workflow, event)
@@ -322,9 +326,20 @@ class Runner:
 
     def cancelled(self, workflow: Workflow, event: Event) -> Run:
         """Record a run that a newer one of its concurrency group has replaced."""
-        jobs = dict.fromkeys(workflow.jobs, "cancelled")
+        return self._without_act(workflow, event, "cancelled")
+
+    def refused(self, workflow: Workflow, event: Event, actions: list[str]) -> Run:
+        """Record a run that fails in no time: its actions are not allowed here."""
+        log = f"not allowed to be used in {self.hub.repository}: {', '.join(actions)}"
+        return self._without_act(workflow, event, "failure", log)
+
+    def _without_act(
+        self, workflow: Workflow, event: Event, conclusion: str, log: str = ""
+    ) -> Run:
+        """Record a run none of whose jobs has begun."""
+        jobs = dict.fromkeys(workflow.jobs, conclusion)
         placed = self.trees.placed(event)
-        run = Run(next(self._ids), workflow.key, placed, jobs, "cancelled")
+        run = Run(next(self._ids), workflow.key, placed, jobs, conclusion, log)
         about = self.about(workflow, placed)
         self.hub.runs.register(run.id, workflow.key, dict.fromkeys(jobs), **about)
         self.hub.runs.finish(run.id, jobs, run.conclusion)

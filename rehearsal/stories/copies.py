@@ -23,7 +23,7 @@ def copied(world: World, root: Path, **about: Any) -> Iterator[World]:
     root : Path
         Everything of the copy lies below it.
     **about
-        What its hub has another way: private, plan, enterprise_server.
+        What its hub has another way: private, plan.
     """
     root.mkdir(parents=True, exist_ok=True)
     for name in ("origin.git", "storage", "artifacts"):

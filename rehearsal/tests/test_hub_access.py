@@ -12,6 +12,8 @@ import pytest
 
 from rehearsal.hub import Hub
 from rehearsal.hub.desk import Desk, git, held, job, started
+from rehearsal.hub.rules import rules_of
+from rehearsal.hub.state import State
 
 # ----- git
 
@@ -275,3 +277,51 @@ def test_tokens_hold_what_exists(hub: Hub, alice: Desk) -> None:
         == 201
     )
     assert hub.state.variables["RUNNER"]["value"] == "x"
+
+
+def test_the_latest_check_of_a_name_counts(hub: Hub, alice: Desk) -> None:
+    sha = hub.git.resolve("main") or ""
+    ruleset = {
+        "target": "branch",
+        "enforcement": "active",
+        "conditions": {"ref_name": {"include": ["refs/heads/main"], "exclude": []}},
+        "rules": [
+            {
+                "type": "required_status_checks",
+                "parameters": {"required_status_checks": [{"context": "verdict"}]},
+            }
+        ],
+    }
+    hub.state.rulesets[1] = ruleset
+    assert hub.lacking_checks("main", sha) == "verdict"
+    for run, result in ((7, "success"), (8, "failure")):
+        hub.runs.register(run, "pull-request", {"verdict": {}}, head_sha=sha)
+        hub.runs.finish(run, {"verdict": result})
+    assert hub.lacking_checks("main", sha) == "verdict"  # it had passed once
+    hub.runs.register(9, "pull-request", {"verdict": {}}, head_sha=sha)
+    hub.runs.finish(9, {"verdict": "success"})
+    assert hub.lacking_checks("main", sha) == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ref", "covered"),
+    [
+        ("refs/tags/*@*", "refs/tags/churn@v1.0.0", True),
+        ("refs/tags/*@*", "refs/tags/team/churn@v1.0.0", False),
+        ("refs/tags/**", "refs/tags/team/churn@v1.0.0", True),
+        ("refs/tags/*#*", "refs/tags/churn#staging#1", True),
+        ("refs/heads/*", "refs/heads/release/1", False),
+        ("refs/tags/v1.0", "refs/tags/v1x0", False),
+    ],
+)
+def test_a_star_of_a_ruleset_stops_at_a_slash(
+    pattern: str, ref: str, covered: bool
+) -> None:
+    state = State()
+    state.rulesets[1] = {
+        "target": "tag" if ref.startswith("refs/tags/") else "branch",
+        "enforcement": "active",
+        "conditions": {"ref_name": {"include": [pattern], "exclude": []}},
+        "rules": [{"type": "deletion"}],
+    }
+    assert bool(rules_of(state, ref)) is covered

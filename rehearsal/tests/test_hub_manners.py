@@ -14,7 +14,7 @@ from openapi_core import OpenAPI
 from rehearsal.hub import Hub, HubError
 from rehearsal.hub.call import HANDLERS
 from rehearsal.hub.description import description
-from rehearsal.hub.desk import Desk, job, opened, started
+from rehearsal.hub.desk import Desk, job, opened
 from rehearsal.hub.permissions import endpoints
 
 
@@ -115,21 +115,6 @@ def test_the_cut_holds_nothing_more_than_it_says() -> None:
     assert "issue" not in fewer["components"]["schemas"]
     with pytest.raises(KeyError):
         cut_openapi.cut(document, {("GET", "/nothing")})
-
-
-def test_enterprise_server_has_other_addresses(tmp_path: Path) -> None:
-    with Hub(tmp_path / "hub", enterprise_server=True) as hub:
-        alice = started(hub, tmp_path / "alice")
-        assert hub.api_url == f"{hub.server_url}/api/v3"
-        release = alice.repository().create_git_release("v1", "one", "", draft=True)
-        assert release.upload_url.startswith(
-            f"{hub.server_url}/api/uploads/repos/acme/demo/"
-        )
-        file = tmp_path / "file.bin"
-        file.write_bytes(b"12")
-        release.upload_asset(str(file), content_type="application/octet-stream")
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{hub.server_url}/repos/acme/demo")
 
 
 def test_everything_that_can_be_looked_at(hub: Hub, alice: Desk) -> None:

@@ -14,9 +14,11 @@ from rehearsal.hub import Hub
 from rehearsal.runner import Runner
 from rehearsal.runner.act import find_act, write_pairs
 from rehearsal.runner.expressions import evaluate
+from rehearsal.runner.policy import refused_actions
 from rehearsal.runner.run import Run
 from rehearsal.runner.stand_ins import FOLDER, action_inputs
 from rehearsal.stories.world import World, replaced
+from rehearsal.workflow import Workflow
 
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"
@@ -408,6 +410,34 @@ jobs:
       - uses: {DOWNLOAD}
         with: {{ name: none }}
 """
+
+
+@pytest.mark.parametrize(
+    ("policy", "uses", "allowed"),
+    [
+        ("all", "ossf/scorecard-action", True),
+        ("selected", "ossf/scorecard-action", False),
+        ("selected", "github/codeql-action/init", True),
+        ("selected", "actions/checkout", True),
+        ("local_only", "actions/checkout", False),
+    ],
+)
+def test_one_action_that_is_not_allowed_fails_its_whole_workflow(
+    tmp_path: Path, policy: str, uses: str, allowed: bool
+) -> None:
+    path = tmp_path / ".github" / "workflows" / "toy.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(steps(f"- uses: {uses}@{'a' * 40}\n- run: echo"))
+    refused = refused_actions(Workflow.read(path), {"allowed_actions": policy})
+    assert refused == ([] if allowed else [uses])
+
+
+def test_a_run_that_the_policy_refuses_begins_no_job(world: World) -> None:
+    world.hub.state.actions["allowed_actions"] = "selected"
+    run = play(world, steps(f"- run: echo begun\n- uses: acme/own@{'a' * 40}"))
+    assert (run.conclusion, set(run.jobs.values())) == ("failure", {"failure"})
+    assert "not allowed to be used in acme/demo: acme/own" in run.log
+    assert "begun" not in run.log
 
 
 def test_artifacts_go_from_job_to_job(world: World) -> None:

@@ -56,11 +56,6 @@ class GitHub:
         self.private = False
         self._last = 100
 
-    @property
-    def server(self) -> bool:
-        """Say whether this is a server of somebody's own: its API is below a path."""
-        return self.url.endswith("/api/v3")
-
     def fail(
         self,
         pattern: str,
@@ -113,8 +108,7 @@ class GitHub:
             case "POST", ["releases"]:
                 made = self.new(self.releases, "releases", **given)
                 self._unlisted[made["id"]] = self.lag
-                place = made["url"].replace("/api/v3/", "/api/uploads/")
-                made["upload_url"] = f"{place}/assets{{?name,label}}"
+                made["upload_url"] = f"{made['url']}/assets{{?name,label}}"
                 return self._release(made)
             case "GET", ["releases", "tags", tag]:
                 named = [
@@ -240,9 +234,6 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith("/storage/"):
             self._storage(path.rpartition("/")[2])
             return
-        if world.server:
-            assert path.startswith(("/api/v3/", "/api/uploads/")), path
-            path = re.sub("^/api/(v3|uploads)", "", path)
         path = re.sub(rf"^/(repos/)?{REPOSITORY}/", "", path)
         query = {key: values[0] for key, values in parse_qs(parsed.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -183,14 +183,25 @@ def test_origin_says_where_releases_lie(
     assert store == (f"the releases of {name}" if name else str(project.store))
 
 
-def test_an_enterprise_server_is_origin_too(
+def test_a_github_with_data_residency_is_origin_too(
     make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = make_project()
-    git(project.root, "remote", "add", "origin", "git@git.acme.example:ml/demo.git")
+    git(project.root, "remote", "add", "origin", "git@acme.ghe.com:ml/demo.git")
     assert current_repository(project.root) == ""
-    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.acme.example")
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://acme.ghe.com")
     assert current_repository(project.root) == "ml/demo"
+
+
+def test_a_server_of_ones_own_is_refused_before_anything_is_asked_of_it(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_API_URL", f"{github.url}/api/v3")
+    with pytest.raises(UsageError, match="Enterprise Server is not supported"):
+        repository()
+    assert not github.requests
+    monkeypatch.setenv("GITHUB_API_URL", "https://api.acme.ghe.com")
+    assert repository().full_name == "acme/demo"
 
 
 def test_the_token_of_gh_is_the_last_that_is_tried(

@@ -308,45 +308,36 @@ def test_only_the_default_branch_registers(
 
 
 @pytest.mark.parametrize(
-    ("private", "api", "variable", "expected"),
+    ("private", "variable", "expected"),
     [
-        (False, "https://api.github.com", "", True),
-        (True, "https://api.github.com", "", False),
-        (True, "https://api.github.com", "on", True),
-        (False, "https://api.github.com", "off", False),
-        (False, "https://github.acme.test/api/v3", "", False),
-        (False, "https://api.acme.ghe.com", "", True),
+        (False, "", True),
+        (True, "", False),
+        (True, "on", True),
+        (False, "off", False),
     ],
 )
 def test_github_signs_where_it_can(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     private: bool,
-    api: str,
     variable: str,
     expected: bool,
 ) -> None:
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"repository": {"private": private}}))
-    for key, value in {"GITHUB_EVENT_PATH": event, "GITHUB_API_URL": api}.items():
-        monkeypatch.setenv(key, str(value))
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     monkeypatch.setenv("ATTESTATIONS", variable)  # empty where it is not set
     assert attests() is expected
 
 
-@pytest.mark.parametrize("private", [False, True])
-def test_a_schedule_asks_whether_the_repository_is_private(
-    job: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch, private: bool
+def test_a_record_says_where_its_run_is_on_the_github_that_it_ran_on(
+    job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its event tells nothing of the repository, not even the default branch."""
-    (job.folder / "event.json").write_text('{"schedule": "23 3 * * 1"}')
-    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
-    github.private = private
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://acme.ghe.com")
     job("run", "churn")
-    said = job("register")
-    assert "v1.0.0 is registered" in said
-    assert ("not attested" in said) is private
-    assert ("attest=build/churn/model.skops" in job.read("output")) is not private
+    job("register")
+    record = json.loads((job.project.build("churn") / "record.json").read_text())
+    assert record["run_url"] == "https://acme.ghe.com/acme/demo/actions/runs/7"
 
 
 def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_there(

@@ -24,16 +24,13 @@ from .registry_world import MODEL, World, finished, git, python, world_fixture  
 DIGEST = "ab" * 32
 
 
-@pytest.fixture(params=["folder", "github", "server"], name="store")
+@pytest.fixture(params=["folder", "github"], name="store")
 def store_fixture(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     github: GitHub,
     monkeypatch: pytest.MonkeyPatch,
 ) -> ReleaseStore:
-    if request.param == "server":
-        github.url += "/api/v3"
-        monkeypatch.setenv("GITHUB_API_URL", github.url)
     folder = FolderStore(tmp_path / "store")
     return folder if request.param == "folder" else GitHubStore(repository())
 

@@ -290,3 +290,21 @@ def test_a_patch_is_data(world: World) -> None:
     (pull,) = world.pulls
     assert pull["body"].startswith("<!-- mlops: template abc -->")
     assert "<b>" not in pull["body"] and pull["title"].endswith("to abc")
+
+
+def test_a_template_that_may_not_be_read_is_said_and_not_red_every_week(
+    world: World,
+) -> None:
+    folder = world.job()
+    state = json.loads((folder / STATE).read_text())
+    state["template"] = f"{world.hub.server_url}/acme/secret.git"
+    (folder / STATE).write_text(json.dumps(state))
+    git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "moved")
+    patch = world.tmp / "template.patch"
+    said = world.run("update", "--out", str(patch))
+    assert "is private: nothing here may read it" in said
+    assert "`mlops github update`" in said and patch.read_bytes() == b""
+    state["template"] = "http://127.0.0.1:9/acme/demo.git"  # nobody is there
+    (folder / STATE).write_text(json.dumps(state))
+    git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "gone")
+    assert "cruft could not update" in world.run("update", code=3)

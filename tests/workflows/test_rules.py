@@ -15,7 +15,9 @@ import yaml
 
 from mlops.cli.extras import EXTRAS, RUNS_MODEL_CODE
 from mlops.cli.main import app
+from rehearsal.runner.policy import refused_actions
 from rehearsal.runner.stand_ins import action_inputs
+from rehearsal.workflow import Workflow
 
 HERE = Path(__file__).parent
 GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
@@ -252,6 +254,13 @@ def test_every_action_is_kept_up_to_date() -> None:
         for path in FOLDER.glob("actions/*/action.yml")
     ]
     assert folders == ["/", *(f"/{folder.as_posix()}" for folder in own)]
+
+
+def test_no_robot_proposes_a_pin_changed_in_place() -> None:
+    """Dependabot edits one line of a lock that is one resolution, with its hashes."""
+    updates = yaml.safe_load(read(FOLDER / "dependabot.yml"))["updates"]
+    (libraries,) = [u for u in updates if u["package-ecosystem"] == "pip"]
+    assert libraries["open-pull-requests-limit"] == 0  # security updates alone
 
 
 @workflows
@@ -558,10 +567,9 @@ def test_a_fork_does_by_itself_nothing_that_its_owner_did_not_ask_for(
 
 def test_one_workflow_alone_needs_an_action_that_is_not_githubs() -> None:
     """An organisation that allows GitHub's own refuses the whole file of another."""
+    policy = {"allowed_actions": "selected", "github_owned_allowed": True}
     strangers = {
-        name.partition(":")[0]
-        for name, step in every_step()
-        if not re.match(r"(\./|actions/|github/)", step.get("uses", "./"))
+        path.name for path in FILES if refused_actions(Workflow.read(path), policy)
     }
     assert strangers == {"scorecard.yml"}
 

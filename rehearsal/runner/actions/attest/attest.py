@@ -20,12 +20,13 @@ def main() -> str:
     )
     if not files:
         return f"Could not find subject at path {' '.join(patterns) or '(none)'}"
-    digests = {
-        Path(f).name: hashlib.sha256(Path(f).read_bytes()).hexdigest() for f in files
-    }
-    subjects = [
-        {"name": name, "digest": {"sha256": value}} for name, value in digests.items()
-    ]
+    # Two files of one name are two subjects, as their digests differ.
+    subjects = []
+    for file in files:
+        digest = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        subject = {"name": Path(file).name, "digest": {"sha256": digest}}
+        if subject not in subjects:
+            subjects.append(subject)
     statement: dict[str, object] = {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": subjects,

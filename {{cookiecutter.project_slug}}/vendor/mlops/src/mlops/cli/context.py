@@ -122,26 +122,13 @@ def git_user(root: Path, default: str) -> str:
 def attests() -> bool:
     """Return whether GitHub signs what is released.
 
-    It does in public repositories; in private ones on Enterprise Cloud alone, and on no
-    server of one's own (whose API is below /api/v3). The variable ATTESTATIONS (on,
-    off) overrides this.
+    It does in public repositories; in private ones on Enterprise Cloud alone. The
+    variable ATTESTATIONS (on, off) overrides this.
     """
     now = settings.current()
     if now.attestations:
         return now.attestations == "on"
-    own_server = now.github.api.endswith("/api/v3")
-    return not own_server and not _is_private()
-
-
-def _is_private() -> bool:
-    """Return whether the repository is private.
-
-    The event tells, but that of a schedule: GitHub is asked then.
-    """
-    repository = event().get("repository")
-    if repository is None and in_actions():
-        return client.ask("look up the repository", lambda: client.repository().private)
-    return bool((repository or {}).get("private"))
+    return not event().get("repository", {}).get("private", False)
 
 
 def require_pushed(warnings: tuple[str, ...]) -> tuple[str, ...]:

@@ -72,6 +72,15 @@ def repository(secret: str = "", name: str = "") -> Repository:
             found=name,
             do="push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME",
         )
+    if now.github.api.rstrip("/").endswith("/api/v3"):
+        raise UsageError(
+            "GitHub Enterprise Server is not supported: it has neither the artifacts "
+            "nor the queues that the workflows need",
+            key="GITHUB_API_URL",
+            found=now.github.api,
+            allowed="github.com, or GitHub Enterprise Cloud (ghe.com too)",
+            do="keep this repository there",
+        )
     return Github(
         base_url=now.github.api,
         auth=Auth.Token(token) if token else None,

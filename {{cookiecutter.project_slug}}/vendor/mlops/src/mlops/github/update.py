@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops import settings
 from mlops.errors import EnvironmentFailure, UsageError, listed
-from mlops.github.client import ask, login
+from mlops.github.client import ask, login, server
 from mlops.io.files import write_bytes
 from mlops.io.git import GitError, changed_files, git, git_bytes
 from mlops.io.git_objects import value
@@ -107,6 +107,12 @@ def merge(root: Path) -> tuple[bytes, str]:
             do="commit or stash them first",
         )
     before = _state(root)
+    if not _readable(root, str(before["template"])):
+        return b"", (
+            f"the template {before['template']} is private: nothing here may read it. "
+            "`mlops github update` brings its changes from a machine that may; delete "
+            "update.yml where that is how it is done"
+        )
     _run_cruft(root)
     after = _state(root)
     _keep_our_side(root)
@@ -128,6 +134,27 @@ def _state(root: Path) -> dict[str, Any]:
     """Return what cruft notes: the template's address and commit."""
     state: dict[str, Any] = json.loads((root / STATE).read_text(encoding="utf-8"))
     return state
+
+
+# What git says of a repository that is not there for who asks.
+_HIDDEN = re.compile(
+    r"could not read Username|Authentication failed|not found|Permission denied"
+    r"|Invalid username or (token|password)|terminal prompts disabled",
+    re.IGNORECASE,
+)
+
+
+def _readable(root: Path, template: str) -> bool:
+    """Return False where git is told that the template is not there for us.
+
+    Of any other failure cruft says what it is.
+    """
+    address = template.replace("gh:", f"{server()}/", 1)
+    try:
+        git(root, "ls-remote", "--quiet", address, "HEAD")
+    except GitError as error:
+        return not _HIDDEN.search(error.stderr)
+    return True
 
 
 def _run_cruft(root: Path) -> None:
