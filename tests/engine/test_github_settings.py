@@ -35,6 +35,7 @@ NAMED = {  # the token that the message asks for
 }
 EVERYTHING = [
     *("label model-alarm", "label settings-drift", "label template-update"),
+    "label lock-update",
     *("variable SCHEDULES", "immutable releases", "pages"),
     *("environment staging", "environment production", "reviewers of production"),
     *("environment upkeep", "ruleset main", "ruleset review", "ruleset registry"),

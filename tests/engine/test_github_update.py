@@ -308,3 +308,63 @@ def test_a_template_that_may_not_be_read_is_said_and_not_red_every_week(
     (folder / STATE).write_text(json.dumps(state))
     git(folder, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "gone")
     assert "cruft could not update" in world.run("update", code=3)
+
+
+# -- newer locks -----------------------------------------------------------------------
+
+OLD_LOCK = "numpy==2.4.0 \\\n    --hash=sha256:aa\npandas==3.0.5\nsix==1.17.0\n"
+NEW_LOCK = "numpy==2.4.1 \\\n    --hash=sha256:bb\npandas==3.0.6\ntyper==0.20.0\n"
+
+
+def newer_locks(world: World, **more: str) -> Path:
+    """Return the patch that lock.yml makes where there are newer versions."""
+    folder = world.job()
+    assert (folder / "requirements" / "all.txt").is_file()
+    write(folder, **{"requirements__all.txt": NEW_LOCK, **more})
+    git(folder, "add", "-A")
+    patch = world.tmp / "lock.patch"
+    patch.write_text(
+        git(folder, "diff", "--binary", "--full-index", "HEAD") + "\n", "utf-8"
+    )
+    world.job()
+    return patch
+
+
+def test_newer_locks_are_one_pull_request_that_says_what_is_newer(
+    world: World,
+) -> None:
+    world.push("requirements/all.txt", OLD_LOCK)
+    patch = newer_locks(world)
+    world.may(contents="write", pull_requests="write")
+    world.run("propose", str(patch), "--lock")
+    (pull,) = world.hub.state.pulls.values()
+    assert pull["title"] == "Newer versions of 4 libraries"
+    assert pull["head"]["ref"] == "lock-update"
+    for line in ("numpy 2.4.0 → 2.4.1", "pandas 3.0.5 → 3.0.6", "six 1.17.0 is gone"):
+        assert line in pull["body"].replace("\\", "")
+    world.job()
+    assert "has it already" in world.run("propose", str(patch), "--lock")
+    assert len(world.hub.state.pulls) == 1
+
+
+def test_newer_locks_without_a_token_are_one_issue_and_none_is_silent(
+    world: World,
+) -> None:
+    world.push("requirements/all.txt", OLD_LOCK)
+    patch = newer_locks(world)
+    for _ in range(2):
+        world.run("propose", str(patch), "--lock")
+        world.job()
+    (issue,) = world.issues
+    assert issue["labels"] == ["lock-update"] and "make lock UPGRADE=1" in issue["body"]
+    patch.write_bytes(b"")
+    assert "the locks are fresh" in world.run("propose", str(patch), "--lock")
+    assert [issue["state"] for issue in world.issues] == ["closed"]
+
+
+def test_a_patch_of_locks_that_changes_more_is_refused(world: World) -> None:
+    world.push("requirements/all.txt", OLD_LOCK)
+    patch = newer_locks(world, **{".github__workflows__x.yml": "on: issues\n"})
+    said = world.run("propose", str(patch), "--lock", code=3)
+    assert "changes more than locks" in said and ".github/workflows/x.yml" in said
+    assert not world.hub.state.pulls

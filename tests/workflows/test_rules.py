@@ -109,7 +109,7 @@ def kind_needed(command: str) -> str:
     """Return which file of requirements/ holds what a command of a job needs."""
     words = shlex.split(command)
     if words[0] == "make":
-        return {"check": "all", "audit": "dev"}[words[1]]
+        return {"check": "all", "audit": "dev", "lock": "base"}[words[1]]
     if words[1:3] == ["github", "update"]:
         return "dev"  # cruft is one of the tools
     return EXTRAS.get(words[1], "base")
@@ -397,7 +397,11 @@ def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code
     copies = "secrets.MLFLOW_TRACKING_TOKEN"  # for where the owner sends them
     told = {name: json.dumps(job).replace(copies, "") for name, job in JOBS.items()}
     holders = {name: job for name, job in JOBS.items() if "secrets." in told[name]}
-    assert set(holders) == {"settings.yml:settings", "update.yml:propose"}
+    assert set(holders) == {
+        "settings.yml:settings",
+        "update.yml:propose",
+        "lock.yml:propose",
+    }
     for name, job in holders.items():
         assert job["environment"] == {"name": "upkeep", "deployment": False}
         for step in steps(job):  # each secret is in the one step that needs it
@@ -415,12 +419,13 @@ def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code
         "release.yml:refused",
         "release.yml:register",
     }
-    merge = JOBS["update.yml:merge"]  # it runs what the template says
-    assert merge["permissions"] == {"contents": "read"}
-    assert (
-        "token"
-        not in json.dumps([step.get("env", {}) for step in steps(merge)]).lower()
-    )
+    # They run what the template says, and build what is compiled from source.
+    for job in (JOBS["update.yml:merge"], JOBS["lock.yml:compile"]):
+        assert job["permissions"] == {"contents": "read"}
+        assert (
+            "token"
+            not in json.dumps([step.get("env", {}) for step in steps(job)]).lower()
+        )
 
 
 def test_what_is_required_and_labelled_is_what_workflows_have() -> None:
@@ -433,10 +438,10 @@ def test_what_is_required_and_labelled_is_what_workflows_have() -> None:
         check["context"] for rule in checks for check in rule["required_status_checks"]
     ]
     assert named == ["verdict"] and "pull-request.yml:verdict" in JOBS
-    from mlops.cli.github import DRIFT, NEW
+    from mlops.cli.github import DRIFT, LOCK, NEW
     from mlops.github.issues import LABEL
 
-    assert set(settings["labels"]) == {DRIFT, NEW, LABEL}
+    assert set(settings["labels"]) == {DRIFT, LOCK, NEW, LABEL}
     used = {
         job["environment"]
         for job in JOBS.values()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlops.github.repo_settings import Difference
     from mlops.github.repo_settings_api import SettingOutcome
+    from mlops.github.lock import LockUpdate
     from mlops.github.update import Update
 
 
@@ -34,6 +35,7 @@ app.add_typer(github, name="github", rich_help_panel="Workflows")
 # Labels of issues and pull requests.
 DRIFT = "settings-drift"
 NEW = "template-update"
+LOCK = "lock-update"
 
 _MOST_FILES = 50  # of an update, named
 
@@ -63,6 +65,15 @@ def how_to_update() -> str:
     return _how(
         ", in a clean clone: `mlops github update`, and commit it on a branch.",
         "Contents, Pull requests and Workflows",
+        "UPDATE_TOKEN",
+    )
+
+
+def how_to_lock() -> str:
+    """Return what to do where there is no token to propose newer locks with."""
+    return _how(
+        ", in a clean clone: `make lock UPGRADE=1`, and commit it on a branch.",
+        "Contents and Pull requests",
         "UPDATE_TOKEN",
     )
 
@@ -222,11 +233,19 @@ def update(
 @github.command()
 def propose(
     patch: Annotated[
-        Path, Argument(metavar="PATCH", help="What `mlops github update --out` wrote.")
+        Path,
+        Argument(
+            metavar="PATCH",
+            help="What `mlops github update --out` wrote, or `git diff` after `make "
+            "lock`.",
+        ),
     ],
+    lock: Annotated[
+        bool, Option("--lock", help="The patch brings newer locks, no template.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Propose the template's changes as one pull request.
+    """Make the template's changes, or newer locks, one pull request.
 
     Without UPDATE_TOKEN, as one issue.
 
@@ -234,7 +253,6 @@ def propose(
     """
     # All that is needed is imported first: an update may move the engine itself.
     from mlops.github.issues import close, open_or_edit, opened
-    from mlops.github.update import apply_patch
     from mlops.github.update import propose as do
     from mlops.reporting import markdown  # noqa: F401
 
@@ -242,28 +260,55 @@ def propose(
     content = patch.read_bytes()
     job = repository()
     token = at.settings.secret("UPDATE_TOKEN")
-    message = "the template has nothing new"
-    open_issue = opened(job, NEW)
+    label = LOCK if lock else NEW
+    said = "the locks are fresh" if lock else "the template has nothing new"
+    there = opened(job, label)
     if content:
-        change = apply_patch(at.project.root, content)
-        text = _described(change)
+        change, text, how = _change(at.project.root, content, lock)
         if token:
-            message = do(
-                at.project.root,
-                repository("UPDATE_TOKEN"),
-                token,
-                change,
-                text,
-                at.now(),
-            )
+            hub = repository("UPDATE_TOKEN")
+            said = do(at.project.root, hub, token, change, text, at.now())
         else:
-            issue, _ = open_or_edit(
-                job, NEW, change.title, f"{text}\n\n{how_to_update()}"
-            )
-            message = f"{issue.html_url} says what to do"
-    if open_issue and (token or not content):
-        close(job, open_issue, as_markdown("", message), f"<!-- mlops: over {NEW} -->")
-    emit({"said": message}, message, as_json, page=as_markdown("", message))
+            issue, _ = open_or_edit(job, label, change.title, f"{text}\n\n{how}")
+            said = f"{issue.html_url} says what to do"
+    if there and (token or not content):
+        close(job, there, as_markdown("", said), f"<!-- mlops: over {label} -->")
+    emit({"said": said}, said, as_json, page=as_markdown("", said))
+
+
+def _change(
+    root: Path, patch: bytes, lock: bool
+) -> tuple[Update | LockUpdate, str, str]:
+    """Bring a patch into the work tree.
+
+    Return what it is, its description, and how it is done by hand.
+    """
+    from mlops.github.lock import apply as apply_locks
+    from mlops.github.update import apply as apply_update
+
+    if lock:
+        newer = apply_locks(root, patch)
+        return newer, _described_lock(newer), how_to_lock()
+    change = apply_update(root, patch)
+    return change, _described(change), how_to_update()
+
+
+def _described_lock(change: LockUpdate) -> str:
+    """Return newer locks in markdown."""
+    shown = list(change.changes[:_MOST_FILES])
+    more = len(change.changes) - len(shown)
+    if more:
+        shown.append(f"and {more} more")
+    return "\n\n".join(
+        [change.marker, as_markdown("What becomes newer", *shown), _ADVISORIES]
+    )
+
+
+_ADVISORIES = (
+    "Every model is trained with it and compared with the version in production. "
+    "Known advisories are named by the dependency review of the pull request, where "
+    "the repository has it."
+)
 
 
 def _described(change: Update) -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from github.PullRequest import PullRequest
     from github.Repository import Repository
 
+    from mlops.github.lock import LockUpdate
+
 BRANCH = "template-update"
 STATE = ".cruft.json"
 EXAMPLE = "employment"
@@ -41,6 +43,8 @@ class Update(NamedTuple):
     before: str
     after: str
     files: list[str]
+
+    branch = BRANCH
 
     @property
     def title(self) -> str:
@@ -342,7 +346,12 @@ def apply_patch(root: Path, patch: bytes) -> Update:
 
 
 def propose(
-    root: Path, hub: Repository, token: str, update: Update, text: str, now: datetime
+    root: Path,
+    hub: Repository,
+    token: str,
+    update: Update | LockUpdate,
+    text: str,
+    now: datetime,
 ) -> str:
     """Push an update to its branch, and open or edit its one pull request.
 
@@ -354,7 +363,7 @@ def propose(
     str
         What was done, for people.
     """
-    head = f"{hub.full_name.split('/')[0]}:{BRANCH}"
+    head = f"{hub.full_name.split('/')[0]}:{update.branch}"
     pulls = ask(
         "list pull requests", lambda: list(hub.get_pulls(state="all", head=head))
     )
@@ -362,7 +371,7 @@ def propose(
         if (pull.body or "").startswith(update.marker) and not pull.merged_at:
             return f"{pull.html_url} has it already, and is {pull.state}"
     open_ = next((pull for pull in pulls if pull.state == "open"), None)
-    old = value(root, f"refs/remotes/origin/{BRANCH}") or ""
+    old = value(root, f"refs/remotes/origin/{update.branch}") or ""
     if open_ and old:
         committers = git(root, "log", "--format=%ce", f"HEAD..{old}").splitlines()
         if set(committers) - {BOT_EMAIL}:
@@ -370,13 +379,13 @@ def propose(
                 f"{open_.html_url} holds somebody's work, "
                 "and stays as it is until it is merged"
             )
-    _push(root, token, _commit(root, update, now), old)
+    _push(root, token, _commit(root, update, now), update.branch, old)
 
     def open_or_edit() -> PullRequest:
         present = open_ or next(iter(hub.get_pulls(state="open", head=head)), None)
         if present is None:
             return hub.create_pull(
-                base="main", head=BRANCH, title=update.title, body=text
+                base="main", head=update.branch, title=update.title, body=text
             )
         present.edit(title=update.title, body=text)
         return present
@@ -384,7 +393,7 @@ def propose(
     return f"{ask('open a pull request', open_or_edit).html_url} proposes it"
 
 
-def _commit(root: Path, update: Update, now: datetime) -> str:
+def _commit(root: Path, update: Update | LockUpdate, now: datetime) -> str:
     """Return a commit of the index on top of what is checked out."""
     date = f"{int(now.timestamp())} +0000"
     environment = {
@@ -401,12 +410,12 @@ def _commit(root: Path, update: Update, now: datetime) -> str:
     )
 
 
-def _push(root: Path, token: str, commit: str, old: str) -> None:
+def _push(root: Path, token: str, commit: str, branch: str, old: str) -> None:
     """Move the branch to a commit, if it still is `old`.
 
     The token is in no file and in no argument.
     """
-    ref = f"refs/heads/{BRANCH}"
+    ref = f"refs/heads/{branch}"
     lease = f"--force-with-lease={ref}:{old}"
     try:
         git(
@@ -420,8 +429,8 @@ def _push(root: Path, token: str, commit: str, old: str) -> None:
         )
     except GitError as error:
         raise EnvironmentFailure(
-            "GitHub did not accept the branch",
-            key=BRANCH,
+            "GitHub did not take the branch",
+            key=branch,
             found=listed(error.stderr.splitlines()[:3]),
             do="check what UPDATE_TOKEN can write: Contents, Pull requests, Workflows",
         ) from error
