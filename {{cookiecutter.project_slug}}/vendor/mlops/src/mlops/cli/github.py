@@ -20,9 +20,9 @@ from mlops.reporting.terminal import table
 if TYPE_CHECKING:
     from github.Repository import Repository
 
+    from mlops.github.lock import LockUpdate
     from mlops.github.repo_settings import Difference
     from mlops.github.repo_settings_api import SettingOutcome
-    from mlops.github.lock import LockUpdate
     from mlops.github.update import Update
 
 
