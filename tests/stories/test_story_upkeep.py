@@ -160,20 +160,19 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
         )
 
         (run,) = world.schedule("security")
-        skipped = dict.fromkeys(("dependencies", "codeql", "scorecard"), "skipped")
+        skipped = dict.fromkeys(("dependencies", "codeql"), "skipped")
         assert run.jobs == {"zizmor": "success", **skipped}, run.log
+        (run,) = world.schedule("scorecard")
+        assert run.jobs == {"scorecard": "skipped"}
         world.api(
             "POST", "/actions/variables", {"name": "ADVANCED_SECURITY", "value": "on"}
         )
         (run,) = world.schedule("security")
-        assert list(run.jobs.values()) == [
-            "success",
-            "skipped",
-            "success",
-            "success",
-        ], run.jobs
+        assert list(run.jobs.values()) == ["success", "skipped", "success"], run.jobs
+        (run,) = world.schedule("scorecard")
+        assert run.jobs == {"scorecard": "success"}
         world.api("POST", "/actions/variables", {"name": "SCHEDULES", "value": "off"})
-        for workflow in ("security", "settings", "update"):
+        for workflow in ("security", "scorecard", "settings", "update", "lock"):
             (run,) = world.schedule(workflow)
             assert set(run.jobs.values()) == {"skipped"}, workflow
 
@@ -303,7 +302,7 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         with pytest.raises(RehearsalError, match=r"Required status check .*verdict"):
             world.api("PUT", "/pulls/2/merge", {"merge_method": "squash"}, actor="bob")
         looked = dict.fromkeys(("zizmor", "dependencies", "codeql"), "success")
-        assert only(runs, "security").jobs == {**looked, "scorecard": "skipped"}
+        assert only(runs, "security").jobs == looked
 
         runs = resolve(world)
         checked = only(runs, "pull-request").jobs
