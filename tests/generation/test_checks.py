@@ -1,5 +1,6 @@
 """A generated repository does what its README begins with, and passes its checks."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -50,3 +51,26 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.stdout == "" or "Nothing to be done" in done.stdout, (
         "a second setup does nothing"
     )
+
+
+def test_a_pin_that_was_changed_in_place_is_refused_with_the_command_that_fixes_it(
+    bake: Bake,
+) -> None:
+    """As Dependabot does it: one version, and not what was resolved with it."""
+    repository = bake()
+    locks = ("base", "train", "serve", "monitor", "dev")
+    for lock in locks:
+        path = repository / "requirements" / f"{lock}.txt"
+        text = path.read_text(encoding="utf-8")
+        pin = re.search(r"^pydantic==(\S+)", text, re.MULTILINE)
+        assert pin
+        path.write_text(text.replace(pin[0], "pydantic==2.99.0"), encoding="utf-8")
+    place = repository / "tests" / "test_repository.py"
+    found = importlib.util.spec_from_file_location("own_tests_of_a_repository", place)
+    assert found and found.loader
+    own = importlib.util.module_from_spec(found)
+    found.loader.exec_module(own)
+    for lock in locks:
+        with pytest.raises(AssertionError, match=r"pydantic: run `make lock`"):
+            own.test_locks_are_one_resolution(lock)
+    own.test_locks_are_one_resolution("all")
