@@ -165,3 +165,12 @@ def test_everything_that_can_be_looked_at(hub: Hub, alice: Desk) -> None:
     client = Github(auth=Auth.Token(alice.token), base_url=hub.api_url, retry=None)
     assert client.get_user().login == "alice"
     assert client.get_rate_limit().rate.limit == 5000
+
+
+def test_the_list_of_releases_ends_after_a_thousand(hub: Hub, alice: Desk) -> None:
+    status, answer, _ = alice.ask("GET", "/releases?per_page=100&page=11")
+    assert (status, answer["message"]) == (
+        422,
+        "Only the first 1000 results are available.",
+    )
+    assert alice.ask("GET", "/releases?per_page=100&page=10")[0] == 200
