@@ -128,7 +128,18 @@ def attests() -> bool:
     now = settings.current()
     if now.attestations:
         return now.attestations == "on"
-    return not event().get("repository", {}).get("private", False)
+    return not is_private()
+
+
+def is_private() -> bool:
+    """Return whether the repository is private.
+
+    The event tells, but that of a schedule: GitHub is asked then.
+    """
+    repository = event().get("repository")
+    if repository is None and in_actions():
+        return client.ask("look up the repository", lambda: client.repository().private)
+    return bool((repository or {}).get("private"))
 
 
 def require_pushed(warnings: tuple[str, ...]) -> tuple[str, ...]:

@@ -245,7 +245,7 @@ def propose(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make the template's changes, or newer locks, one pull request.
+    """Propose the template's changes, or newer locks, as one pull request.
 
     Without UPDATE_TOKEN, as one issue.
 
@@ -261,19 +261,21 @@ def propose(
     job = repository()
     token = at.settings.secret("UPDATE_TOKEN")
     label = LOCK if lock else NEW
-    said = "the locks are fresh" if lock else "the template has nothing new"
-    there = opened(job, label)
+    message = "the locks are fresh" if lock else "the template has nothing new"
+    open_issue = opened(job, label)
     if content:
         change, text, how = _change(at.project.root, content, lock)
         if token:
             hub = repository("UPDATE_TOKEN")
-            said = do(at.project.root, hub, token, change, text, at.now())
+            message = do(at.project.root, hub, token, change, text, at.now())
         else:
             issue, _ = open_or_edit(job, label, change.title, f"{text}\n\n{how}")
-            said = f"{issue.html_url} says what to do"
-    if there and (token or not content):
-        close(job, there, as_markdown("", said), f"<!-- mlops: over {label} -->")
-    emit({"said": said}, said, as_json, page=as_markdown("", said))
+            message = f"{issue.html_url} says what to do"
+    if open_issue and (token or not content):
+        close(
+            job, open_issue, as_markdown("", message), f"<!-- mlops: over {label} -->"
+        )
+    emit({"said": message}, message, as_json, page=as_markdown("", message))
 
 
 def _change(
@@ -283,13 +285,13 @@ def _change(
 
     Return what it is, its description, and how it is done by hand.
     """
-    from mlops.github.lock import apply as apply_locks
-    from mlops.github.update import apply as apply_update
+    from mlops.github.lock import apply_locks
+    from mlops.github.update import apply_patch
 
     if lock:
         newer = apply_locks(root, patch)
         return newer, _described_lock(newer), how_to_lock()
-    change = apply_update(root, patch)
+    change = apply_patch(root, patch)
     return change, _described(change), how_to_update()
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from typer import Option
 
-from mlops.cli.actions_env import as_markdown, event, in_actions, outputs
+from mlops.cli.actions_env import as_markdown, in_actions, outputs
 from mlops.cli.app import app
-from mlops.cli.context import current_context
+from mlops.cli.context import current_context, is_private
 from mlops.cli.output import Json, emit
 from mlops.github.client import repository
 from mlops.github.pages import publishing
@@ -40,8 +40,7 @@ def pages(
     title = made.summary.title
     lines = list(made.summary.lines)
     if in_actions():
-        private = (event().get("repository") or {}).get("private", True)
-        result = publishing(repository(), private, at.settings.pages)
+        result = publishing(repository(), is_private(), at.settings.pages)
         lines += _UNPUBLISHED.get(result, [])
         outputs(pages=result)
     index = str(folder / "index.html")

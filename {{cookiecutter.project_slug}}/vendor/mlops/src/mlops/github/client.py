@@ -39,7 +39,7 @@ _THROTTLED_FACTOR = 60
 
 _THROTTLED_ADVICE = (
     "GitHub limits how much is asked of it in a minute and in an hour: run it again "
-    "in an hour; what is done is not done twice"
+    "in an hour; nothing is done twice"
 )
 
 _ADVICE = {
@@ -227,7 +227,7 @@ def ask(
         answered = f"answered {status}" if status else "did not answer"
         failure = Gone if status == 410 else EnvironmentFailure
         raise failure(
-            f"GitHub {answered} when asked to {what}",
+            f"GitHub {answered} when asked to {request}",
             found=" ".join(str(error).split())[:300],
             do=_advice(error, status),
         ) from error
@@ -236,7 +236,7 @@ def ask(
 def _advice(error: BaseException, status: int) -> str:
     if _throttled(error):
         return _THROTTLED_ADVICE
-    return _ADVICE.get(status, "run it again: what is done is not done twice")
+    return _ADVICE.get(status, "run it again: nothing is done twice")
 
 
 @contextmanager
@@ -277,7 +277,7 @@ def _throttled(error: BaseException | None) -> bool:
 
     See https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api
     """
-    status, headers = _answer(error)
+    status, headers = _status_and_headers(error)
     if status == 429:
         return True
     if status != 403:
@@ -293,7 +293,7 @@ def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
     None where it would be in vain. Where GitHub is asked too much and does not say
     when it will answer again, a minute, and twice as long each time.
     """
-    status, headers = _answer(error)
+    status, headers = _status_and_headers(error)
     if _throttled(error):
         if "retry-after" in headers:
             return float(headers["retry-after"])

@@ -47,7 +47,7 @@ class LockUpdate(NamedTuple):
         return f"<!-- mlops: lock {self.digest} -->"
 
 
-def apply(root: Path, patch: bytes) -> LockUpdate:
+def apply_locks(root: Path, patch: bytes) -> LockUpdate:
     """Bring newer locks into the work tree, staged.
 
     Parameters

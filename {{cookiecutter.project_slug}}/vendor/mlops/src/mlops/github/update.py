@@ -429,7 +429,7 @@ def _push(root: Path, token: str, commit: str, branch: str, old: str) -> None:
         )
     except GitError as error:
         raise EnvironmentFailure(
-            "GitHub did not take the branch",
+            "GitHub did not accept the branch",
             key=branch,
             found=listed(error.stderr.splitlines()[:3]),
             do="check what UPDATE_TOKEN can write: Contents, Pull requests, Workflows",

@@ -45,7 +45,7 @@ def _versions(project: Project, model: ModelState, store: ReleaseStore) -> list[
     """Return what is wrong with the versions of a model."""
     from mlops.registry.chain import fetch
 
-    found = []
+    messages = []
     releases = set(store.list(model.name, model.versions))
     for version in model.versions.values():
         if version.stages:
