@@ -252,7 +252,7 @@ def test_a_slower_run_of_an_older_commit_overwrites_nothing(
     shutil.rmtree(job.project.build("churn"))
     shutil.copytree(tmp_path / "built", job.project.build("churn"))
     said = job("register", "--expect", '["churn"]')
-    assert "churn@v1.0.0 is there, of a newer commit: nothing to register" in said
+    assert "churn@v1.0.0 exists and is of a newer commit: nothing to register" in said
     assert job.read("output").endswith("models=[]\nrefs={}\nattest=\n")
     assert git(root, "tag") == "churn@v1.0.0"
 
@@ -328,6 +328,21 @@ def test_github_signs_where_it_can(
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     monkeypatch.setenv("ATTESTATIONS", variable)  # empty where it is not set
     assert attests() is expected
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_schedule_asks_whether_the_repository_is_private(
+    job: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch, private: bool
+) -> None:
+    """Its event tells nothing of the repository, not even the default branch."""
+    (job.folder / "event.json").write_text('{"schedule": "23 3 * * 1"}')
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
+    github.private = private
+    job("run", "churn")
+    said = job("register")
+    assert "v1.0.0 is registered" in said
+    assert ("not attested" in said) is private
+    assert ("attest=build/churn/model.skops" in job.read("output")) is not private
 
 
 def test_a_record_says_where_its_run_is_on_the_github_that_it_ran_on(

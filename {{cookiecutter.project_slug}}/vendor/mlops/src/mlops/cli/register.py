@@ -82,13 +82,13 @@ def register(
         "override": override,
     }
     unattended = in_actions() and name is None
-    left = _left_alone(at, models) if unattended else {}
-    models = [model for model in models if model not in left]
+    skipped = _not_registered(at, models) if unattended else {}
+    models = [model for model in models if model not in skipped]
     results = [_register(at, model, decision) for model in models]
     attested = [f"build/{model}/model.skops" for model in models] if attests() else []
     refs = {model: one["ref"] for model, one in zip(models, results, strict=True)}
     outputs(models=models, refs=refs, attest=",".join(attested))
-    texts = [_text(result) for result in results] + list(left.values())
+    texts = [_text(result) for result in results] + list(skipped.values())
     if in_actions() and models and not attested:
         texts.append(
             "not attested: GitHub does not sign here; the chain of digests holds"
@@ -137,7 +137,7 @@ def _text(result: dict[str, Any]) -> str:
     return f"{result['ref']} was registered already"
 
 
-def _left_alone(at: Context, models: list[str]) -> dict[str, str]:
+def _not_registered(at: Context, models: list[str]) -> dict[str, str]:
     """Return the models that this run does not register, and why.
 
     Runs train beside each other and register one after the other. A newer commit may
@@ -149,20 +149,22 @@ def _left_alone(at: Context, models: list[str]) -> dict[str, str]:
     from mlops.github.issues import retrain
     from mlops.pipeline.run import Run
 
-    left = {}
+    skipped = {}
     for model in models:
         newer = _newer(at, model)
         if newer:
-            left[model] = f"{newer} is there, of a newer commit: nothing to register"
+            skipped[model] = (
+                f"{newer} exists and is of a newer commit: nothing to register"
+            )
             continue
         stale = Run(run_context(at), model, progress()).stale()
         if stale and "train" not in stale:
             retrain(repository(), model)
-            left[model] = (
+            skipped[model] = (
                 f"{model}: the version in production has changed since the comparison; "
                 "it is trained and compared again, by a run of its own"
             )
-    return left
+    return skipped
 
 
 def _newer(at: Context, model: str) -> str:
@@ -178,9 +180,10 @@ def _newer(at: Context, model: str) -> str:
     if latest is None or not latest.manifest_sha256:
         return ""
     manifest, _ = manifest_of(root, latest)
-    here = head(root) or ""
-    there = manifest.code.commit
-    return latest.ref if here != there and is_ancestor(root, here, there) else ""
+    ours = head(root) or ""
+    theirs = manifest.code.commit
+    overtaken = ours != theirs and is_ancestor(root, ours, theirs)
+    return latest.ref if overtaken else ""
 
 
 def _promotable(project: Project) -> list[str]:

@@ -332,11 +332,11 @@ def _left_out(root: Path, commit: str) -> str | None:
     """
     branches = git(root, "for-each-ref", "--format=%(refname)", "refs/remotes/origin")
     names = [commit, *branches.split()]
-    asked = "".join(f"{name}:{WORKFLOWS}\n" for name in names)
+    lines = "".join(f"{name}:{WORKFLOWS}\n" for name in names)
     check = ("cat-file", "--batch-check=%(objectname)")
-    ours, *others = git(root, *check, stdin=asked).splitlines()
-    there = not ours.endswith(" missing")
-    return WORKFLOWS if there and ours not in others else None
+    ours, *others = git(root, *check, stdin=lines).splitlines()
+    exists = not ours.endswith(" missing")
+    return WORKFLOWS if exists and ours not in others else None
 
 
 def _trailers(
