@@ -661,7 +661,7 @@ def test_a_signature_that_held_is_verified_once(
         raise AssertionError("it was verified before")
 
     assert in_production(world) == "v1.0.0"
-    ssh.answer.cache_clear()  # as in another process
+    ssh.verification.cache_clear()  # as in another process
     monkeypatch.setattr(ssh, "_run", verify)
     assert in_production(world) == "v1.0.0"
     remembered(world).write_bytes(b"\xff not a digest\n")
@@ -691,7 +691,7 @@ def test_a_clone_that_can_only_be_read_verifies_every_time(
     remembered(world).parent.rmdir()
     remembered(world).parent.write_text("in the way")
     for _ in range(2):
-        ssh.answer.cache_clear()
+        ssh.verification.cache_clear()
         assert in_production(world) == "v1.0.0"
 
 
@@ -736,7 +736,7 @@ def test_what_takes_something_back_is_signed_by_the_approver(
     ("options", "code", "words"),
     [
         (("--approver", "@ben"), 1, "the approvers of production have to sign"),
-        (("--sign",), 2, "none of an approver's"),
+        (("--sign",), 2, "belongs to no approver"),
         (("--sign", "--approver", "@ben"), 1, "would not count, and was not written"),
         (("--sign", "--approver", "@mallory"), 1, "may not approve for production"),
     ],
