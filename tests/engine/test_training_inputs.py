@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegressionCV
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mlops.config.model_spec import ModelSpec, Train
 from mlops.config.project import Project
@@ -21,6 +24,7 @@ from mlops.results.training import Training
 from mlops.serving.prediction_log import records
 from mlops.training import labels
 from mlops.training.code import ModelCode
+from mlops.training.model import Model
 from mlops.training.packages import require_locked
 
 from .conftest import rows_of, spec_of, train_in
@@ -63,6 +67,93 @@ def test_whole_numbers_are_numbers_to_the_estimator_and_texts_to_everybody_else(
     assert given.values.dtype == np.int64 and set(given.values) == {1, 10}
     forest = RandomForestClassifier(2, class_weight={1: 1.0, 10: 5.0})
     assert given.classes(forest.fit(ROWS, given.values)) == ("1", "10")
+
+
+# Classes as the data has them, and the ways in which model.yaml and estimator.py may
+# name them. A column that pandas reads as true and false is "True" and "False" here.
+NAMED = {
+    "whole numbers": (("0", "1"), [("0", "1"), (0, 1), ("0.0", "1.0"), (0.0, 1.0)]),
+    "whole floats": (("1.0", "2.0"), [("1.0", "2.0"), ("1", "2"), (1, 2)]),
+    "booleans": (("False", "True"), [("False", "True"), ("false", "true")]),
+    "booleans of YAML": (("false", "true"), [("false", "true"), (False, True)]),
+    "words": (("no", "yes"), [("no", "yes")]),
+    "floats": (("0.5", "1.5"), [("0.5", "1.5"), (0.5, 1.5)]),
+    "codes": (("01", "1"), [("01", "1")]),
+}
+
+
+@pytest.mark.parametrize(
+    ("classes", "keys"),
+    [(classes, keys) for classes, ways in NAMED.values() for keys in ways],
+    ids=str,
+)
+def test_a_weight_by_class_is_that_weight_for_each_of_its_rows(
+    classes: tuple[str, str], keys: tuple[Any, Any]
+) -> None:
+    weights = {keys[0]: 1.0, keys[1]: 5.0}
+    column = target(*classes)
+    given = labels.as_they_are(column)
+    steps = [("scale", StandardScaler()), ("learn", LogisticRegression())]
+    by_class = Pipeline(steps).set_params(learn__class_weight=weights)
+    labels.translate_weights(by_class, given)
+    by_class.fit(ROWS, given.values)
+    by_row = clone(Pipeline(steps)).set_params(learn__class_weight=None)
+    by_row.fit(
+        ROWS,
+        column.to_numpy(dtype=object),
+        learn__sample_weight=np.where(column == classes[1], 5.0, 1.0),
+    )
+    assert given.classes(by_class) == classes
+    np.testing.assert_allclose(
+        by_class.predict_proba(ROWS), by_row.predict_proba(ROWS), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("names", [("no", "yes"), ("0.5", "1.5")])
+def test_weights_by_the_numbers_that_an_estimator_is_given_stay(
+    names: tuple[str, str],
+) -> None:
+    forest = RandomForestClassifier(class_weight={0: 1, 1: 5})
+    labels.translate_weights(forest, labels.as_positions(target(*names)))
+    assert forest.class_weight == {0: 1, 1: 5}
+
+
+@pytest.mark.parametrize("weights", [{"2": 1}, {"0": 1, "maybe": 5}, {None: 1}])
+def test_a_weight_for_a_class_that_is_not_there_is_one_clear_error(
+    weights: dict[Any, int],
+) -> None:
+    estimator = make_pipeline(LogisticRegression(class_weight=weights))
+    with pytest.raises(UsageError) as caught:
+        labels.translate_weights(estimator, labels.as_they_are(target("0", "1")))
+    (problem,) = caught.value.problems
+    assert problem.key == "logisticregression__class_weight"
+    assert problem.found in ("2", "maybe", "None")
+    assert problem.allowed == "0, 1"
+
+
+def test_weights_of_whole_number_labels_reach_the_estimator_from_model_yaml(
+    make_project: Make,
+) -> None:
+    rows = rows_of().assign(churn=lambda frame: (frame["churn"] == "yes").astype(int))
+    weights = {"0": 1, "1": 50}
+    project = make_project(
+        frame=rows,
+        train={"params": {"learner": "logistic", "weights": weights}},
+        data={**spec_of()["data"], "positive": 1},
+    )
+    path = project.folder("churn") / "estimator.py"
+    text = path.read_text().replace(
+        "LogisticRegression(C", "LogisticRegression(class_weight=params['weights'], C"
+    )
+    path.write_text(text)
+    done = train_in(project)
+    assert done.model.pipeline.steps[-1][1].class_weight == {0: 1, 1: 50}
+    assert done.training.params["weights"] == weights
+    again = Model.load(project.build("churn"), "churn")
+    rows = done.dataset.part("test")
+    share = (rows["churn"] == "1").mean()
+    scores = again.predict(rows)["score"]
+    assert scores.mean() > share + 0.2, "the weight of 50 pulls every score up"
 
 
 def test_words_reach_the_estimator_as_words() -> None:
@@ -187,7 +278,7 @@ def test_a_package_that_the_lock_does_not_install_is_refused(lock: Path) -> None
     (problem,) = caught.value.problems
     assert (problem.file, problem.key) == ("models/churn/estimator.py", "line 5")
     assert problem.found == "pytest"
-    assert "add pytest to `dependencies`" in problem.do and "make lock" in problem.do
+    assert "add pytest to `models`" in problem.do and "make lock" in problem.do
 
 
 def test_the_type_of_an_absent_package_is_refused_too(lock: Path) -> None:

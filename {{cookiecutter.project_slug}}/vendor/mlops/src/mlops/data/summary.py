@@ -55,9 +55,13 @@ def summarise(
     frame = rows.frame
     rows_read = len(rows.selected)
     labelled = frame[spec.data.target].notna().to_numpy()
+    numbers = numbers_in(frame)
     columns = []
     for name, values in rows.hashes.items():
-        columns.append(_column(frame[name], values, name in spec.sensitive))
+        if name in numbers:
+            columns.append(_number_column(name, values, numbers[name]))
+        else:
+            columns.append(_column(frame[name], values, name in spec.sensitive))
     return Snapshot(
         digest=digest,
         rows=len(frame),
@@ -82,18 +86,69 @@ def _period(times: pd.Series) -> tuple[str, str] | None:
     return first.isoformat(), last.isoformat()
 
 
-def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSummary:
-    """Return what is in one column; the values only where they may be shown."""
-    missing = int(column.isna().sum())
-    unique = int(pd.Series(hashes).nunique())
-    kind = {"f": "number", "M": "date"}.get(column.dtype.kind, "text")
-    facts: dict[str, Any] = {}
-    if kind == "number" and missing < len(column):
-        low = column.min()
-        high = column.max()
+@dataclass(frozen=True)
+class Numbers:
+    """What is known of a column of numbers; ends and mean are None without any."""
+
+    missing: int
+    low: float | None = None
+    mean: float | None = None
+    high: float | None = None
+
+
+def numbers_in(frame: pd.DataFrame) -> dict[str, Numbers]:
+    """Return the facts of all columns of numbers, computed together.
+
+    A thousand columns cost one pass over their values, not a thousand times what pandas
+    needs to begin with one.
+    """
+    names = [str(name) for name, dtype in frame.dtypes.items() if dtype.kind == "f"]
+    if not names or not len(frame):
+        return {}
+    # A row for each column: a sum of it is that of the column alone, to the last bit.
+    table = np.ascontiguousarray(frame[names].to_numpy(dtype="float64").T)
+    known = ~np.isnan(table)
+    counts = known.sum(axis=1)
+    low = np.where(known, table, np.inf).min(axis=1)
+    high = np.where(known, table, -np.inf).max(axis=1)
+    with np.errstate(over="ignore"):
         # A sum can be beyond all numbers; the mean is between them still.
-        mean = column.mean().clip(low, high)
-        facts = {"low": low, "mean": mean, "high": high}
+        total = np.where(known, table, 0.0).sum(axis=1)
+        mean = np.clip(total / np.maximum(counts, 1), low, high)
+    found = {}
+    for position, name in enumerate(names):
+        missing = len(frame) - int(counts[position])
+        if counts[position]:
+            found[name] = Numbers(
+                missing,
+                float(low[position]),
+                float(mean[position]),
+                float(high[position]),
+            )
+        else:
+            found[name] = Numbers(missing)
+    return found
+
+
+def _number_column(name: str, hashes: np.ndarray, numbers: Numbers) -> ColumnSummary:
+    """Return what is in a column of numbers."""
+    return ColumnSummary(
+        name=name,
+        kind="number",
+        missing=numbers.missing,
+        unique=len(pd.unique(hashes)) - (numbers.missing > 0),
+        low=numbers.low,
+        mean=numbers.mean,
+        high=numbers.high,
+    )
+
+
+def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSummary:
+    """Return what is in a column of dates or text; values where they may be shown."""
+    missing = int(column.isna().sum())
+    unique = len(pd.unique(hashes))
+    kind = "date" if column.dtype.kind == "M" else "text"
+    facts: dict[str, Any] = {}
     if kind == "text" and not sensitive and unique <= _MOST_LISTED:
         top = column.value_counts().head(10)
         facts = {"top": {str(value)[:80]: int(count) for value, count in top.items()}}

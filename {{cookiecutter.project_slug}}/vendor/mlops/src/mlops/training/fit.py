@@ -17,7 +17,7 @@ from mlops.config.model_spec import Kind, ModelSpec, outputs
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset
 from mlops.data.split import split_by
-from mlops.data.summary import positive_label
+from mlops.data.summary import Numbers, numbers_in, positive_label
 from mlops.errors import MlopsError, UsageError, listed
 from mlops.io.digests import sha256
 from mlops.io.files import write_bytes
@@ -162,14 +162,14 @@ def _estimator(
     """
     build = partial(_built, code, code.function(ESTIMATOR, "build"), spec, inputs)
     if spec.task == "regression":
-        return build(target), None
+        return build(target, None), None
     given = labels.as_they_are(target)
     try:
-        return build(given.values), given
+        return build(given.values, given), given
     except MlopsError as error:
         given = labels.as_positions(target)
         try:
-            return build(given.values), given
+            return build(given.values, given), given
         except MlopsError:
             raise error from None
 
@@ -180,14 +180,20 @@ def _built(
     spec: ModelSpec,
     inputs: pd.DataFrame,
     target: Any,
+    given: Labels | None,
 ) -> Any:
-    """Return what `build(params)` makes, fitted; the same for the same seed."""
+    """Return what `build(params)` makes, fitted; the same for the same seed.
+
+    `given` says how `target` stands for the classes; None for numbers.
+    """
     random.seed(spec.train.seed)
     np.random.seed(spec.train.seed)
     # One BLAS thread: the order of additions, and so the bytes, must not depend on the
     # machine.
     with blaming(code.shown(ESTIMATOR)), threadpool_limits(1, "blas"):
         estimator = build(dict(spec.train.params))
+        if given is not None:
+            labels.translate_weights(estimator, given)
         estimator.fit(inputs, target)
     return estimator
 
@@ -223,11 +229,14 @@ def describe(
                 file="estimator.py",
                 found=type(estimator).__name__,
             )
+    numbers = numbers_in(raw)
     return Signature(
         task=spec.task,
         target=spec.data.target,
         features=tuple(
-            _feature(name, kind, raw[name], spec.data.formats.get(name))
+            _number(name, kind, numbers[name])
+            if name in numbers
+            else _feature(name, kind, raw[name], spec.data.formats.get(name))
             for name, kind in spec.features.items()
         ),
         classes=classes,
@@ -236,13 +245,17 @@ def describe(
     )
 
 
+def _number(name: str, kind: Kind, seen: Numbers) -> Feature:
+    """Return a number or boolean as training saw it."""
+    missing = seen.missing > 0
+    return Feature(name=name, kind=kind, missing=missing, low=seen.low, high=seen.high)
+
+
 def _feature(
     name: str, kind: Kind, column: pd.Series, written: str | None = None
 ) -> Feature:
     """Return one column as training saw it; `written` is the format of dates."""
     seen: dict[str, Any] = {"format": written}
-    if kind in {"number", "boolean"} and column.notna().any():
-        seen |= {"low": column.min(), "high": column.max()}
     if kind == "category":
         values = sorted(column.dropna().unique())
         seen |= {"categories": values if len(values) <= _MOST_CATEGORIES else None}

@@ -9,13 +9,19 @@ estimators take texts. But scikit-learn takes texts that read as numbers, ``"0"`
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from mlops.data.known import spellings, without_point_zero
+from mlops.errors import UsageError, listed
+
+# What estimators call weights by class: scikit-learn and LightGBM, and CatBoost.
+_WEIGHTS = ("class_weight", "class_weights")
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
@@ -62,6 +68,65 @@ def as_positions(target: pd.Series) -> Labels:
     codes, names = pd.factorize(target, sort=True)
     texts = {number: str(name) for number, name in enumerate(names)}
     return Labels(codes.astype(np.int64), texts)
+
+
+def translate_weights(estimator: Any, labels: Labels) -> None:
+    """Give every weight by class the label that the estimator is given for the class.
+
+    In model.yaml a class is a text, as everywhere: ``class_weight: {"0": 1, "1": 5}``.
+    The estimator may be given the numbers 0 and 1.
+
+    Parameters
+    ----------
+    estimator : object
+        Not fitted; changed in place, with all estimators inside of it.
+    labels : Labels
+
+    Raises
+    ------
+    UsageError
+        When a weight is for a class that training has no row of.
+    """
+    if not hasattr(estimator, "get_params"):
+        return
+    changed = {}
+    for name, value in estimator.get_params().items():
+        if name.rpartition("__")[2] in _WEIGHTS and isinstance(value, Mapping):
+            changed[name] = _by_label(name, value, labels)
+    if changed:
+        estimator.set_params(**changed)
+
+
+def _by_label(name: str, weights: Mapping[Any, Any], labels: Labels) -> dict[Any, Any]:
+    """Return weights by label, where they are by class or by label already."""
+    by_text = {text: label for label, text in labels.names.items()}
+    texts = {key: _class_named(key, by_text) for key in weights}
+    if None not in texts.values():
+        return {by_text[str(texts[key])]: value for key, value in weights.items()}
+    if all(key in labels.names for key in weights):
+        return dict(weights)
+    unknown = [str(key) for key, text in texts.items() if text is None]
+    raise UsageError(
+        "a weight is for a class that no training row has",
+        file="estimator.py",
+        key=name,
+        found=listed(unknown),
+        allowed=listed(sorted(by_text)),
+        do="write the classes as the data has them",
+    )
+
+
+def _class_named(key: object, classes: Iterable[str]) -> str | None:
+    """Return the class that a key means: 1, 1.0 and "1" are one, and so is "true"."""
+    text = str(key)
+    known = list(classes)
+    if text in known:
+        return text
+    whole = spellings(known).get(without_point_zero(text))
+    if whole is not None:
+        return whole
+    alike = [name for name in known if name.lower() == text.lower()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def _reads_as_number(text: str) -> bool:

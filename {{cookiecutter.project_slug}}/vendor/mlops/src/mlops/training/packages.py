@@ -74,7 +74,7 @@ def require_locked(code: ModelCode, types: Iterable[str], lock: Path) -> None:
                     file=file,
                     key=line,
                     found=package,
-                    do=f"add {names[0]} to `dependencies` in pyproject.toml, then "
+                    do=f"add {names[0]} to `models` in pyproject.toml, then "
                     "`make lock` and `make setup`",
                 )
             )
