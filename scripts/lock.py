@@ -1,4 +1,4 @@
-"""Compile the locks: the generated repository's, the template's on top, MLflow's apart.
+"""Compile the locks: the generated repository's, the template's, those of two tests.
 
 The generated pyproject.toml is a Jinja template, so a repository is rendered with the
 default answers first, and compiled by its own `make lock`. Versions already locked are
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 TEMPLATE_LOCK = ROOT / "requirements-dev.txt"
 MLFLOW = ROOT / "tests" / "engine" / "mlflow.in"
+LEARNERS = ROOT / "tests" / "engine" / "learners.in"
 
 # Universal: one file for every platform and every Python offered, with the same
 # versions on all of them where that can be. No header, annotation or index address: a
@@ -57,12 +58,14 @@ def compile_lock(inputs: list[Path], output: Path, options: list[str]) -> None:
 
 
 def main() -> None:
-    """Compile the generated locks, the template's and that of a test."""
+    """Compile the generated locks, the template's and those of two tests."""
     options = sys.argv[1:]
     compile_generated(upgrade="--upgrade" in options)
     everything = GENERATED / "all.txt"
     compile_lock([ROOT / "requirements-dev.in", everything], TEMPLATE_LOCK, options)
     compile_lock([MLFLOW], MLFLOW.with_suffix(".txt"), options)
+    train = GENERATED / "train.txt"
+    compile_lock([LEARNERS, train], LEARNERS.with_suffix(".txt"), options)
 
 
 if __name__ == "__main__":

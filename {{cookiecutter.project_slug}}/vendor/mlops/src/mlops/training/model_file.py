@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -39,6 +40,7 @@ def dump(estimator: Any, code: ModelCode | None = None) -> bytes:
     """
     import skops.io
 
+    _forget_chance(estimator)
     schema, members = _opened(skops.io.dumps(estimator))
     if code is not None:
         _rename(schema, f"{code.package}.", own_prefix(code))
@@ -58,6 +60,39 @@ def dump(estimator: Any, code: ModelCode | None = None) -> bytes:
             suffix = node["file"].rpartition(".")[2]
             node["file"] = names.setdefault(node["file"], f"{len(names):05d}.{suffix}")
     return _packed(schema, {new: members[old] for old, new in names.items()})
+
+
+# What CatBoost writes into every model and is no part of it.
+_CHANCE = ("model_guid", "train_finish_time")
+
+
+def _forget_chance(estimator: Any) -> None:
+    """Clear what two fits of one CatBoost model never have in common."""
+    catboost = sys.modules.get("catboost")
+    if catboost is None:
+        return
+    for part in _parts(estimator, set()):
+        if isinstance(part, catboost.CatBoost) and part.is_fitted():
+            metadata = part.get_metadata()
+            for key in set(_CHANCE).intersection(metadata.keys()):
+                metadata[key] = ""
+
+
+def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield every object that an estimator holds, and the estimator, each once."""
+    if id(value) in seen or isinstance(value, str | bytes | int | float):
+        return
+    seen.add(id(value))
+    yield value
+    inner: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    elif hasattr(value, "__dict__"):
+        inner = vars(value).values()
+    for item in inner:
+        yield from _parts(item, seen)
 
 
 def load(
@@ -97,7 +132,7 @@ def load(
                 _renamed(t, own_prefix(code), f"{code.package}.") for t in allowed
             ]
         return skops.io.loads(content, trusted=allowed)
-    except MlopsError:
+    except (MlopsError, MemoryError):
         raise
     except Exception as error:
         # There is no list of what a damaged or hostile archive can raise.
