@@ -140,6 +140,21 @@ class EnvironmentFailure(MlopsError):
     exit_code = 3
 
 
+def out_of_memory(file: str = "") -> EnvironmentFailure:
+    """Return the error for a process that was refused memory.
+
+    Parameters
+    ----------
+    file : str
+        What was being read or run.
+    """
+    return EnvironmentFailure(
+        "there is not enough memory for this",
+        file=file,
+        do="close other programs, use a machine with more, or use fewer rows",
+    )
+
+
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return ``did you mean `x`?`` for the nearest allowed word, or an empty string."""
     near = difflib.get_close_matches(name[:200], list(allowed), n=1, cutoff=0.6)

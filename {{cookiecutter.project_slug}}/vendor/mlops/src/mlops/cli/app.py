@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from mlops import __version__, settings
 from mlops.cli.extras import RUNS_MODEL_CODE, missing_extra
 from mlops.cli.output import emit
-from mlops.errors import EnvironmentFailure, MlopsError, Refused
+from mlops.errors import EnvironmentFailure, MlopsError, Refused, out_of_memory
 from mlops.io.files import cannot
 from mlops.io.user_code import kept_from
 
@@ -68,7 +68,7 @@ class Commands(TyperGroup):
             known = missing_extra(error, ctx.invoked_subcommand)
             stop(known or _defect(error), self.as_json)
         except MemoryError:
-            stop(_out_of_memory(), self.as_json)
+            stop(out_of_memory(), self.as_json)
         except Exception as error:
             # Typer ends a command by raising exceptions of its own.
             if type(error).__module__.startswith("typer."):
@@ -86,13 +86,6 @@ def stop(error: MlopsError, as_json: bool) -> NoReturn:
     for problem in error.problems:
         print(f"error: {problem}", file=sys.stderr)
     raise typer.Exit(error.exit_code) from None
-
-
-def _out_of_memory() -> MlopsError:
-    return EnvironmentFailure(
-        "there is not enough memory for this",
-        do="close other programs, use a machine with more, or use fewer rows",
-    )
 
 
 def _defect(error: Exception) -> MlopsError:

@@ -89,7 +89,7 @@ class PreciseConstructor(SafeConstructor):
         """
         try:
             return super().construct_object(node, deep)
-        except YAMLError:
+        except (YAMLError, MemoryError):
             raise
         except Exception as error:  # converters raise whatever they run into
             problem = f"this value cannot be read ({type(error).__name__})"

@@ -19,7 +19,7 @@ from typing import Any
 
 from mlops.config.model_spec import ModelSpec
 from mlops.data.contract import check, quiet
-from mlops.errors import MlopsError
+from mlops.errors import MlopsError, out_of_memory
 from mlops.io.parent import end_with_parent
 
 
@@ -38,13 +38,19 @@ def validate(question: bytes) -> dict[str, Any]:
         frame = snapshot_frame(Path(folder))
         expectations = check(ModelSpec(**spec), Path(contract), frame)
     except MlopsError as error:
-        return {
-            "problems": [vars(problem) for problem in error.problems],
-            "exit_code": error.exit_code,
-        }
+        return _failure(error)
+    except MemoryError:
+        return _failure(out_of_memory(contract))
     return {
         "problems": [],
         "expectations": [item.model_dump(mode="json") for item in expectations],
+    }
+
+
+def _failure(error: MlopsError) -> dict[str, Any]:
+    return {
+        "problems": [vars(problem) for problem in error.problems],
+        "exit_code": error.exit_code,
     }
 
 

@@ -14,7 +14,7 @@ from mlops.data.csv_format import ReadOptions, read_header
 from mlops.data.known import plain_whole_numbers
 from mlops.data.sources import PARQUET, Source, refuse_lfs_pointer, source_files
 from mlops.data.types import as_text
-from mlops.errors import UsageError, did_you_mean, listed
+from mlops.errors import UsageError, did_you_mean, listed, out_of_memory
 from mlops.io.digests import sha256_file
 from mlops.io.files import cannot
 from mlops.results.data import Expectation, SourceFile
@@ -218,6 +218,8 @@ def table_errors(path: Path, shown: str, options: ReadOptions | None) -> Iterato
     try:
         refuse_lfs_pointer(path, shown)
         yield
+    except MemoryError as error:  # Arrow's is also an ArrowException
+        raise out_of_memory(shown) from error
     except (UnicodeError, LookupError, pa.ArrowException) as error:
         raise _not_a_table(path, shown, options, error) from error
     except OSError as error:

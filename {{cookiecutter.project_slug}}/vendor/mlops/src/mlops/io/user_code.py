@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlops.errors import MlopsError, Refused, UsageError
+from mlops.errors import MlopsError, Refused, UsageError, out_of_memory
 
 _ran: set[str] = set()
 
@@ -134,6 +134,8 @@ def blaming(shown: str) -> Iterator[None]:
     ------
     Refused
         When the code ends the process.
+    EnvironmentFailure
+        When there is not enough memory for it.
     UsageError
         For any other exception.
     """
@@ -149,6 +151,8 @@ def blaming(shown: str) -> Iterator[None]:
             key=line,
             do="return or raise an exception instead",
         ) from error
+    except MemoryError as error:
+        raise out_of_memory(_place(error, shown)[0]) from error
     except Exception as error:
         file, line = _line_of(error, shown)
         message = (str(error).strip().splitlines() or ["no message"])[0][:300]

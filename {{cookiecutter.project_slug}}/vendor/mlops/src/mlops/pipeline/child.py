@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError, Refused
+from mlops.errors import MlopsError, Refused, out_of_memory
 
 # Libraries that both steps need, imported while the first question is on its way.
 _HEAVY = ("pandas", "pyarrow.parquet", "skops.io", "sklearn.linear_model", "pytest")
@@ -57,6 +57,8 @@ def _reply(question: dict[str, Any]) -> dict[str, Any]:
     except (SystemExit, KeyboardInterrupt) as error:
         kind = type(error).__name__
         return _failure(Refused(f"the model's own code ends the process ({kind})"))
+    except MemoryError:
+        return _failure(out_of_memory())
     except BaseException:
         return {"defect": traceback.format_exc()}
 

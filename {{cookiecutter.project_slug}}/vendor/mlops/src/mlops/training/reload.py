@@ -33,7 +33,13 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from mlops import settings
-from mlops.errors import EnvironmentFailure, MlopsError, Problem, UsageError
+from mlops.errors import (
+    EnvironmentFailure,
+    MlopsError,
+    Problem,
+    UsageError,
+    out_of_memory,
+)
 from mlops.io import user_code
 from mlops.training.model import Model
 
@@ -175,6 +181,7 @@ def _load_and_exit(folder: Path) -> NoReturn:
 def _load_and_predict(folder: Path) -> None:
     """Load the model in a folder, predict the rows there, write what came of it."""
     problems: list[dict[str, str]] = []
+    memory = False
     request = json.loads((folder / "asked.json").read_text(encoding="utf-8"))
     try:
         with threadpool_limits(1):
@@ -183,9 +190,12 @@ def _load_and_predict(folder: Path) -> None:
         predicted.to_parquet(folder / _PREDICTED)
     except MlopsError as error:
         problems = [vars(problem) for problem in error.problems]
+    except MemoryError:
+        memory = True
     except BaseException as error:  # user code may raise SystemExit
         problems = [{"what": f"{type(error).__name__}: {error}"[:300]}]
-    (folder / _ANSWER).write_text(json.dumps(problems), encoding="utf-8")
+    answer = {"problems": problems, "memory": memory}
+    (folder / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
 
 
 def load_back(
@@ -213,6 +223,8 @@ def load_back(
     ------
     UsageError
         When the model cannot be loaded, or gives different predictions.
+    EnvironmentFailure
+        When there is not enough memory to load it.
     """
     shown = f"models/{model.name}/estimator.py"
     some = rows.head(_MOST_ROWS).reset_index(drop=True)
@@ -231,9 +243,12 @@ def load_back(
                 file=shown,
                 do="make sure that no module of the model ends the process",
             )
-        problems = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
-        if problems:
-            raise UsageError(*(_problem(shown, **problem) for problem in problems))
+        answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
+        if answer["memory"]:
+            raise out_of_memory(shown)
+        if answer["problems"]:
+            problems = [_problem(shown, **problem) for problem in answer["problems"]]
+            raise UsageError(*problems)
         predicted = pd.read_parquet(folder / _PREDICTED)
     if not same_predictions(predicted, expected):
         raise UsageError(
