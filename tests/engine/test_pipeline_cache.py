@@ -49,6 +49,8 @@ def engine(tmp_path: Path) -> Path:
 DEPENDENT = {
     "data/contract.py": ["validate"],
     "training/fit.py": ["train"],
+    "training/allowed_types.txt": ["train", "test", "gate", "report"],
+    "evaluation/leaks.py": ["test"],
     "evaluation/slices.py": ["test"],
     "evaluation/user_tests.py": ["test"],
     "gate/rules.py": ["gate"],

@@ -248,3 +248,15 @@ def test_a_score_that_is_too_good_to_be_true_is_no_green_light() -> None:
     assert any("ROC AUC of 0.999 is unusually high" in line for line in said.lines)
     plain = summary(known.everything(verdict=first))
     assert not any("unusually high" in line for line in plain.lines)
+
+
+def test_features_that_give_the_target_away_are_named_whatever_the_metric_is() -> None:
+    tests = known.evaluation().model_copy(update={"leaking": ("fee_paid", "sum<b>")})
+    first = Verdict(
+        decision="promote", rule="first version", grounds=(NoChampion(),), rows=100
+    )
+    for verdict in (first, None):
+        said = summary(known.everything(verdict=verdict, evaluation=tests))
+        (line,) = [line for line in said.lines if "Too good to be true" in line]
+        assert "`fee_paid`" in line and "data.ignore" in line
+        assert said.tone == "unsure"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from threadpoolctl import threadpool_limits
 
 from mlops.evaluation.checks import CheckContext, standard_checks
+from mlops.evaluation.leaks import leaks_of
 from mlops.evaluation.measurements import take_measurements
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.results.evaluation import Check, Evaluation
@@ -39,6 +40,7 @@ def evaluate(context: EvaluationContext, model: Model, size_mb: float) -> Evalua
         checks=checks,
         slices=measured.slices,
         fairness=measured.fairness,
+        leaking=leaks_of(context, model).names,
         latency_ms=measured.latency_ms,
         importance=measured.importance,
     )

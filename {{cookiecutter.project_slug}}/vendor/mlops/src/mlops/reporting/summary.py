@@ -6,7 +6,12 @@ from mlops.reporting import words
 from mlops.reporting.blocks import Summary, Tone
 from mlops.reporting.gaps import gaps, not_written
 from mlops.reporting.run_report import RunReport
-from mlops.reporting.wording import condition, difference_ci, standing
+from mlops.reporting.wording import (
+    condition,
+    difference_ci,
+    standing,
+    too_good_by,
+)
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
 from mlops.results.verdict import Comparison, Verdict
@@ -57,7 +62,8 @@ def _tested(tests: Evaluation, unit: str) -> Summary:
             "The model passed its tests; it was not compared with the one in "
             "production."
         )
-        return Summary("unsure", title, (primary_metric(tests, unit),))
+        lines = (primary_metric(tests, unit), *_too_good(tests))
+        return Summary("unsure", title, lines)
     failed = [
         f"{check.name}: {check.message}"
         for check in tests.checks
@@ -87,7 +93,7 @@ def _decided(facts: RunReport, verdict: Verdict) -> Summary:
     elif facts.evaluation and facts.evaluation.metrics:
         lines.append(primary_metric(facts.evaluation, unit))
     lines += _conditions(verdict)
-    lines += _too_good(facts)
+    lines += _too_good(facts.evaluation)
     lines += _gaps(facts)
     return Summary(tone, title, tuple(lines))
 
@@ -112,7 +118,7 @@ def _first_version(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
         return "bad", "Do not put this model into production."
     if verdict.decision == "inconclusive":
         return "unsure", "Do not put this model into production yet."
-    if not_written(facts.spec) or _too_good(facts):
+    if not_written(facts.spec) or _too_good(facts.evaluation):
         title = (
             "The first version passed what was measured; read what follows before "
             "it goes into production."
@@ -157,11 +163,12 @@ def _conditions(verdict: Verdict) -> list[str]:
     return [f"{which}: {', '.join(met)}."]
 
 
-def _too_good(facts: RunReport) -> list[str]:
-    """Return a warning where a score is too good to be true."""
-    tests = facts.evaluation
+def _too_good(tests: Evaluation | None) -> list[str]:
+    """Return a warning where a score is too good to be true, with what to look at."""
     if not tests or not tests.metrics:
         return []
+    if tests.leaking:
+        return [too_good_by(tests.leaking)]
     m = tests.primary
     if m.name not in _SHARES or m.value < _TOO_GOOD:
         return []

@@ -28,6 +28,17 @@ _MOST_NAMED = 5
 
 _TOO_FEW = "too few rows"
 
+
+def too_good_by(features: Sequence[str]) -> str:
+    """Return the warning that some features give the target away."""
+    names = words.listed([f"`{words.clean(name, 40)}`" for name in features])
+    return (
+        f"Too good to be true: most of the target can be told from {names}. Check that "
+        "each is known before the target is; if not, move it from features to "
+        "data.ignore."
+    )
+
+
 # -- reasons ---------------------------------------------------------------------------
 
 

@@ -116,6 +116,11 @@ class Evaluation(StoredResult):
     checks: tuple[Check, ...] = ()
     slices: tuple[Slice, ...] = ()
     fairness: tuple[FairnessResult, ...] = ()
+    leaking: tuple[str, ...] = Field(
+        default=(),
+        description="Features that give the target away, those that matter most first; "
+        "looked for where the predictions are too good to be true.",
+    )
     latency_ms: float | None = None
     importance: Importance | None = Field(
         default=None, description="None: an older engine did not ask."
