@@ -32,7 +32,7 @@ def columns_of(expectation: Any) -> list[str]:
     """Return the columns that an expectation is about."""
     columns: list[str] = []
     for key in _COLUMN_KEYS:
-        value = expectation.configuration.kwargs.get(key)
+        value = getattr(expectation, key, None)
         if isinstance(value, list | tuple):
             columns += map(str, value)
         elif value:

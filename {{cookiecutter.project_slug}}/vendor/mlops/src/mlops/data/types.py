@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops.errors import Problem, UsageError, listed
@@ -61,9 +61,20 @@ def as_number(column: pd.Series) -> pd.Series:
 
 
 def as_boolean(column: pd.Series) -> pd.Series:
-    """Return yes/no, true/false and 1/0 as 1.0 and 0.0; anything else is missing."""
-    words = column.astype("string").str.strip().str.lower()
-    return words.map(BOOLEANS).astype("float64")
+    """Return yes/no, true/false and 1/0 as 1.0 and 0.0; anything else is missing.
+
+    Of text, each different value is looked at once.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if not isinstance(column.dtype, pd.StringDtype):
+        words = column.astype("string").str.strip().str.lower()
+        return words.map(BOOLEANS).astype("float64")
+    codes, words = column.array.factorize()
+    meanings = [BOOLEANS.get(str(word).strip().lower(), np.nan) for word in words]
+    values = np.array([*meanings, np.nan])[codes]  # the code of a missing value is -1
+    return pd.Series(values, index=column.index, name=column.name)
 
 
 def as_date(column: pd.Series, written: str | None = None) -> pd.Series:
@@ -98,8 +109,9 @@ def as_date(column: pd.Series, written: str | None = None) -> pd.Series:
     return out.where(out.dt.year >= 1)  # numpy knows a year 0, Python does not
 
 
-# Rows from which on each column of text is cast alone.
-_MOST_STACKED = 10_000
+# Rows from which on each column that is not a number is cast alone: for one row what
+# counts is the cost of a column, for many the copy of its values.
+_MOST_STACKED = 500
 
 # -- many columns ---------------------------------------------------------------------
 
@@ -132,31 +144,43 @@ def cast_all(
     """
     import pandas as pd
 
-    plain = _numeric_columns(frame, kinds)
-    blocks = []
+    # Looping over the labels of a frame, or choosing columns by name, takes pandas
+    # longer than casting them: names and places are looked up once.
+    names = frame.columns.tolist()
+    held = dict(zip(names, frame.dtypes.tolist(), strict=True))
+    place = {name: number for number, name in enumerate(names)}
+    labels = frame.columns.take([place[name] for name in kinds])
+    plain = _numeric_columns(held, kinds)
+    columns: dict[str, Any] = {}
     bad: dict[str, np.ndarray] = {}
     if plain:
-        block, bad = _cast_numeric(frame[list(plain)], kinds)
+        block = frame
+        if plain != names:
+            block = frame.iloc[:, [place[name] for name in plain]]
+        values, bad = _cast_numeric(block, [kinds[name] for name in plain])
+        bad = {plain[number]: wrong for number, wrong in bad.items()}
         if len(plain) == len(kinds):
-            return block, bad
-        blocks.append(block)
-    for names in _alike(frame, kinds, formats or {}, plain):
-        kind = kinds[names[0]]
-        written = (formats or {}).get(names[0])
-        block, wrong = _cast_alike(frame, names, kind, written)
-        blocks.append(block)
-        bad |= wrong
-    out = blocks[0] if len(blocks) == 1 else pd.concat(blocks, axis=1)
-    if list(out.columns) != list(kinds):
-        out = out[list(kinds)]
+            return pd.DataFrame(values, index=frame.index, columns=labels), bad
+        columns = dict(zip(plain, values.T, strict=True))
+    for alike in _alike(frame, held, kinds, formats or {}, set(plain)):
+        kind = kinds[alike[0]]
+        written = (formats or {}).get(alike[0])
+        block = frame.iloc[:, [place[name] for name in alike]]
+        cast_columns, wrong_columns = _cast_alike(block, alike, kind, written)
+        columns |= cast_columns
+        bad |= wrong_columns
+    in_order = {number: columns[name] for number, name in enumerate(kinds)}
+    out = pd.DataFrame(in_order, index=frame.index)
+    out.columns = labels
     return out, {name: bad[name] for name in kinds if name in bad}
 
 
 def _alike(
     frame: pd.DataFrame,
+    held: Mapping[str, Any],
     kinds: Mapping[str, str],
     formats: Mapping[str, str],
-    done: Mapping[str, None],
+    done: Collection[str],
 ) -> list[list[str]]:
     """Return the columns that are left, in groups that can be cast as one column.
 
@@ -166,7 +190,6 @@ def _alike(
     """
     import pandas as pd
 
-    held = dict(zip(frame.columns, frame.dtypes, strict=True))
     groups: dict[Any, list[str]] = {}
     for name, kind in kinds.items():
         if name in done:
@@ -182,16 +205,18 @@ def _alike(
 
 
 def _cast_alike(
-    frame: pd.DataFrame, names: Sequence[str], kind: str, written: str | None
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Cast columns that are alike, one below the other as a single long column."""
-    import numpy as np
-    import pandas as pd
+    block: pd.DataFrame, names: Sequence[str], kind: str, written: str | None
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Cast columns that are alike, one below the other as a single long column.
 
-    rows = len(frame)
-    joined = frame[names[0]]
+    Returns the values of each, and which of them did not fit.
+    """
+    import numpy as np
+
+    rows = len(block)
+    joined = block.iloc[:, 0]
     if len(names) > 1:
-        joined = _joined(frame[list(names)], joined.dtype)
+        joined = _joined(block, joined.dtype)
     cast_column = _cast_column(joined, kind, written)
     bad = {}
     if kind in _NOUNS:  # any value is a text
@@ -200,15 +225,15 @@ def _cast_alike(
             by_column = wrong.reshape(len(names), rows)
             for position in np.flatnonzero(by_column.any(axis=1)).tolist():
                 bad[names[position]] = by_column[position]
-    values = cast_column.array
     if isinstance(cast_column.dtype, np.dtype) and cast_column.dtype.kind == "f":
-        table = cast_column.to_numpy().reshape(len(names), rows).T
-        return pd.DataFrame(table, index=frame.index, columns=list(names)), bad
+        table = cast_column.to_numpy().reshape(len(names), rows)
+        return dict(zip(names, table, strict=True)), bad
+    values = cast_column.array
     parts = {
         name: values[position * rows : (position + 1) * rows]
         for position, name in enumerate(names)
     }
-    return pd.DataFrame(parts, index=frame.index, columns=list(names)), bad
+    return parts, bad
 
 
 def _joined(block: pd.DataFrame, dtype: Any) -> pd.Series:
@@ -228,40 +253,41 @@ def _joined(block: pd.DataFrame, dtype: Any) -> pd.Series:
     return pd.concat([column for _, column in block.items()], ignore_index=True)
 
 
-def _numeric_columns(frame: pd.DataFrame, kinds: Mapping[str, str]) -> dict[str, None]:
+def _numeric_columns(held: Mapping[str, Any], kinds: Mapping[str, str]) -> list[str]:
     """Return the number and boolean columns that numpy holds as numbers, in order."""
     import numpy as np
 
-    held = dict(zip(frame.columns, frame.dtypes, strict=True))
-    return {
-        name: None
+    return [
+        name
         for name, kind in kinds.items()
         if kind in ("number", "boolean")
         and isinstance(held[name], np.dtype)
         and held[name].kind in "iufb"
-    }
+    ]
 
 
 def _cast_numeric(
-    block: pd.DataFrame, kinds: Mapping[str, str]
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Cast number and boolean columns that are numbers already, as one array."""
+    block: pd.DataFrame, kinds: Sequence[str]
+) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    """Cast number and boolean columns that are numbers already, as one array.
+
+    Returns the values, and by the place of its column which of them did not fit.
+    """
     import numpy as np
-    import pandas as pd
 
     values = block.to_numpy(dtype="float64", copy=True)
     known = ~np.isnan(values)
     fits = np.isfinite(values)
-    yes_or_no = np.array([kinds[name] == "boolean" for name in block.columns])
+    yes_or_no = np.array([kind == "boolean" for kind in kinds])
     if yes_or_no.any():
         fits &= ~yes_or_no | (values == 0) | (values == 1)
     wrong = known & ~fits
     bad = {}
     if wrong.any():
         values[wrong] = np.nan
-        for position in np.flatnonzero(wrong.any(axis=0)):
-            bad[str(block.columns[position])] = wrong[:, position]
-    return pd.DataFrame(values, index=block.index, columns=block.columns), bad
+        for number in np.flatnonzero(wrong.any(axis=0)).tolist():
+            bad[number] = wrong[:, number]
+    return values, bad
 
 
 def _cast_column(column: pd.Series, kind: str, written: str | None) -> pd.Series:
@@ -287,7 +313,7 @@ def cast(
     UsageError
         When a column is missing or a value does not fit, with all problems.
     """
-    present = set(frame.columns)
+    present = set(frame.columns.tolist())
     missing = [name for name in kinds if name not in present]
     if missing:
         raise UsageError(

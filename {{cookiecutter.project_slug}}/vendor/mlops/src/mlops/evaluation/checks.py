@@ -169,11 +169,13 @@ def _accepts(s: CheckContext, columns: list[str], value: Any, described: str) ->
     The time is linear in the cells of one frame: the more columns, the fewer rows each.
     """
     raw = s.some(max(1, min(5, _MOST_ASKED // len(columns))))
-    everywhere = raw.assign(**dict.fromkeys(columns, value))
+    everywhere = _with_value(raw, dict.fromkeys(columns, slice(None)), value)
 
     def refused(frame: pd.DataFrame) -> str:
         try:
             finite = np.isfinite(s.scored(frame)).all()
+        except MemoryError:
+            raise
         except Exception as error:
             return _described(s, error)
         return "" if finite else "a prediction that is not finite"
@@ -200,13 +202,29 @@ def _accepts(s: CheckContext, columns: list[str], value: Any, described: str) ->
 def _one_by_one(raw: pd.DataFrame, columns: list[str], value: Any) -> pd.DataFrame:
     """Return the rows again for each of these columns, with the value in that one."""
     positions = np.tile(np.arange(len(raw)), len(columns))
-    frame = raw.iloc[positions].reset_index(drop=True)
-    changed = {}
-    for number, name in enumerate(columns):
-        cells = frame[name].to_numpy(dtype=object)
-        cells[number * len(raw) : (number + 1) * len(raw)] = value
-        changed[name] = cells
-    return frame.assign(**changed)
+    where = {name: _repeated(number, len(raw)) for number, name in enumerate(columns)}
+    return _with_value(raw.iloc[positions].reset_index(drop=True), where, value)
+
+
+def _repeated(number: int, rows: int) -> slice:
+    """Return where the rows stand that were repeated for a column."""
+    return slice(number * rows, (number + 1) * rows)
+
+
+def _with_value(
+    frame: pd.DataFrame, where: dict[str, slice], value: Any
+) -> pd.DataFrame:
+    """Return a frame with a value in some rows of some columns.
+
+    Every column keeps its type, and the frame is made once: a thousand columns are not
+    a thousand copies.
+    """
+    columns = dict(frame.items())
+    for name, rows in where.items():
+        here = np.zeros(len(frame), dtype=bool)
+        here[rows] = True
+        columns[name] = columns[name].mask(here, value)
+    return pd.DataFrame(columns)
 
 
 def one_row_equals_batch(s: CheckContext) -> Iterator[Answer]:
@@ -306,6 +324,8 @@ def _answers(check: StandardCheck, s: CheckContext) -> list[Answer]:
     answers: list[Answer] = []
     try:
         answers.extend(check.ask(s))
+    except MemoryError:
+        raise  # the machine failed, not the model
     except Exception as error:
         answers.append(("", False, _described(s, error)))
     return answers or [("", NotAsked(), f"model.yaml has no {check.key}")]
