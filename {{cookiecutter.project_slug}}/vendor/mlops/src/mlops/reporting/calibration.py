@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from mlops.reporting.run_report import PredictedRows, RunReport
 from mlops.reporting.words import MINUS, number, share
@@ -72,17 +73,24 @@ def equal_parts(
 
 
 def _tenth(part: NDArray[Any], shares: bool) -> Tenth:
-    from scipy.stats import binomtest
-
     n = len(part)
     predicted = float(part[:, 0].mean())
     happened = float(part[:, 1].mean())
     if shares:
-        test = binomtest(int(part[:, 1].sum()), n)
-        low, high = test.proportion_ci(method="wilson")
+        low, high = _wilson(happened, n)
         return Tenth(n, predicted, happened, low, high)
     half = float(1.96 * part[:, 1].std() / n**0.5)
     return Tenth(n, predicted, happened, happened - half, happened + half)
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share of `n` rows (Wilson 1927)."""
+    q = float(ndtri(0.975))
+    centre = (share + q**2 / (2 * n)) / (1 + q**2 / n)
+    half = q / (1 + q**2 / n) * (share * (1 - share) / n + q**2 / (4 * n**2)) ** 0.5
+    low = centre - half if share > 0 else 0.0
+    high = centre + half if share < 1 else 1.0
+    return low, high
 
 
 def plot(parts: Sequence[Tenth], shares: bool) -> str:

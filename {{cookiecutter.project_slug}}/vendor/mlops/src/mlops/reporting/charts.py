@@ -18,10 +18,10 @@ from matplotlib import rc_context, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from mlops.reporting import words
 from mlops.reporting.calibration import equal_parts, positive_rows, tenths
+from mlops.reporting.curves import precision_recall, roc
 from mlops.reporting.run_report import RunReport
 from mlops.reporting.words import clean, count, label, number, share, signed
 from mlops.results.evaluation import Metric
@@ -368,10 +368,10 @@ def _roc(facts: RunReport) -> Iterator[Chart]:
     positive, score, champion, threshold = scored
     panel = _axes(xlabel="Negative rows called positive", ylabel="Positive rows found")
     if champion is not None:
-        wrong, hits, _ = roc_curve(positive, champion)
+        wrong, hits = roc(positive, champion)
         points = _few(wrong, hits)
         panel.plot(*points, "--", color=OLD, label="in production")
-    wrong, hits, _ = roc_curve(positive, score)
+    wrong, hits = roc(positive, score)
     panel.plot(*_few(wrong, hits), "-", color=NEW, label="this model")
     panel.plot([0, 1], [0, 1], **_THIN)
     called = score >= threshold
@@ -396,11 +396,11 @@ def _precision_recall(facts: RunReport) -> Iterator[Chart]:
         xlabel="Recall: positive rows found", ylabel="Precision", ylim=(0, 1.03)
     )
     if champion is not None:
-        precision, recall, _ = precision_recall_curve(positive, champion)
-        points = _few(recall[:-1], precision[:-1])
+        precision, recall = precision_recall(positive, champion)
+        points = _few(recall, precision)
         panel.plot(*points, "--", color=OLD, label="in production")
-    precision, recall, _ = precision_recall_curve(positive, score)
-    points = _few(recall[:-1], precision[:-1])
+    precision, recall = precision_recall(positive, score)
+    points = _few(recall, precision)
     panel.plot(*points, "-", color=NEW, label="this model")
     rate = float(positive.mean())
     panel.axhline(rate, **_THIN)
