@@ -12,7 +12,7 @@ from mlops.results.evaluation import FairnessResult, Group
 from mlops.training.model import Model
 
 # What is measured on a sensitive column for which no limit is declared.
-_WITHOUT_LIMIT: dict[str, tuple[str, ...]] = {
+WITHOUT_LIMIT: dict[str, tuple[str, ...]] = {
     "binary": ("selection_rate", "true_positive_rate"),
     "multiclass": ("accuracy",),
     "regression": ("mae",),
@@ -39,7 +39,7 @@ def fairness(context: EvaluationContext, model: Model) -> tuple[FairnessResult, 
         if column not in limited:
             results += [
                 _measure(context, model, column, metric)
-                for metric in _WITHOUT_LIMIT[spec.task]
+                for metric in WITHOUT_LIMIT[spec.task]
             ]
     return tuple(results)
 

@@ -26,8 +26,8 @@ NAMES = tuple(step.name for step in STEPS)
 
 Say = Callable[[str], None]
 
-# Libraries that take long to import and that the report needs.
-_HEAVY = ("scipy.stats", "matplotlib.figure")
+# Libraries that take long to import and that the gate and the report need.
+_HEAVY = ("scipy.special", "matplotlib.figure")
 
 # Whether the model's own code runs in a process of its own. Tests that are about
 # something else save the seconds that the imports of another process take.
@@ -148,6 +148,12 @@ class Run:
             self.close()
             raise
 
+    def _require_figures(self) -> None:
+        """Check what the process of user code says of the model."""
+        from mlops.pipeline.figures import require_figures
+
+        require_figures(self.state)
+
     def close(self) -> None:
         """End the process of user code, if there is one."""
         if self._process is not None:
@@ -193,6 +199,8 @@ class Run:
         begun = time.perf_counter()
         if APART and step.runs_user_code:
             ok = self._run_apart(step)
+            if step is test.STEP:
+                self._require_figures()
         else:
             ok = step.run(self.state)
         seconds = time.perf_counter() - begun
