@@ -17,12 +17,19 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.config.yaml import parse
 from mlops.data.csv_format import ReadOptions
-from mlops.data.known import count_unseen, plain_whole_numbers, respell, spellings
+from mlops.data.known import (
+    count_unseen,
+    plain_whole_numbers,
+    respell,
+    spellings,
+    unseen_values,
+)
 from mlops.data.read import read_table
 from mlops.data.snapshot import Dataset, build
 from mlops.data.types import as_boolean, as_date, as_number, cast, cast_all
 from mlops.errors import UsageError
 from mlops.results.data import Expectation
+from mlops.results.training import Feature
 from mlops.training.fit import train
 
 from .conftest import rows_of, spec_of
@@ -453,3 +460,29 @@ def test_what_does_not_fit_is_named_with_its_row() -> None:
     assert "not a finite number (first: row 1)" in found["n"]
     assert "not a boolean" in found["b"] and "row 0" in found["b"]
     assert "not an ISO 8601 date" in found["d"]
+
+
+def test_values_that_training_never_saw_are_counted_by_column() -> None:
+    features = (
+        Feature(name="age", kind="number", missing=False, low=16, high=95),
+        Feature(name="plan", kind="category", missing=False, categories=("1", "2")),
+        Feature(name="note", kind="text", missing=False),
+        Feature(name="city", kind="category", missing=True),  # too many to record
+        Feature(name="paid", kind="boolean", missing=False, low=0, high=1),
+    )
+    rows = pd.DataFrame(
+        {
+            "age": [15, 16, 95, 96.5, None],
+            "plan": ["1.0", "2", "3", "x", None],
+            "note": ["a", "b", "c", "d", "e"],
+            "city": ["Rome", "Oslo", None, "Bonn", "Kyiv"],
+            "paid": [True, False, True, None, True],
+        }
+    ).astype({"plan": "str", "note": "str", "city": "str"})
+    found = unseen_values(rows, features)
+    assert found.numbers == {"age": 2}
+    assert found.categories == {"plan": 2}
+    as_text = rows.assign(age=rows["age"].astype("str"))
+    assert unseen_values(as_text, features) == found, "as a CSV file has them"
+    nothing = unseen_values(rows.iloc[[1]], features)
+    assert nothing.numbers == {} and nothing.categories == {}

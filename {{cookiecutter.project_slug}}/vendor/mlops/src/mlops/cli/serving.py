@@ -47,8 +47,11 @@ def predict(
     unseen: dict[str, int] = predictions.attrs["unseen"]
     for column, count in unseen.items():
         text += f"\n{count:,} values of {column} were never seen in training"
+    outside: dict[str, int] = predictions.attrs["outside"]
+    for column, count in outside.items():
+        text += f"\n{count:,} values of {column} are outside of what training saw"
     facts = {"version": version, "rows": len(predictions), "predictions": rows}
-    emit({**facts, "unseen": unseen}, text, as_json)
+    emit({**facts, "unseen": unseen, "outside": outside}, text, as_json)
 
 
 @app.command(rich_help_panel="Use")

@@ -1,6 +1,7 @@
-"""Whole numbers that became floats: `2.0` is `2` where all known values are whole.
+"""Values that training knew: how they are written, and which ones it never saw.
 
-A program that meets one missing value writes a column of codes as floats. As text, `2`
+Whole numbers may have become floats: `2.0` is `2` where all known values are whole. A
+program that meets one missing value writes a column of codes as floats. As text, `2`
 and `2.0` are two categories, two ids and two labels, and nothing would say so.
 """
 
@@ -8,10 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mlops.data.types import as_number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops.results.training import Feature
 
 
 _WHOLE = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
@@ -109,3 +115,67 @@ def count_unseen(
         if count:
             unseen[name] = count
     return unseen
+
+
+def count_outside(
+    frame: pd.DataFrame, ranges: Mapping[str, tuple[float, float]]
+) -> dict[str, int]:
+    """Return how many values of each column are below or above those known.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_rows, n_columns)
+        Numbers, or texts that stand for them.
+    ranges : mapping of str to tuple of float
+        The lowest and the highest known value of each column.
+
+    Returns
+    -------
+    dict of str to int
+        Columns without such values are left out.
+    """
+    outside = {}
+    for name, (low, high) in ranges.items():
+        numbers = as_number(frame[name])
+        count = int(((numbers < low) | (numbers > high)).sum())
+        if count:
+            outside[name] = count
+    return outside
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Values in some rows that training never saw, counted by column.
+
+    Parameters
+    ----------
+    categories : dict of str to int
+        Not among the categories of training.
+    numbers : dict of str to int
+        Below the lowest or above the highest number of training.
+    """
+
+    categories: dict[str, int]
+    numbers: dict[str, int]
+
+
+def unseen_values(frame: pd.DataFrame, features: Iterable[Feature]) -> Unseen:
+    """Return how many values training never saw, for whatever asks a model.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_rows, n_columns)
+        Raw rows with every feature.
+    features : iterable of Feature
+        Of the model's signature. Categories of which training saw more than are
+        recorded are not counted.
+    """
+    known = {}
+    ranges = {}
+    for feature in features:
+        if feature.categories:
+            known[feature.name] = feature.categories
+        if feature.kind == "number" and feature.low is not None:
+            high = feature.low if feature.high is None else feature.high
+            ranges[feature.name] = (feature.low, high)
+    return Unseen(count_unseen(frame, known), count_outside(frame, ranges))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mlops.config.model_spec import Data
 from mlops.config.project import Project
 from mlops.data.csv_format import ReadOptions
-from mlops.data.known import count_unseen
+from mlops.data.known import unseen_values
 from mlops.data.read import no_rows, read_table, text_columns
 from mlops.errors import UsageError
 from mlops.registry.chain import fetch
@@ -47,7 +47,8 @@ def predict_file(
     predictions : DataFrame, shape (n_rows, 1 + n_outputs)
         ``id`` (that of the row where it has one, else the prediction's) and the model's
         outputs. ``attrs["unseen"]`` counts, by column, the values of categories that
-        training never saw.
+        training never saw, ``attrs["outside"]`` the numbers below or above all that it
+        saw.
     version : str
 
     Raises
@@ -66,8 +67,9 @@ def predict_file(
     features = {f.name: f.kind for f in model.signature.features}
     frame = _read(path, features, key, data)
     predictions = model.predict(frame)
-    known = {f.name: f.categories for f in model.signature.features if f.categories}
-    predictions.attrs["unseen"] = count_unseen(frame, known)
+    unseen = unseen_values(frame, model.signature.features)
+    predictions.attrs["unseen"] = unseen.categories
+    predictions.attrs["outside"] = unseen.numbers
     ids = [new_id(now) for _ in frame.index]
     row_ids = frame.get(key)
     if log:
