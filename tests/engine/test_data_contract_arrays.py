@@ -14,7 +14,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.yaml import parse
 from mlops.data import contract
 from mlops.data.contract import _evaluate, check, quiet
-from mlops.data.contract_arrays import quick_answer
+from mlops.data.contract_arrays import quick_result
 from mlops.data.contract_wording import answered
 
 from .conftest import spec_of
@@ -81,7 +81,7 @@ def test_answers_are_those_of_great_expectations(mostly: float) -> None:
     with quiet():
         theirs = _evaluate(dict(enumerate(expectations)), frame)
     for position, expectation in enumerate(expectations):
-        ours = quick_answer(expectation, frame)
+        ours = quick_result(expectation, frame)
         assert ours is not None
         one = answered(expectation, ours, ())
         other = answered(expectation, theirs[position], ())
@@ -114,7 +114,7 @@ LEFT: dict[str, Any] = {
 
 @pytest.mark.parametrize("case", LEFT)
 def test_anything_unusual_is_left_to_great_expectations(case: str) -> None:
-    assert quick_answer(LEFT[case], table()) is None
+    assert quick_result(LEFT[case], table()) is None
 
 
 def test_a_contract_of_a_thousand_columns_asks_no_graph_of_metrics(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.config.model_spec import ModelSpec
-from mlops.data.contract_arrays import quick_answer
+from mlops.data.contract_arrays import quick_result
 from mlops.data.contract_wording import absent_column, answered, columns_of, one_line
 from mlops.errors import UsageError
 from mlops.io.files import cannot
@@ -57,11 +57,11 @@ def check(
         answers: dict[int, dict[str, Any]] = {}
         for position, expectation in enumerate(expectations):
             absent = [c for c in columns_of(expectation) if c not in frame.columns]
-            answer = quick_answer(expectation, frame)
+            quick = quick_result(expectation, frame)
             if absent:
                 missing[position] = absent
-            elif answer is not None:
-                answers[position] = answer
+            elif quick is not None:
+                answers[position] = quick
             else:
                 left[position] = expectation
         if left:

@@ -24,10 +24,10 @@ _MOST_SHOWN = 20  # of the values that break an expectation
 # Parameters that change what an expectation asks, beside those that are read here.
 _UNUSUAL = ("row_condition", "condition_parser", "windows")
 
-Answer = dict[str, Any]
+Result = dict[str, Any]
 
 
-def quick_answer(expectation: Any, frame: pd.DataFrame) -> Answer | None:
+def quick_result(expectation: Any, frame: pd.DataFrame) -> Result | None:
     """Return the result of an expectation, None where Great Expectations is to say.
 
     Parameters
@@ -44,23 +44,23 @@ def quick_answer(expectation: Any, frame: pd.DataFrame) -> Answer | None:
     """
     if not type(expectation).__module__.startswith(_CORE):
         return None  # a class of the user's own, whatever it inherits
-    answer = _ANSWERS.get(expectation.expectation_type)
-    if answer is None or expectation.column not in frame.columns:
+    compute = _COMPUTED.get(expectation.expectation_type)
+    if compute is None or expectation.column not in frame.columns:
         return None
     if any(getattr(expectation, name, None) is not None for name in _UNUSUAL):
         return None
     if not isinstance(expectation.mostly, int | float):
         return None
-    return answer(expectation, frame[expectation.column])
+    return compute(expectation, frame[expectation.column])
 
 
-def _not_null(expectation: Any, column: pd.Series) -> Answer | None:
+def _not_null(expectation: Any, column: pd.Series) -> Result | None:
     missing = int(column.isna().sum())
     shown = [None] * min(missing, _MOST_SHOWN)
-    return _answer(expectation.mostly, len(column), len(column), missing, shown)
+    return _result(expectation.mostly, len(column), len(column), missing, shown)
 
 
-def _between(expectation: Any, column: pd.Series) -> Answer | None:
+def _between(expectation: Any, column: pd.Series) -> Result | None:
     low = expectation.min_value
     high = expectation.max_value
     if column.dtype.kind != "f" or not (_is_limit(low) and _is_limit(high)):
@@ -76,7 +76,7 @@ def _between(expectation: Any, column: pd.Series) -> Answer | None:
     return _of_known(expectation.mostly, column, fits)
 
 
-def _in_set(expectation: Any, column: pd.Series) -> Answer | None:
+def _in_set(expectation: Any, column: pd.Series) -> Result | None:
     allowed = expectation.value_set
     if not isinstance(allowed, list | tuple | set):
         return None
@@ -102,31 +102,31 @@ def _all_are(values: Collection[object], kind: type) -> bool:
     return all(_is_limit(value) and value is not None for value in values)
 
 
-def _of_known(mostly: float, column: pd.Series, fits: np.ndarray) -> Answer:
+def _of_known(mostly: float, column: pd.Series, fits: np.ndarray) -> Result:
     """Return the answer where missing values neither keep nor break an expectation."""
     known = column.notna().to_numpy()
     wrong = known & ~fits
     shown = column[wrong].head(_MOST_SHOWN).tolist() if wrong.any() else []
-    return _answer(mostly, len(column), int(known.sum()), int(wrong.sum()), shown)
+    return _result(mostly, len(column), int(known.sum()), int(wrong.sum()), shown)
 
 
-def _answer(
-    mostly: float, rows: int, asked: int, wrong: int, shown: list[Any]
-) -> Answer:
+def _result(
+    mostly: float, rows: int, counted: int, wrong: int, shown: list[Any]
+) -> Result:
     """Return an answer.
 
     Parameters
     ----------
     rows : int
         In all.
-    asked : int
+    counted : int
         That the expectation is about.
     wrong : int
         Of them, that break it.
     """
-    kept = asked == 0 or (asked - wrong) / asked >= mostly
+    ok = counted == 0 or (counted - wrong) / counted >= mostly
     return {
-        "success": kept,
+        "success": ok,
         "result": {
             "element_count": rows,
             "unexpected_count": wrong,
@@ -135,7 +135,7 @@ def _answer(
     }
 
 
-_ANSWERS: dict[str, Callable[[Any, pd.Series], Answer | None]] = {
+_COMPUTED: dict[str, Callable[[Any, pd.Series], Result | None]] = {
     "expect_column_values_to_not_be_null": _not_null,
     "expect_column_values_to_be_between": _between,
     "expect_column_values_to_be_in_set": _in_set,

@@ -148,24 +148,24 @@ def cast_all(
     # longer than casting them: names and places are looked up once.
     names = frame.columns.tolist()
     held = dict(zip(names, frame.dtypes.tolist(), strict=True))
-    place = {name: number for number, name in enumerate(names)}
-    labels = frame.columns.take([place[name] for name in kinds])
+    position = {name: number for number, name in enumerate(names)}
+    labels = frame.columns.take([position[name] for name in kinds])
     plain = _numeric_columns(held, kinds)
     columns: dict[str, Any] = {}
     bad: dict[str, np.ndarray] = {}
     if plain:
         block = frame
         if plain != names:
-            block = frame.iloc[:, [place[name] for name in plain]]
-        values, bad = _cast_numeric(block, [kinds[name] for name in plain])
-        bad = {plain[number]: wrong for number, wrong in bad.items()}
+            block = frame.iloc[:, [position[name] for name in plain]]
+        values, misfits = _cast_numeric(block, [kinds[name] for name in plain])
+        bad = {plain[number]: wrong for number, wrong in misfits.items()}
         if len(plain) == len(kinds):
             return pd.DataFrame(values, index=frame.index, columns=labels), bad
         columns = dict(zip(plain, values.T, strict=True))
     for alike in _alike(frame, held, kinds, formats or {}, set(plain)):
         kind = kinds[alike[0]]
         written = (formats or {}).get(alike[0])
-        block = frame.iloc[:, [place[name] for name in alike]]
+        block = frame.iloc[:, [position[name] for name in alike]]
         cast_columns, wrong_columns = _cast_alike(block, alike, kind, written)
         columns |= cast_columns
         bad |= wrong_columns
@@ -271,7 +271,7 @@ def _cast_numeric(
 ) -> tuple[np.ndarray, dict[int, np.ndarray]]:
     """Cast number and boolean columns that are numbers already, as one array.
 
-    Returns the values, and by the place of its column which of them did not fit.
+    Returns the values, and by the position of its column which of them did not fit.
     """
     import numpy as np
 

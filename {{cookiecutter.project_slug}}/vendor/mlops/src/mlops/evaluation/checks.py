@@ -221,9 +221,9 @@ def _with_value(
     """
     columns = dict(frame.items())
     for name, rows in where.items():
-        here = np.zeros(len(frame), dtype=bool)
-        here[rows] = True
-        columns[name] = columns[name].mask(here, value)
+        chosen = np.zeros(len(frame), dtype=bool)
+        chosen[rows] = True
+        columns[name] = columns[name].mask(chosen, value)
     return pd.DataFrame(columns)
 
 

@@ -71,20 +71,20 @@ class Leaks:
     ----------
     copies : tuple of str
         Say the same as the target, row by row; none where there is one feature only.
-    alone : tuple of str
+    single : tuple of str
         Others that tell the target almost without error, each alone.
     together : tuple of str
         Those that matter most where all together do; looked for where none does alone.
     """
 
     copies: tuple[str, ...] = ()
-    alone: tuple[str, ...] = ()
+    single: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """All of them."""
-        return self.copies + self.alone + self.together
+        return self.copies + self.single + self.together
 
 
 def find_leaks(
@@ -104,18 +104,18 @@ def find_leaks(
     """
     features = [feature for feature in features if feature.kind != "text"]
     copies = []
-    alone = []
+    single = []
     for feature in features:
         values = rows[feature.name]
         if len(features) > 1 and _is_copy(feature, values, truth, task):
             copies.append(feature.name)
-        elif _tells_alone(feature, values, truth, task):
-            alone.append(feature.name)
+        elif _reveals(feature, values, truth, task):
+            single.append(feature.name)
     together: list[str] = []
-    if not alone:  # else all of them together would be found for the same reason
+    if not single:  # else all of them together would be found for the same reason
         left = [feature for feature in features if feature.name not in copies]
         together = _tell_together(left, rows, truth, task)
-    return Leaks(tuple(copies), tuple(alone), tuple(together))
+    return Leaks(tuple(copies), tuple(single), tuple(together))
 
 
 def leaks_of(context: EvaluationContext, model: Model) -> Leaks:
@@ -174,9 +174,7 @@ def _is_copy(feature: Feature, values: pd.Series, truth: pd.Series, task: Task) 
     return one_each and len(counts) == counts.shape[1] == feature.unique
 
 
-def _tells_alone(
-    feature: Feature, values: pd.Series, truth: pd.Series, task: Task
-) -> bool:
+def _reveals(feature: Feature, values: pd.Series, truth: pd.Series, task: Task) -> bool:
     """Return whether one column leaves almost no error.
 
     A number is cut into bins of equal size; the best answer in each bin, or for each
@@ -304,10 +302,10 @@ def _sample(
             inputs[feature.name] = numbers.fillna(numbers.median()).fillna(0.0)
         else:
             inputs[feature.name] = pd.Series(values.factorize()[0], dtype="float64")
-    asked = truth.iloc[order]
-    answers = as_number(asked).to_numpy()
+    chosen = truth.iloc[order]
+    answers = as_number(chosen).to_numpy()
     if task != "regression":
-        answers = asked.factorize()[0]
+        answers = chosen.factorize()[0]
     table = np.column_stack([column.to_numpy() for column in inputs.values()])
     return _Sample(list(inputs), table, answers, task)
 

@@ -152,7 +152,7 @@ def blaming(shown: str) -> Iterator[None]:
             do="return or raise an exception instead",
         ) from error
     except MemoryError as error:
-        raise out_of_memory(_place(error, shown)[0]) from error
+        raise out_of_memory(_line_of(error, shown)[0]) from error
     except Exception as error:
         file, line = _line_of(error, shown)
         message = (str(error).strip().splitlines() or ["no message"])[0][:300]

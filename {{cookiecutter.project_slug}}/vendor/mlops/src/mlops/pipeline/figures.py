@@ -42,9 +42,9 @@ def require_figures(state: RunState) -> None:
     """
     context = evaluation_context(state)
     model = challenger(state)
-    said = Evaluation.load(state.build)
+    claim = Evaluation.load(state.build)
     size_mb = Training.load(state.build).model_bytes / 1e6
-    wrong = list(_differences(context, model, said, size_mb))
+    wrong = list(_differences(context, model, claim, size_mb))
     if wrong:
         raise Refused(
             "the figures that were handed over are not those of the predictions",
@@ -55,39 +55,39 @@ def require_figures(state: RunState) -> None:
 
 
 def _differences(
-    context: EvaluationContext, model: Model, said: Evaluation, size_mb: float
+    context: EvaluationContext, model: Model, claim: Evaluation, size_mb: float
 ) -> Iterator[str]:
     """Yield the names of the figures that differ."""
     outcome = context.outcome(model)
-    if said.rows != len(outcome):
+    if claim.rows != len(outcome):
         yield "rows"
     spec = context.spec
     names = dict.fromkeys((*spec.metric_names, *sorted(spec.checks.floor)))
     metrics = tuple(measure(name, outcome) for name in names)
-    if [metric.name for metric in said.metrics] != list(names):
+    if [metric.name for metric in claim.metrics] != list(names):
         yield "metrics"
-    for metric, claimed in zip(metrics, said.metrics, strict=False):
+    for metric, claimed in zip(metrics, claim.metrics, strict=False):
         if not _alike(metric, claimed):
             yield metric.name
     parts = slices(context, model)
-    if not _alike_slices(parts, said.slices):
+    if not _alike_slices(parts, claim.slices):
         yield "slices"
-    asked = _asked_rates(context.spec)
-    if [(result.column, result.metric) for result in said.fairness] != asked:
+    rates = _rates_of(context.spec)
+    if [(result.column, result.metric) for result in claim.fairness] != rates:
         yield "fairness"
-    for result in said.fairness:
+    for result in claim.fairness:
         if not _is_rate(context, outcome, result):
             yield f"{result.metric} by {result.column}"
-    found = Measurements(
+    measured = Measurements(
         rows=len(outcome),
         metrics=metrics,
         baselines=BaselineComparison({}, 0, 0, 0),
         slices=parts,
-        fairness=said.fairness,
+        fairness=claim.fairness,
         latency_ms=0.0,
     )
-    yield from _wrong_checks(CheckContext(context, model, found, size_mb), said)
-    if said.ok != all(check.ok for check in said.checks):
+    yield from _wrong_checks(CheckContext(context, model, measured, size_mb), claim)
+    if claim.ok != all(check.ok for check in claim.checks):
         yield "ok"
 
 
@@ -118,32 +118,32 @@ def _alike_slices(ours: Sequence[Slice], theirs: Sequence[Slice]) -> bool:
 
 
 def _is_rate(
-    context: EvaluationContext, outcome: Outcome, said: FairnessResult
+    context: EvaluationContext, outcome: Outcome, claim: FairnessResult
 ) -> bool:
     """Return whether a rate between groups, and its judgement, follow from the rows."""
-    groups = _rates(said.metric, outcome, group(context.test[said.column]))
-    if not _same_groups(groups, said.groups):
+    groups = _rates(claim.metric, outcome, group(context.test[claim.column]))
+    if not _same_groups(groups, claim.groups):
         return False
     fewest = context.spec.slices.min_rows
     large = [g.value for g in groups if g.value is not None and g.rows >= fewest]
     difference = max(large) - min(large) if large else 0.0
-    if not _close(difference, said.difference) or said.measured != (len(large) > 1):
+    if not _close(difference, claim.difference) or claim.measured != (len(large) > 1):
         return False
     for declared in context.spec.fairness:
-        if (declared.column, declared.metric) == (said.column, said.metric):
-            kept = difference <= declared.max_difference or bool(declared.exception)
-            return said.ok == kept and said.limit == declared.max_difference
-    return said.ok and said.limit is None
+        if (declared.column, declared.metric) == (claim.column, claim.metric):
+            within = difference <= declared.max_difference or bool(declared.exception)
+            return claim.ok == within and claim.limit == declared.max_difference
+    return claim.ok and claim.limit is None
 
 
-def _asked_rates(spec: ModelSpec) -> list[tuple[str, str]]:
+def _rates_of(spec: ModelSpec) -> list[tuple[str, str]]:
     """Return column and name of every rate between groups that is measured."""
-    asked: list[tuple[str, str]] = [(f.column, f.metric) for f in spec.fairness]
-    limited = {column for column, _ in asked}
+    rates: list[tuple[str, str]] = [(f.column, f.metric) for f in spec.fairness]
+    limited = {column for column, _ in rates}
     for column in spec.sensitive:
         if column not in limited:
-            asked += [(column, metric) for metric in WITHOUT_LIMIT[spec.task]]
-    return asked
+            rates += [(column, metric) for metric in WITHOUT_LIMIT[spec.task]]
+    return rates
 
 
 def _same_groups(ours: Sequence[Group], theirs: Sequence[Group]) -> bool:
@@ -185,14 +185,14 @@ def _rates(metric: str, o: Outcome, labels: pd.Series) -> tuple[Group, ...]:
     )
 
 
-def _wrong_checks(s: CheckContext, said: Evaluation) -> Iterator[str]:
+def _wrong_checks(s: CheckContext, claim: Evaluation) -> Iterator[str]:
     """Yield the checks whose answer is not that of the figures."""
-    claimed = {check.name: check for check in said.checks if check.standard}
+    claimed = {check.name: check for check in claim.checks if check.standard}
     for check in CHECKS:
         if check.name not in _CHECKS:
             continue
         for case, ok, _ in check.ask(s):
             name = f"{check.name}[{case}]" if case else check.name
-            answer = claimed.get(name)
-            if answer is None or answer.ok != (ok is not False):
+            claimed_check = claimed.get(name)
+            if claimed_check is None or claimed_check.ok != (ok is not False):
                 yield name

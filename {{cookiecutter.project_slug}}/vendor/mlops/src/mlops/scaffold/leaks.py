@@ -48,7 +48,7 @@ def leaks(
             update={"role": "ignored", "reason": reason}
         )
         yield f"`{name}` is left out: it {reason}."
-    for name in leaking.alone:
+    for name in leaking.single:
         yield f"`{name}` alone predicts `{target}` almost without error. {_ADVICE}"
     if leaking.together:
         names = listed((f"`{name}`" for name in leaking.together), _MOST_NAMED)

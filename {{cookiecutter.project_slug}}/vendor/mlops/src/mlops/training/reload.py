@@ -194,8 +194,8 @@ def _load_and_predict(folder: Path) -> None:
         memory = True
     except BaseException as error:  # user code may raise SystemExit
         problems = [{"what": f"{type(error).__name__}: {error}"[:300]}]
-    answer = {"problems": problems, "memory": memory}
-    (folder / _ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+    reply = {"problems": problems, "memory": memory}
+    (folder / _ANSWER).write_text(json.dumps(reply), encoding="utf-8")
 
 
 def load_back(
@@ -243,11 +243,11 @@ def load_back(
                 file=shown,
                 do="make sure that no module of the model ends the process",
             )
-        answer = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
-        if answer["memory"]:
+        reply = json.loads((folder / _ANSWER).read_text(encoding="utf-8"))
+        if reply["memory"]:
             raise out_of_memory(shown)
-        if answer["problems"]:
-            problems = [_problem(shown, **problem) for problem in answer["problems"]]
+        if reply["problems"]:
+            problems = [_problem(shown, **problem) for problem in reply["problems"]]
             raise UsageError(*problems)
         predicted = pd.read_parquet(folder / _PREDICTED)
     if not same_predictions(predicted, expected):
