@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mlops.config.project import Project
+from mlops.errors import UsageError
 from mlops.io.digests import sha256
 from mlops.io.files import write_text
 from mlops.pipeline.cache import StepCache, StepRecord
@@ -190,6 +191,8 @@ OWN = {
     "tests/deep/helper.py": ["test"],
     "notes.md": [],
     "__pycache__/helper.cpython-311.pyc": [],
+    "tests/__pycache__/test_churn.cpython-311.pyc": [],
+    "tests/deep/__pycache__/helper.cpython-311.pyc": [],
 }
 
 
@@ -312,6 +315,18 @@ def test_labels_that_arrive_later_are_data_and_names_of_files_count(
     assert differing(before, after) == ["validate"]
     labels.rename(folder / "labels" / "second.csv")
     assert differing(after, inputs(project)) == ["validate"]
+
+
+def test_labels_that_are_not_there_are_named_by_their_key(make_project: Make) -> None:
+    project = make_project(n=50)
+    path = project.folder("churn") / "model.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("  source:", "  labels: labels/*.csv\n  source:"))
+    with pytest.raises(UsageError) as caught:
+        inputs(project)
+    (problem,) = caught.value.problems
+    assert problem.key == "data.labels"
+    assert problem.found == "labels/*.csv"
 
 
 # -- what is noted of a step -----------------------------------------------------------

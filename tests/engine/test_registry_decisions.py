@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,90 @@ def test_unknown_names(world: World, command: str) -> None:
         world.release("one")
         with pytest.raises(UsageError, match=r"v1\.0\.0"):
             act()
+
+
+# -- why not ---------------------------------------------------------------------------
+
+
+def refusal(act: Callable[[], object]) -> list[str]:
+    """Return the lines of the error that a decision ends with."""
+    with pytest.raises(MlopsError) as caught:
+        act()
+    return str(caught.value).split("\n")
+
+
+def test_a_refusal_says_what_was_decided_before_and_what_to_do(world: World) -> None:
+    live(world, "one")
+    assert refusal(lambda: world.rollback("production")) == [
+        "no version of churn was in production before the present one",
+        "  do:      `mlops promote churn@VERSION production` sets any version",
+    ]
+    assert refusal(lambda: world.withdraw("v1.0.0")) == [
+        "churn@v1.0.0 is in staging, production",
+        "  do:      `mlops rollback` or `mlops reject churn@v1.0.0 staging` first",
+    ]
+    world.release("two")
+
+    def promote(stage: str = "production", **how: Any) -> list[str]:
+        return refusal(lambda: world.promote("v1.1.0", stage, **how))
+
+    assert promote() == [
+        "project.yaml: stages.production.after: churn@v1.1.0 was never in staging, "
+        "which comes before production",
+        "  do:      `mlops promote churn@v1.1.0 staging` first",
+    ]
+    world.promote("v1.1.0", "staging")
+    world.promote("v1.1.0", "production")
+    world.rollback("production", actor="@ben")
+    decides = (
+        "  do:      `mlops promote churn@v1.1.0 production --override-rejection -m "
+        "WHY` decides anew"
+    )
+    assert promote() == [
+        "churn@v1.1.0 was taken out of production by @ben",
+        "  found:   complaints",
+        decides,
+    ]
+    world.reject("v1.1.0", "production", actor="@carl")
+    assert promote() == [
+        "churn@v1.1.0 was rejected for production by @carl",
+        "  found:   it is unfair",
+        decides,
+    ]
+    assert promote(override=True, reason="") == [
+        "--override-rejection: whoever overrides a decision says why",
+        "  do:      add -m WHY",
+    ]
+    world.deprecate()
+    assert promote(override=True) == [
+        "churn is retired",
+        "  do:      register a new version first",
+    ]
+
+
+def test_a_refusal_says_who_may_approve(guarded: World) -> None:
+    advice = (
+        "  do:      name one of them with --approver, or empty the list where one "
+        "person works alone"
+    )
+    where = "project.yaml: stages.production.approvers: "
+    rollback = guarded.rollback
+    assert refusal(lambda: rollback("production", actor="@mallory")) == [
+        f"{where}this person may not approve for production",
+        "  found:   @mallory",
+        "  allowed: @ben, @carl",  # what comes back was registered by @ana
+        advice,
+    ]
+    assert refusal(lambda: rollback("production", approver="@Ana")) == [
+        f"{where}nobody approves a version that they registered",
+        "  found:   @Ana",
+        "  allowed: @ben, @carl",
+        advice,
+    ]
+    (guarded.root / "project.yaml").write_text(f'{PROJECT}    approvers: ["@ana"]\n')
+    guarded.commit("Nobody but her")
+    lines = refusal(lambda: rollback("production"))
+    assert "  allowed: nobody else is listed" in lines
 
 
 # -- as a user says it -----------------------------------------------------------------
