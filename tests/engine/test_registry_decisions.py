@@ -319,7 +319,7 @@ def test_a_refusal_says_what_was_decided_before_and_what_to_do(world: World) -> 
         decides,
     ]
     assert promote(override=True, reason="") == [
-        "--override-rejection: whoever overrides a decision says why",
+        "--override-rejection: overriding a decision needs a reason",
         "  do:      add -m WHY",
     ]
     world.deprecate()

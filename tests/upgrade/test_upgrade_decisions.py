@@ -91,7 +91,7 @@ def test_the_old_engine_skips_no_number_whatever_was_decided(tmp_path: Path) -> 
     assert state.unresolved == []
     assert all(model.lost == 0 for model in state.models.values())
     assert stages(kept) == stages(kept, engine=old)
-    assert stages(kept)["churn@v1.0.0"] == "production, staging"
+    assert stages(kept)["churn@v1.0.0"] == "staging, production"
 
 
 def test_a_decision_of_the_old_engine_that_was_deleted_is_missed(
@@ -205,6 +205,6 @@ def test_a_signed_rollback_brings_back_what_was_promoted_unsigned(
     by_ben = ("--sign", "--approver", "@ben")
     forward = ("promote", "churn@v1.0.1", "production", "--override-rejection")
     at(guarded, 2).mlops(*forward, *by_ben, "-m", "it was no fault of the model")
-    assert stages(guarded)["churn@v1.0.1"] == "production, staging"
+    assert stages(guarded)["churn@v1.0.1"] == "staging, production"
     at(guarded, 3).mlops("rollback", "churn", "production", *by_ben, "-m", "it was")
     assert stages(guarded)["churn@v1.0.0"] == "production"
