@@ -24,7 +24,14 @@ from mlops.evaluation.outcome import EvaluationContext, Outcome
 from mlops.evaluation.slices import group, slices
 from mlops.pipeline.predictions import challenger, evaluation_context
 from mlops.pipeline.state import RunState
-from mlops.results.evaluation import Evaluation, FairnessResult, Group, Metric, Slice
+from mlops.results.evaluation import (
+    Evaluation,
+    FairnessResult,
+    Group,
+    Importance,
+    Metric,
+    Slice,
+)
 from mlops.results.training import Training
 from mlops.training.model import Model
 
@@ -85,6 +92,7 @@ def _differences(
         slices=parts,
         fairness=claim.fairness,
         latency_ms=0.0,
+        importance=Importance(metric=spec.metrics.primary),
     )
     yield from _wrong_checks(CheckContext(context, model, measured, size_mb), claim)
     if claim.ok != all(check.ok for check in claim.checks):
