@@ -211,10 +211,7 @@ def ask(
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worthwhile),
-        stop=tenacity.stop_any(
-            tenacity.stop_after_attempt(ATTEMPTS),
-            spent,
-        ),
+        stop=tenacity.stop_after_attempt(ATTEMPTS) | spent,
         wait=wait,
         sleep=sleep,
         reraise=True,

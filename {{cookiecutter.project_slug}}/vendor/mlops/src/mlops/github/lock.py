@@ -34,7 +34,10 @@ class LockUpdate(NamedTuple):
     files: list[str]
     changes: list[str]
 
-    branch = BRANCH
+    @property
+    def branch(self) -> str:
+        """The branch of its pull request."""
+        return BRANCH
 
     @property
     def title(self) -> str:

@@ -44,7 +44,10 @@ class Update(NamedTuple):
     after: str
     files: list[str]
 
-    branch = BRANCH
+    @property
+    def branch(self) -> str:
+        """The branch of its pull request."""
+        return BRANCH
 
     @property
     def title(self) -> str:
