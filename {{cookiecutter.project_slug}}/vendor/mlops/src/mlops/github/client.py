@@ -204,14 +204,16 @@ def ask(
         error = state.outcome.exception() if state.outcome else None
         return _seconds_to_wait(error, state.attempt_number) or 0.0
 
-    def spent(state: tenacity.RetryCallState) -> bool:
+    def stop(state: tenacity.RetryCallState) -> bool:
+        if state.attempt_number >= ATTEMPTS:
+            return True
         error = state.outcome.exception() if state.outcome else None
         limit = _THROTTLED_PATIENCE if _throttled(error) else _PATIENCE
         return (state.seconds_since_start or 0.0) + state.upcoming_sleep >= limit
 
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(worthwhile),
-        stop=tenacity.stop_after_attempt(ATTEMPTS) | spent,
+        stop=stop,
         wait=wait,
         sleep=sleep,
         reraise=True,
