@@ -13,14 +13,13 @@ import re
 import shlex
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from generation.baking import TEMPLATE, Bake, git
+from generation.baking import TEMPLATE, TREE, Bake, git
 
 PAGE = TEMPLATE / "docs" / "tutorial" / "first-model.md"
 BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
@@ -33,14 +32,17 @@ ELSEWHERE = ("make", "pipx", "source", "cd")
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python_on_standby: Path
+) -> Path:
     """Put `mlops` on PATH, as the environment of a generated repository has it."""
     folder = tmp_path / "bin"
     folder.mkdir()
     command = folder / "mlops"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m mlops "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{python_on_standby}" -P -m mlops "$@"\n')
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(TEMPLATE / TREE / "vendor/mlops/src"))
     for name in ("NAME", "EMAIL"):
         monkeypatch.setenv(f"GIT_AUTHOR_{name}", "ana@example.org")
         monkeypatch.setenv(f"GIT_COMMITTER_{name}", "ana@example.org")
