@@ -96,13 +96,13 @@ def code_owners(project: Project) -> str:
 
     tracked = git(project.root, "ls-files", "-z").split("\0")
     files = judging(tracked)
-    place = next((name for name in PLACES if (project.root / name).is_file()), None)
-    if place is None:
+    file = next((name for name in PLACES if (project.root / name).is_file()), None)
+    if file is None:
         missing = f"there is no {PLACES[0]}: a change of what judges models needs one"
         return missing if (project.root / ".github").is_dir() else ""
-    rules = parse((project.root / place).read_text(encoding="utf-8", errors="replace"))
+    rules = parse((project.root / file).read_text(encoding="utf-8", errors="replace"))
     lost = without_owner(rules, files)
-    return f"{place} gives no owner to {listed(lost, 4)}" if lost else ""
+    return f"{file} gives no owner to {listed(lost, 4)}" if lost else ""
 
 
 def specifications(project: Project) -> str:

@@ -166,8 +166,8 @@ def runs_compare(
     facts = {name: flat(record) for name, record in records.items()}
     at = best(list(records.values()))
     shown = {
-        f"{name} (best)" if place == at else name: known
-        for place, (name, known) in enumerate(facts.items())
+        f"{name} (best)" if position == at else name: known
+        for position, (name, known) in enumerate(facts.items())
     }
     text = side_by_side(shown)
     if html:

@@ -36,13 +36,13 @@ def _checks(evaluation: Evaluation) -> Condition:
         for check in mine
         if not check.ok
     )
-    asked = [check for check in mine if check.applies]
-    answered = sum(not check.skipped for check in asked)
+    applicable = [check for check in mine if check.applies]
+    answered = sum(not check.skipped for check in applicable)
     return Condition(
         name=CHECKS,
         ok=not failures,
         measured=answered > 0,
-        asked=len(asked),
+        asked=len(applicable),
         answered=answered,
         failures=failures,
     )

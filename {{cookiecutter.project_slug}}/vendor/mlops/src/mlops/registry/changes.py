@@ -65,8 +65,8 @@ def lock_of(root: Path, version: Manifest, lock: Path) -> Mapping[str, str] | No
     lock : Path
         The lock of the repository; that of the version has the same place.
     """
-    place = lock.relative_to(root).as_posix()
-    (content,) = contents(root, [f"{version.code.commit}:./{place}"])
+    path = lock.relative_to(root).as_posix()
+    (content,) = contents(root, [f"{version.code.commit}:./{path}"])
     if content is None or sha256(content) != version.environment.lock_sha256:
         return None
     return packages(content.decode("utf-8", "replace"))

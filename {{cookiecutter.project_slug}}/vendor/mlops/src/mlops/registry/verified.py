@@ -79,8 +79,10 @@ def verified(root: Path) -> Iterator[VerifiedSignatures]:
     yield signatures
     if not signatures.new:
         return
-    kept = {*known, *signatures.new}
-    if len(kept) > _MOST:
-        kept = signatures.held
+    remembered = {*known, *signatures.new}
+    if len(remembered) > _MOST:
+        remembered = signatures.held
     with suppress(EnvironmentFailure), replacing(path) as temporary:
-        temporary.write_text("".join(f"{digest}\n" for digest in sorted(kept)), "ascii")
+        temporary.write_text(
+            "".join(f"{digest}\n" for digest in sorted(remembered)), "ascii"
+        )

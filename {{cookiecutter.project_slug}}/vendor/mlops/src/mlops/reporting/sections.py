@@ -210,7 +210,7 @@ def _changed(facts: RunReport) -> Section:
     rows: list[Row] = []
     if facts.changes is not None:
         rows = [
-            ("", (_named(c), _there(c.before), _there(c.after))) for c in facts.changes
+            ("", (_named(c), _value(c.before), _value(c.after))) for c in facts.changes
         ]
         if not rows:
             text = ["Nothing: the same code, parameters, data and libraries."]
@@ -225,7 +225,7 @@ def _named(change: Change) -> str:
     return f"{change.kind.capitalize()} {change.name}"
 
 
-def _there(text: str) -> str:
+def _value(text: str) -> str:
     return words.clean(text, 80) or words.NONE
 
 
