@@ -103,7 +103,7 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
 
     job("promote", "churn@latest", "staging", "--reason", "test")
     assert "gives the expected predictions for 10 examples" in job(
-        "smoke", "churn@staging"
+        "smoke", "churn@staging", "--version", "churn@v1.0.0"
     )
 
     waits = ("promote", "churn@staging", "production", "--ask", "--reason", "test")
@@ -390,3 +390,7 @@ def test_a_service_that_answers_otherwise(
     monkeypatch.setattr(smoke_module, "_same", lambda one, other: False)
     assert "gives different predictions" in job("smoke", "churn@staging", code=1)
     job("smoke", "churn@nowhere", code=2)
+    # Two releases run beside each other: staging may have the newer version by then.
+    said = job("smoke", "churn@staging", "--version", "churn@v0.9.0", code=1)
+    assert "another version has been put into staging since" in said
+    assert "churn@v1.0.0" in said

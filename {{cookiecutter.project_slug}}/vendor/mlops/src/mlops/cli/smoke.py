@@ -8,13 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from typer import Argument
+from typer import Argument, Option
 
 from mlops import settings
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
-from mlops.errors import EnvironmentFailure, counted
+from mlops.errors import EnvironmentFailure, Refused, counted
 from mlops.io.user_code import require_allowed
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ _SECONDS = 60  # for the service to answer
 
 @app.command(rich_help_panel="Workflows")
 def smoke(
-    ref: Annotated[str, Argument(metavar="MODEL@STAGE")], as_json: Json = False
+    ref: Annotated[str, Argument(metavar="MODEL@STAGE")],
+    version: Annotated[
+        str | None,
+        Option(help="Fail if the stage has another version than MODEL@VERSION."),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Start the service of a stage and try the release's examples.
 
@@ -36,6 +41,13 @@ def smoke(
     at = current_context()
     at.project.stage(ref.partition("@")[2])  # what is served is a stage
     bundle = fetch(at.project, ref, at.store)
+    if version is not None and bundle.version.ref != version:
+        raise Refused(
+            f"another version has been put into {ref.partition('@')[2]} since",
+            found=bundle.version.ref,
+            allowed=version,
+            do="look at the run that registered it, which tries and promotes it",
+        )
     examples = json.loads(bundle.read("examples.json"))
     wrong = ask_examples(at.project, ref, bundle.version.number, examples)
     served = f"{bundle.version.ref} in service"
