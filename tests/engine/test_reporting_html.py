@@ -92,7 +92,7 @@ def test_on_a_phone_each_cell_names_its_column() -> None:
     page = Page(html(known.everything()))
     labels = [cell.get("data-label") for cell in page.all("td")]
     assert all(labels)
-    assert {"Better by", "95% CI of it", "What was found"} <= set(labels)
+    assert {"Better by", "95% CI of it", "Details"} <= set(labels)
     wide = [
         box["aria-label"]
         for box in page.all("div")
