@@ -353,7 +353,7 @@ def test_a_copy_of_the_target_is_left_out_and_a_giveaway_is_noted(
     )
     found = infer(saved(frame, tmp_path / "t.csv"), "y")
     assert found.spec["data"]["ignore"] == ["flag"]
-    assert any("`refund` alone tells" in note for note in found.notes)
+    assert any("`refund` alone predicts" in note for note in found.notes)
     assert not any("`noise`" in note for note in found.notes)
 
 

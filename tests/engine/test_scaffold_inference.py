@@ -143,7 +143,7 @@ def test_a_column_that_is_the_target_97_times_in_100_is_named(tmp_path: Path) ->
             }
         )
         notes = infer(saved(frame, tmp_path / "t.csv"), "y").notes
-        named = [note for note in notes if "alone tells `y`" in note]
+        named = [note for note in notes if "alone predicts `y`" in note]
         assert len(named) == 1 and named[0].startswith("`left`")
 
 

@@ -47,7 +47,7 @@ _MOST_CLASSES = 20
 
 
 @dataclass(frozen=True)
-class Feature:
+class Candidate:
     """A column that may give the target away.
 
     Parameters
@@ -88,13 +88,13 @@ class Leaks:
 
 
 def find_leaks(
-    features: Sequence[Feature], rows: pd.DataFrame, truth: pd.Series, task: Task
+    features: Sequence[Candidate], rows: pd.DataFrame, truth: pd.Series, task: Task
 ) -> Leaks:
     """Return which features give the target away.
 
     Parameters
     ----------
-    features : sequence of Feature
+    features : sequence of Candidate
         Free text is not looked at.
     rows : DataFrame, shape (n_rows, n_columns)
         As text, or of their declared types.
@@ -129,7 +129,7 @@ def leaks_of(context: EvaluationContext, model: Model) -> Leaks:
     drawn = sample(len(context.train), _MOST_ROWS_ALONE, spec.train.seed)
     rows = context.train.iloc[drawn].reset_index(drop=True)
     features = [
-        Feature(name, kind, int(rows[name].nunique()))
+        Candidate(name, kind, int(rows[name].nunique()))
         for name, kind in spec.features.items()
     ]
     known = [feature for feature in features if feature.unique > 1]
@@ -160,7 +160,9 @@ def _reaches(metric: str, outcome: Outcome) -> bool:
 # -- one column -----------------------------------------------------------------------
 
 
-def _is_copy(feature: Feature, values: pd.Series, truth: pd.Series, task: Task) -> bool:
+def _is_copy(
+    feature: Candidate, values: pd.Series, truth: pd.Series, task: Task
+) -> bool:
     """Return whether a column is the target by another name."""
     if task == "regression":
         if feature.kind != "number":
@@ -174,7 +176,9 @@ def _is_copy(feature: Feature, values: pd.Series, truth: pd.Series, task: Task) 
     return one_each and len(counts) == counts.shape[1] == feature.unique
 
 
-def _reveals(feature: Feature, values: pd.Series, truth: pd.Series, task: Task) -> bool:
+def _reveals(
+    feature: Candidate, values: pd.Series, truth: pd.Series, task: Task
+) -> bool:
     """Return whether one column leaves almost no error.
 
     A number is cut into bins of equal size; the best answer in each bin, or for each
@@ -201,7 +205,7 @@ def _reveals(feature: Feature, values: pd.Series, truth: pd.Series, task: Task) 
     return bool(recognised.min() > _OF_EACH_CLASS)
 
 
-def _groups(feature: Feature, values: pd.Series) -> np.ndarray | None:
+def _groups(feature: Candidate, values: pd.Series) -> np.ndarray | None:
     """Return the bin or category of each row as a number from 0 (missing) on.
 
     None where there are too many to tell.
@@ -260,7 +264,7 @@ class _Sample:
 
 
 def _tell_together(
-    features: list[Feature], rows: pd.DataFrame, truth: pd.Series, task: Task
+    features: list[Candidate], rows: pd.DataFrame, truth: pd.Series, task: Task
 ) -> list[str]:
     """Return the columns that together leave almost no error, or none.
 
@@ -289,7 +293,7 @@ def _tell_together(
 
 
 def _sample(
-    features: list[Feature], rows: pd.DataFrame, truth: pd.Series, task: Task
+    features: list[Candidate], rows: pd.DataFrame, truth: pd.Series, task: Task
 ) -> _Sample:
     """Return some rows in a random order, as numbers without missing values."""
     order = np.random.default_rng(0).permutation(len(rows))[:_MOST_ROWS]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from mlops.config.model_spec import Task
 from mlops.errors import listed
-from mlops.evaluation.leaks import Feature, find_leaks
+from mlops.evaluation.leaks import Candidate, find_leaks
 from mlops.scaffold.inspect import Columns
 
 _MOST_NAMED = 5
@@ -37,7 +37,7 @@ def leaks(
     """
     rows = rows[rows[target].notna()]
     features = [
-        Feature(column.name, column.kind, column.unique)
+        Candidate(column.name, column.kind, column.unique)
         for column in columns.values()
         if column.role == "feature"
     ]
