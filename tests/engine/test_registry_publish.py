@@ -416,27 +416,6 @@ def test_a_project_below_the_top_of_the_repository(
     complete(inner, "v1.0.0")
 
 
-def test_workflows_stay_in_a_version_while_a_branch_of_origin_has_the_very_same(
-    world: World,
-) -> None:
-    """A token may not push others; whether it may push their deletion nobody says."""
-    file = world.root / ".github" / "workflows" / "x.yml"
-    file.parent.mkdir(parents=True)
-    file.write_text("on: push\n")
-    world.commit("A workflow")
-    git(world.root, "update-ref", "refs/remotes/origin/main", "HEAD")
-    world.build()
-    number = world.register().version.number
-    listing = ("ls-tree", "-r", "--name-only")
-    path = ".github/workflows/x.yml"
-    assert path in git(world.root, *listing, f"{MODEL}@{number}").split("\n")
-    file.write_text("on: issues\n")
-    world.commit("Another one, which no branch of origin has")
-    second = world.release("model 2")
-    assert second != number
-    assert path not in git(world.root, *listing, f"{MODEL}@{second}").split("\n")
-
-
 GPG = """\
 #!/bin/sh
 cat > /dev/null

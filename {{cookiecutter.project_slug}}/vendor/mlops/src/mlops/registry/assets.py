@@ -28,8 +28,8 @@ _ROWS = "snapshot.parquet"
 # What a version depends on, beside its model's own folder.
 _DEPENDED = ("vendor/", "requirements", "project.yaml", "pyproject.toml")
 
-# A job's token may push a tag to files of this folder only while some branch has the
-# very same ones, and main moves on.
+# Left out of a version's commit: a job's token may push a tag to files that are there
+# only while some branch has the very same ones, and main moves on.
 WORKFLOWS = ".github/workflows"
 
 

@@ -311,9 +311,8 @@ def _tagged(
         f"{folder}/{DATA_LOCK}": dump(manifest.data),
     }
     title = f"Register {name} {number}"
-    parent = manifest.code.commit
-    left_out = _left_out(root, parent)
-    commit = git_objects.commit(root, [parent], files, title, env, without=left_out)
+    parents = [manifest.code.commit]
+    commit = git_objects.commit(root, parents, files, title, env, without=WORKFLOWS)
     trailers = _trailers(registration, draft, withdrawn)
     tag = tags.tag_name("register", model=name, version=number)
     oid = tag_writes.tag_object(root, tag, commit, title, trailers, env)
@@ -321,22 +320,6 @@ def _tagged(
     if not done:
         store.discard(name, draft.digest)
     return done
-
-
-def _left_out(root: Path, commit: str) -> str | None:
-    """Return the workflows' folder, where a version's commit has to do without it.
-
-    They stay as they are while a branch of origin has the very same: whether GitHub
-    takes a commit that deletes some, from a token that may not write workflows, is not
-    documented. Where no branch has them any more it would refuse them.
-    """
-    branches = git(root, "for-each-ref", "--format=%(refname)", "refs/remotes/origin")
-    names = [commit, *branches.split()]
-    lines = "".join(f"{name}:{WORKFLOWS}\n" for name in names)
-    check = ("cat-file", "--batch-check=%(objectname)")
-    ours, *others = git(root, *check, stdin=lines).splitlines()
-    exists = not ours.endswith(" missing")
-    return WORKFLOWS if exists and ours not in others else None
 
 
 def _trailers(
