@@ -272,6 +272,6 @@ def test_an_alarm_that_nobody_can_be_told_of_is_in_the_run_log_and_red(
     assert "Issues are switched off here" in done.output
     assert "Settings, General, Features" in done.output
     assert not world.github.dispatches
-    assert [check.alarm for check in checks(world.project, "churn")] == [True]
+    assert [check["alarm"] for check in checks(world.project, "churn")] == [True]
     world.leave(alarm=False)
     assert world.alarm() == ["churn@v1.0.0: no alarm, nothing to do"]

@@ -84,7 +84,10 @@ def test_a_second_model_lives_beside_the_first_and_newer_libraries_train_both(
 
     (release,) = story.merge(pull)
     assert ran([release]) == [("release", delivered("price"))], release.log
-    assert "price@v1.0.0 in service answers 10 examples" in release.log
+    assert (
+        "price@v1.0.0 in service gives the expected predictions for 10 examples"
+        in release.log
+    )
     is_whole(story, "churn@v1.0.0", "price@v1.0.0")
     born = [*BORN, "price@v1.0.0", "price#staging#1", "price#production#2"]
     assert story.tags() == born

@@ -82,7 +82,10 @@ def test_a_better_model_goes_from_the_pull_request_to_production(story: World) -
 
     (release,) = story.merge(pull)
     assert ran([release]) == [("release", DELIVERED)]
-    assert "v1.1.0 in service answers 10 examples" in release.log
+    assert (
+        "v1.1.0 in service gives the expected predictions for 10 examples"
+        in release.log
+    )
     assert story.tags() == [
         *BORN,
         "churn@v1.1.0",
@@ -256,7 +259,10 @@ def test_application_code_alone_redeploys_and_trains_nothing(story: World) -> No
     del again["redeploy"]
     assert ran([release]) == [("release", again)]
     assert not trained([*pull.runs, release])
-    assert "v1.0.0 in service answers 10 examples" in release.log
+    assert (
+        "v1.0.0 in service gives the expected predictions for 10 examples"
+        in release.log
+    )
     assert story.tags() == BORN
     assert story.releases() == {"churn@v1.0.0": ASSETS}
     staging, (production, _) = LONG_AGO
