@@ -168,6 +168,7 @@ def test_the_run_log_only_grows_once_the_settings_are_applied(desk: Desk) -> Non
 
 def test_who_starts_a_run_can_be_kept_from_approving_it(desk: Desk) -> None:
     desk.edit("prevent_self_review: false", "prevent_self_review: true")
+    desk.hub.state.collaborators["ben"] = "write"
     desk.approvers("@ana", "@ben")
     desk.said("apply", code=0)
     production = desk.hub.state.environments["production"]

@@ -52,7 +52,7 @@ DEPENDENT = {
     "training/fit.py": ["train"],
     "training/allowed_types.txt": ["train", "test", "gate", "report"],
     "evaluation/leaks.py": ["test"],
-    "evaluation/slices.py": ["test"],
+    "evaluation/slices.py": ["test", "report"],
     "evaluation/user_tests.py": ["test"],
     "gate/rules.py": ["gate"],
     "gate/verdict.py": ["gate"],

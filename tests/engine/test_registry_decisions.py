@@ -283,7 +283,7 @@ def refusal(act: Callable[[], object]) -> list[str]:
 def test_a_refusal_says_what_was_decided_before_and_what_to_do(world: World) -> None:
     live(world, "one")
     assert refusal(lambda: world.rollback("production")) == [
-        "no version of churn was in production before the present one",
+        "no version of churn was in production before the current one",
         "  do:      `mlops promote churn@VERSION production` sets any version",
     ]
     assert refusal(lambda: world.withdraw("v1.0.0")) == [

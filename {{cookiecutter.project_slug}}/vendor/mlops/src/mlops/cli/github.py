@@ -245,7 +245,7 @@ def propose(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Propose the template's changes, or newer locks, as one pull request.
+    """Propose the template's changes, or newer locks, by a pull request.
 
     Without UPDATE_TOKEN, as one issue.
 
