@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
-from mlops.github.client import approved_by, repository
 from mlops.io.files import write_json, write_text
 from mlops.reporting.markdown import markdown
 from mlops.reporting.run_report import RunReport
@@ -105,21 +104,6 @@ def test_one_issue_from_the_first_alarm_to_the_last(world: World) -> None:
     world.check(version="v1.1.0")
     assert [i["state"] for i in world.issues] == ["closed", "open"]
     assert len(world.github.dispatches) == 2
-
-
-def test_a_server_of_ones_own_is_asked_below_its_path(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.github.url += "/api/v3"
-    monkeypatch.setenv("GITHUB_API_URL", world.github.url)
-    world.github.approvals = [
-        {"state": "approved", "environments": [{"name": "x"}], "user": {"login": "ben"}}
-    ]
-    assert approved_by(repository(), "x") == "@ben"
-    world.check()
-    world.check(alarm=False)
-    assert [i["state"] for i in world.issues] == ["closed"]
-    assert len(world.github.dispatches) == len(world.github.comments) == 1
 
 
 def test_a_new_version_that_drifts_too_is_retrained_too(world: World) -> None:
