@@ -188,6 +188,8 @@ class Standby:
         """End it."""
         assert self._process.stdin
         self._process.stdin.close()
+        # A fork of the process that started it may still hold the other end open.
+        self._process.terminate()
         self._process.wait()
 
 

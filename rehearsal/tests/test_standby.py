@@ -167,3 +167,16 @@ def test_what_is_no_command_of_the_engine_is_left_to_the_interpreter(
     code = "import sys; print('numpy' in sys.modules, sys.orig_argv[1:2])"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False ['-c']\n"
+
+
+def test_it_ends_though_a_fork_of_whoever_started_it_lives_on(tmp_path: Path) -> None:
+    """Such a fork has the end of the pipe that keeps it on standby."""
+    process = Standby(Path(sys.executable), tmp_path / "socket", libraries=())
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(60)
+        os._exit(0)
+    process.close()
+    assert os.waitpid(copy, os.WNOHANG) == (0, 0)
+    os.kill(copy, signal.SIGKILL)
+    os.waitpid(copy, 0)
