@@ -73,23 +73,23 @@ def test_a_column_that_is_missing_is_named(project: Project) -> None:
         mlops.load_data("churn")
 
 
-def test_the_examples_of_the_docstrings_hold(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def trained_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in a repository where the example has been trained."""
     project = project_of(tmp_path, 2015)
     train_in(project, "employment")
     monkeypatch.chdir(project.root)
+
+
+@pytest.mark.usefixtures("trained_example")
+def test_the_examples_of_the_docstrings_hold() -> None:
     found = doctest.testmod(api)
     assert found.attempted >= 6
     assert found.failed == 0
 
 
-def test_the_script_of_the_docs_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = project_of(tmp_path, 2015)
-    train_in(project, "employment")
-    monkeypatch.chdir(project.root)
+@pytest.mark.usefixtures("trained_example")
+def test_the_script_of_the_docs_runs() -> None:
     names = runpy.run_path(str(EXPLORE))
     assert 0.5 < names["accuracy"] < 1
     assert len(names["worst"]) == 10
