@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +14,8 @@ import great_expectations.expectations  # noqa: F401  (once; else each validatio
 import numpy as np
 import pandas as pd
 import pytest
+import typer.testing
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 from mlops.config.model_spec import ModelSpec
@@ -91,6 +95,15 @@ def test_scores_are_probabilities(predict, test_set):
 """
 
 _COLD = Path(sys.executable)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands_built_once() -> Iterator[None]:
+    """Build the command line once; Typer does it for each call, in 70 ms."""
+    built = functools.cache(typer.testing._get_command)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.testing, "_get_command", built)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -195,6 +208,33 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run user code in this process; test_user_code.py is about the other one."""
     monkeypatch.setattr("mlops.pipeline.run.APART", False)
+
+
+@pytest.fixture
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[], Path]], Path]:
+    """Return a function that keeps a folder which is costly to make.
+
+    It is made by the first test that asks for it, whichever worker that runs in. Tests
+    copy it, and change the copy.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        base = base.parent  # of the folders of all workers
+
+    def folder(name: str, make: Callable[[], Path]) -> Path:
+        kept = base / "made-once" / name
+        kept.parent.mkdir(exist_ok=True)
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.is_dir():
+                half = kept.with_suffix(".half")
+                shutil.rmtree(half, ignore_errors=True)
+                shutil.copytree(make(), half, symlinks=True)
+                half.rename(kept)
+        return kept
+
+    return folder
 
 
 @pytest.fixture

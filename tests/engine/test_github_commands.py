@@ -69,6 +69,28 @@ def job_fixture(
     return Job(project, folder)
 
 
+@pytest.fixture(name="built")
+def built_fixture(
+    job: Job,
+    made_once: Callable[[str, Callable[[], Path]], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Job:
+    """Return the job whose repository is as `mlops run` leaves it."""
+    root = job.project.root
+
+    def run() -> Path:
+        job("run", "churn")
+        return root
+
+    kept = made_once("job-after-run", run)
+    for name in ("output", "summary"):
+        (job.folder / name).unlink(missing_ok=True)
+    shutil.rmtree(root)
+    shutil.copytree(kept, root, symlinks=True)
+    monkeypatch.chdir(root)
+    return job
+
+
 def tag(project: Project, name: str) -> str:
     return git(project.root, "tag", "-l", "--format=%(contents)", name)
 
@@ -123,78 +145,76 @@ def test_from_commit_to_production(job: Job, github: GitHub, monkeypatch: Any) -
 
 
 def test_who_runs_a_workflow_again_decides_in_their_own_name(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    built: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """GITHUB_ACTOR stays whoever started the first attempt."""
     monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "mallory")
     for command in (
-        ("run", "churn"),
         ("register",),
         ("promote", "churn@latest", "staging"),
     ):
-        job(*command)
-    assert "Actor: @ana" in tag(job.project, "churn@v1.0.0")  # the model is still hers
-    assert "Actor: @mallory" in tag(job.project, "churn#staging#1")
+        built(*command)
+    model = tag(built.project, "churn@v1.0.0")
+    assert "Actor: @ana" in model  # it is still hers
+    assert "Actor: @mallory" in tag(built.project, "churn#staging#1")
 
     monkeypatch.setenv("GITHUB_ACTOR", "ben")
     production = ("promote", "churn@staging", "production")
-    assert "this person may not approve for production" in job(*production, code=1)
+    assert "this person may not approve for production" in built(*production, code=1)
     monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
-    assert "nobody approves a version that they registered" in job(*production, code=1)
+    said = built(*production, code=1)
+    assert "nobody approves a version that they registered" in said
     monkeypatch.setenv("GITHUB_ACTOR", "mallory")
     monkeypatch.setenv("GITHUB_TRIGGERING_ACTOR", "ben")
-    job(*production)
-    assert "Actor: @ben\nApprover: @ben" in tag(job.project, "churn#production#2")
+    built(*production)
+    assert "Actor: @ben\nApprover: @ben" in tag(built.project, "churn#production#2")
 
 
 def test_what_a_schedule_registers_is_nobodys_and_its_author_may_approve_it(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    built: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as schedule:
         schedule.setenv("GITHUB_EVENT_NAME", "schedule")
         schedule.setenv("GITHUB_TRIGGERING_ACTOR", "ana")
         for command in (
-            ("run", "churn"),
             ("register",),
             ("promote", "churn@latest", "staging"),
         ):
-            job(*command)
+            built(*command)
     for name in ("churn@v1.0.0", "churn#staging#1"):
-        assert "Actor: @github-actions[bot]" in tag(job.project, name)
-    job("promote", "churn@staging", "production")
-    assert "Approver: @ana" in tag(job.project, "churn#production#2")
+        assert "Actor: @github-actions[bot]" in tag(built.project, name)
+    built("promote", "churn@staging", "production")
+    assert "Approver: @ana" in tag(built.project, "churn#production#2")
 
 
 def test_what_a_merge_queue_merges_is_registered_by_its_author(
-    job: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch
+    built: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTOR", "github-merge-queue[bot]")
-    job("run", "churn")
     merge = {
-        "merge_commit_sha": git(job.project.root, "rev-parse", "HEAD"),
+        "merge_commit_sha": git(built.project.root, "rev-parse", "HEAD"),
         "merged_at": "2026-11-23T12:00:00Z",
         "user": {"login": "ben"},
     }
     github.pulls = [{**merge, "merged_at": None, "user": {"login": "mallory"}}, merge]
-    job("register")
-    assert "Actor: @ben" in tag(job.project, "churn@v1.0.0")
-    job("promote", "churn@latest", "staging")
+    built("register")
+    assert "Actor: @ben" in tag(built.project, "churn@v1.0.0")
+    built("promote", "churn@latest", "staging")
     for person, code in (("ben", 1), ("ana", 0)):
         review = {"state": "approved", "environments": [{"name": "production"}]}
         github.approvals = [{**review, "user": {"login": person}}]
-        said = job("promote", "churn@staging", "production", code=code)
+        said = built("promote", "churn@staging", "production", code=code)
         assert ("nobody approves a version that they registered" in said) is bool(code)
 
 
 def test_a_merge_queue_whose_pull_request_is_not_known_says_so(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    built: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTOR", "github-merge-queue[bot]")
-    job("run", "churn")
-    said = job("register")
+    said = built("register")
     assert "in the name of the merge queue" in said
     assert "the merge of no pull request" in said
-    assert "Actor: @github-merge-queue[bot]" in tag(job.project, "churn@v1.0.0")
+    assert "Actor: @github-merge-queue[bot]" in tag(built.project, "churn@v1.0.0")
 
 
 def test_nothing_to_register(job: Job) -> None:
@@ -213,13 +233,12 @@ def test_what_was_built_and_is_gone_is_not_nothing_to_register(job: Job) -> None
     assert "v1.0.0 is registered" in job("register", "--expect", '["churn"]')
 
 
-def test_a_plan_that_cannot_be_read_registers_nothing(job: Job) -> None:
-    job("run", "churn")
+def test_a_plan_that_cannot_be_read_registers_nothing(built: Job) -> None:
     for expected in ("", "churn", "{}"):
-        said = job("register", "--expect", expected, code=2)
+        said = built("register", "--expect", expected, code=2)
         assert "not a list of models" in said and "--expect" in said
-    assert "no model of this name" in job("register", "--expect", '["../x"]', code=2)
-    assert git(job.project.root, "tag") == ""
+    assert "no model of this name" in built("register", "--expect", '["../x"]', code=2)
+    assert git(built.project.root, "tag") == ""
 
 
 def test_a_result_of_the_monitor_that_is_gone_is_not_a_quiet_day(job: Job) -> None:
@@ -296,15 +315,14 @@ def test_a_run_that_waited_for_its_reviewer_puts_nothing_older_into_production(
 
 @pytest.mark.parametrize("ref", ["refs/heads/feature", "refs/tags/main", ""])
 def test_only_the_default_branch_registers(
-    job: Job, monkeypatch: pytest.MonkeyPatch, ref: str
+    built: Job, monkeypatch: pytest.MonkeyPatch, ref: str
 ) -> None:
     """Whoever starts a workflow by hand may choose any branch."""
-    job("run", "churn")
     monkeypatch.setenv("GITHUB_REF", ref)
-    said = job("register", code=1)
+    said = built("register", code=1)
     assert "only the default branch registers versions" in said
     assert "refs/heads/main" in said and ref in said
-    assert git(job.project.root, "tag") == ""
+    assert git(built.project.root, "tag") == ""
 
 
 @pytest.mark.parametrize(
@@ -332,17 +350,16 @@ def test_github_signs_where_it_can(
 
 @pytest.mark.parametrize("private", [False, True])
 def test_a_schedule_asks_whether_the_repository_is_private(
-    job: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch, private: bool
+    built: Job, github: GitHub, monkeypatch: pytest.MonkeyPatch, private: bool
 ) -> None:
     """Its event tells nothing of the repository, not even the default branch."""
-    (job.folder / "event.json").write_text('{"schedule": "23 3 * * 1"}')
+    (built.folder / "event.json").write_text('{"schedule": "23 3 * * 1"}')
     monkeypatch.setenv("GITHUB_EVENT_NAME", "schedule")
     github.private = private
-    job("run", "churn")
-    said = job("register")
+    said = built("register")
     assert "v1.0.0 is registered" in said
     assert ("not attested" in said) is private
-    assert ("attest=build/churn/model.skops" in job.read("output")) is not private
+    assert ("attest=build/churn/model.skops" in built.read("output")) is not private
 
 
 def test_a_record_says_where_its_run_is_on_the_github_that_it_ran_on(
@@ -356,24 +373,23 @@ def test_a_record_says_where_its_run_is_on_the_github_that_it_ran_on(
 
 
 def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_there(
-    job: Job, tmp_path: Path
+    built: Job, tmp_path: Path
 ) -> None:
-    root, origin = job.project.root, tmp_path / "origin.git"
+    root, origin = built.project.root, tmp_path / "origin.git"
     git(root, "init", "-q", "--bare", str(origin))
     git(root, "remote", "add", "origin", str(origin))
     git(root, "push", "-q", "origin", "main")
     refuse = origin / "hooks" / "update"  # tags may come, the journal may not
     refuse.write_text("#!/bin/sh\ncase $1 in *journal) exit 1;; esac\n")
     refuse.chmod(0o755)
-    job("run", "churn")
-    said = job("register", code=3)
+    said = built("register", code=3)
     assert (
         "the run log could not be pushed to origin" in said
         and "run this job again" in said
     )
-    assert job.read("output") == ""  # nobody goes on with half of it
+    assert built.read("output") == ""  # nobody goes on with half of it
     refuse.unlink()
-    assert "v1.0.0 was registered already" in job("register")
+    assert "v1.0.0 was registered already" in built("register")
     assert "churn@v1.0.0" in git(root, "ls-remote", "--tags", "origin")
     assert git(origin, "ls-tree", "-r", "--name-only", "journal").startswith(
         "runs/churn/"
@@ -381,16 +397,14 @@ def test_a_record_that_origin_does_not_take_is_an_error_and_the_next_time_it_is_
 
 
 def test_a_service_that_answers_otherwise(
-    job: Job, monkeypatch: pytest.MonkeyPatch
+    built: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
-    job("run", "churn")
-    job("register")
-    job("promote", "churn@latest", "staging")
+    built("register")
+    built("promote", "churn@latest", "staging")
     monkeypatch.setattr(smoke_module, "_same", lambda one, other: False)
-    assert "gives different predictions" in job("smoke", "churn@staging", code=1)
-    job("smoke", "churn@nowhere", code=2)
+    assert "gives different predictions" in built("smoke", "churn@staging", code=1)
+    built("smoke", "churn@nowhere", code=2)
     # Two releases run beside each other: staging may have the newer version by then.
-    said = job("smoke", "churn@staging", "--version", "churn@v0.9.0", code=1)
+    said = built("smoke", "churn@staging", "--version", "churn@v0.9.0", code=1)
     assert "another version has been put into staging since" in said
     assert "churn@v1.0.0" in said
