@@ -1,0 +1,449 @@
+"""Which jobs run, by GitHub's own evaluator, over a table of events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from workflows.githubs_own import GitHubsOwn, Happens, Run
+
+GENERATED = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}"
+FOLDER = GENERATED / ".github" / "workflows"
+
+MAIN = {"name": "demo", "default_branch": "main", "fork": False, "private": False}
+FORK = {**MAIN, "fork": True}
+PRIVATE = {**MAIN, "private": True}
+BY_HAND = ("workflow_dispatch", {"repository": MAIN})
+PUSH = ("push", {"repository": MAIN})
+SCHEDULE = ("schedule", {"schedule": "23 3 * * 1"})  # it has no `repository`
+MESSAGE = ("repository_dispatch", {"repository": MAIN, "action": "retrain"})
+
+Given = tuple[str, dict[str, Any]]
+
+
+def jobs_of(file: str) -> dict[str, Any]:
+    workflow = yaml.safe_load((FOLDER / file).read_text(encoding="utf-8"))
+    return dict(workflow["jobs"])
+
+
+def contexts(
+    given: Given, variables: dict[str, str] | None = None, ref: str = "refs/heads/main"
+) -> dict[str, Any]:
+    name, payload = given
+    return {
+        "github": {
+            "event_name": name,
+            "event": payload,
+            "ref": ref,
+            "repository": "acme/demo",
+        },
+        "vars": variables or {},
+        "inputs": {},
+    }
+
+
+def planned(*models: str, **others: str) -> Happens:
+    """Return what a plan says: models as a list, and whatever else it has."""
+    return Happens(outputs={"models": json.dumps(models), "deploy": "[]", **others})
+
+
+ON: dict[str, str] = {}
+OFF = {"SCHEDULES": "off"}
+FALSE = {"SCHEDULES": "false"}
+
+
+WITH_A_SCHEDULE = [
+    "lock.yml",
+    "monitor.yml",
+    "release.yml",
+    "reproduce.yml",
+    "settings.yml",
+    "update.yml",
+]
+
+
+@pytest.mark.parametrize("file", WITH_A_SCHEDULE)
+@pytest.mark.parametrize(
+    ("given", "variables", "starts"),
+    [
+        (SCHEDULE, ON, True),
+        (SCHEDULE, OFF, False),
+        (SCHEDULE, FALSE, False),
+        (SCHEDULE, {"SCHEDULES": "on"}, True),
+        (BY_HAND, ON, True),
+        (BY_HAND, OFF, True),
+        (("workflow_dispatch", {"repository": FORK}), ON, True),
+        (PUSH, OFF, True),
+        (("push", {"repository": FORK}), ON, False),
+        (MESSAGE, OFF, True),
+        (("repository_dispatch", {"repository": FORK}), ON, False),
+    ],
+)
+def test_what_nobody_asked_for_starts_in_no_fork_and_by_no_schedule_that_is_off(
+    github: GitHubsOwn,
+    file: str,
+    given: Given,
+    variables: dict[str, str],
+    starts: bool,
+) -> None:
+    jobs = jobs_of(file)
+    first = next(iter(jobs))
+    run = Run(github, {first: jobs[first]}, contexts(given, variables)).play()
+    assert run.results == {first: "success" if starts else "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("given", "ref", "refused"),
+    [
+        (PUSH, "refs/heads/main", False),
+        (SCHEDULE, "refs/heads/main", False),
+        (BY_HAND, "refs/heads/main", False),
+        (BY_HAND, "refs/heads/feature", True),
+        (BY_HAND, "refs/tags/main", True),
+        (MESSAGE, "refs/heads/main", False),
+    ],
+)
+def test_only_the_default_branch_is_released(
+    github: GitHubsOwn, given: Given, ref: str, refused: bool
+) -> None:
+    first = jobs_of("release.yml")["plan"]["steps"][0]
+    known = contexts(given, ref=ref)
+    assert github.evaluate(first["if"], known, condition=True) is refused
+
+
+NOTHING = planned()
+BOTH = planned("a", "b")
+ONE = planned("a")
+FAILED = Happens("failure")
+REGISTERED = Happens(outputs={"models": '["a"]', "refs": '{"a": "a@v1.0.0"}'})
+NONE_NEW = Happens(outputs={"models": "[]", "refs": "{}"})
+DELIVERED = {"register": "success", "staging": ["a"], "smoke": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("happens", "ran"),
+    [
+        pytest.param({"plan": NOTHING}, {"plan": "success"}, id="nothing is planned"),
+        pytest.param({"plan": FAILED}, {"plan": "failure"}, id="the plan failed"),
+        pytest.param(
+            {"plan": ONE, "register": REGISTERED},
+            {"plan": "success", "train": ["a"], **DELIVERED, "production": ["a"]},
+            id="one is delivered",
+        ),
+        pytest.param(
+            {"plan": ONE, "register": NONE_NEW},
+            {"plan": "success", "train": ["a"], "register": "success"},
+            id="it is there already",
+        ),
+        pytest.param(
+            {"plan": BOTH, "train": FAILED, "register": REGISTERED},
+            {
+                "plan": "success",
+                "train": "failure",
+                "refused": "success",
+                **DELIVERED,
+                "production": ["a"],
+            },
+            id="one of two is refused",
+        ),
+        pytest.param(
+            {"plan": ONE, "train": Happens("cancelled"), "register": NONE_NEW},
+            {"plan": "success", "train": "cancelled", "register": "success"},
+            id="a training was cancelled by its time limit",
+        ),
+        pytest.param(
+            {"plan": ONE, "register": FAILED},
+            {"plan": "success", "train": ["a"], "register": "failure"},
+            id="registering failed",
+        ),
+        pytest.param(
+            {"plan": ONE, "register": REGISTERED, "staging": FAILED},
+            {
+                "plan": "success",
+                "train": ["a"],
+                "register": "success",
+                "staging": "failure",
+            },
+            id="staging failed",
+        ),
+        pytest.param(
+            {"plan": ONE, "register": REGISTERED, "smoke": FAILED},
+            {
+                "plan": "success",
+                "train": ["a"],
+                "register": "success",
+                "staging": ["a"],
+                "smoke": "failure",
+            },
+            id="the smoke test failed",
+        ),
+        pytest.param(
+            {"plan": planned(deploy='["a"]')},
+            {"plan": "success", "redeploy": ["a"]},
+            id="application code alone",
+        ),
+    ],
+)
+def test_what_a_release_does(
+    github: GitHubsOwn, happens: dict[str, Happens], ran: dict[str, Any]
+) -> None:
+    known = contexts(PUSH)
+    run = Run(github, jobs_of("release.yml"), known, happens).play()
+    # The plan that does not say what to train has no models, and so no matrix.
+    assert run.ran() == ran
+
+
+def test_a_release_that_was_cancelled_delivers_nothing(github: GitHubsOwn) -> None:
+    happens = {"plan": ONE, "train": Happens("cancelled")}
+    jobs = jobs_of("release.yml")
+    run = Run(github, jobs, contexts(PUSH), happens, cancelled=True).play()
+    assert "register" not in run.ran() and "refused" not in run.ran()
+
+
+@pytest.mark.parametrize(
+    ("register", "version"),
+    [(REGISTERED, "a@v1.0.0"), (NONE_NEW, None)],
+)
+def test_a_smoke_test_is_of_the_version_that_the_run_registered(
+    github: GitHubsOwn, register: Happens, version: str | None
+) -> None:
+    needs = {"register": {"result": register.result, "outputs": register.outputs}}
+    for job in ("smoke", "production"):
+        expression = jobs_of("release.yml")[job]["env"]["VERSION"]
+        known = {"needs": needs, "matrix": {"model": "a"}}
+        assert github.evaluate(expression, known) == version
+
+
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [("success", '["a", "b"]'), ("failure", "[]"), ("cancelled", "[]")],
+)
+def test_every_build_is_expected_where_every_training_succeeded(
+    github: GitHubsOwn, train: str, expected: str
+) -> None:
+    step = jobs_of("release.yml")["register"]["steps"][3]
+    needs = {
+        "plan": {"result": "success", "outputs": BOTH.outputs},
+        "train": {"result": train, "outputs": {}},
+    }
+    assert github.evaluate(step["env"]["BUILT"], {"needs": needs}) == expected
+
+
+PULL = (
+    "pull_request",
+    {"repository": MAIN, "pull_request": {"number": 7, "base": {"sha": "b" * 40}}},
+)
+QUEUE = ("merge_group", {"repository": MAIN, "merge_group": {"base_sha": "c" * 40}})
+CODE = {"code": "true"}
+NO_CODE = {"code": "false"}
+
+
+@pytest.mark.parametrize("given", [PULL, QUEUE], ids=["pull request", "merge queue"])
+@pytest.mark.parametrize(
+    ("happens", "ran", "red"),
+    [
+        pytest.param(
+            {"plan": planned(**NO_CODE)},
+            {"plan": "success", "verdict": "success"},
+            False,
+            id="docs only",
+        ),
+        pytest.param(
+            {"plan": planned(**CODE)},
+            {"plan": "success", "code": "success", "verdict": "success"},
+            False,
+            id="code only",
+        ),
+        pytest.param(
+            {"plan": planned("a", **NO_CODE)},
+            {"plan": "success", "model": ["a"], "verdict": "success"},
+            False,
+            id="one model",
+        ),
+        pytest.param(
+            {"plan": planned("a", "b", **CODE), "model": FAILED},
+            {
+                "plan": "success",
+                "code": "success",
+                "model": "failure",
+                "verdict": "success",
+            },
+            True,
+            id="a model failed",
+        ),
+        pytest.param(
+            {"plan": planned("a", **CODE), "code": FAILED},
+            {
+                "plan": "success",
+                "code": "failure",
+                "model": ["a"],
+                "verdict": "success",
+            },
+            True,
+            id="code failed",
+        ),
+        pytest.param(
+            {"plan": FAILED},
+            {"plan": "failure", "verdict": "success"},
+            True,
+            id="the plan failed",
+        ),
+        pytest.param(
+            {"plan": planned("a", **NO_CODE), "model": Happens("cancelled")},
+            {"plan": "success", "model": "cancelled", "verdict": "success"},
+            True,
+            id="a model was cancelled",
+        ),
+    ],
+)
+def test_the_verdict_is_asked_whatever_happened(
+    github: GitHubsOwn,
+    given: Given,
+    happens: dict[str, Happens],
+    ran: dict[str, Any],
+    red: bool,
+) -> None:
+    jobs = jobs_of("pull-request.yml")
+    run = Run(github, jobs, contexts(given), happens).play()
+    assert run.ran() == ran
+    needs = {
+        name: {"result": run.results[name], "outputs": happen.outputs}
+        for name in ("plan", "code", "model")
+        for happen in [happens.get(name, Happens())]
+    }
+    known = {**contexts(given), "needs": needs}
+    first, download, checkout, *_ = jobs["verdict"]["steps"]
+    assert github.evaluate(first["if"], known, condition=True) is red
+    reads = github.evaluate(download["if"], known, condition=True)
+    # A plan that failed has no output: the step before has ended the job by then.
+    assert reads is (happens["plan"].outputs.get("models") != "[]")
+    base = github.evaluate(checkout["with"]["ref"], known)
+    assert base == ("b" * 40 if given is PULL else "c" * 40)
+
+
+def test_a_base_without_the_command_leaves_the_verdict_to_the_jobs(
+    github: GitHubsOwn,
+) -> None:
+    *_, check = jobs_of("pull-request.yml")["verdict"]["steps"]
+    known = {"needs": {"plan": {"result": "success", "outputs": ONE.outputs}}}
+    there = ["vendor/mlops/src/mlops/cli/verdict.py"]
+    assert github.evaluate(check["if"], known, condition=True, files=there) is True
+    assert github.evaluate(check["if"], known, condition=True) is False
+
+
+@pytest.mark.parametrize(
+    ("event", "conclusion", "writes"),
+    [
+        ("pull_request", "success", True),
+        ("pull_request", "failure", True),
+        ("pull_request", "timed_out", True),
+        ("pull_request", "cancelled", False),
+        ("pull_request", "skipped", False),
+        ("pull_request", "action_required", False),
+        ("pull_request", "startup_failure", False),
+        ("merge_group", "success", False),
+    ],
+)
+def test_a_comment_is_by_the_conclusion(
+    github: GitHubsOwn, event: str, conclusion: str, writes: bool
+) -> None:
+    run_of_it = {"event": event, "conclusion": conclusion}
+    given = ("workflow_run", {"repository": MAIN, "workflow_run": run_of_it})
+    run = Run(github, jobs_of("comment.yml"), contexts(given)).play()
+    assert ("comment" in run.ran()) is writes
+
+
+LIVE = Happens(outputs={"live": '["a", "b"]'})
+
+
+@pytest.mark.parametrize(
+    ("happens", "ran"),
+    [
+        ({"plan": Happens(outputs={"live": "[]"})}, {"plan": "success"}),
+        ({"plan": FAILED}, {"plan": "failure"}),
+        (
+            {"plan": LIVE},
+            {"plan": "success", "check": ["a", "b"], "alarm": "success"},
+        ),
+        (
+            {"plan": LIVE, "check": FAILED},
+            {"plan": "success", "check": "failure", "alarm": "success"},
+        ),
+    ],
+)
+def test_an_alarm_follows_every_check(
+    github: GitHubsOwn, happens: dict[str, Happens], ran: dict[str, Any]
+) -> None:
+    known = contexts(SCHEDULE)
+    assert Run(github, jobs_of("monitor.yml"), known, happens).play().ran() == ran
+
+
+RELEASED = {
+    "event": "push",
+    "conclusion": "success",
+    "head_branch": "main",
+    "head_repository": {"full_name": "acme/demo"},
+}
+
+
+@pytest.mark.parametrize(
+    ("differs", "builds"),
+    [
+        ({}, True),
+        ({"conclusion": "failure"}, True),
+        ({"event": "schedule"}, True),
+        ({"event": "pull_request"}, False),
+        ({"conclusion": "skipped"}, False),
+        ({"head_branch": "feature"}, False),
+        ({"head_repository": {"full_name": "stranger/demo"}}, False),
+    ],
+)
+def test_pages_are_built_after_a_run_of_the_default_branch(
+    github: GitHubsOwn, differs: dict[str, Any], builds: bool
+) -> None:
+    about = {"repository": MAIN, "workflow_run": {**RELEASED, **differs}}
+    given = ("workflow_run", about)
+    site = {"build": Happens(outputs={"pages": "on"})}
+    run = Run(github, jobs_of("pages.yml"), contexts(given), site).play()
+    both = {"build": "success", "deploy": "success"}
+    assert run.ran() == (both if builds else {})
+
+
+def test_pages_that_are_off_are_not_deployed(github: GitHubsOwn) -> None:
+    site = {"build": Happens(outputs={"pages": "off"})}
+    run = Run(github, jobs_of("pages.yml"), contexts(BY_HAND), site).play()
+    assert run.ran() == {"build": "success"}
+
+
+PAID = {"ADVANCED_SECURITY": "on"}
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "ran"),
+    [
+        (PULL, ON, {"zizmor", "dependencies", "codeql"}),
+        (PULL, {"CODEQL": "off"}, {"zizmor", "dependencies"}),
+        (("pull_request", {"repository": PRIVATE}), ON, {"zizmor"}),
+        (
+            ("pull_request", {"repository": PRIVATE}),
+            PAID,
+            {"zizmor", "dependencies", "codeql"},
+        ),
+        (SCHEDULE, ON, {"zizmor"}),
+        (SCHEDULE, PAID, {"zizmor", "codeql"}),
+        (SCHEDULE, {**PAID, **OFF}, set()),
+        (SCHEDULE, OFF, set()),
+    ],
+)
+def test_what_costs_a_licence_runs_where_it_is_there(
+    github: GitHubsOwn, given: Given, variables: dict[str, str], ran: set[str]
+) -> None:
+    run = Run(github, jobs_of("security.yml"), contexts(given, variables)).play()
+    assert set(run.ran()) == ran
+    if given is SCHEDULE:
+        card = Run(github, jobs_of("scorecard.yml"), contexts(given, variables)).play()
+        assert set(card.ran()) == ({"scorecard"} if variables == PAID else set())
