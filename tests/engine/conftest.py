@@ -298,6 +298,25 @@ def train_in(project: Project, name: str = "churn") -> Trained:
 
 
 @pytest.fixture
-def trained(make_project: Callable[..., Project]) -> Trained:
+def trained(
+    make_project: Callable[..., Project],
+    made_once: Callable[[str, Callable[[], Path]], Path],
+    tmp_path: Path,
+) -> Trained:
     """Return the binary example after validate and train."""
-    return train_in(make_project())
+
+    def make() -> Path:
+        return train_in(make_project(root=tmp_path / "once")).project.root
+
+    root = tmp_path / "acme"
+    shutil.copytree(made_once("trained", make), root, symlinks=True)
+    project = Project(root)
+    spec = project.model("churn")
+    build = project.build("churn")
+    return Trained(
+        project,
+        spec,
+        Dataset.load(build, spec),
+        Model.load(build, "churn"),
+        Training.load(build),
+    )

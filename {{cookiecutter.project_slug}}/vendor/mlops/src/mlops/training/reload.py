@@ -125,6 +125,8 @@ def _started() -> FreshProcess:
 
 def _copied() -> FreshProcess:
     """Copy the present process, which has all libraries and none of the user's code."""
+    import skops.io  # noqa: F401  (once, here: else each copy of the copy imports it)
+
     requests_out, requests_in = os.pipe()
     answers_out, answers_in = os.pipe()
     with warnings.catch_warnings():
