@@ -10,6 +10,9 @@ import signal
 import socket
 import sys
 
+# What ends a command, and is handed on to it.
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main() -> None:
     """Send what this process was started with, and end as the command ends."""
@@ -33,6 +36,7 @@ def main() -> None:
         "arguments": arguments,
         "environment": dict(os.environ),
         "folder": os.getcwd(),
+        "ignored": [one for one in ENDING if signal.getsignal(one) == signal.SIG_IGN],
         "python": python,
         "umask": umask,
         "venv": venv,
@@ -46,7 +50,7 @@ def main() -> None:
     def forward(number: int, _: object) -> None:
         os.kill(process, number)
 
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for one in ENDING:
         signal.signal(one, forward)
     status = int(answers.readline() or 1)
     if status < 0:

@@ -303,6 +303,7 @@ def _become(request: dict[str, Any], client: socket.socket, streams: list[int]) 
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    _heed_signals(request["ignored"])
     os.chdir(request["folder"])
     os.umask(request["umask"])
     os.environ.clear()
@@ -315,6 +316,19 @@ def _become(request: dict[str, Any], client: socket.socket, streams: list[int]) 
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _heed_signals(ignored: list[int]) -> None:
+    """Ignore the signals that the client was started to ignore, and no others.
+
+    A shell has what it starts in the background ignore SIGINT: the process on standby
+    may do so, while its client does not, or the other way round.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _open_streams() -> None:

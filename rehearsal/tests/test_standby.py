@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rehearsal.runner.standby import ENGINE as ENGINE_FILES
-from rehearsal.runner.standby import Standby
+from rehearsal.runner.standby import Standby, interpreter
 from rehearsal.runner.warm import warm
 
 ENGINE = """
@@ -137,6 +137,34 @@ def test_whoever_stops_the_client_stops_the_command(
     while Path(f"/proc/{worker}").exists():
         assert time.monotonic() < deadline, "it goes on without its client"
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("server", [signal.SIG_DFL, signal.SIG_IGN])
+@pytest.mark.parametrize("client", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_command_ignores_what_its_client_was_started_to_ignore(
+    server: signal.Handlers, client: signal.Handlers, tmp_path: Path
+) -> None:
+    before = signal.signal(signal.SIGINT, server)
+    try:
+        process = Standby(Path(sys.executable), tmp_path / "socket", ("json",))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    python = interpreter(Path(sys.executable), tmp_path / "socket")
+    folder = tmp_path / "mlops"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "__main__.py").write_text(
+        "import signal\nprint(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)\n"
+    )
+    done = subprocess.run(
+        [python, "-m", "mlops"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, client),
+    )
+    process.close()
+    assert done.stdout == f"{client == signal.SIG_IGN}\n", done.stderr
 
 
 def test_what_is_imported_is_of_the_checkout_though_compiled_before(

@@ -160,6 +160,7 @@ class World:
             "features_sha256": sha256_file(build / "features.py"),
         }
         decision, auc = changes.pop("decision", "promote"), changes.pop("auc", 0.9)
+        conditions = changes.pop("conditions", ())
         if "snapshot" in changes:  # rows that no file here holds
             snapshot = snapshot.model_copy(
                 update={"digest": changes["snapshot"], "files": ()}
@@ -216,7 +217,13 @@ class World:
         reasons = (
             ("the first version",) if decision == "promote" else ("no better, p = 0.4",)
         )
-        Verdict(decision=decision, rule="first version", reasons=reasons).save(build)
+        verdict = Verdict(
+            decision=decision,
+            rule="first version",
+            reasons=reasons,
+            conditions=conditions,
+        )
+        verdict.save(build)
 
     def change_code(self, text: str) -> None:
         path = self.root / "models" / MODEL / "features.py"

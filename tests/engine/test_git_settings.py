@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -12,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from mlops import settings
+from mlops.cli.main import app
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io import git as io_git
 from mlops.io.git import GitError, git_remote, require_repository
@@ -180,6 +183,66 @@ def test_git_says_itself_that_it_does_not_trust_a_folder(
 def test_no_repository_is_still_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a git repository"):
         require_repository(tmp_path)
+
+
+@pytest.fixture
+def bare(world: World, tmp_path: Path) -> Path:
+    """A bare clone that somebody put a project.yaml into."""
+    git(tmp_path, "clone", "-q", "--bare", str(world.root), "bare.git")
+    folder = tmp_path / "bare.git"
+    (folder / "project.yaml").write_text((world.root / "project.yaml").read_text())
+    return folder
+
+
+def test_a_bare_repository_is_said_to_be_one_and_not_to_be_none(bare: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        require_repository(bare)
+    text = str(caught.value)
+    assert "bare git repository" in text and f"git clone {bare}" in text
+    assert "git init" not in text
+
+
+@pytest.mark.parametrize("kind", ["bare", "none"])
+def test_doctor_says_once_that_there_is_no_work_tree_and_nothing_of_git_itself(
+    kind: str, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = bare
+    if kind == "none":
+        folder = tmp_path / "plain"
+        folder.mkdir()
+        (folder / "project.yaml").write_text((bare / "project.yaml").read_text())
+    monkeypatch.chdir(folder)
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    found = {row["check"]: row["found"] for row in json.loads(done.stdout)}
+    assert "git repository" in found["repository"] and "do:" in found["repository"]
+    assert found["registry"].startswith("not looked at")
+    assert found["pre-commit"].startswith("not looked at")
+    assert "fatal:" not in done.stdout and "git cat-file" not in done.stdout
+
+
+@pytest.mark.parametrize("where", ["work tree", "core.hooksPath"])
+def test_doctor_finds_the_hook_where_git_looks_for_it(
+    where: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = world.root
+    hooks = root / ".git" / "hooks"
+    if where == "work tree":
+        root = tmp_path / "other"
+        git(world.root, "worktree", "add", "-q", "-b", "other", str(root))
+    else:
+        hooks = tmp_path / "hooks"
+        git(world.root, "config", "core.hooksPath", str(hooks))
+    monkeypatch.chdir(root)
+
+    def found() -> str:
+        done = CliRunner().invoke(app, ["doctor", "--json"])
+        rows = {row["check"]: row["found"] for row in json.loads(done.stdout)}
+        return str(rows["pre-commit"])
+
+    assert "pre-commit install" in found()
+    hooks.mkdir(exist_ok=True)
+    (hooks / "pre-commit").write_text("#!/bin/sh\n")
+    assert found() == ""
 
 
 # -- A server that accepts and never answers -------------------------------------------

@@ -25,6 +25,7 @@ from mlops.reporting.site import OURS, Site, site
 from mlops.reporting.words import NONE
 from mlops.results.evaluation import Metric
 from mlops.results.runs import Record
+from mlops.results.verdict import Condition
 from mlops.runlog import journal
 from mlops.storage.folder import FolderStore
 
@@ -158,8 +159,12 @@ def test_who_put_what_where_when_and_why(world: World) -> None:
         "since 2026-11-23 12:10 UTC, by @ana",
         "back from v1.2.0",
         "approved by @dan",
+        "why: complaints",
+        "Not declared in model.yaml: a floor (checks.floor), slices (slices.columns), "
+        "a limit between groups (fairness).",
+        "Not written in model.yaml: limits, reason for the risk.",
     ]
-    assert [line for line in place if line] == [*said, "why: complaints"]
+    assert [line for line in place if line] == said
     assert (
         "binary: predicts churn" in page.text and "Tests of the registry." in page.text
     )
@@ -316,6 +321,21 @@ def test_what_nobody_wrote_has_its_mark(world: World) -> None:
     text = first(world).text
     assert "Tests of the registry." in text  # the intended use is written
     assert text.count("\u270e not written") == 2  # limits, and the reason for the risk
+
+
+def test_what_is_not_known_of_a_version_stands_where_it_is_in_a_stage(
+    world: World,
+) -> None:
+    world.change_code("a model")
+    checks = Condition(name="checks", ok=True, asked=28, answered=27)
+    world.build("a model", conditions=(checks,))
+    world.register()
+    assert "Partly measured" not in first(world).text
+    world.promote("v1.0.0", "staging")
+    text = first(world).text
+    assert text.count("Partly measured: checks (27 of 28).") == 1
+    assert "Not declared in model.yaml: a floor (checks.floor)" in text
+    assert "Not written in model.yaml: limits" in text
 
 
 def test_a_retired_model_says_so(world: World) -> None:

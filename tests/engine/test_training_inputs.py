@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import uniform
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -107,6 +109,62 @@ def test_a_weight_by_class_is_that_weight_for_each_of_its_rows(
     np.testing.assert_allclose(
         by_class.predict_proba(ROWS), by_row.predict_proba(ROWS), rtol=1e-6
     )
+
+
+def as_one_grid(values: list[Any]) -> dict[str, Any]:
+    return {"class_weight": values}
+
+
+def as_grids(values: list[Any]) -> list[dict[str, Any]]:
+    return [{"C": [1.0]}, {"C": [2.0], "class_weight": tuple(values)}]
+
+
+@pytest.mark.parametrize(
+    ("classes", "keys"),
+    [(classes, keys) for classes, ways in NAMED.values() for keys in ways],
+    ids=str,
+)
+@pytest.mark.parametrize("form", [as_one_grid, as_grids])
+@pytest.mark.parametrize(
+    ("search", "grid"),
+    [(GridSearchCV, "param_grid"), (RandomizedSearchCV, "param_distributions")],
+)
+def test_the_weights_that_a_search_tries_are_by_class_too(
+    search: Any, grid: str, form: Any, classes: tuple[str, str], keys: tuple[Any, Any]
+) -> None:
+    given = labels.as_they_are(target(*classes))
+    values = [{keys[0]: 1.0, keys[1]: 5.0}, "balanced", None]
+    estimator = search(LogisticRegression(), form(values))
+    pipeline = Pipeline([("learn", estimator)])
+    labels.translate_weights(pipeline, given)
+    asked = getattr(pipeline["learn"], grid)
+    tried = (asked if isinstance(asked, dict) else asked[1])["class_weight"]
+    by_text = {text: label for label, text in given.names.items()}
+    expected = {by_text[classes[0]]: 1.0, by_text[classes[1]]: 5.0}
+    assert list(tried) == [expected, "balanced", None]
+
+
+def test_a_search_over_weights_by_class_fits_with_labels_that_are_numbers() -> None:
+    given = labels.as_they_are(target("0", "1"))
+    grid = {"class_weight": [{"0": 1, "1": 5}], "C": [1.0]}
+    search = GridSearchCV(LogisticRegression(), grid, cv=2, error_score="raise")
+    labels.translate_weights(search, given)
+    assert given.classes(search.fit(ROWS, given.values)) == ("0", "1")
+
+
+def test_a_distribution_in_a_search_is_left_as_it_is() -> None:
+    distributions = {"C": uniform(0, 1), "class_weight": uniform(0, 1)}
+    search = RandomizedSearchCV(LogisticRegression(), distributions)
+    labels.translate_weights(search, labels.as_they_are(target("0", "1")))
+    assert search.param_distributions == distributions
+
+
+def test_a_weight_in_a_search_for_a_class_that_is_not_there_names_its_place() -> None:
+    search = GridSearchCV(LogisticRegression(), {"class_weight": [{"2": 1}]})
+    with pytest.raises(UsageError) as caught:
+        labels.translate_weights(search, labels.as_they_are(target("0", "1")))
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.found) == ("param_grid: class_weight", "2")
 
 
 @pytest.mark.parametrize("names", [("no", "yes"), ("0.5", "1.5")])

@@ -15,7 +15,13 @@ from mlops.cli.context import current_context, release_store
 from mlops.cli.output import Json, emit
 from mlops.errors import MlopsError, listed
 from mlops.io.engine import EngineState, engine_state
-from mlops.io.git import GitError, git, require_repository
+from mlops.io.git import (
+    GitError,
+    git,
+    hooks_folder,
+    is_repository,
+    require_repository,
+)
 from mlops.reporting.terminal import paint
 
 if TYPE_CHECKING:
@@ -142,7 +148,7 @@ def disk(project: Project) -> str:
 
 def pre_commit(project: Project) -> str:
     """The checks before a commit are switched on."""
-    hook = project.root / ".git" / "hooks" / "pre-commit"
+    hook = hooks_folder(project.root) / "pre-commit"
     return "" if hook.is_file() else "`pre-commit install` switches them on"
 
 
@@ -174,6 +180,9 @@ _CHECKS: dict[str, Callable[[Project], str]] = {
     "registry": registry,
 }
 
+# What they look at is in git.
+_IN_GIT = {"pre-commit", "code owners", "registry"}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -203,7 +212,13 @@ def doctor(as_json: Json = False) -> None:
     Example: `mlops doctor`
     """
     project = current_context().project
-    findings = [_finding(name, check, project) for name, check in _CHECKS.items()]
+    in_git = _in_git(project)
+    findings = []
+    for name, check in _CHECKS.items():
+        if in_git or name not in _IN_GIT:
+            findings.append(_finding(name, check, project))
+        else:
+            findings.append(_not_looked_at(name, check))
     findings.append(_engine_finding())
     text = "\n".join(_shown(finding) for finding in findings)
     rows = [
@@ -221,6 +236,21 @@ def _finding(name: str, check: Callable[[Project], str], project: Project) -> Fi
         problem = str(error)
     mark = paint("fix ", "bad") if problem else paint("ok  ", "good")
     return Finding(name, check.__doc__ or "", problem, mark, ok=not problem)
+
+
+def _in_git(project: Project) -> bool:
+    """Return whether git can be asked; the check of the repository says why not."""
+    try:
+        return is_repository(project.root)
+    except MlopsError:
+        return False
+
+
+def _not_looked_at(name: str, check: Callable[[Project], str]) -> Finding:
+    """Return that a check of what is in git could not be made."""
+    found = "not looked at: git knows no work tree here"
+    mark = paint("fix ", "bad")
+    return Finding(name, check.__doc__ or "", found, mark, ok=False)
 
 
 def _engine_finding() -> Finding:

@@ -259,9 +259,42 @@ def is_repository(root: Path) -> bool:
         raise
 
 
+def hooks_folder(root: Path) -> Path:
+    """Return the folder in which git looks for the user's hooks.
+
+    Our own commands run none, so that the setting is asked of the files it is in.
+    """
+    asked = ("--show-scope", "--get-all", "--type=path", "core.hooksPath")
+    try:
+        lines = git(root, "config", *asked).splitlines()
+    except GitError:  # it is set nowhere
+        lines = []
+    values = [line.split("\t", 1) for line in lines]
+    set_by_user = [value for scope, value in values if scope != "command"]
+    if set_by_user:
+        top = Path(git(root, "rev-parse", "--show-toplevel"))
+        return top / set_by_user[-1]
+    common = git(root, "rev-parse", "--git-common-dir")
+    return root / common / "hooks"
+
+
+def _is_bare(root: Path) -> bool:
+    """Return whether `root` is a repository without a work tree."""
+    try:
+        return git(root, "rev-parse", "--is-bare-repository") == "true"
+    except GitError:
+        return False
+
+
 def require_repository(root: Path) -> None:
-    """Raise UsageError unless `root` is in a repository with at least one commit."""
+    """Raise UsageError unless `root` is in a work tree with at least one commit."""
     if not is_repository(root):
+        if _is_bare(root):
+            raise UsageError(
+                "this is a bare git repository: it has no files to work with",
+                file=str(root),
+                do=f"clone it, and work in the clone: `git clone {root}`",
+            )
         raise UsageError(
             "this folder is not a git repository; the registry lives in git",
             file=str(root),

@@ -21,10 +21,11 @@ from mlops.registry import tags
 from mlops.registry.approvals import unapproved, unexplained
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest, manifest_of
+from mlops.registry.queries import spec_of
 from mlops.registry.tags import Event, ModelState, Version
 from mlops.reporting import wording, words
 from mlops.reporting.blocks import Cell, Link, Row, Summary, Table, Tone
-from mlops.reporting.gaps import is_written
+from mlops.reporting.gaps import gaps, is_written
 from mlops.reporting.html import card_as_html, fill
 from mlops.results.base import Result
 from mlops.results.evaluation import Metric
@@ -191,7 +192,8 @@ def _part(
         _history(project, model, odd),
         _runs(runs, address),
     )
-    places = [_in_stage(model, stage) for stage in stages]
+    unknown = _unknown(project, releases)
+    places = [_in_stage(model, stage, unknown) for stage in stages]
     return Part(
         model.name,
         about,
@@ -359,8 +361,27 @@ def _event_row(event: Event) -> tuple[str, ...]:
     return words.when(event.time), decision, event.actor, approved, reason
 
 
-def _in_stage(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
-    """Return a stage, the version in it, and since when and why it is there."""
+def _unknown(project: Project, releases: Sequence[Release]) -> dict[str, list[str]]:
+    """Return what an approver cannot know of the versions in a stage, by number."""
+    lines = {}
+    for version, manifest, *_ in releases:
+        if version.stages and manifest:
+            spec = spec_of(project, version)
+            found = gaps(spec, manifest.verdict.conditions, manifest.fairness)
+            lines[version.number] = found.lines()
+    return lines
+
+
+def _in_stage(
+    model: ModelState, stage: str, unknown: Mapping[str, Sequence[str]]
+) -> tuple[str, str, list[str]]:
+    """Return a stage, the version in it, since when and why, and what is not known.
+
+    Parameters
+    ----------
+    unknown : mapping of str to sequence of str
+        What nobody wrote, declared or measured, by version.
+    """
     version = model.stages.get(stage)
     if version is None:
         return stage, "", []
@@ -372,6 +393,7 @@ def _in_stage(model: ModelState, stage: str) -> tuple[str, str, list[str]]:
     for key, name in _TRAILERS.items():
         if event.trailers.get(key):
             lines.append(f"{name} {event.trailers[key]}")
+    lines += unknown.get(version.number, ())
     return stage, version.number, lines
 
 

@@ -23,6 +23,9 @@ from mlops.errors import UsageError, listed
 # What estimators call weights by class: scikit-learn and LightGBM, and CatBoost.
 _WEIGHTS = ("class_weight", "class_weights")
 
+# What scikit-learn's searches call the values to try, by parameter.
+_GRIDS = ("param_grid", "param_distributions")
+
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -91,10 +94,41 @@ def translate_weights(estimator: Any, labels: Labels) -> None:
         return
     changed = {}
     for name, value in estimator.get_params().items():
-        if name.rpartition("__")[2] in _WEIGHTS and isinstance(value, Mapping):
+        last = name.rpartition("__")[2]
+        if last in _WEIGHTS and isinstance(value, Mapping):
             changed[name] = _by_label(name, value, labels)
+        elif last in _GRIDS:
+            changed[name] = _grid_by_label(name, value, labels)
     if changed:
         estimator.set_params(**changed)
+
+
+def _grid_by_label(name: str, grid: Any, labels: Labels) -> Any:
+    """Return the values that a search tries, its weights by label.
+
+    A grid is a mapping or a list of mappings; its values are lists, or distributions,
+    which hold no weights by class.
+    """
+    if isinstance(grid, list | tuple):
+        return [_grid_by_label(name, each, labels) for each in grid]
+    if not isinstance(grid, Mapping):
+        return grid
+    return {
+        key: _values_by_label(f"{name}: {key}", key, values, labels)
+        for key, values in grid.items()
+    }
+
+
+def _values_by_label(name: str, key: object, values: Any, labels: Labels) -> Any:
+    """Return the values of one parameter of a grid; weights by class by label."""
+    if str(key).rpartition("__")[2] not in _WEIGHTS:
+        return values
+    if not isinstance(values, list | tuple):
+        return values
+    return [
+        _by_label(name, value, labels) if isinstance(value, Mapping) else value
+        for value in values
+    ]
 
 
 def _by_label(name: str, weights: Mapping[Any, Any], labels: Labels) -> dict[Any, Any]:
