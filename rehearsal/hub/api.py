@@ -28,7 +28,7 @@ from rehearsal.hub.call import (
     page_size,
 )
 from rehearsal.hub.description import UPLOAD, Operation, description
-from rehearsal.hub.exchange import Exchange
+from rehearsal.hub.exchange import MANY_AT_ONCE, Exchange
 from rehearsal.hub.identity import Caller
 from rehearsal.hub.messages import Reply, Request
 from rehearsal.hub.permissions import endpoints, missing
@@ -133,6 +133,9 @@ def _admit(call: Call) -> None:
     hub = call.hub
     caller = call.caller
     _within_quota(hub, caller)
+    if call.method == "POST" and not hub.may_create(caller):
+        # GitHub mostly says no more than this: not when it will answer again.
+        raise Failure(403, MANY_AT_ONCE)
     owner = call.path.get("owner")
     if owner and f"{owner}/{call.path['repo']}" != hub.repository:
         raise not_found()

@@ -9,10 +9,13 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 Status = int | Literal["timeout", "rate", "secondary"]
+MANY_AT_ONCE = (
+    "You have exceeded a secondary rate limit. Please wait a few minutes before you "
+    "try again."
+)
 _MESSAGES = {
     403: "Resource not accessible by integration",
-    429: "You have exceeded a secondary rate limit. Please wait a few minutes before "
-    "you try again.",
+    429: MANY_AT_ONCE,
     500: "Internal Server Error",
     502: "Server Error",
     503: "Service Unavailable",

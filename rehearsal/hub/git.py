@@ -14,6 +14,18 @@ ZERO = "0" * 40
 # What is refused is decided in the hub, but for what only the pushed objects can show.
 _HOOK = """#!/bin/sh
 if [ -n "$HUB_REFUSED" ]; then echo "$HUB_REFUSED" >&2; exit 1; fi
+updates=$(cat)
+while read -r old new ref; do
+  case " $HUB_FORWARD_ONLY " in *" $ref "*) ;; *) continue ;; esac
+  case "$old" in *[!0]*) ;; *) continue ;; esac
+  case "$new" in *[!0]*) ;; *) continue ;; esac
+  git merge-base --is-ancestor "$old" "$new" && continue
+  echo "GH013: Repository rule violations found for $ref." \\
+    "Cannot force-push to this branch" >&2
+  exit 1
+done <<END
+$updates
+END
 [ "$HUB_WORKFLOWS" = no ] || exit 0
 known=$(git for-each-ref --format='%(refname)' refs/heads | while read -r branch; do
   git ls-tree -r "$branch" -- .github/workflows
@@ -28,7 +40,9 @@ while read -r old new ref; do
   echo "refusing to allow a GitHub App to create or update workflow \\`$file\\`" \\
     "without \\`workflows\\` permission" >&2
   exit 1
-done
+done <<END
+$updates
+END
 """
 
 

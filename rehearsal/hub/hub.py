@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +30,8 @@ from rehearsal.hub.view import View
 # The requests of an hour: per repository for the tokens of jobs, per person for others.
 _LIMITS = {"GITHUB_TOKEN": 1000, "app": 5000, "user": 5000}
 _ANONYMOUS = 60
+# What a token may make in a minute, as GitHub says in "Rate limits for the REST API".
+_CREATIONS = 80
 
 
 class HubError(AssertionError):
@@ -87,7 +91,9 @@ class Hub:
         self.violations: list[str] = []
         self.limits = dict(_LIMITS)
         self.lock, self.closing = threading.RLock(), threading.Event()
+        self.creations_a_minute = _CREATIONS
         self._used: dict[str, int] = {}
+        self._made: dict[str, deque[float]] = {}
         self.server = Server(self)
         self.server_url = f"http://127.0.0.1:{self.server.server_port}"
         self.api_url = self.server_url
@@ -269,6 +275,17 @@ class Hub:
         """Count a request."""
         purse = self._purse(caller)
         self._used[purse] = self._used.get(purse, 0) + 1
+
+    def may_create(self, caller: Caller) -> bool:
+        """Count something that is to be made; say no beyond those of a minute."""
+        now = time.monotonic()
+        made = self._made.setdefault(self._purse(caller), deque())
+        while made and made[0] <= now - 60:
+            made.popleft()
+        if len(made) >= self.creations_a_minute:
+            return False
+        made.append(now)
+        return True
 
     def _purse(self, caller: Caller) -> str:
         return "repository" if caller.kind == "GITHUB_TOKEN" else caller.login

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from rehearsal.hub.call import Answer, Call, Failure, Page, known, on
 from rehearsal.hub.git import ZERO, GitError, Update
+from rehearsal.hub.rules import forward_only
 from rehearsal.hub.state import Record
 
 
@@ -142,11 +143,21 @@ def _move(call: Call, update: Update) -> None:
         raise Failure(422, refusal)
     if update.new != ZERO and call.git.resolve(update.new, "object") is None:
         raise Failure(422, "Object does not exist")
+    if forward_only(call.state, update.ref) and not _forward(call, update):
+        reason = "Cannot force-push to this branch"
+        raise Failure(422, f"Repository rule violations found\n\n{reason}")
     try:
         call.git.update(update.ref, update.new, update.old)
     except GitError as error:
         raise Failure(422, f"Reference update failed: {error}") from None
     call.hub.pushed(call.hub.owner, [update], call.caller)
+
+
+def _forward(call: Call, update: Update) -> bool:
+    """Say whether a ref that moves keeps its history; True where none moves."""
+    if ZERO in (update.old, update.new):
+        return True
+    return call.git.common(update.old, update.new) == update.old
 
 
 def _ref(call: Call, name: str) -> Record:

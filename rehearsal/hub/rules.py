@@ -50,6 +50,11 @@ def refusal(state: State, updates: list[Update], caller: Caller) -> str:
     return ""
 
 
+def forward_only(state: State, ref: str) -> bool:
+    """Say whether a ref may only move to what it is an ancestor of."""
+    return any(rule["type"] == "non_fast_forward" for rule in rules_of(state, ref))
+
+
 def _change(update: Update) -> str:
     if update.old == ZERO:
         return "creation"

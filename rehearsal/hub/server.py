@@ -16,6 +16,7 @@ from rehearsal.hub.git import Bare, commands, http_backend
 from rehearsal.hub.identity import Caller, shown_token
 from rehearsal.hub.messages import Reply, Request
 from rehearsal.hub.permissions import LEVELS
+from rehearsal.hub.rules import forward_only
 
 if TYPE_CHECKING:
     from rehearsal.hub import Hub
@@ -175,8 +176,10 @@ class _Handler(BaseHTTPRequestHandler):
             updates = commands(request.body)
             workflows = caller.permissions.get("workflows") == "write"
             forbidden = hub.refusal(updates, caller) if owner == hub.owner else ""
+            forward = [u.ref for u in updates if forward_only(hub.state, u.ref)]
             variables = {
                 "HUB_REFUSED": forbidden,
+                "HUB_FORWARD_ONLY": " ".join(forward) if owner == hub.owner else "",
                 "HUB_WORKFLOWS": "yes" if workflows else "no",
             }
             before = bare.refs()

@@ -325,3 +325,45 @@ def test_a_star_of_a_ruleset_stops_at_a_slash(
         "rules": [{"type": "deletion"}],
     }
     assert bool(rules_of(state, ref)) is covered
+
+
+def only_forward(hub: Hub, branch: str) -> None:
+    hub.state.rulesets[1] = {
+        "target": "branch",
+        "enforcement": "active",
+        "conditions": {
+            "ref_name": {"include": [f"refs/heads/{branch}"], "exclude": []}
+        },
+        "rules": [{"type": "non_fast_forward"}],
+    }
+
+
+def test_a_branch_that_only_grows_takes_no_push_by_force(hub: Hub, alice: Desk) -> None:
+    only_forward(hub, "journal")
+    alice.git("checkout", "--quiet", "-b", "journal")
+    alice.commit("one.json")
+    alice.git("push", "--quiet", "origin", "journal")
+    grown = alice.commit("two.json")
+    alice.git("push", "--quiet", "origin", "journal")
+    alice.git("reset", "--quiet", "--hard", "HEAD~2")
+    alice.commit("other.json")
+    refused = alice.git("push", "--force", "origin", "journal", check=False)
+    assert "GH013" in refused and "Cannot force-push" in refused
+    assert hub.git.resolve("refs/heads/journal") == grown
+    alice.git("push", "--force", "--quiet", "origin", "journal:other")
+
+
+def test_a_branch_that_only_grows_is_moved_back_by_no_request(
+    hub: Hub, alice: Desk
+) -> None:
+    old = alice.git("rev-parse", "HEAD")
+    alice.git("checkout", "--quiet", "-b", "journal")
+    new = alice.commit("one.json")
+    alice.git("push", "--quiet", "origin", "journal")
+    back = {"sha": old, "force": True}
+    only_forward(hub, "journal")
+    status, body, _ = alice.ask("PATCH", "/git/refs/heads/journal", back)
+    assert (status, "Cannot force-push" in body["message"]) == (422, True)
+    assert hub.git.resolve("refs/heads/journal") == new
+    hub.state.rulesets.clear()
+    assert alice.ask("PATCH", "/git/refs/heads/journal", back)[0] == 200

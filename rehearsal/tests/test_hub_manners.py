@@ -41,6 +41,19 @@ def test_pages_etags_and_limits(hub: Hub, alice: Desk) -> None:
     assert alice.ask("GET", "/issues")[0] == 200
 
 
+def test_a_token_makes_eighty_things_a_minute(hub: Hub, alice: Desk) -> None:
+    assert hub.creations_a_minute == 80
+    hub.creations_a_minute = 2  # to save time
+    makes = [alice.ask("POST", "/issues", {"title": "one more"}) for _ in range(3)]
+    assert [status for status, _, _ in makes] == [201, 201, 403]
+    _, body, headers = makes[-1]
+    assert "secondary rate limit" in body["message"]
+    assert "Retry-After" not in headers
+    assert alice.ask("GET", "/issues")[0] == 200
+    other = job(hub, alice, issues="write")
+    assert other.ask("POST", "/issues", {"title": "by another"})[0] == 201
+
+
 @pytest.mark.parametrize(
     ("fault", "status"), [(500, 500), (502, 502), (429, 429), (403, 403)]
 )
