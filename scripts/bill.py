@@ -1,0 +1,272 @@
+"""Write docs/reference/bill.md: what the workflows cost in a private repository.
+
+Usage: python scripts/bill.py
+
+Each job is billed by itself, rounded up to a minute. Which jobs run stands here and is
+compared with the workflows by tests/workflows/test_bill.py, which asks GitHub's own
+evaluator. How long they take stands in scripts/bill.toml.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "{{cookiecutter.project_slug}}" / ".github" / "workflows"
+FACTS = ROOT / "scripts" / "bill.toml"
+TARGET = ROOT / "docs" / "reference" / "bill.md"
+
+DAYS = 30
+WEEKS = DAYS / 7
+SETUP = "./.github/actions/setup"
+
+
+@dataclass(frozen=True)
+class Started:
+    """A workflow that an event starts.
+
+    Parameters
+    ----------
+    workflow : str
+        Its file.
+    event : str
+    jobs : tuple of str
+        Those that run.
+    outputs : mapping
+        What jobs say that decides about others: by job, then by name.
+    details : mapping
+        Of the event's payload, where a condition asks for it.
+    """
+
+    workflow: str
+    event: str
+    jobs: tuple[str, ...]
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bill:
+    """What something costs, and what it may cost.
+
+    Parameters
+    ----------
+    name : str
+    started : tuple of Started
+    goal : int or None
+        Minutes.
+    times : float
+        How often it happens in an idle month.
+    """
+
+    name: str
+    started: tuple[Started, ...]
+    goal: int | None = None
+    times: float = 0.0
+
+
+def _planned(models: list[str], code: str = "false") -> dict[str, dict[str, str]]:
+    outputs = {"models": json.dumps(models), "code": code, "deploy": "[]"}
+    return {"plan": {**outputs, "live": '["a"]'}}
+
+
+_PULL = ("pull-request.yml", "pull_request")
+_ENDED = {"workflow_run": {"event": "pull_request", "conclusion": "success"}}
+COMMENT = Started("comment.yml", "workflow_run", ("comment",), details=_ENDED)
+_ON_MAIN = {
+    "event": "push",
+    "conclusion": "success",
+    "head_branch": "main",
+    "head_repository": {"full_name": "acme/demo"},
+}
+PAGE = Started(
+    "pages.yml",
+    "workflow_run",
+    ("build",),
+    {"build": {"pages": "private"}},
+    {"workflow_run": _ON_MAIN},
+)
+_NEW = {"models": '["a"]', "refs": '{"a": "a@v1.0.0"}'}
+_NOTHING_NEW = {"models": "[]", "refs": "{}"}
+DELIVERY = ("plan", "train", "register", "staging", "smoke", "production")
+
+MONITORING = ("plan", "check", "alarm")
+
+DOCS = Bill(
+    "a pull request that changes documents only",
+    (Started(*_PULL, ("plan", "verdict"), _planned([])), COMMENT),
+    goal=3,
+)
+PUSH = Bill(
+    "a push to a pull request that changes one model",
+    (
+        Started(
+            *_PULL, ("plan", "code", "model", "verdict"), _planned(["a"], code="true")
+        ),
+        COMMENT,
+        Started("security.yml", "pull_request", ("zizmor",)),
+    ),
+    goal=9,
+)
+MERGE = Bill(
+    "a merge that delivers one model",
+    (
+        Started("release.yml", "push", DELIVERY, {**_planned(["a"]), "register": _NEW}),
+        PAGE,
+    ),
+    goal=10,
+)
+SCHEDULES = (
+    Bill(
+        "monitor, daily",
+        (
+            Started(
+                "monitor.yml", "schedule", ("plan", "check", "alarm"), _planned([])
+            ),
+            PAGE,
+        ),
+        times=DAYS,
+    ),
+    Bill(
+        "release with nothing new, weekly",
+        (
+            Started(
+                "release.yml",
+                "schedule",
+                ("plan", "train", "register"),
+                {**_planned(["a"]), "register": _NOTHING_NEW},
+            ),
+            PAGE,
+        ),
+        times=WEEKS,
+    ),
+    Bill(
+        "reproduce, weekly",
+        (Started("reproduce.yml", "schedule", ("plan", "reproduce"), _planned([])),),
+        times=WEEKS,
+    ),
+    Bill(
+        "lock, weekly",
+        (Started("lock.yml", "schedule", ("compile", "propose")),),
+        times=WEEKS,
+    ),
+    Bill(
+        "update, weekly",
+        (Started("update.yml", "schedule", ("merge", "propose")),),
+        times=WEEKS,
+    ),
+    Bill(
+        "settings, weekly",
+        (Started("settings.yml", "schedule", ("settings",)),),
+        times=WEEKS,
+    ),
+    Bill(
+        "security, weekly",
+        (Started("security.yml", "schedule", ("zizmor",)),),
+        times=WEEKS,
+    ),
+    Bill("scorecard, weekly", (Started("scorecard.yml", "schedule", ()),), times=WEEKS),
+)
+BILLS = (DOCS, PUSH, MERGE, *SCHEDULES)
+
+IDLE_GOAL = 60  # minutes a month for one model
+NEXT_MODEL_GOAL = 6  # and for each further one
+
+
+def facts() -> dict[str, Any]:
+    """Return prices and times."""
+    return tomllib.loads(FACTS.read_text(encoding="utf-8"))
+
+
+def jobs_of(workflow: str) -> dict[str, Any]:
+    """Return the jobs of a workflow's file."""
+    text = (FOLDER / workflow).read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text)["jobs"])
+
+
+def kind_of(job: Mapping[str, Any]) -> str:
+    """Return what a job installs."""
+    for step in job["steps"]:
+        # Where nothing was planned, `verdict` installs nothing: it is counted as if.
+        if step.get("uses") == SETUP:
+            return str(step["with"]["kind"])
+    return "none"
+
+
+def minutes_of(workflow: str, job: str, known: Mapping[str, Any]) -> int:
+    """Return what one job is billed: its seconds, rounded up to a minute."""
+    kind = kind_of(jobs_of(workflow)[job])
+    seconds = known["start"] + known["setup"][kind]
+    seconds += known["work"][f"{workflow}:{job}"]
+    return math.ceil(seconds / 60)
+
+
+def minutes(bill: Bill, models: int, known: Mapping[str, Any]) -> int:
+    """Return what one happening costs, with a matrix for each of the models."""
+    total = 0
+    for started in bill.started:
+        jobs = jobs_of(started.workflow)
+        for name in started.jobs:
+            legs = models if "strategy" in jobs[name] else 1
+            total += legs * minutes_of(started.workflow, name, known)
+    return total
+
+
+def idle_month(models: int, known: Mapping[str, Any]) -> int:
+    """Return the minutes of a month in which nobody does anything."""
+    return round(sum(b.times * minutes(b, models, known) for b in SCHEDULES))
+
+
+def _row(name: str, spent: int, goal: int | None, price: float) -> str:
+    compared = "met" if goal is not None and spent <= goal else "not met"
+    wanted = "" if goal is None else f"{goal}: {compared}"
+    return f"| {name} | {spent:,} | {spent * price:.2f} | {wanted} |"
+
+
+def page(known: Mapping[str, Any]) -> str:
+    """Return the page's text."""
+    price = known["price"]
+    rows = [_row(b.name, minutes(b, 1, known), b.goal, price) for b in BILLS]
+    one = idle_month(1, known)
+    rows.append(_row("a month of idling, 1 model", one, IDLE_GOAL, price))
+    for models in (10, 100):
+        goal = IDLE_GOAL + NEXT_MODEL_GOAL * (models - 1)
+        name = f"a month of idling, {models} models"
+        rows.append(_row(name, idle_month(models, known), goal, price))
+    table = "\n".join(rows)
+    return f"""# The bill
+
+<!-- Made by scripts/bill.py (`make reference`). Do not edit. -->
+
+GitHub bills each job of a private repository by itself, rounded up to a minute. Public
+repositories pay nothing. Below is a private repository with `deploy: follow`, no
+Advanced Security and no page that is published. Times are those of `scripts/bill.toml`,
+which says how each was measured: nothing here was billed by GitHub. The price is
+{price} USD a minute.
+
+| what | minutes | USD | goal in minutes |
+| --- | --: | --: | --- |
+{table}
+
+With `SCHEDULES=off` idling costs nothing, and nothing is watched. `monitor` is the
+largest part of an idle month: it starts a job for each model in production every day,
+whether or not there are predictions, and the page is built again after it.
+"""
+
+
+def main() -> None:
+    """Write the page."""
+    TARGET.write_text(page(facts()), encoding="utf-8")
+    print(f"wrote {TARGET.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

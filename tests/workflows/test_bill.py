@@ -1,0 +1,72 @@
+"""The bill: its jobs are those of the workflows, and its goals are kept."""
+
+from __future__ import annotations
+
+import bill
+import pytest
+
+from workflows.githubs_own import GitHubsOwn, Happens, Run
+
+KNOWN = bill.facts()
+REPOSITORY = {"private": True, "fork": False, "default_branch": "main"}
+STARTED = [
+    pytest.param(started, id=f"{one.name}: {started.workflow}")
+    for one in bill.BILLS
+    for started in one.started
+]
+
+
+@pytest.mark.parametrize("started", STARTED)
+def test_the_jobs_that_are_billed_are_those_that_run(
+    github: GitHubsOwn, started: bill.Started
+) -> None:
+    # A schedule's event names no repository.
+    about = {} if started.event == "schedule" else {"repository": REPOSITORY}
+    contexts = {
+        "github": {
+            "event_name": started.event,
+            "event": {**about, **started.details},
+            "ref": "refs/heads/main",
+            "repository": "acme/demo",
+        },
+        "vars": {},
+        "inputs": {},
+    }
+    happens = {job: Happens(outputs=given) for job, given in started.outputs.items()}
+    jobs = bill.jobs_of(started.workflow)
+    run = Run(github, jobs, contexts, happens).play()
+    assert set(run.ran()) == set(started.jobs)
+
+
+def test_every_workflow_with_a_schedule_is_on_the_bill() -> None:
+    scheduled = {
+        path.name
+        for path in bill.FOLDER.glob("*.yml")
+        if "\n  schedule:\n" in path.read_text(encoding="utf-8")
+    }
+    billed = {s.workflow for one in bill.SCHEDULES for s in one.started}
+    assert scheduled <= billed
+
+
+@pytest.mark.parametrize("one", [bill.DOCS, bill.MERGE], ids=lambda one: one.name)
+def test_a_goal_that_was_met_stays_met(one: bill.Bill) -> None:
+    assert one.goal is not None
+    assert bill.minutes(one, 1, KNOWN) <= one.goal
+
+
+def test_a_job_is_billed_by_itself_and_rounded_up() -> None:
+    known = {"start": 10, "setup": {"base": 20}, "work": {"release.yml:plan": 30}}
+    assert bill.minutes_of("release.yml", "plan", known) == 1
+    known["work"]["release.yml:plan"] = 31
+    assert bill.minutes_of("release.yml", "plan", known) == 2
+
+
+def test_a_matrix_is_billed_for_each_model() -> None:
+    (monitor,) = (b for b in bill.SCHEDULES if b.name.startswith("monitor"))
+    check = bill.minutes_of("monitor.yml", "check", KNOWN)
+    more = bill.minutes(monitor, 10, KNOWN) - bill.minutes(monitor, 1, KNOWN)
+    assert more == 9 * check
+
+
+def test_the_page_is_what_the_script_writes() -> None:
+    assert bill.TARGET.read_text(encoding="utf-8") == bill.page(KNOWN)
