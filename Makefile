@@ -102,7 +102,6 @@ schema: $(READY)
 
 reference: $(READY)
 	@python scripts/reference.py
-	@python scripts/bill.py
 
 engine-digest: $(READY)
 	@python scripts/engine_digest.py

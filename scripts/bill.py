@@ -1,8 +1,6 @@
-"""Write docs/reference/bill.md: what the workflows cost in a private repository.
+"""Reckon what the workflows cost in a private repository, for docs/reference/bill.md.
 
-Usage: python scripts/bill.py
-
-Each job is billed by itself, rounded up to a minute. Which jobs run stands here and is
+`make reference` writes the page. Each job is billed by itself, rounded up to a minute. Which jobs run stands here and is
 compared with the workflows by tests/workflows/test_bill.py, which asks GitHub's own
 evaluator. How long they take stands in scripts/bill.toml.
 """
@@ -260,13 +258,3 @@ With `SCHEDULES=off` idling costs nothing, and nothing is watched. `monitor` is 
 largest part of an idle month: it starts a job for each model in production every day,
 whether or not there are predictions, and the page is built again after it.
 """
-
-
-def main() -> None:
-    """Write the page."""
-    TARGET.write_text(page(facts()), encoding="utf-8")
-    print(f"wrote {TARGET.relative_to(ROOT)}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Write docs/reference/ from the code (`make reference`).
 
-One page each for the commands, `model.yaml`, `project.yaml`, the environment variables
-and the workflows. `tests/test_docs.py` fails when a page is not what the code says.
+One page each for the commands, `model.yaml`, `project.yaml`, the environment variables,
+the workflows and what they cost. `tests/test_docs.py` fails when a page is not what the code says.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bill
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +47,7 @@ def pages() -> dict[Path, str]:
         ),
         PAGES / "environment.md": environment(),
         PAGES / "workflows.md": workflows(),
+        bill.TARGET: bill.page(bill.facts()),
     }
 
 

@@ -66,7 +66,3 @@ def test_a_matrix_is_billed_for_each_model() -> None:
     check = bill.minutes_of("monitor.yml", "check", KNOWN)
     more = bill.minutes(monitor, 10, KNOWN) - bill.minutes(monitor, 1, KNOWN)
     assert more == 9 * check
-
-
-def test_the_page_is_what_the_script_writes() -> None:
-    assert bill.TARGET.read_text(encoding="utf-8") == bill.page(KNOWN)
