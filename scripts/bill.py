@@ -1,8 +1,9 @@
 """Reckon what the workflows cost in a private repository, for docs/reference/bill.md.
 
-`make reference` writes the page. Each job is billed by itself, rounded up to a minute. Which jobs run stands here and is
-compared with the workflows by tests/workflows/test_bill.py, which asks GitHub's own
-evaluator. How long they take stands in scripts/bill.toml.
+`make reference` writes the page. Each job is billed by itself, rounded up to a minute.
+Which jobs run stands here and is compared with the workflows by
+tests/workflows/test_bill.py, which asks GitHub's own evaluator. How long they take
+stands in scripts/bill.toml.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Write docs/reference/ from the code (`make reference`).
 
 One page each for the commands, `model.yaml`, `project.yaml`, the environment variables,
-the workflows and what they cost. `tests/test_docs.py` fails when a page is not what the code says.
+the workflows and what they cost. `tests/test_docs.py` fails when a page is not what the
+code says.
 """
 
 from __future__ import annotations
