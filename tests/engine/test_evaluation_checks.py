@@ -29,6 +29,7 @@ from mlops.evaluation.baselines import _pipelines
 from mlops.evaluation.fairness import fairness
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import group, slices
+from mlops.evaluation.user_tests import own_tests
 from mlops.results.evaluation import Check, Evaluation
 from mlops.training.model import Model
 
@@ -231,7 +232,8 @@ def own(world: Trained) -> Any:
 
     def run(text: str, file: str = "test_churn.py") -> list[Check]:
         (folder / file).write_text(text)
-        return [c for c in judged(world).checks if not c.standard]
+        context = EvaluationContext(world.spec, world.dataset)
+        return own_tests(world.project.root, folder, context, world.model, None)
 
     yield run
     folder.mkdir(exist_ok=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from mlops.registry.tag_writes import sync
 
 from .registry_world import (  # noqa: F401
     MODEL,
+    NOW,
     PROJECT,
     World,
     follower_of,
@@ -272,14 +276,24 @@ APPROVERS = PROJECT + '    approvers: ["@ben", "@carl"]\n'
 
 
 @pytest.fixture
-def guarded(world: World) -> World:
+def guarded(
+    world: World, made_once: Callable[[str, Callable[[], Path]], Path]
+) -> World:
     """v1.0.0 in production, approved by @ben; v1.1.0 by @ana in staging."""
-    (world.root / "project.yaml").write_text(APPROVERS)
-    world.commit("Approvers")
-    for name in ("one", "two"):
-        number = world.release(name)
-        world.promote(number, "staging")
-    world.promote("v1.0.0", "production", approver="@ben")
+
+    def make() -> Path:
+        (world.root / "project.yaml").write_text(APPROVERS)
+        world.commit("Approvers")
+        for name in ("one", "two"):
+            number = world.release(name)
+            world.promote(number, "staging")
+        world.promote("v1.0.0", "production", approver="@ben")
+        return world.root
+
+    kept = made_once("guarded", make)
+    shutil.rmtree(world.root)
+    shutil.copytree(kept, world.root, symlinks=True)
+    world.now = NOW + timedelta(minutes=5)  # after two registrations, three promotions
     return world
 
 
