@@ -1,0 +1,124 @@
+"""A job may do what its calls need, and nothing that none of them needs.
+
+calls.json has what the hub answered to the token of each job in the stories of drift,
+pull requests and upkeep. It was recorded on 30 November 2026. Jobs that no story among
+them starts are named below, with those rights that an action or another case needs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rehearsal.hub.permissions import endpoints, missing
+
+HERE = Path(__file__).parent
+GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
+FOLDER = GENERATED / ".github" / "workflows"
+CALLS: dict[str, list[str]] = json.loads(
+    (HERE / "calls.json").read_text(encoding="utf-8")
+)
+RIGHTS: dict[str, dict[str, str]] = {
+    f"{path.name}:{name}": job["permissions"]
+    for path in sorted(FOLDER.glob("*.yml"))
+    for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items()
+}
+# GitHub's page of permissions says that either is enough: `thread` is one of the two.
+THREADS = ("issues", "pull-requests")
+OF_GIT = {"git fetch": "contents:read", "git push": "contents:write"}
+
+# What actions need beside the calls that their stand-ins make, and calls of cases that
+# the recorded stories do not have.
+ELSEWHERE = {
+    # actions/attest asks for a token of OIDC; a merge queue's merge is another's.
+    "release.yml:register": {"id-token": "write", "pull-requests": "read"},
+    # Asked where project.yaml names approvers of this stage.
+    "release.yml:staging": {"actions": "read"},
+    # ossf/scorecard-action and github/codeql-action, whose stand-ins do nothing.
+    "scorecard.yml:scorecard": {
+        "actions": "read",
+        "checks": "read",
+        "issues": "read",
+        "pull-requests": "read",
+        "security-events": "write",
+    },
+    "security.yml:codeql": {"actions": "read", "security-events": "write"},
+}
+NOT_RECORDED = {
+    "lock.yml:compile",
+    "lock.yml:propose",
+    "pages.yml:build",
+    "pages.yml:deploy",
+    "promote.yml:promote",
+    "reproduce.yml:plan",
+    "reproduce.yml:reproduce",
+}
+
+
+def need_of(call: str) -> str:
+    """Return what a call needs, as the hub's table says it."""
+    if call in OF_GIT:
+        return OF_GIT[call]
+    method, path = call.split(" ")
+    return endpoints()[method, path]
+
+
+def lacking(call: str, rights: Mapping[str, str]) -> bool:
+    """Say whether a call needs more than these rights, for an issue and for a pull."""
+    need = need_of(call)
+    if need == "none":
+        return False
+    return all(missing(need, rights, thread) for thread in THREADS)
+
+
+def less(rights: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return rights with one of them a level lower."""
+    lower = {"write": "read", "read": "none"}
+    return {**rights, name: lower[rights[name]]}
+
+
+@pytest.mark.parametrize("job", CALLS)
+def test_a_job_has_what_its_calls_need(job: str) -> None:
+    assert CALLS[job]
+    assert [call for call in CALLS[job] if lacking(call, RIGHTS[job])] == []
+
+
+@pytest.mark.parametrize("job", CALLS)
+def test_a_job_has_no_right_that_none_of_its_calls_needs(job: str) -> None:
+    rights = RIGHTS[job]
+    known = ELSEWHERE.get(job, {})
+    needless = {
+        name: level
+        for name, level in rights.items()
+        if not any(lacking(call, less(rights, name)) for call in CALLS[job])
+    }
+    assert needless == known
+
+
+def test_every_job_is_recorded_or_said_not_to_be() -> None:
+    assert CALLS.keys() | NOT_RECORDED == RIGHTS.keys()
+    assert not CALLS.keys() & NOT_RECORDED
+
+
+@pytest.mark.parametrize(
+    ("rights", "call", "refused"),
+    [
+        ({"contents": "read"}, "git push", True),
+        ({"contents": "write"}, "git push", False),
+        ({}, "GET /repos/{owner}/{repo}/issues", True),
+        (
+            {"pull-requests": "write"},
+            "POST /repos/{owner}/{repo}/issues/{issue_number}/comments",
+            False,
+        ),
+        ({"contents": "write"}, "POST /repos/{owner}/{repo}/issues", True),
+    ],
+)
+def test_rights_are_told_from_calls(
+    rights: dict[str, str], call: str, refused: bool
+) -> None:
+    assert lacking(call, rights) is refused
