@@ -31,7 +31,7 @@ def predict(
     Example: `mlops predict employment@production people.csv --out predictions.csv`
     """
     from mlops.io.files import write_text
-    from mlops.serving.batch import predict_file
+    from mlops.serving.batch import predict_file, without_formulas
     from mlops.serving.prediction_log import records
 
     at = current_context(fetch=True)
@@ -42,8 +42,13 @@ def predict(
         # JSON has only finite numbers; the others are missing, as NaN is.
         rows = records(predictions.replace([float("inf"), float("-inf")], None))
     else:
-        write_text(out, predictions.to_csv(index=False, lineterminator="\n"))
+        safe, formulas = without_formulas(predictions)
+        write_text(out, safe.to_csv(index=False, lineterminator="\n"))
         text = f"{counted(len(predictions), 'row')} predicted by {version}: {out}"
+        if formulas:
+            cells = counted(formulas, "cell")
+            text += f"\n{cells} would be run as a formula by a spreadsheet: "
+            text += "they begin with ' in the file"
     unseen: dict[str, int] = predictions.attrs["unseen"]
     for column, count in unseen.items():
         text += f"\n{count:,} values of {column} were never seen in training"

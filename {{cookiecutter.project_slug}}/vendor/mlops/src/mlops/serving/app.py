@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    RedirectResponse,
+)
+from starlette.requests import ClientDisconnect
 
 from mlops.errors import MlopsError, UsageError
+from mlops.serving import described, docs_page
+from mlops.serving.answers import Answers, ModelFailed
+from mlops.serving.batcher import Batcher, Rows
+from mlops.serving.edge import CLIENT_GONE, Edge
 from mlops.serving.follower import Follower, Served
+from mlops.serving.ids import PredictionIds
+from mlops.serving.limits import Limits, Room, Share, TooBusy, TooSlow
 from mlops.serving.metrics import CONTENT_TYPE, ServiceMetrics
-from mlops.serving.prediction_log import PredictionLog, new_id, records
-from mlops.serving.requests import Feedback
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-MAX_BYTES = 32 << 20
+from mlops.serving.prediction_log import PredictionLog, find_prediction, records
 
 _log = logging.getLogger("mlops.serving")
+
+_RETRY = {"Retry-After": "1"}
 
 
 def create_app(
@@ -33,6 +39,7 @@ def create_app(
     log: PredictionLog,
     now: Callable[[], datetime],
     interval: float = 0,
+    limits: Limits | None = None,
 ) -> FastAPI:
     """Return the service.
 
@@ -46,7 +53,10 @@ def create_app(
         Returns the time.
     interval : float
         Seconds between looks at the stage; 0 for none.
+    limits : Limits, optional
+        What is taken from clients.
     """
+    service = _Service(follower, log, now, limits or Limits())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,92 +64,85 @@ def create_app(
         yield
         if task:
             task.cancel()
+        service.batcher.close()
 
-    service = _Service(follower, log, now)
     title = f"{follower.name} ({follower.stage})"
-    app = FastAPI(title=title, lifespan=lifespan)
-    app.middleware("http")(service.count)
-    app.exception_handler(UsageError)(_refuse)
+    app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Edge, metrics=service.counts)
+    for error, handler in _HANDLERS.items():
+        app.exception_handler(error)(handler)
     app.get("/", include_in_schema=False)(service.start)
-    app.post("/predict")(service.predict)
-    body = {"content": {"application/json": {"schema": Feedback.model_json_schema()}}}
-    extra = {"requestBody": body}
-    app.post("/feedback", status_code=202, openapi_extra=extra)(service.feedback)
-    app.get("/health/live")(service.live)
-    app.get("/health/ready")(service.ready)
+    app.post("/predict", **described.PREDICT)(service.predict)
+    app.post("/feedback", **described.FEEDBACK)(service.feedback)
+    app.get("/health/live", **described.LIVE)(service.live)
+    app.get("/health/ready", **described.READY)(service.ready)
     app.get("/metrics", response_class=PlainTextResponse)(service.metrics)
-    app.get("/model")(service.model)
+    app.get("/model", **described.MODEL)(service.model)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         """Describe the service as it is now: a new version may have a new signature."""
         return service.describe(plain())
 
+    async def docs() -> HTMLResponse:
+        """Show what the service takes and gives, in a page without scripts."""
+        return HTMLResponse(docs_page.page(openapi()))
+
     app.openapi = openapi  # type: ignore[method-assign]
+    app.get("/docs", include_in_schema=False)(docs)
     return app
 
 
 class _Service:
-    """The endpoints.
-
-    They are coroutines on purpose: the thread pool costs more than a prediction.
-    """
+    """The endpoints: what they do on the event loop is bounded by the limits."""
 
     def __init__(
-        self, follower: Follower, log: PredictionLog, now: Callable[[], datetime]
+        self,
+        follower: Follower,
+        log: PredictionLog,
+        now: Callable[[], datetime],
+        limits: Limits,
     ) -> None:
+        self.counts = ServiceMetrics()
         self._follower = follower
         self._log = log
         self._now = now
-        self._metrics = ServiceMetrics()
-        self._unlogged_rows = 0
-
-    async def count(
-        self, request: Request, respond: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        """Count a request by its route and the status of its response."""
-        status = 500
-        try:
-            response = await respond(request)
-            status = response.status_code
-            return response
-        finally:
-            route = getattr(request.scope.get("route"), "path", "other")
-            self._metrics.requests.labels(route, str(status)).inc()
+        self._limits = limits
+        self._ids = PredictionIds.of(log.state, now())
+        self._answers = Answers(log, self._ids, self.counts, now)
+        self._bodies = Room(limits.pending_bytes)
+        self.batcher = Batcher(self._answers.of, limits)
 
     async def start(self) -> RedirectResponse:
         """Show the documentation of this service."""
         return RedirectResponse("/docs")
 
-    async def predict(self, request: Request) -> JSONResponse:
+    async def predict(self, request: Request) -> Response:
         """Predict one row, or up to 10,000.
 
         Each prediction has an id, under which its label can be sent later.
         """
-        body = await _body(request)
-        # Taken once: a version is swapped between two requests, never within one.
-        served = self._serving()
-        rows = served.requests.rows(body)
-        outputs = self._timed(served, rows)
-        at = self._now()
-        ids = [new_id(at) for _ in range(len(rows))]
-        logged = self._logged(served, rows, outputs, ids, at)
-        # JSON has only finite numbers.
-        values = records(outputs.replace([inf, -inf], None))
-        predictions = [{"id": key, **row} for key, row in zip(ids, values, strict=True)]
-        return JSONResponse(
-            {"version": served.version, "logged": logged, "predictions": predictions}
-        )
+        with self._bodies.share() as share:
+            body = await self._body(request, share, self._limits.body_bytes)
+            # Taken once: a version is swapped between two requests, never within one.
+            served = self._serving()
+            rows = await self._rows(served, body)
+            content = await self.batcher.answer(served, rows)
+        return Response(content, media_type="application/json")
 
     async def feedback(self, request: Request) -> dict[str, str]:
         """Store the label of an earlier prediction; the last one sent counts."""
-        label = self._serving().requests.label(await _body(request))
+        with self._bodies.share() as share:
+            body = await self._body(request, share, self._limits.label_bytes)
+        label = self._serving().requests.label(body)
         try:
-            self._log.feedback([label], self._now())
+            await asyncio.to_thread(self._store, label)
+        except UsageError:
+            raise
         except MlopsError as error:
             _log.error("%s", error)
             problem = "the label could not be stored; send it again"
-            raise HTTPException(503, problem) from error
+            raise HTTPException(503, problem, _RETRY) from error
         return {"accepted": label[0]}
 
     async def live(self) -> dict[str, str]:
@@ -159,7 +162,7 @@ class _Service:
             "failure": self._follower.failure,
             "registry_seen": seen.at.isoformat(timespec="seconds") if seen.at else None,
             "registry_age_seconds": seen.age(self._now()),
-            "unlogged_rows": self._unlogged_rows,
+            "unlogged_rows": self._answers.unlogged_rows,
         }
         return JSONResponse(state, 200 if served else 503)
 
@@ -167,20 +170,24 @@ class _Service:
         """Return counts and latencies for Prometheus."""
         follower = self._follower
         version = follower.served.version if follower.served else ""
-        info = self._metrics.model_info
+        info = self.counts.model_info
         info.clear()
         info.labels(follower.name, follower.stage, version).set(bool(version))
-        self._metrics.refresh_failed.set(follower.failure is not None)
+        self.counts.refresh_failed.set(follower.failure is not None)
         seen = follower.seen.at
-        self._metrics.registry_seen.set(seen.timestamp() if seen else 0)
-        return PlainTextResponse(self._metrics.text(), media_type=CONTENT_TYPE)
+        self.counts.registry_seen.set(seen.timestamp() if seen else 0)
+        self.counts.pending_rows.set(self.batcher.pending_rows)
+        return PlainTextResponse(self.counts.text(), media_type=CONTENT_TYPE)
 
     async def model(self) -> dict[str, Any]:
         """Describe the version that serves."""
         return dict(self._serving().summary)
 
     def describe(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Add to an OpenAPI schema what the version that serves takes."""
+        """Return an OpenAPI schema with what the version that serves takes and gives.
+
+        The version of the API is that of the model.
+        """
         served = self._follower.served
         if served is None:
             return schema
@@ -188,57 +195,107 @@ class _Service:
         hidden = self._log.hidden
         example = {name: None if name in hidden else row[name] for name in row}
         body = served.requests.openapi(example)
-        schema["paths"]["/predict"]["post"]["requestBody"] = body
-        return schema
+        return described.with_version(
+            schema, served.version, body, served.model.signature
+        )
 
     def _serving(self) -> Served:
         """Return the version that serves; without one the response is a 503."""
         if self._follower.served is None:
-            raise HTTPException(503, "no version serves yet; /health/ready says why")
+            problem = "no version serves yet; /health/ready says why"
+            raise HTTPException(503, problem, _RETRY)
         return self._follower.served
 
-    def _timed(self, served: Served, rows: pd.DataFrame) -> pd.DataFrame:
-        """Predict, and count rows and seconds."""
-        started = time.perf_counter()
-        try:
-            outputs = served.predict(rows)
-        except MlopsError as error:
-            # The request is fine, so the model's own code failed.
-            raise RuntimeError("the model failed") from error
-        self._metrics.predict_seconds.observe(time.perf_counter() - started)
-        self._metrics.rows.inc(len(rows))
-        return outputs
+    async def _body(self, request: Request, share: Share, most: int) -> bytes:
+        """Return the body of a request, but never more than the limit.
 
-    def _logged(
-        self,
-        served: Served,
-        rows: pd.DataFrame,
-        outputs: pd.DataFrame,
-        ids: list[str],
-        at: datetime,
-    ) -> bool:
-        """Return whether the log took the predictions: they are worth more than it."""
+        Raises
+        ------
+        HTTPException
+            With status 413 for a larger body, 408 for one that takes too long.
+        TooBusy
+            When the bodies of all requests together are too large.
+        """
+        too_large = HTTPException(413, f"the body is larger than {most:,} bytes")
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > most:
+            raise too_large
+        content = bytearray()
         try:
-            self._log.write(rows, outputs, ids, served.version, at)
-        except MlopsError as error:
-            _log.error("%s", error)
-            self._unlogged_rows += len(rows)
-            self._metrics.unlogged_rows.inc(len(rows))
+            async with asyncio.timeout(self._limits.receive_seconds):
+                async for piece in request.stream():
+                    if len(content) + len(piece) > most:
+                        raise too_large
+                    share.grow(len(piece))
+                    content += piece
+        except TimeoutError as error:
+            problem = "the body took too long to arrive"
+            raise HTTPException(408, problem, {"Connection": "close"}) from error
+        return bytes(content)
+
+    async def _rows(self, served: Served, body: bytes) -> Rows:
+        """Return the rows of a body, checked; a large one must not stop the others."""
+        if len(body) <= self._limits.small_bytes:
+            return served.requests.rows(body)
+        return await asyncio.to_thread(served.requests.rows, body)
+
+    def _store(self, label: tuple[str, str | float]) -> None:
+        """Append a label to the log, if its prediction was made here.
+
+        Raises
+        ------
+        UsageError
+            When it was not.
+        """
+        key = label[0]
+        if not self._ids.made(key) and not self._was_logged(key):
+            raise UsageError(
+                "not the id of a prediction of this service",
+                key="id",
+                do="send the id that /predict answered with",
+            )
+        self._log.feedback([label], self._now())
+
+    def _was_logged(self, key: str) -> bool:
+        """Return whether an id from before ids had a proof is in the log."""
+        if not self._ids.older(key):
             return False
-        return True
+        return find_prediction(self._log.state, key) is not None
 
 
-async def _refuse(_: Request, error: UsageError) -> JSONResponse:
-    """Answer a request that cannot be read with everything that is wrong in it."""
+async def _refuse(_: Request, error: Exception) -> JSONResponse:
+    """Answer a request that cannot be read with what is wrong in it."""
+    assert isinstance(error, UsageError)
     problems = [vars(problem) for problem in error.problems]
     return JSONResponse({"errors": problems}, 422)
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body of a request, but never more than the limit."""
-    content = bytearray()
-    async for piece in request.stream():
-        content += piece
-        if len(content) > MAX_BYTES:
-            raise HTTPException(413, f"the body is larger than {MAX_BYTES >> 20} MiB")
-    return bytes(content)
+async def _busy(_: Request, __: Exception) -> JSONResponse:
+    """Answer a request for which there is no room."""
+    problem = "the service is busy; try again"
+    return JSONResponse({"detail": problem}, 429, _RETRY)
+
+
+async def _slow(_: Request, __: Exception) -> JSONResponse:
+    """Answer a request whose predictions take too long."""
+    problem = "the model did not answer in time"
+    return JSONResponse({"detail": problem}, 503, _RETRY)
+
+
+async def _failed(_: Request, __: Exception) -> JSONResponse:
+    """Answer a request that the model failed at; the log of the service says where."""
+    return JSONResponse({"detail": "the model failed"}, 500)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    """Count a client that hung up; nobody sees this answer."""
+    return Response(status_code=CLIENT_GONE)
+
+
+_HANDLERS: dict[type[Exception], Any] = {
+    UsageError: _refuse,
+    TooBusy: _busy,
+    TooSlow: _slow,
+    ModelFailed: _failed,
+    ClientDisconnect: _gone,
+}

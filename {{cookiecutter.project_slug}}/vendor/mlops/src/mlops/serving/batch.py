@@ -15,11 +15,14 @@ from mlops.data.read import no_rows, read_table, text_columns
 from mlops.errors import UsageError
 from mlops.registry.chain import fetch
 from mlops.registry.queries import sensitive_columns
+from mlops.serving.ids import PredictionIds
 from mlops.serving.prediction_log import PredictionLog, new_id
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_FORMULA = r"\s*[=+\-@]|[\t\r]"
 
 
 def predict_file(
@@ -70,18 +73,50 @@ def predict_file(
     unseen = unseen_values(frame, model.signature.features)
     predictions.attrs["unseen"] = unseen.categories
     predictions.attrs["outside"] = unseen.numbers
-    ids = [new_id(now) for _ in frame.index]
     row_ids = frame.get(key)
     if log:
+        ids = PredictionIds.of(project.state, now).make(now, len(frame))
         outputs = predictions
         if row_ids is not None:
             outputs = predictions.assign(row_id=row_ids)
         hidden = sensitive_columns(project, bundle.manifest)
         out = PredictionLog(project.state, name, hidden)
         out.write(frame[list(features)], outputs, ids, version, now)
+    else:
+        ids = [new_id(now) for _ in frame.index]
     shown_ids = ids if row_ids is None else row_ids.where(row_ids.notna(), ids)
     predictions.insert(0, "id", shown_ids)
     return predictions, version
+
+
+def without_formulas(predictions: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Return predictions as a spreadsheet may open them.
+
+    A text that begins like a formula would be run by the spreadsheet of whoever opens
+    the file; one that is a number is none.
+
+    Returns
+    -------
+    DataFrame
+        Such texts begin with an apostrophe.
+    int
+        How many there were.
+    """
+    import pandas as pd
+
+    safe = predictions.copy()
+    changed = 0
+    for name in safe.columns:
+        column = safe[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            continue
+        text = column.astype("string")
+        formula = text.str.match(_FORMULA).fillna(False).astype(bool)
+        formula &= pd.to_numeric(text, errors="coerce").isna()
+        if formula.any():
+            safe[name] = column.astype("object").where(~formula, "'" + text)
+            changed += int(formula.sum())
+    return safe, changed
 
 
 def _read(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.errors import MlopsError, Refused
 from mlops.serving.requests import Requests
+from mlops.serving.unseen import Known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +51,12 @@ class Served:
     @cached_property
     def requests(self) -> Requests:
         """Reads what clients send to this version."""
-        return Requests(self.model.signature)
+        return Requests(self.model.signature, self.hidden)
+
+    @cached_property
+    def known(self) -> Known:
+        """The categories and ranges of training."""
+        return Known(self.model.signature.features)
 
     @cached_property
     def _threads(self) -> Any:

@@ -39,8 +39,25 @@ class ServiceMetrics:
         )
         self.predict_seconds = Histogram(
             "mlops_predict_seconds",
-            "Seconds that the model takes for the rows of one request.",
+            "Seconds that the model takes for the rows of one batch.",
             buckets=_LIMITS,
+            registry=self._registry,
+        )
+        self.batch_requests = Histogram(
+            "mlops_batch_requests",
+            "Requests that were predicted together.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+            registry=self._registry,
+        )
+        self.pending_rows = Gauge(
+            "mlops_pending_rows",
+            "Rows that wait or are being predicted.",
+            registry=self._registry,
+        )
+        self.unseen = Counter(
+            "mlops_unseen_values_total",
+            "Values that training never saw, by field and problem.",
+            ["field", "problem"],
             registry=self._registry,
         )
         self.refresh_failed = Gauge(

@@ -99,16 +99,38 @@ class PredictionLog:
         EnvironmentFailure
             When the disk is full or the folder is not writable.
         """
-        shown = features.drop(columns=list(self.hidden), errors="ignore")
-        common = {"at": _stamp(at), "model": self.model, "version": version}
         for first in range(0, len(ids), _ROWS_PER_WRITE):
             part = slice(first, first + _ROWS_PER_WRITE)
-            inputs = records(shown.iloc[part])
+            inputs = records(features.iloc[part])
             predicted = records(outputs.iloc[part])
-            lines = []
-            for key, output, row in zip(ids[part], predicted, inputs, strict=True):
-                lines.append({"id": key, **common, **output, "features": row})
-            self._append("predictions", at, lines)
+            self.write_rows(inputs, predicted, ids[part], version, at)
+
+    def write_rows(
+        self,
+        features: Sequence[Mapping[str, Any]],
+        outputs: Sequence[Mapping[str, Any]],
+        ids: Sequence[str],
+        version: str,
+        at: datetime,
+    ) -> None:
+        """Append predictions, one line each, all by a single write.
+
+        Parameters
+        ----------
+        features, outputs : sequence of mapping, length n_rows
+            As `write`, with values that JSON has.
+
+        Raises
+        ------
+        EnvironmentFailure
+            When the disk is full or the folder is not writable.
+        """
+        common = {"at": _stamp(at), "model": self.model, "version": version}
+        lines = []
+        for key, output, row in zip(ids, outputs, features, strict=True):
+            shown = {name: row[name] for name in row if name not in self.hidden}
+            lines.append({"id": key, **common, **output, "features": shown})
+        self._append("predictions", at, lines)
 
     def feedback(self, labels: Sequence[tuple[str, str | float]], at: datetime) -> None:
         """Append labels by prediction id; of several for one id the last one counts."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
-from reprlib import repr as brief
+from itertools import islice
+from reprlib import repr as short_repr
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import pydantic
@@ -15,7 +17,9 @@ from pydantic import (
     Field,
     StrictStr,
     TypeAdapter,
+    WithJsonSchema,
 )
+from pydantic_core import from_json
 from typing_extensions import TypedDict
 
 from mlops.data.types import as_text
@@ -28,6 +32,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 10_000
 
 _MOST_PROBLEMS = 20
+_VALUES_AT_ONCE = 2000  # that are checked before problems are counted
+_ADVICE = 'send {"rows": [{...}, {...}]}, or one row: {"NAME": VALUE, ...}'
 
 _STRICT = pydantic.ConfigDict(extra="forbid")
 
@@ -40,18 +46,22 @@ def _iso_date(text: str) -> str:
     return datetime.fromisoformat(text).isoformat()
 
 
-def _one_as_list(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
-
-
 _NUMBER = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 _TYPES: dict[str, Any] = {
     "number": _NUMBER,
-    "category": Annotated[StrictStr, BeforeValidator(_whole_as_text)],
+    "category": Annotated[
+        StrictStr,
+        BeforeValidator(_whole_as_text),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+    ],
     "text": StrictStr,
     "boolean": bool,
-    "date": Annotated[StrictStr, AfterValidator(_iso_date)],
+    "date": Annotated[
+        StrictStr,
+        AfterValidator(_iso_date),
+        WithJsonSchema({"type": "string", "format": "date"}),
+    ],
 }
 
 
@@ -86,34 +96,66 @@ class Feedback(BaseModel):
 class Requests:
     """Reads what clients send to a model, by pydantic types made from its signature.
 
-    Each method that reads raises a `UsageError` with all problems.
+    Each method that reads raises a `UsageError` with the first problems. No more are
+    looked for: the work and the memory for a request are bounded by its size.
+
+    Parameters
+    ----------
+    hidden : collection of str
+        Columns whose values no error shows.
     """
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, hidden: Collection[str] = ()) -> None:
         self.signature = signature
         self.names = [f.name for f in signature.features]
+        self._known = frozenset(self.names)
+        self._hidden = frozenset(hidden)
         # A dict and no class with attributes: the name of a column can be any text.
         types = {f.name: _type_of(f) | None for f in signature.features}
         row = cast(Any, TypedDict)("Row", types)
         self.row: Any = pydantic.with_config(_STRICT)(row)
-        rows: Any = Annotated[
-            list[self.row],  # type: ignore[name-defined]
-            Field(min_length=1, max_length=MAX_ROWS),
-            BeforeValidator(_one_as_list),
-        ]
-        self.body = pydantic.create_model(
-            "Request", __config__=_STRICT, rows=(rows, ...)
-        )
+        self._rows: Any = TypeAdapter(list[self.row])  # type: ignore[name-defined]
+        self._at_once = max(1, _VALUES_AT_ONCE // max(1, len(self.names)))
 
-    def rows(self, content: bytes) -> pd.DataFrame:
-        """Return the rows of ``{"rows": ROW or [ROW, ...]}``, with every feature."""
+    def rows(self, content: bytes) -> list[dict[str, Any]]:
+        """Return the rows of ``{"rows": ROW or [ROW, ...]}``, or of one bare row.
+
+        Each has every feature.
+        """
+        sent, prefix = self._sent_rows(_json(content))
+        if len(sent) > MAX_ROWS:
+            raise UsageError(
+                "too many rows for one request",
+                key="rows",
+                found=f"{len(sent):,}",
+                allowed=f"{MAX_ROWS:,}",
+                do="send several requests, or use `mlops predict` for a file",
+            )
+        rows: list[dict[str, Any]] = []
+        problems: list[Problem] = []
+        for first in range(0, len(sent), self._at_once):
+            part = sent[first : first + self._at_once]
+            rows += self._checked(part, first, prefix, problems)
+            if len(problems) > _MOST_PROBLEMS:
+                break
+        if problems:
+            raise UsageError(*_first(problems))
+        return rows
+
+    def frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
+        """Return rows as the model takes them.
+
+        Returns
+        -------
+        DataFrame, shape (n_rows, n_features)
+        """
         import pandas as pd
 
-        return pd.DataFrame(self._parse(self.body, content).rows, columns=self.names)
+        return pd.DataFrame(rows, columns=self.names)
 
     def label(self, content: bytes) -> tuple[str, str | float]:
         """Return prediction id and label of ``{"id": ..., "label": ...}``."""
-        sent = self._parse(Feedback, content)
+        sent = self._feedback(_json(content))
         label: str | float | None
         if self.signature.task == "regression":
             label = _number(sent.label)
@@ -143,28 +185,128 @@ class Requests:
     def openapi(self, example: dict[str, Any]) -> dict[str, Any]:
         """Return ``/predict``'s request body for OpenAPI, with a row that works."""
         row = TypeAdapter(self.row).json_schema()
-        rows = {"anyOf": [row, {"type": "array", "items": row, "maxItems": MAX_ROWS}]}
-        schema = {"type": "object", "properties": {"rows": rows}, "required": ["rows"]}
+        many = {"type": "array", "items": row, "minItems": 1, "maxItems": MAX_ROWS}
+        wrapped = {
+            "type": "object",
+            "properties": {"rows": {"anyOf": [row, many]}},
+            "required": ["rows"],
+            "additionalProperties": False,
+        }
+        schema = {"anyOf": [wrapped, row]}
         content = {"schema": schema, "example": {"rows": example}}
-        return {"content": {"application/json": content}}
+        return {"required": True, "content": {"application/json": content}}
 
-    def _parse(self, cls: type[BaseModel], content: bytes) -> Any:
+    def _sent_rows(self, body: Any) -> tuple[list[Any], str]:
+        """Return the rows of a body, not checked, and what their keys begin with."""
+        if not isinstance(body, dict):
+            raise UsageError("not a request", found=brief(body), do=_ADVICE)
+        rows = body.get("rows")
+        is_wrapped = isinstance(rows, dict | list)
+        if "rows" in body and not is_wrapped and "rows" not in self._known:
+            raise UsageError(
+                "neither a row nor a list of rows",
+                key="rows",
+                found=brief(rows),
+                do=_ADVICE,
+            )
+        if not is_wrapped:
+            return [body], ""
+        if len(body) > 1:
+            others = (key for key in body if key != "rows")
+            unknown = list(islice(others, _MOST_PROBLEMS + 1))
+            problems = [self._unknown(key, key, ["rows"]) for key in unknown]
+            raise UsageError(*_first(problems))
+        if not rows:
+            raise UsageError("there are no rows", key="rows", do=_ADVICE)
+        return (rows if isinstance(rows, list) else [rows]), "rows."
+
+    def _checked(
+        self, part: list[Any], first: int, prefix: str, problems: list[Problem]
+    ) -> list[dict[str, Any]]:
+        """Return rows in their types; problems are added to those that there are.
+
+        Parameters
+        ----------
+        first : int
+            The number of the first row within the request.
+        prefix : str
+            Empty for a bare row, whose number nobody needs.
+        """
+        cleaned = []
+        for index, row in enumerate(part, first):
+            where = f"{prefix}{index}." if prefix else ""
+            if isinstance(row, dict) and not row.keys() <= self._known:
+                problems += self._unknown_keys(row, where)
+                row = {name: row[name] for name in self.names if name in row}
+            cleaned.append(row)
+            if len(problems) > _MOST_PROBLEMS:
+                return []
         try:
-            return cls.model_validate_json(content)
+            return cast("list[dict[str, Any]]", self._rows.validate_python(cleaned))
         except pydantic.ValidationError as error:
-            mistakes = error.errors(include_url=False)
-        problems = [self._problem(item) for item in mistakes[:_MOST_PROBLEMS]]
-        more = len(mistakes) - len(problems)
-        if more:
-            problems.append(Problem(f"and {more} more problems"))
-        raise UsageError(*problems)
+            mistakes = error.errors(include_url=False, include_context=False)
+        for mistake in mistakes[: _MOST_PROBLEMS + 1]:
+            place, *names = mistake["loc"]
+            key = ".".join(map(str, names))
+            if prefix:
+                number = first + int(place)
+                key = f"{prefix}{number}.{key}" if key else f"{prefix}{number}"
+            problems.append(self._problem(mistake, key))
+        return []
 
-    def _problem(self, item: Any) -> Problem:
+    def _unknown_keys(self, row: Mapping[str, Any], where: str) -> Iterator[Problem]:
+        """Yield the first keys that are no feature."""
+        unknown = (key for key in row if key not in self._known)
+        for key in islice(unknown, _MOST_PROBLEMS + 1):
+            if not where and isinstance(row[key], dict | list):
+                yield Problem("not a feature of the model", key=key, do=_ADVICE)
+            else:
+                yield self._unknown(key, where + key[:200], self.names)
+
+    def _unknown(self, key: str, where: str, allowed: Collection[str]) -> Problem:
+        advice = did_you_mean(key, allowed)
+        return Problem("Extra inputs are not permitted", key=where, do=advice)
+
+    def _feedback(self, body: Any) -> Feedback:
+        try:
+            return Feedback.model_validate(body)
+        except pydantic.ValidationError as error:
+            mistakes = error.errors(include_url=False, include_context=False)
+        problems = []
+        for mistake in mistakes[: _MOST_PROBLEMS + 1]:
+            key = ".".join(map(str, mistake["loc"]))
+            problems.append(Problem(mistake["msg"], key=key))
+        raise UsageError(*_first(problems))
+
+    def _problem(self, mistake: Any, key: str) -> Problem:
         """Return one of pydantic's errors as a problem."""
-        advice = ""
-        if item["type"] == "missing":
+        if mistake["type"] == "missing":
             advice = "send null where it is not known"
-        elif item["type"] == "extra_forbidden":
-            advice = did_you_mean(str(item["loc"][-1]), self.names)
-        key = ".".join(map(str, item["loc"]))
-        return Problem(item["msg"], key=key, found=brief(item["input"]), do=advice)
+            return Problem(mistake["msg"], key=key, do=advice)
+        if mistake["loc"][-1] in self._hidden:
+            return Problem("not a valid value", key=key)
+        return Problem(mistake["msg"], key=key, found=brief(mistake["input"]))
+
+
+def brief(value: Any) -> str:
+    """Return a value as a short text, whatever it is."""
+    try:
+        return short_repr(value)
+    except ValueError:  # an integer of more digits than Python converts
+        return "a number with thousands of digits"
+
+
+def _json(content: bytes) -> Any:
+    """Return what a body holds."""
+    try:
+        return from_json(content, allow_inf_nan=False)
+    except ValueError as error:
+        raise UsageError("the body is not JSON", found=str(error), do=_ADVICE) from None
+
+
+def _first(problems: list[Problem]) -> list[Problem]:
+    """Return as many problems as an answer has."""
+    if len(problems) <= _MOST_PROBLEMS:
+        return problems
+    more = Problem(f"only the first {_MOST_PROBLEMS} problems are listed")
+    return [*problems[:_MOST_PROBLEMS], more]

@@ -69,6 +69,8 @@ def serve(
     import uvicorn
 
     from mlops.serving.app import create_app
+    from mlops.serving.connections import Server
+    from mlops.serving.limits import Limits
 
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     log.setLevel(logging.INFO)
@@ -81,10 +83,15 @@ def serve(
         url = f"http://{host}:{server.getsockname()[1]}"
         print(f"{name} {served.version} ({stage}) on {url}", flush=True)
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=10
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            ws="none",
+            timeout_graceful_shutdown=10,
         )
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[server])
+            Server(config, Limits()).run(sockets=[server])
 
 
 def listen(address: Address) -> socket.socket:

@@ -1,0 +1,126 @@
+"""Ids of predictions: UUIDs that sort by time and prove that they were made here.
+
+The last 32 bits are a keyed hash of the others, so that a label for an id that was
+never given out is refused without a look at the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from hmac import compare_digest
+from pathlib import Path
+from uuid import UUID
+
+from mlops.errors import EnvironmentFailure
+from mlops.io.files import reaching
+
+KEY_FILE = "prediction-ids.json"
+
+_COUNTER = 1 << 40  # what time, version and hash leave of a UUID
+
+_log = logging.getLogger("mlops.serving")
+
+
+@dataclass(frozen=True)
+class PredictionIds:
+    """Makes ids and recognises them.
+
+    Parameters
+    ----------
+    key : bytes
+        Secret; the same for all that share a prediction log.
+    since : datetime
+        When the key was made: ids that are older have no hash.
+    """
+
+    key: bytes
+    since: datetime
+
+    @classmethod
+    def of(cls, state: Path, now: datetime) -> PredictionIds:
+        """Return the ids of a state folder, whose key is made at the first use.
+
+        Where the folder cannot be written, the key lasts as long as the process.
+        """
+        new = cls(secrets.token_bytes(32), now)
+        path = state / KEY_FILE
+        try:
+            new._save(path)
+            return cls._load(path)
+        except EnvironmentFailure as error:
+            _log.warning("labels can be sent until this process ends: %s", error)
+            return new
+
+    @classmethod
+    def _load(cls, path: Path) -> PredictionIds:
+        with reaching("read", path):
+            text = path.read_text()
+        try:
+            stored = json.loads(text)
+            since = datetime.fromisoformat(stored["since"])
+            return cls(bytes.fromhex(stored["key"]), since)
+        except (ValueError, KeyError, TypeError) as error:
+            raise EnvironmentFailure(
+                "this file has no key for prediction ids",
+                file=str(path),
+                do="remove it; labels of predictions made until now will be refused",
+            ) from error
+
+    def _save(self, path: Path) -> None:
+        """Write the key as a whole, unless there is one."""
+        stored = {"key": self.key.hex(), "since": self.since.isoformat()}
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with reaching("write", path):
+            if path.exists():
+                return
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.touch(mode=0o600)
+                temporary.write_text(json.dumps(stored))
+                with suppress(FileExistsError):  # another process was first
+                    os.link(temporary, path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def make(self, now: datetime, count: int) -> list[str]:
+        """Return different ids for one moment, in ascending order.
+
+        UUIDs of version 7 (RFC 9562) whose random part is a counter with a random
+        start.
+        """
+        milliseconds = int(now.timestamp() * 1000)
+        # Half of the range is left to count in.
+        first = secrets.randbelow(_COUNTER // 2)
+        ids = []
+        for number in range(first, first + count):
+            digits = f"{number:010x}"
+            head = f"{milliseconds:012x}7{digits[:3]}8{digits[3:]}"
+            ids.append(str(UUID(head + self._hash(head))))
+        return ids
+
+    def made(self, key: str) -> bool:
+        """Return whether an id was made with this key."""
+        try:
+            digits = UUID(key).hex
+        except ValueError:
+            return False
+        return compare_digest(self._hash(digits[:24]), digits[24:])
+
+    def older(self, key: str) -> bool:
+        """Return whether an id is one from before there was a key."""
+        try:
+            milliseconds = int(UUID(key).hex[:12], 16)
+            at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        except (ValueError, OverflowError, OSError):
+            return False
+        return at < self.since
+
+    def _hash(self, head: str) -> str:
+        return blake2b(head.encode(), key=self.key, digest_size=4).hexdigest()
