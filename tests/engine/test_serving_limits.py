@@ -9,18 +9,21 @@ import subprocess
 import sys
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.data.known import unseen_values
 from mlops.errors import Problem, UsageError
 from mlops.results.training import Feature, Signature
+from mlops.serving.app import create_app
 from mlops.serving.batch import without_formulas
 from mlops.serving.connections import Watch
 from mlops.serving.ids import KEY_FILE, PredictionIds
@@ -28,6 +31,7 @@ from mlops.serving.limits import Limits, Room, TooBusy
 from mlops.serving.prediction_log import new_id
 from mlops.serving.requests import Requests
 from mlops.serving.unseen import Known
+from mlops.settings import from_environment
 
 from .test_serving_app import NOW, ROW, SIGNATURE, FakeModel, World
 
@@ -446,3 +450,60 @@ def test_numbers_and_harmless_texts_are_written_as_they_are() -> None:
     safe, changed = without_formulas(predictions)
     pd.testing.assert_frame_equal(safe, predictions)
     assert changed == 0
+
+
+TOKEN = "correct horse"
+DIGEST = sha256(TOKEN.encode()).hexdigest()
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> TestClient:
+    world = started(tmp_path)
+    app = create_app(world.follower, world.log, lambda: NOW, tokens={DIGEST})
+    return TestClient(app)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Basic {TOKEN}",
+        f"Bearer {DIGEST}",
+    ],
+)
+def test_without_its_token_a_service_answers_nothing_but_its_health(
+    closed: TestClient, header: str | None
+) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    for path in ("/model", "/metrics", "/docs", "/openapi.json", "/nothing", "/"):
+        response = closed.get(path, headers=headers, follow_redirects=False)
+        assert response.status_code == 401, path
+        assert response.headers["www-authenticate"] == "Bearer"
+    for path in ("/predict", "/feedback", "/health"):
+        assert closed.post(path, json=ROW, headers=headers).status_code == 401, path
+    assert closed.get("/health/ready").status_code == 200
+
+
+def test_with_its_token_a_service_answers(closed: TestClient) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert closed.post("/predict", json=ROW, headers=headers).status_code == 200
+    schema = closed.get("/openapi.json", headers=headers).json()
+    assert schema["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert "401" in schema["paths"]["/predict"]["post"]["responses"]
+    assert "security" not in schema["paths"]["/health/live"]["get"]
+    assert closed.get("/docs", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["", ",", "secret-token", f"{DIGEST},x", DIGEST[:-1]])
+def test_a_list_of_tokens_that_is_none_never_means_that_no_token_is_needed(
+    text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="MLOPS_SERVE_TOKENS") as caught:
+        from_environment({"MLOPS_SERVE_TOKENS": text}, tmp_path)
+    assert "secret-token" not in str(caught.value)
+    read = from_environment({"MLOPS_SERVE_TOKENS": f"{DIGEST}, {DIGEST}"}, tmp_path)
+    assert read.serve_tokens == {DIGEST}

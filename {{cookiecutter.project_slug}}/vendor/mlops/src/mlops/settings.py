@@ -73,6 +73,11 @@ VARIABLES = (
         "now",
         "Time to write into outputs, in seconds since 1970, for reproducible builds.",
     ),
+    Variable(
+        "MLOPS_SERVE_TOKENS",
+        "none: no login",
+        "SHA-256 of each token that `mlops serve` accepts, separated by commas.",
+    ),
     Variable("NO_COLOR", "none", "If set, output has no colour."),
     Variable("TERM", "none", "If `dumb`, output has no colour."),
     Variable(
@@ -212,6 +217,9 @@ class Settings:
     passed : tuple of str
         Further variables that the model's own code may see (`MLOPS_PASS`, separated by
         commas).
+    serve_tokens : frozenset of str
+        SHA-256 of each bearer token that a service accepts (`MLOPS_SERVE_TOKENS`);
+        where there is none, a service asks for none.
     retry_seconds : float
         Seconds before the first retry (`MLOPS_RETRY_SECONDS`); doubled each time.
     epoch : datetime or None
@@ -238,6 +246,7 @@ class Settings:
     http_timeout: float = 30.0
     step_seconds: float = 18_000.0
     passed: tuple[str, ...] = ()
+    serve_tokens: frozenset[str] = frozenset()
     retry_seconds: float = 1.0
     epoch: datetime | None = None
     git_config_count: int = 0
@@ -330,6 +339,7 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
             environment, "MLOPS_STEP_SECONDS", 18_000.0, problems, LONGEST_STEP
         ),
         passed=_passed(environment, problems),
+        serve_tokens=_digests(environment, "MLOPS_SERVE_TOKENS", problems),
         retry_seconds=_seconds(environment, "MLOPS_RETRY_SECONDS", 1.0, problems),
         epoch=_epoch(environment, problems),
         git_config_count=_count(environment, "GIT_CONFIG_COUNT", problems),
@@ -429,6 +439,31 @@ def _passed(environment: Mapping[str, str], problems: list[Problem]) -> tuple[st
                 )
             )
     return names
+
+
+def _digests(
+    environment: Mapping[str, str], name: str, problems: list[Problem]
+) -> frozenset[str]:
+    """Return SHA-256 digests; add a problem, without the text, for what is none.
+
+    A list in which one is wrong is empty only beside a problem: an unreadable list of
+    tokens must not mean that none is needed.
+    """
+    text = environment.get(name)
+    if text is None:
+        return frozenset()
+    digests = [part.strip().lower() for part in text.split(",")]
+    if all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests):
+        return frozenset(digests)
+    problems.append(
+        Problem(
+            "this environment variable is not a list of SHA-256 digests",
+            key=name,
+            allowed="64 hexadecimal digits for each token, separated by commas",
+            do="make one with `printf %s TOKEN | sha256sum`",
+        )
+    )
+    return frozenset()
 
 
 def _count(environment: Mapping[str, str], name: str, problems: list[Problem]) -> int:

@@ -97,7 +97,7 @@ def _served_predictions(
     with subprocess.Popen(
         command,
         cwd=project.root,
-        env=settings.current().child_environment(),
+        env=settings.current().child_environment(MLOPS_SERVE_TOKENS=None),
         stdout=subprocess.PIPE,
         text=True,
     ) as service:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,7 @@ def create_app(
     now: Callable[[], datetime],
     interval: float = 0,
     limits: Limits | None = None,
+    tokens: Collection[str] = (),
 ) -> FastAPI:
     """Return the service.
 
@@ -55,6 +56,8 @@ def create_app(
         Seconds between looks at the stage; 0 for none.
     limits : Limits, optional
         What is taken from clients.
+    tokens : collection of str
+        SHA-256 of each bearer token; where there is none, nobody is asked for one.
     """
     service = _Service(follower, log, now, limits or Limits())
 
@@ -68,7 +71,7 @@ def create_app(
 
     title = f"{follower.name} ({follower.stage})"
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Edge, metrics=service.counts)
+    app.add_middleware(Edge, metrics=service.counts, tokens=tokens)
     for error, handler in _HANDLERS.items():
         app.exception_handler(error)(handler)
     app.get("/", include_in_schema=False)(service.start)
@@ -82,7 +85,8 @@ def create_app(
 
     def openapi() -> dict[str, Any]:
         """Describe the service as it is now: a new version may have a new signature."""
-        return service.describe(plain())
+        schema = service.describe(plain())
+        return described.with_login(schema) if tokens else schema
 
     async def docs() -> HTMLResponse:
         """Show what the service takes and gives, in a page without scripts."""

@@ -149,6 +149,22 @@ def with_version(
     return schema
 
 
+def with_login(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a service that asks for a token."""
+    schema = copy.deepcopy(schema)
+    kinds = schema.setdefault("components", {}).setdefault("securitySchemes", {})
+    kinds["token"] = {"type": "http", "scheme": "bearer"}
+    content = {"application/json": {"schema": Detail.model_json_schema()}}
+    answer = {"description": "The token is missing or wrong.", "content": content}
+    for path, methods in schema["paths"].items():
+        for route in methods.values():
+            if path.startswith("/health/"):
+                continue
+            route["security"] = [{"token": []}]
+            route["responses"]["401"] = answer
+    return schema
+
+
 def _outputs(signature: Signature) -> dict[str, Any]:
     """Return the schemas of a model's outputs; what is not finite becomes null."""
     number = {"anyOf": [{"type": "number"}, {"type": "null"}]}

@@ -1,7 +1,11 @@
-"""What every request passes first and every response last: counts and headers."""
+"""What every request passes first and every response last: token, counts, headers."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from hashlib import sha256
+
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mlops.serving.metrics import ServiceMetrics
@@ -20,16 +24,32 @@ _HEADERS = [
     ),
 ]
 
+_OPEN = "/health/"
+_LOGIN = JSONResponse(
+    {"detail": "send a token of this service: Authorization: Bearer TOKEN"},
+    401,
+    {"WWW-Authenticate": "Bearer"},
+)
+
 
 class Edge:
     """Counts each response by route and status, and adds security headers.
 
     An ASGI class: Starlette's function middleware costs more than a small prediction.
+
+    Parameters
+    ----------
+    tokens : collection of str
+        SHA-256 of each bearer token; where there is none, nobody is asked for one.
+        Digests are compared, so that the time it takes tells nothing about a token.
     """
 
-    def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: ServiceMetrics, tokens: Collection[str] = ()
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._tokens = frozenset(tokens)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -45,8 +65,21 @@ class Edge:
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
+        app = self._app if self._may_ask(scope) else _LOGIN
         try:
-            await self._app(scope, receive, send_with_headers)
+            await app(scope, receive, send_with_headers)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(route, str(status)).inc()
+
+    def _may_ask(self, scope: Scope) -> bool:
+        """Return whether a request has a token, or needs none: health is for probes."""
+        if not self._tokens or scope["path"].startswith(_OPEN):
+            return True
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(sent) != 1:
+            return False
+        scheme, _, token = sent[0].partition(b" ")
+        if scheme.lower() != b"bearer":
+            return False
+        return sha256(token.strip()).hexdigest() in self._tokens

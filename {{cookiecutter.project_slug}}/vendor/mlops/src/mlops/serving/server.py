@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops import settings
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
 from mlops.registry.chain import fetch
@@ -78,7 +79,13 @@ def serve(
         follower = follow(project, name, stage, store)
         served = follower.start()
         predictions = PredictionLog(project.state, name, served.hidden)
-        app = create_app(follower, predictions, lambda: datetime.now(UTC), interval)
+        app = create_app(
+            follower,
+            predictions,
+            lambda: datetime.now(UTC),
+            interval,
+            tokens=settings.current().serve_tokens,
+        )
         host = f"[{address.host}]" if ":" in address.host else address.host
         url = f"http://{host}:{server.getsockname()[1]}"
         print(f"{name} {served.version} ({stage}) on {url}", flush=True)
