@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections import defaultdict
 
 import pytest
@@ -33,3 +35,39 @@ def test_no_two_classes_share_a_name() -> None:
                 where[node.name.lstrip("_")].append(f"{path.name}:{node.lineno}")
     assert len(where) > 100, "the classes of the engine are not where they were"
     assert {name: places for name, places in where.items() if len(places) > 1} == {}
+
+
+def imported() -> set[str]:
+    """Return the top-level modules that the engine imports anywhere."""
+    names = set()
+    for path in (ENGINE / "mlops").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names
+
+
+# Where a distribution's module is not called as it is.
+MODULES = {
+    "markdown_it_py": "markdown_it",
+    "pygithub": "github",
+    "ruamel.yaml": "ruamel",
+    "scikit_learn": "sklearn",
+}
+
+# Used without being imported: run as `python -m pytest`.
+RUN = {"pytest"}
+
+
+def test_every_dependency_is_imported_somewhere() -> None:
+    path = ENGINE.parent / "pyproject.toml"
+    project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+    declared = [*project["dependencies"]]
+    for extra in project["optional-dependencies"].values():
+        declared += extra
+    names = {re.split(r"[^\w.-]", line)[0].lower() for line in declared}
+    modules = {MODULES.get(n.replace("-", "_"), n.replace("-", "_")) for n in names}
+    assert len(modules) > 20, "the dependencies are not where they were"
+    assert modules - imported() - RUN == set()
