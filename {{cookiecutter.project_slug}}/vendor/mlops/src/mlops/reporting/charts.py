@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from matplotlib import rc_context, style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from mlops.reporting import words
@@ -57,7 +59,6 @@ _THIN: dict[str, Any] = {"color": MUTED, "linewidth": 1, "linestyle": ":"}
 # On top of matplotlib's own defaults, whatever the user has configured. The font comes
 # with it, so that the layout is the same everywhere.
 _STYLE: Any = {
-    "figure.constrained_layout.use": True,
     "figure.figsize": (6.4, 3.9),
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -206,6 +207,7 @@ def _chart(section: str, title: str, panel: Axes, alt: str) -> Chart:
     with warnings.catch_warnings(), rc_context({"svg.hashsalt": title}):
         # The reader's fonts draw it, not ours.
         warnings.filterwarnings("ignore", "Glyph")
+        _lay_out(figure)
         figure.savefig(file, format="svg", transparent=True)
     text = re.sub(_DROP, "", file.getvalue(), flags=re.DOTALL)
     root = rf'<svg \1 role="img" aria-labelledby="{_id(title)}">'
@@ -214,6 +216,15 @@ def _chart(section: str, title: str, panel: Axes, alt: str) -> Chart:
     for colour, variable in _VARIABLES.items():
         text = text.replace(colour, f"var(--{variable})")
     return Chart(_id(title), section, title, alt, text)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Find the place of everything, measured as an SVG writes it.
+
+    A figure that has a layout engine of its own is drawn once more when it is saved.
+    """
+    FigureCanvasSVG(figure)
+    ConstrainedLayoutEngine().execute(figure)
 
 
 def _forest(bars: Sequence[Bar], line: float) -> Axes:
