@@ -1,7 +1,8 @@
 """A job may do what its calls need, and nothing that none of them needs.
 
 calls.json has what the hub answered to the token of each job in the stories of drift,
-pull requests and upkeep. It was recorded on 30 November 2026. Jobs that no story among
+pages, private repositories, pull requests and upkeep. It was recorded on 30 November
+2026. Jobs that no story among
 them starts are named below, with those rights that an action or another case needs.
 """
 
@@ -51,9 +52,6 @@ ELSEWHERE = {
 NOT_RECORDED = {
     "lock.yml:compile",
     "lock.yml:propose",
-    "pages.yml:build",
-    "pages.yml:deploy",
-    "promote.yml:promote",
     "reproduce.yml:plan",
     "reproduce.yml:reproduce",
 }
