@@ -225,6 +225,20 @@ def test_a_label_for_an_id_that_was_never_given_out_is_refused(world: World) -> 
     assert not list((world.log.state / "feedback").glob("**/*.jsonl"))
 
 
+def test_an_id_is_recognised_only_as_it_was_given_out(world: World) -> None:
+    given = world.post(ROW).json()["predictions"][0]["id"]
+    old = new_id(NOW.replace(hour=1))
+    for key in (given, old):
+        hexadecimal = key.replace("-", "")
+        others = (key.upper(), f"urn:uuid:{key}", f"{{{key}}}", hexadecimal)
+        for other in others:
+            label = {"id": other, "label": "yes"}
+            response = world.client.post("/feedback", json=label)
+            assert response.status_code == 422, other
+    label = {"id": given, "label": "yes"}
+    assert world.client.post("/feedback", json=label).status_code == 202
+
+
 def test_ids_are_known_by_every_service_of_one_log(tmp_path: Path) -> None:
     ids = PredictionIds.of(tmp_path, NOW)
     keys = ids.make(NOW, 1000)

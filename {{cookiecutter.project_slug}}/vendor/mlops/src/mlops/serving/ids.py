@@ -12,7 +12,7 @@ import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
@@ -107,20 +107,27 @@ class PredictionIds:
 
     def made(self, key: str) -> bool:
         """Return whether an id was made with this key."""
-        try:
-            digits = UUID(key).hex
-        except ValueError:
-            return False
+        digits = _digits(key)
         return compare_digest(self._hash(digits[:24]), digits[24:])
 
     def older(self, key: str) -> bool:
         """Return whether an id is one from before there was a key."""
-        try:
-            milliseconds = int(UUID(key).hex[:12], 16)
-            at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-        except (ValueError, OverflowError, OSError):
+        digits = _digits(key)
+        if not digits:
             return False
-        return at < self.since
+        return int(digits[:12], 16) < self.since.timestamp() * 1000
 
     def _hash(self, head: str) -> str:
         return blake2b(head.encode(), key=self.key, digest_size=4).hexdigest()
+
+
+def _digits(key: str) -> str:
+    """Return the digits of a UUID as it was given out, empty for any other text.
+
+    Other ways to write the same UUID would not be found in the log.
+    """
+    try:
+        uuid = UUID(key)
+    except ValueError:
+        return ""
+    return uuid.hex if str(uuid) == key else ""
