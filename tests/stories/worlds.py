@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -164,8 +165,17 @@ def in_production(where: Path, caches: Path) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def caches(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder for what no world builds again: mypy's types, fonts."""
-    return tmp_path_factory.mktemp("caches")
+    """Return a folder for what no world builds again: mypy's types, fonts.
+
+    Where several processes run the tests they share it: each file in it is replaced as
+    a whole.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    shared = folder / "caches"
+    shared.mkdir(exist_ok=True)
+    return shared
 
 
 @pytest.fixture(scope="session")
