@@ -756,6 +756,34 @@ def test_origin_out_of_reach(world: World, tmp_path: Path) -> None:
     assert not tags.read(world.root).models
 
 
+@pytest.mark.parametrize(
+    ("said", "do"),
+    [
+        (
+            "refusing to allow a GitHub App to create or update workflow "
+            "`.github/workflows/ci.yml` without `workflows` permission",
+            "run the same command in a clone of your own",
+        ),
+        ("protected by a rule", "check your right to push"),
+    ],
+)
+def test_a_tag_that_origin_does_not_take_says_what_to_do_and_can_be_tried_again(
+    said: str, do: str, world: World, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "origin.git")
+    git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    hook = tmp_path / "origin.git" / "hooks" / "pre-receive"
+    hook.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    world.build()
+    with pytest.raises(EnvironmentFailure) as caught:
+        world.register()
+    assert said in str(caught.value) and do in str(caught.value)
+    assert not tags.read(world.root).models
+    hook.unlink()
+    assert world.register().version.number == "v1.0.0"
+
+
 def test_origin_that_rewrote_a_tag_raises_the_alarm(
     world: World, tmp_path: Path
 ) -> None:

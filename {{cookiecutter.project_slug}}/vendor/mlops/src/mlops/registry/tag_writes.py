@@ -173,11 +173,34 @@ def _pushed(root: Path, refs: Mapping[str, str]) -> bool:
             names = [ref.removeprefix(_PREFIX) for ref in refs]
             raise EnvironmentFailure(
                 f"origin did not accept the tag {listed(names)}",
-                found=listed(error.stderr.splitlines()[-3:]),
-                do="check your right to push, then run it again",
+                found=listed(_refusal(error.stderr)),
+                do=_way_on(error.stderr),
             ) from error
         return theirs == refs
     return True
+
+
+def _refusal(stderr: str) -> list[str]:
+    """Return what the server said, and its word on each tag; else git's last lines."""
+    lines = [line.strip() for line in stderr.splitlines()]
+    spoken = [line for line in lines if line.startswith(("remote: ", "! ["))]
+    told = [line.removeprefix("remote: ").strip() for line in spoken]
+    return [line for line in told if line] or lines[-3:]
+
+
+def _way_on(refusal: str) -> str:
+    """Return what helps where origin refused a tag.
+
+    The commit of a version leaves the workflows out. Whether GitHub takes that for a
+    change of workflows, which the token of a workflow may not make, it does not say.
+    """
+    if "workflow" in refusal and "permission" in refusal:
+        return (
+            "the commit of a version has no workflows, and GitHub takes that for a "
+            "change of them, which this token may not make: run the same command in a "
+            "clone of your own, with your own right to push"
+        )
+    return "check your right to push, then run it again"
 
 
 def at_origin(root: Path, patterns: Iterable[str]) -> dict[str, str]:
