@@ -43,6 +43,10 @@ class Started:
         What jobs say that decides about others: by job, then by name.
     details : mapping
         Of the event's payload, where a condition asks for it.
+    variables : mapping
+        Of the repository.
+    own : tuple of str
+        Jobs on a machine of one's own, which GitHub does not bill.
     """
 
     workflow: str
@@ -50,6 +54,8 @@ class Started:
     jobs: tuple[str, ...]
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,20 @@ _NEW = {"models": '["a"]', "refs": '{"a": "a@v1.0.0"}'}
 _NOTHING_NEW = {"models": "[]", "refs": "{}"}
 DELIVERY = ("plan", "train", "register", "staging", "smoke", "production")
 
-MONITORING = ("plan", "check", "alarm")
+MONITORED = Bill(
+    "monitor, daily, with a machine of one's own that has the predictions",
+    (
+        Started(
+            "monitor.yml",
+            "schedule",
+            ("plan", "check", "alarm"),
+            _planned([]),
+            variables={"MONITOR_RUNNER": "ours"},
+            own=("check",),
+        ),
+        PAGE,
+    ),
+)
 
 DOCS = Bill(
     "a pull request that changes documents only",
@@ -125,13 +144,8 @@ MERGE = Bill(
 )
 SCHEDULES = (
     Bill(
-        "monitor, daily",
-        (
-            Started(
-                "monitor.yml", "schedule", ("plan", "check", "alarm"), _planned([])
-            ),
-            PAGE,
-        ),
+        "monitor, daily, on GitHub's machines, which see no prediction",
+        (Started("monitor.yml", "schedule", ()),),
         times=DAYS,
     ),
     Bill(
@@ -148,9 +162,9 @@ SCHEDULES = (
         times=WEEKS,
     ),
     Bill(
-        "reproduce, weekly",
+        "reproduce, monthly",
         (Started("reproduce.yml", "schedule", ("plan", "reproduce"), _planned([])),),
-        times=WEEKS,
+        times=1,
     ),
     Bill(
         "lock, weekly",
@@ -158,9 +172,9 @@ SCHEDULES = (
         times=WEEKS,
     ),
     Bill(
-        "update, weekly",
+        "update, monthly",
         (Started("update.yml", "schedule", ("merge", "propose")),),
-        times=WEEKS,
+        times=1,
     ),
     Bill(
         "settings, weekly",
@@ -174,7 +188,7 @@ SCHEDULES = (
     ),
     Bill("scorecard, weekly", (Started("scorecard.yml", "schedule", ()),), times=WEEKS),
 )
-BILLS = (DOCS, PUSH, MERGE, *SCHEDULES)
+BILLS = (DOCS, PUSH, MERGE, *SCHEDULES, MONITORED)
 
 IDLE_GOAL = 60  # minutes a month for one model
 NEXT_MODEL_GOAL = 6  # and for each further one
@@ -213,7 +227,7 @@ def minutes(bill: Bill, models: int, known: Mapping[str, Any]) -> int:
     total = 0
     for started in bill.started:
         jobs = jobs_of(started.workflow)
-        for name in started.jobs:
+        for name in set(started.jobs) - set(started.own):
             legs = models if "strategy" in jobs[name] else 1
             total += legs * minutes_of(started.workflow, name, known)
     return total
@@ -255,7 +269,7 @@ which says how each was measured: nothing here was billed by GitHub. The price i
 | --- | --: | --: | --- |
 {table}
 
-With `SCHEDULES=off` idling costs nothing, and nothing is watched. `monitor` is the
-largest part of an idle month: it starts a job for each model in production every day,
-whether or not there are predictions, and the page is built again after it.
+With `SCHEDULES=off` idling costs nothing, and nothing is watched. A machine that has
+the predictions adds its daily look to an idle month; its own job costs nothing. The
+weekly release trains every model again, because the calendar may bring other data.
 """

@@ -547,6 +547,8 @@ GUARD = (
     f"github.event_name == 'workflow_dispatch' || ({NOT_A_FORK} "
     f"&& (github.event_name != 'schedule' || {SWITCHED_ON}))"
 )
+# The calendar starts the monitor only where it can see something.
+SEES_PREDICTIONS = "&& (vars.MONITOR_RUNNER || vars.MLOPS_STATE)"
 
 
 @workflows
@@ -567,7 +569,9 @@ def test_a_fork_does_by_itself_nothing_that_its_owner_did_not_ask_for(
     if not {"push", "schedule"} & set(on(workflow)) or "pull_request" in on(workflow):
         return
     for job in workflow["jobs"].values():
-        if "needs" not in job and "workflow_dispatch" in on(workflow):
+        if job is JOBS["monitor.yml:plan"]:
+            assert job["if"] == f"{GUARD[:-1]} {SEES_PREDICTIONS})"
+        elif "needs" not in job and "workflow_dispatch" in on(workflow):
             assert job["if"] == GUARD
         elif "needs" not in job:
             assert job["if"].startswith(NOT_A_FORK)

@@ -58,7 +58,6 @@ FALSE = {"SCHEDULES": "false"}
 
 WITH_A_SCHEDULE = [
     "lock.yml",
-    "monitor.yml",
     "release.yml",
     "reproduce.yml",
     "settings.yml",
@@ -94,6 +93,27 @@ def test_what_nobody_asked_for_starts_in_no_fork_and_by_no_schedule_that_is_off(
     first = next(iter(jobs))
     run = Run(github, {first: jobs[first]}, contexts(given, variables)).play()
     assert run.results == {first: "success" if starts else "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "starts"),
+    [
+        (SCHEDULE, ON, False),
+        (SCHEDULE, {"MONITOR_RUNNER": "ours"}, True),
+        (SCHEDULE, {"MLOPS_STATE": "/var/state"}, True),
+        (SCHEDULE, {"MLOPS_STATE": "/var/state", **OFF}, False),
+        (SCHEDULE, {"MLOPS_STATE": "/var/state", **FALSE}, False),
+        (BY_HAND, ON, True),
+        (BY_HAND, OFF, True),
+        (("workflow_dispatch", {"repository": FORK}), ON, True),
+    ],
+)
+def test_the_calendar_starts_the_monitor_only_where_it_can_see_predictions(
+    github: GitHubsOwn, given: Given, variables: dict[str, str], starts: bool
+) -> None:
+    first = {"plan": jobs_of("monitor.yml")["plan"]}
+    run = Run(github, first, contexts(given, variables)).play()
+    assert run.results == {"plan": "success" if starts else "skipped"}
 
 
 @pytest.mark.parametrize(
@@ -378,7 +398,7 @@ LIVE = Happens(outputs={"live": '["a", "b"]'})
 def test_an_alarm_follows_every_check(
     github: GitHubsOwn, happens: dict[str, Happens], ran: dict[str, Any]
 ) -> None:
-    known = contexts(SCHEDULE)
+    known = contexts(SCHEDULE, {"MONITOR_RUNNER": "ours"})
     assert Run(github, jobs_of("monitor.yml"), known, happens).play().ran() == ran
 
 

@@ -264,9 +264,9 @@ def hooks_folder(root: Path) -> Path:
 
     Our own commands run none, so that the setting is asked of the files it is in.
     """
-    asked = ("--show-scope", "--get-all", "--type=path", "core.hooksPath")
+    arguments = ("--show-scope", "--get-all", "--type=path", "core.hooksPath")
     try:
-        lines = git(root, "config", *asked).splitlines()
+        lines = git(root, "config", *arguments).splitlines()
     except GitError:  # it is set nowhere
         lines = []
     values = [line.split("\t", 1) for line in lines]

@@ -184,8 +184,8 @@ def _refusal(stderr: str) -> list[str]:
     """Return what the server said, and its word on each tag; else git's last lines."""
     lines = [line.strip() for line in stderr.splitlines()]
     spoken = [line for line in lines if line.startswith(("remote: ", "! ["))]
-    told = [line.removeprefix("remote: ").strip() for line in spoken]
-    return [line for line in told if line] or lines[-3:]
+    messages = [line.removeprefix("remote: ").strip() for line in spoken]
+    return [message for message in messages if message] or lines[-3:]
 
 
 def _way_on(refusal: str) -> str:

@@ -76,7 +76,7 @@ class Answers:
                 answers.append(found)
                 continue
             last = first + len(sent)
-            answers.append(self._answer(served, sent, found, ids[first:last], logged))
+            answers.append(self._body(served, sent, found, ids[first:last], logged))
             first = last
         return answers
 
@@ -93,10 +93,10 @@ class Answers:
         except ModelFailed as error:
             if len(requests) == 1:
                 return [error]
-            alone = []
+            one_by_one: list[Outputs | Exception] = []
             for request in requests:
-                alone += self._outputs(served, [request])
-            return alone
+                one_by_one += self._outputs(served, [request])
+            return one_by_one
         outputs: list[Outputs | Exception] = []
         first = 0
         for request in requests:
@@ -113,7 +113,7 @@ class Answers:
             if len(outputs) != len(rows):
                 raise ValueError("another number of predictions than of rows")
         except Exception as error:  # whatever the model's own code raises
-            _log.error("%s failed: %s", served.version, _place(error))
+            _log.error("%s failed: %s", served.version, _raised_at(error))
             raise ModelFailed from error
         self._metrics.predict_seconds.observe(time.perf_counter() - started)
         self._metrics.rows.inc(len(rows))
@@ -139,7 +139,7 @@ class Answers:
             return False
         return True
 
-    def _answer(
+    def _body(
         self,
         served: Served,
         rows: Rows,
@@ -153,16 +153,16 @@ class Answers:
             unseen = self._metrics.unseen.labels(warned.field, warned.problem)
             unseen.inc(warned.rows)
         pairs = zip(ids, outputs, strict=True)
-        answer = {
+        body = {
             "version": served.version,
             "logged": logged,
             "predictions": [{"id": key, **output} for key, output in pairs],
             "warnings": [asdict(warned) for warned in warnings],
         }
-        return json.dumps(answer, separators=(",", ":"), ensure_ascii=False).encode()
+        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _place(error: Exception) -> str:
+def _raised_at(error: Exception) -> str:
     """Return what kind of error it was and where: its words may quote a value."""
     kind = type(error.__cause__ or error).__name__
     if isinstance(error, MlopsError):

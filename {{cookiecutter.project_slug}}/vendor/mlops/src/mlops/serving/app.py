@@ -131,7 +131,7 @@ class _Service:
             # Taken once: a version is swapped between two requests, never within one.
             served = self._serving()
             rows = await self._rows(served, body)
-            content = await self.batcher.answer(served, rows)
+            content = await self.batcher.predict(served, rows)
         return Response(content, media_type="application/json")
 
     async def feedback(self, request: Request) -> dict[str, str]:

@@ -28,7 +28,7 @@ class _Waiting:
 
     served: Served
     rows: Rows
-    answer: asyncio.Future[bytes]
+    result: asyncio.Future[bytes]
 
 
 class Batcher:
@@ -56,7 +56,7 @@ class Batcher:
         """Rows that wait or are being predicted."""
         return self._room.used
 
-    async def answer(self, served: Served, rows: Rows) -> bytes:
+    async def predict(self, served: Served, rows: Rows) -> bytes:
         """Return the answer to one request.
 
         Parameters
@@ -82,7 +82,7 @@ class Batcher:
                 self._drain = loop.create_task(self._predict_all())
             try:
                 async with asyncio.timeout(self._limits.wait_seconds):
-                    return await waiting.answer
+                    return await waiting.result
             except TimeoutError as error:
                 raise TooSlow from error
 
@@ -103,8 +103,8 @@ class Batcher:
                     )
                 except Exception as error:  # nobody may wait for ever
                     answers = [error] * len(batch)
-                for waiting, answer in zip(batch, answers, strict=True):
-                    _give(waiting.answer, answer)
+                for waiting, result in zip(batch, answers, strict=True):
+                    _give(waiting.result, result)
         finally:
             self._busy = False
 
@@ -114,7 +114,7 @@ class Batcher:
         rows = 0
         while self._waiting:
             first = self._waiting[0]
-            if first.answer.done():  # it has waited too long, or its client is gone
+            if first.result.done():  # it has waited too long, or its client is gone
                 self._waiting.popleft()
                 continue
             if batch and first.served is not batch[0].served:
@@ -126,11 +126,11 @@ class Batcher:
         return batch
 
 
-def _give(future: asyncio.Future[bytes], answer: Answer) -> None:
+def _give(future: asyncio.Future[bytes], result: Answer) -> None:
     """Answer a request, unless it has been given up."""
     if future.done():
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(answer)
+        future.set_result(result)

@@ -155,13 +155,13 @@ def with_login(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = schema.setdefault("components", {}).setdefault("securitySchemes", {})
     kinds["token"] = {"type": "http", "scheme": "bearer"}
     content = {"application/json": {"schema": Detail.model_json_schema()}}
-    answer = {"description": "The token is missing or wrong.", "content": content}
+    refusal = {"description": "The token is missing or wrong.", "content": content}
     for path, methods in schema["paths"].items():
         for route in methods.values():
             if path.startswith("/health/"):
                 continue
             route["security"] = [{"token": []}]
-            route["responses"]["401"] = answer
+            route["responses"]["401"] = refusal
     return schema
 
 

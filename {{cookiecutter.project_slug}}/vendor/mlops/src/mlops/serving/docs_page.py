@@ -51,8 +51,8 @@ def _route(method: str, path: str, route: dict[str, Any]) -> str:
         example = json.dumps(body["example"], indent=2, ensure_ascii=False)
         parts.append(f"<p>Example of a body:</p><pre>{escape(example)}</pre>")
     rows = []
-    for status, answer in route.get("responses", {}).items():
-        meaning = escape(answer.get("description", ""))
+    for status, response in route.get("responses", {}).items():
+        meaning = escape(response.get("description", ""))
         rows.append(f"<tr><th>{escape(status)}<td>{meaning}")
     parts.append(f"<table>{''.join(rows)}</table>")
     return "\n".join(parts)

@@ -246,10 +246,10 @@ class Requests:
         except pydantic.ValidationError as error:
             mistakes = error.errors(include_url=False, include_context=False)
         for mistake in mistakes[: _MOST_PROBLEMS + 1]:
-            place, *names = mistake["loc"]
+            index, *names = mistake["loc"]
             key = ".".join(map(str, names))
             if prefix:
-                number = first + int(place)
+                number = first + int(index)
                 key = f"{prefix}{number}.{key}" if key else f"{prefix}{number}"
             problems.append(self._problem(mistake, key))
         return []
