@@ -246,10 +246,10 @@ class Requests:
         except pydantic.ValidationError as error:
             mistakes = error.errors(include_url=False, include_context=False)
         for mistake in mistakes[: _MOST_PROBLEMS + 1]:
-            index, *names = mistake["loc"]
+            row_number, *names = mistake["loc"]
             key = ".".join(map(str, names))
             if prefix:
-                number = first + int(index)
+                number = first + int(row_number)
                 key = f"{prefix}{number}.{key}" if key else f"{prefix}{number}"
             problems.append(self._problem(mistake, key))
         return []
