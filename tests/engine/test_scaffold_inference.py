@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from mlops.config.project import Project
 from mlops.data.snapshot import build
+from mlops.data.types import as_date
 from mlops.scaffold import infer as inference
-from mlops.scaffold import render
+from mlops.scaffold import inspect, render
 from mlops.scaffold.infer import infer
 from mlops.scaffold.inspect import text_as_number
 from mlops.scaffold.table import open_table, sample_rows
@@ -257,3 +258,28 @@ def test_features_read_numbers_as_they_were_inferred(tmp_path: Path) -> None:
             number(texts, comma),  # type: ignore[operator]
             text_as_number(texts, comma),
         )
+
+
+@pytest.mark.parametrize(
+    ("values", "tries"),
+    [
+        (["red", "green", "blue"] * 9, False),
+        (["31.12.2019", "unknown"] * 9, False),  # half of them are words
+        ([*["31.12.2019", "30.11.2020"] * 9, "unknown"], True),
+        (["31 dec", "30 nov"] * 9, True),
+    ],
+)
+def test_no_format_of_dates_is_tried_on_words_without_a_digit(
+    values: list[str], tries: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table of thousands of categories would be read dozens of times."""
+    tried = []
+
+    def counted(column: pd.Series, written: str | None = None) -> pd.Series:
+        tried.append(written)
+        return as_date(column, written)
+
+    monkeypatch.setattr(inspect, "as_date", counted)
+    column = pd.Series([f"{value}{' ' * n}" for n, value in enumerate(values)])
+    inspect.look("when", column, ",")
+    assert any(tried) == tries

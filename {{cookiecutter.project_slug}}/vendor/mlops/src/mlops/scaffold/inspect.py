@@ -227,6 +227,8 @@ def _words(values: pd.Series) -> float:
 
 def _date_format(some: pd.Series) -> str:
     """Return the format of dates that nearly all values have, or an empty text."""
+    if some.str.contains(r"\d").mean() <= _NEARLY_ALL:  # every date has a digit
+        return ""
     for written in _DATES:
         if as_date(some, written).notna().mean() > _NEARLY_ALL:
             return written
