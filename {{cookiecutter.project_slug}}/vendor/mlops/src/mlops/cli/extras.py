@@ -42,6 +42,7 @@ MODULES = {
     "scipy": "train",
     "sklearn": "train",
     "skops": "train",
+    "starlette": "serve",
     "threadpoolctl": "train",
     "uvicorn": "serve",
 }
