@@ -205,19 +205,22 @@ def jobs_of(workflow: str) -> dict[str, Any]:
     return dict(yaml.safe_load(text)["jobs"])
 
 
-def kind_of(job: Mapping[str, Any]) -> str:
-    """Return what a job installs."""
+def setup_seconds(job: Mapping[str, Any], known: Mapping[str, Any]) -> float:
+    """Return how long a job installs what it needs."""
     for step in job["steps"]:
         # Where nothing was planned, `verdict` installs nothing: it is counted as if.
-        if step.get("uses") == SETUP:
-            return str(step["with"]["kind"])
-    return "none"
+        if step.get("uses") != SETUP:
+            continue
+        kind = step["with"]["kind"]
+        if step["with"].get("cache") == "true":
+            return float(known["restore"][kind] + known["cached"][kind])
+        return float(known["setup"][kind])
+    return 0.0
 
 
 def minutes_of(workflow: str, job: str, known: Mapping[str, Any]) -> int:
     """Return what one job is billed: its seconds, rounded up to a minute."""
-    kind = kind_of(jobs_of(workflow)[job])
-    seconds = known["start"] + known["setup"][kind]
+    seconds = known["start"] + setup_seconds(jobs_of(workflow)[job], known)
     seconds += known["work"][f"{workflow}:{job}"]
     return math.ceil(seconds / 60)
 
@@ -262,8 +265,8 @@ def page(known: Mapping[str, Any]) -> str:
 GitHub bills each job of a private repository by itself, rounded up to a minute. Public
 repositories pay nothing. Below is a private repository with `deploy: follow`, no
 Advanced Security and no page that is published. Times are those of `scripts/bill.toml`,
-which says how each was measured: nothing here was billed by GitHub. The price is
-{price} USD a minute.
+which says how each was measured or assumed: nothing here was billed by GitHub. Jobs
+that cache what they install are taken to find it. The price is {price} USD a minute.
 
 | what | minutes | USD | goal in minutes |
 | --- | --: | --: | --- |

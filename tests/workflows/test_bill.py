@@ -48,17 +48,27 @@ def test_every_workflow_with_a_schedule_is_on_the_bill() -> None:
     assert scheduled <= billed
 
 
-@pytest.mark.parametrize("one", [bill.DOCS, bill.MERGE], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "one", [bill.DOCS, bill.PUSH, bill.MERGE], ids=lambda one: one.name
+)
 def test_a_goal_that_was_met_stays_met(one: bill.Bill) -> None:
     assert one.goal is not None
     assert bill.minutes(one, 1, KNOWN) <= one.goal
 
 
 def test_a_job_is_billed_by_itself_and_rounded_up() -> None:
-    known = {"start": 10, "setup": {"base": 20}, "work": {"release.yml:plan": 30}}
-    assert bill.minutes_of("release.yml", "plan", known) == 1
-    known["work"]["release.yml:plan"] = 31
-    assert bill.minutes_of("release.yml", "plan", known) == 2
+    known = {
+        "start": 10,
+        "setup": {"base": 20},
+        "cached": {"base": 15},
+        "restore": {"base": 5},
+        "work": {"release.yml:plan": 30, "monitor.yml:plan": 30},
+    }
+    for workflow in ("release.yml", "monitor.yml"):
+        known["work"][f"{workflow}:plan"] = 30
+        assert bill.minutes_of(workflow, "plan", known) == 1
+        known["work"][f"{workflow}:plan"] = 31
+        assert bill.minutes_of(workflow, "plan", known) == 2
 
 
 def test_a_matrix_is_billed_for_each_model() -> None:
