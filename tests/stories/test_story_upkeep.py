@@ -255,7 +255,7 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         replaced(
             "Makefile", "check: $(READY)", "# What a commit must pass.\ncheck: $(READY)"
         )(tree)
-        replaced(".github/workflows/reproduce.yml", '"11 4 * * 0"', '"12 4 * * 0"')(
+        replaced(".github/workflows/reproduce.yml", '"11 4 1 * *"', '"12 4 1 * *"')(
             tree
         )
         with (tree / "models" / "employment" / "features.py").open("a") as file:
@@ -322,7 +322,7 @@ def test_the_template_is_updated_in_a_repository_that_changed_its_own_files(
         ).is_file()
         makefile = (work / "Makefile").read_text()
         assert "ours: $(READY)" in makefile and "# What a commit must pass." in makefile
-        assert '"12 4 * * 0"' in (work / ".github/workflows/reproduce.yml").read_text()
+        assert '"12 4 1 * *"' in (work / ".github/workflows/reproduce.yml").read_text()
         assert "per_hour: 0.96" in (work / "project.yaml").read_text()
         assert not (work / "models" / "employment").exists()
         assert "up to date" in cruft(work, "check")
