@@ -69,7 +69,10 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def commands() -> str:
-    """Return the page of the commands, in the order of `mlops --help`."""
+    """Return the page of the commands, in the order of the alphabet.
+
+    Their order in `mlops --help` goes by which module was imported first.
+    """
     import typer
 
     from mlops.cli.main import app
@@ -86,7 +89,7 @@ def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     if children is None:
         yield name, command
         return
-    for child_name, child in children.items():
+    for child_name, child in sorted(children.items()):
         yield from _leaves(child, f"{name} {child_name}")
 
 
