@@ -215,7 +215,7 @@ def _page(call: Call, page: Page) -> Any:
     """Return the part of a list that was requested."""
     size = page_size(call)
     number = page_number(call)
-    shown = page.items[(number - 1) * size : number * size]
+    shown = page.show(page.items[(number - 1) * size : number * size])
     if page.key:
         return {"total_count": len(page.items), page.key: shown}
     return shown

@@ -73,10 +73,13 @@ class Page:
     items : list
     key : str
         Of the envelope that also has the length; empty where there is no envelope.
+    show : callable
+        Returns the items of a page as the API shows them.
     """
 
     items: list[Any]
     key: str = ""
+    show: Callable[[list[Any]], list[Any]] = list
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -51,6 +52,13 @@ class Exchange:
     kind: str = ""
     job: str = ""
     template: str = ""
+
+
+class Requests(Counter[str]):
+    """How often each operation of the API was asked for."""
+
+    def __str__(self) -> str:
+        return "\n".join(f"{n:5}  {operation}" for operation, n in self.most_common())
 
 
 @dataclass

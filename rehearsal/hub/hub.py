@@ -7,7 +7,8 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from rehearsal.event import Event
 from rehearsal.hub import commits, rules
-from rehearsal.hub.exchange import Exchange, Faults
+from rehearsal.hub.exchange import Exchange, Faults, Requests
 from rehearsal.hub.git import Bare, Update
 from rehearsal.hub.identity import Caller, Tokens, calling_environment
 from rehearsal.hub.identity import caller as identified
@@ -30,8 +31,10 @@ from rehearsal.hub.view import View
 # The requests of an hour: per repository for the tokens of jobs, per person for others.
 _LIMITS = {"GITHUB_TOKEN": 1000, "app": 5000, "user": 5000}
 _ANONYMOUS = 60
-# What a token may make in a minute, as GitHub says in "Rate limits for the REST API".
+# What a token may make in a minute and in an hour, as GitHub says in "Rate limits for
+# the REST API".
 _CREATIONS = 80
+_CREATIONS_AN_HOUR = 500
 
 
 class HubError(AssertionError):
@@ -91,8 +94,10 @@ class Hub:
         self.violations: list[str] = []
         self.limits = dict(_LIMITS)
         self.lock, self.closing = threading.RLock(), threading.Event()
+        self.monotonic = time.monotonic  # what creations are counted by
         self.creations_a_minute = _CREATIONS
-        self._used: dict[str, int] = {}
+        self.creations_an_hour = _CREATIONS_AN_HOUR
+        self._used: dict[tuple[str, int], int] = {}  # by purse and end of the hour
         self._made: dict[str, deque[float]] = {}
         self.server = Server(self)
         self.server_url = f"http://127.0.0.1:{self.server.server_port}"
@@ -268,24 +273,44 @@ class Hub:
     def quota(self, caller: Caller) -> tuple[int, int, int]:
         """Return a caller's requests an hour: how many, how many used, until when."""
         limit = self.limits[caller.kind] if caller.token else _ANONYMOUS
-        reset = int(self.state.clock().timestamp()) // 3600 * 3600 + 3600
-        return limit, self._used.get(self._purse(caller), 0), reset
+        reset = self._end_of_hour()
+        return limit, self._used.get((self._purse(caller), reset), 0), reset
 
     def spend(self, caller: Caller) -> None:
         """Count a request."""
-        purse = self._purse(caller)
-        self._used[purse] = self._used.get(purse, 0) + 1
+        key = self._purse(caller), self._end_of_hour()
+        self._used[key] = self._used.get(key, 0) + 1
 
     def may_create(self, caller: Caller) -> bool:
-        """Count something that is to be made; say no beyond those of a minute."""
-        now = time.monotonic()
+        """Count something that is to be made.
+
+        Say no beyond those of a minute, and beyond those of an hour.
+        """
+        now = self.monotonic()
         made = self._made.setdefault(self._purse(caller), deque())
-        while made and made[0] <= now - 60:
+        while made and made[0] <= now - 3600:
             made.popleft()
-        if len(made) >= self.creations_a_minute:
+        lately = sum(moment > now - 60 for moment in made)
+        if lately >= self.creations_a_minute or len(made) >= self.creations_an_hour:
             return False
         made.append(now)
         return True
+
+    @contextmanager
+    def counting(self) -> Iterator[Requests]:
+        """Count the requests of the API that are made in the block.
+
+        Those of git, and of the host that the bytes of files lie on, are none.
+        """
+        requests = Requests()
+        first = len(self.exchanges)
+        yield requests
+        for exchange in self.exchanges[first:]:
+            if exchange.template:
+                requests.update([f"{exchange.method} {exchange.template}"])
+
+    def _end_of_hour(self) -> int:
+        return int(self.state.clock().timestamp()) // 3600 * 3600 + 3600
 
     def _purse(self, caller: Caller) -> str:
         return "repository" if caller.kind == "GITHUB_TOKEN" else caller.login

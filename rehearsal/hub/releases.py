@@ -35,7 +35,7 @@ def list_releases(call: Call) -> Page:
     first = (page_number(call) - 1) * page_size(call)
     if first >= MOST_LISTED:
         raise Failure(422, f"Only the first {MOST_LISTED} results are available.")
-    return Page([call.view.release(r) for r in newest_first(_visible(call))])
+    return Page(newest_first(_visible(call)), show=call.view.releases)
 
 
 @on("POST /releases")

@@ -223,12 +223,23 @@ class View:
         }
         return self.of("release-asset", over)
 
+    def releases(self, records: list[Record]) -> list[Record]:
+        """Return releases with their assets, which are gone through once."""
+        assets: dict[int, list[Record]] = {record["id"]: [] for record in records}
+        for asset in self.state.assets.values():
+            if asset["release"] in assets:
+                assets[asset["release"]].append(asset)
+        return [self._release(record, assets[record["id"]]) for record in records]
+
     def release(self, record: Record) -> Record:
         """Return a release with its assets."""
+        return self._release(record, self.state.assets_of(record["id"]))
+
+    def _release(self, record: Record, assets: list[Record]) -> Record:
         over = {
             **record,
             "author": self.user(record["author"]),
-            "assets": [self.asset(a) for a in self.state.assets_of(record["id"])],
+            "assets": [self.asset(asset) for asset in assets],
             "html_url": f"{self.html}/releases/tag/{quote(self._page(record))}",
         }
         seen = self.of("release", over, _1=record["id"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from pathlib import Path
 
 import cut_openapi
@@ -52,6 +53,49 @@ def test_a_token_makes_eighty_things_a_minute(hub: Hub, alice: Desk) -> None:
     assert alice.ask("GET", "/issues")[0] == 200
     other = job(hub, alice, issues="write")
     assert other.ask("POST", "/issues", {"title": "by another"})[0] == 201
+
+
+def test_a_token_makes_five_hundred_things_an_hour(hub: Hub, alice: Desk) -> None:
+    assert hub.creations_an_hour == 500
+    hub.creations_an_hour = 3  # to save time
+    seconds = [0.0]
+    hub.monotonic = lambda: seconds[0]
+    statuses = []
+    for moment in (0, 70, 140, 210, 3599, 3601):
+        seconds[0] = moment
+        statuses.append(alice.ask("POST", "/issues", {"title": "one more"})[0])
+    assert statuses == [201, 201, 201, 403, 403, 201]
+
+
+def test_the_requests_of_an_hour_are_back_in_the_next(hub: Hub, alice: Desk) -> None:
+    bot = job(hub, alice, issues="read")
+    start = hub.state.clock()
+    hub.limits["GITHUB_TOKEN"] = 1
+    assert [bot.ask("GET", "/issues")[0] for _ in range(2)] == [200, 403]
+    hub.state.clock = lambda: start + timedelta(hours=1)
+    status, _, headers = bot.ask("GET", "/issues")
+    assert (status, headers["x-ratelimit-used"]) == (200, "1")
+
+
+def test_the_requests_of_a_command_are_counted_by_operation(
+    hub: Hub, alice: Desk
+) -> None:
+    alice.ask("GET", "/issues")
+    with hub.counting() as requests:
+        for _ in range(2):
+            alice.ask("GET", "/issues")
+        alice.ask("POST", "/issues", {"title": "one more"})
+        alice.git("fetch", "origin")
+    assert requests == {
+        "GET /repos/{owner}/{repo}/issues": 2,
+        "POST /repos/{owner}/{repo}/issues": 1,
+    }
+    assert requests.total() == 3
+    assert str(requests).splitlines()[0].split() == [
+        "2",
+        "GET",
+        "/repos/{owner}/{repo}/issues",
+    ]
 
 
 @pytest.mark.parametrize(
