@@ -144,6 +144,40 @@ def test_the_twin_of_a_draft_goes_and_what_is_published_stays(
     assert get(GitHubStore(repository()), "v1.0.0", "a") == b"a"
 
 
+def test_the_digests_of_a_release_take_one_request(
+    github: GitHub, world: World
+) -> None:
+    store = released(world)
+    github.requests.clear()
+    bundle = fetch(world.project, f"{MODEL}@v1.0.0", store)
+    assert len(bundle.files) > 4
+    assert github.requests == [f"GET releases/tags/{MODEL}%40v1.0.0"]
+
+
+def test_of_a_release_with_many_assets_the_assets_are_asked_for(
+    github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.storage.github_releases._ASSETS_LISTED", 3)
+    store = released(world)
+    github.requests.clear()
+    fetch(world.project, f"{MODEL}@v1.0.0", store)
+    (release,) = github.releases
+    assert github.requests == [
+        f"GET releases/tags/{MODEL}%40v1.0.0",
+        f"GET releases/{release}/assets",
+    ]
+
+
+def test_a_listed_release_is_not_asked_for_again(github: GitHub, world: World) -> None:
+    store = released(world)
+    github.requests.clear()
+    assert store.listing() == (frozenset({f"{MODEL}@v1.0.0"}), True)
+    fetch(world.project, f"{MODEL}@v1.0.0", store)
+    assert github.requests == ["GET releases"]
+    store.remove(MODEL, "v1.0.0")
+    assert store.listing().refs == frozenset()
+
+
 def test_what_is_too_large_for_github_is_not_sent(
     github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +206,8 @@ def test_what_is_too_large_for_github_is_not_sent(
 def test_registering_when_a_call_fails(
     github: GitHub, world: World, call: str, obeyed: bool, answer: int | str
 ) -> None:
+    if call == "GET releases/[0-9]+/assets":  # asked where a draft may hold something
+        github.fail("POST releases/[0-9]+/assets", "lost", obeyed=True)
     github.fail(call, answer, obeyed)
     world.build()
     done = world.register(store=GitHubStore(repository()))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,9 +75,9 @@ class Context:
             return None
         return f"{run.server}/{run.repository}/actions/runs/{run.run_id}"
 
-    @property
+    @cached_property
     def store(self) -> ReleaseStore:
-        """Where releases are stored."""
+        """Where releases are stored: one for the command, which remembers answers."""
         return release_store(self.project)
 
     def now(self) -> datetime:

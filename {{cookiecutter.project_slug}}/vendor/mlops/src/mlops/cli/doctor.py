@@ -8,7 +8,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
 
 from mlops.cli.app import app
 from mlops.cli.context import current_context, release_store
@@ -128,16 +130,6 @@ def specifications(project: Project) -> str:
     return "\n".join(wrong)
 
 
-def registry(project: Project) -> str:
-    """The tags of the registry can be read, and every version has its files."""
-    from mlops.registry.health import problems
-
-    try:
-        return "\n".join(problems(project, release_store(project)))
-    except MlopsError as error:
-        return error.problems[0].what
-
-
 def disk(project: Project) -> str:
     """There is 1 GB of free disk, and this folder can be written."""
     if not os.access(project.root, os.W_OK):
@@ -177,11 +169,12 @@ _CHECKS: dict[str, Callable[[Project], str]] = {
     "settings": settings,
     "code owners": code_owners,
     "specifications": specifications,
-    "registry": registry,
 }
 
+_REGISTRY = "The tags of the registry can be read, and every version has its files."
+
 # What they look at is in git.
-_IN_GIT = {"pre-commit", "code owners", "registry"}
+_IN_GIT = {"pre-commit", "code owners"}
 
 
 @dataclass(frozen=True)
@@ -206,7 +199,13 @@ class Finding:
 
 
 @app.command(rich_help_panel="Look")
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    everything: Annotated[
+        bool,
+        Option("--all", help="Ask GitHub for every release, a request each."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what is missing or wrong here and how to fix it.
 
     Example: `mlops doctor`
@@ -218,7 +217,11 @@ def doctor(as_json: Json = False) -> None:
         if in_git or name not in _IN_GIT:
             findings.append(_finding(name, check, project))
         else:
-            findings.append(_not_looked_at(name, check))
+            findings.append(_not_looked_at(name, check.__doc__ or ""))
+    if in_git:
+        findings.append(_registry_finding(project, everything))
+    else:
+        findings.append(_not_looked_at("registry", _REGISTRY))
     findings.append(_engine_finding())
     text = "\n".join(_shown(finding) for finding in findings)
     rows = [
@@ -246,11 +249,29 @@ def _in_git(project: Project) -> bool:
         return False
 
 
-def _not_looked_at(name: str, check: Callable[[Project], str]) -> Finding:
+def _not_looked_at(name: str, looks_at: str) -> Finding:
     """Return that a check of what is in git could not be made."""
     found = "not looked at: git knows no work tree here"
-    mark = paint("fix ", "bad")
-    return Finding(name, check.__doc__ or "", found, mark, ok=False)
+    return Finding(name, looks_at, found, paint("fix ", "bad"), ok=False)
+
+
+def _registry_finding(project: Project, everything: bool) -> Finding:
+    """Return what is wrong in the registry; what was not looked at is only a note."""
+    from mlops.registry.health import MOST_REQUESTS, health
+
+    notes: tuple[str, ...] = ()
+    try:
+        most = None if everything else MOST_REQUESTS
+        problems, notes = health(project, release_store(project), most=most)
+    except MlopsError as error:
+        problems = (error.problems[0].what,)
+    mark = paint("ok  ", "good")
+    if problems:
+        mark = paint("fix ", "bad")
+    elif notes:
+        mark = paint("note", "unsure")
+    found = "\n".join([*problems, *notes])
+    return Finding("registry", _REGISTRY, found, mark, ok=not problems)
 
 
 def _engine_finding() -> Finding:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops.errors import listed
-from mlops.io.git import GitError, git
 from mlops.io.git_objects import contents
 from mlops.registry import branch
 from mlops.registry.branch import Policy
 from mlops.registry.signatures import tag_content
-from mlops.settings import LAST_SECOND
 
 if TYPE_CHECKING:
     from mlops.registry.tags import Event, ModelState, State
@@ -57,27 +54,44 @@ def unapproved(
 
     Where nothing has to be signed, only assignments are asked for theirs.
     """
-    cases = [Case(model, event, event.stage) for event in events if event.stage]
+    return unapproved_of(root, [(model, event) for event in events])
+
+
+def unapproved_of(
+    root: Path, decisions: Iterable[tuple[ModelState, Event]]
+) -> dict[str, str]:
+    """Return as `unapproved` does, of decisions about many models."""
+    cases = [
+        Case(model, event, event.stage) for model, event in decisions if event.stage
+    ]
     return {case.event.tag: problem for case, problem in _judged(root, cases)}
 
 
-def unexplained(root: Path, model: ModelState) -> dict[str, str]:
+def unexplained(root: Path, *models: ModelState) -> dict[str, str]:
     """Return which tags take something back without saying who decided it, by tag.
+
+    Git is asked as often for a hundred models as for one.
 
     These are withdrawals, retirements and removals from a stage that were made by hand,
     and those that lack the approval which project.yaml demanded. Where nothing has to
     be signed they happen all the same, because what they say cannot put anything into
     production; but nobody should take them for decisions.
     """
-    taking = [event for event in model.events if event.kind in _TAKING]
-    by_tag = {
-        event.tag: f"{event.tag} was made by hand: it does not say who decided it"
-        for event in taking
-        if "Actor" not in event.trailers
-    }
-    # Before tags named the project.yaml that they go by, these needed no approval.
-    judged = [Case(model, e, e.stage or "") for e in taking if POLICY in e.trailers]
-    for case, problem in _judged(root, judged, taking=True):
+    by_tag = {}
+    cases = []
+    for model in models:
+        for event in model.events:
+            if event.kind not in _TAKING:
+                continue
+            trailers = event.trailers
+            if "Actor" not in trailers:
+                by_tag[event.tag] = (
+                    f"{event.tag} was made by hand: it does not say who decided it"
+                )
+            # Before tags named their project.yaml, these needed no approval.
+            if POLICY in trailers:
+                cases.append(Case(model, event, event.stage or ""))
+    for case, problem in _judged(root, cases, taking=True):
         by_tag.setdefault(case.event.tag, problem)
     return by_tag
 
@@ -142,7 +156,7 @@ def _judged(
         from mlops.registry.signed_approvals import problems
 
         return problems(root, cases)
-    sources = [_policies(root, case.event) for case in cases]
+    sources = _policies(root, [case.event for case in cases])
     every = {commit for commits in sources for commit in commits}
     policies = branch.read_policies(root, every)
     out = []
@@ -167,23 +181,24 @@ def _signs(root: Path, events: Iterable[Event]) -> bool:
     return any(policy is not None and policy.signers for policy in known.values())
 
 
-def _policies(root: Path, event: Event) -> list[str]:
-    """Return the commits whose project.yaml said who had to approve.
+def _policies(root: Path, events: Iterable[Event]) -> list[list[str]]:
+    """Return the commits whose project.yaml said who had to approve, for each event.
 
     The one that the tag names. A tag that names none was written by hand or by an older
     engine: that of its version, and that of the branch when the tag was made.
     """
-    if named := event.trailers.get(POLICY):
-        return [named]
-    commits = [event.commit]
-    when = datetime.fromtimestamp(min(event.time, LAST_SECOND), UTC).isoformat()
-    try:
-        then = git(root, "rev-list", "-1", "--first-parent", f"--before={when}", "HEAD")
-    except GitError:  # a clone without a branch
-        then = ""
-    if then:
-        commits.append(then)
-    return commits
+    history: branch.Branch | None = None
+    out = []
+    for event in events:
+        named = event.trailers.get(POLICY)
+        if named:
+            out.append([named])
+            continue
+        if history is None:  # read once for all
+            history = branch.checked_out(root)
+        then = history.at(event.time)
+        out.append([event.commit, then] if then else [event.commit])
+    return out
 
 
 def _problem(case: Case, policies: list[Policy | None]) -> str:

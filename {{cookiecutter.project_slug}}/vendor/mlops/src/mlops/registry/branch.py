@@ -100,8 +100,16 @@ def tip(root: Path) -> str | None:
 def read_branch(root: Path) -> Branch:
     """Return the trusted branch, as far as this clone has it."""
     start = tip(root)
-    if start is None:
-        return Branch((), {}, {})
+    return _first_parents(root, start) if start else Branch((), {}, {})
+
+
+def checked_out(root: Path) -> Branch:
+    """Return what is checked out, along its first parents; none in a bare mirror."""
+    start = head(root)
+    return _first_parents(root, start) if start else Branch((), {}, {})
+
+
+def _first_parents(root: Path, start: str) -> Branch:
     out = git(root, "log", "--first-parent", "--format=%H %ct", start, "--")
     times = {}
     for line in out.splitlines():

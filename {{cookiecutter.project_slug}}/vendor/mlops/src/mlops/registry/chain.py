@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +16,14 @@ from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.digests import pieces, sha256
 from mlops.io.files import replacing, sweep
-from mlops.registry.manifest import MANIFEST, Manifest, broken, manifest_of
-from mlops.registry.tags import ModelState, Version, read, resolve
+from mlops.registry.manifest import (
+    MANIFEST,
+    Manifest,
+    broken,
+    manifest_of,
+    with_manifests,
+)
+from mlops.registry.tags import ModelState, State, Version, read, resolve
 from mlops.results.training import MODULES
 from mlops.storage.cache import cache_file, cache_path, file_lock
 from mlops.storage.folder import FolderStore
@@ -154,15 +160,50 @@ def chain(
     """
     state = read(root)
     version = resolve(state, ref)
-    if not version.active:
-        raise Refused(f"{version.ref} was withdrawn", do="use another version")
-    manifest, content = manifest_of(root, version)
+    _require_active(version)
+    return _bundle(state, version, manifest_of(root, version), store, trusted_types)
+
+
+def bundles(
+    project: Project, state: State, versions: Iterable[Version], store: ReleaseStore
+) -> Iterator[tuple[Version, Bundle | Refused]]:
+    """Yield versions with their releases, as `chain` returns them, or what is wrong.
+
+    The registry is replayed by whoever calls, and git is asked once: so it takes no
+    longer by version where there are thousands.
+    """
+    trusted = project.spec.trusted_types
+    for version, read_manifest in with_manifests(project.root, versions):
+        try:
+            _require_active(version)
+            if isinstance(read_manifest, Refused):
+                raise read_manifest
+            yield version, _bundle(state, version, read_manifest, store, trusted)
+        except Refused as error:
+            yield version, error
+
+
+def _bundle(
+    state: State,
+    version: Version,
+    stored: tuple[Manifest, bytes],
+    store: ReleaseStore,
+    trusted_types: tuple[str, ...],
+) -> Bundle:
+    """Return a release whose tags, manifest and names of assets go together."""
+    manifest, content = stored
     _require_same_manifest(state.model(version.model), version, sha256(content))
     for name in manifest.assets:
         if not ASSET_NAME.fullmatch(name) or name == MANIFEST:
             problem = f"{version.ref} has an asset whose name leads outside its folder"
             raise broken("manifest → asset", problem, repr(name)[:120])
     return Bundle(version, manifest, content, store, trusted_types)
+
+
+def _require_active(version: Version) -> None:
+    """Raise Refused where a version was withdrawn."""
+    if not version.active:
+        raise Refused(f"{version.ref} was withdrawn", do="use another version")
 
 
 def _require_same_manifest(model: ModelState, version: Version, digest: str) -> None:

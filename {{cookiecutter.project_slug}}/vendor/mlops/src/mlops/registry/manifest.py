@@ -167,15 +167,26 @@ def manifests(
 
     Git is asked once.
     """
+    for version, read in with_manifests(root, versions):
+        yield version.number, read if isinstance(read, Refused) else read[0]
+
+
+def with_manifests(
+    root: Path, versions: Iterable[Version]
+) -> Iterator[tuple[Version, tuple[Manifest, bytes] | Refused]]:
+    """Yield each version with its verified manifest and the bytes of that.
+
+    Or with why it has none. Git is asked once, whatever models they are of.
+    """
     requested = list(versions)
     names = [name for version in requested for name in _objects(version)]
     stored = iter(contents(root, names))
     objects = zip(stored, stored, stored, strict=True)
     for version, parts in zip(requested, objects, strict=True):
         try:
-            yield version.number, _verified(version, *parts)[0]
+            yield version, _verified(version, *parts)
         except Refused as error:
-            yield version.number, error
+            yield version, error
 
 
 def _objects(version: Version) -> tuple[str, str, str]:

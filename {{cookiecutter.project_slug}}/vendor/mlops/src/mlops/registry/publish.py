@@ -129,6 +129,7 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
     if last is not None and last.manifest_sha256:
         previous, content = manifest_of(root, last)
     created = True
+    left = releases.drafts(name)
     if last and previous and previous.same_model(built.training):
         created = False
         draft = _Draft(releases, previous, content, built.files)
@@ -141,13 +142,15 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
         draft = _Draft(releases, manifest, dump(manifest), built.files)
         if not _tagged(registration, draft, model, withdrawn):
             return None
+        releases.publish(name, draft.digest, manifest.version)
+        left = [digest for digest in left if digest != draft.digest]
     model = tags.read(root).model(name)
-    _tidy(releases, model)
+    _tidy(releases, model, left)
     notes = list(built.notes)
     if not git(root, "branch", "--show-current"):
         notes.append("HEAD is on no branch")
     number = draft.manifest.version
-    if not releases.holds(name, number):
+    if not created and not releases.holds(name, number):
         if built.assets == draft.manifest.assets:
             draft.fill()
             releases.publish(name, draft.digest, number)
@@ -345,19 +348,18 @@ def _trailers(
     return trailers
 
 
-def _tidy(store: ReleaseStore, model: tags.ModelState) -> None:
+def _tidy(store: ReleaseStore, model: tags.ModelState, drafts: list[str]) -> None:
     """Publish the drafts that have a tag; remove those whose number is taken."""
     tagged = {
         version.manifest_sha256: version.number for version in model.versions.values()
     }
-    for release in store.list(model.name):
-        digest = release.removeprefix("draft-")
+    for digest in drafts:
         if digest in tagged:
             store.publish(model.name, digest, tagged[digest])
-        elif digest != release:
-            number = _number(store, model.name, release)
-            if number is None or number in model.versions:
-                store.discard(model.name, digest)
+            continue
+        number = _number(store, model.name, f"draft-{digest}")
+        if number is None or number in model.versions:
+            store.discard(model.name, digest)
 
 
 def _number(store: ReleaseStore, name: str, release: str) -> str | None:

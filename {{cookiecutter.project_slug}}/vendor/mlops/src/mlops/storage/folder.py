@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from mlops.errors import Refused
 from mlops.io.digests import pieces
 from mlops.io.files import reaching, replacing
-from mlops.storage.protocol import ASSET_NAME, RELEASE_NAME, ReleaseStore
+from mlops.storage.protocol import ASSET_NAME, RELEASE_NAME, Listing, ReleaseStore
 
 # Of a model, a release and an asset.
 _NAMES = (re.compile(r"[a-z][a-z0-9_]{0,39}"), RELEASE_NAME, ASSET_NAME)
@@ -95,6 +96,24 @@ class FolderStore(ReleaseStore):
         with reaching("read", folder):
             names = os.listdir(folder) if folder.is_dir() else []
         return sorted(name for name in names if RELEASE_NAME.fullmatch(name))
+
+    def drafts(self, model: str) -> builtins.list[str]:
+        """Return the digests of a model's drafts."""
+        releases = self.list(model)
+        return [
+            name.removeprefix("draft-") for name in releases if name.startswith("draft")
+        ]
+
+    def listing(self) -> Listing:
+        """Return the published releases of all models: all of them."""
+        with reaching("read", self.root):
+            models = os.listdir(self.root) if self.root.is_dir() else []
+        refs = set()
+        for model in models:
+            if _NAMES[0].fullmatch(model):
+                versions = [v for v in self.list(model) if not v.startswith("draft")]
+                refs |= {f"{model}@{version}" for version in versions}
+        return Listing(frozenset(refs), whole=True)
 
     def _path(self, *parts: str) -> Path:
         """Return the place of a model, release or asset, never outside the store."""

@@ -6,6 +6,7 @@ import builtins
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from mlops import settings
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.github.client import ATTEMPTS, ask, pause
 from mlops.io.digests import sha256_file
-from mlops.storage.protocol import RELEASE_NAME
+from mlops.storage.protocol import RELEASE_NAME, Listing
 
 if TYPE_CHECKING:
     from github.GitRelease import GitRelease
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 
 LIMIT = 2**31  # bytes of an asset
+
+# Drafts are looked for among so many of the newest releases, by three requests. One
+# that is older was left by a process that died, and is made anew.
+_NEWEST = 300
+
+# A list of releases brings the assets of each; of one with more, they are asked for.
+_ASSETS_LISTED = 30
 
 _NO_REST = 416  # the range that was asked for begins at the end
 
@@ -34,6 +42,10 @@ class GitHubStore:
     sees it. GitHub lists a release some time after it was made, so what was made or
     found is remembered. Assets go up and down in pieces, so that memory does not grow
     with the model.
+
+    A repository may ask GitHub a thousand times an hour, and may have ten thousand
+    releases. So a version is asked for by its tag, which takes one request with the
+    digests of all its assets, and a list is read once.
     """
 
     far = True
@@ -42,6 +54,8 @@ class GitHubStore:
         self._repository = repository
         self._held: dict[str, dict[str, GitReleaseAsset]] = {}  # by tag and name
         self._drafts: dict[str, GitRelease] = {}  # by tag
+        self._looked: set[str] = set()  # models whose drafts are all remembered
+        self._published: tuple[set[str], bool] | None = None  # tags, and if all
 
     def __str__(self) -> str:
         return f"the releases of {self._repository.full_name}"
@@ -52,8 +66,15 @@ class GitHubStore:
         create = self._repository.create_git_release
 
         def act() -> GitRelease:
-            drafts = self._find(tag)
-            return drafts[0] if drafts else create(tag, tag, digest, draft=True)
+            remembered = model in self._looked and tag not in self._drafts
+            self._looked.discard(model)  # the answer to a creation may get lost
+            drafts = [] if remembered else self._find(tag)
+            if drafts:
+                self._held.pop(tag, None)
+                return drafts[0]
+            created = create(tag, tag, digest, draft=True)
+            self._held[tag] = {}
+            return created
 
         self._drafts[tag] = ask(f"draft {tag}", act)
 
@@ -66,17 +87,25 @@ class GitHubStore:
         tag = f"{model}@draft-{digest}"
         wanted = ("uploaded", f"sha256:{sha256_file(source)}")
 
-        def act() -> GitReleaseAsset:
+        def act() -> None:
             release = self._draft(tag, asset)
-            for present in release.get_assets():
-                if present.name == asset:
-                    if (present.state, present.digest) == wanted:
-                        return present
-                    present.delete_asset()
-            kind = "application/octet-stream"
-            return release.upload_asset(str(source), name=asset, content_type=kind)
+            # Forgotten until this has an answer. Nobody else fills a draft: what it did
+            # not hold, it does not hold now. What it held may have been damaged.
+            held = self._held.pop(tag, None)
+            if held is None or asset in held:
+                held = {present.name: present for present in release.get_assets()}
+            present = held.get(asset)
+            if present is not None and (present.state, present.digest) != wanted:
+                present.delete_asset()
+                present = None
+            if present is None:
+                kind = "application/octet-stream"
+                held[asset] = release.upload_asset(
+                    str(source), name=asset, content_type=kind
+                )
+            self._held[tag] = held
 
-        self._held.setdefault(tag, {})[asset] = ask(f"upload {asset} to {tag}", act)
+        ask(f"upload {asset} to {tag}", act)
 
     def publish(self, model: str, digest: str, version: str) -> None:
         """Publish the draft under the version's tag, which is there already."""
@@ -94,6 +123,8 @@ class GitHubStore:
 
         ask(f"publish {tag}", act)
         self._forget(draft)
+        if self._published is not None:
+            self._published[0].add(tag)
 
     def discard(self, model: str, digest: str) -> None:
         """Delete the draft."""
@@ -104,6 +135,8 @@ class GitHubStore:
         tag = f"{model}@{release}"
         ask(f"delete {tag}", lambda: self._delete(tag))
         self._forget(tag)
+        if self._published is not None:
+            self._published[0].discard(tag)
 
     def read(
         self, model: str, release: str, asset: str, start: int = 0
@@ -150,20 +183,50 @@ class GitHubStore:
         GitHub lists the newest thousand: of `versions`, those beyond are asked for one
         by one.
         """
-        releases, whole = ask("list releases", self._listed)
+        tags, whole = self._list()
         start = f"{model}@"
-        names = {
-            release.tag_name.removeprefix(start)
-            for release in releases
-            if release.tag_name.startswith(start)
-        }
+        names = {tag.removeprefix(start) for tag in tags if tag.startswith(start)}
+        names |= {f"draft-{digest}" for digest in self.drafts(model)}
         if not whole:
             unseen = [version for version in versions if version not in names]
             names.update(one for one in unseen if self.holds(model, one))
         return sorted(name for name in names if RELEASE_NAME.fullmatch(name))
 
-    def _listed(self) -> tuple[builtins.list[GitRelease], bool]:
-        """Return the releases that GitHub lists, and whether these are all.
+    def drafts(self, model: str) -> builtins.list[str]:
+        """Return the digests of the drafts among the newest releases.
+
+        They are remembered. Only who may push sees any.
+        """
+        start = f"{model}@draft-"
+        if model not in self._looked:
+            for draft in ask("list drafts", self._newest_drafts):
+                if draft.tag_name.startswith(start):
+                    self._drafts.setdefault(draft.tag_name, draft)
+            self._looked.add(model)
+        tags = [tag for tag in self._drafts if tag.startswith(start)]
+        return sorted(tag.removeprefix(start) for tag in tags)
+
+    def listing(self) -> Listing:
+        """Return the newest thousand releases, by ten requests."""
+        tags, whole = self._list()
+        return Listing(frozenset(tags), whole)
+
+    def _list(self) -> tuple[set[str], bool]:
+        """Return the tags of published releases, and whether these are all; once."""
+        if self._published is None:
+            releases, whole = ask("list releases", self._listed)
+            published = [release for release in releases if not release.draft]
+            for release in published:
+                if len(release.assets) < _ASSETS_LISTED:
+                    held = {asset.name: asset for asset in release.assets}
+                    self._held.setdefault(release.tag_name, held)
+            self._published = {release.tag_name for release in published}, whole
+        return self._published
+
+    def _listed(
+        self, most: int | None = None
+    ) -> tuple[builtins.list[GitRelease], bool]:
+        """Return the newest releases, and whether GitHub listed all that were wanted.
 
         After the newest thousand it answers 422, to a page that it named itself.
         """
@@ -171,7 +234,7 @@ class GitHubStore:
 
         found: builtins.list[GitRelease] = []
         try:
-            for release in self._repository.get_releases():
+            for release in islice(self._repository.get_releases(), most):
                 found.append(release)
         except GithubException as error:
             if error.status != 422 or not found:
@@ -179,13 +242,21 @@ class GitHubStore:
             return found, False
         return found, True
 
+    def _newest_drafts(self) -> builtins.list[GitRelease]:
+        """Return the drafts among the newest releases."""
+        newest, _ = self._listed(_NEWEST)
+        return [release for release in newest if release.draft]
+
     def _look(self, tag: str, asset: str) -> GitReleaseAsset:
         """Return what GitHub says of an asset; one question for all of a release."""
 
         def act() -> dict[str, GitReleaseAsset]:
-            return {
-                a.name: a for release in self._find(tag) for a in release.get_assets()
-            }
+            held: dict[str, GitReleaseAsset] = {}
+            for release in self._find(tag):
+                came_along = not release.draft and len(release.assets) < _ASSETS_LISTED
+                assets = release.assets if came_along else release.get_assets()
+                held |= {asset.name: asset for asset in assets}
+            return held
 
         if asset not in self._held.get(tag, {}):
             self._held[tag] = ask(f"look into {tag}", act)
@@ -237,8 +308,7 @@ class GitHubStore:
         if tag in self._drafts:
             return [self._drafts[tag]]
         if "@draft-" in tag:  # GitHub finds only what is published by its tag
-            listed, _ = self._listed()
-            return [r for r in listed if r.draft and r.tag_name == tag]
+            return [r for r in self._newest_drafts() if r.tag_name == tag]
         try:
             return [self._repository.get_release(tag)]
         except UnknownObjectException:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import logging
 import re
 from collections.abc import Iterable, Iterator
 from math import inf
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from pydantic import Field
 
@@ -48,6 +49,21 @@ def measure(
         if size > most:
             break
     return Asset(sha256=digest.hexdigest(), size=size)
+
+
+class Listing(NamedTuple):
+    """The published releases that a store lists.
+
+    Attributes
+    ----------
+    refs : frozenset of str
+        ``MODEL@VERSION`` of each.
+    whole : bool
+        Whether these are all; else the newest.
+    """
+
+    refs: frozenset[str]
+    whole: bool
 
 
 class ReleaseStore(Protocol):
@@ -108,3 +124,13 @@ class ReleaseStore(Protocol):
         Versions, and drafts as ``draft-DIGEST``, sorted. A store whose listing ends
         somewhere looks for each of `versions` that is not in it.
         """
+
+    def drafts(self, model: str) -> builtins.list[str]:
+        """Return the digests of a model's drafts, sorted.
+
+        A store with many releases looks among the newest: a draft that is older than
+        these is made anew by whoever needs it.
+        """
+
+    def listing(self) -> Listing:
+        """Return the published releases of all models, by few requests."""
