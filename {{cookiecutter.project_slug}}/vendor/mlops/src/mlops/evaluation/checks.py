@@ -220,12 +220,19 @@ def _with_value(
     Every column keeps its type, and the frame is made once: a thousand columns are not
     a thousand copies.
     """
-    columns = dict(frame.items())
+    columns: dict[str, Any] = dict(frame.items())
     for name, rows in where.items():
+        column = columns[name]
+        if value is None and column.dtype == np.float64:
+            # pandas takes fifty times as long to mask one column.
+            numbers = column.to_numpy(copy=True)
+            numbers[rows] = np.nan
+            columns[name] = numbers
+            continue
         chosen = np.zeros(len(frame), dtype=bool)
         chosen[rows] = True
-        columns[name] = columns[name].mask(chosen, value)
-    return pd.DataFrame(columns)
+        columns[name] = column.mask(chosen, value)
+    return pd.DataFrame(columns, index=frame.index)
 
 
 def one_row_equals_batch(s: CheckContext) -> Iterator[Answer]:
@@ -246,9 +253,13 @@ def numerically_stable(s: CheckContext) -> Iterator[Answer]:
     """
     raw = s.some(1_000)
     numbers = [name for name, kind in s.spec.features.items() if kind == "number"]
-    broken = [name for name in numbers if (raw[name].dropna() % 1 != 0).any()]
+    values = raw[numbers].to_numpy(dtype=np.float64)
+    whole = np.isnan(values) | (values % 1 == 0)
+    columns: dict[str, Any] = dict(raw.items())
+    for number in np.flatnonzero(~whole.all(axis=0)).tolist():
+        columns[numbers[number]] = values[:, number] * (1 + 1e-8)
     before = s.scored(raw)
-    after = s.scored(raw.assign(**{name: raw[name] * (1 + 1e-8) for name in broken}))
+    after = s.scored(pd.DataFrame(columns, index=raw.index))
     scale = float(before.std()) if s.spec.task == "regression" else 1.0
     moved = float((np.abs(after - before).max(axis=1) > 0.01 * scale).mean())
     if not np.isfinite(after).all():
