@@ -15,6 +15,8 @@ from mlops.cli import smoke as smoke_module
 from mlops.cli.context import attests
 from mlops.cli.main import app
 from mlops.config.project import Project
+from mlops.results.runs import Record
+from mlops.runlog.journal import append
 
 from .conftest import ENGINE, git, spec_of
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -408,3 +410,126 @@ def test_a_service_that_answers_otherwise(
     said = built("smoke", "churn@staging", "--version", "churn@v0.9.0", code=1)
     assert "another version has been put into staging since" in said
     assert "churn@v1.0.0" in said
+
+
+# -- what a schedule trains -----------------------------------------------------------
+
+
+def by_calendar(job: Job) -> list[str]:
+    """Return the models that a schedule trains."""
+    event = job.folder / "event.json"
+    before = event.read_text()
+    event.write_text('{"schedule": "23 3 * * 1"}')
+    models = json.loads(job("plan", "--json"))["models"]
+    event.write_text(before)
+    return list(models)
+
+
+def deliver(job: Job) -> None:
+    job("register")
+    job("promote", "churn@latest", "staging", "--reason", "test")
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("models/churn/data/rows.csv", ["churn"]),
+        ("models/churn/data/more.csv", ["churn"]),
+        ("models/churn/data/notes.txt", []),  # data.source is data/*.csv
+        ("models/churn/features.py", ["churn"]),
+        ("models/churn/contract.py", []),
+        ("models/churn/tests/test_more.py", []),  # a push judges again
+        ("requirements/train.txt", ["churn"]),
+        ("requirements/serve.txt", []),
+    ],
+)
+def test_a_schedule_trains_what_is_not_as_the_newest_version_was(
+    built: Job, file: str, expected: list[str]
+) -> None:
+    assert by_calendar(built) == ["churn"]  # of this build there is no version
+    deliver(built)
+    assert by_calendar(built) == []
+    path = built.project.root / file
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes((before or b"") + b"\n")
+    assert by_calendar(built) == expected
+    if before is None:
+        path.unlink()
+    else:
+        path.write_bytes(before)
+    assert by_calendar(built) == []
+
+
+@pytest.mark.parametrize("key", ["params: {C: 0.5}", "seed: 7"])
+def test_a_schedule_trains_where_parameters_are_others(built: Job, key: str) -> None:
+    deliver(built)
+    path = built.project.folder("churn") / "model.yaml"
+    text = path.read_text()
+    name = key.partition(":")[0]
+    lines = [
+        line for line in text.splitlines() if name not in line and "C:" not in line
+    ]
+    at = lines.index("train:") + 1
+    path.write_text("\n".join([*lines[:at], f"  {key}", *lines[at:], ""]))
+    assert by_calendar(built) == ["churn"]
+
+
+def test_a_schedule_delivers_a_version_that_no_stage_has_seen(built: Job) -> None:
+    built("register")
+    assert by_calendar(built) == ["churn"]
+
+
+def test_a_schedule_trains_where_the_data_are_gone(built: Job) -> None:
+    deliver(built)
+    (built.project.folder("churn") / "data" / "rows.csv").unlink()
+    assert by_calendar(built) == ["churn"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"outcome": "reject"}, []),
+        ({"outcome": "inconclusive"}, []),
+        ({"outcome": "promote"}, ["churn"]),  # a release that did not end
+        ({"outcome": "validate"}, ["churn"]),
+        ({"outcome": "reject", "pull_request": 3}, ["churn"]),
+        ({"outcome": "reject", "dirty": True}, ["churn"]),
+        ({"outcome": "reject", "training": None}, ["churn"]),
+    ],
+)
+def test_a_schedule_repeats_no_run_that_the_gate_refused(
+    built: Job, changes: dict[str, Any], expected: list[str]
+) -> None:
+    record = Record.load(built.project.build("churn"))
+    assert record.outcome == "promote" and not record.dirty
+    append(built.project, record.model_copy(update=changes))
+    assert by_calendar(built) == expected
+
+
+@pytest.mark.parametrize("staged", [True, False])
+def test_a_schedule_repeats_no_run_that_made_the_newest_version_again(
+    built: Job, staged: bool
+) -> None:
+    """A comment in the lock changes the inputs, and not the model."""
+    built("register")
+    if staged:
+        built("promote", "churn@latest", "staging", "--reason", "test")
+    path = built.project.root / "requirements" / "train.txt"
+    path.write_text("scikit-learn==1.0\n# a comment\n")
+    assert by_calendar(built) == ["churn"]
+    record = Record.load(built.project.build("churn"))
+    assert record.training is not None
+    training = record.training.model_copy(update={"lock": built.project.lock_digest})
+    later = {"id": "20991231-000000-aaaaaa", "training": training}
+    append(built.project, record.model_copy(update=later))
+    assert by_calendar(built) == ([] if staged else ["churn"])
+
+
+def test_only_a_schedule_looks_first(built: Job) -> None:
+    deliver(built)
+    (built.folder / "event.json").write_text('{"schedule": "23 3 * * 1"}')
+    shown = built("plan")
+    assert "train:         no" in shown and "nothing new:   churn" in shown
+    for payload in ({"inputs": {"model": ""}}, {"client_payload": {"model": "churn"}}):
+        (built.folder / "event.json").write_text(json.dumps(payload))
+        assert json.loads(built("plan", "--json"))["models"] == ["churn"]

@@ -38,20 +38,26 @@ def plan(
 ) -> None:
     """Say which models a change affects and what else to do.
 
+    For a schedule these are the models whose data changed without a commit, and those
+    of which a push made no version.
+
     Example: `mlops plan --base origin/main`
     """
     from mlops.github.events import plan_for as do
     from mlops.github.events import start_and_model
+    from mlops.pipeline.due import due
     from mlops.registry.tags import read
 
     project = current_context().project
     model = None
+    by_calendar = False
     if base:
         changed = _changed_since(project.root, base)
         if changed is None:
             raise UsageError("no such commit here", key="--base", found=base)
     else:
         payload = event()
+        by_calendar = "schedule" in payload
         start, model = start_and_model(payload)
         start = _merged_onto(project.root, payload) or start
         changed = _changed_since(project.root, start) if start else None
@@ -59,24 +65,30 @@ def plan(
         project.folder(model)
     planned = do(changed, [model] if model else project.models())
     state = read(project.root)
+    train = planned.models
+    if by_calendar:
+        train = due(project, train, state)
     last = project.spec.stages[-1].name
     live = [name for name in project.models() if last in state.model(name).stages]
-    deploy = [name for name in live if planned.deploy and name not in planned.models]
+    deploy = [name for name in live if planned.deploy and name not in train]
     facts = {
-        "models": planned.models,
+        "models": train,
         "code": planned.code,
         "deploy": deploy,
         "live": live,
         "commit": head(project.root),
     }
     outputs(**facts)
+    unchanged = [name for name in planned.models if name not in train]
     words = {
-        "train": ", ".join(planned.models),
+        "train": ", ".join(train),
         "check code": "yes" if planned.code else "",
         "redeploy": ", ".join(deploy),
         f"in {last}": ", ".join(live),
     }
     lines = [f"{key + ':':<15}{value or 'no'}" for key, value in words.items()]
+    if unchanged:
+        lines.append(f"{'nothing new:':<15}{', '.join(unchanged)}")
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from mlops.config.model_spec import ModelSpec
 from mlops.data.csv_format import ReadOptions, read_header
 from mlops.data.known import plain_whole_numbers
-from mlops.data.sources import PARQUET, Source, refuse_lfs_pointer, source_files
+from mlops.data.sources import (
+    PARQUET,
+    Source,
+    refuse_lfs_pointer,
+    shown_path,
+    source_files,
+)
 from mlops.data.types import as_text
 from mlops.errors import UsageError, did_you_mean, listed, out_of_memory
 from mlops.io.digests import sha256_file
@@ -125,10 +131,7 @@ def _read_files(
     files = []
     headers = []
     for path in paths:
-        shown = path
-        if path.is_relative_to(root):
-            shown = path.relative_to(root)
-        name = shown.as_posix()
+        name = shown_path(path, root)
         frame, header = read_table(path, name, columns, text, options)
         if len(frame) == 0:  # a frame without columns is empty, but may have rows
             raise no_rows(name)

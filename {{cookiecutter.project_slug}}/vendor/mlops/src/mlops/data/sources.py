@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.errors import UsageError
+from mlops.io.digests import sha256_file
 from mlops.results.data import SourceFile
 
 if TYPE_CHECKING:
@@ -61,6 +63,23 @@ def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[P
             do=f"put the data there, or fix {key} (relative to {shown}/)",
         )
     return files
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """Return a path as errors and records name it: below `root` from there."""
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    return shown.as_posix()
+
+
+def hash_files(paths: Iterable[Path], root: Path) -> dict[str, str]:
+    """Return the SHA-256 of files by the paths that records name.
+
+    Raises
+    ------
+    OSError
+        When a file cannot be read.
+    """
+    return {shown_path(path, root): sha256_file(path) for path in paths}
 
 
 def refuse_lfs_pointer(path: Path, shown: str) -> None:
