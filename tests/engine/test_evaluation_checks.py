@@ -25,12 +25,17 @@ from engine.evaluation_worlds import evaluate_in
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.errors import UsageError
-from mlops.evaluation.baselines import _pipelines
+from mlops.evaluation.baselines import BaselineComparison, _pipelines, baselines
+from mlops.evaluation.checks import CheckContext, better_than
 from mlops.evaluation.fairness import fairness
+from mlops.evaluation.intervals import measure
+from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import group, slices
 from mlops.evaluation.user_tests import own_tests
-from mlops.results.evaluation import Check, Evaluation
+from mlops.gate.conditions import conditions
+from mlops.reporting.wording import condition, standing
+from mlops.results.evaluation import Check, Evaluation, Importance
 from mlops.training.model import Model
 
 SETTINGS: dict[str, Any] = {
@@ -171,21 +176,23 @@ def test_every_check_of_a_limit_can_fail(world: Trained) -> None:
     spec = respec(
         world,
         checks={"invariant": ["plan"], "latency_ms": 0.001, "size_mb": 0.000001},
-        fairness=[{"column": "sex", "metric": "selection_rate", "max_difference": 0}],
+        fairness=[
+            {"column": "tenure", "metric": "selection_rate", "max_difference": 0.2}
+        ],
     )
     found = failed(judged(world, spec=spec))
     assert set(found) == {
         "invariant[plan]",
         "latency",
         "size",
-        "fairness[sex: selection_rate]",
+        "fairness[tenure: selection_rate]",
     }
     assert "depend on `plan`" in found["invariant[plan]"]
     assert "the limit is 0.001 ms" in found["latency"]
 
 
 def test_a_written_exception_is_accepted_and_shown(world: Trained) -> None:
-    limit = {"column": "sex", "metric": "selection_rate", "max_difference": 0}
+    limit = {"column": "tenure", "metric": "selection_rate", "max_difference": 0.2}
     spec = respec(world, fairness=[{**limit, "exception": "Agreed with the council."}])
     evaluation = judged(world, spec=spec)
     assert evaluation.ok
@@ -193,6 +200,68 @@ def test_a_written_exception_is_accepted_and_shown(world: Trained) -> None:
     assert evaluation.fairness[0].exception == "Agreed with the council."
     (check,) = [c for c in evaluation.checks if c.name.startswith("fairness")]
     assert "accepted: Agreed with the council." in check.message
+
+
+def test_a_limit_that_these_rows_do_not_decide_is_neither_passed_nor_failed(
+    world: Trained,
+) -> None:
+    """The bounds of the gap lie on both sides of the limit: nobody is accused."""
+    limit = {"column": "sex", "metric": "selection_rate", "max_difference": 0.01}
+    evaluation = judged(world, spec=respec(world, fairness=[limit]))
+    (result,) = evaluation.fairness
+    assert result.low is not None and result.high is not None
+    assert result.low <= 0.01 < result.high
+    assert result.ok and result.inconclusive and not result.exceeds
+    (check,) = [c for c in evaluation.checks if c.name.startswith("fairness")]
+    assert check.ok and check.skipped and check.message.startswith("inconclusive")
+    held = conditions(evaluation)[2]
+    assert (held.ok, held.asked, held.answered, held.inconclusive) == (True, 1, 1, 1)
+    assert standing(held) == ("unsure", "inconclusive")
+    assert "1 limit between groups inconclusive on these rows" in condition(held)
+
+
+@pytest.mark.parametrize(
+    ("name", "worst", "ok"),
+    [("roc_auc", "low", True), ("roc_auc", "value", False), ("log_loss", "high", True)],
+)
+def test_a_floor_is_met_where_the_worse_end_of_the_interval_meets_it(
+    world: Trained, name: str, worst: str, ok: bool
+) -> None:
+    measured = measure(
+        name, EvaluationContext(world.spec, world.dataset).outcome(world.model)
+    )
+    limit = getattr(measured, worst)
+    evaluation = judged(world, spec=respec(world, checks={"floor": {name: limit}}))
+    (check,) = [c for c in evaluation.checks if c.name == f"floor[{name}]"]
+    assert check.ok is ok
+    if not ok:
+        assert "inconclusive" in check.message and "add test rows" in check.message
+
+
+def test_a_model_has_to_be_shown_to_be_better_than_a_constant(world: Trained) -> None:
+    """Noise: better than the constant by luck, or worse; never shown to be better."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        noise = Altered(world.model, lambda raw, s, r=rng: r.random(len(s)))
+        context = EvaluationContext(world.spec, world.dataset)
+        compared = baselines(context, noise).by_name["dummy"]
+        if compared.low <= 0 < compared.difference:
+            break
+    measured = Measurements(
+        rows=len(context.test),
+        metrics=(),
+        baselines=BaselineComparison({"dummy": compared}, 9, 9, 9),
+        slices=(),
+        fairness=(),
+        latency_ms=0.0,
+        importance=Importance(metric="roc_auc"),
+    )
+    asked = respec(world, checks={"better_than": ["dummy"]})
+    context = EvaluationContext(asked, world.dataset)
+    ((_, ok, message),) = better_than(CheckContext(context, noise, measured, 0.1))
+    assert compared.low <= 0 < compared.difference
+    assert ok is False
+    assert "too small to exclude chance" in message
 
 
 def test_a_simple_baseline_says_on_how_many_rows(

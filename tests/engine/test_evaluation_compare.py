@@ -285,7 +285,7 @@ def test_the_model_with_the_fewest_answers_bounds_what_both_can_show() -> None:
     for old, new in ((few, many), (many, few)):
         c = paired_difference("precision", old, new)
         assert (c.champion, c.challenger, c.difference) == (1, 1, 0)
-        assert c.smallest_detectable == pytest.approx(1 - 0.05 ** (1 / 3))
+        assert c.smallest_detectable == pytest.approx(1 - 0.025 ** (1 / 3))
         assert (c.low, c.high) == (-c.smallest_detectable, c.smallest_detectable)
 
 
@@ -306,7 +306,10 @@ def test_rounding_of_large_numbers_is_no_spread() -> None:
     c = paired_difference("mae", old, new)
     assert c.difference == pytest.approx(1e8)
     assert "no spread to be seen" in c.method
-    assert c.p_value == 1
+    assert c.p_value == pytest.approx(2 * 0.5**60), "every row is better"
+    unseen = 1 - 0.025 ** (1 / 60)
+    reach = unseen * estimate("mae", old).scale
+    assert c.low == pytest.approx(1e8 * (1 - unseen) - reach)
 
 
 @pytest.mark.parametrize("unit", [1e-15, 1e9])
@@ -335,10 +338,12 @@ def test_the_unit_of_the_target_changes_no_answer(unit: float) -> None:
 def test_one_cluster_shows_no_spread_and_proves_nothing() -> None:
     old, new = pair(np.random.default_rng(2), "binary", 60, 60, (0.2, 3.0))
     c = paired_difference("log_loss", old, new)
-    bound = "no spread to be seen: bound by the rule of three"
+    bound = "no spread to be seen: exact bound"
     assert c.method == f"paired influence values, 1 clusters, {bound}; 95% interval"
     assert c.p_value == 1
-    assert c.high - c.difference == pytest.approx(c.smallest_detectable)
+    scale = estimate("log_loss", old).scale
+    assert c.smallest_detectable == pytest.approx(0.975 * scale)
+    assert c.high == pytest.approx(0.025 * c.difference + 0.975 * scale)
 
 
 def test_the_same_ranking_is_no_proof_in_a_few_rows() -> None:
@@ -379,10 +384,12 @@ def test_stretches_of_time_keep_the_error_rate_where_neighbours_are_alike() -> N
     assert np.mean([_through_time(i, blocks=False) for i in range(500)]) > 0.082
 
 
-def test_equal_times_are_in_one_stretch_and_few_times_are_none() -> None:
+def test_equal_times_are_in_one_stretch_and_one_time_is_none() -> None:
     months = pd.Series(np.repeat(np.arange(12), 50), name="month")
     blocks = time_blocks(months)
     assert blocks is not None and blocks.nunique() == 12
     assert (blocks.groupby(months).nunique() == 1).all()
-    assert time_blocks(months // 6) is None
+    halves = time_blocks(months // 6)
+    assert halves is not None and halves.nunique() == 2
+    assert time_blocks(months * 0) is None
     assert time_blocks(pd.Series(np.arange(1_000))).value_counts().tolist() == [50] * 20

@@ -17,6 +17,7 @@ from mlops.gate.champion import challenger_on, champion_on
 from mlops.gate.conditions import conditions
 from mlops.gate.rules import Rule, rule_of
 from mlops.gate.verdict import Challenger, Champion, compare, decision_of, finding_of
+from mlops.reporting.wording import reasons
 from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice
 from mlops.results.training import Signature
 from mlops.results.verdict import (
@@ -27,6 +28,7 @@ from mlops.results.verdict import (
     Failure,
     NoChampion,
     NotComparable,
+    OnePeriod,
     SplitChanged,
     Verdict,
 )
@@ -190,6 +192,17 @@ def test_a_champion_that_may_know_the_test_can_lose_but_not_win(needs_id: bool) 
     failing = evaluation(ok=False, checks=(Check(name="latency", ok=False),))
     assert judged(new, old, rows_seen=30, evaluation=failing).decision == "reject"
     assert judged(new, old, rows_seen=0).decision == "reject"
+
+
+def test_test_rows_of_one_time_decide_nothing() -> None:
+    old, new = WORSE_THEN_BETTER
+    for before, after in ((old, new), (new, old)):
+        verdict = judged(before, after, unit="periods")
+        assert verdict.decision == "inconclusive"
+        assert OnePeriod() in verdict.grounds
+        assert "All test rows are of one time" in reasons(verdict)[-1]
+    apart = outcomes((3.0, 0.1), per=4)
+    assert judged(*apart, unit="periods").decision == "promote"
 
 
 def test_a_challenger_that_predicts_the_same_is_promoted_where_no_worse_is_enough() -> (

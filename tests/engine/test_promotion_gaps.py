@@ -83,6 +83,7 @@ def test_a_version_without_gaps_is_promoted_without_a_word(
         "not_declared",
         "partly_measured",
         "not_measured",
+        "inconclusive",
     ]
     assert not any(gaps.values())
 
@@ -92,6 +93,7 @@ def test_what_was_asked_for_and_not_measured_is_listed(world: World, run: Any) -
         Condition(name="checks", ok=True, asked=4, answered=4),
         Condition(name="slices", ok=True, measured=False, asked=3),
         Condition(name="fairness", ok=True, asked=2, answered=1),
+        Condition(name="fairness", ok=True, asked=3, answered=3, inconclusive=2),
     )
     verdict = Verdict(
         decision="promote", rule="first version", reasons=(), conditions=conditions
@@ -100,6 +102,7 @@ def test_what_was_asked_for_and_not_measured_is_listed(world: World, run: Any) -
     done = run("promote", "churn@v1.0.0", "staging")
     assert "Partly measured: fairness (1 of 2)." in done.output
     assert "Not measured: slices (0 of 3)." in done.output
+    assert "Inconclusive: fairness (2 of 3)." in done.output
 
 
 def test_a_group_with_too_few_rows_is_not_measured() -> None:

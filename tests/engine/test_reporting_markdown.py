@@ -153,8 +153,8 @@ def test_what_no_group_was_large_enough_for_is_not_called_met() -> None:
     assert "Not measured: fairness (0 of 2)." in lines
     text = markdown(facts)
     assert "| ⚪ fairness | not measured | None of the 2 limits" in text
-    gap, limit = text.partition("Selection rate by sex | ")[2].split(" | ")[:2]
-    assert (gap, limit) == (NONE, "0.200")
+    cells = text.partition("Selection rate by sex | ")[2].split(" | ")[:3]
+    assert cells == [NONE, NONE, "0.200"]
 
 
 def test_a_first_version_needs_no_champion() -> None:
@@ -304,12 +304,13 @@ def test_a_confusion_matrix_counts_the_test_rows() -> None:
 
 def test_a_gap_without_a_limit_is_shown_and_has_no_tick() -> None:
     tests = known.evaluation()
-    open_ = tests.fairness[0].model_copy(update={"limit": None})
+    bounds = {"low": 0.041, "high": 0.123}
+    open_ = tests.fairness[0].model_copy(update={"limit": None, **bounds})
     text = markdown(
         known.everything(evaluation=tests.model_copy(update={"fairness": (open_,)}))
     )
-    row = "| Selection rate by sex | 0.082 | none | measured; no limit is declared |"
-    assert row in text
+    row = "| Selection rate by sex | 0.082 | 0.041 to 0.123 | none | measured; no limit"
+    assert f"{row} is declared |" in text
 
 
 def test_cost_is_time_money_and_energy() -> None:

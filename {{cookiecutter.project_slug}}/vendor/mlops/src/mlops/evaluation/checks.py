@@ -16,7 +16,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.errors import listed
 from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext, sample
-from mlops.results.evaluation import Check
+from mlops.results.evaluation import Check, FairnessResult
 from mlops.training.model import Model
 
 _MOST_ASKED = 500  # rows with a value in one column
@@ -61,18 +61,26 @@ class CheckContext:
 
 
 def floor(s: CheckContext) -> Iterator[Answer]:
-    """The metric is not worse than the worst acceptable value."""
+    """The metric is shown to be no worse than the worst acceptable value.
+
+    The worse end of its interval decides: a model that is as bad as the floor meets it
+    with a chance of 2.5 %.
+    """
     for name, worst in sorted(s.spec.checks.floor.items()):
         metric = next(m for m in s.measured.metrics if m.name == name)
-        above = metric.value >= worst
-        below = metric.value <= worst
-        ok = above if metric.higher_is_better else below
         text = f"{name} is {metric.value:.4g} ({metric.low:.4g} to {metric.high:.4g})"
-        yield name, ok, f"{text}; the worst that is acceptable is {worst:.4g}"
+        text += f"; the worst that is acceptable is {worst:.4g}"
+        ok = metric.worst_within(worst)
+        if not ok and metric.is_within(worst):
+            text += "; inconclusive: add test rows, or change the floor"
+        yield name, ok, text
 
 
 def better_than(s: CheckContext) -> Iterator[Answer]:
-    """Better than a constant; a simpler model is not better (ML Test Score, Mo5)."""
+    """Shown to be better than a constant; a simpler model is not shown to be better.
+
+    ML Test Score, Mo5. A worthless model passes with a chance of 2.5 %.
+    """
     against = s.measured.baselines
     rows = f"trained on {against.trained_on:,} of {against.of:,} rows"
     note = f"{rows}, compared on {against.compared_on:,}"
@@ -92,7 +100,7 @@ def better_than(s: CheckContext) -> Iterator[Answer]:
             continue
         if compared.low <= 0:
             text += "; the test set is too small to exclude chance"
-        yield name, compared.difference > 0, text
+        yield name, compared.low > 0, text
 
 
 def slices(s: CheckContext) -> Iterator[Answer]:
@@ -109,16 +117,29 @@ def slices(s: CheckContext) -> Iterator[Answer]:
 
 
 def fairness(s: CheckContext) -> Iterator[Answer]:
-    """Groups differ by no more than the limit, or an exception is in writing."""
+    """Groups are not shown to differ by more than the limit, or an exception is made.
+
+    Where the bounds lie on both sides of the limit, the check has no result.
+    """
     for f in s.measured.fairness:
-        if f.limit is None:
-            continue
-        text = f"{f.metric} differs by {f.difference:.3f}; the limit is {f.limit:g}"
-        if f.exceeds and f.exception:
-            text += f"; accepted: {f.exception}"
-        if not f.measured:
-            text = f"fewer than two groups of at least {s.spec.slices.min_rows} rows"
-        yield f"{f.column}: {f.metric}", f.ok if f.measured else None, text
+        if f.limit is not None:
+            case = f"{f.column}: {f.metric}"
+            yield _limit_between_groups(f, case, s.spec.slices.min_rows)
+
+
+def _limit_between_groups(f: FairnessResult, case: str, fewest: int) -> Answer:
+    """Return whether a limit holds; None where nothing tells."""
+    if not f.measured:
+        return case, None, f"fewer than two groups of at least {fewest} rows"
+    text = f"{f.metric} differs by {f.difference:.3f}"
+    if f.low is not None and f.high is not None:
+        text += f" (between {f.low:.3f} and {f.high:.3f}, all pairs of groups counted)"
+    text += f"; the limit is {f.limit:g}"
+    if f.exceeds and f.exception:
+        text += f"; accepted: {f.exception}"
+    if f.inconclusive:
+        return case, None, f"inconclusive: {text}"
+    return case, f.ok, text
 
 
 def invariant(s: CheckContext) -> Iterator[Answer]:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from mlops.config.model_spec import METRICS, Fairness
 from mlops.errors import UsageError
+from mlops.evaluation.group_gaps import Gap, largest_gap
 from mlops.evaluation.outcome import EvaluationContext, Outcome
 from mlops.evaluation.slices import group
 from mlops.results.evaluation import FairnessResult, Group
@@ -22,10 +23,12 @@ WITHOUT_LIMIT: dict[str, tuple[str, ...]] = {
 def fairness(context: EvaluationContext, model: Model) -> tuple[FairnessResult, ...]:
     """Return the differences between groups of every sensitive column.
 
-    A declared limit decides; a sensitive column without one is measured and shown all
-    the same. The difference is that between the highest and the lowest group among
-    those with at least `slices.min_rows` rows that count for the rate (positives for
-    the true positive rate, say); smaller groups are listed, with that number of rows.
+    A declared limit decides: it is exceeded where the lower bound of the largest
+    difference is above it (see `group_gaps`). A sensitive column without one is
+    measured and shown all the same. The difference is that between the highest and the
+    lowest group among those with at least `slices.min_rows` rows that count for the
+    rate (positives for the true positive rate, say); smaller groups are listed, with
+    that number of rows.
 
     Raises
     ------
@@ -50,14 +53,16 @@ def _with_limit(
     """Measure a rate and judge it by its limit."""
     _require_rate(context.spec.task, limit.metric)
     measured = _measure(context, model, limit.column, limit.metric)
-    within = measured.difference <= limit.max_difference or bool(limit.exception)
-    return measured.model_copy(
-        update={
-            "limit": limit.max_difference,
-            "ok": within,
-            "exception": limit.exception,
-        }
+    return judged(measured, limit)
+
+
+def judged(measured: FairnessResult, limit: Fairness) -> FairnessResult:
+    """Return what was measured, judged by a limit."""
+    limited = measured.model_copy(
+        update={"limit": limit.max_difference, "exception": limit.exception}
     )
+    accepted = bool(limit.exception)
+    return limited.model_copy(update={"ok": accepted or not limited.exceeds})
 
 
 def _require_rate(task: str, metric: str) -> None:
@@ -77,14 +82,27 @@ def _measure(
     context: EvaluationContext, model: Model, column: str, metric: str
 ) -> FairnessResult:
     """Return a rate by group and its largest difference; no limit judges it."""
-    groups = _rates(metric, context.outcome(model), group(context.test[column]))
-    fewest = context.spec.slices.min_rows
-    large = [g.value for g in groups if g.value is not None and g.rows >= fewest]
+    outcome = context.outcome(model)
+    labels = group(context.test[column])
+    groups = _rates(metric, outcome, labels)
+    gap = largest_gap(metric, outcome, labels, context.spec.slices.min_rows)
+    return with_gap(column, metric, groups, gap)
+
+
+def with_gap(
+    column: str, metric: str, groups: tuple[Group, ...], gap: Gap | None
+) -> FairnessResult:
+    """Return rates by group and their largest difference; no limit judges it."""
+    if gap is None:
+        return FairnessResult(
+            column=column, metric=metric, difference=0.0, measured=False, groups=groups
+        )
     return FairnessResult(
         column=column,
         metric=metric,
-        difference=max(large) - min(large) if large else 0.0,
-        measured=len(large) > 1,
+        difference=gap.difference,
+        low=gap.low,
+        high=gap.high,
         groups=groups,
     )
 

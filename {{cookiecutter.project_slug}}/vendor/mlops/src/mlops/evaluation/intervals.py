@@ -13,6 +13,13 @@ from mlops.evaluation.metrics import Estimate, estimate, undefined
 from mlops.evaluation.outcome import Codes, Floats, Outcome
 from mlops.results.evaluation import Metric
 
+_FEW_ROWS = 10  # of a class
+
+_FEW_FREEDOM = 30.0
+
+# Wilson's interval holds for these whatever the share is.
+_PLAIN_SHARES = frozenset({"accuracy", "recall", "precision"})
+
 
 def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
     """Return a metric with its interval.
@@ -44,7 +51,24 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         high=high,
         confidence=confidence,
         higher_is_better=higher_is_better,
+        few=rests_on_few(name, e, o),
     )
+
+
+def rests_on_few(name: str, e: Estimate, o: Outcome) -> bool:
+    """Return whether so few rows decide a metric that its interval may be too narrow.
+
+    Fewer than ten rows of a class; or, but for plain shares, so few influential ones
+    that the standard error is hardly known (Satterthwaite's degrees of freedom are few,
+    and not only because there are few units: Student's t allows for those).
+    """
+    decisive = e.scarce if e.rests_on is None else min(e.rests_on, e.scarce)
+    if decisive < _FEW_ROWS:
+        return True
+    if name in _PLAIN_SHARES:
+        return False
+    _, freedom = standard_error(e.influence, o.unit, e.scale)
+    return freedom < min(_FEW_FREEDOM, (o.units - 1) / 2)
 
 
 def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:

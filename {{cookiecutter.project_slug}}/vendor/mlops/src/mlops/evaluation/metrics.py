@@ -42,6 +42,9 @@ class Estimate:
     bound : {"share", "positive", "below one", "real"}
     scale : float
         The largest change that one row's outcome could stand for.
+    rests_on : int or None
+        Rows that decide it where those are fewer than the scarce ones: none of a class
+        that no row is of.
     """
 
     value: float
@@ -49,6 +52,7 @@ class Estimate:
     scarce: int
     bound: Bound = "share"
     scale: float = 1.0
+    rests_on: int | None = None
 
 
 def _mean(values: NDArray[Any], bound: Bound = "share", scale: float = 1.0) -> Estimate:
@@ -127,7 +131,9 @@ def _balanced_accuracy(o: Outcome) -> Estimate:
     recall = np.bincount(o.truth, right, len(o.classes)) / np.maximum(rows, 1)
     weight = len(right) / (present.sum() * rows[o.truth])
     influence = (right - recall[o.truth]) * weight
-    return Estimate(float(recall[present].mean()), influence, int(rows[present].min()))
+    scarce = int(rows[present].min())
+    value = float(recall[present].mean())
+    return Estimate(value, influence, scarce, rests_on=int(rows.min()))
 
 
 def _macro_f1(o: Outcome) -> Estimate:
@@ -140,7 +146,8 @@ def _macro_f1(o: Outcome) -> Estimate:
     part = f1 / np.maximum(weight, 1)
     influence = 2 * right / weight[o.truth] - part[o.truth] - part[o.decision]
     influence = influence * len(right) / seen.sum()
-    return Estimate(float(f1[seen].mean()), influence, int(rows[rows > 0].min()))
+    scarce = int(rows[rows > 0].min())
+    return Estimate(float(f1[seen].mean()), influence, scarce, rests_on=int(rows.min()))
 
 
 def _log_loss(o: Outcome) -> Estimate:
@@ -149,7 +156,11 @@ def _log_loss(o: Outcome) -> Estimate:
         chances = np.column_stack([1 - o.score, o.score])
     chance = chances[np.arange(len(o)), o.truth]
     loss = -np.log(np.clip(chance, _EPS, 1 - _EPS))
-    return _mean(loss, "positive", -float(np.log(_EPS)))
+    mean = _mean(loss, "positive", -float(np.log(_EPS)))
+    if chances.min() > _EPS:
+        return mean
+    # A model that is certain: the few rows where it is wrong decide.
+    return replace(mean, rests_on=int(np.count_nonzero(chance <= _EPS)))
 
 
 def _brier(o: Outcome) -> Estimate:

@@ -29,7 +29,7 @@ Codes = NDArray[np.int64]
 
 # Of a split by time.
 _BLOCKS = 20
-_FEWEST_BLOCKS = 10
+_FEWEST_BLOCKS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,8 +281,9 @@ def time_blocks(times: pd.Series) -> pd.Series | None:
     """Return which rows stand for each other, where neighbours in time are alike.
 
     Periods of about as many rows each, equal times together: long periods share little,
-    so they count as independent (batch means; Carlstein 1986). None, every row for
-    itself, where there are too few times to separate.
+    so they count as independent (batch means; Carlstein 1986). Of fewer times each is a
+    period: a few of them prove little, and the intervals say so. None, every row for
+    itself, where all rows are of one time: the gate decides nothing then.
     """
     ranks = times.rank(method="max", pct=True)
     blocks = np.ceil(ranks * _BLOCKS).rename(f"{times.name} blocks")

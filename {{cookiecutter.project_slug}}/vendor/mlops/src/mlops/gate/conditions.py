@@ -82,13 +82,16 @@ def _fairness(evaluation: Evaluation) -> Condition:
         asked=len(limits),
         answered=answered,
         accepted=accepted,
+        inconclusive=sum(result.inconclusive for result in limits),
         failures=failures,
     )
 
 
 def _breach(result: FairnessResult) -> Failure:
     name = f"{result.metric} by {result.column}"
-    return Failure(name=name, value=result.difference, limit=result.limit)
+    return Failure(
+        name=name, value=result.difference, low=result.low, limit=result.limit
+    )
 
 
 def _is_accepted(result: FairnessResult) -> bool:

@@ -24,6 +24,7 @@ from mlops.results.verdict import (
     Ground,
     NoChampion,
     NotComparable,
+    OnePeriod,
     SplitChanged,
     UnitName,
     Verdict,
@@ -136,6 +137,9 @@ def _compared(
         grounds.append(_split_changed(challenger, champion))
         if decision == "reject":
             decision = "inconclusive"
+    if challenger.unit == "periods" and new.unit is None:
+        grounds.append(OnePeriod())
+        decision = "inconclusive"
     return Verdict(
         decision="reject" if failed else decision,
         rule=rule.kind,

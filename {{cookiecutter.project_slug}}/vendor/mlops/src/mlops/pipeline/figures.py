@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from mlops.config.model_spec import ModelSpec
 from mlops.errors import Refused, listed
 from mlops.evaluation.baselines import BaselineComparison
 from mlops.evaluation.checks import CHECKS, CheckContext
-from mlops.evaluation.fairness import WITHOUT_LIMIT
+from mlops.evaluation.fairness import WITHOUT_LIMIT, judged, with_gap
+from mlops.evaluation.group_gaps import contributions, largest_gap
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext, Outcome
@@ -129,19 +130,20 @@ def _is_rate(
     context: EvaluationContext, outcome: Outcome, claim: FairnessResult
 ) -> bool:
     """Return whether a rate between groups, and its judgement, follow from the rows."""
-    groups = _rates(claim.metric, outcome, group(context.test[claim.column]))
+    labels = group(context.test[claim.column])
+    groups = _rates(claim.metric, outcome, labels)
     if not _same_groups(groups, claim.groups):
         return False
-    fewest = context.spec.slices.min_rows
-    large = [g.value for g in groups if g.value is not None and g.rows >= fewest]
-    difference = max(large) - min(large) if large else 0.0
-    if not _close(difference, claim.difference) or claim.measured != (len(large) > 1):
-        return False
+    gap = largest_gap(claim.metric, outcome, labels, context.spec.slices.min_rows)
+    ours = with_gap(claim.column, claim.metric, groups, gap)
     for declared in context.spec.fairness:
         if (declared.column, declared.metric) == (claim.column, claim.metric):
-            within = difference <= declared.max_difference or bool(declared.exception)
-            return claim.ok == within and claim.limit == declared.max_difference
-    return claim.ok and claim.limit is None
+            ours = judged(ours, declared)
+    figures = ("difference", "low", "high")
+    if not all(_close(getattr(ours, f), getattr(claim, f)) for f in figures):
+        return False
+    plain: dict[str, Any] = {**dict.fromkeys(figures, 0.0), "groups": ()}
+    return ours.model_copy(update=plain) == claim.model_copy(update=plain)
 
 
 def _rates_of(spec: ModelSpec) -> list[tuple[str, str]]:
@@ -173,14 +175,7 @@ def _close(one: float | None, other: float | None) -> bool:
 
 def _rates(metric: str, o: Outcome, labels: pd.Series) -> tuple[Group, ...]:
     """Return a rate for each group: the mean of what each of its rows contributes."""
-    counted = np.ones(len(o), dtype=bool)
-    values = (o.decision == 1).astype(np.float64)
-    if metric == "accuracy":
-        values = (o.decision == o.truth).astype(np.float64)
-    elif metric == "mae":
-        values = np.abs(o.decision - o.truth)
-    elif metric.endswith("positive_rate"):
-        counted = o.truth == int(metric == "true_positive_rate")
+    values, counted = contributions(metric, o)
     table = pd.DataFrame({"group": labels, "value": values})[counted]
     means = table.groupby("group", observed=False)["value"].agg(["mean", "size"])
     return tuple(

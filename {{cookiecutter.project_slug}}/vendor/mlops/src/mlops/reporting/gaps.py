@@ -1,7 +1,7 @@
 """What nobody has written, declared or measured yet: an approver has to know.
 
-Each condition of a verdict is in one place: met, partly measured, not measured, or not
-declared.
+Each condition of a verdict is in one place: met, inconclusive, partly measured, not
+measured, or not declared.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ class Gaps:
         Texts of model.yaml that only a person can write.
     not_declared : tuple of str
         What the gate could have tested.
+    inconclusive : tuple of str
+        Conditions of which the test rows decide only a part.
     partly_measured : tuple of str
         Conditions that hold as far as they could be measured.
     not_measured : tuple of str
@@ -65,6 +67,7 @@ class Gaps:
     not_declared: tuple[str, ...] = ()
     partly_measured: tuple[str, ...] = ()
     not_measured: tuple[str, ...] = ()
+    inconclusive: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return any(asdict(self).values())
@@ -72,6 +75,7 @@ class Gaps:
     def lines(self) -> list[str]:
         """Return a line for each kind of gap that there is."""
         kinds = {
+            "Inconclusive": self.inconclusive,
             "Partly measured": self.partly_measured,
             "Not measured": self.not_measured,
             "Not declared in model.yaml": self.not_declared,
@@ -104,9 +108,12 @@ def gaps(
     """
     partly = []
     nothing = []
+    undecided = []
     for c in conditions:
         tone, _ = standing(c)
-        if tone == "partly":
+        if c.ok and tone == "unsure":
+            undecided.append(f"{c.name} ({c.inconclusive} of {c.asked})")
+        elif tone == "partly":
             partly.append(f"{c.name} ({c.answered} of {c.asked})")
         elif tone == "unmeasured" and c.asked:
             nothing.append(f"{c.name} (0 of {c.asked})")
@@ -117,10 +124,18 @@ def gaps(
         for found in fairness
         if found.limit is None and not found.measured
     ]
-    if spec is None:
-        unread = ("all of it: this engine cannot read it",)
-        return Gaps(unread, (), tuple(partly), tuple(nothing))
-    return Gaps(not_written(spec), not_declared(spec), tuple(partly), tuple(nothing))
+    unwritten: tuple[str, ...] = ("all of it: this engine cannot read it",)
+    undeclared: tuple[str, ...] = ()
+    if spec is not None:
+        unwritten = not_written(spec)
+        undeclared = not_declared(spec)
+    return Gaps(
+        not_written=unwritten,
+        not_declared=undeclared,
+        partly_measured=tuple(partly),
+        not_measured=tuple(nothing),
+        inconclusive=tuple(undecided),
+    )
 
 
 def _is_undeclared(condition: str, spec: ModelSpec | None) -> bool:

@@ -112,7 +112,7 @@ def _metrics(
         columns += ["In production", "Better by", f"{words.share(level)} CI of it"]
     rows: list[Row] = []
     for metric in result.metrics:
-        ends = words.interval(metric.low, metric.high)
+        ends = words.interval(metric.low, metric.high) + words.caution(metric.few)
         cells = [metric_name(metric, facts.spec), words.number(metric.value), ends]
         tone: Tone = ""
         if metric.name in compared:
@@ -426,6 +426,7 @@ def _slices(result: Evaluation, facts: RunReport) -> Section:
         figures = (words.NONE, words.NONE)
         if part.metric:
             ends = words.interval(part.metric.low, part.metric.high)
+            ends += words.caution(part.metric.few)
             figures = (words.number(part.metric.value), ends)
         name = f"{part.column} = {part.value}"
         cells = [name, judged, f"{part.rows:,}", *figures]
@@ -475,12 +476,22 @@ def _fairness(result: Evaluation, spec: ModelSpec) -> Section:
             value = words.number(g.value) if g.rows >= least else "(too few rows)"
             groups.append(f"{g.name} {value}")
         gap = words.number(f.difference if f.measured else None)
+        ends = words.NONE
+        if f.low is not None and f.high is not None:
+            ends = words.interval(f.low, f.high)
         limit = "none" if f.limit is None else words.number(f.limit)
         name = f"{words.label(f.metric)} by {f.column}"
-        rows.append((tone, (name, gap, limit, judged, ", ".join(groups))))
-    columns = ("Between groups", "Largest gap", "Limit", "Result", "Groups")
-    table = Table("Gaps", columns, "lrrll", rows)
-    return Section("fairness", "Fairness", (), (table,))
+        rows.append((tone, (name, gap, ends, limit, judged, ", ".join(groups))))
+    columns = ("Between groups", "Largest gap", "Bounds", "Limit", "Result", "Groups")
+    text = []
+    if any(f.low is not None for f in result.fairness):
+        text = [
+            "Bounds: what the largest gap is at least and at most, each with 95% "
+            "confidence and for all pairs of groups at once. A limit is exceeded where "
+            "the lower bound is above it."
+        ]
+    table = Table("Gaps", columns, "lrrrll", rows)
+    return Section("fairness", "Fairness", text, (table,))
 
 
 def _fairness_result(f: FairnessResult) -> tuple[Tone, str]:
@@ -490,6 +501,8 @@ def _fairness_result(f: FairnessResult) -> tuple[Tone, str]:
         return "", "measured; no limit is declared"
     if f.exceeds and f.exception:
         return "unsure", f"accepted: {f.exception}"
+    if f.inconclusive:
+        return "unsure", "inconclusive"
     if f.ok:
         return "good", "holds"
     return "bad", "above its limit"

@@ -192,6 +192,7 @@ def primary_metric(result: Evaluation, unit: str) -> str:
     if m.name in words.METRICS:
         name += f" ({words.METRICS[m.name][1]})"
     ends = words.interval(m.low, m.high)
+    ends += words.caution(m.few)
     value = f"{words.number(m.value)} ({words.share(m.confidence)} CI {ends})"
     return f"{name} on {words.count(result.rows, 'test row')}: {value}."
 

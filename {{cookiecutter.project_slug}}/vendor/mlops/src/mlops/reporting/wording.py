@@ -20,6 +20,7 @@ from mlops.results.verdict import (
     Ground,
     NoChampion,
     NotComparable,
+    OnePeriod,
     SplitChanged,
     Verdict,
 )
@@ -27,6 +28,11 @@ from mlops.results.verdict import (
 _MOST_NAMED = 5
 
 _TOO_FEW = "too few rows"
+
+_ONE_PERIOD = (
+    "All test rows are of one time, and rows of one time share what happened then: "
+    "test more than one (split.test)."
+)
 
 
 def too_good_by(features: Sequence[str]) -> str:
@@ -71,6 +77,8 @@ def _reason(ground: Ground, verdict: Verdict) -> str:
             return _not_comparable(ground, verdict)
         case SplitChanged():
             return _split_changed(ground, verdict)
+        case OnePeriod():
+            return _ONE_PERIOD
         case _:
             return f"{words.clean(ground.kind).capitalize()}."
 
@@ -224,6 +232,8 @@ def standing(c: Condition) -> tuple[Tone, str]:
         return "unmeasured", "not measured"
     if not c.measured:
         return "unmeasured", "not declared"
+    if c.inconclusive:
+        return "unsure", "inconclusive"
     if c.answered < c.asked:
         return "partly", "partly measured"
     return "good", "met"
@@ -265,11 +275,7 @@ def _fairness(c: Condition) -> str:
     limits = words.count(c.asked, "limit")
     if not c.answered:
         return f"None of the {limits} could be measured: {_TOO_FEW}."
-    text = f"{c.answered} of {limits} between groups hold"
-    if c.answered == c.asked:
-        text = f"All {limits} between groups hold"
-    if c.asked == 1:
-        text = "The one limit between groups holds"
+    text = _limits_that_hold(c, limits)
     if c.accepted:
         text += f", {c.accepted} by a written exception"
     if c.answered < c.asked:
@@ -277,9 +283,24 @@ def _fairness(c: Condition) -> str:
     return f"{text}."
 
 
+def _limits_that_hold(c: Condition, limits: str) -> str:
+    """Return how many limits between groups hold, and how many nothing decides."""
+    if c.inconclusive:
+        hold = c.answered - c.inconclusive
+        text = f"{c.inconclusive} of {limits} between groups inconclusive on these rows"
+        return f"{text}, {hold} hold" if hold else text
+    if c.asked == 1:
+        return "The one limit between groups holds"
+    if c.answered == c.asked:
+        return f"All {limits} between groups hold"
+    return f"{c.answered} of {limits} between groups hold"
+
+
 def _failure(failure: Failure) -> str:
     if failure.value is not None and failure.limit is not None:
         value = words.number(failure.value)
+        if failure.low is not None:
+            value += f", at least {words.number(failure.low)}"
         return f"{failure.name} ({value}, limit {words.number(failure.limit)})"
     if failure.message:
         return f"{failure.name} ({failure.message.rstrip('.')})"

@@ -137,6 +137,14 @@ def interval(low: float, high: float) -> str:
     return f"{number(low)} to {number(high)}"
 
 
+FEW = "rests on few rows"
+
+
+def caution(few: bool) -> str:
+    """Return what stands beside an interval that few rows decide."""
+    return f", {FEW}" if few else ""
+
+
 def difference_interval(low: float, high: float) -> str:
     """Return the ends of an interval of a difference, with their signs."""
     return f"{signed(low)} to {signed(high)}"

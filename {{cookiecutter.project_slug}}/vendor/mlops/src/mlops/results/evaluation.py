@@ -24,6 +24,24 @@ class Metric(Result):
     high: float
     confidence: float = 0.95
     higher_is_better: bool = True
+    few: bool = Field(
+        default=False,
+        description="Whether few rows decide it: its interval may be too narrow.",
+    )
+
+    def is_within(self, worst: float) -> bool:
+        """Return whether the value is no worse than a limit."""
+        return self._is_within(self.value, worst)
+
+    def worst_within(self, worst: float) -> bool:
+        """Return whether the whole interval is no worse than a limit."""
+        end = self.low if self.higher_is_better else self.high
+        return self._is_within(end, worst)
+
+    def _is_within(self, value: float, worst: float) -> bool:
+        if self.higher_is_better:
+            return value >= worst
+        return value <= worst
 
 
 class Check(Result):
@@ -64,11 +82,19 @@ class FairnessResult(Result):
     """One rate compared between the groups of a sensitive column.
 
     A limit only decides: without one the rate is measured and shown, and `ok` is True.
+    Where the lower bound is above the limit it is exceeded; where the upper bound is
+    within, it holds; in between, these rows do not tell.
     """
 
     column: str
     metric: str
-    difference: float
+    difference: float = Field(description="Of the highest and the lowest group.")
+    low: float | None = Field(
+        default=None,
+        description="Lower bound of the largest difference, for all pairs of groups at "
+        "once; None: an older engine measured none.",
+    )
+    high: float | None = Field(default=None, description="Upper bound of it.")
     limit: float | None = Field(default=None, description="None: none is declared.")
     ok: bool = True
     measured: bool = Field(
@@ -80,7 +106,17 @@ class FairnessResult(Result):
     @property
     def exceeds(self) -> bool:
         """Whether the difference is above its limit, accepted in writing or not."""
-        return self.limit is not None and self.difference > self.limit
+        if self.limit is None:
+            return False
+        shown = self.difference if self.low is None else self.low
+        return shown > self.limit
+
+    @property
+    def inconclusive(self) -> bool:
+        """Whether these rows show neither that the limit holds nor that it does not."""
+        if self.limit is None or self.high is None or self.exceeds:
+            return False
+        return self.high > self.limit
 
 
 class FeatureImportance(Result):

@@ -51,6 +51,7 @@ class Failure(Result):
     name: str = Field(description="A check, a slice, or a metric and its column.")
     message: str = ""
     value: float | None = None
+    low: float | None = Field(default=None, description="What it is at least.")
     limit: float | None = None
 
 
@@ -69,6 +70,9 @@ class Condition(Result):
     answered: int = Field(default=0, description="How many of them were measured.")
     accepted: int = Field(
         default=0, description="Limits exceeded with a written exception."
+    )
+    inconclusive: int = Field(
+        default=0, description="How many of those measured these rows do not decide."
     )
     failures: tuple[Failure, ...] = ()
 
@@ -110,6 +114,12 @@ class SplitChanged(Result):
     needs_id: bool = Field(description="Without data.id, columns change the split.")
 
 
+class OnePeriod(Result):
+    """All test rows are of one time: nothing tells what the next one would show."""
+
+    kind: Literal["one period"] = "one period"
+
+
 class OtherGround(Result):
     """A ground that a newer engine gave."""
 
@@ -122,6 +132,7 @@ Ground = Annotated[
     | Compared
     | NotComparable
     | SplitChanged
+    | OnePeriod
     | OtherGround,
     Field(union_mode="left_to_right"),
 ]
