@@ -9,9 +9,8 @@ endif
 READY := .venv/.ready
 ENGINE := {{cookiecutter.project_slug}}
 
-# Libraries import three times faster when compiled once, here.
-export UV_COMPILE_BYTECODE = 1
-# Tests start the engine by the hundred: its files are compiled once. Some machines keep
+# Libraries and engine are compiled by the first process that imports them, and kept: to
+# compile all of 30,000 modules takes longer than what is imported. Some machines keep
 # Python from writing what it has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 # Caches stay out of the tree that is generated from.

@@ -43,7 +43,7 @@ main()
 
 def run(root: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a Python without the extras."""
-    env = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
     return subprocess.run(
         [sys.executable, "-c", BARE, *command],
         cwd=root,

@@ -47,7 +47,6 @@ def server(
             "pip",
             "install",
             "--quiet",
-            "--compile-bytecode",
             "--python",
             str(python),
         ]
