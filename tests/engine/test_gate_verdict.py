@@ -424,7 +424,7 @@ class Context:
     """Of an evaluation, what the gate asks about."""
 
     def __init__(self, answer: Any, **spec: Any) -> None:
-        self.spec = known.spec(**spec)
+        self.spec = known.spec(**{"slices": {"columns": []}, **spec})
         self.dataset = SimpleNamespace(learned_by=lambda training: training.rows)
         self.answer = answer
 

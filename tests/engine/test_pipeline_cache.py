@@ -52,11 +52,12 @@ DEPENDENT = {
     "training/fit.py": ["train"],
     "training/allowed_types.txt": ["train", "test", "gate", "report"],
     "evaluation/leaks.py": ["test"],
-    "evaluation/slices.py": ["test", "report"],
+    "evaluation/slices.py": ["test", "gate", "report"],
     "evaluation/user_tests.py": ["test"],
     "gate/rules.py": ["gate"],
     "gate/verdict.py": ["gate"],
     "gate/conditions.py": ["gate"],
+    "gate/slices.py": ["gate"],
     "reporting/wording.py": ["report"],
     "reporting/words.py": ["report"],
     "reporting/sections.py": ["report"],
@@ -213,7 +214,7 @@ def test_a_change_of_the_models_own_code_repeats_the_steps_that_run_it(
 KEYS = {
     "gate: {margin: 0.02}": ["gate", "report"],
     "checks: {latency_ms: 900}": ["test", "report"],
-    "slices: {columns: [plan]}": ["test", "report"],
+    "slices: {columns: [plan]}": ["test", "gate", "report"],
     "risk: limited": ["report"],
     "monitor: {alpha: 0.01}": ["report"],
 }

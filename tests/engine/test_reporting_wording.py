@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from mlops.reporting.gaps import not_written
+from mlops.reporting.sections import sections
 from mlops.reporting.summary import headline, summary
 from mlops.reporting.wording import condition, reasons, standing, with_sentences
 from mlops.results.verdict import (
     Compared,
     Comparison,
     Condition,
+    Failure,
     Finding,
     NoChampion,
     NotComparable,
@@ -130,6 +132,47 @@ def test_only_what_was_measured_and_passed_has_a_tick(
     )
     assert standing(c) == (tone, word)
     assert condition(c).endswith(".")
+
+
+def test_slices_against_production_name_what_is_shown_and_the_largest_loss() -> None:
+    worst = Failure(name="plan = pro", value=0.08, low=0.03, limit=0.01)
+    failed = Condition(
+        name="slices against production",
+        ok=False,
+        asked=4,
+        answered=4,
+        worst=worst,
+        failures=(worst,),
+    )
+    assert condition(failed) == (
+        "Worse than in production, all slices counted together: plan = pro (by 0.080, "
+        "at least 0.030)."
+    )
+    met = failed.model_copy(update={"ok": True, "failures": ()})
+    assert standing(met) == ("good", "met")
+    assert condition(met) == (
+        "None of 4 slices is shown to be worse than in production by more than 0.010; "
+        "the largest loss is 0.080 (plan = pro)."
+    )
+    gained = worst.model_copy(update={"value": -0.02})
+    better = met.model_copy(update={"worst": gained})
+    assert condition(better) == (
+        "None of 4 slices is shown to be worse than in production."
+    )
+
+
+def test_a_slice_that_is_worse_than_in_production_has_no_tick_in_the_report() -> None:
+    holding = known.evaluation().slices[0]
+    name = f"{holding.column} = {holding.value}"
+    failed = Condition(
+        name="slices against production", ok=False, failures=(Failure(name=name),)
+    )
+    verdict = known.verdict().model_copy(update={"conditions": (failed,)})
+    parts = {part.key: part for part in sections(known.everything(verdict=verdict))}
+    rows = {
+        cells[0]: (tone, cells[1]) for tone, cells in parts["slices"].tables[0].rows
+    }
+    assert rows[name] == ("bad", "worse than in production")
 
 
 def test_a_first_version_that_nobody_described_is_no_green_light() -> None:

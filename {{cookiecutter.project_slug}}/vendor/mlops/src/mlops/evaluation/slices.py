@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.intervals import measure
@@ -15,6 +18,33 @@ from mlops.results.since_production import SliceDifference
 from mlops.training.model import Model
 
 _MOST = 50  # groups of one column that are listed by name
+
+
+@dataclass(frozen=True, eq=False)
+class SliceRows:
+    """The test rows of one group that is large enough to be judged."""
+
+    column: str
+    value: str
+    rows: NDArray[np.bool_]
+
+    @property
+    def name(self) -> str:
+        """How reports name it."""
+        return f"{self.column} = {self.value}"
+
+
+def slice_rows(context: EvaluationContext) -> tuple[SliceRows, ...]:
+    """Return the rows of each group of every slice column, the largest group first."""
+    spec = context.spec.slices
+    found = []
+    for column in spec.columns:
+        labels = group(context.test[column])
+        for value, rows in labels.value_counts().items():
+            if rows >= spec.min_rows:
+                chosen = (labels == value).to_numpy()
+                found.append(SliceRows(column, str(value), chosen))
+    return tuple(found)
 
 
 def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
@@ -49,25 +79,21 @@ def slice_differences(
     """Return challenger against champion on every group that `slices` has a figure for.
 
     For people to read: each interval stands for itself, so that of twenty groups one
-    differs by chance alone. No verdict uses them.
+    differs by chance alone. The gate counts all of them together (`gate.slices`).
     """
-    spec = context.spec.slices
     name = context.spec.metrics.primary
     new = context.outcome(challenger)
     old = context.outcome(champion)
     found = []
-    for column in spec.columns:
-        labels = group(context.test[column])
-        for value, rows in labels.value_counts().items():
-            mask = (labels == value).to_numpy()
-            ours = new.take(mask)
-            theirs = old.take(mask)
-            if rows < spec.min_rows or undefined(name, ours) or undefined(name, theirs):
-                continue
-            compared = paired_difference(name, theirs, ours)
-            found.append(
-                SliceDifference(column=column, value=value, comparison=compared)
-            )
+    for part in slice_rows(context):
+        ours = new.take(part.rows)
+        theirs = old.take(part.rows)
+        if undefined(name, ours) or undefined(name, theirs):
+            continue
+        compared = paired_difference(name, theirs, ours)
+        found.append(
+            SliceDifference(column=part.column, value=part.value, comparison=compared)
+        )
     return tuple(found)
 
 

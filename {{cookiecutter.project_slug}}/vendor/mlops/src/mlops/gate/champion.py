@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlops.config.model_spec import ModelSpec
 from mlops.errors import UsageError
 from mlops.evaluation.outcome import EvaluationContext, Outcome
+from mlops.evaluation.slices import slice_rows
 from mlops.gate.verdict import Challenger, Champion
 from mlops.results.evaluation import Evaluation
 from mlops.results.training import Signature, Training
@@ -17,7 +18,7 @@ def challenger_on(
 ) -> Challenger:
     """Return the challenger with its predictions of the test rows."""
     unit = _unit(context.spec)
-    return Challenger(evaluation, context.outcome(model), unit)
+    return Challenger(evaluation, context.outcome(model), unit, slice_rows(context))
 
 
 def champion_on(

@@ -9,6 +9,7 @@ CHECKS = "checks"
 SLICES = "slices"
 FAIRNESS = "fairness"
 SAME_ROWS = "same rows"
+SLICES_AGAINST_PRODUCTION = "slices against production"
 
 _OF_THEIR_OWN = (f"{SLICES}[", f"{FAIRNESS}[")
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Outcome
+from mlops.evaluation.slices import SliceRows
 from mlops.gate.conditions import SAME_ROWS, conditions
 from mlops.gate.rules import Rule
+from mlops.gate.slices import slices_condition
 from mlops.results.evaluation import Evaluation
 from mlops.results.verdict import (
     Compared,
@@ -43,11 +45,14 @@ class Challenger:
         Its predictions beside what happened, on the test rows.
     unit : {"rows", "groups", "periods"}
         What stands for itself in the test part: `Outcome.unit` numbers them.
+    slices : tuple of SliceRows
+        The groups of rows in which quality must hold.
     """
 
     evaluation: Evaluation
     outcome: Outcome
     unit: UnitName = "rows"
+    slices: tuple[SliceRows, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,6 +136,9 @@ def _compared(
     comparison = paired_difference(primary, old, new, rule.confidence)
     finding = finding_of(comparison, rule)
     decision = decision_of(finding, rule)
+    if not champion.rows_seen:  # else it is favoured, in the slices too
+        against = slices_condition(primary, old, new, challenger.slices, rule)
+        held = held if against is None else (*held, against)
     failed = _failed(held)
     grounds: list[Ground] = [*failed, Compared(finding=finding)]
     if champion.rows_seen:

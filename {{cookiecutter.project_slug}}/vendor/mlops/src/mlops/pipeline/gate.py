@@ -72,7 +72,7 @@ def _code_changed(release: Bundle, training: Training) -> bool:
 STEP = Step(
     name="gate",
     run=run,
-    keys=keys("task", "data", "features", "metrics", "gate", "split"),
+    keys=keys("task", "data", "features", "metrics", "gate", "split", "slices"),
     code=is_nothing,
     reads=(
         "snapshot.json",

@@ -421,8 +421,11 @@ def _slices(result: Evaluation, facts: RunReport) -> Section:
     """Return the primary metric by slice, and where it differs from production."""
     known = {(d.column, d.value): d.comparison for d in facts.slices}
     rows: list[Row] = []
+    worse = _worse_than_in_production(facts.verdict)
     for part in sorted(result.slices, key=lambda part: part.ok):
         tone, judged = _slice_result(part)
+        if f"{part.column} = {part.value}" in worse:
+            tone, judged = "bad", "worse than in production"
         figures = (words.NONE, words.NONE)
         if part.metric:
             ends = words.interval(part.metric.low, part.metric.high)
@@ -441,10 +444,23 @@ def _slices(result: Evaluation, facts: RunReport) -> Section:
         columns += ["Better by", "95% CI of it"]
         text = [
             "Better by: against the version in production, on the same rows. Of twenty "
-            "slices one differs by chance alone."
+            "slices one differs by chance alone; the condition `slices against "
+            "production` counts all of them together."
         ]
     align = "ll" + "r" * (len(columns) - 2)
     return Section("slices", "Slices", text, (Table("Slices", columns, align, rows),))
+
+
+def _worse_than_in_production(verdict: Verdict | None) -> set[str]:
+    """Return the names of the slices that the gate found worse."""
+    if verdict is None:
+        return set()
+    return {
+        failure.name
+        for c in verdict.conditions
+        if c.name == "slices against production"
+        for failure in c.failures
+    }
 
 
 def _against(c: Comparison | None) -> list[str]:

@@ -207,6 +207,8 @@ def condition(c: Condition) -> str:
             return _checks(c)
         case "slices":
             return _slices(c)
+        case "slices against production":
+            return _slices_against_production(c)
         case "fairness":
             return _fairness(c)
         case "same rows":
@@ -264,6 +266,28 @@ def _slices(c: Condition) -> str:
         some = f"{c.answered} of {words.count(c.asked, 'slice')}"
         return f"Quality holds on {some}; the others have {_TOO_FEW}."
     return f"Quality holds on all {words.count(c.asked, 'slice')}."
+
+
+def _slices_against_production(c: Condition) -> str:
+    if c.failures:
+        worse = words.listed([_lost(f) for f in c.failures], _MOST_NAMED)
+        return f"Worse than in production, all slices counted together: {worse}"
+    compared = words.count(c.answered, "slice")
+    text = f"None of {compared} is shown to be worse than in production"
+    if c.worst is None or c.worst.value is None or c.worst.value <= 0:
+        return f"{text}."
+    if c.worst.limit:
+        text += f" by more than {words.number(c.worst.limit)}"
+    loss = words.number(c.worst.value)
+    return f"{text}; the largest loss is {loss} ({words.clean(c.worst.name, 60)})."
+
+
+def _lost(failure: Failure) -> str:
+    """Return by how much a slice is worse."""
+    if failure.value is None or failure.low is None:
+        return failure.name
+    loss = words.number(failure.value)
+    return f"{failure.name} (by {loss}, at least {words.number(failure.low)})"
 
 
 def _fairness(c: Condition) -> str:

@@ -74,6 +74,9 @@ class Condition(Result):
     inconclusive: int = Field(
         default=0, description="How many of those measured these rows do not decide."
     )
+    worst: Failure | None = Field(
+        default=None, description="Of the slices against production, failed or not."
+    )
     failures: tuple[Failure, ...] = ()
 
 
