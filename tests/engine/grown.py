@@ -40,14 +40,13 @@ features: {age: number, plan: category}
 metrics: {primary: roc_auc}
 """
 
-# The same for every version, so that one file on a disk or a hub serves all.
+# Of every version but for its report, so that one file on a hub serves all.
 FILES = {
     "card.md": b"# Model card\n\nWritten by a script.\n",
     "evaluation-examples.json": b"[]\n",
     "features.py": b"def features(raw):\n    return raw\n",
     "model.skops": b"a model\n",
     "reference.parquet": b"rows\n",
-    "report.html": b"<!doctype html><title>Report</title>\n",
     "report.md": b"# Report\n",
     "requirements.cdx.json": b"{}\n",
     "training.json": b"{}\n",
@@ -81,7 +80,7 @@ class Grown:
         self.root = root
         self.size = size
         self.manifests: dict[str, bytes] = {}  # by version, such as m000@v1.0.0
-        self.staged: set[str] = set()
+        self.newest: set[str] = set()
         self._write_work_tree()
         self.commit = _git(root, "rev-parse", "HEAD")
         stream = "".join(self._versions()) + "".join(self._runs())
@@ -96,21 +95,17 @@ class Grown:
 
     @cached_property
     def assets(self) -> dict[str, Asset]:
-        """What each release holds, but for its manifest."""
-        return {
-            name: Asset(sha256=sha256(content), size=len(content))
-            for name, content in FILES.items()
-        }
+        """What each release holds, but for its manifest and report."""
+        return {name: _measured(content) for name, content in FILES.items()}
 
     def fill(self, store: Path) -> None:
-        """Write the releases into a folder; all files only of those in a stage."""
+        """Write the releases into a folder; all files only of the newest of a model."""
         for ref, manifest in self.manifests.items():
             model, _, number = ref.partition("@")
             folder = store / model / number
             folder.mkdir(parents=True)
-            if ref in self.staged:
-                (folder / "manifest.json").write_bytes(manifest)
-                for name, content in FILES.items():
+            if ref in self.newest:
+                for name, content in _files(ref, manifest).items():
                     (folder / name).write_bytes(content)
 
     def publish(self, hub: Any) -> None:
@@ -121,11 +116,12 @@ class Grown:
         for ref, manifest in self.manifests.items():
             release = hub.state.stamped(release_record(ref, hub.state.now()))
             hub.state.releases[release["id"]] = release
-            path = hub.storage.keep(f"manifest-{ref}", manifest)
-            own = {**FILES, "manifest.json": manifest}
-            for name, content in own.items():
+            for name, content in _files(ref, manifest).items():
                 asset = _asset(release["id"], name, content)
-                asset["path"] = paths.get(name, path)
+                if name not in paths:
+                    asset["path"] = hub.storage.keep(f"{name}-{ref}", content)
+                else:
+                    asset["path"] = paths[name]
                 asset = hub.state.stamped(asset)
                 hub.state.assets[asset["id"]] = asset
 
@@ -170,10 +166,11 @@ class Grown:
                     tag = f"{name}#{stage}#{counter}"
                     policy = f"Policy-Commit: {self.commit}"
                     yield _tag(tag, mark, digest, moment + counter % 2 + 1, policy)
-            if each:
-                self.staged.add(f"{name}@v1.{each - 1}.0")
+            for at in range(max(each - 10, 0), each):
+                self.newest.add(f"{name}@v1.{at}.0")
 
     def _manifest(self, name: str, number: str, place: int, at: int) -> Manifest:
+        ref = f"{name}@{number}"
         manifest = _manifest(self.commit, self.assets)
         value = 0.8 + (place * 31 + at) % 997 / 1e4
         metric = manifest.metrics[0].model_copy(update={"value": value})
@@ -182,6 +179,7 @@ class Grown:
             "version": number,
             "owner": OWNERS[place % len(OWNERS)],
             "metrics": (metric,),
+            "assets": {**self.assets, "report.html": _measured(_report(ref))},
         }
         return manifest.model_copy(update=facts)
 
@@ -212,6 +210,19 @@ def _git(root: Path, *arguments: str, stdin: str | None = None) -> str:
         input=stdin,
     )
     return done.stdout.strip()
+
+
+def _report(ref: str) -> bytes:
+    return f"<!doctype html><title>Report of {ref}</title>\n".encode()
+
+
+def _files(ref: str, manifest: bytes) -> dict[str, bytes]:
+    """Return what the release of a version holds."""
+    return {**FILES, "report.html": _report(ref), "manifest.json": manifest}
+
+
+def _measured(content: bytes) -> Asset:
+    return Asset(sha256=sha256(content), size=len(content))
 
 
 def _commit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -334,17 +335,33 @@ def test_one_spoiled_model_does_not_hide_another(world: World) -> None:
     assert "churn" in world.bodies[0] and "price" in world.bodies[0]
 
 
-def test_too_many_models_still_fit(world: World) -> None:
+def test_many_models_still_fit_and_none_is_left_out(world: World) -> None:
     build = results(world.folder, world.project, "x" * 2000)
     for at in range(60):
         other = build.parent / f"model{at}"
         other.mkdir()
-        for file in ("spec.json", "validation.json", "evaluation.json", "verdict.json"):
-            (other / file).write_bytes((build / file).read_bytes())
+        for file in ("spec", "record", "validation", "evaluation", "verdict"):
+            name = f"{file}.json"
+            (other / name).write_bytes((build / name).read_bytes())
     world.comment()
     (body,) = world.bodies
     assert len(body) < 65_536
-    assert "there are more than 50 models" in body and "model30" in body
+    names = {"churn", *(f"model{at}" for at in range(60))}
+    assert {name for name in names if name not in body} == set()
+    files = git(world.project.root, "ls-tree", "-r", "--name-only", "journal")
+    assert {path.split("/")[1] for path in files.split("\n")} == names
+    assert git(world.project.root, "rev-list", "--count", "journal") == "1"
+
+
+def test_more_models_than_are_read_are_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.github.comment.MOST_MODELS", 2)
+    build = results(world.folder, world.project)
+    for at in range(3):
+        shutil.copytree(build, build.parent / f"model{at}")
+    world.comment()
+    assert "there are more than 2 models" in world.bodies[0]
 
 
 def test_docs_alone_say_nothing(world: World) -> None:

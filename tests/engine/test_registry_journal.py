@@ -77,6 +77,25 @@ def test_a_record_comes_back(world: World) -> None:
     git(world.root, "fsck", "--strict")
 
 
+def test_many_records_are_one_push_and_each_model_has_its_last_ones(
+    world: World, tmp_path: Path
+) -> None:
+    git(tmp_path, "clone", "-q", "--bare", str(world.root), str(tmp_path / "o.git"))
+    git(world.root, "remote", "add", "origin", str(tmp_path / "o.git"))
+    written = [
+        record(f"r{at}", minutes=at, model=f"m{at % 3}", training=None)
+        for at in range(30)
+    ]
+    assert journal.append_all(world.project, written) == ()
+    assert journal.append_all(world.project, []) == ()
+    assert git(tmp_path / "o.git", "rev-list", "--count", "journal") == "1"
+    assert [one.id for one in records(world.project)] == [f"r{at}" for at in range(30)]
+    latest = query.latest_runs(world.project, 4)
+    for model, expected in {"m0": 27, "m1": 28, "m2": 29}.items():
+        ids = [f"r{expected - 3 * back}" for back in range(4)]
+        assert [one.id for one in latest[model]] == ids
+
+
 def test_order_model_and_since(world: World) -> None:
     for identity, minutes in (("b", 5), ("a", 0), ("c", -60 * 24 * 40)):
         append(world.project, record(identity, minutes))

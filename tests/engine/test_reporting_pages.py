@@ -16,11 +16,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from mlops.cli.main import app
+from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io import files, git_objects
 from mlops.io.files import write_folder
 from mlops.registry import assets
 from mlops.reporting import site as pages
+from mlops.reporting import site_sources
 from mlops.reporting.site import OURS, Site, site
 from mlops.reporting.words import NONE
 from mlops.results.evaluation import Metric
@@ -29,6 +31,7 @@ from mlops.results.verdict import Condition
 from mlops.runlog import journal
 from mlops.storage.folder import FolderStore
 
+from .grown import Grown, Size
 from .html_page import Page
 from .registry_world import MODEL, SPEC, World, git
 
@@ -213,8 +216,8 @@ def test_there_are_pages_of_what_is_in_a_stage_and_of_the_newest(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     four_versions(world)
-    monkeypatch.setattr(pages, "_KEPT", 2)
-    monkeypatch.setattr(pages, "_LISTED", 2)
+    monkeypatch.setattr(site_sources, "_KEPT", 2)
+    monkeypatch.setattr(site_sources, "_LISTED", 2)
     files = made(world).files
     # v1.2.0 is in staging and v1.1.0 in production; of the others, first those that
     # were in one.
@@ -608,3 +611,77 @@ def test_the_command_says_where_the_page_is(
         assert "Not published" not in text  # nobody publishes from a laptop
     again = CliRunner().invoke(app, ["pages", "--out", "site", "--json"])
     assert json.loads(again.stdout)["index"] == "site/index.html"
+
+
+# -- many models -----------------------------------------------------------------------
+
+
+@pytest.fixture(name="many")
+def many_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grown:
+    """Five models of four owners, where more than two are many."""
+    monkeypatch.setattr(pages, "_ON_ONE_PAGE", 2)
+    made_by_script = Grown(tmp_path / "many", Size(models=5, versions=10, runs=10))
+    made_by_script.fill(Project(made_by_script.root).store)
+    return made_by_script
+
+
+def site_of(grown: Grown) -> Site:
+    project = Project(grown.root)
+    return site(project, FolderStore(project.store), AT, HUB)
+
+
+def test_each_of_many_models_has_a_page_of_its_own_and_every_link_leads_somewhere(
+    many: Grown,
+) -> None:
+    files = site_of(many).files
+    folders = {"": "index.html"} | {f"{n}/": f"{n}/index.html" for n in many.names}
+    for folder, path in folders.items():
+        page = Page(files[path].decode())
+        for link in page.all("a"):
+            href = link["href"] or ""
+            if not href.startswith(HUB):
+                target = os.path.normpath(f"{folder}{href}")
+                assert target in files, f"{path}: {href}"
+    assert "m003" in Page(files["index.html"].decode()).text
+    assert "v1.1.0" in Page(files["m003/index.html"].decode()).text
+    assert "m004" not in Page(files["m003/index.html"].decode()).text
+    card = Page(files["m003/v1.1.0/card.html"].decode())
+    assert card.all("a")[0]["href"] == "../index.html"
+
+
+def test_of_many_models_those_with_an_alarm_come_first(many: Grown) -> None:
+    store = Project(many.root).store
+    (store / "m003" / "v1.1.0" / "card.md").write_text("other")
+    git(many.root, "tag", "-a", "m002@deprecated", "m002@v1.1.0^{}", "-m", "Retire")
+    found = site_of(many)
+    page = Page(found.files["index.html"].decode())
+    links = [link["href"] for link in page.all("a")][:5]
+    models = ["m003", "m002", "m000", "m001", "m004"]
+    assert links == [f"{name}/index.html" for name in models]
+    assert found.summary.title.startswith(
+        "1 release not to be used, 2 other things to look at"
+    )
+    assert found.summary.lines[0] == "m003@v1.1.0 is not to be used"
+    assert "m002 is retired, and 1 more" in page.text
+
+
+def test_the_models_of_one_owner_can_be_shown_without_a_script(many: Grown) -> None:
+    text = site_of(many).files["index.html"].decode()
+    labels = re.findall(r'id="owner-(\d)"> (@\w+)</label>', text)
+    assert [owner for _, owner in labels] == ["@ana", "@ben", "@cleo", "@dan"]
+    number = dict((owner, at) for at, owner in labels)["@ana"]
+    rows_of_ana = re.findall(rf'<tr[^>]* data-owner="{number}">.*?>(m\d+)</a>', text)
+    assert rows_of_ana == ["m000", "m004"]
+    others = f'tr[data-owner]:not([data-owner="{number}"])'
+    assert f"header:has(#owner-{number}:checked) {others}" in text
+    assert "<script" not in text
+
+
+def test_a_few_models_stay_on_one_page(
+    many: Grown, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_ON_ONE_PAGE", 5)
+    files = site_of(many).files
+    assert "m000/index.html" not in files and "m000/v1.1.0/card.html" in files
+    page = Page(files["index.html"].decode())
+    assert "#m003" in [link["href"] for link in page.all("a")]

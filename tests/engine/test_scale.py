@@ -18,13 +18,15 @@ from mlops.registry import tag_writes, tags
 from mlops.registry.chain import fetch
 from mlops.registry.health import health
 from mlops.registry.tags import State
+from mlops.reporting import site_sources
+from mlops.reporting.site import site
 from mlops.storage import github_releases
 from mlops.storage.folder import FolderStore
 from mlops.storage.github_releases import GitHubStore
 from rehearsal.hub import Hub, releases
 
 from .grown import Grown, Size, release_record
-from .registry_world import MODEL, Killed, World, world_fixture  # noqa: F401
+from .registry_world import MODEL, NOW, Killed, World, world_fixture  # noqa: F401
 
 
 @dataclass
@@ -131,6 +133,46 @@ def test_doctor_asks_github_as_often_for_many_releases_as_for_few(
                 assert health(Project(made.root), store) == ((), ())
             totals.append(requests.total())
     assert totals == [1, 1]
+
+
+def test_the_pages_replay_once_and_ask_git_as_often_for_many_as_for_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = []
+    for models, versions in ((1, 2), (4, 6)):
+        made = grown(tmp_path / f"{models}", models, versions)
+        project = Project(made.root)
+        with observed(monkeypatch) as work:
+            found = site(project, FolderStore(project.store), NOW)
+        assert found.summary.tone == "good"
+        works.append(work)
+    few, many = works
+    assert few.replays == many.replays == 1
+    assert many.git == few.git
+
+
+def test_pages_download_what_is_new_and_leave_what_is_too_much_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two models with three versions each; three are new at a time."""
+    monkeypatch.setattr(site_sources, "_NEW", 3)
+    made = grown(tmp_path / "acme", models=2, versions=3)
+    project = Project(made.root)
+    totals = []
+    pages = []
+    with hub_of(made.root, tmp_path / "hub", monkeypatch) as (hub, _):
+        made.publish(hub)
+        for _ in range(3):
+            with hub.counting() as requests:
+                found = site(project, GitHubStore(repository()), NOW)
+            totals.append(requests.total())
+            pages.append(len(found.files))
+            assert found.summary.tone == "good"
+            later = found.summary.lines[-1].startswith("The pages of 3 versions")
+            assert later == (len(totals) == 1)
+    # A list, the reports of three versions, and the one card that all of them have.
+    assert totals == [5, 4, 1]
+    assert pages == [7, 13, 13]
 
 
 def test_doctor_says_how_many_releases_it_did_not_ask_for(

@@ -17,7 +17,7 @@ from mlops.cli.context import (
     require_results,
 )
 from mlops.cli.output import Json, emit
-from mlops.errors import UsageError
+from mlops.errors import UsageError, listed
 from mlops.github.client import Gone, repository
 from mlops.io.git import GitError, git, head
 
@@ -176,7 +176,7 @@ def comment(
     from mlops.reporting.comment import comment as comment_text
     from mlops.reporting.comment import reports, warning
     from mlops.reporting.run_report import RunReport
-    from mlops.runlog.journal import append
+    from mlops.runlog.journal import append_all
 
     project = current_context().project
     hub = repository()
@@ -196,8 +196,9 @@ def comment(
         info = _run_info(run, number, records[name], project.spec.cost)
         shown.append(RunReport(name, run=info, **files))
     texts, broken = reports(shown)
-    for name in broken:
-        notes.append(f"Could not be shown: {name}: the results do not fit together.")
+    if broken:
+        names = listed(broken, 20)
+        notes.append(f"Could not be shown: {names}: the results do not fit together.")
     if not results:
         notes.append(_NOTHING.get(run.get("conclusion"), _UNFINISHED))
     green = run.get("conclusion") in ("success", None)
@@ -207,10 +208,12 @@ def comment(
     body = comment_text(texts, notes, run_url or run.get("html_url"), above)
     has_news = bool(results or wrong or warned) or not green
     url = post(hub, number, body, only_edit=not has_news)
-    for name, record in records.items():
-        if record and run and name not in broken:
-            mine = attributed(record, name, number, run)
-            require_pushed(append(project, mine))
+    mine = [
+        attributed(record, name, number, run)
+        for name, record in records.items()
+        if record and run and name not in broken
+    ]
+    require_pushed(append_all(project, mine))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
 
 

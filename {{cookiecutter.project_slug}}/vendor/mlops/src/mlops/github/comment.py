@@ -28,7 +28,7 @@ MARKER = "<!-- mlops: report -->"
 
 MOST_BYTES = 1_000_000
 
-MOST_MODELS = 50
+MOST_MODELS = 1000
 
 MOST_FILES = 3000  # of a pull request, which is all that GitHub lists
 

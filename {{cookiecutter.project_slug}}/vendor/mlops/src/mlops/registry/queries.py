@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlops.config.model_spec import ModelSpec
@@ -64,8 +65,36 @@ def spec_of(project: Project, version: Version) -> ModelSpec | None:
 
     None where its commit holds none that this engine can read.
     """
-    path = f"models/{version.model}/model.yaml"
-    (content,) = contents(project.root, [f"{version.commit}:./{path}"])
+    return specs_of(project, [version])[version.ref]
+
+
+def specs_of(
+    project: Project,
+    versions: Iterable[Version],
+    known: Mapping[tuple[str, bytes], ModelSpec] = MappingProxyType({}),
+) -> dict[str, ModelSpec | None]:
+    """Return the specifications that versions were made by, as `spec_of` does.
+
+    Parameters
+    ----------
+    known : mapping of (str, bytes) to ModelSpec
+        By path and content, what was read before.
+    """
+    requested = list(versions)
+    paths = [f"models/{version.model}/model.yaml" for version in requested]
+    names = [f"{v.commit}:./{path}" for v, path in zip(requested, paths, strict=True)]
+    read_before: dict[tuple[str, bytes], ModelSpec | None] = dict(known)
+    specs = {}
+    stored = contents(project.root, names)
+    for version, path, content in zip(requested, paths, stored, strict=True):
+        key = (path, content or b"")
+        if key not in read_before:  # most are the same, and YAML takes long to read
+            read_before[key] = _spec(content, path)
+        specs[version.ref] = read_before[key]
+    return specs
+
+
+def _spec(content: bytes | None, path: str) -> ModelSpec | None:
     if content is None:
         return None
     try:

@@ -1,7 +1,7 @@
 """The repository's pages: stages, history and reports.
 
 Of a release whose chain of digests does not hold nothing is published; the page says
-which link.
+which link. Where there are many models, each has a page of its own.
 """
 
 from __future__ import annotations
@@ -12,38 +12,29 @@ from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
+from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
-from mlops.errors import EnvironmentFailure, MlopsError, Refused
+from mlops.errors import MlopsError
 from mlops.io.git import head
-from mlops.registry import tags
-from mlops.registry.approvals import unapproved, unexplained
-from mlops.registry.chain import Bundle, fetch
-from mlops.registry.manifest import Manifest, manifest_of
-from mlops.registry.queries import spec_of
+from mlops.registry.manifest import Manifest
 from mlops.registry.tags import Event, ModelState, Version
 from mlops.reporting import wording, words
 from mlops.reporting.blocks import Cell, Link, Row, Summary, Table, Tone
 from mlops.reporting.gaps import gaps, is_written
 from mlops.reporting.html import card_as_html, fill
-from mlops.results.base import Result
+from mlops.reporting.site_sources import (
+    PAGES,
+    Release,
+    Sources,
+    gather,
+    recent_events,
+)
 from mlops.results.evaluation import Metric
-from mlops.results.monitoring import ColumnDrift, Performance
 from mlops.results.runs import Record
-from mlops.runlog import query
 from mlops.storage.protocol import ReleaseStore
 
-_LISTED = 50  # versions in the table
-_RECENT = 10  # events and runs
-
-# Versions with pages, of a model and of all: each costs four requests, and a repository
-# has a thousand an hour.
-_KEPT = 10
-_KEPT_IN_ALL = 60
-
-# Asset, and what its page is called.
-_PAGES = {"report.html": "report", "card.md": "card"}
+# With more models, the first page lists them and each has a page of its own.
+_ON_ONE_PAGE = 12
 
 _OUTCOMES: dict[str, Tone] = {
     "promote": "good",
@@ -63,15 +54,7 @@ OURS = "index.html", '<meta name="generator" content="mlops">'
 
 _MOST_ALARMS = 5
 
-
-class Release(NamedTuple):
-    """A version and what may be published of it; `wrong` says why nothing may."""
-
-    version: Version
-    manifest: Manifest | None = None
-    files: Mapping[str, bytes] = {}
-    tone: Tone = ""
-    wrong: str = ""
+_TONES: Sequence[Tone] = ("bad", "unsure", "")  # what is to be looked at comes first
 
 
 class Alarm(NamedTuple):
@@ -96,16 +79,6 @@ class Part(NamedTuple):
     tables: Sequence[Table]
     releases: Sequence[Release]
     retired: bool = False
-
-
-class MonitorCheck(Result):
-    """What the page reads of a check of the monitor."""
-
-    alarm: bool
-    until: str
-    columns: tuple[ColumnDrift, ...] = ()
-    performance: tuple[Performance, ...] = ()
-    reasons: tuple[str, ...] = ()
 
 
 class Site(NamedTuple):
@@ -134,68 +107,74 @@ def site(
     EnvironmentFailure
         When the store does not answer: that is no broken chain, and no page either.
     """
-    state = tags.read(project.root)
-    names = sorted({*project.models(), *state.models})
-    most = min(_KEPT, max(2, _KEPT_IN_ALL // max(len(names), 1)))
-    parts = [_part(project, state.model(name), store, address, most) for name in names]
+    sources = gather(project, store)
+    parts = [_part(project, sources, name, address) for name in sources.names]
+    summary = _with_later(_summary(project, parts), parts)
     known = {"project": project.spec, "address": address, "commit": head(project.root)}
     known |= {"now": words.when(int(now.timestamp()))}
-    summary = _summary(project, parts)
-    first = fill(summary=summary, parts=parts, index=_index(project, parts), **known)
+    apart = len(parts) > _ON_ONE_PAGE
+    index = _index(project, parts, apart)
+    shown = () if apart else parts
+    owners = sorted({_owner(part) for part in parts}) if apart else []
+    first = fill(
+        summary=summary, parts=shown, index=index, owners=owners, home="", **known
+    )
     files = {"index.html": first.encode()}
-    for release in (r for part in parts for r in part.releases):
+    nothing = _index(project, (), apart)
+    for part in parts if apart else ():
+        page = fill(
+            summary=_summary(project, [part]),
+            parts=[part],
+            index=nothing,
+            owners=[],
+            home="../index.html",
+            **known,
+        )
+        files[f"{part.name}/index.html"] = page.encode()
+    for release in (release for part in parts for release in part.releases):
+        name = release.version.model
+        home = "../index.html" if apart else f"../../index.html#{name}"
         for asset, content in release.files.items():
             if asset == "card.md":
                 card = card_as_html(content.decode("utf-8", "replace"))
-                content = fill(card=card, ref=release.version.ref, **known).encode()
-            files[_path(release.version, asset)] = content
+                ref = release.version.ref
+                content = fill(card=card, ref=ref, home=home, **known).encode()
+            files[f"{name}/{_path(release.version, asset)}"] = content
     return Site(files, summary)
 
 
 def _path(version: Version, asset: str) -> str:
-    return f"{version.model}/{version.number}/{_PAGES[asset]}.html"
+    """Return where a page of a version lies, from the folder of its model."""
+    return f"{version.number}/{PAGES[asset]}.html"
 
 
-def _part(
-    project: Project, model: ModelState, store: ReleaseStore, address: str, most: int
-) -> Part:
+def _part(project: Project, sources: Sources, name: str, address: str) -> Part:
     """Return what there is to say of a model."""
-    newest = list(reversed(model.versions.values()))
-    staged = {e.version for e in model.events if e.kind == "assign"}
-    ranked = sorted(newest, key=lambda v: (not v.stages, v.number not in staged))
-    active = [version for version in ranked if version.active]
-    published = [v for at, v in enumerate(active) if v.stages or at < most]
-    shown = [v for at, v in enumerate(newest) if at < _LISTED or v in published]
-    releases = [_release(project, v, store, v in published) for v in shown]
-    about, facts = _about(project, model.name)
-    alarms = _unusable(releases)
-    alarms += _monitored(project, model.name)
-    if model.deprecated:
-        retired = f"{model.name} is retired."
-        alarms.append(Alarm("unsure", retired, retired))
-    for stage, problem in model.unresolved.items():
-        short = f"{model.name}: {stage} cannot be resolved"
-        text = f"{stage} cannot be resolved: {problem}"
-        alarms.append(Alarm("bad", short, text))
-    if model.lost and not model.unresolved:
-        alarms.append(Alarm("bad", f"{model.name}: a tag was deleted", model.loss))
-    odd = unexplained(project.root, model)
-    for text in odd.values():
-        short = f"{model.name}: a decision without a name"
-        alarms.append(Alarm("unsure", short, text))
+    model = sources.state.model(name)
+    releases = sources.releases[name]
+    about, facts = _about(sources.specs[name])
+    odd = [
+        sources.unexplained[event.tag]
+        for event in model.events
+        if event.tag in sources.unexplained
+    ]
     declared = [stage.name for stage in project.spec.stages]
     known = sorted({*model.stages, *model.unresolved})
     stages = dict.fromkeys([*declared, *known])
-    runs = query.records(project, model.name, limit=_RECENT)[::-1]
+    folder = "" if len(sources.names) > _ON_ONE_PAGE else f"{name}/"
     tables = (
-        _versions(releases, len(newest), address),
-        _history(project, model, odd),
-        _runs(runs, address),
+        _versions(releases, len(model.versions), address, folder),
+        _history(sources, model),
+        _runs(sources.runs.get(name, ()), address),
     )
-    unknown = _unknown(project, releases)
+    unknown = _unknown(sources, releases)
     places = [_in_stage(model, stage, unknown) for stage in stages]
+    alarms = [*_unusable(releases), *_monitored(sources, name), *_state(model)]
+    for text in odd:
+        short = f"{name}: a decision without a name"
+        alarms.append(Alarm("unsure", short, text))
     return Part(
-        model.name,
+        name,
         about,
         facts,
         places,
@@ -206,12 +185,10 @@ def _part(
     )
 
 
-def _about(project: Project, name: str) -> tuple[str, dict[str, str]]:
+def _about(spec: ModelSpec | MlopsError) -> tuple[str, dict[str, str]]:
     """Return what model.yaml says a model is for."""
-    try:
-        spec = project.model(name)
-    except MlopsError as error:
-        return "", {"Specification": error.problems[0].what}
+    if isinstance(spec, MlopsError):
+        return "", {"Specification": spec.problems[0].what}
     facts = {
         "Task": f"{spec.task}: predicts {spec.data.target}",
         "Owner": spec.owner,
@@ -222,37 +199,24 @@ def _about(project: Project, name: str) -> tuple[str, dict[str, str]]:
     return spec.description, facts
 
 
+def _state(model: ModelState) -> list[Alarm]:
+    """Return what the tags say that somebody should look at."""
+    alarms = []
+    if model.deprecated:
+        retired = f"{model.name} is retired."
+        alarms.append(Alarm("unsure", retired, retired))
+    for stage, problem in model.unresolved.items():
+        short = f"{model.name}: {stage} cannot be resolved"
+        text = f"{stage} cannot be resolved: {problem}"
+        alarms.append(Alarm("bad", short, text))
+    if model.lost and not model.unresolved:
+        alarms.append(Alarm("bad", f"{model.name}: a tag was deleted", model.loss))
+    return alarms
+
+
 def _written(text: str) -> str:
     """Return what a person wrote, or the mark that nobody has."""
     return text if is_written(text) else "\u270e not written"
-
-
-def _release(
-    project: Project, version: Version, store: ReleaseStore, publish: bool
-) -> Release:
-    """Return a version as far as its chain of digests holds.
-
-    What is in a stage is verified to its last byte, of the others what is published.
-    """
-    manifest = None
-    try:
-        manifest, content = manifest_of(project.root, version)
-        if not publish:
-            return Release(version, manifest, tone="" if version.active else "unsure")
-        bundle = Bundle(version, manifest, content, store)
-        if version.stages:
-            bundle = fetch(project, version.ref, store)
-        files = {
-            asset: bundle.read(asset) for asset in _PAGES if asset in manifest.assets
-        }
-        return Release(version, manifest, files, "good" if version.stages else "")
-    except Refused as error:
-        if manifest and not store.holds(version.model, version.number):
-            wrong = "the store here does not hold its files"
-            return Release(version, manifest, tone="unsure", wrong=wrong)
-        return Release(
-            version, tone="bad", wrong=f"do not use it, {error.problems[0].what}"
-        )
 
 
 def _unusable(releases: Sequence[Release]) -> list[Alarm]:
@@ -270,18 +234,16 @@ def _unusable(releases: Sequence[Release]) -> list[Alarm]:
     return alarms
 
 
-def _monitored(project: Project, name: str) -> list[Alarm]:
+def _monitored(sources: Sources, name: str) -> list[Alarm]:
     """Return the alarm of the monitor's last check, where it was one."""
-    try:
-        checks = [
-            MonitorCheck.model_validate(raw) for raw in query.checks(project, name)[-1:]
-        ]
-    except (EnvironmentFailure, ValidationError):
+    if name not in sources.checks:
+        return []
+    check = sources.checks[name]
+    if check is None:
         text = f"{name}: the monitor's last check cannot be read"
         return [Alarm("unsure", text, text)]
-    if not checks or not checks[0].alarm:
+    if not check.alarm:
         return []
-    check = checks[0]
     short = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
     messages = wording.alarm(check.columns, check.performance) or list(check.reasons)
     return [Alarm("unsure", short, f"{short}: {words.listed(messages)}")]
@@ -302,14 +264,30 @@ def _summary(project: Project, parts: Sequence[Part]) -> Summary:
     bad = sum(alarm.tone == "bad" for alarm in alarms)
     if bad:
         problem = f"{words.count(bad, 'release')} not to be used"
+        others = len(alarms) - bad
+        if others:
+            problem = f"{problem}, {words.count(others, 'other thing')} to look at"
     elif len(alarms) == 1:
         problem = alarms[0].short.rstrip(".")
     else:
         problem = f"{words.count(len(alarms), 'thing')} to look at"
-    lines = tuple(alarm.short for alarm in alarms[:_MOST_ALARMS])
+    worst_first = sorted(alarms, key=lambda alarm: _TONES.index(alarm.tone))
+    lines = tuple(alarm.short for alarm in worst_first[:_MOST_ALARMS])
     if len(alarms) == 1 and not bad:  # the title says it
         lines = ()
     return Summary("bad" if bad else "unsure", f"{problem}; {state}.", lines)
+
+
+def _with_later(summary: Summary, parts: Sequence[Part]) -> Summary:
+    """Return a summary that also says how many versions have no page yet."""
+    later = sum(release.later for part in parts for release in part.releases)
+    if not later:
+        return summary
+    text = (
+        f"The pages of {words.count(later, 'version')} are left for the next run: "
+        "GitHub limits how much is downloaded in an hour."
+    )
+    return summary._replace(lines=(*summary.lines, text))
 
 
 def _nothing_yet(parts: Sequence[Part], stage: str) -> Summary:
@@ -361,12 +339,14 @@ def _event_row(event: Event) -> tuple[str, ...]:
     return words.when(event.time), decision, event.actor, approved, reason
 
 
-def _unknown(project: Project, releases: Sequence[Release]) -> dict[str, list[str]]:
+def _unknown(sources: Sources, releases: Sequence[Release]) -> dict[str, list[str]]:
     """Return what an approver cannot know of the versions in a stage, by number."""
     lines = {}
-    for version, manifest, *_ in releases:
+    for release in releases:
+        version = release.version
+        manifest = release.manifest
         if version.stages and manifest:
-            spec = spec_of(project, version)
+            spec = sources.staged_specs.get(version.ref)
             found = gaps(spec, manifest.verdict.conditions, manifest.fairness)
             lines[version.number] = found.lines()
     return lines
@@ -397,18 +377,11 @@ def _in_stage(
     return stage, version.number, lines
 
 
-def _history(project: Project, model: ModelState, odd: Mapping[str, str]) -> Table:
-    """Return the last events; those that do not count are marked.
-
-    Parameters
-    ----------
-    odd : mapping of str to str
-        What there is against tags that take something back, by tag.
-    """
-    recent = model.events[: -_RECENT - 1 : -1]
-    missing = {**unapproved(project.root, model, recent), **odd}
+def _history(sources: Sources, model: ModelState) -> Table:
+    """Return the last events; those that do not count are marked."""
+    missing = {**sources.unapproved, **sources.unexplained}
     rows: list[Row] = []
-    for event in recent:
+    for event in recent_events(model):
         when, what, *others = _event_row(event)
         problem = missing.get(event.tag, "")
         cells = (when, words.marked(what, problem), *others)
@@ -420,7 +393,10 @@ def _history(project: Project, model: ModelState, odd: Mapping[str, str]) -> Tab
     return Table(title, columns, "lllll", rows, folded=True)
 
 
-def _versions(releases: Sequence[Release], total: int, address: str) -> Table:
+def _versions(
+    releases: Sequence[Release], total: int, address: str, folder: str
+) -> Table:
+    """Return the versions; `folder` is where that of the model lies, from the page."""
     columns = (
         "Version",
         "Stage",
@@ -431,14 +407,14 @@ def _versions(releases: Sequence[Release], total: int, address: str) -> Table:
         "Verdict",
         "Read",
     )
-    rows: list[Row] = [(r.tone, _version(r, address)) for r in releases]
+    rows: list[Row] = [(r.tone, _version(r, address, folder)) for r in releases]
     title = words.count(len(rows), "version")
     if total > len(rows):
         title += f", and {total - len(rows):,} older"
     return Table(title, columns, "l" * len(columns), rows)
 
 
-def _version(release: Release, address: str) -> tuple[Cell, ...]:
+def _version(release: Release, address: str, folder: str) -> tuple[Cell, ...]:
     """Return the cells of one version."""
     version = release.version
     when, _, actor, _, reason = _event_row(version.event)
@@ -448,7 +424,10 @@ def _version(release: Release, address: str) -> tuple[Cell, ...]:
     verdict = words.NONE
     if release.manifest:
         metric, data, verdict = _measured(release.manifest)
-    links = [Link(_PAGES[asset], _path(version, asset)) for asset in release.files]
+    links = [
+        Link(PAGES[asset], f"{folder}{_path(version, asset)}")
+        for asset in release.files
+    ]
     if address and version.active:
         links.append(Link("release", f"{address}/releases/tag/{quote(version.ref)}"))
     return (
@@ -504,12 +483,21 @@ def _runs(records: Sequence[Record], address: str) -> Table:
     return Table(title, columns, "lllll", rows, folded=True)
 
 
-def _index(project: Project, parts: Sequence[Part]) -> Table:
-    """Return the models in a line each, where there are several."""
+def _index(project: Project, parts: Sequence[Part], apart: bool) -> Table:
+    """Return the models in a line each, where there are several.
+
+    Those that somebody should look at come first.
+
+    Parameters
+    ----------
+    apart : bool
+        Whether each model has a page of its own.
+    """
     stages = [stage.name for stage in project.spec.stages]
     rows: list[Row] = []
     if len(parts) > 1:
-        rows = [_index_row(part, stages) for part in parts]
+        rows = [_index_row(part, stages, apart) for part in parts]
+    rows.sort(key=lambda row: _TONES.index(row[0]))
     columns = (
         "Model",
         *(f"{s[:1].upper()}{s[1:]}" for s in stages),
@@ -519,13 +507,24 @@ def _index(project: Project, parts: Sequence[Part]) -> Table:
     return Table("Models", columns, "l" * len(columns), rows)
 
 
-def _index_row(part: Part, stages: Sequence[str]) -> Row:
+def _index_row(part: Part, stages: Sequence[str], apart: bool) -> Row:
     versions = {stage: version or words.NONE for stage, version, _ in part.places}
-    worst = Alarm("", words.NONE, "")
-    for alarm in part.alarms:
-        if not worst.tone or alarm.tone == "bad" != worst.tone:
-            worst = alarm
-    cells: list[Cell] = [(Link(part.name, f"#{part.name}"),)]
+    worst_first = sorted(part.alarms, key=lambda alarm: _TONES.index(alarm.tone))
+    tone: Tone = ""
+    text = words.NONE
+    if worst_first:
+        tone = worst_first[0].tone
+        text = worst_first[0].short
+        more = len(worst_first) - 1
+        if more:
+            text = f"{text.rstrip('.')}, and {more} more"
+    href = f"{part.name}/index.html" if apart else f"#{part.name}"
+    cells: list[Cell] = [(Link(part.name, href),)]
     cells += [versions[stage] for stage in stages]
-    cells += [part.facts.get("Owner", words.NONE), worst.short]
-    return worst.tone, tuple(cells)
+    cells += [_owner(part), text]
+    return tone, tuple(cells)
+
+
+def _owner(part: Part) -> str:
+    """Return whose model it is."""
+    return part.facts.get("Owner") or words.NONE

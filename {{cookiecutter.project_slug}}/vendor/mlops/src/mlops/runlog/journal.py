@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,15 +59,28 @@ def append(project: Project, record: Record) -> tuple[str, ...]:
 
     Returns warnings: that origin did not take it (it is safe here), or MLflow.
     """
-    named(record.id, "an id that a run may have")
-    entry = _Entry(
-        folder=f"runs/{record.model}",
-        name=record.id,
-        time=datetime.fromisoformat(record.started).astimezone(UTC),
-        content=record.model_dump(mode="json"),
-        title=f"{record.model} {record.id}: {record.outcome}",
-    )
-    return _write(project.root, entry, record.actor) + copy_to_mlflow(record)
+    return append_all(project, [record])
+
+
+def append_all(project: Project, records: Sequence[Record]) -> tuple[str, ...]:
+    """Write run records as `append` does, by one push for all of them."""
+    entries = []
+    for record in records:
+        named(record.id, "an id that a run may have")
+        entry = _Entry(
+            folder=f"runs/{record.model}",
+            name=record.id,
+            time=datetime.fromisoformat(record.started).astimezone(UTC),
+            content=record.model_dump(mode="json"),
+            title=f"{record.model} {record.id}: {record.outcome}",
+        )
+        entries.append(entry)
+    if not entries:
+        return ()
+    warnings = _write(project.root, entries, records[0].actor)
+    for record in records:
+        warnings += copy_to_mlflow(record)
+    return tuple(dict.fromkeys(warnings))
 
 
 def append_check(
@@ -86,7 +99,7 @@ def append_check(
         content=check,
         title=f"{check['model']} {check['version']}: {outcome}",
     )
-    return _write(project.root, entry, actor)
+    return _write(project.root, [entry], actor)
 
 
 def named(text: str, expected: str) -> str:
@@ -124,12 +137,13 @@ class _Author:
     env: Env
 
 
-def _write(root: Path, entry: _Entry, actor: str) -> tuple[str, ...]:
-    """Write one file; return warnings."""
+def _write(root: Path, entries: Sequence[_Entry], actor: str) -> tuple[str, ...]:
+    """Write files, all or none; return warnings."""
     require_repository(root)
-    env = git_objects.identity(root, actor, int(entry.time.timestamp()))
-    author = _Author(git_objects.one_line(entry.title), env)
-    files = {entry.path: canonical_json(entry.content) + b"\n"}
+    first = entries[0]
+    env = git_objects.identity(root, actor, int(first.time.timestamp()))
+    author = _Author(git_objects.one_line(first.title), env)
+    files = {entry.path: canonical_json(entry.content) + b"\n" for entry in entries}
     own = git_objects.commit(root, [], files, author.title, env)
     git(root, "update-ref", WAITING + own, own)
     remote = has_remote(root)

@@ -91,6 +91,43 @@ def checks(
     return _read(project.root, _Kind("monitor", "until"), model, since)
 
 
+def latest_runs(project: Project, most: int) -> dict[str, list[Record]]:
+    """Return the last run records of every model, the newest first."""
+    kind = _Kind("runs", "started")
+    wanted: dict[str, str] = {}
+    for blobs in _by_model(_files(project.root, "runs/")).values():
+        wanted |= _of_months(blobs, None, most)
+    latest: dict[str, list[Record]] = {}
+    for raw in reversed(_entries(project.root, kind, wanted, None)):
+        records = latest.setdefault(raw["model"], [])
+        if len(records) < most:
+            records.append(Record.model_validate(raw))
+    return latest
+
+
+def latest_checks(project: Project) -> dict[str, dict[str, Any]]:
+    """Return the last drift check of every model; empty for one that is corrupt."""
+    blobs = {}
+    for model, files in _by_model(_files(project.root, "monitor/")).items():
+        blobs[model] = files[max(files)]  # the path begins with the time
+    contents = git_objects.contents(project.root, blobs.values())
+    latest = {}
+    for model, content in zip(blobs, contents, strict=True):
+        try:
+            latest[model] = json.loads(content or b"{}")
+        except ValueError:
+            latest[model] = {}
+    return latest
+
+
+def _by_model(blobs: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return files of one kind by model."""
+    models: dict[str, dict[str, str]] = defaultdict(dict)
+    for path, blob in blobs.items():
+        models[path.split("/")[1]][path] = blob
+    return models
+
+
 class _Kind(NamedTuple):
     """A kind of file: its folder, and the key of its time."""
 
@@ -125,6 +162,13 @@ def _read(
     """
     under = f"{kind.folder}/{model}/" if model else f"{kind.folder}/"
     wanted = _of_months(_files(root, under), since, enough)
+    return _entries(root, kind, wanted, since)
+
+
+def _entries(
+    root: Path, kind: _Kind, wanted: dict[str, str], since: datetime | None
+) -> list[dict[str, Any]]:
+    """Return what files of one kind hold, by time."""
     entries = []
     contents = git_objects.contents(root, wanted.values())
     for path, content in zip(wanted, contents, strict=True):
