@@ -80,6 +80,7 @@ class Grown:
         self.root = root
         self.size = size
         self.manifests: dict[str, bytes] = {}  # by version, such as m000@v1.0.0
+        self.moments: dict[str, int] = {}
         self.newest: set[str] = set()
         self._write_work_tree()
         self.commit = _git(root, "rev-parse", "HEAD")
@@ -113,7 +114,8 @@ class Grown:
         paths = {
             name: hub.storage.keep(name, content) for name, content in FILES.items()
         }
-        for ref, manifest in self.manifests.items():
+        for ref in sorted(self.manifests, key=self.moments.__getitem__):
+            manifest = self.manifests[ref]
             release = hub.state.stamped(release_record(ref, hub.state.now()))
             hub.state.releases[release["id"]] = release
             for name, content in _files(ref, manifest).items():
@@ -159,6 +161,7 @@ class Grown:
                 moment = FIRST + STEP * (at * self.size.models + place)
                 content = dump(self._manifest(name, number, place, at))
                 self.manifests[ref] = content
+                self.moments[ref] = moment
                 digest = sha256(content)
                 yield _commit(mark, self.commit, name, content, lock, moment)
                 yield _tag(ref, mark, digest, moment)

@@ -89,6 +89,7 @@ def test_one_issue_from_the_first_alarm_to_the_last(world: World) -> None:
         assert (issue["state"], len(world.github.dispatches)) == ("open", 1)
         assert f"Checks of v1.0.0 with an alarm: {count}." in issue["body"]
         assert f"2026-11-{world.day:02}" in issue["body"]
+        assert "\n\nOwner: @acme\n\n" in issue["body"]  # who is mentioned
     assert world.github.dispatches == [
         {"event_type": "retrain", "client_payload": {"model": "churn"}}
     ]

@@ -15,6 +15,7 @@ from typer import Option
 from mlops.cli.app import app
 from mlops.cli.context import current_context, release_store
 from mlops.cli.output import Json, emit
+from mlops.cli.selection import Owner, select
 from mlops.errors import MlopsError, listed
 from mlops.io.engine import EngineState, engine_state
 from mlops.io.git import (
@@ -204,6 +205,7 @@ def doctor(
         bool,
         Option("--all", help="Ask GitHub for every release, a request each."),
     ] = False,
+    owner: Owner = None,
     as_json: Json = False,
 ) -> None:
     """Say what is missing or wrong here and how to fix it.
@@ -212,6 +214,7 @@ def doctor(
     """
     project = current_context().project
     in_git = _in_git(project)
+    names = select(project, owner=owner) if owner else None
     findings = []
     for name, check in _CHECKS.items():
         if in_git or name not in _IN_GIT:
@@ -219,7 +222,7 @@ def doctor(
         else:
             findings.append(_not_looked_at(name, check.__doc__ or ""))
     if in_git:
-        findings.append(_registry_finding(project, everything))
+        findings.append(_registry_finding(project, everything, names))
     else:
         findings.append(_not_looked_at("registry", _REGISTRY))
     findings.append(_engine_finding())
@@ -255,14 +258,16 @@ def _not_looked_at(name: str, looks_at: str) -> Finding:
     return Finding(name, looks_at, found, paint("fix ", "bad"), ok=False)
 
 
-def _registry_finding(project: Project, everything: bool) -> Finding:
+def _registry_finding(
+    project: Project, everything: bool, names: list[str] | None
+) -> Finding:
     """Return what is wrong in the registry; what was not looked at is only a note."""
     from mlops.registry.health import MOST_REQUESTS, health
 
     notes: tuple[str, ...] = ()
     try:
         most = None if everything else MOST_REQUESTS
-        problems, notes = health(project, release_store(project), most=most)
+        problems, notes = health(project, release_store(project), names, most)
     except MlopsError as error:
         problems = (error.problems[0].what,)
     mark = paint("ok  ", "good")

@@ -12,6 +12,7 @@ from mlops.cli.actions_env import in_actions, summary
 from mlops.cli.app import app
 from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, hint, progress
+from mlops.cli.selection import Owner, select
 from mlops.errors import UsageError
 from mlops.io.git import changed_files, has_remote
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 
 Names = Annotated[
-    list[str] | None, Argument(metavar="MODEL", help="Models; default: all.")
+    list[str] | None,
+    Argument(metavar="MODEL", help="Models, or patterns as 'price_*'; default: all."),
 ]
 
 Force = Annotated[bool, Option("--force", help="Run again what has not changed.")]
@@ -58,6 +60,7 @@ def _go(
     force: bool,
     as_json: bool,
     group: str | None = None,
+    owner: str | None = None,
 ) -> None:
     """Run the steps that a command stands for, and leave with the exit code.
 
@@ -73,6 +76,8 @@ def _go(
         Print the results as data.
     group : str, optional
         What the records of the runs belong to.
+    owner : str, optional
+        Only models of this owner.
     """
     from mlops.pipeline.report import run_report
     from mlops.pipeline.run import Run
@@ -81,7 +86,9 @@ def _go(
     if group:
         named(group, "a name that a group may have")
     at = current_context()
-    chosen = list(names or at.project.models())
+    chosen = select(at.project, names) if at.project.models() else []
+    if chosen and owner:
+        chosen = select(at.project, names, owner)
     if not chosen:
         raise UsageError(
             "there is no model yet", file="models/", do="`mlops new` makes one"
@@ -237,6 +244,7 @@ def report(names: Names = None, force: Force = False, as_json: Json = False) -> 
 def run(
     names: Names = None,
     force: Force = False,
+    owner: Owner = None,
     group: Annotated[
         str | None, Option(help="Group of the run in the run log.")
     ] = None,
@@ -247,4 +255,4 @@ def run(
     Example: `mlops run employment`
     """
     group = group or settings.current().group or None
-    _go("run", names, force, as_json, group)
+    _go("run", names, force, as_json, group, owner)

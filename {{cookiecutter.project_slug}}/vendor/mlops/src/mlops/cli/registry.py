@@ -11,6 +11,7 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Model, Ref, Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit, progress
+from mlops.cli.selection import Owner, select
 from mlops.errors import Refused, UsageError, counted
 from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
@@ -51,6 +52,7 @@ def registry_list(
     everything: Annotated[
         bool, Option("--all", help="Include withdrawn versions and retired models.")
     ] = False,
+    owner: Owner = None,
     as_json: Json = False,
 ) -> None:
     """List versions, newest first, with the stages they are in.
@@ -60,8 +62,13 @@ def registry_list(
     from mlops.registry.approvals import unexplained
     from mlops.registry.queries import versions
 
-    root = current_context(fetch=True).project.root
+    project = current_context(fetch=True).project
+    root = project.root
     state = read(root)
+    found = versions(state, name, everything)
+    if owner:
+        mine = set(select(project, owner=owner))
+        found = [version for version in found if version.model in mine]
     rows = [
         {
             "version": version.ref,
@@ -70,7 +77,7 @@ def registry_list(
             "by": version.event.actor,
             "reason": version.event.trailers.get("Reason"),
         }
-        for version in versions(state, name, everything)
+        for version in found
     ]
     empty = "Nothing to show; `--all` includes what is withdrawn or retired."
     if not state.models:
@@ -82,9 +89,8 @@ def registry_list(
         say(f"note: retired: {', '.join(retired)}")
     for line in state.unresolved:
         say(f"note: {line}")
-    for model in state.models.values():
-        for line in unexplained(root, model).values():
-            say(f"note: {line}")
+    for line in unexplained(root, *state.models.values()).values():
+        say(f"note: {line}")
     if state.warnings:
         unrecognised = counted(len(state.warnings), "unrecognised tag")
         say(f"note: {unrecognised}, see `mlops doctor`")

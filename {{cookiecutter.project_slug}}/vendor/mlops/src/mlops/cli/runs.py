@@ -11,6 +11,7 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, ago, emit, progress
+from mlops.cli.selection import Owner, select
 from mlops.errors import UsageError
 from mlops.io.files import write_text
 from mlops.reporting.terminal import pairs, table
@@ -35,6 +36,7 @@ def runs_list(
     where: Where = None,
     since: Annotated[str | None, Option(help="How far back: 12h, 30d, 2w.")] = None,
     group: InGroup = None,
+    owner: Owner = None,
     limit: Annotated[int, Option(help="How many, newest first; 0: all.", min=0)] = 100,
     as_json: Json = False,
 ) -> None:
@@ -48,8 +50,11 @@ def runs_list(
     model = name or model
     start = ago(since, at.now()) if since else None
     more = limit + 1 if limit else 0
+    chosen: str | list[str] | None = model
+    if owner:
+        chosen = select(at.project, [model] if model else None, owner)
     records = query.runs(
-        at.project, model, where=where or (), since=start, group=group, limit=more
+        at.project, chosen, where=where or (), since=start, group=group, limit=more
     )
     if limit and len(records) > limit:
         records = records[1:]
@@ -57,7 +62,7 @@ def runs_list(
             f"older runs exist; these are the newest {limit} (`--limit 0` for all)"
         )
     rows = _rows(records)
-    filtered = any((model, where, since, group))
+    filtered = any((model, where, since, group, owner))
     empty = (
         "No run meets the conditions."
         if filtered

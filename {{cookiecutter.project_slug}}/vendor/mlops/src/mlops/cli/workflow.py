@@ -286,4 +286,5 @@ def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     facts = check.model_dump(mode="json")
     # The run log first: it is kept where Issues are switched off, too.
     notes = require_pushed(append_check(at.project, facts, at.actor))
-    return [settle(hub, check, shown, at.run_url), *notes]
+    owner = at.project.model(name).owner
+    return [settle(hub, check, shown, at.run_url, owner), *notes]

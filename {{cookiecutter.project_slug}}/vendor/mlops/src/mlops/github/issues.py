@@ -20,6 +20,8 @@ LABEL = "model-alarm"
 
 RETRAIN = "retrain"  # what release.yml listens to
 
+_HANDLE = re.compile(r"@[A-Za-z0-9-]+(/[A-Za-z0-9._-]+)?")
+
 _STATE = re.compile(r"<!-- mlops: alarm \S+ version (\S+) checks (\d+) by (\S+) -->")
 
 
@@ -69,13 +71,17 @@ def close(repository: Repository, issue: Issue, text: str, marker: str) -> None:
 
 
 def settle(
-    repository: Repository, check: DriftCheck, text: str, run_url: str | None
+    repository: Repository,
+    check: DriftCheck,
+    text: str,
+    run_url: str | None,
+    owner: str = "",
 ) -> str:
     """Bring a model's issue in line with a drift check.
 
     Return what was done, in a sentence.
 
-    `text` is the check as markdown.
+    `text` is the check as markdown; a new issue mentions the model's `owner`.
 
     Retraining is asked for where no issue is open, or the open one is about another
     version. A window with too few rows changes nothing.
@@ -102,9 +108,10 @@ def settle(
         # Before the issue: killed between the two, it is asked again, not forgotten.
         retrain(repository, check.model)
         checks = 1
+    shown = f"{text[:LIMIT]}{_mention(owner)}"
     body = (
         f"{begin}{check.version} checks {checks} by {run} -->\n"
-        f"{text[:LIMIT]}\n\nChecks of {check.version} with an alarm: {checks}. "
+        f"{shown}\n\nChecks of {check.version} with an alarm: {checks}. "
         f"Retraining was asked for at the first.{_link(run_url)}"
     )
     title = f"{check.model}: data drift detected"
@@ -149,6 +156,11 @@ def refused(repository: Repository, model: str, text: str, run_url: str | None) 
 def _begin(model: str) -> str:
     """Return how the issue of a model begins."""
     return f"<!-- mlops: alarm {model} version "
+
+
+def _mention(owner: str) -> str:
+    """Return a line that calls the owner of a model, where that is a GitHub handle."""
+    return f"\n\nOwner: {owner}" if _HANDLE.fullmatch(owner) else ""
 
 
 def _link(run_url: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ def records(project: Project, model: str | None = None, **chosen: Any) -> list[R
 
 def runs(
     project: Project,
-    model: str | None = None,
+    model: str | Collection[str] | None = None,
     *,
     where: Sequence[Condition] = (),
     since: datetime | None = None,
@@ -41,6 +41,8 @@ def runs(
 
     Parameters
     ----------
+    model : str or collection of str, optional
+        Only this model, or these.
     where : sequence of (str, str, str)
         Conditions such as ``("metrics.roc_auc", "gt", "0.9")``, all to be met.
     since : datetime, optional
@@ -50,11 +52,15 @@ def runs(
     limit : int, optional
         Only so many, the newest; 0: all.
     """
-    enough = 0 if where or group else limit
-    selected = _read(project.root, _Kind("runs", "started"), model, since, enough)
+    one = model if isinstance(model, str) else None
+    several = None if isinstance(model, str) else model
+    enough = 0 if where or group or several is not None else limit
+    selected = _read(project.root, _Kind("runs", "started"), one, since, enough)
     if where:
         met = matching(selected, where, KNOWN)
         selected = [raw for raw, fits in zip(selected, met, strict=True) if fits]
+    if several is not None:
+        selected = [raw for raw in selected if raw.get("model") in several]
     if group:
         selected = [raw for raw in selected if raw.get("group") == group]
     return selected[-limit:] if limit else selected

@@ -1,0 +1,89 @@
+"""Which models a command is about: by name, by pattern, by owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Option
+
+from mlops.errors import MlopsError, UsageError, did_you_mean, listed
+
+if TYPE_CHECKING:
+    from mlops.config.project import Project
+
+Owner = Annotated[
+    str | None,
+    Option(metavar="OWNER", help="Only models of this `owner` of model.yaml."),
+]
+
+_WILD = frozenset("*?[")
+
+
+def select(
+    project: Project, names: Iterable[str] | None = None, owner: str | None = None
+) -> list[str]:
+    """Return the models of a project that are chosen, sorted where nobody orders them.
+
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Names, and patterns such as ``price_*``; none: all models.
+    owner : str, optional
+        Only models with this owner; ``@ana`` and ``Ana`` are one.
+
+    Raises
+    ------
+    UsageError
+        For a pattern that no model matches, and an owner who has no model. A name
+        that is none is left as it is: whoever uses it says so.
+    """
+    chosen = _named(project, list(names or ()))
+    if owner is None:
+        return chosen
+    owners = {name: _owner(project, name) for name in project.models()}
+    mine = [name for name in chosen if _same(owners.get(name, ""), owner)]
+    if not mine:
+        known = sorted({value for value in owners.values() if value})
+        raise UsageError(
+            "no model that is meant has this owner",
+            key="--owner",
+            found=owner,
+            allowed=listed(known) or "none yet",
+            do=did_you_mean(owner, known),
+        )
+    return mine
+
+
+def _named(project: Project, names: list[str]) -> list[str]:
+    """Return names and what patterns stand for, each once."""
+    every = project.models()
+    if not names:
+        return every
+    chosen: list[str] = []
+    for name in names:
+        if not _WILD & set(name):
+            chosen.append(name)
+            continue
+        matching = [model for model in every if fnmatchcase(model, name)]
+        if not matching:
+            raise UsageError(
+                "no model matches this pattern",
+                found=name,
+                allowed=listed(every) or "none yet",
+            )
+        chosen += matching
+    return list(dict.fromkeys(chosen))
+
+
+def _owner(project: Project, name: str) -> str:
+    """Return whose a model is; nobody's where its model.yaml cannot be read."""
+    try:
+        return project.model(name).owner
+    except MlopsError:
+        return ""
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().lstrip("@").casefold() == other.strip().lstrip("@").casefold()
