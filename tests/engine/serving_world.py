@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.outcome import outcome
 from mlops.evaluation.samples import draw
+from mlops.pipeline import compile_again
 from mlops.registry.decisions import promote
 from mlops.registry.publish import register
 from mlops.results.evaluation import Evaluation
@@ -17,7 +18,7 @@ from .conftest import Trained
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
-def release(trained: Trained, hour: int = 0) -> str:
+def release(trained: Trained, hour: int = 0, compiled: bool = False) -> str:
     """Register what was trained, put it into production, and return its number."""
     project, build = trained.project, trained.project.build("churn")
     test = trained.dataset.part("test")
@@ -32,6 +33,8 @@ def release(trained: Trained, hour: int = 0) -> str:
     Evaluation(ok=True, rows=len(test), metrics=metrics).save(build)
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
     draw(trained.spec, trained.model, test, predicted, build)
+    if compiled:
+        compile_again.main(project.root, "churn")
     at = NOW + timedelta(hours=hour)
     number = register(
         project, "churn", actor="@ana", run=f"r{hour}", now=at

@@ -581,15 +581,18 @@ def changed(**fields: object) -> Iterator[Settings]:
 def prepare_process() -> None:
     """Set what numerical libraries read when they are imported.
 
-    It runs before they are, and never changes what the user has set:
+    It runs before they are, and changes what the user has set only where it says so:
 
     - OpenMP threads that spin while they wait slow everything down on busy machines.
     - Great Expectations sends nothing home.
+    - onnxruntime, from 1.31 on, sends events to its makers and leaves the id of the
+      machine in the home folder; this is off whatever the user has set.
     - OpenBLAS adds in one order on every x86-64 with AVX2. By default the CPU decides
       the order, and with it the last bits of a model.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     if platform.machine() != "x86_64":
         return
     with suppress(OSError), Path("/proc/cpuinfo").open() as cpu:

@@ -139,6 +139,7 @@ def _facts(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
         "train": report.training,
         "test": report.evaluation,
         "gate": verdict,
+        "compiled": report.compilation,
     }
     for step, result in results.items():
         if result is not None:
@@ -149,11 +150,14 @@ def _facts(run: Run, report: RunReport, passed: bool) -> dict[str, Any]:
 def _show(command: str, run: Run, report: RunReport, passed: bool) -> None:
     """Print what a run says to a person."""
     from mlops.reporting.outcome import outcome_text
+    from mlops.reporting.wording import served_by
 
     state = run.state
     broken = state.states["validate"] == "failed"
     tables = ("data",) if broken else _SHOWN[command]
     print(outcome_text(report, *tables))
+    if command in {"test", "run"} and report.compilation:
+        print(served_by(report.compilation))
     if command in {"report", "run"}:
         for file in ("report.md", "report.html", "card.md"):
             print(f"  {(state.build / file).relative_to(state.project.root)}")

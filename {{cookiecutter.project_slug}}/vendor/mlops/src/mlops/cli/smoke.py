@@ -20,6 +20,8 @@ from mlops.io.user_code import require_allowed
 if TYPE_CHECKING:
     from mlops.config.project import Project
 
+TOLERANCE = 1e-9  # of a prediction, where the pipeline itself serves
+
 _SECONDS = 60  # for the service to answer
 
 
@@ -49,21 +51,32 @@ def smoke(
             do="look at the run that registered it, which tries and promotes it",
         )
     examples = json.loads(bundle.read("examples.json"))
-    wrong = ask_examples(at.project, ref, bundle.version.number, examples)
+    facts = bundle.manifest.compiled
+    tolerance = facts.tolerance if facts and facts.ok else TOLERANCE
+    wrong = ask_examples(at.project, ref, bundle.version.number, examples, tolerance)
     served = f"{bundle.version.ref} in service"
     tried = counted(len(examples), "example")
     text = f"{served} gives the expected predictions for {tried}"
     if wrong:
         lines = [f"{served} gives different predictions for its examples:", *wrong]
         text = "\n".join(lines)
-    facts = {"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}
-    emit(facts, text, as_json, page=text, yes=not wrong)
+    result = {"version": bundle.version.ref, "examples": len(examples), "wrong": wrong}
+    emit(result, text, as_json, page=text, yes=not wrong)
 
 
 def ask_examples(
-    project: Project, ref: str, version: str, examples: list[dict[str, Any]]
+    project: Project,
+    ref: str,
+    version: str,
+    examples: list[dict[str, Any]],
+    tolerance: float = TOLERANCE,
 ) -> list[str]:
     """Return how the service of `ref` differs from what `version` was trained to do.
+
+    Parameters
+    ----------
+    tolerance : float
+        Of the numbers: a compiled pipeline differs in the last digits.
 
     Raises
     ------
@@ -78,7 +91,7 @@ def ask_examples(
     pairs = zip(examples, response["predictions"], strict=True)
     for number, (example, predicted) in enumerate(pairs, 1):
         for name, value in example["expected"].items():
-            if not _same(predicted.get(name), value):
+            if not _same(predicted.get(name), value, tolerance):
                 wrong.append(
                     f"example {number}: {name} is {predicted.get(name)}, "
                     f"expected {value}"
@@ -131,7 +144,7 @@ def _predicted(address: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         return cast("dict[str, Any]", json.load(response))
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: Any, other: Any, tolerance: float) -> bool:
     if isinstance(one, int | float) and isinstance(other, int | float):
-        return math.isclose(one, other, rel_tol=1e-9)
+        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
     return bool(one == other)

@@ -61,6 +61,8 @@ def reproduce(ref: Ref, as_json: Json = False) -> None:
         f"  now   {done.found}",
         f"  in    {done.environment}",
     ]
+    if done.compiled:
+        lines.append(f"  model.onnx  {done.compiled}")
     lines += [f"  {part}" for part in done.differences]
     text = "\n".join(lines)
     emit(vars(done), text, as_json, page=text, yes=done.same)

@@ -309,6 +309,21 @@ class Monitor(Strict):
     )
 
 
+class Serving(Strict):
+    """How the service runs the model."""
+
+    compile: bool = Field(
+        default=True,
+        description="Whether the test step compiles the pipeline for the service, "
+        "which is used where it is proven to predict the same.",
+    )
+    tolerance: Annotated[float, Field(gt=0, le=0.01)] = Field(
+        default=1e-5,
+        description="Largest difference between the two: of a probability; for "
+        "regression relative to the prediction where that is larger than 1.",
+    )
+
+
 class ModelSpec(Strict):
     """Everything that one model is, apart from its code and data."""
 
@@ -341,6 +356,7 @@ class ModelSpec(Strict):
         default=(), description="Limits on differences between groups."
     )
     monitor: Monitor = Monitor()
+    serving: Serving = Serving()
 
     @property
     def columns(self) -> tuple[str, ...]:

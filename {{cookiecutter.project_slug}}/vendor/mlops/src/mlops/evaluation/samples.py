@@ -50,7 +50,7 @@ def reference(
     hidden = _hidden(spec)
     shown = [column for column in spec.features if column not in hidden]
     target = [column for column in [spec.data.target] if column not in hidden]
-    rows = _sample(test, _REFERENCE_ROWS, spec)
+    rows = reference_rows(spec, test)
     predicted = predicted.loc[rows.index]
     twice = sorted({*shown, *target} & set(predicted))
     if twice:
@@ -63,6 +63,11 @@ def reference(
         )
     columns = [rows[shown], predicted, rows[target]]
     return pd.concat(columns, axis=1).reset_index(drop=True)
+
+
+def reference_rows(spec: ModelSpec, test: pd.DataFrame) -> pd.DataFrame:
+    """Return the test rows of the reference sample, with all of their columns."""
+    return _sample(test, _REFERENCE_ROWS, spec)
 
 
 def examples(spec: ModelSpec, model: Model, test: pd.DataFrame) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.reporting.run_report import PredictedRows, RunInfo, RunReport
 from mlops.results.base import StoredResult
+from mlops.results.compilation import Compilation
 from mlops.results.data import Snapshot, Validation
 from mlops.results.evaluation import Evaluation
 from mlops.results.since_production import Change, SliceDifference, VersionMetric
@@ -64,6 +65,7 @@ def run_report(state: RunState, rows: bool = False) -> RunReport:
         training=_result(state, "train", Training),
         evaluation=_result(state, "test", Evaluation),
         verdict=_result(state, "gate", Verdict),
+        compilation=_result(state, "test", Compilation),
         run=_info(state),
         rows=_rows(state) if rows and tested else None,
         champion=release.manifest.metrics if release else (),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from mlops.pipeline import compiling
 from mlops.pipeline.model_files import is_test
 from mlops.pipeline.models import load_challenger, load_champion
 from mlops.pipeline.predictions import FILES, evaluation_context, write_predictions
@@ -13,7 +14,7 @@ from mlops.results.training import Training
 
 
 def run(state: RunState) -> bool:
-    """Write evaluation, predictions and the rows that travel with a version."""
+    """Write evaluation, predictions, the compiled model and the rows that travel."""
     from mlops.evaluation.evaluate import evaluate, with_own_tests
     from mlops.evaluation.samples import draw
     from mlops.evaluation.user_tests import own_tests
@@ -36,6 +37,7 @@ def run(state: RunState) -> bool:
     draw(state.spec, model, context.test, context.predicted(model), state.build)
     evaluation.model_copy(update={"seconds": seconds}).save(state.build)
     write_predictions(state, context, model, production)
+    compiling.write_compiled(state, context, model)
     return evaluation.ok
 
 
@@ -52,11 +54,18 @@ STEP = Step(
         "fairness",
         "split",
         "sensitive",
+        "serving",
         train=("seed",),
     ),
     code=is_test,
     reads=("snapshot.json", "snapshot.parquet", "training.json", "model.skops"),
-    writes=("evaluation.json", "reference.parquet", "examples.json", *FILES),
+    writes=(
+        "evaluation.json",
+        "reference.parquet",
+        "examples.json",
+        *FILES,
+        *compiling.FILES,
+    ),
     runs_user_code=True,
     asks_production=True,
 )

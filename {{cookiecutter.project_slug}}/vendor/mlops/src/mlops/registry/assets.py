@@ -11,6 +11,7 @@ from mlops.io.digests import pieces, sha256_file
 from mlops.io.git import changed_files, git, require_repository
 from mlops.registry import sbom
 from mlops.registry.manifest import DATA
+from mlops.results.compilation import COMPILED, Compilation
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import EXAMPLES, REFERENCE, Evaluation
 from mlops.results.training import MODULES, Training
@@ -19,7 +20,7 @@ from mlops.storage.protocol import Asset, measure
 
 REQUIRED = ("model.skops", "features.py", "training.json", REFERENCE, EXAMPLES)
 
-OPTIONAL = (MODULES, "report.md", "report.html", "card.md")
+OPTIONAL = (MODULES, COMPILED, "report.md", "report.html", "card.md")
 
 _RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
 
@@ -46,6 +47,7 @@ class Built:
     training: Training
     evaluation: Evaluation
     verdict: Verdict
+    compilation: Compilation | None
     files: dict[str, Path]
     assets: dict[str, Asset]
     notes: tuple[str, ...]
@@ -84,6 +86,7 @@ def ready(project: Project, name: str, decided: bool = False) -> Built:
         training=Training.load(build),
         evaluation=Evaluation.load(build),
         verdict=Verdict.load(build),
+        compilation=_compilation(build),
         files=files,
         assets={asset: measure(pieces(path)) for asset, path in sorted(files.items())},
         notes=(*notes, *others),
@@ -182,10 +185,35 @@ def _stale(project: Project, name: str, built: Built) -> list[str]:
             assets[MODULES].sha256 if MODULES in assets else "",
         ),
     }
+    if built.compilation is not None:
+        pairs |= _compiled(built.compilation, training, assets)
     for file in built.snapshot.files:
         path = project.root / file.path
         pairs[file.path] = (file.sha256, sha256_file(path) if path.is_file() else "")
     return [part for part, (recorded, present) in pairs.items() if recorded != present]
+
+
+def _compilation(build: Path) -> Compilation | None:
+    """Return what the test step says of compiling; None before engine 0.2."""
+    if not (build / Compilation.FILE).is_file():
+        return None
+    return Compilation.load(build)
+
+
+def _compiled(
+    compilation: Compilation, training: Training, assets: dict[str, Asset]
+) -> dict[str, tuple[str, str]]:
+    """Return what was compiled, and what lies in the build folder."""
+    if not compilation.ok:
+        return {}
+    present = assets[COMPILED].sha256 if COMPILED in assets else ""
+    return {
+        "the model that was compiled": (
+            compilation.model_sha256,
+            training.model_sha256,
+        ),
+        COMPILED: (compilation.compiled_sha256, present),
+    }
 
 
 def gather(project: Project, name: str, rows: bool) -> dict[str, Path]:

@@ -24,12 +24,14 @@ from mlops.registry.manifest import (
     with_manifests,
 )
 from mlops.registry.tags import ModelState, State, Version, read, resolve
+from mlops.results.compilation import COMPILED
 from mlops.results.training import MODULES
 from mlops.storage.cache import cache_file, cache_path, file_lock
 from mlops.storage.folder import FolderStore
 from mlops.storage.protocol import ASSET_NAME, Asset, ReleaseStore, measure
 
 if TYPE_CHECKING:
+    from mlops.training.compiled import CompiledPipeline
     from mlops.training.model import Model
 
 
@@ -96,6 +98,22 @@ class Bundle:
             modules=self.read(MODULES) if MODULES in self.files else b"",
             extra_trusted=self.trusted_types,
         )
+
+    def compiled(self) -> CompiledPipeline | None:
+        """Return the compiled pipeline, made of verified bytes; None without one.
+
+        Raises
+        ------
+        Refused
+            When its bytes are not those that were registered, or hold more than a
+            graph of standard operators.
+        """
+        facts = self.manifest.compiled
+        if facts is None or not facts.ok:
+            return None
+        from mlops.training.compiled import CompiledPipeline
+
+        return CompiledPipeline(self.read(COMPILED))
 
     def verify(self, whole: bool = False) -> None:
         """Verify all files: by the store's own digests, by reading where it has none.

@@ -13,6 +13,7 @@ from mlops.io.digests import canonical_json, sha256
 from mlops.io.git_objects import contents
 from mlops.registry.tags import Version
 from mlops.results.base import Result
+from mlops.results.compilation import Compilation
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import FairnessResult, Metric, Slice
 from mlops.results.training import MODULES, Signature, Training
@@ -107,6 +108,10 @@ class Manifest(Result):
     train_cost: float = Field(default=0, description="By the price in project.yaml.")
     currency: str = "USD"
     verdict: Verdict
+    compiled: Compilation | None = Field(
+        default=None,
+        description="Whether model.onnx may serve; null before there was such a file.",
+    )
     assets: dict[str, Asset]
     run: str
     actor: str

@@ -268,6 +268,7 @@ def _manifest(
         train_cost=round(training.seconds / 3600 * price.per_hour, 6),
         currency=price.currency,
         verdict=built.verdict,
+        compiled=built.compilation,
         assets=built.assets,
         run=registration.by.run or "",
         actor=registration.by.actor,

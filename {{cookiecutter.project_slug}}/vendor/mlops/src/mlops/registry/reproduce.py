@@ -22,6 +22,7 @@ from mlops.io.git import git
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import DATA, Environment, Manifest
 from mlops.registry.sbom import not_installed, present
+from mlops.results.compilation import COMPILED
 from mlops.results.training import Training
 from mlops.storage.cache import cache_root, file_lock
 from mlops.storage.protocol import ReleaseStore
@@ -43,6 +44,9 @@ class Reproduction:
         Where it was trained, in words.
     differences : tuple of str
         What differs where the bytes do, the likeliest cause first.
+    compiled : str
+        ``same`` or ``different``: the compiled pipeline; empty where the version has
+        none.
     """
 
     version: str
@@ -51,6 +55,7 @@ class Reproduction:
     expected: str
     environment: str
     differences: tuple[str, ...] = ()
+    compiled: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ def reproduce(
         say(f"training {bundle.version.ref} again …")
         training = _train(tree, name, bundle.version.ref, interpreter.path)
         made = (tree.build(name) / MODEL).read_bytes()
+        compiled = _compiled(tree, bundle, interpreter.path)
     expected = bundle.manifest.assets[MODEL].sha256
     differences: tuple[str, ...] = ()
     if training.model_sha256 != expected:
@@ -107,13 +113,16 @@ def reproduce(
         if not interpreter.own:
             causes = (*_not_as_locked(project), *causes)
         differences = (*causes, *model_file.differences(bundle.read(MODEL), made))
+    elif compiled == "different":
+        differences = ("the compiled pipeline, model.onnx, has other bytes",)
     return Reproduction(
         version=bundle.version.ref,
-        same=training.model_sha256 == expected,
+        same=training.model_sha256 == expected and compiled != "different",
         found=training.model_sha256,
         expected=expected,
         environment=interpreter.description,
         differences=differences,
+        compiled=compiled,
     )
 
 
@@ -242,8 +251,31 @@ def engine_of(root: Path) -> Path:
 
 
 def _train(tree: Project, name: str, version: str, python: str) -> Training:
-    """Train in a tree, by the engine that is in it (in tests: by this one)."""
-    command = [python, "-m", "mlops", "train", name]
+    """Train in a tree."""
+    _run(
+        tree, [python, "-m", "mlops", "train", name], f"{version} could not be trained"
+    )
+    return Training.load(tree.build(name))
+
+
+def _compiled(tree: Project, bundle: Bundle, python: str) -> str:
+    """Compile what was trained, where the version is compiled, and compare the bytes.
+
+    They are the same for the same model, whatever the machine.
+    """
+    if COMPILED not in bundle.manifest.assets:
+        return ""
+    name = bundle.version.model
+    command = [python, "-m", "mlops.pipeline.compile_again", str(tree.root), name]
+    _run(tree, command, f"{bundle.version.ref} could not be compiled")
+    made = tree.build(name) / COMPILED
+    digest = sha256_file(made) if made.is_file() else ""
+    same = digest == bundle.manifest.assets[COMPILED].sha256
+    return "same" if same else "different"
+
+
+def _run(tree: Project, command: list[str], failed: str) -> None:
+    """Run the engine that is in a tree (in tests: this one)."""
     engine = str(engine_of(tree.root))
     env = settings.current().user_code_environment(PYTHONPATH=engine)
     done = subprocess.run(
@@ -252,11 +284,10 @@ def _train(tree: Project, name: str, version: str, python: str) -> Training:
     if done.returncode:
         last = done.stderr.strip().splitlines()[-5:]
         raise EnvironmentFailure(
-            f"{version} could not be trained again",
+            f"{failed} again",
             found=" / ".join(last) or "no message",
             do="look at the version's code, data and lock",
         )
-    return Training.load(tree.build(name))
 
 
 def _not_as_locked(project: Project) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project_spec import Cost
+from mlops.results.compilation import Compilation
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation, Metric
 from mlops.results.since_production import Change, SliceDifference, VersionMetric
@@ -85,6 +86,7 @@ class RunReport:
     training: Training | None = None
     evaluation: Evaluation | None = None
     verdict: Verdict | None = None
+    compilation: Compilation | None = None
     run: RunInfo = field(default_factory=RunInfo)
     rows: PredictedRows | None = None
     champion: tuple[Metric, ...] = ()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from mlops.reporting import words
 from mlops.reporting.blocks import Tone
+from mlops.results.compilation import Compilation
 from mlops.results.monitoring import ColumnDrift, Performance
 from mlops.results.verdict import (
     Compared,
@@ -344,6 +345,20 @@ def difference_ci(c: Comparison) -> str:
     """Return the interval of a difference, with its confidence."""
     ends = words.difference_interval(c.low, c.high)
     return f"{words.share(c.confidence)} CI of the difference: {ends}"
+
+
+# -- service ---------------------------------------------------------------------------
+
+
+def served_by(compilation: Compilation) -> str:
+    """Return what will serve the model, the compiled pipeline or not, and why."""
+    if not compilation.ok:
+        return f"Served by the pipeline, not compiled: {compilation.reason}."
+    rows = words.count(compilation.rows, "row")
+    return (
+        f"Served by the compiled pipeline: equal to the pipeline on {rows} (largest "
+        f"difference {compilation.difference:.1e})."
+    )
 
 
 # -- alarms ----------------------------------------------------------------------------

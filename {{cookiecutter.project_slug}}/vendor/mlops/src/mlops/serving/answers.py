@@ -15,7 +15,7 @@ from mlops.errors import MlopsError
 from mlops.serving.batcher import Answer, Rows
 from mlops.serving.ids import PredictionIds
 from mlops.serving.metrics import ServiceMetrics
-from mlops.serving.prediction_log import PredictionLog, records
+from mlops.serving.prediction_log import PredictionLog
 
 if TYPE_CHECKING:
     from mlops.serving.follower import Served
@@ -109,7 +109,7 @@ class Answers:
         """Predict, and count rows and seconds; JSON has only finite numbers."""
         started = time.perf_counter()
         try:
-            outputs = records(served.predict(served.requests.frame(rows)))
+            outputs, by_pipeline = served.outputs(rows)
             if len(outputs) != len(rows):
                 raise ValueError("another number of predictions than of rows")
         except Exception as error:  # whatever the model's own code raises
@@ -117,6 +117,8 @@ class Answers:
             raise ModelFailed from error
         self._metrics.predict_seconds.observe(time.perf_counter() - started)
         self._metrics.rows.inc(len(rows))
+        if by_pipeline:
+            self._metrics.pipeline_rows.inc(len(rows))
         return outputs
 
     def _logged(

@@ -184,8 +184,10 @@ class _Service:
         return PlainTextResponse(self.counts.text(), media_type=CONTENT_TYPE)
 
     async def model(self) -> dict[str, Any]:
-        """Describe the version that serves."""
-        return dict(self._serving().summary)
+        """Describe the version that serves, and what predicts: compiled or not."""
+        served = self._serving()
+        serving = {"compiled": served.fast is not None, "reason": served.reason}
+        return {**served.summary, "serving": serving}
 
     def describe(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Return an OpenAPI schema with what the version that serves takes and gives.

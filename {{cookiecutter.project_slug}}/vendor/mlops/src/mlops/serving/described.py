@@ -79,11 +79,19 @@ class Ready(BaseModel):
     unlogged_rows: int
 
 
+class HowServed(BaseModel):
+    """Whether the compiled pipeline predicts, and why not."""
+
+    compiled: bool
+    reason: str
+
+
 class ModelSummary(BaseModel):
     """The answer of ``/model``: from the manifest of the version."""
 
     model: str
     version: str
+    serving: HowServed
 
 
 _NO_VERSION = {"model": Detail, "description": "No version serves yet, or no time."}

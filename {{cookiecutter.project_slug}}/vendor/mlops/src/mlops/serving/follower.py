@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from mlops.serving.unseen import Known
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops.serving.fast_path import FastPath, Outputs, Rows
     from mlops.training.model import Model
 
 log = logging.getLogger("mlops.serving")
@@ -39,6 +40,12 @@ class Served:
         them: one row each.
     hidden : frozenset of str
         Columns that are never written to a log.
+    fast : FastPath, optional
+        Predicts with the compiled pipeline; without it the pipeline does.
+    tolerance : float
+        By how much the two may differ.
+    reason : str
+        Why there is no fast path.
     """
 
     version: str
@@ -47,6 +54,9 @@ class Served:
     examples: pd.DataFrame
     expected: pd.DataFrame
     hidden: frozenset[str] = frozenset()
+    fast: FastPath | None = None
+    tolerance: float = TOLERANCE
+    reason: str = ""
 
     @cached_property
     def requests(self) -> Requests:
@@ -69,32 +79,77 @@ class Served:
         with self._threads.limit(limits=1):
             return self.model.predict(rows)
 
-    def warm_up(self) -> None:
+    def outputs(self, rows: Rows) -> tuple[Outputs, bool]:
+        """Predict validated rows.
+
+        Returns
+        -------
+        list of dict
+            The outputs of each row, as JSON has them.
+        bool
+            Whether the pipeline was needed although there is a compiled one.
+        """
+        from mlops.serving.prediction_log import records
+        from mlops.training.compiled import PipelineNeeded
+
+        if self.fast is not None:
+            try:
+                return self.fast.outputs(rows), False
+            except PipelineNeeded as needed:
+                log.debug("%s: the pipeline is needed: %s", self.version, needed)
+        predicted = self.predict(self.requests.frame(rows))
+        return records(predicted), self.fast is not None
+
+    def warm_up(self) -> Served:
         """Predict the examples, which also fills every cache before the first request.
+
+        Returns
+        -------
+        Served
+            Without the compiled pipeline where that gives different predictions.
 
         Raises
         ------
         Refused
             When a prediction differs from the registered one by more than 1e-9.
         """
-        from pandas.testing import assert_frame_equal
+        import pandas as pd
 
-        predicted = self.predict(self.examples)[list(self.expected)]
-        try:
-            assert_frame_equal(
-                predicted,
-                self.expected,
-                check_dtype=False,
-                rtol=TOLERANCE,
-                atol=TOLERANCE,
-            )
-        except AssertionError as error:
+        from mlops.serving.prediction_log import records
+
+        problem = self._difference(self.predict(self.examples), TOLERANCE)
+        if problem:
             raise Refused(
                 "gives different predictions for its examples than at registration",
                 file=self.version,
-                found=" ".join(str(error).split())[:300],
+                found=problem,
                 do="serve with the libraries of its lock, or roll the stage back",
-            ) from error
+            )
+        if self.fast is None:
+            return self
+        predicted, _ = self.outputs(records(self.examples))
+        problem = self._difference(pd.DataFrame(predicted), self.tolerance)
+        if not problem:
+            return self
+        log.warning("%s is served by the pipeline: %s", self.version, problem)
+        reason = "the compiled pipeline gives different predictions for the examples"
+        return replace(self, fast=None, reason=reason)
+
+    def _difference(self, predicted: pd.DataFrame, tolerance: float) -> str:
+        """Return how predictions of the examples differ from the registered ones."""
+        from pandas.testing import assert_frame_equal
+
+        try:
+            assert_frame_equal(
+                predicted[list(self.expected)],
+                self.expected,
+                check_dtype=False,
+                rtol=tolerance,
+                atol=tolerance,
+            )
+        except AssertionError as error:
+            return " ".join(str(error).split())[:300]
+        return ""
 
 
 @dataclass
@@ -140,9 +195,7 @@ class Follower:
         """Take up the version of the stage, or raise what keeps it out."""
         version = self.resolve()
         if self.served is None or self.served.version != version:
-            served = self.load(version)
-            served.warm_up()
-            self.served = served
+            self.served = self.load(version).warm_up()
             log.info("%s@%s is %s", self.name, self.stage, version)
         return self.served
 

@@ -32,6 +32,11 @@ class ServiceMetrics:
         self.rows = Counter(
             "mlops_rows_total", "Rows predicted.", registry=self._registry
         )
+        self.pipeline_rows = Counter(
+            "mlops_pipeline_rows_total",
+            "Rows that the pipeline predicted because the compiled one could not.",
+            registry=self._registry,
+        )
         self.unlogged_rows = Counter(
             "mlops_unlogged_rows_total",
             "Rows predicted that the prediction log could not take.",

@@ -9,19 +9,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops import settings
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
-from mlops.registry.chain import fetch
+from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest
 from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
 from mlops.registry.tags import read, resolve
-from mlops.serving.follower import Follower, RegistrySeen, Served, log
+from mlops.serving.follower import TOLERANCE, Follower, RegistrySeen, Served, log
 from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
+
+if TYPE_CHECKING:
+    from mlops.serving.fast_path import FastPath
+    from mlops.training.model import Model
 
 _SHOWN = {
     "model",
@@ -153,16 +157,46 @@ def _served(project: Project, ref: str, store: ReleaseStore | None) -> Served:
     import pandas as pd
 
     bundle = fetch(project, ref, store)
+    model = bundle.model()
+    fast, reason = _fast_path(bundle, model)
+    facts = bundle.manifest.compiled
     hidden = frozenset(sensitive_columns(project, bundle.manifest))
     examples = json.loads(bundle.read("examples.json"))
     return Served(
         version=bundle.version.number,
-        model=bundle.model(),
+        model=model,
         summary=_summary(bundle.manifest, hidden),
         examples=pd.DataFrame([example["features"] for example in examples]),
         expected=pd.DataFrame([example["expected"] for example in examples]),
         hidden=hidden,
+        fast=fast,
+        tolerance=facts.tolerance if facts else TOLERANCE,
+        reason=reason,
     )
+
+
+def _fast_path(bundle: Bundle, model: Model) -> tuple[FastPath | None, str]:
+    """Return what predicts with the compiled pipeline, or None and the reason.
+
+    Whatever keeps a compiled pipeline from being loaded, the pipeline serves.
+    """
+    facts = bundle.manifest.compiled
+    if facts is None:
+        return None, "the version is from before pipelines were compiled"
+    if not facts.ok:
+        return None, facts.reason
+    try:
+        from mlops.serving.fast_path import FastPath
+        from mlops.training.compiled import CompiledModel
+
+        pipeline = bundle.compiled()
+    except Exception as error:  # whatever onnxruntime raises, or that it is missing
+        reason = f"it cannot be loaded: {type(error).__name__}"
+        log.warning("%s is served by the pipeline: %s", bundle.version.ref, error)
+        return None, reason
+    if pipeline is None:
+        return None, facts.reason
+    return FastPath(model, CompiledModel(model, pipeline, facts.tolerance)), ""
 
 
 def _summary(manifest: Manifest, hidden: frozenset[str]) -> dict[str, Any]:

@@ -135,6 +135,17 @@ class Model:
             typed[name] = respell(typed[name], spelling)
         return compute_features(self._features, typed, self._shown)
 
+    def features_of_typed(self, typed: pd.DataFrame) -> pd.DataFrame:
+        """Return what `features` does, for rows that have their types already.
+
+        Parameters
+        ----------
+        typed : DataFrame, shape (n_rows, n_columns)
+            As `data.types.cast` makes them, spelled as training had them; features.py
+            may change this frame.
+        """
+        return compute_features(self._features, typed, self._shown, copy=False)
+
     def predict(self, raw: pd.DataFrame) -> pd.DataFrame:
         """Predict raw rows.
 
@@ -150,23 +161,61 @@ class Model:
         UsageError
             As `features`, or for an error in the estimator.
         """
-        inputs = self.features(raw)
-        if self.signature.task == "regression":
-            values = self._raw_predictions("predict", inputs).astype("float64")
-            return pd.DataFrame({"prediction": values}, index=raw.index)
-        chances = self._raw_predictions("predict_proba", inputs)
-        if self.signature.task == "multiclass":
-            return self._most_likely(chances, raw.index)
-        return self._above_threshold(chances, raw.index)
+        return self.outputs(self.values(self.features(raw)), raw.index)
 
-    def _raw_predictions(self, method: str, inputs: pd.DataFrame) -> NDArray[Any]:
-        """Ask the pipeline with one BLAS thread; a method that it lacks is its error.
+    def values(self, inputs: pd.DataFrame) -> NDArray[Any]:
+        """Return what the pipeline makes of features.
 
-        The order of additions, and so the last bit, must not depend on cores.
+        It is asked with one BLAS thread: the order of additions, and so the last bit,
+        must not depend on cores.
+
+        Returns
+        -------
+        ndarray, shape (n_rows, n_classes) or (n_rows,)
+            The probability of each class of the signature; for regression the numbers.
+
+        Raises
+        ------
+        UsageError
+            For an error in the estimator; a method that it lacks is one.
         """
+        method = "predict" if self.signature.task == "regression" else "predict_proba"
         limited = self._threads.limit(limits=1, user_api="blas")
         with limited, blaming(f"models/{self.name}/estimator.py"):
             return np.asarray(getattr(self.pipeline, method)(inputs))
+
+    def outputs(self, values: NDArray[Any], index: pd.Index) -> pd.DataFrame:
+        """Return what `predict` does, of the values of a pipeline."""
+        if self.signature.task == "regression":
+            numbers = values.astype("float64")
+            return pd.DataFrame({"prediction": numbers}, index=index)
+        if self.signature.task == "multiclass":
+            return self._most_likely(values, index)
+        return self._above_threshold(values, index)
+
+    def is_close(self, values: NDArray[Any], difference: float) -> NDArray[np.bool_]:
+        """Return for which rows a small difference could change the predicted class.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_rows, n_classes) or (n_rows,)
+            Of `values`; for regression there are no classes, and no row is close.
+        difference : float
+            Of a probability.
+
+        Returns
+        -------
+        ndarray of bool, shape (n_rows,)
+        """
+        signature = self.signature
+        if signature.task == "regression":
+            return np.zeros(len(values), dtype=bool)
+        if signature.task == "binary":
+            positive = signature.classes.index(signature.positive or "")
+            distance = np.abs(values[:, positive] - signature.threshold)
+            return np.asarray(distance <= difference)
+        highest = np.partition(values, -2, axis=1)[:, -2:]
+        return np.asarray(highest[:, 1] - highest[:, 0] <= 2 * difference)
 
     def _most_likely(self, chances: NDArray[Any], index: pd.Index) -> pd.DataFrame:
         """Return the most likely class, and the probability of each."""
@@ -190,9 +239,12 @@ class Model:
 
 
 def compute_features(
-    function: Callable[[pd.DataFrame], Any], typed: pd.DataFrame, shown: str
+    function: Callable[[pd.DataFrame], Any],
+    typed: pd.DataFrame,
+    shown: str,
+    copy: bool = True,
 ) -> pd.DataFrame:
-    """Run features() on a copy and check what comes back.
+    """Run features() and check what comes back.
 
     Parameters
     ----------
@@ -201,6 +253,8 @@ def compute_features(
     typed : DataFrame, shape (n_rows, n_columns)
     shown : str
         The path that errors name.
+    copy : bool
+        Whether `typed` has to stay as it is.
 
     Returns
     -------
@@ -212,7 +266,7 @@ def compute_features(
         When it is no frame with the same rows, or the function fails.
     """
     with blaming(shown):
-        out = function(typed.copy())
+        out = function(typed.copy() if copy else typed)
     if not isinstance(out, pd.DataFrame) or len(out) != len(typed):
         shape = getattr(out, "shape", "")
         raise UsageError(
