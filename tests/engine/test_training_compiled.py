@@ -246,7 +246,8 @@ def test_an_estimator_that_onnx_does_not_have_is_not_compiled() -> None:
 
 def test_a_larger_difference_than_the_tolerance_is_a_reason() -> None:
     frame = rows()
-    model = fitted(OneHotEncoder(handle_unknown="ignore", sparse_output=False), frame)
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    model = fitted(encoder, frame, HistGradientBoostingClassifier(max_iter=5))
     facts, content = compiled(model, frame, 1e-12)
     assert not content
     assert facts.reason.startswith("predictions differ by ")

@@ -71,8 +71,8 @@ class Converters:
             StandardScaler: self._scaler,
         }
         if self._double:
-            trees = _TREES_OF_FLOAT64 + _TREES_OF_FLOAT32
-            functions |= dict.fromkeys(trees, self._trees)
+            functions |= dict.fromkeys(_TREES_OF_FLOAT64, self._float64_trees)
+            functions |= dict.fromkeys(_TREES_OF_FLOAT32, self._float32_trees)
         return functions
 
     @property
@@ -142,32 +142,42 @@ class Converters:
         inputs = [missing, nodes.numbers(statistics), column]
         nodes.add_named("Where", inputs, _output(operator))
 
-    def _trees(self, scope: Any, operator: Any, container: Any) -> None:
-        """Convert trees as skl2onnx does, but compare what scikit-learn compares.
+    def _float64_trees(self, scope: Any, operator: Any, container: Any) -> None:
+        """Convert trees that compare float64, with their thresholds in full."""
+        from skl2onnx.common._registration import get_converter
 
-        Its gradient boosting by histograms has float64 for values and thresholds. All
-        other trees round the values to float32.
+        kind = "TreeEnsembleRegressor"
+        if is_classifier(operator.raw_operator):
+            kind = "TreeEnsembleClassifier"
+        before = len(container.nodes)
+        convert = get_converter(operator.type)
+        # Thresholds of float64 are new in version 3 of the operator.
+        convert(scope, operator, container, kind, "ai.onnx.ml", 3)
+        for node in container.nodes[before:]:
+            if node.op_type == kind:
+                _set_thresholds(node, operator.raw_operator)
+
+    def _float32_trees(self, scope: Any, operator: Any, container: Any) -> None:
+        """Convert trees that round to float32, and compare that.
+
+        skl2onnx is told that float32 comes: for float64 it never ends where a threshold
+        is infinite.
         """
         from skl2onnx.common._registration import get_converter
         from skl2onnx.proto import onnx_proto
 
-        trees = operator.raw_operator
-        kind = "TreeEnsembleRegressor"
-        if is_classifier(trees):
-            kind = "TreeEnsembleClassifier"
+        types = [one.type for one in operator.inputs]
+        for one in operator.inputs:
+            one.type = _tensor_type(double=False)(one.type.shape)
         before = len(container.nodes)
-        convert = get_converter(operator.type)
-        convert(scope, operator, container, kind, "ai.onnx.ml", 3)
+        get_converter(operator.type)(scope, operator, container)
+        for one, declared in zip(operator.inputs, types, strict=True):
+            one.type = declared
         nodes = _Nodes(scope, container, self._double)
+        single = onnx_proto.TensorProto.FLOAT
         for node in container.nodes[before:]:
-            if node.op_type != kind:
-                continue
-            if isinstance(trees, _TREES_OF_FLOAT64):
-                _set_thresholds(node, trees)
-                continue
-            single = onnx_proto.TensorProto.FLOAT
-            rounded = nodes.add("Cast", [node.input[0]], to=single)
-            node.input[0] = nodes.add("Cast", [rounded], to=nodes.kind)
+            if node.op_type.startswith("TreeEnsemble"):
+                node.input[0] = nodes.add("Cast", [node.input[0]], to=single)
 
     def _one_hot(self, scope: Any, operator: Any, container: Any) -> None:
         """Convert a OneHotEncoder of texts; any other as skl2onnx does."""
