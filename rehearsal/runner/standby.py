@@ -58,6 +58,7 @@ LIBRARIES = (
     "sklearn.model_selection",
     "sklearn.pipeline",
     "skops.io",
+    "skl2onnx",
     "matplotlib.figure",
     "pytest",
     "great_expectations.expectations",
@@ -75,6 +76,7 @@ ENGINE = ROOT / TREE / "vendor" / "mlops" / "src"
 ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     "GX_ANALYTICS_ENABLED": "false",
+    "ORT_DISABLE_TELEMETRY": "1",
     "OPENBLAS_CORETYPE": "Haswell",
 }
 

@@ -21,14 +21,9 @@ from stories.worlds import MODEL
 BORN = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
 LONG_AGO = [("staging", "success"), ("production", "success")]
 ASSETS = [
-    *("card.md", "examples.json", "features.py", "manifest.json", "model.skops"),
-    *(
-        "reference.parquet",
-        "report.html",
-        "report.md",
-        "sbom.cdx.json",
-        "training.json",
-    ),
+    *("card.md", "examples.json", "features.py", "manifest.json", "model.onnx"),
+    *("model.skops", "reference.parquet", "report.html", "report.md"),
+    *("sbom.cdx.json", "training.json"),
 ]
 CUSTOMER = {"tenure": 30, "spend": 50.0, "plan": "basic"}
 
