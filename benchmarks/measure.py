@@ -31,10 +31,14 @@ class Command:
 
 @dataclass(frozen=True)
 class Cost:
-    """Median wall seconds, and the largest resident memory in MB."""
+    """Median wall seconds, the largest resident memory in MB, and processor seconds.
+
+    The processor's are of the command and all that it starts.
+    """
 
     seconds: float
     memory: float
+    processor: float = 0.0
 
 
 def environment() -> dict[str, str]:
@@ -55,7 +59,9 @@ begun = time.perf_counter()
 errors = open(sys.argv[1], "w")
 process = subprocess.Popen(sys.argv[2:], stdout=subprocess.DEVNULL, stderr=errors)
 _, status, usage = os.wait4(process.pid, 0)
-print(json.dumps([time.perf_counter() - begun, usage.ru_maxrss / 1024, status]))
+processor = usage.ru_utime + usage.ru_stime
+seconds = time.perf_counter() - begun
+print(json.dumps([seconds, usage.ru_maxrss / 1024, processor, status]))
 """
 
 
@@ -70,10 +76,10 @@ def once(command: Command) -> Cost:
             stdout=subprocess.PIPE,
             check=True,
         )
-        seconds, memory, status = json.loads(done.stdout)
+        seconds, memory, processor, status = json.loads(done.stdout)
         if os.waitstatus_to_exitcode(status) != command.expect:
             sys.exit(f"{' '.join(command.arguments)} failed:\n{errors.read().decode()}")
-    return Cost(seconds, memory)
+    return Cost(seconds, memory, processor)
 
 
 def compare(commands: Mapping[str, Command], repeats: int = REPEATS) -> dict[str, Cost]:

@@ -4,24 +4,25 @@ Usage: python benchmarks/scale.py [MODELS VERSIONS RUNS]...
        (replaces its section of benchmarks/results.md)
 
 Each repository is grown by a script (`tests/engine/grown.py`), by ten times in each
-step: 10 models with 1,000 versions, then 100 with 10,000. Time and memory are those of
-a process, with releases in a folder; requests are those of a hub that is as strict as
-GitHub, whose list ends after a thousand releases.
+step: 10 models with 1,000 versions, then 100 with 10,000. Time is that of the
+processor, for the command and all that it starts; releases are in a folder. Requests
+are those of a hub that is as strict as GitHub: its list ends after a thousand releases.
 """
 
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from measure import REPEATS, ROOT, Command, Cost, compare, mlops
+from measure import REPEATS, ROOT, Command, environment, mlops, once
 
 from engine.grown import Grown, Size
 from rehearsal.hub import Hub
@@ -45,7 +46,8 @@ FAILS = {"doctor": 1}  # neither a lock nor hooks are there
 class Figures:
     """What one command took on one repository; requests where it makes any."""
 
-    cost: Cost
+    seconds: float
+    memory: float
     output: int
     requests: str = "0"
 
@@ -58,20 +60,27 @@ def measured(size: Size, where: Path) -> dict[str, Figures]:
         name: Command(mlops(*words), grown.root, expect=FAILS.get(name, 0))
         for name, words in COMMANDS.items()
     }
-    costs = compare(commands)
-    requests = counted(grown, where)
-    return {
-        name: Figures(cost, printed(commands[name]), requests.get(name, "0"))
-        for name, cost in costs.items()
-    }
+    figures = {name: timed(command) for name, command in commands.items()}
+    for name, requests in counted(grown, where).items():
+        figures[name] = replace(figures[name], requests=requests)
+    return figures
 
 
-def printed(command: Command) -> int:
-    """Return how many characters a command writes."""
+def timed(command: Command) -> Figures:
+    """Return what a command takes, the median of several runs."""
+    costs = [once(command) for _ in range(REPEATS)]
     done = subprocess.run(
-        command.arguments, cwd=command.folder, capture_output=True, check=False
+        command.arguments,
+        cwd=command.folder,
+        env=environment(),
+        capture_output=True,
+        check=False,
     )
-    return len(done.stdout)
+    return Figures(
+        statistics.median(cost.processor for cost in costs),
+        statistics.median(cost.memory for cost in costs),
+        len(done.stdout),
+    )
 
 
 def counted(grown: Grown, where: Path) -> dict[str, str]:
@@ -136,8 +145,8 @@ def hub_of(grown: Grown, where: Path) -> Iterator[Hub]:
 def rows(sizes: list[Size], figures: list[dict[str, Figures]]) -> list[str]:
     """Return the table: a line for each command and size, with the growth."""
     out = [
-        "| command | models | versions | tags | time | growth | peak memory | output |"
-        " requests |",
+        "| command | models | versions | tags | processor | growth | peak memory | "
+        "output | requests |",
         "| --- " + "| --: " * 8 + "|",
     ]
     for name in COMMANDS:
@@ -146,15 +155,15 @@ def rows(sizes: list[Size], figures: list[dict[str, Figures]]) -> list[str]:
             now = by_name[name]
             growth = ""
             if before is not None:
-                growth = f"{now.cost.seconds / before.cost.seconds:.1f} x"
+                growth = f"{now.seconds / before.seconds:.1f} x"
             cells = (
                 name,
                 f"{size.models:,}",
                 f"{size.versions:,}",
                 f"{size.versions * 3:,}",
-                f"{now.cost.seconds:.2f} s",
+                f"{now.seconds:.2f} s",
                 growth,
-                f"{now.cost.memory:,.0f} MB",
+                f"{now.memory:,.0f} MB",
                 f"{now.output:,}",
                 now.requests,
             )
@@ -175,8 +184,8 @@ def main() -> None:
             figures.append(measured(size, Path(folder)))
     at = f"{datetime.now(UTC):%Y-%m-%d}"
     note = (
-        f"Measured on {at}, two cores, the median of {REPEATS}; compare ratios, not "
-        "seconds. Output in characters. Pages: the first run with an empty cache, "
+        f"Measured on {at}, the median of {REPEATS}: seconds of the processor, output "
+        "in bytes. Pages: the first run with an empty cache, "
         "then the next."
     )
     section = "\n".join([TITLE, "", note, "", *rows(sizes, figures), ""])
