@@ -22,16 +22,18 @@ from typer.testing import CliRunner
 from mlops.cli.main import app
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
+from mlops.config.yaml import load_yaml
 from mlops.data.contract import check
 from mlops.data.snapshot import build
 from mlops.data.validation import validate
 from mlops.errors import EnvironmentFailure, UsageError
+from mlops.scaffold.advice import MOST_IN_GIT
 from mlops.scaffold.infer import Inference, infer
 from mlops.scaffold.render import contract
 from mlops.scaffold.write import write
 from mlops.training.fit import train
 
-from .conftest import git
+from .conftest import ENGINE, git
 from .evaluation_worlds import evaluate_in
 
 
@@ -478,12 +480,28 @@ def test_many_values_and_a_wrong_encoding(project: Project, tmp_path: Path) -> N
     assert found.spec["data"]["encoding"] == "cp1252"
     assert found.spec["data"]["ignore"] == ["Straße"]
     assert any("not UTF-8" in note for note in found.notes)
-    assert any("1 MB" in note for note in found.notes)
+    assert not any("50 MB" in note for note in found.notes)
     assert (
         "Straße",
         "ignored",
         "is text with 100,000 different values",
     ) in found.summary
+
+
+def test_only_a_file_that_pre_commit_refuses_is_said_to_be_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = load_yaml(ENGINE / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    (entry,) = (hook["entry"] for hook in hooks if hook["id"] == "large-data")
+    assert entry.endswith(f"--maxkb={MOST_IN_GIT // 1024}")
+    x = np.random.default_rng(0).normal(size=500)
+    frame = pd.DataFrame({"x": x, "y": (x > 0).astype(int)})
+    path = saved(frame, tmp_path / "t.csv")
+    size = path.stat().st_size
+    for most, large in ((size, False), (size - 1, True)):
+        monkeypatch.setattr("mlops.scaffold.advice.MOST_IN_GIT", most)
+        notes = infer(path, "y").notes
+        assert any("larger than 50 MB" in note for note in notes) is large
 
 
 def archive(name: str) -> bytes:
@@ -505,8 +523,8 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256))
         ("t.csv", b"a,b,y\n", "no rows"),
         ("t.csv", PNG, "binary"),
         ("t.xlsx", archive("xl/workbook.xml"), "Excel"),
-        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0), "gzip"),
-        ("t.csv", pd.DataFrame({"a": [1], "y": [2]}).to_parquet(), "ends in .parquet"),
+        ("t.csv", gzip.compress(b"a,b\n1,2\n", mtime=0), "gzip"),
+        ("t.csv", pd.DataFrame({"a": [1], "y": [2]}).to_parquet(), "end in .parquet"),
         ("t.parquet", b"a,b\n1,2\n", "not a Parquet file"),
         ("t.parquet", b"PAR1" + b"\0" * 20, "not a Parquet file"),
         ("t.csv", b"a:b:y\n1:2:3\n", "only one column"),

@@ -88,6 +88,37 @@ def test_data_is_committed_as_it_is(bake: Bake) -> None:
         assert committed.stdout == path.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("path", "megabytes", "code"),
+    [
+        ("models/employment/data/rows.csv", 2, 0),
+        ("models/employment/data/rows.csv", 50, 0),
+        ("models/employment/data/rows.csv", 51, 1),
+        ("models/employment/notes.txt", 2, 1),
+        ("notes.txt", 1, 0),
+        ("notes.txt", 2, 1),
+    ],
+)
+def test_data_may_be_fifty_times_as_large_as_other_files(
+    bake: Bake, path: str, megabytes: int, code: int
+) -> None:
+    repository = bake()
+    (repository / path).write_bytes(bytes(megabytes << 20))
+    git(repository, "add", "-f", path)
+    ended = set()
+    for hook in ("large-files", "large-data"):
+        done = subprocess.run(
+            [sys.executable, "-m", "pre_commit", "run", hook, "--files", path],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        ended.add(done.returncode)
+        assert not done.returncode or "exceeds" in done.stdout, done.stdout
+    assert max(ended) == code
+
+
 def test_without_git(
     bake: Bake,
     monkeypatch: pytest.MonkeyPatch,

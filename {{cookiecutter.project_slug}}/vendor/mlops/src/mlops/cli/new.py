@@ -18,7 +18,7 @@ def new(
     name: Annotated[
         str, Argument(metavar="NAME", help="Name of the model: a-z, 0-9 and _.")
     ],
-    data: Annotated[Path, Option(help="CSV or Parquet file.")],
+    data: Annotated[Path, Option(help="CSV, Parquet or JSON lines file.")],
     target: Annotated[str, Option(help="Column to predict.")],
     task: Annotated[
         Literal["binary", "multiclass", "regression"] | None,

@@ -18,7 +18,8 @@ from mlops.errors import UsageError, counted
 def predict(
     ref: Ref,
     data: Annotated[
-        Path, Argument(metavar="FILE", help="CSV or Parquet file with the features.")
+        Path,
+        Argument(metavar="FILE", help="CSV, Parquet or JSON lines with features."),
     ],
     out: Annotated[
         Path | None, Option(help="CSV file to write; default: print.")

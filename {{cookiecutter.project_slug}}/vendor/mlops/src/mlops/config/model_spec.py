@@ -82,7 +82,8 @@ class Data(Strict):
     """Where the rows come from and what their columns are."""
 
     source: Source = Field(
-        description="Path or glob of the data files, relative to the model's folder."
+        description="Path or glob of the data files, relative to the model's folder: "
+        "CSV (also `.gz`, `.bz2`, `.zst`), Parquet or JSON lines."
     )
     labels: Source | None = Field(
         default=None,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 from mlops.config.model_spec import Data
+from mlops.data.sources import COMPRESSED
 from mlops.errors import UsageError, listed
 
 DELIMITERS = ",;\t|"
@@ -40,6 +43,16 @@ class ReadOptions:
         return cls(data.delimiter, data.encoding, data.decimal)
 
 
+def open_text(path: Path, encoding: str) -> TextIO:
+    """Open a text file that may be compressed, as its name says."""
+    if path.suffix not in COMPRESSED:
+        return path.open(encoding=encoding, newline="")
+    import pyarrow as pa
+
+    stream = pa.input_stream(path, compression="detect")
+    return io.TextIOWrapper(stream, encoding=encoding, newline="")
+
+
 def read_header(path: Path, shown: str, options: ReadOptions) -> tuple[list[str], str]:
     """Return the column names of a CSV file and the delimiter that separates them.
 
@@ -48,7 +61,7 @@ def read_header(path: Path, shown: str, options: ReadOptions) -> tuple[list[str]
     UsageError
         For an empty or binary file, and for a name that stands twice or is empty.
     """
-    with path.open(encoding=options.encoding, newline="") as file:
+    with open_text(path, options.encoding) as file:
         lines = list(islice(file, _LINES_TO_LOOK_AT))
     start = "".join(lines)
     if not start.strip():
@@ -58,8 +71,7 @@ def read_header(path: Path, shown: str, options: ReadOptions) -> tuple[list[str]
             "this is a binary file",
             file=shown,
             allowed="CSV (text), or Parquet with a name that ends in .parquet",
-            do="save the sheet of an Excel workbook as CSV; unpack what is compressed "
-            "(gzip, zip); set data.encoding where the text is UTF-16",
+            do="save it as CSV, or set data.encoding where the text is UTF-16",
         )
     if options.delimiter and len(options.delimiter.encode()) != 1:
         raise UsageError(

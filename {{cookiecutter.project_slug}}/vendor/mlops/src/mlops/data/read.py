@@ -1,4 +1,4 @@
-"""The declared columns of CSV and Parquet files: one reader for all of them."""
+"""The declared columns of CSV, Parquet and JSON files: one reader for all of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from mlops.config.model_spec import ModelSpec
 from mlops.data.csv_format import ReadOptions, read_header
+from mlops.data.json_lines import read_json_lines, refuse_nested
 from mlops.data.known import plain_whole_numbers
 from mlops.data.sources import (
-    PARQUET,
+    COMPRESSED,
     Source,
-    refuse_lfs_pointer,
+    form_of,
+    refuse_other_content,
     shown_path,
     source_files,
 )
@@ -178,7 +180,7 @@ def read_table(
     text: set[str] | None,
     options: ReadOptions,
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Read some columns of one CSV or Parquet file.
+    """Read some columns of one file: Parquet, JSON lines or CSV, as its name says.
 
     Parameters
     ----------
@@ -208,24 +210,29 @@ def read_table(
         When it cannot be read.
     """
     with table_errors(path, shown, options):
-        if path.suffix in PARQUET:
+        form = form_of(path)
+        if form == "parquet":
             return _read_parquet(path, columns, text)
+        if form == "json":
+            return _read_json(path, shown, columns, text)
         return _read_csv(path, shown, columns, text, options)
 
 
 @contextmanager
-def table_errors(path: Path, shown: str, options: ReadOptions | None) -> Iterator[None]:
+def table_errors(path: Path, shown: str, options: ReadOptions) -> Iterator[None]:
     """Turn what goes wrong in reading a table into an error that says what to do."""
     import pyarrow as pa
 
     try:
-        refuse_lfs_pointer(path, shown)
+        refuse_other_content(path, shown)
         yield
     except MemoryError as error:  # Arrow's is also an ArrowException
         raise out_of_memory(shown) from error
     except (UnicodeError, LookupError, pa.ArrowException) as error:
         raise _not_a_table(path, shown, options, error) from error
     except OSError as error:
+        if path.suffix in COMPRESSED and error.errno is None:
+            raise _not_compressed(path, shown, error) from error
         raise cannot("read", path, error) from error
 
 
@@ -240,10 +247,30 @@ def _read_parquet(
         wanted = [n for n in written if columns is None or names[n] in columns]
         # Without pandas' own metadata, by which a column would become the index.
         frame = file.read(columns=wanted).to_pandas(ignore_metadata=True)
-    frame.columns = [names[name] for name in wanted]
-    for name in frame.columns if text is None else text.intersection(frame.columns):
-        frame[name] = as_text(frame[name])
-    return frame, list(names.values())
+    return _declared(frame, names, text), list(names.values())
+
+
+def _read_json(
+    path: Path, shown: str, columns: Collection[str] | None, text: set[str] | None
+) -> tuple[pd.DataFrame, list[str]]:
+    table = read_json_lines(path)
+    names = declared_names(table.schema.names, columns)
+    wanted = [n for n in names if columns is None or names[n] in columns]
+    chosen = table.select(wanted)
+    refuse_nested(chosen, shown)
+    frame = chosen.to_pandas()
+    return _declared(frame, names, text), list(names.values())
+
+
+def _declared(
+    frame: pd.DataFrame, names: Mapping[str, str], text: set[str] | None
+) -> pd.DataFrame:
+    """Return typed columns by their declared names; those in `text` as text."""
+    renamed = frame.set_axis([names[name] for name in frame.columns], axis="columns")
+    chosen = renamed.columns if text is None else text.intersection(renamed.columns)
+    for name in chosen:
+        renamed[name] = as_text(renamed[name])
+    return renamed
 
 
 def _read_csv(
@@ -305,16 +332,29 @@ def declared_names(
     return names
 
 
+def _not_compressed(path: Path, shown: str, error: OSError) -> UsageError:
+    """Return the error for a file that its name calls compressed, and that is not."""
+    return UsageError(
+        f"cannot be decompressed: {error}",
+        file=shown,
+        do=f"compress it again, or let its name not end in {path.suffix}",
+    )
+
+
 def _not_a_table(
-    path: Path, shown: str, options: ReadOptions | None, error: Exception
+    path: Path, shown: str, options: ReadOptions, error: Exception
 ) -> UsageError:
     """Return the error for a file that cannot be parsed."""
     import pyarrow as pa
 
     reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-    if options is None or path.suffix in PARQUET:
+    form = form_of(path)
+    if form == "parquet":
         message = "not a Parquet file"
         do = "write it again, or let its name end in .csv"
+    elif form == "json":
+        message = "not one JSON object a line"
+        do = 'write each row as one line: {"age": 30, "city": "Rome"}'
     elif not isinstance(error, pa.ArrowException) or "invalid UTF8" in reason:
         message = f"not {options.encoding}"
         do = "save it as UTF-8, or set data.encoding (cp1252 or utf-16, say)"

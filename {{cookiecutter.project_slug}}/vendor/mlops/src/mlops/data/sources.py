@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mlops.errors import UsageError
 from mlops.io.digests import sha256_file
@@ -15,9 +15,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-PARQUET = {".parquet", ".pq"}
+Form = Literal["parquet", "json", "csv"]
+
+_PARQUET = {".parquet", ".pq"}
+_JSON_LINES = {".jsonl", ".ndjson"}
+
+# Compressed text, by the end of its name; the rest of the name says what is in it.
+COMPRESSED = (".gz", ".bz2", ".zst")
 
 _LFS_POINTER = b"version https://git-lfs."
+
+# How a file begins that its name calls something else, what it is, and what to do.
+_STARTS = (
+    (b"PK\x03\x04", (), "a zip archive or an Excel workbook", "unpack it, or save CSV"),
+    (b"\x1f\x8b", (".gz",), "compressed by gzip", "let its name end in .gz"),
+    (b"BZh", (".bz2",), "compressed by bzip2", "let its name end in .bz2"),
+    (b"\x28\xb5\x2f\xfd", (".zst",), "compressed by zstd", "let its name end in .zst"),
+    (b"PAR1", tuple(_PARQUET), "a Parquet file", "let its name end in .parquet"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,16 @@ class Source:
     files: tuple[SourceFile, ...]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
+
+
+def form_of(path: Path) -> Form:
+    """Return how a table is written, as the name of its file says; else it is CSV."""
+    name = path
+    if path.suffix in COMPRESSED:
+        name = path.with_suffix("")
+    if path.suffix in _PARQUET:
+        return "parquet"
+    return "json" if name.suffix in _JSON_LINES else "csv"
 
 
 def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[Path]:
@@ -82,8 +107,11 @@ def hash_files(paths: Iterable[Path], root: Path) -> dict[str, str]:
     return {shown_path(path, root): sha256_file(path) for path in paths}
 
 
-def refuse_lfs_pointer(path: Path, shown: str) -> None:
-    """Raise UsageError where git left a pointer of Git LFS in place of the data."""
+def refuse_other_content(path: Path, shown: str) -> None:
+    """Raise UsageError where a file is not what its name says.
+
+    Git may have left a pointer of Git LFS in place of the data.
+    """
     with path.open("rb") as file:
         start = file.read(len(_LFS_POINTER))
     if start == _LFS_POINTER:
@@ -93,3 +121,6 @@ def refuse_lfs_pointer(path: Path, shown: str) -> None:
             do="run `git lfs install` and `git lfs pull` "
             "(on GitHub: `lfs: true` for actions/checkout)",
         )
+    for first, ends, what, do in _STARTS:
+        if start.startswith(first) and path.suffix not in ends:
+            raise UsageError(f"this is {what}", file=shown, do=do)

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops.data.snapshot import Dataset
+from mlops.data.sources import form_of
 from mlops.errors import listed
 from mlops.scaffold.inspect import Column, Columns
 from mlops.scaffold.plan import Spec
 from mlops.scaffold.table import TableSample
+
+MOST_IN_GIT = 50 << 20  # bytes; the hook `large-data` of pre-commit refuses more
 
 _FEWEST_OF_A_CLASS = 10
 
@@ -27,7 +30,7 @@ def advice(
 
 
 def _of_the_file(path: Path, table: TableSample, spec: Spec) -> Iterator[str]:
-    form = "Parquet"
+    form = {"parquet": "Parquet", "json": "JSON lines"}.get(form_of(path), "CSV")
     encoding = "utf-8"
     if table.options:
         encoding = table.options.encoding
@@ -45,10 +48,12 @@ def _of_the_file(path: Path, table: TableSample, spec: Spec) -> Iterator[str]:
         )
     if encoding not in {"utf-8", "utf-16"}:
         yield f"The file is not UTF-8; it was read as {encoding}. Check its accents."
-    if path.stat().st_size > 1 << 20:
+    if path.stat().st_size > MOST_IN_GIT:
         yield (
-            "The file is larger than 1 MB, which pre-commit refuses: keep it outside "
-            "of git and let data.source point there."
+            "The file is larger than 50 MB, which pre-commit refuses. Save it as "
+            "Parquet or compressed (.gz), or in parts (data.source may be a pattern), "
+            "or keep it outside of git, on a machine of yours that runs the workflows "
+            "(RUNNER)."
         )
 
 

@@ -51,7 +51,7 @@ def infer(
     task: Task | None = None,
     delimiter: str | None = None,
 ) -> Inference:
-    """Look at a CSV or Parquet file and decide what a model of a column would be.
+    """Look at a file of rows and decide what a model of a column would be.
 
     Parameters
     ----------

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from mlops.data.csv_format import ReadOptions, read_header
+from mlops.data.csv_format import ReadOptions, open_text, read_header
+from mlops.data.json_lines import read_json_lines
 from mlops.data.read import conversion, declared_names, no_rows, table_errors
-from mlops.data.sources import PARQUET
+from mlops.data.sources import form_of
 from mlops.errors import UsageError
-from mlops.io.files import reaching
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,11 +37,11 @@ class TableSample:
     Parameters
     ----------
     frame : DataFrame, shape (n_sample, n_columns)
-        All columns: text from CSV, any type from Parquet.
+        All columns: text from CSV, any type from Parquet and JSON.
     rows : int
         In the whole file.
     options : ReadOptions or None
-        How the text is written; None for Parquet.
+        How the text of a CSV file is written; None for others.
     """
 
     frame: pd.DataFrame
@@ -70,7 +70,7 @@ class TableSample:
 def open_table(
     path: Path, delimiter: str | None = None, most: int = SAMPLE
 ) -> TableSample:
-    """Read a CSV or Parquet file of unknown form.
+    """Read a CSV, Parquet or JSON file of unknown form.
 
     Parameters
     ----------
@@ -90,15 +90,15 @@ def open_table(
     """
     if not path.exists():
         raise UsageError("there is no such file", file=str(path))
+    form = form_of(path)
     options = None
-    if path.suffix not in PARQUET:
-        options = ReadOptions(delimiter, _encoding(path))
-    with table_errors(path, path.name, options):
-        if options is None:
+    with table_errors(path, path.name, ReadOptions(delimiter)):
+        if form == "parquet":
             header, batches = _parquet_batches(path)
+        elif form == "json":
+            header, batches = _json_batches(path)
         else:
-            header, used, batches = _csv_batches(path, options)
-            options = replace(options, delimiter=used)
+            options, header, batches = _csv_batches(path, delimiter)
         if len(header) < 2:
             raise UsageError(
                 "only one column was found",
@@ -163,14 +163,21 @@ def _parquet_batches(path: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
     return list(file.schema_arrow.names), file.iter_batches(batch_size=_BATCH)
 
 
+def _json_batches(path: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    table = read_json_lines(path)
+    return list(table.schema.names), iter(table.to_batches())
+
+
 def _csv_batches(
-    path: Path, options: ReadOptions
-) -> tuple[list[str], str, Iterator[pa.RecordBatch]]:
+    path: Path, given: str | None
+) -> tuple[ReadOptions, list[str], Iterator[pa.RecordBatch]]:
     import pyarrow.csv as arrow_csv
 
+    options = ReadOptions(given, _encoding(path))
     header, delimiter = read_header(path, path.name, options)
+    options = replace(options, delimiter=delimiter)
     if len(header) < 2:
-        return header, delimiter, iter(())
+        return options, header, iter(())
     reader = arrow_csv.open_csv(
         path,
         read_options=arrow_csv.ReadOptions(
@@ -181,24 +188,23 @@ def _csv_batches(
         ),
         convert_options=conversion(header, header, options),
     )
-    return header, delimiter, iter(reader)
+    return options, header, iter(reader)
 
 
 def _encoding(path: Path) -> str:
     """Return the first encoding in which a file can be read; Latin-1 reads any."""
-    with reaching("read", path):
-        with path.open("rb") as binary:
-            marked = _MARKED.get(binary.read(2))
-        if marked:
-            return marked
-        for encoding in ("utf-8", "cp1252"):
-            if _can_be_read(path, encoding):
-                return encoding
+    with open_text(path, "latin-1") as text:  # any two bytes are two characters
+        marked = _MARKED.get(text.read(2).encode("latin-1"))
+    if marked:
+        return marked
+    for encoding in ("utf-8", "cp1252"):
+        if _can_be_read(path, encoding):
+            return encoding
     return "latin-1"
 
 
 def _can_be_read(path: Path, encoding: str) -> bool:
-    with contextlib.suppress(UnicodeError), path.open(encoding=encoding) as file:
+    with contextlib.suppress(UnicodeError), open_text(path, encoding) as file:
         while file.read(1 << 20):
             pass
         return True

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from mlops.config.project import MODEL_NAME, Project, load_spec
+from mlops.data.sources import COMPRESSED, form_of
 from mlops.errors import UsageError
 from mlops.io.files import reaching
 from mlops.scaffold import render
@@ -30,7 +31,7 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
     check_name(project, name)
     final = project.root / "models" / name
     source = Path(inference.path)
-    data = _data_path(source, inference)
+    data = _data_path(source)
     texts = {
         "model.yaml": render.model_yaml(inference, project.spec.owner, data),
         "contract.py": render.contract(inference),
@@ -55,11 +56,13 @@ def write(project: Project, name: str, inference: Inference) -> list[Path]:
     return [final / file for file in (*texts, data)]
 
 
-def _data_path(source: Path, inference: Inference) -> str:
+def _data_path(source: Path) -> str:
     """Return where the data goes: under its name, without what a pattern would mean."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", source.stem).strip("_") or "rows"
-    is_text = "delimiter" in inference.spec["data"]
-    return f"data/{stem}{'.csv' if is_text else source.suffix}"
+    compression = source.suffix if source.suffix in COMPRESSED else ""
+    inner = Path(source.name.removesuffix(compression))
+    ends = ".csv" if form_of(source) == "csv" else inner.suffix
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", inner.stem).strip("_") or "rows"
+    return f"data/{stem}{ends}{compression}"
 
 
 def check_name(project: Project, name: str) -> None:

@@ -33,7 +33,7 @@ def predict_file(
     log: bool = True,
     store: ReleaseStore | None = None,
 ) -> tuple[pd.DataFrame, str]:
-    """Predict a CSV or Parquet file with a version, and log it.
+    """Predict the rows of a file with a version, and log them.
 
     The file has every feature; other columns do not matter. Where it has the model's id
     column, labels of label files can later be joined to the logged predictions.
