@@ -40,9 +40,14 @@ MUTMUT = Path(sys.executable).with_name("mutmut")
 # The modules that decide, and the test files that ought to kill their mutants. Modules
 # with the same tests stand together: the tests are timed once for each of these groups.
 GROUPS: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("gate/rules", "gate/conditions", "gate/verdict", "gate/champion"): (
-        "gate_verdict",
-    ),
+    (
+        "gate/rules",
+        "gate/conditions",
+        "gate/contenders",
+        "gate/findings",
+        "gate/verdict",
+        "gate/champion",
+    ): ("gate_verdict",),
     ("evaluation/compare",): ("evaluation_compare",),
     ("registry/tags",): ("registry_tags",),
     ("registry/decisions",): (

@@ -15,8 +15,8 @@ from mlops.config.model_spec import METRICS
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome, outcome, time_blocks
+from mlops.gate.findings import decision_of, finding_of
 from mlops.gate.rules import Rule
-from mlops.gate.verdict import decision_of, finding_of
 from mlops.results.training import Signature
 
 PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]

@@ -17,8 +17,9 @@ from mlops.config.model_spec import ModelSpec, Split
 from mlops.config.project import Project
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.gate.champion import challenger_on, champion_on
+from mlops.gate.findings import decision_of, finding_of
 from mlops.gate.rules import Rule, rule_of
-from mlops.gate.verdict import compare, decision_of, finding_of
+from mlops.gate.verdict import compare
 from mlops.reporting.wording import with_sentences
 from mlops.reporting.words import number
 from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice

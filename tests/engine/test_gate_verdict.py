@@ -15,8 +15,10 @@ from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.outcome import Outcome
 from mlops.gate.champion import challenger_on, champion_on
 from mlops.gate.conditions import conditions
+from mlops.gate.contenders import Challenger, Champion
+from mlops.gate.findings import decision_of, finding_of
 from mlops.gate.rules import Rule, rule_of
-from mlops.gate.verdict import Challenger, Champion, compare, decision_of, finding_of
+from mlops.gate.verdict import compare
 from mlops.reporting.wording import reasons
 from mlops.results.evaluation import Check, Evaluation, FairnessResult, Metric, Slice
 from mlops.results.training import Signature

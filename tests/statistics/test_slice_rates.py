@@ -8,9 +8,10 @@ from scipy.stats import binom
 
 from mlops.evaluation.outcome import Outcome
 from mlops.evaluation.slices import SliceRows
+from mlops.gate.contenders import Challenger, Champion
 from mlops.gate.rules import Rule
 from mlops.gate.slices import slices_condition
-from mlops.gate.verdict import Challenger, Champion, compare
+from mlops.gate.verdict import compare
 from mlops.results.evaluation import Check, Evaluation, Metric
 from mlops.results.verdict import Condition, ConditionFailed
 

@@ -6,7 +6,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.errors import UsageError
 from mlops.evaluation.outcome import EvaluationContext, Outcome
 from mlops.evaluation.slices import slice_rows
-from mlops.gate.verdict import Challenger, Champion
+from mlops.gate.contenders import Challenger, Champion
 from mlops.results.evaluation import Evaluation
 from mlops.results.training import Signature, Training
 from mlops.results.verdict import NotComparable, UnitName

@@ -6,91 +6,78 @@ those.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Outcome
-from mlops.evaluation.slices import SliceRows
+from mlops.gate.anchor import anchored, with_anchor
 from mlops.gate.conditions import SAME_ROWS, conditions
+from mlops.gate.contenders import Challenger, Champion
+from mlops.gate.findings import decision_of, finding_of
 from mlops.gate.rules import Rule
 from mlops.gate.slices import slices_condition
-from mlops.results.evaluation import Evaluation
 from mlops.results.verdict import (
     Compared,
-    Comparison,
     Condition,
     ConditionFailed,
-    Decision,
-    Finding,
     Ground,
     NoChampion,
     NotComparable,
     OnePeriod,
     SplitChanged,
-    UnitName,
     Verdict,
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Challenger:
-    """The model that asks to go into production.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        What the test step found.
-    outcome : Outcome
-        Its predictions beside what happened, on the test rows.
-    unit : {"rows", "groups", "periods"}
-        What stands for itself in the test part: `Outcome.unit` numbers them.
-    slices : tuple of SliceRows
-        The groups of rows in which quality must hold.
-    """
-
-    evaluation: Evaluation
-    outcome: Outcome
-    unit: UnitName = "rows"
-    slices: tuple[SliceRows, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Champion:
-    """The version in production, asked about the challenger's test rows.
-
-    Parameters
-    ----------
-    version : str
-        Such as ``v1.2.0``.
-    outcome : Outcome or NotComparable
-        Its predictions of the same rows in the same order, or why there are none.
-    rows_seen : int
-        Test rows that it may have been trained on, because the split was another one
-        then.
-    needs_id : bool
-        Whether the split depends on the columns, for want of `data.id`.
-    """
-
-    version: str
-    outcome: Outcome | NotComparable
-    rows_seen: int = 0
-    needs_id: bool = False
-
-
-def compare(challenger: Challenger, champion: Champion | None, rule: Rule) -> Verdict:
+def compare(
+    challenger: Challenger,
+    champion: Champion | None,
+    rule: Rule,
+    anchor: Champion | None = None,
+) -> Verdict:
     """Decide whether the challenger may replace the champion.
 
     A condition that fails rejects, whatever the comparison says. A champion that may
     have been trained on test rows is favoured by that: the challenger can win all the
     same, and is not rejected for less.
+
+    Parameters
+    ----------
+    challenger : Challenger
+    champion : Champion or None
+        The version in production; None before the first.
+    rule : Rule
+    anchor : Champion, optional
+        What non-inferiority is also judged against, so that small losses do not add
+        up; None where that is the champion itself.
     """
     held = conditions(challenger.evaluation)
     if champion is None:
         return _first_version(challenger, held)
     if isinstance(champion.outcome, NotComparable):
         return _not_comparable(challenger, champion, champion.outcome, held, rule)
-    return _compared(challenger, champion, champion.outcome, held, rule)
+    verdict = _compared(challenger, champion, champion.outcome, held, rule)
+    if anchor is None or rule.kind != "non-inferiority":
+        return verdict
+    return _with_anchor(verdict, challenger.outcome, anchor, rule)
+
+
+def _with_anchor(
+    verdict: Verdict, new: Outcome, anchor: Champion, rule: Rule
+) -> Verdict:
+    """Return a verdict in which the anchor has a say.
+
+    A challenger that predicts the same as the champion loses nothing.
+    """
+    comparison = verdict.comparison
+    if comparison is None or comparison.identical:
+        return verdict
+    found = anchored(comparison.metric, anchor, new, rule)
+    return verdict.model_copy(
+        update={
+            "decision": with_anchor(verdict.decision, found, rule),
+            "grounds": (*verdict.grounds, found),
+        }
+    )
 
 
 def _first_version(challenger: Challenger, held: tuple[Condition, ...]) -> Verdict:
@@ -161,35 +148,6 @@ def _compared(
         units=None if new.unit is None else new.units,
         unit=challenger.unit,
     )
-
-
-def finding_of(comparison: Comparison, rule: Rule) -> Finding:
-    """Return what a comparison shows under a rule.
-
-    `better` and `worse` are about the interval and the rule's threshold: under
-    non-inferiority a difference is `not worse` above the threshold, and `worse` where
-    even the better end of the interval is below it.
-    """
-    if comparison.identical:
-        return "identical"
-    if comparison.low > max(rule.threshold, 0.0):
-        return "better"
-    if comparison.low > rule.threshold:
-        return "not worse"
-    if comparison.high < rule.threshold:
-        return "worse"
-    return "undecided"
-
-
-def decision_of(finding: Finding, rule: Rule) -> Decision:
-    """Return the decision that a finding stands for, where every condition holds."""
-    if finding in ("better", "not worse"):
-        return "promote"
-    if finding == "worse":
-        return "reject"
-    if finding == "identical" and rule.kind == "non-inferiority":
-        return "promote"
-    return "inconclusive"
 
 
 def _failed(held: tuple[Condition, ...]) -> tuple[ConditionFailed, ...]:

@@ -78,6 +78,7 @@ def _do(question: dict[str, Any]) -> bool:
 
     project = Project(Path(question["root"]), Path(question["builds"]))
     champion = question["champion"]
+    anchor = question["anchor"]
     state = RunState(
         project=project,
         name=question["name"],
@@ -86,6 +87,7 @@ def _do(question: dict[str, Any]) -> bool:
         last=question["step"],
         production=Production(project, question["name"]),
         champion_files=Path(champion) if champion else None,
+        anchor_files=Path(anchor) if anchor else None,
     )
     apart = (train.STEP, test.STEP, cross_validate.STEP)
     steps = {step.name: step for step in apart}

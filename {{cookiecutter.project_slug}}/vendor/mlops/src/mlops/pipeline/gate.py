@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mlops.pipeline.model_files import is_nothing
 from mlops.pipeline.predictions import (
     FILES,
+    anchor,
     challenger,
     champion,
     evaluation_context,
@@ -18,7 +19,8 @@ from mlops.results.evaluation import Evaluation
 from mlops.results.training import Training
 
 if TYPE_CHECKING:
-    from mlops.gate.verdict import Champion
+    from mlops.gate.contenders import Champion
+    from mlops.pipeline.handed_over import HandedOverModel
     from mlops.registry.chain import Bundle
 
 
@@ -39,6 +41,7 @@ def run(state: RunState) -> bool:
         challenger_on(context, challenger(state), evaluation),
         _champion(state),
         rule_of(state.spec, code_changed),
+        _anchor(state),
     )
     seconds = round(time.perf_counter() - begun, 3)
     verdict.model_copy(update={"seconds": seconds}).save(state.build)
@@ -47,15 +50,29 @@ def run(state: RunState) -> bool:
 
 def _champion(state: RunState) -> Champion | None:
     """Return what the version in production answers on the test rows."""
+    release = state.production.release
+    model = champion(state)
+    if release is None or model is None:
+        return None
+    return _asked(state, release, model)
+
+
+def _anchor(state: RunState) -> Champion | None:
+    """Return what the version that production is a refresh of answers on them."""
+    release = state.production.anchor
+    model = anchor(state)
+    if release is None or model is None:
+        return None
+    return _asked(state, release, model)
+
+
+def _asked(state: RunState, release: Bundle, model: HandedOverModel) -> Champion:
+    """Return what a version of the registry answers on the test rows."""
     from mlops.gate.champion import champion_on
 
-    model = champion(state)
-    release = state.production.release
-    if model is None or release is None:
-        return None
     training = Training.model_validate_json(release.read("training.json"))
     context = evaluation_context(state)
-    version = str(state.production.version)
+    version = release.manifest.version
     return champion_on(context, model, version, challenger(state).signature, training)
 
 

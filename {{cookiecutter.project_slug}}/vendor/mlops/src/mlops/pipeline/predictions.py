@@ -18,13 +18,16 @@ from mlops.results.training import Training
 if TYPE_CHECKING:
     from mlops.evaluation.outcome import EvaluationContext
     from mlops.pipeline.handed_over import HandedOverModel
+    from mlops.registry.chain import Bundle
     from mlops.training.model import Model
 
 CHALLENGER = "predictions.parquet"
 CHAMPION = "champion.parquet"
 PROBLEMS = "champion_problems.json"
+ANCHOR = "anchor.parquet"
+ANCHOR_PROBLEMS = "anchor_problems.json"
 
-FILES = (CHALLENGER, CHAMPION, PROBLEMS)
+FILES = (CHALLENGER, CHAMPION, PROBLEMS, ANCHOR, ANCHOR_PROBLEMS)
 
 
 def write_predictions(
@@ -32,25 +35,38 @@ def write_predictions(
     context: EvaluationContext,
     challenger: Model,
     champion: Model | None,
+    anchor: Model | None,
 ) -> None:
-    """Write what both models predict for the test rows.
+    """Write what the models predict for the test rows.
 
-    A champion that cannot predict them is no failure of the challenger: why it cannot
-    is written instead.
+    A champion or an anchor that cannot predict them is no failure of the challenger:
+    why it cannot is written instead.
     """
     with replacing(state.build / CHALLENGER) as temporary:
         context.predicted(challenger).to_parquet(temporary)
-    for file in (CHAMPION, PROBLEMS):
+    _write(state, context, champion, CHAMPION, PROBLEMS)
+    _write(state, context, anchor, ANCHOR, ANCHOR_PROBLEMS)
+
+
+def _write(
+    state: RunState,
+    context: EvaluationContext,
+    model: Model | None,
+    predictions: str,
+    problems: str,
+) -> None:
+    """Write what a model predicts, or why it cannot; nothing where there is none."""
+    for file in (predictions, problems):
         (state.build / file).unlink(missing_ok=True)
-    if champion is None:
+    if model is None:
         return
     try:
-        predicted = context.predicted(champion)
+        predicted = context.predicted(model)
     except (UsageError, Refused) as error:
-        problems = [asdict(problem) for problem in error.problems]
-        write_json(state.build / PROBLEMS, problems)
+        entries = [asdict(problem) for problem in error.problems]
+        write_json(state.build / problems, entries)
     else:
-        with replacing(state.build / CHAMPION) as temporary:
+        with replacing(state.build / predictions) as temporary:
             predicted.to_parquet(temporary)
 
 
@@ -76,18 +92,30 @@ def challenger(state: RunState) -> HandedOverModel:
 
 def champion(state: RunState) -> HandedOverModel | None:
     """Return the model in production likewise; None where there is none."""
-    from mlops.pipeline.handed_over import HandedOverModel, read_predictions
-
     release = state.production.release
     if release is None:
         return None
     if state.champion is None:
-        signature = release.manifest.signature
-        problems = state.build / PROBLEMS
-        if problems.is_file():
-            error = UsageError(*(Problem(**entry) for entry in read_json(problems)))
-            state.champion = HandedOverModel(state.name, signature, error)
-        else:
-            predicted = read_predictions(state.build / CHAMPION, signature)
-            state.champion = HandedOverModel(state.name, signature, predicted)
+        state.champion = _read(state, release, CHAMPION, PROBLEMS)
     return state.champion
+
+
+def anchor(state: RunState) -> HandedOverModel | None:
+    """Return the model that the one in production is a refresh of, likewise."""
+    release = state.production.anchor
+    return _read(state, release, ANCHOR, ANCHOR_PROBLEMS) if release else None
+
+
+def _read(
+    state: RunState, release: Bundle, predictions: str, problems: str
+) -> HandedOverModel:
+    """Return a model of the registry, as far as files say what it predicted."""
+    from mlops.pipeline.handed_over import HandedOverModel, read_predictions
+
+    signature = release.manifest.signature
+    if (state.build / problems).is_file():
+        entries = read_json(state.build / problems)
+        error = UsageError(*(Problem(**entry) for entry in entries))
+        return HandedOverModel(state.name, signature, error)
+    predicted = read_predictions(state.build / predictions, signature)
+    return HandedOverModel(state.name, signature, predicted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -57,3 +58,27 @@ class Production:
         if self.version is None or self._store is None:
             return None
         return fetch(self._project, f"{self._name}@{self.version}", self._store())
+
+    @cached_property
+    def anchor(self) -> Bundle | None:
+        """The release that the one in production is a refresh of, at whatever remove.
+
+        None where it is no refresh. A release that cannot be read is passed over for
+        the next one of the line.
+        """
+        from mlops.errors import Refused
+        from mlops.registry.anchors import is_refresh, refreshed_from
+        from mlops.registry.chain import fetch
+        from mlops.registry.tags import read
+
+        release = self.release
+        if release is None or self._store is None:
+            return None
+        if not is_refresh(release.manifest.verdict):
+            return None
+        known = read(self._project.root).model(self._name)
+        line = refreshed_from(self._project.root, known, str(self.version))
+        for version in reversed(line[1:]):
+            with suppress(Refused):
+                return fetch(self._project, f"{self._name}@{version}", self._store())
+        return None

@@ -52,8 +52,9 @@ class RunState:
         Step: how long it took when it was last done.
     meanwhile : callable
         Called while another process works for this one.
-    champion_files : Path, optional
-        A folder with the verified files of the version in production.
+    champion_files, anchor_files : Path, optional
+        A folder with the verified files of the version in production, and of the
+        version that it is a refresh of.
     dataset, evaluation, challenger, champion
         What a step read or made, kept for the steps after it. Of both models that is
         what they predicted; their code is not in this process.
@@ -73,6 +74,7 @@ class RunState:
     seconds: dict[str, float] = field(default_factory=dict)
     meanwhile: Callable[[], object] = lambda: None
     champion_files: Path | None = None
+    anchor_files: Path | None = None
     dataset: Dataset | None = None
     evaluation: EvaluationContext | None = None
     challenger: HandedOverModel | None = None

@@ -6,7 +6,7 @@ import time
 
 from mlops.pipeline import compiling
 from mlops.pipeline.model_files import is_test
-from mlops.pipeline.models import load_challenger, load_champion
+from mlops.pipeline.models import load_anchor, load_challenger, load_champion
 from mlops.pipeline.predictions import FILES, evaluation_context, write_predictions
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step, keys
@@ -36,7 +36,7 @@ def run(state: RunState) -> bool:
     seconds = round(time.perf_counter() - begun, 3)
     draw(state.spec, model, context.test, context.predicted(model), state.build)
     evaluation.model_copy(update={"seconds": seconds}).save(state.build)
-    write_predictions(state, context, model, production)
+    write_predictions(state, context, model, production, load_anchor(state))
     compiling.write_compiled(state, context, model)
     return evaluation.ok
 

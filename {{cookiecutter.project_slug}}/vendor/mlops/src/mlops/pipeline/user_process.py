@@ -53,6 +53,7 @@ class UserProcess:
         self._builds = state.build.with_name(f".{state.name}.private")
         self._private = self._builds / state.name
         self._champion: Path | None = None
+        self._anchor: Path | None = None
         self._lines: queue.Queue[bytes] = queue.Queue()
         shutil.rmtree(self._builds, ignore_errors=True)
         self._private.mkdir(parents=True)
@@ -123,6 +124,10 @@ class UserProcess:
         if release is not None and self._champion is None:
             self._champion = self._builds / "champion"
             release.save(self._champion)
+        anchor = self._state.production.anchor if step.asks_production else None
+        if anchor is not None and self._anchor is None:
+            self._anchor = self._builds / "anchor"
+            anchor.save(self._anchor)
 
     def _ask(self, step: Step, spec: ModelSpec) -> dict[str, Any]:
         """Return what the process answers about a step."""
@@ -134,6 +139,7 @@ class UserProcess:
             "name": state.name,
             "spec": spec.model_dump(mode="json"),
             "champion": str(self._champion) if self._champion else None,
+            "anchor": str(self._anchor) if self._anchor else None,
         }
         assert self._process.stdin
         try:

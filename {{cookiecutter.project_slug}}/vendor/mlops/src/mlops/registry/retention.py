@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from mlops.config.project import Project
 from mlops.registry import tags
+from mlops.registry.anchors import refreshed_from
 from mlops.registry.decisions import (
     Assigned,
     Decision,
@@ -22,7 +23,12 @@ from mlops.storage.protocol import ReleaseStore
 
 
 def candidates(
-    model: ModelState, last: str, newest: int, since: datetime, stored: list[str]
+    model: ModelState,
+    last: str,
+    newest: int,
+    since: datetime,
+    stored: list[str],
+    anchors: Collection[str] = (),
 ) -> list[Version]:
     """Return the versions of a model that can be pruned, oldest first.
 
@@ -35,12 +41,16 @@ def candidates(
     stored : list of str
         What the store holds: of a version that was withdrawn already only the files are
         left.
+    anchors : collection of str
+        Versions that refreshes are measured by: as long as those are in a stage, they
+        are needed too.
     """
     if model.unresolved:
         return []
     left = _left(model, last)
     active = [version.number for version in model.versions.values() if version.active]
     retained = set(active[max(len(active) - newest, 0) :])
+    retained |= set(anchors)
     for stage in model.trails:
         for version in (model.stages.get(stage), model.before(stage)):
             if version is not None:
@@ -77,7 +87,8 @@ def prune(
         pruned = {"Decision": "prune"}
         guarded = guard(project) is not None
         steps = []
-        for version in candidates(model, last, newest, since, stored):
+        anchors = _anchors(project, model)
+        for version in candidates(model, last, newest, since, stored, anchors):
             if version.active:
                 title = f"Withdraw {version.ref}: pruned"
                 steps.append(
@@ -89,10 +100,22 @@ def prune(
 
     write(project, by, decide)
     model = tags.known(tags.read(project.root), name)
-    for version in candidates(model, last, newest, since, stored):
+    anchors = _anchors(project, model)
+    for version in candidates(model, last, newest, since, stored, anchors):
         if not version.active:
             store.remove(name, version.number)
             yield version
+
+
+def _anchors(project: Project, model: ModelState) -> set[str]:
+    """Return the anchors of what is in a stage, or would come back into one."""
+    found = set[str]()
+    for stage in model.trails:
+        for version in (model.stages.get(stage), model.before(stage)):
+            if version is not None:
+                line = refreshed_from(project.root, model, version.number)
+                found.update(line[1:])
+    return found
 
 
 def _left(model: ModelState, stage: str) -> dict[str, float]:

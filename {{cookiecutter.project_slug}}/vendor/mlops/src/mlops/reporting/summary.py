@@ -7,6 +7,7 @@ from mlops.reporting.blocks import Summary, Tone
 from mlops.reporting.gaps import gaps, not_written
 from mlops.reporting.run_report import RunReport
 from mlops.reporting.wording import (
+    anchored,
     condition,
     difference_ci,
     standing,
@@ -14,7 +15,7 @@ from mlops.reporting.wording import (
 )
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
-from mlops.results.verdict import Comparison, Verdict
+from mlops.results.verdict import Anchored, Comparison, Verdict
 
 # From here on a share of what can be reached is rather a leak than a model.
 _TOO_GOOD = 0.995
@@ -92,10 +93,20 @@ def _decided(facts: RunReport, verdict: Verdict) -> Summary:
         lines.append(_compared(verdict.comparison, verdict, unit))
     elif facts.evaluation and facts.evaluation.metrics:
         lines.append(primary_metric(facts.evaluation, unit))
+    lines += _anchored(verdict)
     lines += _conditions(verdict)
     lines += _too_good(facts.evaluation)
     lines += _gaps(facts)
     return Summary(tone, title, tuple(lines))
+
+
+def _anchored(verdict: Verdict) -> list[str]:
+    """Return that small losses have added up, where they decide."""
+    return [
+        anchored(ground, verdict)
+        for ground in verdict.grounds
+        if isinstance(ground, Anchored) and ground.finding in ("worse", "undecided")
+    ]
 
 
 def headline(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
@@ -135,6 +146,10 @@ def _why_inconclusive(verdict: Verdict) -> str:
         return "this one makes the same predictions"
     if c.high < 0:
         return "this one is worse"
+    if any(isinstance(ground, Anchored) for ground in verdict.grounds) and (
+        verdict.margin is not None and c.low > -verdict.margin
+    ):
+        return "small losses may have added up"
     if verdict.rule == "superiority":
         return "no significant difference"
     if verdict.margin is None:

@@ -13,6 +13,7 @@ from mlops.reporting.blocks import Tone
 from mlops.results.compilation import Compilation
 from mlops.results.monitoring import ColumnDrift, Performance
 from mlops.results.verdict import (
+    Anchored,
     Compared,
     Comparison,
     Condition,
@@ -80,6 +81,8 @@ def _reason(ground: Ground, verdict: Verdict) -> str:
             return _split_changed(ground, verdict)
         case OnePeriod():
             return _ONE_PERIOD
+        case Anchored():
+            return anchored(ground, verdict)
         case _:
             return f"{words.clean(ground.kind).capitalize()}."
 
@@ -194,6 +197,31 @@ def _split_changed(ground: SplitChanged, verdict: Verdict) -> str:
             " Without data.id, the split changes with the columns: give the rows an id."
         )
     return text
+
+
+def anchored(ground: Anchored, verdict: Verdict) -> str:
+    """Return what the comparison with the anchor found."""
+    begun = f"{ground.version}, which the refreshes since then began with"
+    if ground.finding is None or ground.comparison is None:
+        return (
+            f"It could not be compared with {begun}: what they have lost together is "
+            "not bounded."
+        )
+    margin = words.number(verdict.margin or 0.0)
+    facts = difference_ci(ground.comparison)
+    match ground.finding:
+        case "worse":
+            return (
+                f"Small losses have added up: it is more than {margin} worse than "
+                f"{begun} ({facts})."
+            )
+        case "undecided":
+            return (
+                f"Small losses may have added up: a loss of more than {margin} against "
+                f"{begun}, is not excluded ({facts})."
+            )
+        case _:
+            return f"It is not worse by more than {margin} than {begun} ({facts})."
 
 
 # -- conditions ------------------------------------------------------------------------

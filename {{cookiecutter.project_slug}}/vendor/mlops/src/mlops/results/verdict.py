@@ -123,6 +123,21 @@ class OnePeriod(Result):
     kind: Literal["one period"] = "one period"
 
 
+class Anchored(Result):
+    """The comparison with the version that a line of refreshes began with.
+
+    `finding` is None where that version cannot predict the test rows.
+    """
+
+    kind: Literal["anchored"] = "anchored"
+    version: str
+    finding: Finding | None = None
+    comparison: Comparison | None = None
+    rows_seen: int = Field(
+        default=0, description="Test rows that it may have been trained on."
+    )
+
+
 class OtherGround(Result):
     """A ground that a newer engine gave."""
 
@@ -136,6 +151,7 @@ Ground = Annotated[
     | NotComparable
     | SplitChanged
     | OnePeriod
+    | Anchored
     | OtherGround,
     Field(union_mode="left_to_right"),
 ]
