@@ -54,7 +54,7 @@ def _champion(state: RunState) -> Champion | None:
     model = champion(state)
     if release is None or model is None:
         return None
-    return _asked(state, release, model)
+    return _contender(state, release, model)
 
 
 def _anchor(state: RunState) -> Champion | None:
@@ -63,10 +63,10 @@ def _anchor(state: RunState) -> Champion | None:
     model = anchor(state)
     if release is None or model is None:
         return None
-    return _asked(state, release, model)
+    return _contender(state, release, model)
 
 
-def _asked(state: RunState, release: Bundle, model: HandedOverModel) -> Champion:
+def _contender(state: RunState, release: Bundle, model: HandedOverModel) -> Champion:
     """Return what a version of the registry answers on the test rows."""
     from mlops.gate.champion import champion_on
 
