@@ -13,19 +13,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops.config.model_spec import Monitor
 from mlops.config.project import Project
-from mlops.monitoring.drift import compare_columns
+from mlops.evaluation.outcome import outcome
+from mlops.monitoring import detector
 from mlops.monitoring.evidently_report import draw
+from mlops.monitoring.losses import baselines_of
 from mlops.monitoring.monitor import monitor
-from mlops.monitoring.performance import perform
+from mlops.monitoring.performance import Labelled, perform
 from mlops.monitoring.window import Period
+from mlops.results.baseline import Baseline
 from mlops.results.evaluation import Metric
 from mlops.results.monitoring import DriftCheck
 from mlops.results.training import Feature, Signature
 from mlops.serving.prediction_log import PredictionLog
 
 from .conftest import git, rows_of, train_in
+from .monitoring_rows import compare
 from .serving_world import NOW, release
 
 DAY = timedelta(days=1)
@@ -97,7 +100,7 @@ def test_any_value_is_compared_and_drawn(
     odd = with_values(column, values, rows)
     page = tmp_path / "monitor.html"
     for reference, window in ((usual(), odd), (odd, usual()), (odd, odd)):
-        found = compare_columns(reference, window, KINDS, {}, Monitor())
+        found = compare(reference, window, KINDS)
         assert all(np.isfinite([c.p_value, c.effect]).all() for c in found)
         draw(reference, window, KINDS, 0.1, page)
         assert page.stat().st_size > 1e6
@@ -192,11 +195,17 @@ def test_labels_of_any_size_are_measured(
         {
             "label": [str(value) for value in np.resize(values, ROWS)],
             "prediction": np.resize([1e308, -1.0], ROWS),
+            "at": "2026-11-23",
         }
     )
-    compared, notes = perform(spec, signature, (then,), log)
-    assert len(compared) + len(notes) == 1
-    for found in compared:
+    seen = outcome(signature, log["label"].astype("float64"), log)
+    baseline = Baseline(columns=(), losses=baselines_of(seen), rows=ROWS)
+    rows = Labelled(seen, log["at"], np.ones(ROWS, dtype=bool))
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    done = perform(spec, baseline, (then,), rows, state, 0.0)
+    assert len(done.compared) + len(done.notes) == 1
+    assert json.dumps(done.state.model_dump(mode="json"), allow_nan=False)
+    for found in done.compared:
         assert json.dumps(found.model_dump(mode="json"), allow_nan=False)
-    for note in notes:
+    for note in done.notes:
         assert note == "rmse of the window: `rmse` is too large for a number"

@@ -1,1 +1,1 @@
-"""Error rates of the verdict, by seeded simulation."""
+"""Error rates of the verdict and of alarms, by seeded simulation."""

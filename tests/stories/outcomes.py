@@ -21,6 +21,7 @@ from stories.worlds import MODEL
 BORN = ["churn@v1.0.0", "churn#staging#1", "churn#production#2"]
 LONG_AGO = [("staging", "success"), ("production", "success")]
 ASSETS = [
+    "baseline.json",
     *("card.md", "examples.json", "features.py", "manifest.json", "model.onnx"),
     *("model.skops", "reference.parquet", "report.html", "report.md"),
     *("sbom.cdx.json", "training.json"),

@@ -294,19 +294,25 @@ class Monitor(Strict):
     """When the drift check raises an alarm."""
 
     alpha: Fraction = Field(
-        default=0.05, description="Probability of a false alarm per check."
+        default=0.05,
+        description="Probability of any false alarm within a year, however often it is "
+        "checked; drift and performance have half each.",
     )
     min_effect: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.1, description="Smallest Jensen-Shannon distance that matters."
+        default=0.1,
+        description="Smallest Jensen-Shannon distance, or difference of the means in "
+        "standard deviations, that matters; so does a share that is 1.5 times as large "
+        "or as small.",
     )
     min_rows: Annotated[int, Field(ge=20, le=10**9)] = Field(
-        default=200, description="With fewer rows, the check has no result."
+        default=200, description="With fewer rows they wait for the next check."
     )
     sample: int = Field(
         default=5000,
         ge=100,
         le=10**9,
-        description="Largest number of rows to compare; more are sampled.",
+        description="Largest number of rows on Evidently's page; more are sampled. The "
+        "detectors count every row.",
     )
 
 

@@ -1,115 +1,57 @@
-"""How the distribution of each column changed."""
+"""How the distribution of each column changed: the size of the change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from mlops.config.model_spec import Monitor
-from mlops.results.monitoring import ColumnDrift
-from mlops.results.training import Feature
-
-MOST_CATEGORIES = 50
-
+from mlops.results.baseline import Cells, ColumnBaseline
+from mlops.results.monitoring import CellChange
 
 Counts = NDArray[np.int64]
 
-_BINS = 10
-
-_RESAMPLES = (999, 9999)  # the second only where the first leaves a doubt
-
 _LEAST_EXPECTED = 5
 
+# A cell that becomes so many times as common, or as rare, matters.
+_RELATIVE_RISK = 1.5
 
-def compare_columns(
-    reference: pd.DataFrame,
-    window: pd.DataFrame,
-    kinds: Mapping[str, str],
-    features: Mapping[str, Feature],
-    rule: Monitor,
-) -> list[ColumnDrift]:
-    """Test every column of `kinds`.
+# Standard errors that a change of a cell must have to be more than chance.
+_CLEAR = 3.0
 
-    A column alarms when its p-value is significant by Benjamini and Hochberg (1995) at
-    `rule.alpha` over all columns, and its effect is at least `rule.min_effect`: many
-    rows make any difference significant, few make any look large. Where nothing drifts,
-    the chance that some column alarms is at most alpha.
+
+def p_value(table: Counts) -> float:
+    """Return the p-value of the chi-square test of homogeneity.
+
+    Cells where fewer than 5 rows are expected are pooled, the rarest first: it is for
+    display, so an approximation that is never too small by much will do.
 
     Parameters
     ----------
-    reference, window : DataFrame, shape (n_rows, n_columns)
-        Cast to their kinds.
-    features : mapping of str to Feature
-        What training saw; other columns are outputs of the model.
+    table : ndarray of int, shape (2, n_cells)
+        Rows per cell of reference and window.
     """
-    from scipy.stats import false_discovery_control
+    from scipy.stats import chi2_contingency
 
-    rng = np.random.default_rng(0)
-    tables = [counts(reference[name], window[name], kinds[name]) for name in kinds]
-    p_values = [p_value(table, rng) for table in tables]
-    effects = [distance(table) for table in tables]
-    adjusted = false_discovery_control(p_values)
-    return [
-        ColumnDrift(
-            name=name,
-            kind=kinds[name],
-            output=name not in features,
-            p_value=p,
-            q_value=float(q),
-            effect=effect,
-            alarm=bool(q <= rule.alpha and effect >= rule.min_effect),
-            missing=float(window[name].isna().mean()),
-            reference_missing=float(reference[name].isna().mean()),
-            unseen=_unseen(window[name], features.get(name)),
-        )
-        for name, p, q, effect in zip(kinds, p_values, adjusted, effects, strict=True)
-    ]
-
-
-def counts(reference: pd.Series, window: pd.Series, kind: str) -> Counts:
-    """Return how many rows of each sample are in each cell, shape (2, n_cells).
-
-    A cell is a category, or a tenth of the values of both samples together; missing is
-    one too, and all but the 50 commonest are one. Both samples choose the cells, so
-    that where nothing drifts the choice favours neither, and tests with fixed margins
-    are exact.
-    """
-    both = pd.concat([reference, window], ignore_index=True)
-    if kind in {"number", "date"}:
-        # Repeated values share a rank, and so a cell.
-        both = np.ceil(both.rank(pct=True) * _BINS)
-    codes, names = pd.factorize(both, use_na_sentinel=False)
-    sides = (codes[: len(reference)], codes[len(reference) :])
-    table = np.array([np.bincount(side, minlength=len(names)) for side in sides])
-    table = table[:, np.argsort(-table.sum(axis=0), kind="stable")]
-    rest = table[:, MOST_CATEGORIES:].sum(axis=1, keepdims=True)
-    table = np.hstack([table[:, :MOST_CATEGORIES], rest])
-    return table[:, table.sum(axis=0) > 0]
-
-
-def p_value(table: Counts, rng: np.random.Generator) -> float:
-    """Return the p-value of the chi-square test of homogeneity.
-
-    Where an expected count is below 5 the distribution is simulated with both margins
-    fixed, which is exact up to Monte Carlo error (Davison and Hinkley 1997, section
-    4.3). No row or column of the table may be empty.
-    """
-    from scipy.stats import MonteCarloMethod, chi2_contingency
-
-    if table.shape[1] < 2:
+    sizes = table.sum(axis=1)
+    if not sizes.all():
         return 1.0
-    expected = table.sum(axis=0).min() * table.sum(axis=1).min() / table.sum()
-    if expected >= _LEAST_EXPECTED:
-        return float(chi2_contingency(table, correction=False).pvalue)
-    for resamples in _RESAMPLES:
-        method = MonteCarloMethod(n_resamples=resamples, rng=rng)
-        p = float(chi2_contingency(table, correction=False, method=method).pvalue)
-        if p > 0.1:
-            break
-    return p
+    pooled = _pooled(table, _LEAST_EXPECTED * sizes.sum() / sizes.min())
+    if pooled.shape[1] < 2:
+        return 1.0
+    return float(chi2_contingency(pooled, correction=False).pvalue)
+
+
+def _pooled(table: Counts, least: float) -> Counts:
+    """Return a table whose cells have `least` rows at least, both sides together."""
+    by_size = table[:, np.argsort(table.sum(axis=0), kind="stable")]
+    up_to = np.cumsum(by_size.sum(axis=0))
+    rare = by_size.sum(axis=0) < least
+    if not rare.any():
+        return by_size
+    # As many of the smallest as it takes for the pool to be large enough.
+    last = int(max(rare.sum(), np.searchsorted(up_to, least) + 1))
+    pool = by_size[:, :last].sum(axis=1, keepdims=True)
+    return np.hstack([pool, by_size[:, last:]])
 
 
 def distance(table: Counts) -> float:
@@ -121,20 +63,78 @@ def distance(table: Counts) -> float:
     """
     from scipy.spatial.distance import jensenshannon
 
+    table = table[:, table.sum(axis=0) > 0]
     sizes = table.sum(axis=1)
+    if not sizes.all():
+        return 0.0
     observed = jensenshannon(table[0] / sizes[0], table[1] / sizes[1], base=2) ** 2
     chance = (table.shape[1] - 1) * (1 / sizes).sum() / (8 * np.log(2))
     return float(np.sqrt(np.clip(observed - chance, 0.0, 1.0)))
 
 
-def _unseen(column: pd.Series, feature: Feature | None) -> int:
-    """Count values that training did not have, as far as what it had is known."""
-    if feature is None:
-        return 0
-    if feature.kind == "category" and feature.categories is not None:
-        seen = column.isin(feature.categories)
-    elif feature.kind == "number" and None not in (feature.low, feature.high):
-        seen = column.between(feature.low, feature.high)
-    else:
-        return 0
-    return int((column.notna() & ~seen).sum())
+def standardised_difference(
+    baseline: ColumnBaseline, mean: float | None, deviation: float | None
+) -> float | None:
+    """Return the difference of the means in standard deviations, pooled (Cohen's d)."""
+    before = (baseline.mean, baseline.deviation)
+    if None in (*before, mean, deviation):
+        return None
+    assert baseline.mean is not None and baseline.deviation is not None
+    assert mean is not None and deviation is not None
+    with np.errstate(over="ignore", invalid="ignore"):
+        pooled = np.sqrt((np.square(baseline.deviation) + np.square(deviation)) / 2)
+        gap = np.float64(mean) - baseline.mean
+    if not np.isfinite([pooled, gap]).all() or not pooled:
+        return None
+    return float(gap / pooled)
+
+
+def most_changed(cells: Cells, table: Counts) -> CellChange | None:
+    """Return the cell whose share changed most, in standard errors; None if none did.
+
+    Half a row is added to each side, so that a cell that was empty has a ratio.
+    """
+    sizes = table.sum(axis=1)
+    if not sizes.all():
+        return None
+    shares = (table + 0.5) / (sizes + 1)[:, None]
+    pooled = (table.sum(axis=0) + 0.5) / (sizes.sum() + 1)
+    errors = np.sqrt(pooled * (1 - pooled) * (1 / sizes).sum())
+    clear = np.abs(shares[1] - shares[0]) / errors
+    at = int(clear.argmax())
+    if clear[at] < _CLEAR:
+        return None
+    return CellChange(
+        name=cells.names[at],
+        share=float(table[1, at] / sizes[1]),
+        reference=float(table[0, at] / sizes[0]),
+        relative_risk=float(shares[1, at] / shares[0, at]),
+    )
+
+
+def matters(
+    effect: float,
+    standardised: float | None,
+    cell: CellChange | None,
+    smallest: float,
+) -> bool:
+    """Return whether a change is large enough for an alarm, however certain it is.
+
+    Parameters
+    ----------
+    effect : float
+        Jensen-Shannon distance.
+    standardised : float, optional
+        Difference of the means in standard deviations.
+    cell : CellChange, optional
+        The most changed cell.
+    smallest : float
+        The smallest distance, or standardised difference, that matters.
+    """
+    if effect >= smallest:
+        return True
+    if standardised is not None and abs(standardised) >= smallest:
+        return True
+    if cell is None:
+        return False
+    return not 1 / _RELATIVE_RISK < cell.relative_risk < _RELATIVE_RISK

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from mlops.io.files import replacing
-from mlops.monitoring.drift import MOST_CATEGORIES
+
+_MOST_CATEGORIES = 50
 
 # Between these a column is drawn as it is; beyond, in a power of ten of its own.
 _SMALLEST = 1e-100
@@ -116,7 +117,7 @@ def _harmless(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
             column, unit = _drawable(column)
             shown = f"{name} {unit}".rstrip()
         else:
-            common = column.value_counts().index[:MOST_CATEGORIES]
+            common = column.value_counts().index[:_MOST_CATEGORIES]
             known = column.isin(common) | column.isna()
             text = column.where(known, "(other)").astype("str")
             column = text.fillna("(missing)").str.translate(safe)

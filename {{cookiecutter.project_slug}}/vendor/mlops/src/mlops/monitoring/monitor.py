@@ -1,26 +1,73 @@
-"""One check: the logged window against the reference of the version in a stage."""
+"""One check: what was logged since the last one, against the version in a stage."""
 
 from __future__ import annotations
 
-from mlops.config.model_spec import Monitor
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import pandas as pd
+
+from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
+from mlops.io.digests import sha256
 from mlops.io.files import write_json
-from mlops.monitoring.drift import compare_columns
+from mlops.monitoring import detector
+from mlops.monitoring.baseline import labelled as outcome_of
+from mlops.monitoring.cells import code
+from mlops.monitoring.estimate import mcbpe
 from mlops.monitoring.evidently_report import draw_or_note
-from mlops.monitoring.performance import perform
+from mlops.monitoring.history import last_state, versions_watched
+from mlops.monitoring.labels import Labelling, labelling
+from mlops.monitoring.performance import Labelled, Performed, perform
+from mlops.monitoring.watch import Rows, Watched, watch
 from mlops.monitoring.window import (
     Period,
     at_most,
-    columns_of,
-    current_sample,
+    counts_by_unit,
+    first_moment,
+    read_baseline,
     read_reference,
     read_window,
+    rows_of,
 )
-from mlops.registry.chain import fetch
+from mlops.registry.chain import Bundle, fetch
+from mlops.registry.manifest import Manifest
 from mlops.reporting import wording
-from mlops.results.monitoring import DriftCheck
+from mlops.results.baseline import Baseline
+from mlops.results.monitoring import DetectorState, DriftCheck, EstimatedMetric
+from mlops.runlog.query import checks
 from mlops.serving.prediction_log import Window
 from mlops.storage.protocol import ReleaseStore
+
+_YEAR = timedelta(days=365)
+
+_ESTIMATED = 5000  # rows, of the period, that an estimate without labels rests on
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a check looks at, read once.
+
+    Parameters
+    ----------
+    reference : DataFrame
+        The reference sample, with predictions and target.
+    state : DetectorState
+        That the check begins with.
+    by_unit : bool
+        Whether rows are counted one of each group.
+    """
+
+    spec: ModelSpec
+    manifest: Manifest
+    period: Period
+    baseline: Baseline
+    window: Window
+    rows: Rows
+    reference: pd.DataFrame
+    state: DetectorState
+    by_unit: bool
 
 
 def monitor(
@@ -33,8 +80,9 @@ def monitor(
 ) -> DriftCheck:
     """Check the predictions of a period, and write monitor.json and monitor.html.
 
-    Only predictions of the version that the stage has now count: the reference is its
-    own.
+    Only predictions of the version that the stage has now count: the baseline is its
+    own. The check begins with the state that the last one of this version left on the
+    run log. Whoever records the result writes the new state there with it.
 
     Parameters
     ----------
@@ -44,60 +92,195 @@ def monitor(
         Where versions lie, if not where the repository says.
     """
     spec = project.model(name)
-    rule = spec.monitor
     bundle = fetch(project, f"{name}@{stage}", store)
-    signature = bundle.manifest.signature
-    window = read_window(project, spec, bundle, period)
-    reference = read_reference(bundle)
-    columns = columns_of(reference, signature, spec)
-    current = current_sample(window, columns)
-    old = at_most(reference[list(columns.kinds)], rule.sample)
-    new = at_most(current, rule.sample)
-    enough = len(current) >= rule.min_rows
-    drift = (
-        compare_columns(old, new, columns.kinds, columns.features, rule)
-        if enough
-        else []
-    )
-    performance, unmeasured = perform(
-        spec, signature, bundle.manifest.metrics, window.log
-    )
-    check = DriftCheck(
-        model=name,
-        version=bundle.version.number,
-        stage=stage,
-        since=period.since.isoformat(timespec="minutes"),
-        until=period.until.isoformat(timespec="minutes"),
-        alarm=any(c.alarm for c in drift) or any(p.alarm for p in performance),
-        enough=enough,
-        rows=len(current),
-        labelled=int(window.log["label"].notna().sum()),
-        compared=(len(new), len(old)),
-        columns=tuple(drift),
-        performance=tuple(performance),
-        reasons=(
-            *wording.monitored(drift, performance),
-            *unmeasured,
-            *_shortcomings(window, rule),
-        ),
-    )
+    material = _read(project, spec, bundle, period)
+    check = _check(material, stage)
     folder = project.build(name)
-    write_json(folder / "monitor.json", check.model_dump(mode="json"))
     if charts:
         page = folder / "monitor.html"
-        note = draw_or_note(old, new, columns.kinds, rule.min_effect, page)
+        kinds = {c.cells.name: c.cells.kind for c in material.baseline.columns}
+        old = at_most(material.reference[list(kinds)], spec.monitor.sample)
+        recent = material.rows.frame[material.rows.recent]
+        new = at_most(recent[list(kinds)], spec.monitor.sample)
+        note = draw_or_note(old, new, kinds, spec.monitor.min_effect, page)
         if note:
             check = check.model_copy(update={"reasons": (*check.reasons, note)})
-            write_json(folder / "monitor.json", check.model_dump(mode="json"))
+    write_json(folder / "monitor.json", check.model_dump(mode="json"))
     return check
 
 
-def _shortcomings(window: Window, rule: Monitor) -> list[str]:
+def _read(
+    project: Project, spec: ModelSpec, bundle: Bundle, period: Period
+) -> _Material:
+    """Read the log, the baseline, and the state that the last check has left."""
+    version = bundle.version
+    history = checks(project, version.model, since=period.until - _YEAR)
+    state = last_state(history, version.number)
+    since = first_moment(period, state.watermark if state else None)
+    window = read_window(project, spec, bundle, since, period.until)
+    baseline, digest = read_baseline(bundle, spec)
+    by_unit = counts_by_unit(window, baseline)
+    if by_unit:
+        digest = f"{digest}-units"
+    if state is None or state.baseline != digest:
+        nth = versions_watched(history, version.number)
+        state = detector.start(baseline, version.number, digest, nth, by_unit)
+    rows = rows_of(
+        window,
+        baseline,
+        bundle.manifest.signature.features,
+        period.since,
+        state.watermark,
+        sha256(bundle.manifest_bytes),
+    )
+    return _Material(
+        spec=spec,
+        manifest=bundle.manifest,
+        period=period,
+        baseline=baseline,
+        window=window,
+        rows=rows,
+        reference=read_reference(bundle),
+        state=state,
+        by_unit=by_unit,
+    )
+
+
+def _check(material: _Material, stage: str) -> DriftCheck:
+    """Return the result of a check; nothing is read or written."""
+    drift = _drift(material)
+    spread = _labelling(material)
+    performed = _perform(material, spread, drift.state)
+    drifted = any(column.alarm for column in drift.columns)
+    alarm = drifted or bool(performed.state.worse)
+    until = material.period.until.isoformat(timespec="minutes")
+    began = (performed.state.began or until) if alarm else None
+    recent = material.rows.recent
+    estimates = _estimates(material)
+    return DriftCheck(
+        model=material.manifest.model,
+        version=material.manifest.version,
+        stage=stage,
+        since=material.period.since.isoformat(timespec="minutes"),
+        until=until,
+        alarm=alarm,
+        enough=_enough(material),
+        rows=int(recent.sum()),
+        counted=drift.counted,
+        labelled=int(material.window.log["label"].notna()[recent].sum()),
+        compared=drift.compared,
+        began=began,
+        columns=drift.columns,
+        performance=performed.compared,
+        labels=spread.shares if spread.selective else (),
+        estimates=estimates,
+        reasons=(
+            *wording.monitored(drift.columns, performed.compared),
+            *performed.notes,
+            *wording.estimated(estimates),
+            *_shortcomings(material, spread),
+        ),
+        state=performed.state.model_copy(update={"began": began}),
+    )
+
+
+def _enough(material: _Material) -> bool:
+    return int(material.rows.recent.sum()) >= material.spec.monitor.min_rows
+
+
+def _drift(material: _Material) -> Watched:
+    """Return what the rows say of drift; too few rows wait for the next check."""
+    if not _enough(material):
+        compared = (int(material.rows.recent.sum()), material.baseline.rows)
+        return Watched((), 0, compared, material.state)
+    drift = watch(
+        material.baseline,
+        material.rows,
+        material.state,
+        material.spec.monitor,
+        material.by_unit,
+    )
+    newest = max(material.window.log["at"].max(), material.state.watermark or "")
+    state = drift.state.model_copy(update={"watermark": newest})
+    return Watched(drift.columns, drift.counted, drift.compared, state)
+
+
+def _labelling(material: _Material) -> Labelling:
+    """Return how the labels of the period are spread over the scores."""
+    rows = material.rows
+    labelled = material.window.log["label"].notna().to_numpy(dtype=bool)
+    outputs = [column for column in material.baseline.columns if column.output]
+    if not outputs:
+        return Labelling((), labelled, selective=False, overlap=bool(labelled.any()))
+    cells = outputs[0].cells
+    codes = code(cells, rows.frame[cells.name])
+    return labelling(codes, cells.names, labelled, rows.ties)
+
+
+def _perform(material: _Material, spread: Labelling, state: DetectorState) -> Performed:
+    """Return what the labelled rows say of the performance."""
+    used = np.flatnonzero(spread.used)
+    if not len(used) or not spread.overlap:
+        return Performed((), (), state)
+    log = material.window.log.iloc[used].reset_index(drop=True)
+    signature = material.manifest.signature
+    rows = Labelled(
+        outcome=outcome_of(log["label"], log, signature, material.spec),
+        days=log["at"].str[:10],
+        recent=material.rows.recent[used],
+    )
+    return perform(
+        material.spec,
+        material.baseline,
+        material.manifest.metrics,
+        rows,
+        state,
+        material.period.until.timestamp(),
+    )
+
+
+def _estimates(material: _Material) -> tuple[EstimatedMetric, ...]:
+    """Return what is expected of the period without labels; of binary models only."""
+    signature = material.manifest.signature
+    reference = material.reference
+    if signature.task != "binary" or not _enough(material):
+        return ()
+    if signature.target not in reference:
+        return ()
+    known = reference[reference[signature.target].notna()]
+    recent = at_most(material.rows.frame[material.rows.recent], _ESTIMATED)
+    shown = [c.cells.name for c in material.baseline.columns if not c.output]
+    found = mcbpe(
+        known[shown],
+        known["score"].to_numpy(dtype=np.float64),
+        (known[signature.target] == signature.positive).to_numpy(dtype=np.float64),
+        recent[shown],
+        recent["score"].to_numpy(dtype=np.float64),
+        signature.threshold,
+    )
+    registered = {metric.name: metric.value for metric in material.manifest.metrics}
+    values = {"accuracy": found.accuracy, "roc_auc": found.roc_auc}
+    return tuple(
+        EstimatedMetric(
+            metric=name,
+            value=value,
+            registered=registered.get(name),
+            method=found.method,
+            rows=len(recent),
+        )
+        for name, value in values.items()
+        if np.isfinite(value)
+    )
+
+
+def _shortcomings(material: _Material, spread: Labelling) -> list[str]:
     """Return what the log lacks, a sentence each."""
-    shortcomings = []
-    rows = len(window.log)
-    if rows < rule.min_rows:
-        shortcomings.append(f"{rows:,} rows, {rule.min_rows:,} needed")
-    if window.damaged:
-        shortcomings.append(f"{window.damaged:,} lines of the log were cut short")
+    shortcomings = wording.selective_labels(spread.selective, spread.overlap)
+    rows = int(material.rows.recent.sum())
+    least = material.spec.monitor.min_rows
+    if rows < least:
+        shortcomings.append(f"{rows:,} rows, {least:,} needed")
+    if material.window.damaged:
+        lines = material.window.damaged
+        shortcomings.append(f"{lines:,} lines of the log were cut short")
     return shortcomings

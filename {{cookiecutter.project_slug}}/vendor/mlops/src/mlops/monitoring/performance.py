@@ -3,97 +3,161 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from numpy.typing import NDArray
 
 from mlops.config.model_spec import ModelSpec
 from mlops.errors import UsageError
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.metrics import undefined
-from mlops.evaluation.outcome import outcome
+from mlops.evaluation.outcome import Outcome
+from mlops.monitoring import detector
+from mlops.monitoring.losses import losses_of
+from mlops.results.baseline import Baseline, LossBaseline
 from mlops.results.evaluation import Metric
-from mlops.results.monitoring import Performance
-from mlops.results.training import Signature
+from mlops.results.monitoring import DetectorState, Performance
+
+Floats = NDArray[np.float64]
+
+# The loss that is watched beside each metric: the value has one of its own.
+_OF_VALUE = "value"
 
 
-class Performed(NamedTuple):
-    """The metrics that could be compared, and why others could not."""
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled rows that are used, and what is known of them.
 
-    compared: list[Performance]
-    notes: list[str]
+    Parameters
+    ----------
+    outcome : Outcome
+        Target and predictions.
+    days : Series of str, shape (n_rows,)
+        The day of each prediction.
+    recent : ndarray of bool, shape (n_rows,)
+        Whether the prediction is of the period that is shown.
+    """
+
+    outcome: Outcome
+    days: pd.Series
+    recent: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Performed:
+    """The metrics that were compared, why others were not, and the new state."""
+
+    compared: tuple[Performance, ...]
+    notes: tuple[str, ...]
+    state: DetectorState
 
 
 def perform(
     spec: ModelSpec,
-    signature: Signature,
+    baseline: Baseline,
     registered: Sequence[Metric],
-    log: pd.DataFrame,
+    rows: Labelled,
+    state: DetectorState,
+    seconds: float,
 ) -> Performed:
-    """Compare the primary metric, and the business value, with what was registered.
+    """Count the labels that have come, and compare with what was registered.
 
-    The alarm takes the error of both figures into account: every second window is
-    merely below the registered value. With two metrics each is tested at half of alpha.
+    An alarm comes from the bets on the losses alone; the metrics are shown beside them.
+    With two losses each has half of the share of alpha.
 
     Parameters
     ----------
     registered : sequence of Metric
         As the version had them when it was registered.
-    log : DataFrame, shape (n_rows, n_columns)
-        Outputs and ``label``.
-
-    Returns
-    -------
-    Performed
-        Empty below `monitor.min_rows` labels, or where these do not define a metric
-        (one class only).
+    seconds : float
+        The present time, since 1970.
     """
-    known = log[log["label"].notna()].reset_index(drop=True)
-    if len(known) < spec.monitor.min_rows:
-        return Performed([], [])
-    kind = "float64" if spec.task == "regression" else "str"
-    labels = known["label"].astype(kind)
-    seen = outcome(signature, labels, known, amounts=spec.metrics.value)
-    wanted = (spec.metrics.primary, "value")
-    watched = [
-        m for m in registered if m.name in wanted and not undefined(m.name, seen)
-    ]
+    if not len(rows.outcome) or not baseline.losses:
+        return Performed((), (), state)
+    alpha = share_of_losses(spec.monitor.alpha) / len(baseline.losses)
+    raised = []
+    for loss in baseline.losses:
+        values = losses_of(rows.outcome, loss.scale).get(loss.name)
+        if values is None:
+            continue
+        by_day = {day: values[at] for day, at in _positions(rows.days).items()}
+        state = detector.count_labels(state, loss, by_day, seconds, alpha)
+        if _alarms(state, loss, values[rows.recent], alpha):
+            raised.append(loss.name)
+        elif loss.name in state.worse:
+            state = detector.forget_losses(state, loss.name)
+    slot = detector.slot_of(seconds)
+    state = state.model_copy(update={"label_slot": slot, "worse": tuple(raised)})
+    shown = rows.outcome.take(np.flatnonzero(rows.recent))
+    if len(shown) < spec.monitor.min_rows:
+        return Performed((), (), state)
+    compared, notes = _shown(spec, baseline, registered, shown, state)
+    return Performed(tuple(compared), tuple(notes), state)
+
+
+def share_of_losses(alpha: float) -> float:
+    """Return the share of alpha for performance: drift has the other half."""
+    return alpha / 2
+
+
+def _positions(days: pd.Series) -> dict[str, NDArray[np.int64]]:
+    grouped = days.reset_index(drop=True)
+    return {
+        str(day): np.asarray(at, dtype=np.int64)
+        for day, at in grouped.groupby(grouped).indices.items()
+    }
+
+
+def _alarms(
+    state: DetectorState, loss: LossBaseline, recent: Floats, alpha: float
+) -> bool:
+    """Return whether a loss has an alarm: a new one, or one that has not ended.
+
+    It ends when the loss of the period is within the interval of the test rows again.
+    """
+    if loss.name not in state.worse:
+        level = detector.loss_level(alpha)
+        return detector.loss_chance(state, loss.name) <= level
+    if not len(recent):
+        return True
+    return float(recent.mean()) > detector.null_mean(loss, state.nth, alpha)
+
+
+def _shown(
+    spec: ModelSpec,
+    baseline: Baseline,
+    registered: Sequence[Metric],
+    seen: Outcome,
+    state: DetectorState,
+) -> tuple[list[Performance], list[str]]:
+    """Return the primary metric, and the business value, of the period."""
+    watched = {loss.name: loss for loss in baseline.losses}
+    general = next(loss for loss in baseline.losses if loss.name != _OF_VALUE)
     compared = []
     notes = []
-    for then in watched:
+    for then in registered:
+        if then.name not in (spec.metrics.primary, _OF_VALUE):
+            continue
+        if undefined(then.name, seen):
+            continue
         try:
             now = measure(then.name, seen)
         except UsageError as error:  # a label of 1e308: no reason to lose the rest
             notes.append(f"{then.name} of the window: {error.problems[0].what}")
             continue
-        p = worse(now, then)
+        loss = watched.get(then.name, general)
         compared.append(
             Performance(
-                rows=len(known),
+                rows=len(seen),
                 window=now,
                 reference=then,
-                p_value=p,
-                alarm=p <= spec.monitor.alpha / len(watched),
+                loss=loss.name,
+                mean_loss=float(losses_of(seen, loss.scale)[loss.name].mean()),
+                registered_loss=loss.mean,
+                chance=detector.loss_chance(state, loss.name),
+                alarm=loss.name in state.worse,
             )
         )
-    return Performed(compared, notes)
-
-
-def worse(now: Metric, then: Metric) -> float:
-    """Return the one-sided p-value of `now` being no worse than `then`.
-
-    The standard errors are those of their intervals, taken as normal.
-    """
-    gain = now.value - then.value
-    if not now.higher_is_better:
-        gain = -gain
-    error = (_standard_error(now) ** 2 + _standard_error(then) ** 2) ** 0.5
-    if not error:
-        return 1.0 if gain >= 0 else 0.0
-    return float(norm.cdf(gain / error))
-
-
-def _standard_error(metric: Metric) -> float:
-    quantile = norm.ppf(0.5 + metric.confidence / 2)
-    return float((metric.high - metric.low) / (2 * quantile))
+    return compared, notes

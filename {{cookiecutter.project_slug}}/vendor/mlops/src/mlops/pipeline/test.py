@@ -10,6 +10,7 @@ from mlops.pipeline.models import load_anchor, load_challenger, load_champion
 from mlops.pipeline.predictions import FILES, evaluation_context, write_predictions
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step, keys
+from mlops.results.baseline import Baseline
 from mlops.results.training import Training
 
 
@@ -18,6 +19,7 @@ def run(state: RunState) -> bool:
     from mlops.evaluation.evaluate import evaluate, with_own_tests
     from mlops.evaluation.samples import draw
     from mlops.evaluation.user_tests import own_tests
+    from mlops.monitoring.baseline import draw_baseline
 
     begun = time.perf_counter()
     context = evaluation_context(state)
@@ -35,6 +37,7 @@ def run(state: RunState) -> bool:
     evaluation = with_own_tests(measured, own)
     seconds = round(time.perf_counter() - begun, 3)
     draw(state.spec, model, context.test, context.predicted(model), state.build)
+    draw_baseline(context, model).save(state.build)
     evaluation.model_copy(update={"seconds": seconds}).save(state.build)
     write_predictions(state, context, model, production, load_anchor(state))
     compiling.write_compiled(state, context, model)
@@ -63,6 +66,7 @@ STEP = Step(
         "evaluation.json",
         "reference.parquet",
         "examples.json",
+        Baseline.FILE,
         *FILES,
         *compiling.FILES,
     ),

@@ -11,6 +11,7 @@ from mlops.io.digests import pieces, sha256_file
 from mlops.io.git import changed_files, git, require_repository
 from mlops.registry import sbom
 from mlops.registry.manifest import DATA
+from mlops.results.baseline import Baseline
 from mlops.results.compilation import COMPILED, Compilation
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import EXAMPLES, REFERENCE, Evaluation
@@ -20,7 +21,14 @@ from mlops.storage.protocol import Asset, measure
 
 REQUIRED = ("model.skops", "features.py", "training.json", REFERENCE, EXAMPLES)
 
-OPTIONAL = (MODULES, COMPILED, "report.md", "report.html", "card.md")
+OPTIONAL = (
+    MODULES,
+    COMPILED,
+    Baseline.FILE,
+    "report.md",
+    "report.html",
+    "card.md",
+)
 
 _RESULTS = ("snapshot.json", "evaluation.json", "verdict.json")
 

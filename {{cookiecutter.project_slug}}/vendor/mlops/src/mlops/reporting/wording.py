@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from mlops.reporting import words
 from mlops.reporting.blocks import Tone
 from mlops.results.compilation import Compilation
-from mlops.results.monitoring import ColumnDrift, Performance
+from mlops.results.monitoring import ColumnDrift, EstimatedMetric, Performance
 from mlops.results.verdict import (
     Anchored,
     Compared,
@@ -408,11 +408,43 @@ def alarm(
 def monitored(
     columns: Sequence[ColumnDrift], performance: Sequence[Performance]
 ) -> list[str]:
-    """Return what the monitor found: alarms first, then each metric that holds."""
+    """Return what the monitor found: alarms first, then what stays below them."""
     sentences = alarm(columns, performance)
-    sentences += [_performance(p) for p in performance if not p.alarm]
-    if columns and not sentences:
+    if (columns or performance) and not sentences:
         sentences.append("nothing reached the alarm level")
+    sentences += [_performance(p) for p in performance if not p.alarm]
+    changed = sorted((c for c in columns if c.changed), key=lambda c: -c.effect)
+    sentences += [_changed(c) for c in changed[:_MOST_NAMED]]
+    if len(changed) > _MOST_NAMED:
+        more = words.count(len(changed) - _MOST_NAMED, "more column")
+        sentences.append(f"{more} changed, below the alarm level")
+    return sentences
+
+
+def selective_labels(selective: bool, overlap: bool) -> list[str]:
+    """Return what is to be known where labels come more often for some scores."""
+    if not selective:
+        return []
+    if not overlap:
+        return ["labels came for some scores only, so the performance is inconclusive"]
+    return [
+        "labels came more often for some scores; the performance is that of rows with "
+        "the mix of scores of all rows. Where labels also depend on the outcome, it is "
+        "biased until the late ones have come"
+    ]
+
+
+def estimated(estimates: Sequence[EstimatedMetric]) -> list[str]:
+    """Return what is expected of the predictions of a period without labels."""
+    sentences = []
+    for e in estimates:
+        before = ""
+        if e.registered is not None:
+            before = f", was {words.number(e.registered)} when it was registered"
+        sentences.append(
+            f"{words.label(e.metric)} without labels: {words.number(e.value)}{before} "
+            f"({e.method}: an estimate; it cannot see concept drift)"
+        )
     return sentences
 
 
@@ -420,22 +452,62 @@ def _performance(p: Performance) -> str:
     now = p.window
     ends = words.interval(now.low, now.high)
     than = "worse than" if p.alarm else "not shown to be worse than"
-    return (
+    text = (
         f"{words.label(now.name)} is {words.number(now.value)} "
         f"({words.share(now.confidence)} CI {ends}) on "
         f"{words.count(p.rows, 'labelled row')}, {than} "
         f"{words.number(p.reference.value)} when it was registered"
     )
+    if p.mean_loss is None or p.registered_loss is None:
+        return text
+    losses = f"{words.number(p.mean_loss)}, was {words.number(p.registered_loss)}"
+    text += f"; {p.loss} {losses}"
+    if p.alarm and p.chance is not None:
+        text += f" ({_how_sure(p.chance)})"
+    return text
 
 
 def _drifted(c: ColumnDrift) -> str:
     text = (
-        f"{c.name} has drifted: distance {words.number(c.effect)}, missing "
+        f"{c.name} has drifted: {_change(c)}, missing "
         f"{words.share(c.missing)} (was {words.share(c.reference_missing)})"
     )
     if c.unseen:
         where = "new since training"
-        if c.kind == "number":
+        if c.kind in ("number", "date"):
             where = "outside the range seen in training"
         text += f", {words.count(c.unseen, 'value')} {where}"
+    if c.chance is not None:
+        text += f" ({_how_sure(c.chance)})"
     return text
+
+
+def _changed(c: ColumnDrift) -> str:
+    return f"{c.name} changed, below the alarm level: {_change(c)}"
+
+
+def _change(c: ColumnDrift) -> str:
+    """Return how large a change is, in sizes that people read."""
+    parts = [f"distance {words.number(c.effect)}"]
+    if c.standardised is not None:
+        way = "up" if c.standardised > 0 else "down"
+        size = words.number(abs(c.standardised))
+        parts.append(f"mean {way} by {size} standard deviations")
+    if c.cell is not None:
+        name = words.clean(c.cell.name, 40)
+        before = words.share(c.cell.reference)
+        ratio = words.number(c.cell.relative_risk)
+        parts.append(
+            f"`{name}` {words.share(c.cell.share)} (was {before}, {ratio} times)"
+        )
+    return ", ".join(parts)
+
+
+def _how_sure(chance: float) -> str:
+    """Return how likely so much evidence is where nothing has changed."""
+    if chance >= 1:
+        return "the alarm of an earlier check has not ended"
+    one_in = 1 / chance if chance > 0 else float("inf")
+    if one_in > 1e6:
+        return "without a change: less than 1 year in a million"
+    return f"without a change: at most 1 year in {one_in:,.0f}"

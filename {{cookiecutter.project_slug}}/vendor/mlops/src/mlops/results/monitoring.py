@@ -1,4 +1,4 @@
-"""Results of monitoring: drift, performance, alarms."""
+"""Results of monitoring: drift, performance, alarms, and the detector's state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,81 @@ from mlops.errors import counted
 from mlops.results.base import Result
 from mlops.results.evaluation import Metric
 
+# -- the state of the detectors, which the next check begins with ----------------------
+
+
+class ColumnState(Result):
+    """The bets on one column: counts and what was won, never a value."""
+
+    counts: tuple[int, ...] = Field(
+        description="Rows per cell: the reference and all rows that were counted."
+    )
+    cells: tuple[tuple[float, ...], ...] = Field(
+        description="Logarithm of what each bet on a cell has won."
+    )
+    order: tuple[float, ...] = Field(
+        default=(), description="Of the bets on the order of numbers."
+    )
+    peak: float = Field(description="The largest evidence so far, as a logarithm.")
+
+
+class LossDay(Result):
+    """The labelled rows of one day of predictions."""
+
+    rows: int
+    won: tuple[float, ...] = Field(
+        description="Logarithm of what each bet won on them."
+    )
+
+
+class LossState(Result):
+    """The bets on one loss."""
+
+    won: tuple[float, ...]
+    days: dict[str, LossDay] = Field(
+        default_factory=dict, description="What was counted, by day of the prediction."
+    )
+
+
+class DetectorState(Result):
+    """What the detectors of one version have counted."""
+
+    version: str
+    baseline: str = Field(
+        default="", description="Digest of the baseline, or the id of an acceptance."
+    )
+    nth: int = Field(
+        default=1, description="Versions that were watched within a year, this one too."
+    )
+    watermark: str | None = Field(
+        default=None, description="Time of the newest row that was counted."
+    )
+    rows: int = Field(default=0, description="Rows that were counted.")
+    slot: int | None = Field(default=None, description="The calendar's, of that row.")
+    label_slot: int | None = None
+    columns: dict[str, ColumnState] = Field(default_factory=dict)
+    losses: dict[str, LossState] = Field(default_factory=dict)
+    drifted: tuple[str, ...] = Field(
+        default=(), description="Columns whose alarm has not ended."
+    )
+    worse: tuple[str, ...] = Field(
+        default=(), description="Losses whose alarm has not ended."
+    )
+    began: str | None = Field(
+        default=None, description="When the alarm was raised that has not ended."
+    )
+
+
 # -- monitor ---------------------------------------------------------------------------
+
+
+class CellChange(Result):
+    """The cell of a column whose share changed most, by the error of the change."""
+
+    name: str
+    share: float
+    reference: float
+    relative_risk: float = Field(description="Share now, divided by the share before.")
 
 
 class ColumnDrift(Result):
@@ -19,14 +93,29 @@ class ColumnDrift(Result):
     output: bool = Field(
         False, description="An output of the model, rather than a feature."
     )
-    p_value: float
+    chance: float | None = Field(
+        default=None,
+        description="So much evidence has at most this chance within a year, over all "
+        "columns, where nothing changes. None: an older engine did not compute it.",
+    )
+    p_value: float = Field(
+        description="Of this window alone, whatever was checked before: no alarm."
+    )
     q_value: float = Field(
         description="The p-value, adjusted for the number of columns."
     )
     effect: float = Field(
         description="Jensen-Shannon distance, 0 (same) to 1 (nothing shared)."
     )
+    standardised: float | None = Field(
+        default=None,
+        description="Difference of the means in standard deviations; numbers only.",
+    )
+    cell: CellChange | None = None
     alarm: bool
+    changed: bool = Field(
+        default=False, description="Changed, but below the level of an alarm."
+    )
     missing: float = Field(description="Share of the window's rows without a value.")
     reference_missing: float
     unseen: int = Field(
@@ -35,15 +124,41 @@ class ColumnDrift(Result):
 
 
 class Performance(Result):
-    """One metric on the rows whose label has come."""
+    """One metric on the rows whose label has come, and the loss that is watched."""
 
     rows: int
     window: Metric
     reference: Metric
-    p_value: float = Field(
-        description="One-sided: that it is no worse than when registered."
+    p_value: float | None = Field(
+        default=None, description="Of older engines: one-sided, of one window."
+    )
+    loss: str = Field(default="", description="What is watched, per row.")
+    mean_loss: float | None = None
+    registered_loss: float | None = None
+    chance: float | None = Field(
+        default=None,
+        description="So much evidence of a higher loss has at most this chance within "
+        "a year where the mean loss is within the interval of the test rows.",
     )
     alarm: bool
+
+
+class LabelShare(Result):
+    """How many rows of a tenth of the scores have a label."""
+
+    scores: str
+    rows: int
+    labelled: int
+
+
+class EstimatedMetric(Result):
+    """A metric as it is estimated without labels; it cannot see concept drift."""
+
+    metric: str
+    value: float
+    registered: float | None = None
+    method: str
+    rows: int
 
 
 class DriftCheck(Result):
@@ -57,13 +172,20 @@ class DriftCheck(Result):
     alarm: bool
     enough: bool = Field(description="Whether the window has `monitor.min_rows` rows.")
     rows: int
+    counted: int = Field(default=0, description="Rows that no earlier check counted.")
     labelled: int
     compared: tuple[int, int] = Field(
-        description="Rows of window and reference after sampling."
+        description="Rows of window and reference, one of each unit."
+    )
+    began: str | None = Field(
+        default=None, description="When the alarm was raised that has not ended."
     )
     columns: tuple[ColumnDrift, ...] = ()
     performance: tuple[Performance, ...] = ()
+    labels: tuple[LabelShare, ...] = ()
+    estimates: tuple[EstimatedMetric, ...] = ()
     reasons: tuple[str, ...] = ()
+    state: DetectorState | None = None
 
     def text(self) -> str:
         """Return the result for a terminal, the verdict first."""

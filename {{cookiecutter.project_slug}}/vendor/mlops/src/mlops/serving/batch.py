@@ -68,17 +68,23 @@ def predict_file(
     data = _data_of(project, name)
     key = data.id if data else None
     features = {f.name: f.kind for f in model.signature.features}
-    frame = _read(path, features, key, data)
+    group = _group_of(project, name)
+    frame = _read(path, features, key, group, data)
     predictions = model.predict(frame)
     unseen = unseen_values(frame, model.signature.features)
     predictions.attrs["unseen"] = unseen.categories
     predictions.attrs["outside"] = unseen.numbers
     row_ids = frame.get(key)
     if log:
-        ids = PredictionIds.of(project.state, now).make(now, len(frame))
+        maker = PredictionIds.of(project.state, now)
+        ids = maker.make(now, len(frame))
         outputs = predictions
         if row_ids is not None:
             outputs = predictions.assign(row_id=row_ids)
+        if group in frame:
+            # A hash: monitoring counts each group once and need not know which it is.
+            units = frame[group].map(lambda v: maker.unit(str(v)), na_action="ignore")
+            outputs = outputs.assign(unit=units)
         hidden = sensitive_columns(project, bundle.manifest)
         out = PredictionLog(project.state, name, hidden)
         out.write(frame[list(features)], outputs, ids, version, now)
@@ -120,7 +126,11 @@ def without_formulas(predictions: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 
 def _read(
-    path: Path, features: Mapping[str, str], key: str | None, data: Data | None
+    path: Path,
+    features: Mapping[str, str],
+    key: str | None,
+    group: str | None,
+    data: Data | None,
 ) -> pd.DataFrame:
     """Return the rows of a file, with the columns that the model and the log need."""
     if not path.is_file():
@@ -128,11 +138,21 @@ def _read(
     kinds = dict(features)
     if key:
         kinds[key] = "category"
+    if group:
+        kinds.setdefault(group, "category")
     options = ReadOptions.of(data) if data else ReadOptions()
     frame, _ = read_table(path, str(path), kinds, text_columns(kinds), options)
     if frame.empty:
         raise no_rows(str(path))
     return frame
+
+
+def _group_of(project: Project, name: str) -> str | None:
+    """Return the column that a model's rows are split by, where it is by groups."""
+    if name not in project.models():
+        return None
+    split = project.model(name).split
+    return split.column if split.by == "group" else None
 
 
 def _data_of(project: Project, name: str) -> Data | None:

@@ -105,6 +105,10 @@ class PredictionIds:
             ids.append(str(UUID(head + self._hash(head))))
         return ids
 
+    def unit(self, name: str) -> str:
+        """Return the keyed hash of what a row belongs to, such as a customer."""
+        return blake2b(name.encode(), key=self.key, digest_size=8).hexdigest()
+
     def made(self, key: str) -> bool:
         """Return whether an id was made with this key."""
         digits = _digits(key)

@@ -1,0 +1,240 @@
+"""Drift over a year of checks: rows 2 to 5 of the table of error rates, simulated.
+
+Seeded, and small enough for every run; `benchmarks/statistics.py` has larger ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from mlops.config.model_spec import Monitor
+from mlops.monitoring import detector
+from mlops.monitoring.baseline import baseline_of_columns
+from mlops.monitoring.martingale import SLOTS
+from mlops.monitoring.watch import Rows, watch
+
+SLOT = 365 * 24 * 3600 / SLOTS
+LEVEL = 0.025  # the share of drift at the default alpha
+
+
+def frame(rng: np.random.Generator, n: int, shift: float = 0.0) -> pd.DataFrame:
+    """Return a number, a tied number with gaps, and a category with a rare level."""
+    tied = rng.poisson(2, n).astype(float)
+    tied[rng.random(n) < 0.03] = np.nan
+    levels = rng.choice(["a", "b", "c", "d"], n, p=[0.6, 0.3, 0.09, 0.01])
+    return pd.DataFrame(
+        {
+            "number": rng.normal(shift, 1, n),
+            "tied": tied,
+            "level": pd.Series(levels, dtype="str"),
+        }
+    )
+
+
+KINDS = {"number": "number", "tied": "number", "level": "category"}
+
+
+def year(seed: int, reference: int, per_check: int, checks: int = SLOTS) -> float:
+    """Return the smallest chance of any column over checks of unchanged rows."""
+    rng = np.random.default_rng([seed, reference, per_check])
+    baseline = baseline_of_columns(
+        frame(rng, 4 * reference), frame(rng, reference), KINDS, {}
+    )
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    n = per_check * checks
+    rows = frame(rng, n)
+    new = detector.NewRows(
+        seconds=np.repeat(np.arange(checks) * SLOT + 1, per_check),
+        ties=rng.random(n),
+        codes=detector.codes_of(baseline, rows),
+    )
+    return min(
+        detector.chances(detector.count(state, baseline, new), baseline).values()
+    )
+
+
+def most(worlds: int, chance: float) -> int:
+    """Return how many of so many worlds may alarm by chance in 999 of 1,000 runs."""
+    return int(binom.ppf(0.999, worlds, chance))
+
+
+@pytest.mark.parametrize(("reference", "per_check"), [(200, 30), (1000, 100)])
+def test_nothing_changes_in_520_checks_and_false_alarms_keep_to_alpha(
+    reference: int, per_check: int
+) -> None:
+    worlds = 14
+    found = [year(seed, reference, per_check) for seed in range(worlds)]
+    assert sum(chance <= LEVEL for chance in found) <= most(worlds, LEVEL)
+    # The chance is what it says at other levels, too: a weaker alarm is more frequent.
+    assert sum(chance <= 0.2 for chance in found) <= most(worlds, 0.2)
+
+
+def test_the_reference_may_be_small() -> None:
+    """What ranks rows among a small reference alone finds its error in a year."""
+    worlds = 25
+    found = [year(seed, 100, 200, checks=60) for seed in range(worlds)]
+    assert sum(chance <= LEVEL for chance in found) <= most(worlds, LEVEL)
+
+
+def checks_until_found(
+    seed: int, shift: float, reference: int, per_check: int, most_checks: int
+) -> float:
+    """Return how many checks find a shift of one number after 10 without a change."""
+    rng = np.random.default_rng([seed, 77])
+    kinds = {"x": "number"}
+
+    def draw(n: int, by: float) -> pd.DataFrame:
+        return pd.DataFrame({"x": rng.normal(by, 1, n)})
+
+    baseline = baseline_of_columns(draw(15_000, 0), draw(reference, 0), kinds, {})
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    for check in range(10 + most_checks):
+        rows = draw(per_check, shift if check >= 10 else 0.0)
+        new = detector.NewRows(
+            seconds=np.full(per_check, check * SLOT + 1),
+            ties=rng.random(per_check),
+            codes=detector.codes_of(baseline, rows),
+        )
+        state = detector.count(state, baseline, new)
+        # One of ten columns: the other nine share the level.
+        if 10 * detector.chances(state, baseline)["x"] <= LEVEL:
+            return check - 9
+    return np.inf
+
+
+def test_a_shift_of_0_3_standard_deviations_is_found_within_weeks() -> None:
+    found = [checks_until_found(seed, 0.3, 500, 200, 10) for seed in range(12)]
+    assert min(found) >= 1
+    assert np.median(found) <= 4
+    assert np.isfinite(found).mean() >= 0.8
+
+
+def test_a_shift_of_half_a_standard_deviation_is_found_at_the_second_check() -> None:
+    found = [checks_until_found(seed, 0.5, 500, 200, 10) for seed in range(12)]
+    assert np.median(found) <= 2
+
+
+def levels(rng: np.random.Generator, n: int, share: float) -> pd.DataFrame:
+    rare = rng.random(n) < share
+    return pd.DataFrame({"x": pd.Series(np.where(rare, "rare", "usual"), dtype="str")})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "per_check"),
+    [(0.01, 0.02, 5000), (0.05, 0.10, 2000), (0.10, 0.16, 2000), (0.02, 0.002, 5000)],
+)
+def test_a_rate_that_changes_in_one_of_ten_columns_is_found(
+    before: float, after: float, per_check: int
+) -> None:
+    """The change comes after ten checks, and has ten checks to be found in."""
+    worlds = 10
+    hits = 0
+    for seed in range(worlds):
+        rng = np.random.default_rng([seed, per_check, int(1000 * after)])
+        baseline = baseline_of_columns(
+            levels(rng, 15_000, before),
+            levels(rng, 5000, before),
+            {"x": "category"},
+            {},
+        )
+        state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+        for check in range(20):
+            rows = levels(rng, per_check, after if check >= 10 else before)
+            new = detector.NewRows(
+                seconds=np.full(per_check, check * SLOT + 1),
+                ties=rng.random(per_check),
+                codes=detector.codes_of(baseline, rows),
+            )
+            state = detector.count(state, baseline, new)
+            found = 10 * detector.chances(state, baseline)["x"] <= LEVEL
+            if check < 10:
+                assert not found
+        hits += found
+    assert hits >= 0.8 * worlds
+
+
+def customers(rng: np.random.Generator, units: int, shift: float = 0.0) -> pd.DataFrame:
+    """Return ten rows of each customer, alike by an intraclass correlation of 0.8."""
+    own = np.repeat(rng.normal(size=units), 10) * np.sqrt(0.8)
+    return pd.DataFrame({"x": own + rng.normal(size=10 * units) * np.sqrt(0.2) + shift})
+
+
+def found_by_unit(seed: int, shift: float, by_unit: bool, units: int = 300) -> bool:
+    """Return whether three checks of new customers alarm."""
+    rng = np.random.default_rng([seed, 5])
+    kinds = {"x": "number"}
+    reference = customers(rng, units)
+    chosen = np.tile(np.arange(10) == 0, units)
+    baseline = baseline_of_columns(
+        customers(rng, 1000), reference, kinds, {}, chosen if by_unit else None
+    )
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit)
+    for check in range(3):
+        window = customers(rng, units, shift)
+        n = len(window)
+        names = np.arange(n) // 10 if by_unit else np.arange(n)
+        every = np.ones(n, dtype=bool)
+        rows = Rows(
+            frame=window,
+            seconds=np.full(n, check * SLOT + 1),
+            ties=rng.random(n),
+            units=np.array([f"{check} {name}" for name in names], dtype=object),
+            recent=every,
+            new=every,
+        )
+        watched = watch(baseline, rows, state, Monitor(min_effect=0), by_unit)
+        state = watched.state
+        if watched.columns[0].alarm:
+            return True
+    return False
+
+
+def test_rows_of_one_customer_count_once() -> None:
+    worlds = 20
+    false = sum(found_by_unit(seed, 0.0, by_unit=True) for seed in range(worlds))
+    assert false <= most(worlds, LEVEL)
+    # The simulation can fail: counted by row, the same customers are an alarm.
+    naive = sum(found_by_unit(seed, 0.0, by_unit=False) for seed in range(worlds))
+    assert naive >= 5
+    power = sum(found_by_unit(seed, 0.5, by_unit=True) for seed in range(worlds))
+    assert power >= 0.8 * worlds
+
+
+def test_a_column_whose_every_level_is_new_alarms_at_once() -> None:
+    rng = np.random.default_rng(3)
+    names = np.array([f"level {i}" for i in range(400)])
+
+    def draw(n: int, prefix: str = "") -> pd.DataFrame:
+        return pd.DataFrame(
+            {"x": pd.Series(prefix + rng.choice(names, n), dtype="str")}
+        )
+
+    baseline = baseline_of_columns(draw(4000), draw(1000), {"x": "category"}, {})
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    codes = detector.codes_of(baseline, draw(300, "new "))
+    new = detector.NewRows(np.ones(300), rng.random(300), codes)
+    assert detector.chances(detector.count(state, baseline, new), baseline)["x"] < 1e-6
+    codes = detector.codes_of(baseline, draw(300))
+    new = detector.NewRows(np.ones(300), rng.random(300), codes)
+    assert detector.chances(detector.count(state, baseline, new), baseline)["x"] > LEVEL
+
+
+def test_many_levels_that_nobody_saw_are_no_alarm_where_the_reference_has_them() -> (
+    None
+):
+    """Names and the like: the test rows have as many unseen levels as the log."""
+    rng = np.random.default_rng(4)
+
+    def draw(n: int) -> pd.DataFrame:
+        names = rng.integers(0, 20_000, n).astype(str)
+        return pd.DataFrame({"x": pd.Series(names, dtype="str")})
+
+    baseline = baseline_of_columns(draw(4000), draw(1500), {"x": "category"}, {})
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    codes = detector.codes_of(baseline, draw(6000))
+    seconds = np.repeat(np.arange(20) * SLOT, 300)
+    new = detector.NewRows(seconds, rng.random(6000), codes)
+    assert detector.chances(detector.count(state, baseline, new), baseline)["x"] > LEVEL

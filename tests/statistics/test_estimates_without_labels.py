@@ -1,0 +1,93 @@
+"""Performance without labels: row 12 of the table of error rates, simulated."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from mlops.monitoring.estimate import Expected, cbpe, expected, mcbpe
+
+
+class Sample(NamedTuple):
+    """Rows of a world."""
+
+    features: pd.DataFrame
+    truth: np.ndarray
+
+
+def draw(
+    rng: np.random.Generator, n: int, shift: float = 0.0, concept: float = 0.0
+) -> Sample:
+    """Return rows of a world with an interaction that the model does not know."""
+    x = rng.normal(size=(n, 3))
+    x[:, 0] += shift
+    eta = -0.4 + (1.2 - concept) * x[:, 0] + 0.8 * x[:, 1] + 0.54 * x[:, 0] * x[:, 1]
+    truth = (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(float)
+    return Sample(pd.DataFrame(x, columns=["a", "b", "c"]), truth)
+
+
+class Errors(NamedTuple):
+    """Mean absolute errors."""
+
+    accuracy: float
+    roc_auc: float
+
+
+def errors(method: str, shift: float = 0.0, concept: float = 0.0) -> Errors:
+    """Return the mean absolute errors of an estimate over 12 periods."""
+    rng = np.random.default_rng(0)
+    train = draw(rng, 20_000)
+    model = LogisticRegression().fit(train.features, train.truth)
+    found = []
+    for _ in range(12):
+        reference = draw(rng, 5000)
+        window = draw(rng, 1000, shift, concept)
+        before = model.predict_proba(reference.features)[:, 1]
+        now = model.predict_proba(window.features)[:, 1]
+        if method == "CBPE":
+            estimate = cbpe(before, reference.truth, now, 0.5)
+        else:
+            estimate = mcbpe(
+                reference.features, before, reference.truth, window.features, now, 0.5
+            )
+        assert estimate.method == method
+        accuracy = ((now >= 0.5) == window.truth).mean()
+        auc = roc_auc_score(window.truth, now)
+        found.append((estimate.accuracy - accuracy, estimate.roc_auc - auc))
+    return Errors(*np.abs(found).mean(axis=0))
+
+
+@pytest.mark.parametrize("method", ["CBPE", "M-CBPE"])
+def test_without_drift_the_estimate_is_close(method: str) -> None:
+    found = errors(method)
+    assert found.accuracy <= 0.015
+    assert found.roc_auc <= 0.02
+
+
+@pytest.mark.parametrize("shift", [1.0, -1.0])
+def test_under_a_shift_of_one_standard_deviation_it_is_close(shift: float) -> None:
+    found = errors("M-CBPE", shift=shift)
+    assert found.accuracy <= 0.015
+    assert found.roc_auc <= 0.02
+
+
+def test_concept_drift_cannot_be_seen() -> None:
+    """So the page says it; an estimate that saw it would be another method."""
+    assert errors("CBPE", concept=1.0).accuracy > 0.03
+
+
+def test_the_expected_metrics_are_those_of_many_draws() -> None:
+    rng = np.random.default_rng(1)
+    score = rng.random(300).round(2)
+    chance = np.clip(score + rng.normal(0, 0.1, 300), 0, 1)
+    found: Expected = expected(score, chance, 0.5)
+    draws = [rng.random(300) < chance for _ in range(800)]
+    accuracy = np.mean([((score >= 0.5) == truth).mean() for truth in draws])
+    auc = np.mean([roc_auc_score(truth, score) for truth in draws])
+    assert found.accuracy == pytest.approx(accuracy, abs=0.004)
+    assert found.roc_auc == pytest.approx(auc, abs=0.004)

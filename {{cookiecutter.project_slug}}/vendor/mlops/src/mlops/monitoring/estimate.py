@@ -1,0 +1,152 @@
+"""Performance of a binary classifier without labels, estimated from its scores.
+
+Confidence-based performance estimation (CBPE): the score is calibrated on the
+reference, and the metric is expected as if each row were positive with its calibrated
+probability. Under a shift of the features the reference is weighted by the density
+ratio of the period against it (M-CBPE; Kivimäki et al. 2024). It cannot see concept
+drift: that the same features come to mean something else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Density ratios are bounded: a few reference rows must not stand for all.
+_LEAST_SHARE = 0.01
+
+# Effective reference rows that a weighted calibration needs.
+_FEWEST = 100
+
+_MOST_LEVELS = 25
+
+_FEW_COLUMNS = 12
+
+
+class Expected(NamedTuple):
+    """What metrics are expected to be."""
+
+    accuracy: float
+    roc_auc: float
+    method: str
+
+
+def expected(
+    score: Floats, chance: Floats, threshold: float, method: str = "CBPE"
+) -> Expected:
+    """Return the metrics that are expected of rows.
+
+    Parameters
+    ----------
+    score : ndarray of float, shape (n_rows,)
+    chance : ndarray of float, shape (n_rows,)
+        The calibrated probability that a row is positive.
+    threshold : float
+        From which score on a row is predicted positive.
+    """
+    accuracy = np.where(score >= threshold, chance, 1 - chance).mean()
+    _, group = np.unique(score, return_inverse=True)
+    negative = np.bincount(group, 1 - chance)
+    positive = np.bincount(group, chance)
+    below = np.cumsum(negative) - negative / 2
+    pairs = positive.sum() * negative.sum()
+    auc = float((positive * below).sum() / pairs) if pairs > 0 else np.nan
+    return Expected(float(accuracy), auc, method)
+
+
+def calibrated(
+    score: Floats, truth: Floats, at: Floats, weights: Floats | None = None
+) -> Floats:
+    """Return the probability of a positive at scores, by isotonic regression.
+
+    Parameters
+    ----------
+    score, truth : ndarray of float, shape (n_reference,)
+        Of the reference; the truth is 1 or 0.
+    at : ndarray of float, shape (n_rows,)
+    weights : ndarray of float, shape (n_reference,), optional
+    """
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    fitted.fit(score, truth, sample_weight=weights)
+    return np.asarray(fitted.predict(at), dtype=np.float64)
+
+
+def cbpe(score: Floats, truth: Floats, now: Floats, threshold: float) -> Expected:
+    """Return the expected metrics of scores, calibrated on a reference."""
+    return expected(now, calibrated(score, truth, now), threshold)
+
+
+def mcbpe(
+    reference: pd.DataFrame,
+    score: Floats,
+    truth: Floats,
+    window: pd.DataFrame,
+    now: Floats,
+    threshold: float,
+) -> Expected:
+    """Return the expected metrics where the features may have shifted.
+
+    Parameters
+    ----------
+    reference, window : DataFrame, shape (n_rows, n_features)
+        The features of both, cast.
+
+    Returns
+    -------
+    Expected
+        That of `cbpe` where so few reference rows are like the period that the weighted
+        calibration would rest on less than 100 of them.
+    """
+    weights = density_ratio(reference, window)
+    if weights.sum() ** 2 / (weights**2).sum() < _FEWEST:
+        return cbpe(score, truth, now, threshold)
+    chance = calibrated(score, truth, now, weights)
+    return expected(now, chance, threshold, "M-CBPE")
+
+
+def density_ratio(reference: pd.DataFrame, window: pd.DataFrame) -> Floats:
+    """Return how much more common each reference row is in the period.
+
+    A logistic regression tells the two samples apart, on squares and products where
+    there are few columns.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+    both = _numeric(pd.concat([reference, window], ignore_index=True))
+    is_window = np.arange(len(both)) >= len(reference)
+    degree = 2 if both.shape[1] <= _FEW_COLUMNS else 1
+    classifier = make_pipeline(
+        PolynomialFeatures(degree, include_bias=False),
+        StandardScaler(),
+        LogisticRegression(max_iter=300),
+    )
+    classifier.fit(both, is_window)
+    chance = classifier.predict_proba(both[: len(reference)])[:, 1]
+    chance = np.clip(chance, _LEAST_SHARE, 1 - _LEAST_SHARE)
+    ratio = chance / (1 - chance) * len(reference) / len(window)
+    return np.asarray(ratio, dtype=np.float64)
+
+
+def _numeric(frame: pd.DataFrame) -> Floats:
+    """Return features as numbers: missing as the mean, levels as columns."""
+    parts = []
+    for name in frame:
+        column = frame[name]
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            usual = np.nanmean(values) if np.isfinite(values).any() else 0.0
+            parts.append(np.where(np.isfinite(values), values, usual)[:, None])
+            continue
+        common = column.astype(str).value_counts().index[:_MOST_LEVELS]
+        text = column.astype(str).to_numpy()
+        parts.append((text[:, None] == common.to_numpy()[None, 1:]).astype(np.float64))
+    return np.hstack(parts)

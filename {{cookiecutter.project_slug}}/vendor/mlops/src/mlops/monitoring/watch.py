@@ -1,0 +1,219 @@
+"""Drift of the rows of a period: what was counted, how large the change is, alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops.config.model_spec import Monitor
+from mlops.monitoring import detector
+from mlops.monitoring.baseline import moments
+from mlops.monitoring.drift import (
+    distance,
+    matters,
+    most_changed,
+    p_value,
+    standardised_difference,
+)
+from mlops.results.baseline import Baseline, ColumnBaseline
+from mlops.results.monitoring import ColumnDrift, DetectorState
+
+Floats = NDArray[np.float64]
+
+Flags = NDArray[np.bool_]
+
+Codes = NDArray[np.int64]
+
+_EARLIER_DIGITS = 2**20
+
+# Where a window differs from the reference by chance with a smaller probability, its
+# column is shown as changed, and an alarm that was raised lasts.
+_SHOWN = 0.01
+_LASTS = 0.05
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Logged rows in the order of time.
+
+    Parameters
+    ----------
+    frame : DataFrame, shape (n_rows, n_columns)
+        Features and outputs, cast.
+    seconds, ties : ndarray of float, shape (n_rows,)
+        The time since 1970, and a uniform number, fixed for each row.
+    units : ndarray of str, shape (n_rows,)
+        Rows of one unit count as one.
+    recent, new : ndarray of bool, shape (n_rows,)
+        Rows of the period that is shown, and rows that no check has counted.
+    """
+
+    frame: pd.DataFrame
+    seconds: Floats
+    ties: Floats
+    units: NDArray[np.object_]
+    recent: Flags
+    new: Flags
+
+    def __len__(self) -> int:
+        return len(self.seconds)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The columns of a check, the rows that were counted, and the new state."""
+
+    columns: tuple[ColumnDrift, ...]
+    counted: int
+    compared: tuple[int, int]
+    state: DetectorState
+
+
+def watch(
+    baseline: Baseline, rows: Rows, state: DetectorState, rule: Monitor, by_unit: bool
+) -> Watched:
+    """Count the new rows, and say of each column whether it has drifted.
+
+    An alarm is raised where the evidence of all rows so far reaches the level of alpha,
+    and the change in the period is large enough to matter: with many rows any change is
+    certain. It lasts for as long as the period shows such a change. Then the bets on
+    the column start anew.
+
+    Parameters
+    ----------
+    by_unit : bool
+        Whether the reference has one row of each unit.
+    """
+    codes = detector.codes_of(baseline, rows.frame)
+    chosen = _to_count(rows)
+    new = detector.NewRows(
+        seconds=rows.seconds[chosen],
+        ties=rows.ties[chosen],
+        codes={name: of_rows[chosen] for name, of_rows in codes.items()},
+    )
+    after = detector.count(state, baseline, new)
+    shown = np.flatnonzero(rows.recent)
+    if by_unit:
+        shown = _one_of_each(rows, shown)
+    found = _compare(baseline, rows.frame, codes, shown, by_unit)
+    found = _judge(found, detector.chances(after, baseline), state, rule)
+    states = dict(after.columns)
+    fresh = detector.start(baseline, state.version, state.baseline, state.nth, by_unit)
+    drifted = []
+    for column in found:
+        if column.alarm:
+            drifted.append(column.name)
+        elif column.name in state.drifted:
+            states[column.name] = fresh.columns[column.name]
+    update = {"columns": states, "drifted": tuple(drifted)}
+    reference = sum(detector.counts_of(baseline.columns[0], by_unit))
+    return Watched(
+        columns=tuple(found),
+        counted=len(chosen),
+        compared=(len(shown), reference),
+        state=after.model_copy(update=update),
+    )
+
+
+def _to_count(rows: Rows) -> Codes:
+    """Return the new rows, one of each unit that was not counted, in order of time."""
+    earlier = set(rows.units[~rows.new])
+    fresh = [unit not in earlier for unit in rows.units]
+    return _one_of_each(rows, np.flatnonzero(rows.new & np.array(fresh, dtype=bool)))
+
+
+def _one_of_each(rows: Rows, chosen: Codes) -> Codes:
+    """Return one row of each unit, by chance, in the order of time."""
+    # By later digits: the tie of the chosen row has to stay uniform.
+    digits = (rows.ties[chosen] * _EARLIER_DIGITS) % 1.0
+    by_chance = chosen[np.argsort(digits, kind="stable")]
+    _, first = np.unique(rows.units[by_chance].astype(str), return_index=True)
+    return np.sort(by_chance[first])
+
+
+def _compare(
+    baseline: Baseline,
+    frame: pd.DataFrame,
+    codes: Mapping[str, Codes],
+    shown: Codes,
+    by_unit: bool,
+) -> list[ColumnDrift]:
+    """Return how each column of the period differs from the reference."""
+    from scipy.stats import false_discovery_control
+
+    tables = [
+        _table(column, codes[column.cells.name][shown], by_unit)
+        for column in baseline.columns
+    ]
+    p_values = [p_value(table) for table in tables]
+    adjusted = false_discovery_control(p_values)
+    found = []
+    for at, column in enumerate(baseline.columns):
+        cells = column.cells
+        table = tables[at]
+        mean, deviation = moments(frame[cells.name].iloc[shown], cells.kind)
+        shares = table[:, -1] / np.maximum(table.sum(axis=1), 1)
+        found.append(
+            ColumnDrift(
+                name=cells.name,
+                kind=cells.kind,
+                output=column.output,
+                p_value=p_values[at],
+                q_value=float(adjusted[at]),
+                effect=distance(table),
+                standardised=standardised_difference(column, mean, deviation),
+                cell=most_changed(cells, table),
+                alarm=False,
+                missing=float(shares[1]),
+                reference_missing=float(shares[0]),
+                unseen=_unseen(column, table),
+            )
+        )
+    return found
+
+
+def _table(column: ColumnBaseline, codes: Codes, by_unit: bool) -> Codes:
+    """Return rows per cell of reference and period, shape (2, n_cells)."""
+    reference = np.array(detector.counts_of(column, by_unit), dtype=np.int64)
+    return np.stack([reference, np.bincount(codes, minlength=len(reference))])
+
+
+def _unseen(column: ColumnBaseline, table: Codes) -> int:
+    """Count values that training did not have."""
+    if column.output:
+        return 0
+    if column.cells.ordered:
+        return int(table[1, 0] + table[1, -2])
+    return int(table[1, -2])
+
+
+def _judge(
+    found: list[ColumnDrift],
+    chances: Mapping[str, float],
+    state: DetectorState,
+    rule: Monitor,
+) -> list[ColumnDrift]:
+    """Return the columns with their chance, alarms, and what lies below them."""
+    judged = []
+    for column in found:
+        chance = chances[column.name]
+        large = matters(
+            column.effect, column.standardised, column.cell, rule.min_effect
+        )
+        if column.name in state.drifted:
+            alarm = large and column.p_value <= _LASTS
+        else:
+            alarm = large and chance <= share_of_drift(rule.alpha)
+        changed = column.q_value <= _SHOWN or chance <= rule.alpha
+        update = {"chance": chance, "alarm": alarm, "changed": changed and not alarm}
+        judged.append(column.model_copy(update=update))
+    return judged
+
+
+def share_of_drift(alpha: float) -> float:
+    """Return the share of alpha for drift: performance has the other half."""
+    return alpha / 2

@@ -1,0 +1,93 @@
+"""What a version's rows looked like: cells of each column, and losses."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from mlops.results.base import Result, StoredResult
+
+
+class Cells(Result):
+    """The cells of one column; the order of their counts is that of `names`."""
+
+    name: str
+    kind: str
+    edges: tuple[float, ...] = Field(
+        default=(), description="Of numbers, and of dates in days since 1970."
+    )
+    levels: tuple[str, ...] = Field(
+        default=(), description="Levels with a cell of their own, the commonest first."
+    )
+    others: tuple[str, ...] = Field(
+        default=(), description="Further levels that training saw: one cell."
+    )
+
+    @property
+    def ordered(self) -> bool:
+        """Whether the cells have an order: those of numbers and dates do."""
+        return self.kind in ("number", "date")
+
+    @property
+    def size(self) -> int:
+        """Number of cells; the last one is that of missing values."""
+        if self.ordered:
+            inner = max(len(self.edges) - 1, min(len(self.edges), 1))
+            return inner + 3
+        return len(self.levels) + 3
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each cell is called."""
+        if not self.ordered:
+            return (*self.levels, "other levels", "not seen in training", "missing")
+        ends = zip(self.edges, self.edges[1:], strict=False)
+        inner = [f"{low:g} to {high:g}" for low, high in ends]
+        if len(self.edges) == 1:
+            inner = [f"{self.edges[0]:g}"]
+        return ("below all of training", *inner, "above all of training", "missing")
+
+
+class ColumnBaseline(Result):
+    """How one column was distributed in the training rows and in the test rows."""
+
+    cells: Cells
+    output: bool = Field(
+        default=False, description="An output of the model, rather than a feature."
+    )
+    training: tuple[int, ...] = Field(description="Training rows per cell.")
+    reference: tuple[int, ...] = Field(description="Test rows per cell.")
+    reference_units: tuple[int, ...] = Field(
+        default=(),
+        description="The same with one row of each group; empty without groups.",
+    )
+    mean: float | None = None
+    deviation: float | None = None
+
+
+class LossBaseline(Result):
+    """The mean of a loss per row, 0 to 1, on the test rows."""
+
+    name: str
+    mean: float
+    error: float = Field(description="Standard error, by units.")
+    freedom: float = Field(description="Degrees of freedom of the error.")
+    rows: int
+    scale: float = Field(
+        default=1.0, description="Of a regression: the error that counts as 1."
+    )
+
+
+class Baseline(StoredResult):
+    """What monitoring compares with, counted over all rows of training and test.
+
+    It has no rows; the values in it are edges of cells and levels of categories.
+    """
+
+    FILE: ClassVar[str] = "baseline.json"
+
+    columns: tuple[ColumnBaseline, ...]
+    losses: tuple[LossBaseline, ...] = ()
+    rows: int = Field(description="Test rows that were counted.")
+    units: int | None = Field(default=None, description="Their groups, where any.")
