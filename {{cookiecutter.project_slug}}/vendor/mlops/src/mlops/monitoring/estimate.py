@@ -27,6 +27,8 @@ _MOST_LEVELS = 25
 
 _FEW_COLUMNS = 12
 
+_HUGE = 1e100
+
 
 class Expected(NamedTuple):
     """What metrics are expected to be."""
@@ -143,10 +145,23 @@ def _numeric(frame: pd.DataFrame) -> Floats:
         column = frame[name]
         if pd.api.types.is_numeric_dtype(column.dtype):
             values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-            usual = np.nanmean(values) if np.isfinite(values).any() else 0.0
-            parts.append(np.where(np.isfinite(values), values, usual)[:, None])
+            parts.append(_filled(values)[:, None])
             continue
         common = column.astype(str).value_counts().index[:_MOST_LEVELS]
         text = column.astype(str).to_numpy()
         parts.append((text[:, None] == common.to_numpy()[None, 1:]).astype(np.float64))
     return np.hstack(parts)
+
+
+def _filled(values: Floats) -> Floats:
+    """Return numbers with the mean where one is missing, huge ones in a unit of theirs.
+
+    Their squares would be no numbers.
+    """
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros(len(values))
+    largest = float(np.abs(values[known]).max())
+    if largest > _HUGE:
+        values = values / largest
+    return np.where(known, values, values[known].mean())
