@@ -178,8 +178,8 @@ def test_pages_download_what_is_new_and_leave_what_is_too_much_for_the_next_run(
 def test_doctor_says_how_many_releases_it_did_not_ask_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GitHub ends its list after a thousand; here after three, to save time."""
-    monkeypatch.setattr(releases, "MOST_LISTED", 3)
+    """GitHub ends its list after a thousand; here after one, to save time."""
+    monkeypatch.setattr(releases, "MOST_LISTED", 1)
     made = grown(tmp_path / "acme", models=2, versions=8)
     with hub_of(made.root, tmp_path / "hub", monkeypatch) as (hub, _):
         made.publish(hub)
@@ -189,18 +189,18 @@ def test_doctor_says_how_many_releases_it_did_not_ask_for(
         results = {}
         for most in (0, 2, 99, None):
             store = GitHubStore(repository())
-            store._repository.requester.per_page = 3
+            store._repository.requester.per_page = 1
             with hub.counting() as requests:
                 results[most] = health(Project(made.root), store, most=most)
             by_tag = requests["GET /repos/{owner}/{repo}/releases/tags/{tag}"]
-            assert by_tag == min(13, 99 if most is None else most)
+            assert by_tag == min(15, 99 if most is None else most)
     assert not results[0].problems
     assert (
         results[0]
         .notes[0]
-        .startswith("13 older releases not looked at, 1 of them in a stage: ")
+        .startswith("15 older releases not looked at, 1 of them in a stage: ")
     )
-    assert results[2].notes[0].startswith("11 older releases not looked at: ")
+    assert results[2].notes[0].startswith("13 older releases not looked at: ")
     assert results[99] == results[None]
     assert results[None].problems == (f"{lost}: the release store does not hold it",)
     assert not results[None].notes
