@@ -73,13 +73,13 @@ def compiled(
 
 def _proven(
     model: Model, rows: pd.DataFrame, tolerance: float, double: bool
-) -> tuple[bytes, _Difference]:
+) -> tuple[bytes, _LargestDifference]:
     """Return a compiled pipeline and how far it is from the pipeline."""
     from mlops.training.onnx_conversion import convert
 
     content = convert(model, model.features(rows.head(_CHANGED_ROWS)), double)
     pipeline = CompiledPipeline(content)
-    return content, _Comparison(model, pipeline, tolerance).of(rows)
+    return content, _BothWays(model, pipeline, tolerance).of(rows)
 
 
 def _reason(error: Exception) -> str:
@@ -103,7 +103,7 @@ class _Differs(Exception):
 
 
 @dataclass(frozen=True)
-class _Difference:
+class _LargestDifference:
     """How far two pipelines are apart on some rows, at most."""
 
     rows: int
@@ -111,14 +111,14 @@ class _Difference:
 
 
 @dataclass(frozen=True)
-class _Change:
+class _ChangedColumn:
     """One value for one column of some rows."""
 
     column: str
     value: Any
 
 
-class _Comparison:
+class _BothWays:
     """Compares a compiled pipeline with the pipeline, as the service uses both."""
 
     def __init__(
@@ -128,7 +128,7 @@ class _Comparison:
         self._compiled = CompiledModel(model, pipeline, tolerance)
         self._tolerance = tolerance
 
-    def of(self, rows: pd.DataFrame) -> _Difference:
+    def of(self, rows: pd.DataFrame) -> _LargestDifference:
         """Return the largest difference on rows, as they are and with changed values.
 
         Raises
@@ -143,14 +143,14 @@ class _Comparison:
         found = [self._difference(expected, self._compiled.values(inputs))]
         some = rows.head(_CHANGED_ROWS)
         found += self._changed(some, list(_changes(self._model.signature.features)))
-        return _Difference(
+        return _LargestDifference(
             rows=sum(one.rows for one in found),
             largest=max(one.largest for one in found),
         )
 
     def _changed(
-        self, rows: pd.DataFrame, changes: Sequence[_Change]
-    ) -> list[_Difference]:
+        self, rows: pd.DataFrame, changes: Sequence[_ChangedColumn]
+    ) -> list[_LargestDifference]:
         """Compare rows with each change; all together where none of them fails."""
         if not changes:
             return []
@@ -163,7 +163,7 @@ class _Comparison:
         first = self._changed(rows, changes[:half])
         return first + self._changed(rows, changes[half:])
 
-    def _both(self, rows: pd.DataFrame) -> _Difference | None:
+    def _both(self, rows: pd.DataFrame) -> _LargestDifference | None:
         """Return the difference on rows, None where the service asks the pipeline.
 
         Raises
@@ -186,7 +186,9 @@ class _Comparison:
             raise _Differs("it predicts rows for which the pipeline fails")
         return self._difference(expected, values)
 
-    def _difference(self, expected: NDArray[Any], values: NDArray[Any]) -> _Difference:
+    def _difference(
+        self, expected: NDArray[Any], values: NDArray[Any]
+    ) -> _LargestDifference:
         """Return how far predictions are from those expected."""
         if values.shape != expected.shape:
             problem = f"predictions of another shape: {values.shape}, {expected.shape}"
@@ -208,24 +210,24 @@ class _Comparison:
             if flipped:
                 rows = counted(flipped, "row")
                 raise _Differs(f"another class is predicted for {rows}")
-        return _Difference(len(expected), largest)
+        return _LargestDifference(len(expected), largest)
 
 
-def _with(rows: pd.DataFrame, change: _Change) -> pd.DataFrame:
+def _with(rows: pd.DataFrame, change: _ChangedColumn) -> pd.DataFrame:
     """Return rows with one value in all of a column."""
     column = pd.Series(change.value, index=rows.index, dtype="object")
     return rows.assign(**{change.column: column})
 
 
-def _changes(features: Sequence[Feature]) -> Iterator[_Change]:
+def _changes(features: Sequence[Feature]) -> Iterator[_ChangedColumn]:
     """Yield values that rows may not have: missing, unseen, far out of range."""
     step = max(1, len(features) // _CHANGED_COLUMNS)
     for feature in features[::step]:
-        yield _Change(feature.name, None)
+        yield _ChangedColumn(feature.name, None)
         if feature.kind in ("category", "text"):
-            yield _Change(feature.name, _UNSEEN)
+            yield _ChangedColumn(feature.name, _UNSEEN)
         if feature.kind == "number" and feature.low is not None:
             high = feature.low if feature.high is None else feature.high
             span = max(1.0, high - feature.low)
-            yield _Change(feature.name, feature.low - span)
-            yield _Change(feature.name, high + span)
+            yield _ChangedColumn(feature.name, feature.low - span)
+            yield _ChangedColumn(feature.name, high + span)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import traceback
@@ -10,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from mlops.errors import MlopsError
 from mlops.serving.batcher import Answer, Rows
@@ -161,7 +162,7 @@ class Answers:
             "predictions": [{"id": key, **output} for key, output in pairs],
             "warnings": [asdict(warned) for warned in warnings],
         }
-        return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+        return orjson.dumps(body)
 
 
 def _raised_at(error: Exception) -> str:

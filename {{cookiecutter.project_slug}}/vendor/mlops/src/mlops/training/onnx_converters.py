@@ -204,7 +204,7 @@ class Converters:
 
 
 @dataclass(frozen=True)
-class Table:
+class EncodingTable:
     """Where the categories of one column are in what an encoder returns.
 
     Parameters
@@ -222,7 +222,7 @@ class Table:
     unknown: int
 
 
-def tables(encoder: OneHotEncoder) -> Iterator[Table]:
+def tables(encoder: OneHotEncoder) -> Iterator[EncodingTable]:
     """Yield the table of each column of a fitted encoder.
 
     Its categories in order, then one position for all rare ones; a dropped category has
@@ -245,7 +245,7 @@ def tables(encoder: OneHotEncoder) -> Iterator[Table]:
         unknown = _NOWHERE
         if rare_texts and encoder.handle_unknown != "ignore":
             unknown = positions[rare_texts[0]]
-        yield Table(positions, len(groups), unknown)
+        yield EncodingTable(positions, len(groups), unknown)
 
 
 def _of_column(values: Any, number: int) -> Any:
@@ -260,7 +260,7 @@ def _text(category: Any) -> str:
     return str(category)
 
 
-def _looked_up(nodes: _Nodes, column: str, table: Table) -> str:
+def _looked_up(nodes: _Nodes, column: str, table: EncodingTable) -> str:
     """Look a category up in a table, which says at which position its 1 is."""
     position = nodes.add(
         "LabelEncoder",
