@@ -203,6 +203,80 @@ def test_rows_of_one_customer_count_once() -> None:
     assert power >= 0.8 * worlds
 
 
+def sorted_batch(rng: np.random.Generator, n: int) -> pd.DataFrame:
+    """Return rows as a file may have them: by place, and by size within it."""
+    place = np.sort(rng.choice(["north", "south", "east", "west"], n))
+    frame = pd.DataFrame({"place": place, "size": rng.normal(size=n)})
+    return frame.sort_values(["place", "size"], ignore_index=True)
+
+
+def alarm_of_a_sorted_batch(seed: int, at_once: bool) -> bool:
+    """Return whether a batch alarms whose rows have one moment, or one each."""
+    rng = np.random.default_rng([seed, 9])
+    kinds = {"place": "category", "size": "number"}
+    baseline = baseline_of_columns(
+        sorted_batch(rng, 3000), sorted_batch(rng, 1000), kinds, {}
+    )
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    n = 2000
+    every = np.ones(n, dtype=bool)
+    rows = Rows(
+        frame=sorted_batch(rng, n),
+        seconds=np.ones(n) if at_once else np.arange(n, dtype=float),
+        ties=rng.random(n),
+        units=np.arange(n).astype(str).astype(object),
+        recent=every,
+        new=every,
+    )
+    watched = watch(baseline, rows, state, Monitor(min_effect=0), False)
+    return any(column.chance <= LEVEL for column in watched.columns)
+
+
+def test_the_order_of_a_file_is_no_drift() -> None:
+    """Rows of one moment are mixed: a batch of predictions is often sorted."""
+    worlds = 20
+    false = sum(alarm_of_a_sorted_batch(seed, at_once=True) for seed in range(worlds))
+    assert false <= most(worlds, LEVEL)
+    # The simulation can fail: taken for the order of time, the same rows are an alarm.
+    assert all(alarm_of_a_sorted_batch(seed, at_once=False) for seed in range(3))
+
+
+def households(rng: np.random.Generator, units: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return people whose income falls with the size of their household."""
+    size = rng.integers(1, 8, units)
+    unit = np.repeat(np.arange(units), size)
+    income = -size[unit] + rng.normal(size=len(unit))
+    return pd.DataFrame({"x": income}), unit
+
+
+def test_means_are_of_all_rows_where_units_count_once() -> None:
+    """One person of each household is richer on average than all people."""
+    rng = np.random.default_rng(11)
+    test, unit = households(rng, 1000)
+    chosen = np.zeros(len(test), dtype=bool)
+    chosen[np.unique(unit, return_index=True)[1]] = True
+    baseline = baseline_of_columns(
+        households(rng, 2000)[0], test, {"x": "number"}, {}, chosen
+    )
+    window, unit = households(rng, 1000)
+    every = np.ones(len(window), dtype=bool)
+    rows = Rows(
+        frame=window,
+        seconds=np.ones(len(window)),
+        ties=rng.random(len(window)),
+        units=unit.astype(str).astype(object),
+        recent=every,
+        new=every,
+    )
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=True)
+    (column,) = watch(baseline, rows, state, Monitor(), True).columns
+    assert column.standardised is not None
+    assert abs(column.standardised) < 0.1
+    assert not column.alarm
+    few = window["x"][np.unique(unit, return_index=True)[1]]
+    assert abs(few.mean() - window["x"].mean()) / window["x"].std() > 0.2
+
+
 def test_a_column_whose_every_level_is_new_alarms_at_once() -> None:
     rng = np.random.default_rng(3)
     names = np.array([f"level {i}" for i in range(400)])

@@ -28,7 +28,10 @@ Flags = NDArray[np.bool_]
 
 Codes = NDArray[np.int64]
 
+# The digits of a tie are used apart: the first ones rank a row among its equals, the
+# next ones choose the row of a unit, the last ones order the rows of one moment.
 _EARLIER_DIGITS = 2**20
+_ALL_BUT_THE_LAST_DIGITS = 2**36
 
 # Where a window differs from the reference by chance with a smaller probability, its
 # column is shown as changed, and an alarm that was raised lasts.
@@ -99,7 +102,7 @@ def watch(
     shown = np.flatnonzero(rows.recent)
     if by_unit:
         shown = _one_of_each(rows, shown)
-    found = _compare(baseline, rows.frame, codes, shown, by_unit)
+    found = _compare(baseline, rows, codes, shown, by_unit)
     found = _judge(found, detector.chances(after, baseline), state, rule)
     states = dict(after.columns)
     fresh = detector.start(baseline, state.version, state.baseline, state.nth, by_unit)
@@ -120,10 +123,16 @@ def watch(
 
 
 def _to_count(rows: Rows) -> Codes:
-    """Return the new rows, one of each unit that was not counted, in order of time."""
+    """Return the new rows, one of each unit that was not counted, in order of time.
+
+    The rows of one moment are mixed: a file to predict is often sorted, and what comes
+    in runs is no news.
+    """
     earlier = set(rows.units[~rows.new])
     fresh = [unit not in earlier for unit in rows.units]
-    return _one_of_each(rows, np.flatnonzero(rows.new & np.array(fresh, dtype=bool)))
+    chosen = _one_of_each(rows, np.flatnonzero(rows.new & np.array(fresh, dtype=bool)))
+    mixed = (rows.ties[chosen] * _ALL_BUT_THE_LAST_DIGITS) % 1.0
+    return chosen[np.lexsort((mixed, rows.seconds[chosen]))]
 
 
 def _one_of_each(rows: Rows, chosen: Codes) -> Codes:
@@ -137,13 +146,19 @@ def _one_of_each(rows: Rows, chosen: Codes) -> Codes:
 
 def _compare(
     baseline: Baseline,
-    frame: pd.DataFrame,
+    rows: Rows,
     codes: Mapping[str, Codes],
     shown: Codes,
     by_unit: bool,
 ) -> list[ColumnDrift]:
-    """Return how each column of the period differs from the reference."""
+    """Return how each column of the period differs from the reference.
+
+    Means are of all rows on both sides. One row of each unit has another mean: those
+    of large units count less.
+    """
     from scipy.stats import false_discovery_control
+
+    recent = rows.frame[rows.recent]
 
     tables = [
         _table(column, codes[column.cells.name][shown], by_unit)
@@ -155,7 +170,7 @@ def _compare(
     for at, column in enumerate(baseline.columns):
         cells = column.cells
         table = tables[at]
-        mean, deviation = moments(frame[cells.name].iloc[shown], cells.kind)
+        mean, deviation = moments(recent[cells.name], cells.kind)
         shares = table[:, -1] / np.maximum(table.sum(axis=1), 1)
         found.append(
             ColumnDrift(
