@@ -132,7 +132,7 @@ def drift(demo: Demo) -> None:
         "are lost.",
     )
     world.push(fresh_data_and_approvers, "Data of 2016 and 2017, approvers [skip ci]")
-    demo.fill_in(broken_2018(demo.folder / "github" / "2018.csv"), days_ago=3)
+    demo.fill_in(broken_2018(demo.folder / "github" / "2018.csv"))
     teller.prose("The schedule starts monitor.yml:")
     watch, training = world.schedule("monitor")
     (issue,) = world.issues()
