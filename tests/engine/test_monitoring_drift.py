@@ -191,14 +191,17 @@ def test_unseen_values_are_counted() -> None:
 
 def test_many_categories_are_pooled_and_the_answer_is_the_same_again() -> None:
     rng = np.random.default_rng(8)
-    old, new = (
-        pd.Series([f"u{i}" for i in rng.integers(0, 100_000, 3000)]) for _ in range(2)
+    before, old, new = (
+        pd.Series([f"u{i}" for i in rng.integers(0, 100_000, 3000)]) for _ in range(3)
     )
     cells, _ = cells_of(old.rename("c0"), "category")
     assert cells.size == 28
     assert sum(tally(cells, code(cells, new))) == 3000
     frames = old.to_frame("c0"), new.to_frame("c0")
-    first, second = (compare(*frames, {"c0": "category"}) for _ in range(2))
+    training = before.to_frame("c0")
+    first, second = (
+        compare(*frames, {"c0": "category"}, training=training) for _ in range(2)
+    )
     assert first == second
     assert not first[0].alarm
 

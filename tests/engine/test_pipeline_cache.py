@@ -100,13 +100,17 @@ def test_no_step_reaches_the_code_of_a_later_one(step: object) -> None:
         "gate": ("reporting/",),
         "report": (),
     }
+    # What alarms are measured by is a file of the version, which the test step writes.
+    baseline = {f"monitoring/{part}.py" for part in ("baseline", "cells", "losses")}
+    baseline.add("monitoring/__init__.py")
     everywhere = ("cli/", "serving/", "monitoring/", "github/", "scaffold/")
     assert step in STEPS
     name = step.name  # type: ignore[attr-defined]
     module = step.run.__module__  # type: ignore[attr-defined]
     reached = [path.relative_to(ENGINE).as_posix() for path in reached_files(module)]
     assert f"pipeline/{name}.py" in reached
-    assert [p for p in reached if p.startswith((*later[name], *everywhere))] == []
+    too_late = {p for p in reached if p.startswith((*later[name], *everywhere))}
+    assert too_late == (baseline if name == "test" else set())
 
 
 def reached_from(folder: Path, files: dict[str, str], module: str) -> list[str]:

@@ -15,6 +15,7 @@ Codes = NDArray[np.int64]
 
 Numbers = NDArray[np.float64]
 
+_HUGE = 1e300
 _BINS = 10
 
 _MOST_LEVELS = 25
@@ -47,7 +48,7 @@ def cells_of(
         known = values[np.isfinite(values)]
         edges: tuple[float, ...] = ()
         if known.size:
-            steps = np.quantile(known, np.linspace(0, 1, _BINS + 1))
+            steps = _quantiles(known, np.linspace(0, 1, _BINS + 1))
             edges = tuple(float(edge) for edge in np.unique(_widened(steps, feature)))
         cells = Cells(name=name, kind=kind, edges=edges)
     else:
@@ -62,6 +63,12 @@ def cells_of(
         cells = Cells(name=name, kind=kind, levels=levels, others=others)
     codes = code(cells, training)
     return cells, codes
+
+
+def _quantiles(values: Numbers, shares: Numbers) -> Numbers:
+    """Return quantiles; of huge values too, whose differences are no numbers."""
+    scale = 4.0 if np.abs(values).max() > _HUGE else 1.0
+    return np.asarray(np.quantile(values / scale, shares) * scale)
 
 
 def _widened(edges: Numbers, feature: Feature | None) -> Numbers:
