@@ -403,7 +403,7 @@ def test_a_service_that_answers_otherwise(
 ) -> None:
     built("register")
     built("promote", "churn@latest", "staging")
-    monkeypatch.setattr(smoke_module, "_same", lambda one, other: False)
+    monkeypatch.setattr(smoke_module, "_same", lambda *_: False)
     assert "gives different predictions" in built("smoke", "churn@staging", code=1)
     built("smoke", "churn@nowhere", code=2)
     # Two releases run beside each other: staging may have the newer version by then.
