@@ -304,8 +304,9 @@ def follower_of(world: World) -> tuple[Follower, list[str]]:
     taken_up: list[str] = []
 
     class Ready(Served):
-        def warm_up(self) -> None:
+        def warm_up(self) -> Served:
             taken_up.append(self.version)
+            return self
 
     def load(version: str) -> Served:
         return Ready(version, None, {}, None, None)  # type: ignore[arg-type]
