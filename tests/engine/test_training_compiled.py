@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -409,7 +408,6 @@ def test_a_plain_file_is_let_through() -> None:
     require_plain(file_of(graph(IDENTITY)))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a home folder of this system")
 def test_onnxruntime_reports_nothing_and_leaves_nothing(
     tmp_path: Path, cold_python: str
 ) -> None:

@@ -277,6 +277,33 @@ def test_means_are_of_all_rows_where_units_count_once() -> None:
     assert abs(few.mean() - window["x"].mean()) / window["x"].std() > 0.2
 
 
+def chance_of_a_new_level(seed: int, reference: int, share: float) -> float:
+    """Return the chance that one check of 500 rows gives a level of that share."""
+    rng = np.random.default_rng([seed, 12])
+
+    def draw(n: int) -> pd.DataFrame:
+        levels = rng.choice(["a", "b", "c"], n, p=[0.5, 0.3, 0.2])
+        return pd.DataFrame({"x": pd.Series(levels, dtype="str")})
+
+    baseline = baseline_of_columns(draw(500), draw(reference), {"x": "category"}, {})
+    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    window = draw(500)
+    window.loc[rng.random(500) < share, "x"] = "new"
+    codes = detector.codes_of(baseline, window)
+    new = detector.NewRows(np.ones(500), rng.random(500), codes)
+    return float(detector.chances(detector.count(state, baseline, new), baseline)["x"])
+
+
+@pytest.mark.parametrize(
+    ("reference", "share", "least"), [(180, 0.25, 15), (180, 0.5, 19), (500, 0.25, 19)]
+)
+def test_a_new_level_is_found_at_the_first_check(
+    reference: int, share: float, least: int
+) -> None:
+    chances = [chance_of_a_new_level(seed, reference, share) for seed in range(20)]
+    assert sum(chance <= LEVEL for chance in chances) >= least
+
+
 def test_a_column_whose_every_level_is_new_alarms_at_once() -> None:
     rng = np.random.default_rng(3)
     names = np.array([f"level {i}" for i in range(400)])
