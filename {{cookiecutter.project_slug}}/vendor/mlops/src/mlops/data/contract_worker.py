@@ -20,7 +20,13 @@ from typing import Any
 from mlops.config.model_spec import ModelSpec
 from mlops.data.contract import check, quiet
 from mlops.errors import MlopsError, out_of_memory
+from mlops.io.late_imports import import_late
 from mlops.io.parent import end_with_parent
+
+
+# Great Expectations imports them at its top, for pictures and for one expectation. They
+# are a quarter of the time that its import takes.
+_SELDOM_USED = ("altair", "scipy.stats")
 
 
 def validate(question: bytes) -> dict[str, Any]:
@@ -62,6 +68,7 @@ def main() -> None:
     # Who asked was interrupted too, and says so.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
+    import_late(*_SELDOM_USED)
     with quiet(), contextlib.redirect_stdout(sys.stderr):
         import great_expectations.expectations  # noqa: F401
         import pyarrow.parquet  # noqa: F401
