@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binom, binomtest
 
 from mlops.evaluation.compare import paired_difference
@@ -88,30 +91,68 @@ def test_few_positives_promote_a_worthless_model_no_more_often(per: int) -> None
     assert {m: n for m, n in promoted.items() if n > too_many(worlds)} == {}
 
 
+ROWS = 40  # of a period
+
+
+@functools.cache
+def blocks_of(periods: int) -> pd.Series:
+    """Return which rows stand for each other; it is the same in every world."""
+    when = pd.Series(np.repeat(np.arange(periods), ROWS), name="month")
+    blocks = time_blocks(when)
+    assert blocks is not None
+    return blocks
+
+
+def worlds_of_periods(
+    seed: int, periods: int, shock: float
+) -> tuple[NDArray[np.int64], list[NDArray[np.float64]]]:
+    """Return the truth, and the scores of two equal models.
+
+    Each is wrong in a way of its own in each period.
+    """
+    rng = np.random.default_rng([32, periods, seed])
+    latent = rng.normal(size=periods * ROWS)
+    truth = (rng.random(len(latent)) < 1 / (1 + np.exp(-1.5 * latent))).astype(int)
+    scores = []
+    for _ in range(2):
+        own = np.repeat(rng.normal(0, shock, periods), ROWS)
+        scores.append(1 / (1 + np.exp(-1.2 * latent - own)))
+    return truth, scores
+
+
 def through_periods(seed: int, periods: int, shock: float, alone: bool = False) -> bool:
     """Return whether the better of two equal models is promoted.
 
-    Each is wrong in a way of its own in each period. With `alone`, every row stands for
-    itself.
+    With `alone`, every row stands for itself.
     """
-    rows = 40
-    rng = np.random.default_rng([32, periods, seed])
-    when = pd.Series(np.repeat(np.arange(periods), rows), name="month")
-    latent = rng.normal(size=len(when))
-    chance = 1 / (1 + np.exp(-1.5 * latent))
-    truth = pd.Series(np.where(rng.random(len(when)) < chance, "yes", "no"))
+    truth, scores = worlds_of_periods(seed, periods, shock)
+    unit = None if alone else blocks_of(periods).factorize()[0]
+    both = [
+        Outcome("binary", truth, (s >= 0.5).astype(int), s, ("not yes", "yes"), unit)
+        for s in scores
+    ]
+    return paired_difference("log_loss", both[0], both[1]).low > 0
+
+
+def test_the_worlds_are_what_a_table_would_have_given() -> None:
+    """The outcomes are built from arrays: 3,200 tables would take a minute."""
+    truth, scores = worlds_of_periods(1, 5, 1.0)
     about = Signature(
         task="binary", target="y", features=(), classes=("no", "yes"), positive="yes"
     )
+    target = pd.Series(np.where(truth == 1, "yes", "no"))
     both = []
-    for _ in range(2):
-        own = np.repeat(rng.normal(0, shock, periods), rows)
-        score = 1 / (1 + np.exp(-1.2 * latent - own))
+    for score in scores:
         decided = {"prediction": np.where(score < 0.5, "no", "yes"), "score": score}
-        predicted = pd.DataFrame(decided)
-        blocks = None if alone else time_blocks(when)
-        both.append(outcome(about, truth, predicted, blocks))
-    return paired_difference("log_loss", both[0], both[1]).low > 0
+        both.append(outcome(about, target, pd.DataFrame(decided), blocks_of(5)))
+    unit = blocks_of(5).factorize()[0]
+    for score, one in zip(scores, both, strict=True):
+        assert one.truth.tolist() == truth.tolist()
+        assert one.decision.tolist() == (score >= 0.5).astype(int).tolist()
+        assert one.score.tolist() == score.tolist()
+        assert one.unit is not None and one.unit.tolist() == unit.tolist()
+    compared = paired_difference("log_loss", both[0], both[1])
+    assert through_periods(1, 5, 1.0) == (compared.low > 0)
 
 
 @pytest.mark.parametrize("periods", [2, 3, 5, 9])
