@@ -5,14 +5,14 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, rankdata
 from sklearn import metrics as sk
 
 from engine.evaluation_worlds import AMOUNTS, pair
 from mlops.config.model_spec import METRICS
 from mlops.errors import UsageError
 from mlops.evaluation.intervals import measure, standard_error
-from mlops.evaluation.metrics import estimate, undefined
+from mlops.evaluation.metrics import _ranks, estimate, undefined
 from mlops.evaluation.outcome import Outcome, outcome
 from mlops.results.training import Signature
 
@@ -257,3 +257,10 @@ def test_a_metric_beyond_all_numbers_is_named(name: str) -> None:
     truth, guess = np.random.default_rng(0).normal(size=(2, 50)) * [[1], [1e200]]
     with pytest.raises(UsageError, match=f"`{name}` is too large for a number"):
         measure(name, Outcome("regression", truth, guess, guess))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 1000])
+@pytest.mark.parametrize("digits", [0, 1, 15])
+def test_ranks_are_those_of_scipy(rows: int, digits: int) -> None:
+    values = np.random.default_rng(rows).random(rows).round(digits)
+    assert _ranks(values).tolist() == rankdata(values).tolist()

@@ -52,7 +52,7 @@ def judged(*what: float) -> Condition:
 @pytest.mark.parametrize("slices", [2, 10, 20])
 def test_equal_slices_reject_in_5_of_100_worlds_at_most(slices: int) -> None:
     """Without a margin, the strictest case; 1 of 1,000 tests exceeds the bound."""
-    worlds = 300
+    worlds = 200
     rejected = sum(not judged(i, slices, 150).ok for i in range(worlds))
     assert rejected <= binom.isf(0.001, worlds, 0.05)
 

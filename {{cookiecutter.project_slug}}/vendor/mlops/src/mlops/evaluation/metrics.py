@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mlops.config.model_spec import Value
@@ -76,7 +75,13 @@ def _ranks(values: Floats) -> Floats:
     As `scipy.stats.rankdata`, without the import of `scipy.stats`, which takes longer
     than all metrics of a run.
     """
-    ranks: Floats = pd.Series(values).rank().to_numpy(dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    is_first = np.r_[True, ordered[1:] != ordered[:-1]]
+    first = np.flatnonzero(is_first)  # of each run of equal values
+    sizes = np.diff(np.r_[first, len(values)])
+    ranks = np.empty(len(values))
+    ranks[order] = np.repeat(first + (sizes + 1) / 2, sizes)
     return ranks
 
 

@@ -12,6 +12,9 @@ from mlops.gate.conditions import SLICES_AGAINST_PRODUCTION
 from mlops.gate.rules import Rule
 from mlops.results.verdict import Comparison, Condition, Failure
 
+# Champion and challenger on each slice.
+Parts = dict[str, tuple[Outcome, Outcome]]
+
 
 def slices_condition(
     metric: str, old: Outcome, new: Outcome, slices: Iterable[SliceRows], rule: Rule
@@ -35,7 +38,7 @@ def slices_condition(
     Condition or None
         None where no slice can be compared.
     """
-    parts = {}
+    parts: Parts = {}
     for part in slices:
         theirs = old.take(part.rows)
         ours = new.take(part.rows)
@@ -43,55 +46,59 @@ def slices_condition(
             parts[part.name] = (theirs, ours)
     if not parts:
         return None
-    worse = _shown_worse(metric, parts, rule)
+    every = _compared(metric, parts, rule)
+    worse = _shown_worse(metric, parts, every, rule)
     return Condition(
         name=SLICES_AGAINST_PRODUCTION,
         ok=not worse,
         asked=len(parts),
         answered=len(parts),
-        worst=_worst(metric, parts, rule),
+        worst=max(_losses(every, rule), key=lambda loss: loss.value or 0.0),
         failures=tuple(worse.values()),
     )
 
 
+def _compared(metric: str, parts: Parts, rule: Rule) -> dict[str, Comparison]:
+    """Return each slice against production, at the level of all of them together."""
+    level = max(1 - 2 * rule.alpha / len(parts), 0.0)
+    return {
+        name: paired_difference(metric, theirs, ours, level)
+        for name, (theirs, ours) in parts.items()
+    }
+
+
 def _shown_worse(
-    metric: str, parts: dict[str, tuple[Outcome, Outcome]], rule: Rule
+    metric: str, parts: Parts, every: dict[str, Comparison], rule: Rule
 ) -> dict[str, Failure]:
     """Return the slices that are worse by more than the margin.
 
     Holm's steps by intervals: whatever is shown at one level makes the next level
     milder for those that are left.
+
+    Parameters
+    ----------
+    every : dict of str to Comparison
+        All slices, at the level of the first step.
     """
     worse: dict[str, Failure] = {}
-    while len(worse) < len(parts):
-        left = len(parts) - len(worse)
-        level = 1 - 2 * rule.alpha / left
-        found = {}
-        for name, (theirs, ours) in parts.items():
-            if name in worse:
-                continue
-            compared = paired_difference(metric, theirs, ours, max(level, 0.0))
-            if compared.high < -rule.margin:
-                found[name] = _loss(name, compared, rule)
-        if not found:
+    compared = every
+    while True:
+        found = {
+            name: comparison
+            for name, comparison in compared.items()
+            if comparison.high < -rule.margin
+        }
+        worse |= zip(found, _losses(found, rule), strict=True)
+        left = {name: part for name, part in parts.items() if name not in worse}
+        if not found or not left:
             return worse
-        worse |= found
+        compared = _compared(metric, left, rule)
     return worse
 
 
-def _worst(
-    metric: str, parts: dict[str, tuple[Outcome, Outcome]], rule: Rule
-) -> Failure:
-    """Return the slice that lost the most, whether that is shown or not."""
-    level = max(1 - 2 * rule.alpha / len(parts), 0.0)
-    losses = [
-        _loss(name, paired_difference(metric, theirs, ours, level), rule)
-        for name, (theirs, ours) in parts.items()
+def _losses(compared: dict[str, Comparison], rule: Rule) -> list[Failure]:
+    """Return what each slice lost."""
+    return [
+        Failure(name=name, value=-one.difference, low=-one.high, limit=rule.margin)
+        for name, one in compared.items()
     ]
-    return max(losses, key=lambda loss: loss.value or 0.0)
-
-
-def _loss(name: str, compared: Comparison, rule: Rule) -> Failure:
-    return Failure(
-        name=name, value=-compared.difference, low=-compared.high, limit=rule.margin
-    )
