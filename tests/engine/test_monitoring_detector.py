@@ -235,3 +235,26 @@ def test_performance_is_not_biased_by_which_scores_have_labels() -> None:
     found = labelling(cells, names, labelled, rng.random(20_000))
     assert abs(loss[labelled].mean() - loss.mean()) > 0.05
     assert abs(loss[found.used].mean() - loss.mean()) < 0.015
+
+
+def test_a_late_row_starts_no_slot_again(baseline: Baseline) -> None:
+    """A year has as many bets as slots, whatever order the rows come in."""
+    ids = [str(i) for i in range(60)]
+    new = detector.codes_of(baseline, frame(np.random.default_rng(3), 60))
+    ties = detector.ties(ids, "key")
+    slot = 365 * 24 * HOUR / SLOTS
+
+    def after(state: DetectorState, rows: slice, seconds: float) -> DetectorState:
+        codes = {name: of_rows[rows] for name, of_rows in new.items()}
+        times = np.full(20, seconds)
+        return detector.count(
+            state, baseline, detector.NewRows(times, ties[rows], codes)
+        )
+
+    start = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    first = after(start, slice(0, 20), 10.5 * slot)
+    late = after(first, slice(20, 40), 3.5 * slot)
+    same = after(first, slice(20, 40), 10.5 * slot)
+    assert late == same
+    assert late.slot == 10
+    assert after(late, slice(40, 60), 11.5 * slot).slot == 11

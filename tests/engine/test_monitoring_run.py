@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mlops.config.project import Project
+from mlops.io.places import FolderPlace
 from mlops.monitoring.evidently_report import draw
 from mlops.monitoring.monitor import monitor
 from mlops.monitoring.window import Period
@@ -20,6 +21,8 @@ from mlops.registry.chain import fetch
 from mlops.results.evaluation import Metric
 from mlops.results.monitoring import DriftCheck
 from mlops.runlog.journal import append_check
+from mlops.serving.log_parts import part_of
+from mlops.serving.log_reader import stamp
 from mlops.serving.prediction_log import PredictionLog
 
 from .conftest import Trained, rows_of, train_in
@@ -102,6 +105,88 @@ def test_the_next_check_begins_where_the_last_one_ended(released: Trained) -> No
     third = check(released)
     assert (third.counted, third.rows) == (300, 800)
     assert third.state and third.state.rows == 800
+
+
+def late(released: Trained, name: str, n: int, hours: float) -> None:
+    """Let another machine's rows, older than what was counted, reach the log now."""
+    state = released.project.state
+    own = PredictionLog(state, "churn", set(released.spec.sensitive))
+    place = FolderPlace(state)
+    path = f"predictions/churn/2026-11-23/{name}-00000.parquet"
+    rows = rows_of(n=n, seed=int(name[-1]))
+    raw = rows[list(released.spec.features)]
+    log = released.model.predict(raw).assign(row_id=name + rows["customer"])
+    log.insert(0, "version", "v1.0.0")
+    log.insert(0, "at", stamp(NOW + timedelta(hours=hours)))
+    log.insert(0, "id", [f"{name}-{i}" for i in range(n)])
+    place.write(path, part_of(raw.drop(columns=list(own.hidden), errors="ignore"), log))
+
+
+def test_rows_that_come_late_from_another_machine_are_counted_once(
+    released: Trained,
+) -> None:
+    """Though newer rows were counted before, and whatever their order is."""
+    serve(released, rows_of(n=300, seed=5), at=NOW)
+    first = check(released)
+    assert first.counted == 300
+    append_check(released.project, first.model_dump(mode="json"), "ana")
+    late(released, "11-00000000000000a7", 200, hours=-1)
+    second = check(released)
+    assert (second.counted, second.rows) == (200, 500)
+    again = check(released)
+    assert (again.counted, again.state) == (200, second.state)
+    append_check(released.project, second.model_dump(mode="json"), "ana")
+    third = check(released)
+    assert (third.counted, third.rows, third.state) == (0, 500, second.state)
+
+
+def test_a_wider_period_counts_no_row_of_an_earlier_one_again(
+    released: Trained,
+) -> None:
+    serve(released, rows_of(n=250, seed=5), at=NOW - 5 * DAY)
+    wide = Period(NOW - 6 * DAY, NOW - 4 * DAY)
+    first = monitor(released.project, "churn", "production", wide, charts=False)
+    assert first.counted == 250
+    append_check(released.project, first.model_dump(mode="json"), "ana")
+    more = rows_of(n=260, seed=6).assign(customer=[f"more-{i}" for i in range(260)])
+    serve(released, more, at=NOW)
+    narrow = check(released)
+    assert narrow.counted == 260
+    append_check(released.project, narrow.model_dump(mode="json"), "ana")
+    wide = Period(NOW - 9 * DAY, NOW + DAY)
+    third = monitor(released.project, "churn", "production", wide, charts=False)
+    assert (third.counted, third.rows) == (0, 510)
+
+
+def test_a_state_of_an_older_engine_is_resumed_by_its_watermark(
+    released: Trained,
+) -> None:
+    serve(released, rows_of(n=300, seed=5), at=NOW)
+    first = check(released)
+    older = first.model_dump(mode="json")
+    for key in ("positions", "floor"):
+        del older["state"][key]
+    append_check(released.project, older, "ana")
+    more = rows_of(n=250, seed=6).assign(customer=[f"more-{i}" for i in range(250)])
+    serve(released, more, at=NOW + timedelta(hours=1))
+    second = check(released)
+    assert (second.counted, second.rows) == (250, 550)
+    assert second.state and second.state.floor and second.state.positions
+
+
+def test_odd_rows_of_the_log_are_counted_and_change_nothing_else(
+    released: Trained,
+) -> None:
+    serve(released, rows_of(n=300, seed=5))
+    clean = check(released)
+    (path,) = (released.project.state / "predictions" / "churn").glob("*.jsonl")
+    with path.open("a") as file:
+        file.write('{}\nnull\n{"id": 1}\n')
+    found = check(released)
+    assert (found.counted, found.alarm) == (clean.counted, clean.alarm)
+    (sentence,) = [r for r in found.reasons if "could not be read" in r]
+    assert sentence.startswith("3 rows of the log")
+    assert sentence.endswith(f"predictions/churn/{path.name}, line 301")
 
 
 def test_a_version_without_a_baseline_is_watched_by_its_reference(

@@ -50,6 +50,11 @@ VARIABLES = (
         "Folder of the prediction logs.",
     ),
     Variable(
+        "MLOPS_PREDICTIONS",
+        "`predictions.place` of project.yaml",
+        "Place of the prediction log that `monitor` reads: a folder, or `artifacts`.",
+    ),
+    Variable(
         "MLOPS_STEP_SECONDS",
         "18000",
         "Longest time that the model's own code may take in one step.",
@@ -207,6 +212,8 @@ class Settings:
     secrets : Secrets
     state : Path or None
         Folder of the prediction logs (`MLOPS_STATE`); None: `.mlops` in the repository.
+    predictions : str
+        Place of the prediction log (`MLOPS_PREDICTIONS`); empty: as project.yaml says.
     cache : Path
         Folder for downloads (`MLOPS_CACHE`, else where this system keeps caches).
     http_timeout : float
@@ -242,6 +249,7 @@ class Settings:
     environment: Mapping[str, str] = field(repr=False, compare=False)
     github: GitHubRun = GitHubRun()
     state: Path | None = None
+    predictions: str = ""
     cache: Path = Path()
     http_timeout: float = 30.0
     step_seconds: float = 18_000.0
@@ -333,6 +341,7 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         environment=MappingProxyType(dict(environment)),
         github=_github_run(environment),
         state=_path(get("MLOPS_STATE")),
+        predictions=get("MLOPS_PREDICTIONS", ""),
         cache=_cache(environment),
         http_timeout=_seconds(environment, "MLOPS_HTTP_TIMEOUT", 30.0, problems),
         step_seconds=_seconds(

@@ -22,7 +22,11 @@ from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
+    from mlops.io.places import Place
     from mlops.storage.protocol import ReleaseStore
+
+# What `predictions.place` is where runs of predict.yml hand their log on.
+ARTIFACTS = "artifacts"
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,11 @@ class Context:
     def store(self) -> ReleaseStore:
         """Where releases are stored: one for the command, which remembers answers."""
         return release_store(self.project)
+
+    @cached_property
+    def predictions(self) -> Place:
+        """Where the prediction log is read and batches write it."""
+        return prediction_place(self.project)
 
     def now(self) -> datetime:
         """Return the present time; for reproducible output, SOURCE_DATE_EPOCH's."""
@@ -205,6 +214,30 @@ def release_store(project: Project) -> ReleaseStore:
     if name:
         return GitHubStore(client.repository(name=name))
     return FolderStore(project.store)
+
+
+def prediction_place(project: Project) -> Place:
+    """Return the place of the prediction log.
+
+    MLOPS_PREDICTIONS names it, or `predictions.place` of project.yaml; else it is the
+    state folder.
+
+    Raises
+    ------
+    UsageError
+        For a place of a kind that is not supported.
+    """
+    from mlops.github.artifacts import ArtifactsPlace
+    from mlops.io.places import FolderPlace, folder_of
+
+    now = settings.current()
+    key = "MLOPS_PREDICTIONS" if now.predictions else "predictions.place"
+    text = now.predictions or project.spec.predictions.place
+    if text == ARTIFACTS:
+        return ArtifactsPlace(client.repository(), now.cache / "artifacts")
+    if not text:
+        return FolderPlace(project.state)
+    return FolderPlace(folder_of(text, project.root, key))
 
 
 @contextmanager

@@ -81,6 +81,22 @@ class Cost(Strict):
     )
 
 
+class Predictions(Strict):
+    """Where the prediction log lies."""
+
+    place: Annotated[str, Field(max_length=1000)] = Field(
+        default="",
+        description="A folder, relative to the repository, or `artifacts`: those of "
+        "the runs of `predict.yml`. If empty, the folder of MLOPS_STATE. The variable "
+        "MLOPS_PREDICTIONS overrides it.",
+    )
+    public: bool = Field(
+        default=False,
+        description="Whether rows may be kept in artifacts of a public repository, "
+        "which anybody can download.",
+    )
+
+
 class ProjectSpec(Strict):
     """`project.yaml`."""
 
@@ -102,6 +118,7 @@ class ProjectSpec(Strict):
             "signatures; if empty, the tag that names the approver is enough.",
         )
     )
+    predictions: Predictions = Predictions()
     cost: Cost = Cost()
     trusted_types: tuple[Name, ...] = Field(
         default=(),

@@ -118,10 +118,16 @@ def codes_of(baseline: Baseline, frame: pd.DataFrame) -> dict[str, Codes]:
 
 
 def count(state: DetectorState, baseline: Baseline, rows: NewRows) -> DetectorState:
-    """Return the state after rows were counted."""
+    """Return the state after rows were counted.
+
+    A row that comes late is counted in the slot that counting has reached: no slot
+    starts twice.
+    """
     if not len(rows.seconds):
         return state
     slots = np.floor(rows.seconds / _SECONDS_PER_SLOT).astype(np.int64)
+    if state.slot is not None:
+        slots = np.maximum(slots, state.slot)
     bounds = np.flatnonzero(np.diff(slots)) + 1
     parts = np.split(np.arange(len(slots)), bounds)
     columns = {}

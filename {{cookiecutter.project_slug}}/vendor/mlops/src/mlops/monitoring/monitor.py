@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.io.digests import sha256
 from mlops.io.files import write_json
+from mlops.io.places import FolderPlace, Place
 from mlops.monitoring import detector
 from mlops.monitoring.baseline import labelled as outcome_of
 from mlops.monitoring.cells import code
@@ -23,11 +24,14 @@ from mlops.monitoring.performance import Labelled, Performed, perform
 from mlops.monitoring.watch import Rows, Watched, watch
 from mlops.monitoring.window import (
     Period,
+    Sources,
     at_most,
     counts_by_unit,
+    first_day,
     first_moment,
     read_baseline,
     read_reference,
+    read_state,
     read_window,
     rows_of,
 )
@@ -37,8 +41,7 @@ from mlops.reporting import wording
 from mlops.results.baseline import Baseline
 from mlops.results.monitoring import DetectorState, DriftCheck, EstimatedMetric
 from mlops.runlog.query import checks
-from mlops.serving.prediction_log import Window
-from mlops.storage.protocol import ReleaseStore
+from mlops.serving.log_reader import Window
 
 _YEAR = timedelta(days=365)
 
@@ -51,6 +54,8 @@ class _Material:
 
     Parameters
     ----------
+    first : datetime
+        When the days begin that were read.
     reference : DataFrame
         The reference sample, with predictions and target.
     state : DetectorState
@@ -63,6 +68,7 @@ class _Material:
     manifest: Manifest
     period: Period
     baseline: Baseline
+    first: datetime
     window: Window
     rows: Rows
     reference: pd.DataFrame
@@ -76,7 +82,7 @@ def monitor(
     stage: str,
     period: Period,
     charts: bool = True,
-    store: ReleaseStore | None = None,
+    sources: Sources | None = None,
 ) -> DriftCheck:
     """Check the predictions of a period, and write monitor.json and monitor.html.
 
@@ -88,12 +94,15 @@ def monitor(
     ----------
     charts : bool
         Whether to write monitor.html, Evidently's report.
-    store : ReleaseStore, optional
-        Where versions lie, if not where the repository says.
+    sources : Sources, optional
+        By default versions lie where the repository says, and predictions in its state
+        folder.
     """
     spec = project.model(name)
-    bundle = fetch(project, f"{name}@{stage}", store)
-    material = _read(project, spec, bundle, period)
+    read_from = sources or Sources()
+    bundle = fetch(project, f"{name}@{stage}", read_from.store)
+    place = read_from.predictions or FolderPlace(project.state)
+    material = _read(place, project, bundle, period)
     check = _check(material, stage)
     folder = project.build(name)
     if charts:
@@ -109,15 +118,14 @@ def monitor(
     return check
 
 
-def _read(
-    project: Project, spec: ModelSpec, bundle: Bundle, period: Period
-) -> _Material:
+def _read(place: Place, project: Project, bundle: Bundle, period: Period) -> _Material:
     """Read the log, the baseline, and the state that the last check has left."""
     version = bundle.version
+    spec = project.model(version.model)
     history = checks(project, version.model, since=period.until - _YEAR)
     state = last_state(history, version.number)
-    since = first_moment(period, state.watermark if state else None)
-    window = read_window(project, spec, bundle, since, period.until)
+    first = first_day(first_moment(period, state.watermark if state else None))
+    window = read_window(place, project, bundle, first, period.until)
     baseline, digest = read_baseline(bundle, spec)
     by_unit = counts_by_unit(window, baseline)
     if by_unit:
@@ -130,7 +138,7 @@ def _read(
         baseline,
         bundle.manifest.signature.features,
         period.since,
-        state.watermark,
+        state,
         sha256(bundle.manifest_bytes),
     )
     return _Material(
@@ -138,6 +146,7 @@ def _read(
         manifest=bundle.manifest,
         period=period,
         baseline=baseline,
+        first=first,
         window=window,
         rows=rows,
         reference=read_reference(bundle),
@@ -200,8 +209,7 @@ def _drift(material: _Material) -> Watched:
         material.spec.monitor,
         material.by_unit,
     )
-    newest = max(material.window.log["at"].max(), material.state.watermark or "")
-    state = drift.state.model_copy(update={"watermark": newest})
+    state = read_state(drift.state, material.window, material.first)
     return Watched(drift.columns, drift.counted, drift.compared, state)
 
 
@@ -282,5 +290,9 @@ def _shortcomings(material: _Material, spread: Labelling) -> list[str]:
         shortcomings.append(f"{rows:,} rows, {least:,} needed")
     if material.window.damaged:
         lines = material.window.damaged
-        shortcomings.append(f"{lines:,} lines of the log were cut short")
+        shortcomings.append(
+            f"{lines:,} rows of the log could not be read and were left out; the first "
+            f"is in {material.window.first_damaged}"
+        )
+    shortcomings += material.window.notes
     return shortcomings

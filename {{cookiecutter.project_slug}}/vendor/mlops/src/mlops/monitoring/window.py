@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
@@ -18,14 +19,17 @@ from mlops.data.known import respell, spellings
 from mlops.data.read import read_labels
 from mlops.data.types import as_text, cast_all
 from mlops.io.digests import sha256
+from mlops.io.places import Place
 from mlops.monitoring.baseline import baseline_of_sample
 from mlops.monitoring.detector import ties
 from mlops.monitoring.watch import Rows
 from mlops.registry.chain import Bundle
 from mlops.results.baseline import Baseline
 from mlops.results.evaluation import REFERENCE
+from mlops.results.monitoring import DetectorState
 from mlops.results.training import Feature
-from mlops.serving.prediction_log import PredictionLog, Window
+from mlops.serving.log_reader import Window, day_of, read_log, stamp
+from mlops.storage.protocol import ReleaseStore
 
 # So many rows must have the hash of their group for rows to be counted by group.
 _BY_UNIT = 0.9
@@ -39,6 +43,22 @@ class Period:
     until: datetime
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where a check reads from, if not where the repository has it.
+
+    Parameters
+    ----------
+    store : ReleaseStore, optional
+        Of the versions.
+    predictions : Place, optional
+        Of the prediction log.
+    """
+
+    store: ReleaseStore | None = None
+    predictions: Place | None = None
+
+
 def first_moment(period: Period, watermark: str | None) -> datetime:
     """Return when the rows begin that a check shows.
 
@@ -50,24 +70,45 @@ def first_moment(period: Period, watermark: str | None) -> datetime:
     return min(period.since, datetime.fromisoformat(watermark))
 
 
+def first_day(since: datetime) -> datetime:
+    """Return when the UTC day of a time began: labels are counted by whole days."""
+    return since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def read_window(
-    project: Project, spec: ModelSpec, bundle: Bundle, since: datetime, until: datetime
+    place: Place, project: Project, bundle: Bundle, since: datetime, until: datetime
 ) -> Window:
     """Return what the version of a bundle predicted, with the labels that have come.
 
-    Whole days are read, by UTC: labels are counted by the day of the prediction.
+    The rows are in the order of time, each id once: of a prediction that is logged
+    twice the earlier one counts.
+
+    Parameters
+    ----------
+    place : Place
+        Of the prediction log.
+    since : datetime
+        The begin of a day, of `first_day`.
     """
     version = bundle.version
-    log = PredictionLog(project.state, version.model)
+    spec = project.model(version.model)
     known = _known_labels(spec, project.folder(version.model))
-    day = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    window = log.window(day, until, version.number, known)
-    order = window.log.sort_values(["at", "id"], kind="stable").index
-    order = order[~window.log["id"].loc[order].duplicated().to_numpy()]
-    return Window(
+    window = read_log(place, version.model, (since, until), version.number, known)
+    log = window.log
+    unsound = np.zeros(len(log), dtype=bool)
+    if bundle.manifest.signature.task == "regression":
+        log = log.assign(label=pd.to_numeric(log["label"], errors="coerce"))
+        if "prediction" in log:
+            numbers = pd.to_numeric(log["prediction"], errors="coerce")
+            unsound = (numbers.isna() & log["prediction"].notna()).to_numpy()
+            log = log.assign(prediction=numbers)
+    order = log[~unsound].sort_values(["at", "id"], kind="stable").index
+    order = order[~log["id"].loc[order].duplicated().to_numpy()]
+    return replace(
+        window,
         features=window.features.reindex(order).reset_index(drop=True),
-        log=window.log.loc[order].reset_index(drop=True),
-        damaged=window.damaged,
+        log=log.loc[order].reset_index(drop=True),
+        damaged=window.damaged + int(unsound.sum()),
     )
 
 
@@ -103,7 +144,7 @@ def rows_of(
     baseline: Baseline,
     features: Sequence[Feature],
     since: datetime,
-    watermark: str | None,
+    state: DetectorState,
     key: str,
 ) -> Rows:
     """Return what was logged as training had it: cast, and spelled the same.
@@ -112,6 +153,8 @@ def rows_of(
     ----------
     since : datetime
         Rows from then on are shown, and those that no check has counted.
+    state : DetectorState
+        Says which rows were counted.
     key : str
         What ties are broken with; of the version.
     """
@@ -120,11 +163,8 @@ def rows_of(
     outputs = [column.cells.name for column in baseline.columns if column.output]
     frame = pd.concat([logged, log.reindex(columns=outputs).astype("float64")], axis=1)
     times = pd.to_datetime(log["at"], format="ISO8601", utc=True)
-    first = since.astimezone(UTC).isoformat(timespec="microseconds")
-    shown = np.asarray(log["at"] >= first, dtype=bool)
-    new = shown
-    if watermark is not None:
-        new = np.asarray(log["at"] > watermark, dtype=bool)
+    shown = np.asarray(log["at"] >= stamp(since), dtype=bool)
+    new = shown if state.watermark is None else _not_counted(log, state)
     ids = log["id"].astype(str)
     return Rows(
         frame=frame,
@@ -134,6 +174,42 @@ def rows_of(
         recent=shown | new,
         new=new,
     )
+
+
+def _not_counted(log: pd.DataFrame, state: DetectorState) -> NDArray[np.bool_]:
+    """Return which rows no check has counted: by how far their source was read.
+
+    Times do not tell: the rows of another machine, or of a run whose artifact came
+    later, may be older than rows that were counted.
+    """
+    if state.floor is None:
+        return np.asarray(log["at"] > (state.watermark or ""), dtype=bool)
+    read_to = log["source"].map(state.positions)
+    further = log["position"].to_numpy() > read_to.fillna(0).to_numpy()
+    unknown = read_to.isna().to_numpy() & (log["at"] >= state.floor).to_numpy()
+    return np.asarray(np.where(read_to.notna(), further, unknown), dtype=bool)
+
+
+def read_state(state: DetectorState, window: Window, since: datetime) -> DetectorState:
+    """Return a state that remembers how far the sources of a window were read.
+
+    Parameters
+    ----------
+    since : datetime
+        When the days begin that were read.
+    """
+    floor = max(state.floor or "", stamp(since))
+    positions = {
+        source: position
+        for source, position in {**state.positions, **window.positions}.items()
+        if day_of(source) >= floor[:10]
+    }
+    for source, position in state.positions.items():
+        if source in positions:
+            positions[source] = max(position, positions[source])
+    newest = max(window.log["at"].max(), state.watermark or "")
+    update = {"watermark": newest, "positions": positions, "floor": floor}
+    return state.model_copy(update=update)
 
 
 def counts_by_unit(window: Window, baseline: Baseline) -> bool:

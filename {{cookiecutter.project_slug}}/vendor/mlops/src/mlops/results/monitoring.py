@@ -57,6 +57,16 @@ class DetectorState(Result):
     watermark: str | None = Field(
         default=None, description="Time of the newest row that was counted."
     )
+    positions: dict[str, int] = Field(
+        default_factory=dict,
+        description="How far each source of the log was read, by the name of its file.",
+    )
+    floor: str | None = Field(
+        default=None,
+        description="From then on `positions` has every source that was read: of a "
+        "source that it has not, rows from then on are new. None: an older engine, "
+        "for which rows after `watermark` are.",
+    )
     rows: int = Field(default=0, description="Rows that were counted.")
     slot: int | None = Field(default=None, description="The calendar's, of that row.")
     label_slot: int | None = None

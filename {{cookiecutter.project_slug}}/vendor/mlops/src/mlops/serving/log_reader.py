@@ -1,0 +1,242 @@
+"""Reading the prediction log of a place: a service's lines and a batch's parts.
+
+Below `predictions/MODEL/` lie `DAY.jsonl`, with a line for each prediction, and
+`DAY/HOUR-BATCH-NUMBER.parquet`, written once; below `feedback/MODEL/` lies `DAY.jsonl`.
+Each file is a source of its own, which only grows at its end. How far a source was
+read is a position in it: by that, a row that comes late is still a new one.
+
+Others may have written what is read. A row that is not what a log holds is left out
+and counted, and so is a part that cannot be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from mlops.data.known import respell, spellings
+from mlops.data.types import as_text
+from mlops.io.files import reaching
+from mlops.io.places import Entry, Place
+from mlops.serving.log_parts import rows_of_part
+from mlops.serving.log_rows import is_label, is_prediction, loaded
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_ALWAYS = ("id", "at", "version", "row_id", "source", "position")
+
+_ROWS_AT_ONCE = 10_000
+
+_MOST_IN_LINE = 1 << 24  # bytes; a service takes no larger request
+
+_LAST_DAY = "9999"  # sorts after every day
+
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_LINES = re.compile(rf"({_DAY})(?:\.[\w-]{{1,100}})?\.jsonl")
+_PART = re.compile(rf"({_DAY})/\d{{2}}-[0-9a-f]{{16}}-\d{{5}}\.parquet")
+
+
+@dataclass(frozen=True)
+class Window:
+    """Predictions of a period, the two frames aligned row by row.
+
+    Parameters
+    ----------
+    features : DataFrame, shape (n_rows, n_features)
+        As they were sent, not cast.
+    log : DataFrame, shape (n_rows, n_columns)
+        ``id``, ``at``, ``version``, ``row_id``, the outputs of the model, ``label``
+        (missing where none has come), and ``source`` and ``position``: the file, and
+        how far it has to be read to have this row.
+    damaged : int
+        Rows and parts that are not what a log holds, and that were left out.
+    first_damaged : str
+        Where the first of them is.
+    positions : dict of str to int
+        How far each source was read.
+    notes : tuple of str
+        What could not be read, a sentence each.
+    """
+
+    features: pd.DataFrame
+    log: pd.DataFrame
+    damaged: int = 0
+    first_damaged: str = ""
+    positions: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Damage:
+    """What was left out so far."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, where: str, count: int = 1) -> None:
+        self.count += count
+        self.first = self.first or where
+
+
+def read_log(
+    place: Place,
+    model: str,
+    period: tuple[datetime, datetime],
+    version: str | None = None,
+    known: Mapping[str, Any] | None = None,
+) -> Window:
+    """Read the predictions of ``[since, until)``, and the labels that have come.
+
+    A source is read up to its first row that is not before `until`.
+
+    Parameters
+    ----------
+    place : Place
+    model : str
+    period : tuple of datetime
+        `since` and `until`.
+    version : str, optional
+        Only the predictions of this one.
+    known : mapping, optional
+        Labels by ``row_id``, from label files; feedback goes before them.
+    """
+    import pandas as pd
+
+    low = stamp(period[0])
+    high = stamp(period[1])
+    damage = _Damage()
+    logs = [pd.DataFrame(columns=list(_ALWAYS))]
+    features = [pd.DataFrame()]
+    for sent, log in _predictions(place, model, (low, high), damage):
+        wanted = (log["at"] >= low).to_numpy()
+        if version is not None:
+            wanted = wanted & (log["version"] == version).to_numpy()
+        if wanted.any():
+            features.append(sent[wanted])
+            logs.append(log[wanted].drop(columns="model", errors="ignore"))
+    log = pd.concat(logs, ignore_index=True)
+    labels = _feedback(place, model, low, damage)
+    by_id = log["id"].map(labels).astype("object")
+    log["label"] = by_id.fillna(_by_row(log["row_id"], known or {}))
+    furthest = log.groupby("source")["position"].max()
+    return Window(
+        features=pd.concat(features, ignore_index=True),
+        log=log,
+        damaged=damage.count,
+        first_damaged=damage.first,
+        positions={str(name): int(last) for name, last in furthest.items()},
+        notes=tuple(place.notes),
+    )
+
+
+def stamp(at: datetime) -> str:
+    """Return a time as UTC text of fixed width, so that texts compare as times do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def day_of(source: str) -> str:
+    """Return the day of a source; empty where its name has none."""
+    match = _LINES.fullmatch(source) or _PART.fullmatch(source)
+    return match[1] if match else ""
+
+
+def _predictions(
+    place: Place, model: str, period: tuple[str, str], damage: _Damage
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield features and log of the sources of a period, some rows at a time."""
+    folder = f"predictions/{model}"
+    low, high = period
+    for entry in place.entries(folder, low[:10]):
+        source = entry.name.removeprefix(f"{folder}/")
+        if not low[:10] <= day_of(source) <= high[:10]:
+            continue
+        path = place.local(entry.name)
+        if _PART.fullmatch(source):
+            rows = _of_part(path, entry, damage)
+        else:
+            rows = _of_lines(path, entry, damage)
+        for features, log in rows:
+            log["source"] = source
+            beyond = (log["at"] >= high).to_numpy()
+            if beyond.any():
+                first = int(beyond.argmax())
+                yield features[:first], log[:first]
+                break
+            yield features, log
+
+
+def _of_part(
+    path: Path, entry: Entry, damage: _Damage
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the rows of a part, nothing of one that cannot be read."""
+    part = rows_of_part(path)
+    if part is None:
+        damage.add(entry.name)
+        return
+    if part.damaged:
+        damage.add(entry.name, part.damaged)
+    if len(part.log):
+        yield part.features, part.log
+
+
+def _of_lines(
+    path: Path, entry: Entry, damage: _Damage
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+    """Yield the predictions in a file of lines."""
+    import pandas as pd
+
+    lines = _lines(path, entry, is_prediction, damage)
+    while block := list(islice(lines, _ROWS_AT_ONCE)):
+        features = pd.DataFrame([line.pop("features") for line, _ in block])
+        log = pd.DataFrame([line for line, _ in block])
+        log["position"] = [end for _, end in block]
+        yield features, log
+
+
+def _lines(
+    path: Path, entry: Entry, is_sound: Any, damage: _Damage
+) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the objects of a file of lines, and where each line ends in bytes."""
+    with reaching("read", path), path.open("rb") as file:
+        for number, (raw, end) in enumerate(_raw_lines(file), start=1):
+            if not raw.strip():
+                continue
+            line = loaded(raw)
+            if is_sound(line):
+                yield line, end
+            else:
+                damage.add(f"{entry.name}, line {number}")
+
+
+def _raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield lines and their ends; one that is far too long comes in pieces."""
+    end = 0
+    while raw := file.readline(_MOST_IN_LINE):
+        end += len(raw)
+        yield raw, end
+
+
+def _feedback(place: Place, model: str, low: str, damage: _Damage) -> dict[str, Any]:
+    """Return labels by prediction id; of several for one id the last one counts."""
+    folder = f"feedback/{model}"
+    labels: dict[str, Any] = {}
+    for entry in place.entries(folder, low[:10]):
+        match = _LINES.fullmatch(entry.name.removeprefix(f"{folder}/"))
+        # No label is older than its prediction.
+        if not match or not low[:10] <= match[1] <= _LAST_DAY:
+            continue
+        for line, _ in _lines(place.local(entry.name), entry, is_label, damage):
+            labels[line["id"]] = line["label"]
+    return labels
+
+
+def _by_row(row_ids: pd.Series, known: Mapping[str, Any]) -> pd.Series:
+    """Return the labels of label files, by the row's id."""
+    spelled = respell(as_text(row_ids), spellings(known))
+    return spelled.map(dict(known)).astype("object")
