@@ -340,6 +340,6 @@ def test_a_place_that_is_not_supported_is_named_with_its_key(
     tmp_path: Path, address: str
 ) -> None:
     with pytest.raises(UsageError, match="not supported") as raised:
-        folder_of(address, tmp_path, "predictions.place")
-    assert "predictions.place" in str(raised.value)
-    assert folder_of("logs", tmp_path, "predictions.place") == tmp_path / "logs"
+        folder_of(address, tmp_path, "predictions.store")
+    assert "predictions.store" in str(raised.value)
+    assert folder_of("logs", tmp_path, "predictions.store") == tmp_path / "logs"

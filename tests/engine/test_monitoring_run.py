@@ -52,8 +52,8 @@ def manifest_metrics(trained: Trained) -> tuple[Metric, ...]:
     return fetch(trained.project, "churn@v1.0.0").manifest.metrics
 
 
-def check(trained: Trained, charts: bool = False) -> DriftCheck:
-    period = Period(NOW - DAY, NOW + DAY)
+def check(trained: Trained, charts: bool = False, minute: int = 0) -> DriftCheck:
+    period = Period(NOW - DAY, NOW + DAY + timedelta(minutes=minute))
     return monitor(trained.project, "churn", "production", period, charts=charts)
 
 
@@ -131,12 +131,12 @@ def test_rows_that_come_late_from_another_machine_are_counted_once(
     assert first.counted == 300
     append_check(released.project, first.model_dump(mode="json"), "ana")
     late(released, "11-00000000000000a7", 200, hours=-1)
-    second = check(released)
+    second = check(released, minute=1)
     assert (second.counted, second.rows) == (200, 500)
-    again = check(released)
+    again = check(released, minute=2)
     assert (again.counted, again.state) == (200, second.state)
     append_check(released.project, second.model_dump(mode="json"), "ana")
-    third = check(released)
+    third = check(released, minute=2)
     assert (third.counted, third.rows, third.state) == (0, 500, second.state)
 
 

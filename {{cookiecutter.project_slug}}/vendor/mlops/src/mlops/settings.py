@@ -51,7 +51,7 @@ VARIABLES = (
     ),
     Variable(
         "MLOPS_PREDICTIONS",
-        "`predictions.place` of project.yaml",
+        "`predictions.store` of project.yaml",
         "Place of the prediction log that `monitor` reads: a folder, or `artifacts`.",
     ),
     Variable(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlops.io.places import Place
     from mlops.storage.protocol import ReleaseStore
 
-# What `predictions.place` is where runs of predict.yml hand their log on.
+# What `predictions.store` is where runs of predict.yml hand their log on.
 ARTIFACTS = "artifacts"
 
 
@@ -219,7 +219,7 @@ def release_store(project: Project) -> ReleaseStore:
 def prediction_place(project: Project) -> Place:
     """Return the place of the prediction log.
 
-    MLOPS_PREDICTIONS names it, or `predictions.place` of project.yaml; else it is the
+    MLOPS_PREDICTIONS names it, or `predictions.store` of project.yaml; else it is the
     state folder.
 
     Raises
@@ -231,8 +231,8 @@ def prediction_place(project: Project) -> Place:
     from mlops.io.places import FolderPlace, folder_of
 
     now = settings.current()
-    key = "MLOPS_PREDICTIONS" if now.predictions else "predictions.place"
-    text = now.predictions or project.spec.predictions.place
+    key = "MLOPS_PREDICTIONS" if now.predictions else "predictions.store"
+    text = now.predictions or project.spec.predictions.store
     if text == ARTIFACTS:
         return ArtifactsPlace(client.repository(), now.cache / "artifacts")
     if not text:

@@ -28,7 +28,7 @@ def monitor(
     Example: `mlops monitor employment@production --since 7d`
     """
     from mlops.monitoring.monitor import monitor as check
-    from mlops.monitoring.window import Period, Sources
+    from mlops.monitoring.window import CheckSources, Period
     from mlops.runlog.journal import append_check
 
     at = current_context()
@@ -38,7 +38,7 @@ def monitor(
     name, _, stage = ref.partition("@")
     say("reading the window, comparing, drawing the report …")
     at.catch_up()
-    sources = Sources(at.store, at.predictions)
+    sources = CheckSources(at.store, at.predictions)
     done = check(at.project, name, stage or "production", period, sources=sources)
     facts = done.model_dump(mode="json")
     if not in_actions():  # there `mlops alarm` does it, in a job that may push

@@ -81,10 +81,10 @@ class Cost(Strict):
     )
 
 
-class Predictions(Strict):
+class PredictionPlace(Strict):
     """Where the prediction log lies."""
 
-    place: Annotated[str, Field(max_length=1000)] = Field(
+    store: Annotated[str, Field(max_length=1000)] = Field(
         default="",
         description="A folder, relative to the repository, or `artifacts`: those of "
         "the runs of `predict.yml`. If empty, the folder of MLOPS_STATE. The variable "
@@ -118,7 +118,7 @@ class ProjectSpec(Strict):
             "signatures; if empty, the tag that names the approver is enough.",
         )
     )
-    predictions: Predictions = Predictions()
+    predictions: PredictionPlace = PredictionPlace()
     cost: Cost = Cost()
     trusted_types: tuple[Name, ...] = Field(
         default=(),

@@ -12,6 +12,7 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from mlops.errors import EnvironmentFailure, Refused, counted
 from mlops.github.client import Gone, ask
 from mlops.io.digests import sha256_file
 from mlops.io.files import reaching, replacing
-from mlops.io.places import NAME, Entry, Place
+from mlops.io.places import NAME, Place, PlacedFile
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -57,7 +58,7 @@ class ArtifactsPlace(Place):
     def __str__(self) -> str:
         return f"artifacts of {WORKFLOW}"
 
-    def entries(self, under: str, first: str = "") -> list[Entry]:
+    def entries(self, under: str, first: str = "") -> list[PlacedFile]:
         """Return the files of the artifacts of one model.
 
         Parameters
@@ -85,7 +86,7 @@ class ArtifactsPlace(Place):
             for name, path in self._unpacked(artifact, under).items():
                 files.setdefault(name, path)
         self._files |= files
-        return [Entry(name, files[name].stat().st_size) for name in sorted(files)]
+        return [PlacedFile(name, files[name].stat().st_size) for name in sorted(files)]
 
     def local(self, name: str) -> Path:
         """Return the file, which `entries` has unpacked."""
@@ -141,8 +142,8 @@ class ArtifactsPlace(Place):
         page = 1
         while True:
             address = f"{url}&page={page}"
-            _, answer = ask(f"list {key}", lambda at=address: get("GET", at))  # type: ignore[misc]
-            items = (answer or {}).get(key) or []
+            _, listed = ask(f"list {key}", partial(get, "GET", address))
+            items = (listed or {}).get(key) or []
             for item in items:
                 if first and str(item["created_at"])[:10] < first:
                     return

@@ -23,7 +23,7 @@ NAME = re.compile(rf"{_PART}(?:/{_PART}){{0,9}}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
-class Entry(NamedTuple):
+class PlacedFile(NamedTuple):
     """A file of a place: its name and its size in bytes."""
 
     name: str
@@ -41,7 +41,7 @@ class Place(Protocol):
 
     notes: Sequence[str]
 
-    def entries(self, under: str, first: str = "") -> list[Entry]:
+    def entries(self, under: str, first: str = "") -> list[PlacedFile]:
         """Return the files in and below a folder, by name; none where it is absent.
 
         Parameters
@@ -87,7 +87,7 @@ class FolderPlace(Place):
     def __str__(self) -> str:
         return str(self.root)
 
-    def entries(self, under: str, first: str = "") -> list[Entry]:
+    def entries(self, under: str, first: str = "") -> list[PlacedFile]:
         """Return the files in and below a folder; half-written ones are left out."""
         folder = self._path(under)
         found = []
@@ -95,7 +95,7 @@ class FolderPlace(Place):
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(self.root).as_posix()
                 if NAME.fullmatch(name) and path.is_file():
-                    found.append(Entry(name, path.stat().st_size))
+                    found.append(PlacedFile(name, path.stat().st_size))
         return found
 
     def local(self, name: str) -> Path:

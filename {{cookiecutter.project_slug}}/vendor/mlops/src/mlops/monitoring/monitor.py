@@ -23,8 +23,8 @@ from mlops.monitoring.labels import Labelling, labelling
 from mlops.monitoring.performance import Labelled, Performed, perform
 from mlops.monitoring.watch import Rows, Watched, watch
 from mlops.monitoring.window import (
+    CheckSources,
     Period,
-    Sources,
     at_most,
     counts_by_unit,
     first_day,
@@ -82,7 +82,7 @@ def monitor(
     stage: str,
     period: Period,
     charts: bool = True,
-    sources: Sources | None = None,
+    sources: CheckSources | None = None,
 ) -> DriftCheck:
     """Check the predictions of a period, and write monitor.json and monitor.html.
 
@@ -94,15 +94,15 @@ def monitor(
     ----------
     charts : bool
         Whether to write monitor.html, Evidently's report.
-    sources : Sources, optional
+    sources : CheckSources, optional
         By default versions lie where the repository says, and predictions in its state
         folder.
     """
     spec = project.model(name)
-    read_from = sources or Sources()
+    read_from = sources or CheckSources()
     bundle = fetch(project, f"{name}@{stage}", read_from.store)
-    place = read_from.predictions or FolderPlace(project.state)
-    material = _read(place, project, bundle, period)
+    log_place = read_from.predictions or FolderPlace(project.state)
+    material = _read(log_place, project, bundle, period)
     check = _check(material, stage)
     folder = project.build(name)
     if charts:
@@ -118,14 +118,16 @@ def monitor(
     return check
 
 
-def _read(place: Place, project: Project, bundle: Bundle, period: Period) -> _Material:
+def _read(
+    log_place: Place, project: Project, bundle: Bundle, period: Period
+) -> _Material:
     """Read the log, the baseline, and the state that the last check has left."""
     version = bundle.version
     spec = project.model(version.model)
     history = checks(project, version.model, since=period.until - _YEAR)
     state = last_state(history, version.number)
     first = first_day(first_moment(period, state.watermark if state else None))
-    window = read_window(place, project, bundle, first, period.until)
+    window = read_window(log_place, project, bundle, first, period.until)
     baseline, digest = read_baseline(bundle, spec)
     by_unit = counts_by_unit(window, baseline)
     if by_unit:

@@ -44,7 +44,7 @@ class Period:
 
 
 @dataclass(frozen=True)
-class Sources:
+class CheckSources:
     """Where a check reads from, if not where the repository has it.
 
     Parameters
@@ -76,7 +76,7 @@ def first_day(since: datetime) -> datetime:
 
 
 def read_window(
-    place: Place, project: Project, bundle: Bundle, since: datetime, until: datetime
+    log_place: Place, project: Project, bundle: Bundle, since: datetime, until: datetime
 ) -> Window:
     """Return what the version of a bundle predicted, with the labels that have come.
 
@@ -85,7 +85,7 @@ def read_window(
 
     Parameters
     ----------
-    place : Place
+    log_place : Place
         Of the prediction log.
     since : datetime
         The begin of a day, of `first_day`.
@@ -93,7 +93,7 @@ def read_window(
     version = bundle.version
     spec = project.model(version.model)
     known = _known_labels(spec, project.folder(version.model))
-    window = read_log(place, version.model, (since, until), version.number, known)
+    window = read_log(log_place, version.model, (since, until), version.number, known)
     log = window.log
     unsound = np.zeros(len(log), dtype=bool)
     if bundle.manifest.signature.task == "regression":

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mlops.data.known import respell, spellings
 from mlops.data.types import as_text
 from mlops.io.files import reaching
-from mlops.io.places import Entry, Place
+from mlops.io.places import Place, PlacedFile
 from mlops.serving.log_parts import rows_of_part
 from mlops.serving.log_rows import is_label, is_prediction, loaded
 
@@ -85,7 +85,7 @@ class _Damage:
 
 
 def read_log(
-    place: Place,
+    log_place: Place,
     model: str,
     period: tuple[datetime, datetime],
     version: str | None = None,
@@ -97,7 +97,7 @@ def read_log(
 
     Parameters
     ----------
-    place : Place
+    log_place : Place
     model : str
     period : tuple of datetime
         `since` and `until`.
@@ -113,7 +113,7 @@ def read_log(
     damage = _Damage()
     logs = [pd.DataFrame(columns=list(_ALWAYS))]
     features = [pd.DataFrame()]
-    for sent, log in _predictions(place, model, (low, high), damage):
+    for sent, log in _predictions(log_place, model, (low, high), damage):
         wanted = (log["at"] >= low).to_numpy()
         if version is not None:
             wanted = wanted & (log["version"] == version).to_numpy()
@@ -121,7 +121,7 @@ def read_log(
             features.append(sent[wanted])
             logs.append(log[wanted].drop(columns="model", errors="ignore"))
     log = pd.concat(logs, ignore_index=True)
-    labels = _feedback(place, model, low, damage)
+    labels = _feedback(log_place, model, low, damage)
     by_id = log["id"].map(labels).astype("object")
     log["label"] = by_id.fillna(_by_row(log["row_id"], known or {}))
     furthest = log.groupby("source")["position"].max()
@@ -131,7 +131,7 @@ def read_log(
         damaged=damage.count,
         first_damaged=damage.first,
         positions={str(name): int(last) for name, last in furthest.items()},
-        notes=tuple(place.notes),
+        notes=tuple(log_place.notes),
     )
 
 
@@ -147,16 +147,16 @@ def day_of(source: str) -> str:
 
 
 def _predictions(
-    place: Place, model: str, period: tuple[str, str], damage: _Damage
+    log_place: Place, model: str, period: tuple[str, str], damage: _Damage
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield features and log of the sources of a period, some rows at a time."""
     folder = f"predictions/{model}"
     low, high = period
-    for entry in place.entries(folder, low[:10]):
+    for entry in log_place.entries(folder, low[:10]):
         source = entry.name.removeprefix(f"{folder}/")
         if not low[:10] <= day_of(source) <= high[:10]:
             continue
-        path = place.local(entry.name)
+        path = log_place.local(entry.name)
         if _PART.fullmatch(source):
             rows = _of_part(path, entry, damage)
         else:
@@ -172,7 +172,7 @@ def _predictions(
 
 
 def _of_part(
-    path: Path, entry: Entry, damage: _Damage
+    path: Path, entry: PlacedFile, damage: _Damage
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield the rows of a part, nothing of one that cannot be read."""
     part = rows_of_part(path)
@@ -186,7 +186,7 @@ def _of_part(
 
 
 def _of_lines(
-    path: Path, entry: Entry, damage: _Damage
+    path: Path, entry: PlacedFile, damage: _Damage
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield the predictions in a file of lines."""
     import pandas as pd
@@ -200,7 +200,7 @@ def _of_lines(
 
 
 def _lines(
-    path: Path, entry: Entry, is_sound: Any, damage: _Damage
+    path: Path, entry: PlacedFile, is_sound: Any, damage: _Damage
 ) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the objects of a file of lines, and where each line ends in bytes."""
     with reaching("read", path), path.open("rb") as file:
@@ -222,16 +222,18 @@ def _raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         yield raw, end
 
 
-def _feedback(place: Place, model: str, low: str, damage: _Damage) -> dict[str, Any]:
+def _feedback(
+    log_place: Place, model: str, low: str, damage: _Damage
+) -> dict[str, Any]:
     """Return labels by prediction id; of several for one id the last one counts."""
     folder = f"feedback/{model}"
     labels: dict[str, Any] = {}
-    for entry in place.entries(folder, low[:10]):
+    for entry in log_place.entries(folder, low[:10]):
         match = _LINES.fullmatch(entry.name.removeprefix(f"{folder}/"))
         # No label is older than its prediction.
         if not match or not low[:10] <= match[1] <= _LAST_DAY:
             continue
-        for line, _ in _lines(place.local(entry.name), entry, is_label, damage):
+        for line, _ in _lines(log_place.local(entry.name), entry, is_label, damage):
             labels[line["id"]] = line["label"]
     return labels
 

@@ -130,8 +130,8 @@ class PredictionLog:
         known : mapping, optional
             Labels by ``row_id``, from label files; feedback goes before them.
         """
-        place = FolderPlace(self.state)
-        return read_log(place, self.model, (since, until), version, known)
+        log_place = FolderPlace(self.state)
+        return read_log(log_place, self.model, (since, until), version, known)
 
     def _append(
         self, kind: str, at: datetime, lines: Sequence[Mapping[str, Any]]
