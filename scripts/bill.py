@@ -199,6 +199,14 @@ def jobs_of(workflow: str) -> dict[str, Any]:
     return dict(yaml.safe_load(text)["jobs"])
 
 
+def running(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the job that runs where one is named: of the workflow that it calls."""
+    if "uses" not in job:
+        return job
+    (called,) = jobs_of(Path(job["uses"]).name).values()
+    return dict(called)
+
+
 def setup_seconds(job: Mapping[str, Any], known: Mapping[str, Any]) -> float:
     """Return how long a job installs what it needs."""
     for step in job["steps"]:
@@ -214,7 +222,7 @@ def setup_seconds(job: Mapping[str, Any], known: Mapping[str, Any]) -> float:
 
 def minutes_of(workflow: str, job: str, known: Mapping[str, Any]) -> int:
     """Return what one job is billed: its seconds, rounded up to a minute."""
-    seconds = known["start"] + setup_seconds(jobs_of(workflow)[job], known)
+    seconds = known["start"] + setup_seconds(running(jobs_of(workflow)[job]), known)
     seconds += known["work"][f"{workflow}:{job}"]
     return math.ceil(seconds / 60)
 

@@ -45,6 +45,7 @@ EXAMPLES = (
         "diff-entry-items",
         "environment",
         "full-repository",
+        "global-advisory-items",
         "git-commit-2",
         "git-ref",
         "git-tag",

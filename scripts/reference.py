@@ -306,6 +306,8 @@ def _job(name: str, job: dict[str, Any]) -> tuple[str, ...]:
     runs = "\n".join(step.get("run", "") for step in job.get("steps", []))
     called = re.findall(r"\bmlops ((?:registry |runs |github )?[a-z]+)", runs)
     commands = ", ".join(f"`mlops {command}`" for command in dict.fromkeys(called))
+    if "uses" in job:
+        commands = f"those of `{Path(job['uses']).name}`"
     return f"`{name}`", _listed(needs), granted or "none", commands
 
 

@@ -208,6 +208,8 @@ def _workflows(call: Call) -> list[Record]:
             "path": path,
             "url": f"{call.view.api}/actions/workflows/{number}",
             "html_url": f"{call.view.html}/blob/main/{path}",
+            "created_at": call.state.now(),
+            **call.state.workflows.get(Path(path).name, {}),
         }
         found.append(call.view.of("workflow", over))
     return found

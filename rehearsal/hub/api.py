@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import rehearsal.hub.actions
+import rehearsal.hub.advisories
+import rehearsal.hub.code_owners
 import rehearsal.hub.commits
 import rehearsal.hub.deploy
 import rehearsal.hub.protection

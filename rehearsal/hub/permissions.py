@@ -11,6 +11,7 @@ Permissions = Mapping[str, str]
 # /repos/{owner}/{repo}, but for those that begin with two slashes. `a|b`: either is
 # enough; `a+b`: both. `thread`: issues for an issue, pull-requests for a pull request.
 TABLE = """
+GET     //advisories                                  none
 GET     //rate_limit                                  none
 GET     //user                                        person
 GET     /                                             metadata:read
@@ -21,6 +22,7 @@ DELETE  /actions/artifacts/{artifact_id}              actions:write
 GET     /actions/artifacts/{artifact_id}/{archive_format} actions:read
 GET     /actions/permissions                          administration:read
 PUT     /actions/permissions                          administration:write
+GET     /actions/permissions/selected-actions         administration:read
 GET     /actions/permissions/workflow                 administration:read
 PUT     /actions/permissions/workflow                 administration:write
 GET     /actions/runs                                 actions:read
@@ -44,6 +46,7 @@ GET     /branches/{branch}                            contents:read
 POST    /check-runs                                   checks:write
 GET     /check-runs/{check_run_id}                    checks:read
 PATCH   /check-runs/{check_run_id}                    checks:write
+GET     /codeowners/errors                            contents:read
 GET     /collaborators/{username}/permission          metadata:read
 GET     /commits                                      contents:read
 GET     /commits/{commit_sha}/pulls                   pull-requests:read+contents:read

@@ -93,6 +93,14 @@ def set_actions(call: Call) -> None:
     call.state.actions.update(call.body)
 
 
+@on("GET /actions/permissions/selected-actions")
+def get_selected_actions(call: Call) -> Record:
+    """Return which actions may run where some are selected."""
+    if call.state.actions["allowed_actions"] != "selected":
+        raise Failure(409, "Conflict")
+    return call.state.selected_actions
+
+
 @on("GET /actions/permissions/workflow")
 def get_default_permissions(call: Call) -> Record:
     """Return what a job's token can do when the workflow does not say."""

@@ -46,6 +46,9 @@ class State:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     repository: Record = field(default_factory=dict)
     collaborators: dict[str, str] = field(default_factory=dict)
+    # Whether an organisation owns the repository, and what its teams may do here.
+    of_organization: bool = False
+    teams: dict[str, str] = field(default_factory=dict)
     issues: dict[int, Record] = field(default_factory=dict)
     pulls: dict[int, Record] = field(default_factory=dict)
     thread_comments: dict[int, Record] = field(default_factory=dict)
@@ -64,8 +67,18 @@ class State:
     pages: Record | None = None
     page_deployments: list[Record] = field(default_factory=list)
     attestations: list[Record] = field(default_factory=list)
+    advisories: list[Record] = field(default_factory=list)
+    # What GitHub knows of a workflow besides its file: created_at, state.
+    workflows: dict[str, Record] = field(default_factory=dict)
     actions: Record = field(
         default_factory=lambda: {"enabled": True, "allowed_actions": "all"}
+    )
+    selected_actions: Record = field(
+        default_factory=lambda: {
+            "github_owned_allowed": True,
+            "verified_allowed": False,
+            "patterns_allowed": [],
+        }
     )
     workflow_permissions: Record = field(
         default_factory=lambda: {

@@ -54,7 +54,9 @@ def check(workflow: Workflow) -> None:
     for key, job in workflow.jobs.items():
         for problem in _job_problems(workflow, key, job):
             problems.append(f"{workflow.path.name}: {key}: {problem}")
-    ids = [key for one in [workflow, *workflow.called.values()] for key in one.jobs]
+    # One file may be called twice.
+    files = {one.path: one for one in [workflow, *workflow.called.values()]}
+    ids = [key for one in files.values() for key in one.jobs]
     twice = sorted({key for key in ids if ids.count(key) > 1})
     if twice:
         problems.append(f"{workflow.path.name}: two jobs are called {', '.join(twice)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rehearsal.event import Event
 from rehearsal.runner.expressions import fill, github_context
+from rehearsal.runner.joblog import pattern_of_name
 from rehearsal.workflow import Workflow
 
 
@@ -66,8 +68,20 @@ def environment_of(
     key: str,
     event: Event,
     matrix: Mapping[str, object] | None = None,
+    call: str = "",
 ) -> str:
-    """Return the name of a job's `environment:`; empty when it has none."""
+    """Return the name of a job's `environment:`; empty when it has none.
+
+    Parameters
+    ----------
+    workflow : Workflow
+    key : str
+        The job's id, in the workflow or in one that it calls.
+    event : Event
+    matrix : mapping, optional
+    call : str
+        The id of the job that calls the other workflow, whose inputs are then its own.
+    """
     declared = workflow.job(key).get("environment")
     name = declared["name"] if isinstance(declared, Mapping) else declared
     if not name:
@@ -77,7 +91,31 @@ def environment_of(
         "inputs": event.payload.get("inputs") or {},
         "matrix": matrix or {},
     }
+    if call:
+        context["inputs"] = workflow.jobs[call].get("with") or {}
     return str(fill(name, context))
+
+
+def environments_of(workflow: Workflow, event: Event) -> set[str]:
+    """Return the environments that the jobs of a workflow, and of its calls, name."""
+    called = workflow.called
+    names = {
+        environment_of(workflow, key, event)
+        for key in workflow.jobs
+        if key not in called
+    }
+    for call, other in called.items():
+        names |= {environment_of(workflow, k, event, call=call) for k in other.jobs}
+    return names
+
+
+def call_of(workflow: Workflow, caller: str) -> str:
+    """Return the id of the job that a called workflow's jobs are shown under."""
+    for key in workflow.called:
+        pattern = pattern_of_name(str(workflow.jobs[key].get("name", key)))
+        if re.fullmatch(pattern, caller):
+            return key
+    return ""
 
 
 def is_fork(event: Event) -> bool:

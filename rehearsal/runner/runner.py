@@ -25,7 +25,13 @@ from rehearsal.runner.expected import declared, given_up
 from rehearsal.runner.invocation import Invocation, Machine
 from rehearsal.runner.joblog import JobLog, Log
 from rehearsal.runner.policy import refused_actions
-from rehearsal.runner.run import Run, environment_of, is_fork
+from rehearsal.runner.run import (
+    Run,
+    call_of,
+    environment_of,
+    environments_of,
+    is_fork,
+)
 from rehearsal.runner.standby import on_standby
 from rehearsal.runner.trees import Trees
 from rehearsal.runner.warm import on_standby_in, warm
@@ -289,7 +295,7 @@ class Runner:
 
     def _approve(self, run_id: int, workflow: Workflow, event: Event) -> None:
         """Let those who were asked approve the environments that want it."""
-        named = {environment_of(workflow, key, event) for key in workflow.jobs}
+        named = environments_of(workflow, event)
         for name in sorted(named & self.hub.state.environments.keys()):
             rules = self.hub.state.environments[name]
             if not rules.get("reviewers"):
@@ -308,7 +314,9 @@ class Runner:
         """Record the deployments that GitHub makes of jobs with an `environment:`."""
         token = self.hub.tokens.issue({"deployments": "write"}, actor=run.event.actor)
         for name, job in log.jobs.items():
-            environment = environment_of(workflow, job.key, run.event, job.values)
+            call = call_of(workflow, job.caller) if job.caller else ""
+            values = job.values
+            environment = environment_of(workflow, job.key, run.event, values, call)
             rule = workflow.job(job.key).get("environment")
             silent = isinstance(rule, Mapping) and rule.get("deployment") is False
             if not environment or silent:

@@ -14,7 +14,7 @@ from mlops.cli.main import app
 from mlops.config.project import Project
 from mlops.github.events import plan_for, start_and_model
 
-from .conftest import git
+from .conftest import ENGINE, git
 
 ALL = ["churn", "price"]
 
@@ -202,3 +202,30 @@ def test_what_is_no_event_is_said(
     done = CliRunner().invoke(app, ["plan"])
     assert done.exit_code == 3 and "event.json" in done.output
     assert "defect of mlops" not in done.output
+
+
+def test_what_is_live_is_planned_without_a_look_at_data(
+    monkeypatch: pytest.MonkeyPatch, make_project: Callable[..., Project]
+) -> None:
+    """The schedules of monitor and reproduce need no digests of files."""
+    project = make_project()
+    out = project.root / "output"
+    event = project.root / "event.json"
+    event.write_text('{"schedule": "41 5 * * *"}')
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(out))
+    monkeypatch.chdir(project.root)
+
+    def hashed(*given: object) -> dict[str, str]:
+        raise AssertionError(given)
+
+    monkeypatch.setattr("mlops.pipeline.due.hash_files", hashed)
+    done = CliRunner().invoke(app, ["plan", "--live"])
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "in production: no\n" and out.read_text() == "live=[]\n"
+
+
+def test_the_schedules_of_monitor_and_reproduce_ask_for_what_is_live() -> None:
+    for name in ("monitor.yml", "reproduce.yml"):
+        text = (ENGINE / ".github" / "workflows" / name).read_text(encoding="utf-8")
+        assert text.count("run: mlops plan --live\n") == text.count("mlops plan") == 1

@@ -13,6 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops.cli.main import app
+from mlops.errors import EnvironmentFailure
+from mlops.github.advisories import advisory_change
+from mlops.github.client import repository
 from mlops.github.update import BRANCH, STATE
 from rehearsal.hub import Hub
 from rehearsal.hub.desk import Desk
@@ -345,6 +348,77 @@ def test_newer_locks_are_one_pull_request_that_says_what_is_newer(
     world.job()
     assert "has it already" in world.run("propose", str(patch), "--lock")
     assert len(world.hub.state.pulls) == 1
+
+
+def advisory(ghsa: str, package: str, *versions: str, **about: str) -> dict[str, Any]:
+    """Return what GitHub's database has of versions of a package."""
+    return {
+        "ghsa_id": ghsa,
+        "ecosystem": "pip",
+        "package": package,
+        "versions": versions,
+        "severity": "high",
+        "summary": f"{package} is unsafe",
+        **about,
+    }
+
+
+def test_newer_locks_say_which_advisories_they_settle_and_which_they_leave(
+    world: World,
+) -> None:
+    world.push("requirements/all.txt", OLD_LOCK)
+    patch = newer_locks(world)
+    world.hub.state.advisories += [
+        advisory("GHSA-aaaa", "numpy", "2.4.0"),
+        advisory("GHSA-bbbb", "pandas", "3.0.5", "3.0.6", severity="critical"),
+        advisory("GHSA-cccc", "six", "1.0.0"),  # of no version that is locked
+        advisory("GHSA-dddd", "typer", "0.20.0", summary="<b>@all</b>"),
+        advisory("GHSA-eeee", "numpy", "2.4.0", ecosystem="npm"),
+    ]
+    world.may(contents="write", pull_requests="write")
+    world.hub.exchanges.clear()
+    world.run("propose", str(patch), "--lock")
+    (pull,) = world.hub.state.pulls.values()
+    text = pull["body"].replace("\\", "")
+    settled, left = text.split("affect the newer versions")
+    assert "GHSA-aaaa (high), numpy is unsafe" in settled
+    assert "GHSA-bbbb (critical)" in left and left.index("bbbb") < left.index("dddd")
+    assert "GHSA-cccc" not in text and "GHSA-eeee" not in text
+    assert "<b>@all" not in pull["body"]
+    lookups = [one for one in world.hub.exchanges if one.path == "/advisories"]
+    assert len(lookups) == 2  # what is replaced, and what is there afterwards
+
+
+def test_newer_locks_without_an_advisory_say_so(world: World) -> None:
+    world.push("requirements/all.txt", OLD_LOCK)
+    patch = newer_locks(world)
+    world.may(contents="write", pull_requests="write")
+    world.run("propose", str(patch), "--lock")
+    (pull,) = world.hub.state.pulls.values()
+    assert "No known security advisory affects the newer versions" in pull["body"]
+
+
+@pytest.mark.parametrize("status", [429, 500, 403])
+def test_a_database_that_does_not_answer_keeps_nobody_from_newer_locks(
+    world: World, status: Any
+) -> None:
+    world.push("requirements/all.txt", OLD_LOCK)
+    patch = newer_locks(world)
+    world.hub.faults.add("GET", "/advisories", status, times=9)
+    world.may(contents="write", pull_requests="write")
+    world.hub.exchanges.clear()
+    world.run("propose", str(patch), "--lock")
+    (pull,) = world.hub.state.pulls.values()
+    assert "could not be looked up" in pull["body"] and str(status) in pull["body"]
+    lookups = [one for one in world.hub.exchanges if one.path == "/advisories"]
+    assert len(lookups) == 1  # it is asked once, and the pull request need not wait
+
+
+def test_a_lock_of_more_packages_than_are_looked_up_says_so(world: World) -> None:
+    many = {f"package{n}": ["1.0"] for n in range(700)}
+    with pytest.raises(EnvironmentFailure, match="more packages than are looked up"):
+        advisory_change(repository(), {}, many)
+    assert not [one for one in world.hub.exchanges if one.path == "/advisories"]
 
 
 def test_newer_locks_without_a_token_are_one_issue_and_none_is_silent(

@@ -784,6 +784,42 @@ def test_a_tag_that_origin_does_not_take_says_what_to_do_and_can_be_tried_again(
     assert world.register().version.number == "v1.0.0"
 
 
+REFUSES_CHANGES = """#!/bin/sh
+while read old new ref
+do
+    if git diff --name-only "$new^" "$new" -- .github/workflows | grep -q .
+    then
+        echo "refusing to allow a GitHub App to create or update workflow \\
+without \\`workflows\\` permission" >&2
+        exit 1
+    fi
+done
+"""
+
+
+def test_where_leaving_workflows_out_is_a_change_the_version_has_them_unchanged(
+    world: World, tmp_path: Path
+) -> None:
+    """GitHub does not say whether deleting them counts against a job's token."""
+    workflow = world.root / ".github" / "workflows" / "x.yml"
+    workflow.parent.mkdir(parents=True)
+    workflow.write_text("name: x\n")
+    git(world.root, "add", "-A")
+    git(world.root, "commit", "-qm", "A workflow")
+    git(tmp_path, "init", "-q", "--bare", "origin.git")
+    git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    hook = tmp_path / "origin.git" / "hooks" / "pre-receive"
+    hook.write_text(REFUSES_CHANGES)
+    hook.chmod(0o755)
+    world.build()
+    version = world.register().version
+    assert version.number == "v1.0.0"
+    listed = git(world.root, "ls-tree", "-r", "--name-only", version.commit)
+    assert ".github/workflows/x.yml" in listed.splitlines()
+    assert git(tmp_path / "origin.git", "tag") == "churn@v1.0.0"
+    complete(world, "v1.0.0")
+
+
 def test_origin_that_rewrote_a_tag_raises_the_alarm(
     world: World, tmp_path: Path
 ) -> None:

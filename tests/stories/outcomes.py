@@ -30,6 +30,9 @@ CUSTOMER = {"tenure": 30, "spend": 50.0, "plan": "basic"}
 
 Jobs = dict[str, str]
 
+# Jobs of release.yml that call stage.yml.
+_CALLING = ("staging", "production")
+
 # ----- the jobs of each workflow, and how they end
 
 
@@ -43,6 +46,8 @@ def jobs(names: str, *models: str, **otherwise: str) -> Jobs:
             if name != key and models
             else [key]
         )
+        if key in _CALLING and models:
+            each = [f"{one} / promote" for one in each]
         state = "success" if name == key or models else "skipped"
         found |= dict.fromkeys(each, otherwise.get(key, state))
     return found

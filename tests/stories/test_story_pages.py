@@ -17,9 +17,9 @@ DELIVERED = {
     "train (churn)": "success",
     "refused": "skipped",
     "register": "success",
-    "staging (churn)": "success",
+    "staging (churn) / promote": "success",
     "smoke (churn)": "success",
-    "production (churn)": "success",
+    "production (churn) / promote": "success",
     "redeploy": "skipped",
 }
 PUBLISHED = {"build": "success", "deploy": "success"}

@@ -55,7 +55,7 @@ def test_a_private_repository_on_the_free_plan_says_what_it_does_instead(
     assert ran([release]) == [("release", DELIVERED)], release.log
     assert NOT_ATTESTED in release.log and len(story.hub.state.attestations) == attested
     said = "waits: @alice, @carol may put it into production, by the workflow promote"
-    assert said in release.summaries["production (churn)"]
+    assert said in release.summaries["production (churn) / promote"]
     waiting = [*BORN, "churn@v1.0.1", "churn#staging#3"]
     assert story.tags() == waiting and in_stage(story, "production") == "v1.0.0"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -175,6 +176,45 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
         for workflow in ("security", "scorecard", "settings", "update", "lock"):
             (run,) = world.schedule(workflow)
             assert set(run.jobs.values()) == {"skipped"}, workflow
+
+
+# ----- newer libraries
+
+# What `make lock UPGRADE=1` would find at a registry.
+NEWER = "lock:\n\t@sed -i 's/^numpy==[0-9.]*/numpy==99.1.0/' requirements/*.txt\n"
+
+
+def newer_numpy(root: Path) -> None:
+    """Let the command that compiles the locks find a newer numpy."""
+    path = root / "Makefile"
+    head, _, _ = path.read_text(encoding="utf-8").partition("lock:\n")
+    path.write_text(head + NEWER, encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_newer_libraries_are_proposed_with_what_is_known_of_them(world: World) -> None:
+    world.change(newer_numpy, "A registry with a newer numpy")
+    world.git("push", "--quiet", "origin", "main")
+    world.hub.events.take()  # what a release does is told elsewhere
+    lock = (world.work / "requirements" / "all.txt").read_text(encoding="utf-8")
+    (old,) = re.findall(r"^numpy==(\S+)", lock, re.MULTILINE)
+    world.hub.state.advisories.append(
+        {
+            "ghsa_id": "GHSA-aaaa-bbbb-cccc",
+            "ecosystem": "pip",
+            "package": "numpy",
+            "versions": (old,),
+            "severity": "high",
+            "summary": "numpy is unsafe",
+        }
+    )
+    run = only(world.schedule("lock"), "lock")
+    assert run.jobs == {"compile": "success", "propose": "success"}, run.log
+    (issue,) = world.issues()  # nobody gave it a token
+    text = issue["body"].replace("\\", "")
+    assert f"numpy {old} → 99.1.0" in text and "make lock UPGRADE=1" in text
+    settled = text.partition("Security advisories that this settles")[2]
+    assert "GHSA-aaaa-bbbb-cccc (high), numpy is unsafe" in settled
 
 
 # ----- the template moves on

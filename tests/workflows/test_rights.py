@@ -27,6 +27,7 @@ RIGHTS: dict[str, dict[str, str]] = {
     f"{path.name}:{name}": job["permissions"]
     for path in sorted(FOLDER.glob("*.yml"))
     for name, job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].items()
+    if "uses" not in job  # it calls another workflow, whose jobs are here
 }
 # GitHub's page of permissions says that either is enough: `thread` is one of the two.
 THREADS = ("issues", "pull-requests")
@@ -37,8 +38,6 @@ OF_GIT = {"git fetch": "contents:read", "git push": "contents:write"}
 ELSEWHERE = {
     # actions/attest asks for a token of OIDC; a merge queue's merge is another's.
     "release.yml:register": {"id-token": "write", "pull-requests": "read"},
-    # Asked where project.yaml names approvers of this stage.
-    "release.yml:staging": {"actions": "read"},
     # ossf/scorecard-action and github/codeql-action, whose stand-ins do nothing.
     "scorecard.yml:scorecard": {
         "actions": "read",

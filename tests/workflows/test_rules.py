@@ -383,10 +383,23 @@ def test_a_release_that_waits_for_its_reviewer_holds_up_nobody() -> None:
         assert release["jobs"][name]["concurrency"]["queue"] == "max"
         assert release["jobs"][name]["concurrency"]["cancel-in-progress"] is False
     # ... and the one that waits puts its own version into production, nothing older.
-    production = release["jobs"]["production"]
-    assert "needs.register.outputs.refs" in production["env"]["VERSION"]
-    command = production["steps"][-1]["run"]
-    assert command.startswith('mlops promote "$VERSION" production --ask --keep-newer ')
+    for name in ("staging", "production"):
+        given = release["jobs"][name]["with"]
+        assert given["stage"] == name
+        assert "needs.register.outputs.refs" in given["version"]
+    promote = JOBS["stage.yml:promote"]
+    assert promote["environment"] == "${{ inputs.stage }}"
+    command = promote["steps"][-1]["run"]
+    assert command.startswith('mlops promote "$VERSION" "$STAGE" --ask --keep-newer ')
+
+
+def test_whoever_calls_a_workflow_grants_what_its_jobs_declare_and_no_more() -> None:
+    calls = {name: job for name, job in JOBS.items() if "uses" in job}
+    assert {job["uses"] for job in calls.values()} == {"./.github/workflows/stage.yml"}
+    for job in calls.values():
+        called = WORKFLOWS[Path(job["uses"]).name]["jobs"]
+        assert all(one["permissions"] == job["permissions"] for one in called.values())
+    assert list(calls) == ["release.yml:staging", "release.yml:production"]
 
 
 def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code() -> (

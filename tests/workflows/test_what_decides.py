@@ -232,8 +232,11 @@ def test_a_smoke_test_is_of_the_version_that_the_run_registered(
     github: GitHubsOwn, register: Happens, version: str | None
 ) -> None:
     needs = {"register": {"result": register.result, "outputs": register.outputs}}
-    for job in ("smoke", "production"):
-        expression = jobs_of("release.yml")[job]["env"]["VERSION"]
+    jobs = jobs_of("release.yml")
+    expressions = [jobs["smoke"]["env"]["VERSION"]]
+    for calling in ("staging", "production"):
+        expressions.append(jobs[calling]["with"]["version"])
+    for expression in expressions:
         known = {"needs": needs, "matrix": {"model": "a"}}
         assert github.evaluate(expression, known) == version
 

@@ -17,6 +17,7 @@ from mlops.cli.context import current_context, release_store
 from mlops.cli.output import Json, emit
 from mlops.cli.selection import Owner, select
 from mlops.errors import MlopsError, listed
+from mlops.github import client
 from mlops.io.engine import EngineState, engine_state
 from mlops.io.git import (
     GitError,
@@ -28,6 +29,8 @@ from mlops.io.git import (
 from mlops.reporting.terminal import paint
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mlops.config.project import Project
 
 
@@ -174,6 +177,8 @@ _CHECKS: dict[str, Callable[[Project], str]] = {
 
 _REGISTRY = "The tags of the registry can be read, and every version has its files."
 
+_ON_GITHUB = "What the workflows need on GitHub is switched on."
+
 # What they look at is in git.
 _IN_GIT = {"pre-commit", "code owners"}
 
@@ -223,8 +228,10 @@ def doctor(
             findings.append(_not_looked_at(name, check.__doc__ or ""))
     if in_git:
         findings.append(_registry_finding(project, everything, names))
+        findings.append(_github_finding(project, current_context().now()))
     else:
         findings.append(_not_looked_at("registry", _REGISTRY))
+        findings.append(_not_looked_at("GitHub", _ON_GITHUB))
     findings.append(_engine_finding())
     text = "\n".join(_shown(finding) for finding in findings)
     rows = [
@@ -277,6 +284,27 @@ def _registry_finding(
         mark = paint("note", "unsure")
     found = "\n".join([*problems, *notes])
     return Finding("registry", _REGISTRY, found, mark, ok=not problems)
+
+
+def _github_finding(project: Project, now: datetime) -> Finding:
+    """Return what is not switched on at GitHub; what cannot be asked is a note."""
+    from mlops.cli.switches import to_switch_on
+
+    good = paint("ok  ", "good")
+    unsure = paint("note", "unsure")
+    if not client.current_repository(project.root):
+        return Finding("GitHub", _ON_GITHUB, "origin is not on GitHub", unsure)
+    try:
+        missing, unseen = to_switch_on(project, client.repository(), now)
+    except MlopsError as error:
+        return Finding("GitHub", _ON_GITHUB, str(error), unsure)
+    lines = [one.text() for one in missing]
+    if unseen:
+        lines.append(f"this token may not see: {listed(unseen)}")
+    if any(one.blocks for one in missing):
+        mark = paint("fix ", "bad")
+        return Finding("GitHub", _ON_GITHUB, "\n".join(lines), mark, ok=False)
+    return Finding("GitHub", _ON_GITHUB, "\n".join(lines), unsure if lines else good)
 
 
 def _engine_finding() -> Finding:

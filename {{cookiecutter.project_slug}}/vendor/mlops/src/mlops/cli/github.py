@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
+from mlops.cli.switches import in_order, to_switch_on
+from mlops.errors import EnvironmentFailure, listed
 from mlops.github.client import repository, server
 from mlops.io.files import write_bytes
 from mlops.reporting.terminal import table
@@ -55,7 +58,8 @@ def how_to_set() -> str:
     """Return what to do where a token may not read or change the settings."""
     return _how(
         ", as administrator: `gh auth login`, then `mlops github apply`.",
-        "Administration, Issues, Pages and Variables, and read for Actions",
+        "Administration, Issues, Pages and Variables, and read for Actions and "
+        "Contents",
         "SETTINGS_TOKEN",
     )
 
@@ -77,6 +81,8 @@ def how_to_lock() -> str:
         "UPDATE_TOKEN",
     )
 
+
+_BY_HAND = "Still to be switched on, in this order"
 
 _CONFLICTS = """\
 The files here were not changed. For each one, a file with `.rej` after its name holds
@@ -113,8 +119,33 @@ def _outcome(difference: Difference) -> SettingOutcome:
     return SettingOutcome(difference.setting, "differs", f"{value}, wanted {wanted}")
 
 
-def _report(outcomes: list[SettingOutcome], advice: str, as_json: bool) -> str:
-    """Print what was found or done, and return it as markdown."""
+def _switches(hub: Repository) -> list[str]:
+    """Return what is still to be switched on, in order, a numbered line for each.
+
+    A line says what this token may not see of it.
+    """
+    at = current_context()
+    found, unseen = to_switch_on(at.project, hub, at.now())
+    # That the settings differ is said thing by thing.
+    lines = in_order([one for one in found if one.name != "settings"])
+    if unseen:
+        lines.append(f"Not seen: {listed(unseen)}.")
+    return lines
+
+
+def _report(
+    outcomes: list[SettingOutcome],
+    advice: str,
+    as_json: bool,
+    switches: Sequence[str] = (),
+) -> str:
+    """Print what was found or done, and return it as markdown.
+
+    Parameters
+    ----------
+    switches : sequence of str
+        What no command changes, a line each.
+    """
     rows = [outcome._asdict() for outcome in outcomes]
     # Scripts read these names.
     facts = [
@@ -126,8 +157,14 @@ def _report(outcomes: list[SettingOutcome], advice: str, as_json: bool) -> str:
     else:
         text = "The settings match the file."
         lines = [text]
-    markdown = "\n\n".join([as_markdown("Settings", *lines), advice])
-    emit(facts, f"{text}\n\n{advice}".rstrip(), as_json, page=markdown)
+    parts = [as_markdown("Settings", *lines), advice]
+    texts = [text, advice]
+    if switches:
+        parts.append(as_markdown(_BY_HAND, *switches))
+        texts.append("\n".join([_BY_HAND, *switches]))
+    markdown = "\n\n".join(part for part in parts if part)
+    shown = "\n\n".join(one for one in texts if one)
+    emit(facts, shown, as_json, page=markdown)
     return markdown
 
 
@@ -145,11 +182,15 @@ def plan_settings(
 
     Example: `mlops github plan`
     """
-    _, _, outcomes = _look()
+    hub, _, outcomes = _look()
     results = {outcome.result for outcome in outcomes}
     differs = "differs" in results
     unread = "not seen" in results
-    text = _report(outcomes, how_to_set() if differs or unread else "", as_json)
+    # A push runs `apply` before: it has the list already.
+    after_apply = issue and not settings.current().github.scheduled
+    switches = [] if after_apply else _switches(hub)
+    advice = how_to_set() if differs or unread else ""
+    text = _report(outcomes, advice, as_json, switches)
     if issue:
         _keep_issue(text, differs, unread)
         return
@@ -192,12 +233,14 @@ def apply_settings(as_json: Json = False) -> None:
 
     hub, differing, outcomes = _look()
     if in_actions() and not settings.current().secret("SETTINGS_TOKEN"):
-        _report(outcomes, f"Nothing was changed.\n{how_to_set()}", as_json)
+        advice = f"Nothing was changed.\n{how_to_set()}"
+        _report(outcomes, advice, as_json, _switches(hub))
         return
     unread = [outcome for outcome in outcomes if outcome.result == "not seen"]
     outcomes = [*apply_settings(hub, differing), *unread]
     incomplete = any(o.result in ("refused", "not seen") for o in outcomes)
-    _report(outcomes, how_to_set() if incomplete else "", as_json)
+    advice = how_to_set() if incomplete else ""
+    _report(outcomes, advice, as_json, _switches(hub))
     if incomplete:
         raise Exit(3)
 
@@ -264,7 +307,7 @@ def propose(
     message = "the locks are fresh" if lock else "the template has nothing new"
     open_issue = opened(job, label)
     if content:
-        change, text, how = _change(at.project.root, content, lock)
+        change, text, how = _change(at.project.root, job, content, lock)
         if token:
             hub = repository("UPDATE_TOKEN")
             message = do(at.project.root, hub, token, change, text, at.now())
@@ -279,7 +322,7 @@ def propose(
 
 
 def _change(
-    root: Path, patch: bytes, lock: bool
+    root: Path, job: Repository, patch: bytes, lock: bool
 ) -> tuple[Update | LockUpdate, str, str]:
     """Bring a patch into the work tree.
 
@@ -290,27 +333,57 @@ def _change(
 
     if lock:
         newer = apply_locks(root, patch)
-        return newer, _described_lock(newer), how_to_lock()
+        return (
+            newer,
+            _described_lock(newer, _known_advisories(job, newer)),
+            how_to_lock(),
+        )
     change = apply_patch(root, patch)
     return change, _described(change), how_to_update()
 
 
-def _described_lock(change: LockUpdate) -> str:
+def _described_lock(change: LockUpdate, advisories: str) -> str:
     """Return newer locks in markdown."""
-    shown = list(change.changes[:_MOST_FILES])
-    more = len(change.changes) - len(shown)
+    newer = as_markdown("What becomes newer", *_first(change.changes))
+    return "\n\n".join([change.marker, newer, advisories, _TRAINED])
+
+
+def _known_advisories(job: Repository, change: LockUpdate) -> str:
+    """Return in markdown which security advisories the newer locks settle, or have.
+
+    A database that does not answer keeps nobody from newer versions.
+    """
+    from mlops.github.advisories import advisory_change
+
+    try:
+        known = advisory_change(job, change.before, change.after)
+    except EnvironmentFailure as error:
+        reason = error.problems[0].what
+        line = f"{reason}: whether any affects these versions is not known"
+        return as_markdown("Security advisories could not be looked up", line)
+    parts = []
+    if known.fixed:
+        lines = _first([one.text() for one in known.fixed])
+        parts.append(as_markdown("Security advisories that this settles", *lines))
+    if known.left:
+        lines = _first([one.text() for one in known.left])
+        title = "Security advisories that affect the newer versions"
+        parts.append(as_markdown(title, *lines))
+    else:
+        parts.append("No known security advisory affects the newer versions.")
+    return "\n\n".join(parts)
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """Return the first lines, and how many more there are."""
+    shown = list(lines[:_MOST_FILES])
+    more = len(lines) - len(shown)
     if more:
         shown.append(f"and {more} more")
-    return "\n\n".join(
-        [change.marker, as_markdown("What becomes newer", *shown), _ADVISORIES]
-    )
+    return shown
 
 
-_ADVISORIES = (
-    "Every model is trained with it and compared with the version in production. "
-    "Known advisories are named by the dependency review of the pull request, where "
-    "the repository has it."
-)
+_TRAINED = "Every model is trained with it and compared with the version in production."
 
 
 def _described(change: Update) -> str:
@@ -321,9 +394,6 @@ def _described(change: Update) -> str:
     ]
     if conflicts:
         parts += [as_markdown("Changed here as well", *conflicts), _CONFLICTS]
-    shown = list(change.files[:_MOST_FILES])
-    more = len(change.files) - len(shown)
-    if more:
-        shown.append(f"and {more} more")
-    parts.append(as_markdown(f"What {change.template} has new", *shown))
+    files = _first(change.files)
+    parts.append(as_markdown(f"What {change.template} has new", *files))
     return "\n\n".join(parts)

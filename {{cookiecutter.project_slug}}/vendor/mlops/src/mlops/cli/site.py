@@ -13,6 +13,7 @@ from mlops.cli.context import current_context, is_private
 from mlops.cli.output import Json, emit
 from mlops.github.client import repository
 from mlops.github.pages import publishing
+from mlops.github.switches import SWITCHES
 from mlops.io.files import write_folder
 
 
@@ -49,16 +50,17 @@ def pages(
     emit(facts, text, as_json, page=as_markdown(title, *lines))
 
 
+_PAGES = SWITCHES["Pages"].remedy
+
 # Why pages.yml does not publish what it made.
 _UNPUBLISHED = {
     "off": [
-        "Not published: GitHub Pages is not switched on (Settings, Pages, Source: "
-        "GitHub Actions), or this plan has none for a private repository. The page is "
-        "the artifact `site`."
+        f"Not published: GitHub Pages is not switched on ({_PAGES}), or this plan has "
+        "none for a private repository. The page is the artifact `site`."
     ],
     "branch": [
-        "Not published: GitHub Pages is built from a branch (Settings, Pages, Source: "
-        "choose GitHub Actions). The page is the artifact `site`."
+        f"Not published: GitHub Pages is built from a branch ({_PAGES}). The page is "
+        "the artifact `site`."
     ],
     "private": [
         "Not published: this repository is private, and below Enterprise anybody may "

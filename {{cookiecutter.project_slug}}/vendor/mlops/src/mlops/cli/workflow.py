@@ -24,7 +24,9 @@ from mlops.io.git import GitError, git, head
 if TYPE_CHECKING:
     from github.Repository import Repository
 
+    from mlops.config.project import Project
     from mlops.config.project_spec import Cost
+    from mlops.registry.tags import State
     from mlops.reporting.run_report import RunInfo
     from mlops.results.runs import Record
 
@@ -34,6 +36,9 @@ def plan(
     base: Annotated[
         str | None, Option(help="Commit to compare with; default: that of the event.")
     ] = None,
+    live: Annotated[
+        bool, Option("--live", help="Only say which models are in the last stage.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say which models a change affects and what else to do.
@@ -49,6 +54,9 @@ def plan(
     from mlops.registry.tags import read
 
     project = current_context().project
+    if live:
+        _plan_live(project, as_json)
+        return
     model = None
     by_calendar = False
     if base:
@@ -68,14 +76,13 @@ def plan(
     train = planned.models
     if by_calendar:
         train = due(project, train, state)
-    last = project.spec.stages[-1].name
-    live = [name for name in project.models() if last in state.model(name).stages]
-    deploy = [name for name in live if planned.deploy and name not in train]
+    in_last = _in_last_stage(project, state)
+    deploy = [name for name in in_last if planned.deploy and name not in train]
     facts = {
         "models": train,
         "code": planned.code,
         "deploy": deploy,
-        "live": live,
+        "live": in_last,
         "commit": head(project.root),
     }
     outputs(**facts)
@@ -84,13 +91,32 @@ def plan(
         "train": ", ".join(train),
         "check code": "yes" if planned.code else "",
         "redeploy": ", ".join(deploy),
-        f"in {last}": ", ".join(live),
+        f"in {project.spec.stages[-1].name}": ", ".join(in_last),
     }
     lines = [f"{key + ':':<15}{value or 'no'}" for key, value in words.items()]
     if unchanged:
         lines.append(f"{'nothing new:':<15}{', '.join(unchanged)}")
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
+
+
+def _in_last_stage(project: Project, state: State) -> list[str]:
+    """Return the models that have a version in the last stage."""
+    last = project.spec.stages[-1].name
+    return [name for name in project.models() if last in state.model(name).stages]
+
+
+def _plan_live(project: Project, as_json: bool) -> None:
+    """Say which models are in the last stage: what is monitored and reproduced.
+
+    No data are looked at: these jobs need neither the files nor their digests.
+    """
+    from mlops.registry.tags import read
+
+    facts = {"live": _in_last_stage(project, read(project.root))}
+    outputs(**facts)
+    line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
+    emit(facts, line, as_json, page=as_markdown("What there is to do", line))
 
 
 def _merged_onto(root: Path, payload: dict[str, Any]) -> str | None:

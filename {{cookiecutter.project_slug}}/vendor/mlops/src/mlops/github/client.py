@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops import settings
 from mlops.errors import EnvironmentFailure, Refused, UsageError, listed
+from mlops.github.switches import SWITCHES
 from mlops.io.git import PATIENCE_SECONDS, GitError, git, log
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _ADVICE = {
     401: "set GITHUB_TOKEN to a token that is valid, or `gh auth login`",
     403: "give this job's `permissions:` what the request needs; here, `gh auth login`",
     404: "look at the name; without the right to see it: GITHUB_TOKEN, `gh auth login`",
-    410: "switch Issues on (Settings, General, Features) and run it again",
+    410: f"{SWITCHES['Issues'].remedy} and run it again",
 }
 
 

@@ -28,11 +28,15 @@ class LockUpdate(NamedTuple):
     files : list of str
     changes : list of str
         Such as ``pandas 3.0.5 → 3.0.6``.
+    before, after : dict
+        The versions of each package; several where platforms differ.
     """
 
     digest: str
     files: list[str]
     changes: list[str]
+    before: dict[str, list[str]]
+    after: dict[str, list[str]]
 
     @property
     def branch(self) -> str:
@@ -82,7 +86,9 @@ def apply_locks(root: Path, patch: bytes) -> LockUpdate:
         )
     before = _pins(git(root, "show", f"HEAD:./{_ALL}"))
     content = git(root, "show", f":./{_ALL}")
-    return LockUpdate(sha256(content.encode()), files, _changes(before, _pins(content)))
+    after = _pins(content)
+    digest = sha256(content.encode())
+    return LockUpdate(digest, files, _changes(before, after), before, after)
 
 
 def _pins(lock: str) -> dict[str, list[str]]:

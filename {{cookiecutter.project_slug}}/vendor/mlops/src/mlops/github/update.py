@@ -388,7 +388,10 @@ def propose(
         present = open_ or next(iter(hub.get_pulls(state="open", head=head)), None)
         if present is None:
             return hub.create_pull(
-                base="main", head=update.branch, title=update.title, body=text
+                base=hub.default_branch,
+                head=update.branch,
+                title=update.title,
+                body=text,
             )
         present.edit(title=update.title, body=text)
         return present

@@ -112,6 +112,18 @@ def _signed(
     return oid
 
 
+class WorkflowsRefused(EnvironmentFailure):
+    """Origin took a tag's commit for a change of workflows, which the token may not."""
+
+
+_WITH_YOUR_RIGHT = (
+    "GitHub takes the commit of a version for a change of workflows, which this token "
+    "may not make: run the same command in a clone of your own, with your own right to "
+    "push"
+)
+_RIGHT_TO_PUSH = "check your right to push, then run it again"
+
+
 def claim(root: Path, tags: Mapping[str, str]) -> bool:
     """Create tags, all or none; return False where another one has such a name already.
 
@@ -171,10 +183,12 @@ def _pushed(root: Path, refs: Mapping[str, str]) -> bool:
         theirs = at_origin(root, refs)
         if not theirs:
             names = [ref.removeprefix(_PREFIX) for ref in refs]
-            raise EnvironmentFailure(
+            of_workflows = _refuses_workflows(error.stderr)
+            failure = WorkflowsRefused if of_workflows else EnvironmentFailure
+            raise failure(
                 f"origin did not accept the tag {listed(names)}",
                 found=listed(_refusal(error.stderr)),
-                do=_way_on(error.stderr),
+                do=_WITH_YOUR_RIGHT if of_workflows else _RIGHT_TO_PUSH,
             ) from error
         return theirs == refs
     return True
@@ -188,19 +202,13 @@ def _refusal(stderr: str) -> list[str]:
     return [message for message in messages if message] or lines[-3:]
 
 
-def _way_on(refusal: str) -> str:
-    """Return what helps where origin refused a tag.
+def _refuses_workflows(refusal: str) -> bool:
+    """Return whether origin refused a tag for the workflow files of its commit.
 
-    The commit of a version leaves the workflows out. Whether GitHub takes that for a
-    change of workflows, which the token of a workflow may not make, it does not say.
+    The token of a workflow may not change them. Whether GitHub takes it for a change
+    that they are left out, it does not say.
     """
-    if "workflow" in refusal and "permission" in refusal:
-        return (
-            "the commit of a version has no workflows, and GitHub takes that for a "
-            "change of them, which this token may not make: run the same command in a "
-            "clone of your own, with your own right to push"
-        )
-    return "check your right to push, then run it again"
+    return "workflow" in refusal and "permission" in refusal
 
 
 def at_origin(root: Path, patterns: Iterable[str]) -> dict[str, str]:

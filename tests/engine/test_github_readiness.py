@@ -1,0 +1,366 @@
+"""What a repository on GitHub needs switched on: one list, on the hub and on paper."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops.cli.main import app
+from mlops.github.readiness import (
+    Missing,
+    RepositoryFacts,
+    ScheduledWorkflow,
+    WorkflowFiles,
+    missing,
+    period_of,
+    refused_actions,
+)
+from mlops.github.repo_facts import read_workflow_files
+from mlops.github.switches import SWITCHES
+from rehearsal.hub import Hub
+
+from .conftest import ENGINE, git
+from .test_github_settings import NAMED, Desk, desk_of
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+READY = RepositoryFacts(
+    policy={"enabled": True, "allowed_actions": "all"},
+    pages="workflow",
+    labels=frozenset({"model-alarm"}),
+    owner_errors=(),
+    variables={},
+    schedules=(),
+)
+FILES = WorkflowFiles(
+    actions={
+        "release.yml": frozenset({"actions/checkout@a1"}),
+        "scorecard.yml": frozenset({"actions/checkout@a1", "ossf/scorecard-action@b2"}),
+    },
+    branches={"release.yml": frozenset({"main"})},
+)
+WEEK = timedelta(days=7)
+ADMINISTERS = {**NAMED, "contents": "read"}
+
+
+def found(**facts: Any) -> list[Missing]:
+    return missing(replace(READY, **facts), FILES, ["model-alarm"], NOW)
+
+
+def ran(days: float, state: str = "active") -> tuple[ScheduledWorkflow, ...]:
+    """Return a weekly schedule that ran so many days ago."""
+    return (ScheduledWorkflow("release.yml", WEEK, NOW - timedelta(days), state),)
+
+
+# ----- on paper
+
+
+def test_nothing_is_missing_where_all_is_switched_on() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "name", "details"),
+    [
+        ({"archived": True}, "archived", ""),
+        ({"policy": {"enabled": False}}, "Actions", ""),
+        ({"default_branch": "trunk"}, "default branch", "it is trunk: release.yml"),
+        ({"issues": False}, "Issues", ""),
+        ({"labels": frozenset()}, "settings", "no label model-alarm"),
+        ({"pages": "off"}, "Pages", ""),
+        ({"pages": "branch"}, "Pages", "it is built from a branch"),
+        ({"owner_errors": ("CODEOWNERS line 1",)}, "code owners", "CODEOWNERS line 1"),
+        ({"schedules": ran(15)}, "schedules", "due every 7 days and has not run"),
+        ({"schedules": ran(1, "disabled_inactivity")}, "schedules", "by inactivity"),
+    ],
+)
+def test_each_thing_that_is_missing_is_named_with_what_helps(
+    facts: dict[str, Any], name: str, details: str
+) -> None:
+    (one,) = found(**facts)
+    assert one.name == name and details in one.details
+    assert SWITCHES[name].effect in one.text() and SWITCHES[name].remedy in one.text()
+
+
+def test_what_is_missing_comes_in_the_order_in_which_it_is_changed() -> None:
+    every = found(
+        schedules=ran(15),
+        owner_errors=("line 1",),
+        pages="off",
+        issues=False,
+        archived=True,
+        labels=frozenset(),
+        variables={"RUNNER": "gpu-box"},
+    )
+    names = [one.name for one in every]
+    assert names == [name for name in SWITCHES if name in names] and len(names) == 7
+
+
+@pytest.mark.parametrize("field", ["policy", "pages", "labels", "owner_errors"])
+def test_what_cannot_be_seen_is_not_said_to_be_missing(field: str) -> None:
+    assert found(**{field: None}) == []
+
+
+@pytest.mark.parametrize(
+    ("private", "variables", "named"),
+    [
+        (True, {"RUNNER": "gpu-box"}, "RUNNER is gpu-box"),
+        (False, {"RUNNER": "gpu-box"}, "anybody, from a fork"),
+        (False, {"MONITOR_RUNNER": "logs"}, "MONITOR_RUNNER is logs"),
+        (True, {"MONITOR_RUNNER": "logs"}, ""),
+        (False, {"RUNNER": "ubuntu-24.04-arm"}, ""),
+        (False, {"RUNNER": "windows-2025"}, ""),
+        (False, {}, ""),
+    ],
+)
+def test_a_machine_of_ones_own_that_takes_pull_requests_is_warned_of(
+    private: bool, variables: dict[str, str], named: str
+) -> None:
+    warned = found(private=private, variables=variables)
+    assert [one.name for one in warned] == (["runner"] if named else [])
+    assert not any(one.blocks for one in warned)
+    assert all(named in one.details for one in warned)
+
+
+@pytest.mark.parametrize("days", [0, 6, 13.9])
+def test_a_schedule_is_silent_after_two_periods_and_not_before(days: float) -> None:
+    assert found(schedules=ran(days)) == []
+    assert found(schedules=ran(days + 14.1)) != []
+
+
+@pytest.mark.parametrize("value", ["off", "false"])
+def test_a_schedule_that_is_switched_off_may_be_silent(value: str) -> None:
+    assert found(schedules=ran(99), variables={"SCHEDULES": value}) == []
+
+
+@pytest.mark.parametrize(
+    ("policy", "refused"),
+    [
+        ({"allowed_actions": "all"}, []),
+        ({}, []),
+        (
+            {"allowed_actions": "local_only"},
+            ["release.yml: actions/checkout", "scorecard.yml: actions/checkout"],
+        ),
+        (
+            {"allowed_actions": "selected", "github_owned_allowed": True},
+            ["scorecard.yml: ossf/scorecard-action"],
+        ),
+        (
+            {
+                "allowed_actions": "selected",
+                "github_owned_allowed": True,
+                "patterns_allowed": ["ossf/*"],
+            },
+            [],
+        ),
+        (
+            {
+                "allowed_actions": "selected",
+                "github_owned_allowed": True,
+                "verified_allowed": True,
+            },
+            [],
+        ),
+    ],
+)
+def test_a_policy_refuses_whole_workflows(
+    policy: dict[str, Any], refused: list[str]
+) -> None:
+    assert refused_actions(FILES, policy) == refused
+    names = [one.name for one in found(policy=policy)]
+    assert names == (["actions policy"] if refused else [])
+
+
+@pytest.mark.parametrize(
+    ("cron", "days"),
+    [("41 5 * * *", 1), ("23 3 * * 1", 7), ("11 4 1 * *", 31), ("1 2 3 4 *", 366)],
+)
+def test_the_period_of_a_schedule(cron: str, days: int) -> None:
+    assert period_of(cron) == timedelta(days=days)
+
+
+def test_the_generated_workflows_are_read_whole() -> None:
+    files = read_workflow_files(ENGINE)
+    assert {"release.yml", "settings.yml"} == files.branches.keys()
+    assert all(named == {"main"} for named in files.branches.values())
+    assert files.crons["monitor.yml"] == "41 5 * * *"
+    assert files.crons.keys() >= {"release.yml", "reproduce.yml", "lock.yml"}
+    strangers = {
+        name
+        for name, actions in files.actions.items()
+        if any(one.split("/")[0] not in ("actions", "github") for one in actions)
+    }
+    assert strangers == {"scorecard.yml"}
+
+
+# ----- on the hub
+
+
+@pytest.fixture(name="desk")
+def desk_fixture(tmp_path: Path) -> Iterator[Desk]:
+    """Return a repository with the generated workflows, and its administrator."""
+    with desk_of(tmp_path) as desk:
+        settled(desk)
+        yield desk
+
+
+def settled(desk: Desk, **permissions: str) -> None:
+    """Put the generated workflows into a repository, and into its first commit."""
+    shutil.copytree(
+        ENGINE / ".github" / "workflows", desk.root / ".github" / "workflows"
+    )
+    owners = desk.root / ".github" / "CODEOWNERS"
+    owners.write_text("* @acme\n/project.yaml @acme @acme/ml @dora\n", encoding="utf-8")
+    publish(desk)
+    desk.token({**ADMINISTERS, **permissions})
+
+
+def publish(desk: Desk) -> None:
+    """Commit what is here, and put it on the hub."""
+    if not (desk.root / ".git").is_dir():
+        git(desk.root, "init", "-q", "-b", "main")
+    git(desk.root, "add", "-A")
+    git(desk.root, "commit", "-qm", "Change")
+    git(desk.root, "push", "-q", "-f", str(desk.hub.origin), "HEAD:refs/heads/main")
+
+
+def doctor(desk: Desk) -> dict[str, Any]:
+    """Return what doctor found at GitHub."""
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert "defect of mlops" not in done.output, done.output
+    (row,) = [r for r in json.loads(done.stdout) if r["check"] == "GitHub"]
+    return dict(row)
+
+
+def test_doctor_asks_github_who_owns_code(desk: Desk) -> None:
+    desk.said("apply", code=0)
+    row = doctor(desk)
+    assert row["ok"] is False
+    wrong = ".github/CODEOWNERS line 2: Unknown owner"
+    assert row["found"].count(wrong) == 2  # a team and a person that nobody knows
+    assert SWITCHES["code owners"].remedy in row["found"]
+    desk.hub.state.teams["acme/ml"] = "write"
+    desk.hub.state.collaborators["dora"] = "read"
+    assert doctor(desk)["found"].count(wrong) == 1  # who only reads is nobody
+    desk.hub.state.collaborators["dora"] = "write"
+    assert doctor(desk) == {
+        "check": "GitHub",
+        "ok": True,
+        "looks_at": "What the workflows need on GitHub is switched on.",
+        "found": "",
+    }
+    desk.hub.state.of_organization = True
+    assert doctor(desk)["found"].count("Unknown owner") == 2  # both lines name it
+
+
+def test_what_the_hub_finds_wrong_in_a_file_is_what_github_would(desk: Desk) -> None:
+    owners = desk.root / ".github" / "CODEOWNERS"
+    owners.write_text("!a @acme\nb acme\n\n# c @nobody\nd @acme x@example.org\n")
+    publish(desk)
+    row = doctor(desk)
+    assert "line 1: Invalid pattern" in row["found"]
+    assert "line 2: Invalid owner" in row["found"] and "line 4" not in row["found"]
+    assert "line 5" not in row["found"]
+    owners.unlink()
+    publish(desk)
+    assert "CODEOWNERS line" not in doctor(desk)["found"]  # 404: there is no file
+
+
+def test_the_first_hour_is_one_list_in_order_and_then_it_is_over(desk: Desk) -> None:
+    state = desk.hub.state
+    state.repository["has_issues"] = False
+    state.actions.update(allowed_actions="selected")
+    (desk.root / ".github" / "CODEOWNERS").write_text("* @acme\n")
+    publish(desk)
+    lines = doctor(desk)["found"].splitlines()
+    order = ("actions policy", "Issues", "settings", "Pages")
+    assert [line.split(" (")[0].split(": ")[0] for line in lines] == [
+        SWITCHES[name].effect.split(": ")[0] for name in order
+    ]
+    assert "scorecard.yml: ossf/scorecard-action" in lines[0]
+
+    text = desk.run("apply").output
+    assert text.count("Still to be switched on, in this order") == 1
+    assert text.index("1. the policy on actions") < text.index("2. Issues are")
+    assert "Pages is not switched on" not in text  # `apply` has done that
+    state.repository["has_issues"] = True
+    state.selected_actions["patterns_allowed"] = ["ossf/scorecard-action@*"]
+    assert doctor(desk)["found"] == "" and doctor(desk)["ok"]
+    assert "Still to be switched on" not in desk.run("apply").output
+
+
+def test_a_push_says_what_is_missing_once_and_a_schedule_too(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """settings.yml runs `apply` and `plan --issue`; a schedule the second alone."""
+    desk.hub.state.repository["has_issues"] = False
+    desk.patch.setenv("GITHUB_ACTIONS", "true")
+    rights = {"actions": "read", "contents": "read", "issues": "write", "pages": "read"}
+    for event, commands in (
+        ("push", (["apply"], ["plan", "--issue"])),
+        ("schedule", (["plan", "--issue"],)),
+    ):
+        summary = tmp_path / f"summary-{event}"
+        desk.patch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+        desk.patch.setenv("GITHUB_EVENT_NAME", event)
+        desk.token(rights, kind="GITHUB_TOKEN")
+        for command in commands:
+            desk.run(*command)
+        text = summary.read_text(encoding="utf-8")
+        assert text.count("Still to be switched on") == 1
+        assert text.count(SWITCHES["Issues"].remedy) == 1
+        assert "Not seen: the policy on actions, variables" in text
+
+
+def test_a_schedule_that_github_switched_off_is_named(desk: Desk) -> None:
+    (desk.root / ".github" / "CODEOWNERS").write_text("* @acme\n")
+    publish(desk)
+    desk.said("apply", code=0)
+    assert doctor(desk)["ok"]
+    state = desk.hub.state
+    state.variables.clear()  # SCHEDULES=off
+    long_ago = {"created_at": "2026-01-01T00:00:00Z"}
+    state.workflows["release.yml"] = dict(long_ago)
+    row = doctor(desk)
+    assert row["ok"] is False and row["found"].count(".yml") == 1 + row["found"].count(
+        "pages.yml"
+    )
+    assert "release.yml is due every 7 days and has not run since 2026-01-01" in str(
+        row["found"]
+    )
+    desk.hub.runs.register(77, "release", {}, event="schedule")
+    assert "release.yml" not in doctor(desk)["found"]
+    state.workflows["monitor.yml"] = {"state": "disabled_inactivity"}
+    assert "monitor.yml is disabled by inactivity" in doctor(desk)["found"]
+
+
+def test_a_token_that_sees_little_says_what_it_cannot_see(desk: Desk) -> None:
+    (desk.root / ".github" / "CODEOWNERS").write_text("* @acme\n")
+    publish(desk)
+    desk.said("apply", code=0)
+    desk.token({"contents": "read", "issues": "read"})
+    row = doctor(desk)
+    assert row["ok"] and row["found"].startswith("this token may not see: ")
+    for name in ("the policy on actions", "Pages", "variables", "scheduled runs"):
+        assert name in row["found"]
+
+
+def test_doctor_says_when_github_cannot_be_asked(desk: Desk) -> None:
+    desk.patch.setenv("GITHUB_TOKEN", "ghp_gone")
+    row = doctor(desk)
+    assert row["ok"] and "GitHub answered 401" in row["found"]
+
+
+def test_doctor_asks_a_bounded_number_of_things(desk: Desk) -> None:
+    hub: Hub = desk.hub
+    with hub.counting() as requests:
+        doctor(desk)
+    assert requests.total() <= 20

@@ -1,0 +1,47 @@
+"""What is to be switched on at GitHub, for commands that show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mlops.github.readiness import Missing, missing
+
+if TYPE_CHECKING:
+    from github.Repository import Repository
+
+    from mlops.config.project import Project
+
+
+def to_switch_on(
+    project: Project, hub: Repository, now: datetime
+) -> tuple[list[Missing], tuple[str, ...]]:
+    """Return what a repository is missing, in order, and what could not be seen.
+
+    Raises
+    ------
+    MlopsError
+        Where GitHub does not answer, or a workflow file cannot be read.
+    """
+    from mlops.github.repo_facts import read_facts, read_workflow_files
+    from mlops.github.repo_settings import FILE, load_settings
+
+    files = read_workflow_files(project.root)
+    labels: list[str] = []
+    if (project.root / FILE).is_file():
+        declared = load_settings(project)
+        labels = list(declared.labels)
+        branches = {
+            one for env in declared.environments.values() for one in env.branches
+        }
+        if branches:
+            named = {**files.branches, FILE: frozenset(branches)}
+            files = replace(files, branches=named)
+    facts = read_facts(hub, files)
+    return missing(facts, files, labels, now), facts.unseen
+
+
+def in_order(found: list[Missing]) -> list[str]:
+    """Return a numbered line for each thing to change, in the order to do it."""
+    return [f"{at}. {one.text()}" for at, one in enumerate(found, start=1)]

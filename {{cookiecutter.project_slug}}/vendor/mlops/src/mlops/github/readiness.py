@@ -1,0 +1,280 @@
+"""What of the list of switches a repository on GitHub is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from mlops.errors import listed
+from mlops.github.switches import SWITCHES
+
+# Labels of GitHub's own runners; larger ones have names that their owner chose.
+_HOSTED = re.compile(r"(ubuntu|windows|macos)-[\w.-]+")
+_SWITCHED_OFF = ("off", "false")
+# The accounts whose actions are GitHub's own.
+_GITHUBS = ("actions", "github")
+
+
+class Missing(NamedTuple):
+    """A switch that is not as the workflows expect it.
+
+    Parameters
+    ----------
+    name : str
+        Of `SWITCHES`.
+    details : str
+        What was found; empty where the effect says it all.
+    """
+
+    name: str
+    details: str = ""
+
+    @property
+    def blocks(self) -> bool:
+        """Whether workflows fail, or code goes unreviewed, for want of it."""
+        return SWITCHES[self.name].blocks
+
+    def text(self) -> str:
+        """Return what is wrong and where to change it."""
+        switch = SWITCHES[self.name]
+        found = f" ({self.details})" if self.details else ""
+        return f"{switch.effect}{found}: {switch.remedy}"
+
+
+class ScheduledWorkflow(NamedTuple):
+    """When a workflow last ran by its schedule.
+
+    Parameters
+    ----------
+    file : str
+    period : timedelta
+        Between two runs.
+    since : datetime
+        Of the last run by the schedule; where there was none, when GitHub first saw the
+        workflow.
+    state : str
+        As GitHub's API has it: ``active``, ``disabled_inactivity`` ...
+    """
+
+    file: str
+    period: timedelta
+    since: datetime
+    state: str = "active"
+
+
+@dataclass(frozen=True)
+class WorkflowFiles:
+    """What the workflow files of a work tree name.
+
+    Parameters
+    ----------
+    actions : mapping
+        The actions of each file, as ``owner/name@ref``.
+    branches : mapping
+        The branches whose pushes each file listens to.
+    crons : mapping
+        The schedule of each file that has one.
+    """
+
+    actions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    branches: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    crons: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RepositoryFacts:
+    """What GitHub shows of a repository; None where the token may not see it.
+
+    Parameters
+    ----------
+    private, archived, issues : bool
+    default_branch : str
+    policy : mapping, optional
+        ``enabled``, ``allowed_actions`` and, where some are selected,
+        ``github_owned_allowed``, ``verified_allowed`` and ``patterns_allowed``.
+    pages : str, optional
+        ``off``, ``branch`` or ``workflow``.
+    labels : frozenset of str, optional
+    owner_errors : tuple of str, optional
+    variables : mapping, optional
+    schedules : tuple of ScheduledWorkflow, optional
+    unseen : tuple of str
+        What the token may not see.
+    """
+
+    private: bool = False
+    archived: bool = False
+    issues: bool = True
+    default_branch: str = "main"
+    policy: Mapping[str, Any] | None = None
+    pages: str | None = None
+    labels: frozenset[str] | None = None
+    owner_errors: tuple[str, ...] | None = None
+    variables: Mapping[str, str] | None = None
+    schedules: tuple[ScheduledWorkflow, ...] | None = None
+    unseen: tuple[str, ...] = ()
+
+
+def missing(
+    facts: RepositoryFacts,
+    files: WorkflowFiles,
+    labels: Iterable[str],
+    now: datetime,
+) -> list[Missing]:
+    """Return what a repository is missing, in the order in which to change it.
+
+    Parameters
+    ----------
+    facts : RepositoryFacts
+    files : WorkflowFiles
+    labels : iterable of str
+        Those that .github/settings.yaml declares. Every plan has labels, and no job
+        makes one by itself: without them the settings were never applied.
+    now : datetime
+        With a time zone.
+    """
+    policy = facts.policy or {}
+    details: dict[str, str | None] = {
+        **_switched_off(facts, policy),
+        "actions policy": _several(refused_actions(files, policy)),
+        "default branch": _naming_others(files, facts.default_branch),
+        "settings": _never_applied(facts, labels),
+        "code owners": _several(facts.owner_errors or ()),
+        "runner": _own_machines(facts),
+        "schedules": _several(_silent(facts, now)),
+    }
+    found = []
+    for name in SWITCHES:
+        text = details.get(name)
+        if text is not None:
+            found.append(Missing(name, text))
+    return found
+
+
+def _several(items: Sequence[str]) -> str | None:
+    """Return items in a line, None where there are none."""
+    return listed(items, 4) if items else None
+
+
+def _switched_off(
+    facts: RepositoryFacts, policy: Mapping[str, Any]
+) -> dict[str, str | None]:
+    """Return what is simply off, and what there is to add."""
+    found: dict[str, str | None] = {}
+    if facts.archived:
+        found["archived"] = ""
+    if policy.get("enabled") is False:
+        found["Actions"] = ""
+    if not facts.issues:
+        found["Issues"] = ""
+    if facts.pages == "off":
+        found["Pages"] = "not every plan has it here" if facts.private else ""
+    elif facts.pages == "branch":
+        found["Pages"] = "it is built from a branch"
+    return found
+
+
+def _never_applied(facts: RepositoryFacts, labels: Iterable[str]) -> str | None:
+    """Return which declared labels are not there; None where it is not known."""
+    if facts.labels is None:
+        return None
+    lost = [name for name in labels if name not in facts.labels]
+    return f"no label {listed(lost)}" if lost else None
+
+
+def refused_actions(files: WorkflowFiles, policy: Mapping[str, Any]) -> list[str]:
+    """Return the workflows that a policy refuses, each with an action that it names.
+
+    An action of a verified creator is not among them where those are allowed: who is
+    one, GitHub does not say.
+
+    References
+    ----------
+    https://docs.github.com/rest/actions/permissions
+    """
+    allowed = policy.get("allowed_actions", "all")
+    if allowed == "all":
+        return []
+    selected = allowed == "selected"
+    patterns = policy.get("patterns_allowed") or ()
+    refused = []
+    for file, actions in files.actions.items():
+        for action in sorted(actions):
+            githubs = action.split("/")[0] in _GITHUBS
+            if selected and githubs and policy.get("github_owned_allowed"):
+                continue
+            if selected and not githubs and policy.get("verified_allowed"):
+                continue
+            if selected and any(fnmatchcase(action, one) for one in patterns):
+                continue
+            refused.append(f"{file}: {action.partition('@')[0]}")
+            break
+    return refused
+
+
+def _naming_others(files: WorkflowFiles, branch: str) -> str | None:
+    """Return which files name branches, and the default branch is not among them."""
+    others = [file for file, named in files.branches.items() if branch not in named]
+    return f"it is {branch}: {listed(others)}" if others else None
+
+
+def _own_machines(facts: RepositoryFacts) -> str | None:
+    """Return which variables may name a machine of the owner that takes pull requests.
+
+    In a public repository a pull request of anybody can name any label in its own copy
+    of a workflow, so that each variable counts.
+    """
+    variables = facts.variables or {}
+    names = ["RUNNER"] if facts.private else ["RUNNER", "MONITOR_RUNNER"]
+    found = []
+    for name in names:
+        label = variables.get(name, "")
+        if label and not _HOSTED.fullmatch(label):
+            found.append(f"{name} is {label}")
+    if not found:
+        return None
+    who = "whoever may push" if facts.private else "anybody, from a fork"
+    return f"{listed(found)}; here that is {who}"
+
+
+def _silent(facts: RepositoryFacts, now: datetime) -> list[str]:
+    """Return the schedules of which two periods have passed without a run."""
+    variables = facts.variables or {}
+    if variables.get("SCHEDULES", "") in _SWITCHED_OFF:
+        return []
+    found = []
+    for one in facts.schedules or ():
+        if one.state.startswith("disabled"):
+            found.append(f"{one.file} is {one.state.replace('_', ' by ', 1)}")
+        elif now - one.since > 2 * one.period:
+            found.append(
+                f"{one.file} is due every {_days(one.period)} and has not run since "
+                f"{one.since:%Y-%m-%d}"
+            )
+    return found
+
+
+def _days(period: timedelta) -> str:
+    return "day" if period.days <= 1 else f"{period.days} days"
+
+
+def period_of(cron: str) -> timedelta:
+    """Return the longest time between two runs of a schedule, in whole days.
+
+    Parameters
+    ----------
+    cron : str
+        Five fields: minute, hour, day of the month, month, day of the week.
+    """
+    _, _, day, month, weekday = cron.split()
+    if month != "*":
+        return timedelta(days=366)
+    if day != "*":
+        return timedelta(days=31)
+    if weekday != "*":
+        return timedelta(days=7)
+    return timedelta(days=1)

@@ -1,0 +1,168 @@
+"""What GitHub shows of a repository, and what its workflow files name, read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from mlops.config.yaml import load_yaml
+from mlops.github.readiness import (
+    RepositoryFacts,
+    ScheduledWorkflow,
+    WorkflowFiles,
+    period_of,
+)
+from mlops.github.repo_settings_api import Denied, send
+
+if TYPE_CHECKING:
+    from github.Repository import Repository
+
+Value = TypeVar("Value")
+
+WORKFLOWS = ".github/workflows"
+_PAGE = 100
+
+
+def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
+    """Return what GitHub shows; a dozen requests at the most.
+
+    Raises
+    ------
+    EnvironmentFailure
+        Where GitHub does not answer, or does not show the repository.
+    """
+    reader = _FactReader(repository)
+    about = send(repository, "GET", "")
+    return RepositoryFacts(
+        private=bool(about["private"]),
+        archived=bool(about.get("archived")),
+        issues=bool(about.get("has_issues", True)),
+        default_branch=str(about["default_branch"]),
+        policy=reader.look("the policy on actions", reader.policy),
+        pages=reader.look("Pages", reader.pages),
+        labels=reader.look("labels", reader.labels),
+        owner_errors=reader.look("errors of CODEOWNERS", reader.owner_errors),
+        variables=reader.look("variables", reader.variables),
+        schedules=reader.look("scheduled runs", lambda: reader.schedules(files)),
+        unseen=tuple(reader.unseen),
+    )
+
+
+class _FactReader:
+    """Reads one kind of fact after the other, and notes what is not shown."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
+        self.unseen: list[str] = []
+
+    def look(self, name: str, action: Callable[[], Value]) -> Value | None:
+        """Return what there is to see, None where this token may not see it."""
+        try:
+            return action()
+        except Denied:
+            self.unseen.append(name)
+            return None
+
+    def policy(self) -> dict[str, Any]:
+        """Return which actions may run."""
+        policy = dict(send(self.repository, "GET", "/actions/permissions"))
+        if policy.get("allowed_actions") == "selected":
+            path = "/actions/permissions/selected-actions"
+            policy |= send(self.repository, "GET", path)
+        return policy
+
+    def pages(self) -> str:
+        """Return how the site is built: off, branch or workflow."""
+        try:
+            site = send(self.repository, "GET", "/pages")
+        except Denied as denied:
+            if denied.status == 404:
+                return "off"
+            raise
+        return "workflow" if site.get("build_type") == "workflow" else "branch"
+
+    def labels(self) -> frozenset[str]:
+        """Return the names of the labels."""
+        listed = send(self.repository, "GET", f"/labels?per_page={_PAGE}")
+        return frozenset(one["name"] for one in listed)
+
+    def owner_errors(self) -> tuple[str, ...]:
+        """Return what GitHub finds wrong in CODEOWNERS of the default branch."""
+        try:
+            errors = send(self.repository, "GET", "/codeowners/errors")["errors"]
+        except Denied as denied:
+            if denied.status == 404:  # there is no such file
+                return ()
+            raise
+        return tuple(
+            f"{one['path']} line {one['line']}: {one['kind']}" for one in errors
+        )
+
+    def variables(self) -> dict[str, str]:
+        """Return the repository's variables."""
+        path = f"/actions/variables?per_page={_PAGE}"
+        listed = send(self.repository, "GET", path)["variables"]
+        return {one["name"]: one["value"] for one in listed}
+
+    def schedules(self, files: WorkflowFiles) -> tuple[ScheduledWorkflow, ...]:
+        """Return when each workflow with a schedule last ran by it."""
+        if not files.crons:
+            return ()
+        path = f"/actions/workflows?per_page={_PAGE}"
+        every = send(self.repository, "GET", path)["workflows"]
+        known = {Path(one["path"]).name: one for one in every}
+        found = []
+        for file, cron in files.crons.items():
+            workflow = known.get(file)
+            if workflow is None:  # not pushed yet
+                continue
+            runs = f"/actions/workflows/{file}/runs?event=schedule&per_page=1"
+            newest = send(self.repository, "GET", runs)["workflow_runs"]
+            since = newest[0]["created_at"] if newest else workflow["created_at"]
+            found.append(
+                ScheduledWorkflow(
+                    file=file,
+                    period=period_of(cron),
+                    since=datetime.fromisoformat(since),
+                    state=workflow["state"],
+                )
+            )
+        return tuple(found)
+
+
+def read_workflow_files(root: Path) -> WorkflowFiles:
+    """Return what the workflow files of a work tree name.
+
+    Raises
+    ------
+    UsageError
+        Where one of them is not YAML.
+    """
+    actions = {}
+    branches = {}
+    crons = {}
+    for path in sorted((root / WORKFLOWS).glob("*.y*ml")):
+        document = load_yaml(path) or {}
+        used = frozenset(_uses(document))
+        if used:
+            actions[path.name] = used
+        events = document.get("on")
+        events = events if isinstance(events, dict) else {}
+        pushes = (events.get("push") or {}).get("branches")
+        if pushes:
+            branches[path.name] = frozenset(str(one) for one in pushes)
+        schedule = events.get("schedule")
+        if schedule:
+            crons[path.name] = str(schedule[0]["cron"])
+    return WorkflowFiles(actions, branches, crons)
+
+
+def _uses(document: Any) -> Iterator[str]:
+    """Yield the actions of a workflow that are not its repository's own."""
+    for job in (document.get("jobs") or {}).values():
+        for step in job.get("steps") or ():
+            used = str(step.get("uses", ""))
+            if used and not used.startswith("./"):
+                yield used
