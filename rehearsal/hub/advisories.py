@@ -52,5 +52,7 @@ def _shown(call: Call, advisory: Record) -> Record:
         "html_url": f"{call.view.server}/advisories/{ghsa}",
         "url": f"{call.hub.api_url}/advisories/{ghsa}",
         "vulnerabilities": [vulnerability],
+        # GitHub's own example has texts in the place of these numbers.
+        "epss": {"percentage": 0.16, "percentile": 0.5},
     }
     return call.view.of("global-advisory-items", over)

@@ -141,6 +141,8 @@ def _admit(call: Call) -> None:
     owner = call.path.get("owner")
     if owner and f"{owner}/{call.path['repo']}" != hub.repository:
         raise not_found()
+    if hub.state.repository.get("archived") and _changes_archive(call):
+        raise Failure(403, "Repository was archived so is read-only.")
     need = _NEEDS[call.method, call.operation.template]
     if need == "none":
         return
@@ -165,6 +167,14 @@ def _admit(call: Call) -> None:
         f"Resource not accessible by {kind}",
         headers={"X-Accepted-GitHub-Permissions": accepted},
     )
+
+
+def _changes_archive(call: Call) -> bool:
+    """Say whether a request would change an archive, but to unarchive it."""
+    if call.method == "GET":
+        return False
+    unarchives = call.method == "PATCH" and (call.body or {}).get("archived") is False
+    return not unarchives
 
 
 def _within_quota(hub: Hub, caller: Caller) -> None:

@@ -105,14 +105,8 @@ class Hub:
         # Bytes lie on another host, where tokens must not be shown.
         elsewhere = f"http://localhost:{self.server.server_port}/storage"
         self.storage = Storage(root / "storage", elsewhere)
-        self.view = View(
-            self.state,
-            repository,
-            self.api_url,
-            self.server_url,
-            self.server_url,
-            self._distance,
-        )
+        self.former_names: set[str] = set()
+        self.view = self._view()
 
     @property
     def private(self) -> bool:
@@ -137,7 +131,54 @@ class Hub:
         if self.violations and error is None:
             raise HubError("\n".join(self.violations))
 
+    def _view(self) -> View:
+        return View(
+            self.state,
+            self.repository,
+            self.api_url,
+            self.server_url,
+            self.server_url,
+            self._distance,
+        )
+
     # ----- repositories
+
+    def rename(self, repository: str) -> None:
+        """Rename or transfer the repository; its former names lead to it.
+
+        What is known of it stays: issues, releases, variables, rulesets.
+        """
+        self.former_names.add(self.repository)
+        self.former_names.discard(repository)
+        bare = self.bares.pop(self.owner)
+        self.repository = repository
+        self.owner = repository.split("/")[0]
+        self.bares[self.owner] = bare
+        self.view = self._view()
+
+    def moved(self, path: str) -> str:
+        """Return where a path of a former name leads to; empty for all others.
+
+        References
+        ----------
+        https://docs.github.com/rest/using-the-rest-api/best-practices-for-using-the-rest-api
+        """
+        for name in self.former_names:
+            if path.startswith(f"/{name}.git/"):
+                return path.replace(f"/{name}.git", f"/{self.repository}.git", 1)
+            start = f"/repos/{name}"
+            if path == start or path.startswith(f"{start}/"):
+                number = zlib.crc32(self.repository.encode())
+                return path.replace(start, f"/repositories/{number}", 1)
+        return ""
+
+    def present(self, path: str) -> str:
+        """Return a path with the repository's name in place of its number."""
+        number = zlib.crc32(self.repository.encode())
+        start = f"/repositories/{number}"
+        if path == start or path.startswith(f"{start}/"):
+            return path.replace(start, f"/repos/{self.repository}", 1)
+        return path
 
     def fork(self, owner: str) -> Bare:
         """Return someone's fork, made now if there is none yet."""
@@ -182,6 +223,8 @@ class Hub:
 
     def refusal(self, updates: list[Update], caller: Caller) -> str:
         """Return why refs may not be moved so; empty when they may."""
+        if self.state.repository.get("archived"):
+            return "This repository was archived so it is read-only."
         return rules.refusal(self.state, updates, caller)
 
     def _distance(self, base: str, head: str) -> tuple[int, int]:

@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         body = self._body()
         parts = urlsplit(self.path)
-        path = parts.path
+        path = hub.present(parts.path)
         headers = {name.title(): value for name, value in self.headers.items()}
         request = Request(self.command, path, parts.query, headers, body)
         fault = hub.faults.next(request.method, path)
@@ -72,6 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, request: Request) -> Reply:
         """Send a request to storage, git, the pages of releases, or the API."""
         path = request.path
+        moved = self.server.hub.moved(path)
+        if moved:
+            return self._moved(request, moved)
         if path.startswith("/storage/"):
             return self._storage(path.rpartition("/")[2])
         if ".git/" in path:
@@ -81,6 +84,20 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         with hub.lock:
             return answer(hub, self._caller(request), request)
+
+    def _moved(self, request: Request, path: str) -> Reply:
+        """Send on whoever uses a former name; what writes is to be repeated."""
+        reads = request.method in ("GET", "HEAD")
+        query = f"?{request.query}" if request.query else ""
+        address = f"{self.server.hub.server_url}{path}{query}"
+        status = 301 if reads else 307
+        message = {
+            "message": "Moved Permanently" if reads else "Temporary Redirect",
+            "url": address,
+            "documentation_url": "https://docs.github.com/rest",
+        }
+        headers = {"Location": address, "Content-Type": "application/json"}
+        return Reply(status, json.dumps(message).encode(), headers)
 
     def _caller(self, request: Request) -> Caller | None:
         token = shown_token(request.headers.get("Authorization", ""))

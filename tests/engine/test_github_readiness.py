@@ -70,6 +70,7 @@ def test_nothing_is_missing_where_all_is_switched_on() -> None:
     ("facts", "name", "details"),
     [
         ({"archived": True}, "archived", ""),
+        ({"moved_to": "acme/new"}, "name", "it is acme/new"),
         ({"policy": {"enabled": False}}, "Actions", ""),
         ({"default_branch": "trunk"}, "default branch", "it is trunk: release.yml"),
         ({"issues": False}, "Issues", ""),

@@ -16,7 +16,7 @@ from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit
 from mlops.cli.switches import in_order, to_switch_on
 from mlops.errors import EnvironmentFailure, listed
-from mlops.github.client import repository, server
+from mlops.github.client import repository, require_present_name, server
 from mlops.io.files import write_bytes
 from mlops.reporting.terminal import table
 
@@ -232,6 +232,7 @@ def apply_settings(as_json: Json = False) -> None:
     from mlops.github.repo_settings_api import apply_settings
 
     hub, differing, outcomes = _look()
+    require_present_name(hub)
     if in_actions() and not settings.current().secret("SETTINGS_TOKEN"):
         advice = f"Nothing was changed.\n{how_to_set()}"
         _report(outcomes, advice, as_json, _switches(hub))

@@ -94,6 +94,32 @@ def repository(secret: str = "", name: str = "") -> Repository:
     ).get_repo(name)
 
 
+def require_present_name(repository: Repository) -> None:
+    """Refuse to write by a former name of the repository.
+
+    GitHub answers such a request with 307, which PyGithub takes for a success: nothing
+    would be written, and nobody would know. A job has the present name.
+
+    Raises
+    ------
+    UsageError
+        With the present name.
+    """
+    if settings.current().github.repository:
+        return
+    get = repository.requester.requestJsonAndCheck
+    _, about = ask("look up the repository", lambda: get("GET", repository.url))
+    name = str(about["full_name"])
+    if not same_repository(repository, name):
+        switch = SWITCHES["name"]
+        raise UsageError(switch.effect, key="origin", allowed=name, do=switch.remedy)
+
+
+def same_repository(repository: Repository, name: str) -> bool:
+    """Return whether OWNER/NAME is what a repository is asked for by."""
+    return repository.url.lower().endswith(f"/repos/{name}".lower())
+
+
 def current_repository(root: Path) -> str:
     """Return OWNER/NAME of a repository: GITHUB_REPOSITORY, or origin.
 

@@ -92,6 +92,8 @@ class RepositoryFacts:
     Parameters
     ----------
     private, archived, issues : bool
+    moved_to : str
+        The repository's name, where it was asked for by a former one.
     default_branch : str
     policy : mapping, optional
         ``enabled``, ``allowed_actions`` and, where some are selected,
@@ -109,6 +111,7 @@ class RepositoryFacts:
     private: bool = False
     archived: bool = False
     issues: bool = True
+    moved_to: str = ""
     default_branch: str = "main"
     policy: Mapping[str, Any] | None = None
     pages: str | None = None
@@ -167,6 +170,8 @@ def _switched_off(
     found: dict[str, str | None] = {}
     if facts.archived:
         found["archived"] = ""
+    if facts.moved_to:
+        found["name"] = f"it is {facts.moved_to}"
     if policy.get("enabled") is False:
         found["Actions"] = ""
     if not facts.issues:

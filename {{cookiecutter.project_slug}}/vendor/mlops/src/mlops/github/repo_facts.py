@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops.config.yaml import load_yaml
+from mlops.github.client import same_repository
 from mlops.github.readiness import (
     RepositoryFacts,
     ScheduledWorkflow,
@@ -35,10 +36,12 @@ def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
     """
     reader = _FactReader(repository)
     about = send(repository, "GET", "")
+    name = str(about["full_name"])
     return RepositoryFacts(
         private=bool(about["private"]),
         archived=bool(about.get("archived")),
         issues=bool(about.get("has_issues", True)),
+        moved_to="" if same_repository(repository, name) else name,
         default_branch=str(about["default_branch"]),
         policy=reader.look("the policy on actions", reader.policy),
         pages=reader.look("Pages", reader.pages),

@@ -35,6 +35,11 @@ SWITCHES: dict[str, Switch] = {
         "unarchive it (Settings, General, Danger Zone)",
         blocks=True,
     ),
+    "name": Switch(
+        "the repository was renamed or transferred, and its former name only reads",
+        "`git remote set-url origin` with the address of the present name",
+        blocks=True,
+    ),
     "Actions": Switch(
         "GitHub Actions is switched off: no workflow runs",
         "switch it on (Settings, Actions, General)",

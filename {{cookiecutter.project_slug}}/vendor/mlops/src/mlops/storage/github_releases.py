@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlops import settings
 from mlops.errors import EnvironmentFailure, Refused
-from mlops.github.client import ATTEMPTS, ask, pause
+from mlops.github.client import ATTEMPTS, ask, pause, require_present_name
 from mlops.io.digests import sha256_file
 from mlops.storage.protocol import RELEASE_NAME, Listing
 
@@ -62,6 +62,7 @@ class GitHubStore:
 
     def draft(self, model: str, digest: str) -> None:
         """Create a draft release."""
+        require_present_name(self._repository)
         tag = f"{model}@draft-{digest}"
         create = self._repository.create_git_release
 
@@ -132,6 +133,7 @@ class GitHubStore:
 
     def remove(self, model: str, release: str) -> None:
         """Delete a release; its tag stays."""
+        require_present_name(self._repository)
         tag = f"{model}@{release}"
         ask(f"delete {tag}", lambda: self._delete(tag))
         self._forget(tag)
