@@ -1,8 +1,8 @@
 """Write docs/reference/ from the code (`make reference`).
 
-One page each for the commands, `model.yaml`, `project.yaml`, the environment variables,
-the workflows and what they cost. `tests/test_docs.py` fails when a page is not what the
-code says.
+One page each for the commands, `model.yaml`, `project.yaml`, the metrics, the
+environment variables, the workflows and what they cost. `tests/test_docs.py` fails when
+a page is not what the code says.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def pages() -> dict[Path, str]:
             "project.yaml",
             "`project.yaml` describes the repository. Unknown keys are errors.",
         ),
+        PAGES / "metrics.md": metrics(),
         PAGES / "environment.md": environment(),
         PAGES / "workflows.md": workflows(),
         bill.TARGET: bill.page(bill.facts()),
@@ -215,6 +216,36 @@ def _limits(field: dict[str, Any]) -> str:
         elif limit is not None and abs(limit) < _UNLIMITED:
             limits.append(f"{word} {limit:,.10g}")
     return f", {', '.join(limits)}" if limits else ""
+
+
+# -- metrics ---------------------------------------------------------------------------
+
+
+def metrics() -> str:
+    """Return the page of the metrics of each kind of model."""
+    from mlops.config.model_spec import METRICS
+    from mlops.reporting import words
+
+    head = ("metric", "better", "name", "meaning")
+    blocks = []
+    for task in ("binary", "multiclass", "regression"):
+        rows = []
+        for name, (tasks, higher_is_better) in METRICS.items():
+            if task in tasks:
+                better = "higher" if higher_is_better else "lower"
+                rows.append((f"`{name}`", better, *words.METRICS[name]))
+        blocks += [f"## {task}", _table(head, rows)]
+    return _page(
+        "Metrics",
+        "What `metrics.primary`, `metrics.others` and `checks.floor` of `model.yaml` "
+        "may name. Each has an interval, is compared with production on the same rows, "
+        "and with a model that always predicts the same "
+        "([how](../explanation/verdict.md)). The interval of `median_ae` rests on how "
+        "densely the errors lie around the median. `mape` is not measured where the "
+        "target is 0. A class that no test row is of is left out of `roc_auc_ovr` and "
+        "`roc_auc_ovo`, and the figure is marked as resting on few rows.",
+        *blocks,
+    )
 
 
 # -- environment -----------------------------------------------------------------------

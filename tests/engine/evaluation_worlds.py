@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from mlops.config.model_spec import ModelSpec, Value
+from mlops.config.model_spec import METRICS, ModelSpec, Value
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset
 from mlops.evaluation.evaluate import evaluate, with_own_tests
@@ -14,7 +16,31 @@ from mlops.results.evaluation import Evaluation
 from mlops.results.training import Training
 from mlops.training.model import Model
 
+# The worlds have three classes: among more of them than there are is every one.
+WIDER = frozenset({"top_3_accuracy", "top_5_accuracy"})
+
+# Task and metric of all that the worlds can be measured by.
+OF_WORLDS = [
+    (task, name)
+    for name, (tasks, _) in METRICS.items()
+    for task in tasks
+    if name not in WIDER
+]
+
+# Shares of the true value make sense far from 0.
+_RELATIVE = frozenset({"mape", "smape"})
+
 AMOUNTS = Value(true_positive=10, false_positive=-3, false_negative=-8)
+
+
+def rows_for(name: str, *models: Outcome) -> tuple[Outcome, ...]:
+    """Return the same rows where a metric makes sense on them."""
+    if name not in _RELATIVE:
+        return models
+    return tuple(
+        replace(o, truth=o.truth + 10, decision=o.decision + 10, score=o.score + 10)
+        for o in models
+    )
 
 
 def pair(

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.signal import lfilter
 from scipy.stats import binomtest, norm, t
 
-from engine.evaluation_worlds import pair
-from mlops.config.model_spec import METRICS
+from engine.evaluation_worlds import OF_WORLDS, pair, rows_for
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome, outcome, time_blocks
@@ -19,7 +18,6 @@ from mlops.gate.findings import decision_of, finding_of
 from mlops.gate.rules import Rule
 from mlops.results.training import Signature
 
-PAIRS = [(task, name) for name, (tasks, _) in METRICS.items() for task in tasks]
 WORLDS = 800
 
 
@@ -35,7 +33,8 @@ def _decisions(
         old, new = pair(np.random.default_rng([4, i]), task, 300, per, noise)
         for m in metrics:
             rule = Rule(kind, (m,), margin=margin.get(m, 0.0))
-            c = paired_difference(m, old, new, rule.confidence)
+            both = rows_for(m, old, new)
+            c = paired_difference(m, *both, rule.confidence)
             counts[m][decision_of(finding_of(c, rule), rule)] += 1
     return {m: {d: n / WORLDS for d, n in count.items()} for m, count in counts.items()}
 
@@ -44,7 +43,7 @@ def _decisions(
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_useless_change_is_promoted_with_half_of_alpha(task: str, per: int) -> None:
     """800 worlds without a difference: 2.5 %; 1 of 500 tests exceeds 4.1 %."""
-    metrics = [name for t, name in PAIRS if t == task]
+    metrics = [name for t, name in OF_WORLDS if t == task]
     seen = _decisions(task, per, (0.7, 0.7), metrics)
     assert {
         m: s for m, s in seen.items() if max(s["promote"], s["reject"]) > 0.041
@@ -92,12 +91,13 @@ def test_the_smallest_detectable_difference_is_found_in_80_of_100_worlds() -> No
     assert 0.72 < power < 0.88
 
 
-@pytest.mark.parametrize(("task", "name"), PAIRS)
+@pytest.mark.parametrize(("task", "name"), OF_WORLDS)
 @pytest.mark.parametrize("per", [1, 4])
 def test_turning_the_question_round_turns_the_answer_round(
     task: str, name: str, per: int
 ) -> None:
-    old, new = pair(np.random.default_rng(8), task, 120, per, (0.7, 1.0))
+    worlds = pair(np.random.default_rng(8), task, 120, per, (0.7, 1.0))
+    old, new = rows_for(name, *worlds)
     there, back = paired_difference(name, old, new), paired_difference(name, new, old)
     assert there.difference == pytest.approx(-back.difference)
     assert (there.low, there.high) == pytest.approx((-back.high, -back.low))
@@ -106,10 +106,10 @@ def test_turning_the_question_round_turns_the_answer_round(
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(PAIRS))
+@given(st.integers(0, 10**6), st.sampled_from(OF_WORLDS))
 def test_the_order_of_rows_does_not_matter(seed: int, which: tuple[str, str]) -> None:
     task, name = which
-    old, new = pair(np.random.default_rng(seed), task, 60, 2)
+    old, new = rows_for(name, *pair(np.random.default_rng(seed), task, 60, 2))
     order = np.random.default_rng(seed).permutation(60)
     a, b = (
         paired_difference(name, old, new),
@@ -120,15 +120,16 @@ def test_the_order_of_rows_does_not_matter(seed: int, which: tuple[str, str]) ->
     )
 
 
-@pytest.mark.parametrize(("task", "name"), PAIRS)
+@pytest.mark.parametrize(("task", "name"), OF_WORLDS)
 def test_a_better_model_has_a_positive_difference_whatever_the_metric(
     task: str, name: str
 ) -> None:
-    old, new = pair(np.random.default_rng(1), task, 20_000, 1, (3.0, 0.1))
+    worlds = pair(np.random.default_rng(1), task, 20_000, 1, (3.0, 0.1))
+    old, new = rows_for(name, *worlds)
     assert paired_difference(name, old, new).low > 0
 
 
-@pytest.mark.parametrize(("task", "name"), PAIRS)
+@pytest.mark.parametrize(("task", "name"), OF_WORLDS)
 @pytest.mark.parametrize("rows", [4, 60])
 def test_identical_predictions_differ_by_nothing(
     task: str, name: str, rows: int

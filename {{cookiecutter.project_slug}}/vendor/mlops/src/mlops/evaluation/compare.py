@@ -18,11 +18,29 @@ _IDENTICAL = "identical predictions"
 
 # Metrics that look at scores and not at decisions.
 _BY_SCORE = frozenset(
-    {"roc_auc", "average_precision", "log_loss", "brier", "mae", "rmse", "r2"}
+    {
+        "roc_auc",
+        "average_precision",
+        "roc_auc_ovr",
+        "roc_auc_ovo",
+        "top_2_accuracy",
+        "top_3_accuracy",
+        "top_5_accuracy",
+        "log_loss",
+        "brier",
+        "mae",
+        "median_ae",
+        "mape",
+        "smape",
+        "pinball_10",
+        "pinball_90",
+        "rmse",
+        "r2",
+    }
 )
 
 # Beside the shares: metrics that can go no further than their scale.
-_BOUNDED = frozenset({"log_loss", "brier", "value"})
+_BOUNDED = frozenset({"log_loss", "brier", "mcc", "smape", "value"})
 
 _POWER = 0.8416212335729143  # normal quantile of 80 % power
 

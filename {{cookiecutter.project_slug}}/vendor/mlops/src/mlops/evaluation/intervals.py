@@ -18,7 +18,16 @@ _FEW_ROWS = 10  # of a class
 _FEW_FREEDOM = 30.0
 
 # Wilson's interval holds for these whatever the share is.
-_PLAIN_SHARES = frozenset({"accuracy", "recall", "precision"})
+_PLAIN_SHARES = frozenset(
+    {
+        "accuracy",
+        "recall",
+        "precision",
+        "top_2_accuracy",
+        "top_3_accuracy",
+        "top_5_accuracy",
+    }
+)
 
 
 def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
@@ -34,7 +43,7 @@ def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
         raise UsageError(
             f"`{name}` cannot be computed: {reason}",
             found=f"{len(o)} rows",
-            do="add rows",
+            do="add rows, or name another metric",
         )
     e = estimate(name, o)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -76,7 +85,7 @@ def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
 
     Shares: Wilson's with the effective number of rows that the standard error stands
     for (Korn and Graubard 1998; Franco et al. 2019). Positive errors: on the logarithm.
-    R2: on log(1 - R2).
+    R2: on log(1 - R2). Correlations: Fisher's z.
     """
     if e.bound == "below one":
         loss = replace(e, value=1 - e.value, influence=-e.influence, bound="positive")
@@ -94,11 +103,19 @@ def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
     if not error:
         half = e.scale * unseen_share(confidence, few)
         low = e.value - half
+        high = e.value + half
         if e.bound == "positive":
             low = max(low, 0.0)
-        return low, e.value + half
+        if e.bound == "correlation":
+            low = max(low, -1.0)
+            high = min(high, 1.0)
+        return low, high
     if e.bound == "real":
         return e.value - q * error, e.value + q * error
+    if e.bound == "correlation":
+        z = np.arctanh(e.value)
+        reach = q * error / (1 - e.value**2)
+        return float(np.tanh(z - reach)), float(np.tanh(z + reach))
     factor = float(np.exp(q * error / e.value))
     return e.value / factor, e.value * factor
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +22,26 @@ from numpy.typing import NDArray
 from mlops.config.model_spec import Value
 from mlops.evaluation.outcome import Floats, Outcome
 
-Bound = Literal["share", "positive", "below one", "real"]
+Bound = Literal["share", "correlation", "positive", "below one", "real"]
 
 _EPS = float(np.finfo(np.float64).eps)
 
-_BOTH = {"roc_auc", "average_precision", "balanced_accuracy", "f1", "recall"}
+_BOTH = frozenset(
+    {
+        "roc_auc",
+        "average_precision",
+        "balanced_accuracy",
+        "f1",
+        "f2",
+        "f0_5",
+        "mcc",
+        "recall",
+        "roc_auc_ovr",
+        "roc_auc_ovo",
+    }
+)
+
+_TOP = {"top_2_accuracy": 2, "top_3_accuracy": 3, "top_5_accuracy": 5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +55,7 @@ class Estimate:
         Sums to zero.
     scarce : int
         Rows of the scarcest kind that the metric rests on (positives for recall, say).
-    bound : {"share", "positive", "below one", "real"}
+    bound : {"share", "correlation", "positive", "below one", "real"}
     scale : float
         The largest change that one row's outcome could stand for.
     rests_on : int or None
@@ -101,6 +118,108 @@ def _roc_auc(o: Outcome) -> Estimate:
     influence[yes] = (above - value) * (m + n) / m * np.sqrt(m / max(m - 1, 1))
     influence[~yes] = (below - value) * (m + n) / n * np.sqrt(n / max(n - 1, 1))
     return Estimate(value, influence, min(m, n))
+
+
+def _against_rest(o: Outcome, name: int) -> Outcome:
+    """Return one class against all others, as a binary outcome."""
+    return Outcome(
+        task="binary",
+        truth=(o.truth == name).astype(np.int64),
+        decision=(o.decision == name).astype(np.int64),
+        score=o.score[:, name],
+    )
+
+
+def _roc_auc_ovr(o: Outcome) -> Estimate:
+    """Return the mean AUC of each class that has rows against all other classes."""
+    parts = [_roc_auc(_against_rest(o, name)) for name in np.unique(o.truth)]
+    rows = np.bincount(o.truth, minlength=len(o.classes))
+    return Estimate(
+        value=float(np.mean([part.value for part in parts])),
+        influence=np.mean([part.influence for part in parts], axis=0),
+        scarce=min(part.scarce for part in parts),
+        rests_on=int(rows.min()),
+    )
+
+
+def _roc_auc_ovo(o: Outcome) -> Estimate:
+    """Return the mean AUC of all pairs of classes that have rows (Hand and Till 2001).
+
+    Both scores of a pair count alike. There are k (k - 1) / 2 pairs of k classes.
+    """
+    n = len(o)
+    rows = np.bincount(o.truth, minlength=len(o.classes))
+    total = 0.0
+    influence = np.zeros(n)
+    pairs = list(combinations(np.flatnonzero(rows), 2))
+    for pair in pairs:
+        inside = np.flatnonzero(np.isin(o.truth, pair))
+        both = o.take(inside)
+        for name in pair:
+            part = _roc_auc(_against_rest(both, int(name)))
+            total += part.value / 2
+            # A row outside of the pair has no part in it.
+            influence[inside] += part.influence * (n / len(inside)) / 2
+    return Estimate(
+        value=total / len(pairs),
+        influence=influence / len(pairs),
+        scarce=int(rows[rows > 0].min()),
+        rests_on=int(rows.min()),
+    )
+
+
+def _top(o: Outcome, most: int) -> Estimate:
+    """Return the share of rows whose class is among so many most probable ones.
+
+    Of equally probable classes the later one comes first, as in scikit-learn.
+    """
+    own = o.score[np.arange(len(o)), o.truth][:, None]
+    later = np.arange(o.score.shape[1]) > o.truth[:, None]
+    before = (o.score > own) | ((o.score == own) & later)
+    return _mean(before.sum(axis=1) < most)
+
+
+def _f(o: Outcome, beta: float) -> Estimate:
+    """Return F-beta: recall counts beta times as much as precision."""
+    weight = beta**2
+    hits = o.truth * o.decision
+    return _ratio((1 + weight) * hits, weight * o.truth + o.decision)
+
+
+def _mcc(o: Outcome) -> Estimate:
+    """Return Matthews' correlation (of several classes: Gorodkin 2004).
+
+    The covariance of truth and decision over the root of both variances, each summed
+    over the classes; 0 where all decisions are the same.
+    """
+    k = len(o.classes)
+    true = np.bincount(o.truth, minlength=k) / len(o)
+    decided = np.bincount(o.decision, minlength=k) / len(o)
+    right = o.truth == o.decision
+    rows = np.bincount(o.truth, minlength=k)
+    scarce = int(rows[rows > 0].min())
+    chance = float(true @ decided)
+    of_truth = 1 - float(true @ true)
+    of_decision = 1 - float(decided @ decided)
+    if not of_truth * of_decision > 0:
+        return Estimate(0.0, np.zeros(len(o)), scarce, "correlation", 2.0)
+    covariance = float(right.mean()) - chance
+    root = np.sqrt(of_truth * of_decision)
+    value = covariance / root
+    # Each part by a row's weight, then the quotient's rule.
+    by_chance = decided[o.truth] + true[o.decision] - 2 * chance
+    by_covariance = right - right.mean() - by_chance
+    by_truth = -2 * (true[o.truth] - float(true @ true))
+    by_decision = -2 * (decided[o.decision] - float(decided @ decided))
+    relative = by_truth / of_truth + by_decision / of_decision
+    return Estimate(
+        value=float(value),
+        influence=by_covariance / root - value / 2 * relative,
+        scarce=scarce,
+        bound="correlation",
+        scale=2.0,
+        rests_on=int(rows.min()),
+    )
 
 
 def _average_precision(o: Outcome) -> Estimate:
@@ -193,6 +312,44 @@ def _mae(o: Outcome) -> Estimate:
     return _mean(np.abs(o.decision - o.truth), "positive", _range(o))
 
 
+def _median_ae(o: Outcome) -> Estimate:
+    """Return the median of the absolute errors.
+
+    How much a row moves it depends on how densely the errors lie around it; that is
+    taken from the errors a little below and above, the more units the nearer (Siddiqui
+    1960; Bofinger 1975).
+    """
+    errors = np.abs(o.decision - o.truth)
+    value = float(np.median(errors))
+    reach = min(0.5 * o.units**-0.2, 0.49)
+    low, high = np.quantile(errors, [0.5 - reach, 0.5 + reach])
+    width = float(high - low) / (2 * reach)  # one over the density
+    above = (errors > value).astype(np.float64)
+    influence = (above - above.mean()) * width
+    if not value:
+        influence = np.zeros(len(errors))
+    return Estimate(value, influence, len(errors), "positive", _range(o))
+
+
+def _mape(o: Outcome) -> Estimate:
+    size = np.abs(o.truth)
+    errors = np.abs(o.decision - o.truth) / size
+    return _mean(errors, "positive", float(_range(o) / size.min()))
+
+
+def _smape(o: Outcome) -> Estimate:
+    size = np.abs(o.decision) + np.abs(o.truth)
+    errors = 2 * np.abs(o.decision - o.truth) / np.where(size > 0, size, 1.0)
+    return _mean(errors, "positive", 2.0)
+
+
+def _pinball(o: Outcome, share: float) -> Estimate:
+    """Return the loss that is least where `share` of the truth lies below."""
+    error = o.truth - o.decision
+    loss = np.maximum(share * error, (share - 1) * error)
+    return _mean(loss, "positive", _range(o) * max(share, 1 - share))
+
+
 def _rmse(o: Outcome) -> Estimate:
     """Return the root of the mean, by the delta method."""
     mean = _mean((o.decision - o.truth) ** 2, "positive", _range(o))
@@ -210,13 +367,24 @@ _COMPUTE: dict[str, Callable[[Outcome], Estimate]] = {
     "average_precision": _average_precision,
     "accuracy": lambda o: _mean(o.truth == o.decision),
     "balanced_accuracy": _balanced_accuracy,
-    "f1": lambda o: _ratio(2 * o.truth * o.decision, o.truth + o.decision),
+    "f1": lambda o: _f(o, 1.0),
+    "f2": lambda o: _f(o, 2.0),
+    "f0_5": lambda o: _f(o, 0.5),
+    "mcc": _mcc,
     "precision": lambda o: _ratio(o.truth * o.decision, o.decision),
     "recall": lambda o: _ratio(o.truth * o.decision, o.truth),
     "macro_f1": _macro_f1,
+    "roc_auc_ovr": _roc_auc_ovr,
+    "roc_auc_ovo": _roc_auc_ovo,
+    **{name: partial(_top, most=most) for name, most in _TOP.items()},
     "log_loss": _log_loss,
     "brier": _brier,
     "mae": _mae,
+    "median_ae": _median_ae,
+    "mape": _mape,
+    "smape": _smape,
+    "pinball_10": lambda o: _pinball(o, 0.1),
+    "pinball_90": lambda o: _pinball(o, 0.9),
     "rmse": _rmse,
     "r2": _r2,
     "value": _value,
@@ -229,6 +397,10 @@ def undefined(name: str, o: Outcome) -> str:
         return "fewer than two independent rows or groups"
     if name == "r2" and not np.ptp(o.truth):
         return "the target is constant"
+    if name == "mape" and not np.all(o.truth):
+        return f"the target is 0 in {int(np.count_nonzero(o.truth == 0)):,} rows"
+    if name in _TOP and len(o.classes) <= _TOP[name]:
+        return f"there are only {len(o.classes)} classes"
     if name in _BOTH and len(np.unique(o.truth)) < 2:
         return "all rows are of one class"
     return ""

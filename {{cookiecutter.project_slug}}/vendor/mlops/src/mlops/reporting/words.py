@@ -22,15 +22,58 @@ METRICS = {
         "share of right answers, each class counting alike",
     ),
     "f1": ("F1", "balance of precision and recall"),
+    "f2": ("F2", "balance of precision and recall, recall counting more"),
+    "f0_5": ("F0.5", "balance of precision and recall, precision counting more"),
+    "mcc": (
+        "Matthews correlation",
+        "how far decisions and truth go together: 0 by chance, 1 always",
+    ),
     "precision": ("Precision", "share of those called positive that are"),
     "recall": ("Recall", "share of the positive that are found"),
     "macro_f1": (
         "Macro F1",
         "balance of precision and recall, each class counting alike",
     ),
+    "roc_auc_ovr": (
+        "ROC AUC, one class against the rest",
+        "how often a row of a class is scored above one of another class",
+    ),
+    "roc_auc_ovo": (
+        "ROC AUC, class against class",
+        "how often the scores put two rows of two classes in the right order",
+    ),
+    "top_2_accuracy": (
+        "Top-2 accuracy",
+        "share of rows whose class is among the two most probable ones",
+    ),
+    "top_3_accuracy": (
+        "Top-3 accuracy",
+        "share of rows whose class is among the three most probable ones",
+    ),
+    "top_5_accuracy": (
+        "Top-5 accuracy",
+        "share of rows whose class is among the five most probable ones",
+    ),
     "log_loss": ("Log loss", "penalty for probabilities that were wrong"),
     "brier": ("Brier score", "mean squared error of the probabilities"),
     "mae": ("Mean absolute error", "how far off a prediction is on average"),
+    "median_ae": ("Median absolute error", "half of the predictions are less far off"),
+    "mape": (
+        "Mean absolute percentage error",
+        "how far off a prediction is on average, as a share of the true value",
+    ),
+    "smape": (
+        "Symmetric percentage error",
+        "how far off a prediction is on average, as a share of the mean of both values",
+    ),
+    "pinball_10": (
+        "Pinball loss at 10 %",
+        "penalty for a value that one in ten should lie below",
+    ),
+    "pinball_90": (
+        "Pinball loss at 90 %",
+        "penalty for a value that nine in ten should lie below",
+    ),
     "rmse": ("Root mean squared error", "how far off, large errors counting more"),
     "r2": ("R²", "share of the variation that is explained"),
     "value": (
