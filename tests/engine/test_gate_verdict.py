@@ -427,7 +427,8 @@ class Context:
 
     def __init__(self, answer: Any, **spec: Any) -> None:
         self.spec = known.spec(**{"slices": {"columns": []}, **spec})
-        self.dataset = SimpleNamespace(learned_by=lambda training: training.rows)
+        self.dataset = SimpleNamespace(learned_by=lambda training, part: training.rows)
+        self.part = "test"
         self.answer = answer
 
     def outcome(self, model: Any) -> Outcome:

@@ -17,7 +17,7 @@ from mlops.reporting.run_report import RunReport
 from mlops.results.data import Expectation, Validation
 from mlops.results.monitoring import DriftCheck
 from mlops.results.runs import Record
-from mlops.results.verdict import Condition, Verdict
+from mlops.results.verdict import Condition, RefusedByTest, Verdict
 from mlops.runlog.query import checks
 
 from .conftest import git
@@ -219,6 +219,30 @@ def test_a_retraining_that_was_promoted_says_nothing(world: World) -> None:
     leave_a_run(world.project, "promote", "fine")
     assert world.alarm("--gate") == []
     assert not world.github.comments
+
+
+def test_a_merge_that_the_test_part_refused_is_told_on_its_pull_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    leave_a_run(world.project, "reject", "fine")
+    verdict = Verdict(decision="reject", rule="superiority", grounds=(RefusedByTest(),))
+    verdict.save(world.project.build("churn"))
+    merge = git(world.project.root, "rev-parse", "HEAD")
+    open_one = {"number": 8, "merged_at": None, "merge_commit_sha": merge}
+    world.github.pulls = [open_one]
+    (_, nobody) = world.alarm("--gate", "churn")
+    assert nobody == "churn: this commit is the merge of no pull request"
+    world.github.pulls = [
+        open_one,
+        {"number": 9, "merged_at": "2026-11-30", "merge_commit_sha": merge},
+    ]
+    for _ in range(2):
+        world.alarm("--gate", "churn")
+    (comment,) = world.github.comments.values()
+    assert comment["on"] == 9
+    assert "the test part refused `churn`" in comment["body"]
+    assert "The version in production stays." in comment["body"]
 
 
 def leave_a_run(project: Project, outcome: str, message: str) -> None:

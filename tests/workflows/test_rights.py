@@ -38,6 +38,9 @@ OF_GIT = {"git fetch": "contents:read", "git push": "contents:write"}
 ELSEWHERE = {
     # actions/attest asks for a token of OIDC; a merge queue's merge is another's.
     "release.yml:register": {"id-token": "write", "pull-requests": "read"},
+    # The pull request of a merge whose model the test part refused; either right would
+    # do for what is recorded, which is about issues.
+    "release.yml:refused": {"issues": "write", "pull-requests": "write"},
     # ossf/scorecard-action and github/codeql-action, whose stand-ins do nothing.
     "scorecard.yml:scorecard": {
         "actions": "read",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
@@ -13,7 +14,7 @@ from mlops.cli.app import app
 from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.selection import Owner, select
-from mlops.errors import UsageError
+from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import changed_files, has_remote
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _SHOWN = {
 def run_context(at: Context) -> RunContext:
     """Return what a run of the pipeline is told of where a command runs."""
     from mlops.pipeline.run_context import RunContext
+    from mlops.runlog.query import questions
 
     return RunContext(
         project=at.project,
@@ -51,6 +53,7 @@ def run_context(at: Context) -> RunContext:
         store=lambda: at.store,
         pull_request=at.pull_request,
         run_url=at.run_url,
+        questions=partial(questions, at.project),
     )
 
 
@@ -61,6 +64,7 @@ def _go(
     as_json: bool,
     group: str | None = None,
     owner: str | None = None,
+    ask_test: bool = False,
 ) -> None:
     """Run the steps that a command stands for, and leave with the exit code.
 
@@ -78,6 +82,8 @@ def _go(
         What the records of the runs belong to.
     owner : str, optional
         Only models of this owner.
+    ask_test : bool
+        Ask the test part, of models that have a validation part.
     """
     from mlops.pipeline.report import run_report
     from mlops.pipeline.run import Run
@@ -95,19 +101,58 @@ def _go(
         )
     if command not in ("validate", "train"):
         at.catch_up()  # the version in production
+    if ask_test and not in_actions():  # a job has the run log of its checkout
+        _catch_up_with_questions(at)
     results: dict[str, Any] = {}
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")
         run = Run(run_context(at), name, say, force)
         with run.file_lock():
-            passed = run.until("report" if command == "run" else command)
-            if command == "run":
-                _keep_record(run, group)
+            if ask_test and run.state.part == "validation":
+                run, passed = _with_test_part(at, run, group)
+            else:
+                passed = run.until("report" if command == "run" else command)
+                if command == "run":
+                    _keep_record(run, group)
             report = run_report(run.state)
         results[name] = _facts(run, report, passed)
         if not as_json:
             _show(command, run, report, passed)
     emit(results, "", as_json, yes=all(facts["ok"] for facts in results.values()))
+
+
+def _catch_up_with_questions(at: Context) -> None:
+    """Fetch what others asked; a note says where origin cannot be reached."""
+    from mlops.runlog.journal import fetch
+
+    try:
+        fetch(at.project.root)
+    except EnvironmentFailure:
+        progress()("note: origin cannot be reached; questions of others may be missing")
+
+
+def _with_test_part(at: Context, run: Run, group: str | None) -> tuple[Run, bool]:
+    """Run on the validation part, then ask the test part where that is allowed.
+
+    Return the run whose results stand, and whether the test part let the model through.
+    """
+    from mlops.pipeline.ask_test import ask_test_part, is_current
+    from mlops.pipeline.run import Run
+    from mlops.runlog.journal import append_question
+
+    context = run_context(at)
+    state = run.state
+    if not run.force and is_current(context, state.name):
+        tested = Run(context, state.name, run.say, part="test")
+        return tested, tested.until("report")
+    run.until("report")
+    stands, question, passed = ask_test_part(context, run)
+    stands.did_something = stands.did_something or run.did_something
+    _keep_record(stands, group)
+    if question is not None and not in_actions():
+        for warning in append_question(state.project, question):
+            run.say(warning)
+    return stands, passed
 
 
 def _keep_record(run: Run, group: str | None) -> None:
@@ -163,22 +208,27 @@ def _show(command: str, run: Run, report: RunReport, passed: bool) -> None:
             print(f"  {(state.build / file).relative_to(state.project.root)}")
         summary((state.build / "report.md").read_text(encoding="utf-8"))
     if command == "run" and passed:
-        hint(next_step(state.name, state.dirty, has_remote(state.project.root)))
+        has_origin = has_remote(state.project.root)
+        hint(next_step(state.name, state.dirty, has_origin, state.part))
 
 
-def next_step(name: str, dirty: bool, has_origin: bool) -> str:
+def next_step(name: str, dirty: bool, has_origin: bool, part: str = "test") -> str:
     """Return what comes after a run that passed.
 
     Without an origin a version would be this clone's alone, and GitHub would later make
-    one of its own under the same number: pushing comes first.
+    one of its own under the same number: pushing comes first. On the validation part
+    the test part has not been asked yet.
     """
+    register = f"mlops register {name}"
+    if part == "validation":
+        register = f"mlops run {name} --test, and {register}"
     if has_origin:
         first = "commit; then open a pull request, or: " if dirty else ""
-        return f"{first}mlops register {name}"
+        return f"{first}{register}"
     first = "commit and push" if dirty else "push"
     return (
         f"{first} to a repository on GitHub, which registers it; to try that in this "
-        f"clone alone: mlops register {name}"
+        f"clone alone: {register}"
     )
 
 
@@ -252,6 +302,13 @@ def run(
     group: Annotated[
         str | None, Option(help="Group of the run in the run log.")
     ] = None,
+    ask_test: Annotated[
+        bool,
+        Option(
+            "--test",
+            help="Then ask the test part, once: for models with split.validation.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Validate, train, test, gate, report; skip what is unchanged.
@@ -259,4 +316,4 @@ def run(
     Example: `mlops run employment`
     """
     group = group or settings.current().group or None
-    _go("run", names, force, as_json, group, owner)
+    _go("run", names, force, as_json, group, owner, ask_test)

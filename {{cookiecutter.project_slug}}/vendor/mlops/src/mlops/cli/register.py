@@ -31,6 +31,7 @@ from mlops.cli.context import (
 )
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
+from mlops.cli.questions import log_question
 from mlops.errors import Refused, UsageError
 from mlops.github.client import MERGE_QUEUE, author_of, repository
 from mlops.io.files import write_text
@@ -38,6 +39,7 @@ from mlops.io.git import has_remote, head
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
+    from mlops.results.verdict import Part
 
 
 @app.command(rich_help_panel="Release")
@@ -157,7 +159,8 @@ def _not_registered(at: Context, models: list[str]) -> dict[str, str]:
                 f"{newer} exists and is of a newer commit: nothing to register"
             )
             continue
-        stale = Run(run_context(at), model, progress()).stale()
+        part = _judged_on(at.project.build(model))
+        stale = Run(run_context(at), model, progress(), part=part).stale()
         if stale and "train" not in stale:
             retrain(repository(), model)
             skipped[model] = (
@@ -207,7 +210,8 @@ def _register(at: Context, name: str, decision: dict[str, Any]) -> dict[str, Any
     from mlops.runlog.journal import append
 
     build = at.project.build(name)
-    _require_fresh(at, name, build)
+    _require_fresh(at, name, build, decision["decided"])
+    logged = log_question(at, build)
     has_record = (build / "record.json").is_file()
     record = Record.load(build) if has_record else None
     if decision["decided"]:
@@ -220,7 +224,7 @@ def _register(at: Context, name: str, decision: dict[str, Any]) -> dict[str, Any
         store=at.store,
         **decision,
     )
-    notes = list(done.notes)
+    notes = [*logged, *done.notes]
     if record and in_actions():  # the job that ran it may not push
         notes += require_pushed(append(at.project, record))
     for note in notes:
@@ -249,14 +253,33 @@ def _note_on_card(card: Path, decision: dict[str, Any]) -> None:
     write_text(card, f"{text}\n\n{_DECIDED}\n\n{note}\n")
 
 
-def _require_fresh(at: Context, name: str, build: Path) -> None:
+def _judged_on(build: Path) -> Part:
+    """Return the rows that the verdict in a build folder rests on."""
+    from mlops.results.verdict import Verdict
+
+    if not (build / Verdict.FILE).is_file():
+        return "test"
+    return Verdict.load(build).part
+
+
+def _require_fresh(at: Context, name: str, build: Path, decided: bool) -> None:
     """Raise Refused where `mlops run` would do a step again.
 
-    What that step found is not about what is checked out.
+    What that step found is not about what is checked out. Where there is a validation
+    part, the test part has to be asked, unless a person decides.
     """
     from mlops.pipeline.run import Run
+    from mlops.results.verdict import Verdict
 
-    stale = Run(run_context(at), name, progress()).stale()
+    part = _judged_on(build)
+    waits = part == "validation" and not decided
+    if waits and Verdict.load(build).decision == "promote":
+        raise Refused(
+            "the test part was not asked: the verdict is that of the validation part",
+            file=str(build),
+            do=f"run `mlops run {name} --test`",
+        )
+    stale = Run(run_context(at), name, progress(), part=part).stale()
     if stale and (build / "verdict.json").is_file():
         raise Refused(
             "the results do not match what is checked out, or the version in "

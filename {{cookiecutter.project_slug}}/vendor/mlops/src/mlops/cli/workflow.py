@@ -284,6 +284,7 @@ def alarm(
 
 def _settle_retraining(at: Context, hub: Repository, name: str) -> list[str]:
     """Open or edit a model's issue where the gate refused what was retrained."""
+    from mlops.cli.questions import log_question
     from mlops.github.issues import refused
     from mlops.results.runs import Record
     from mlops.runlog.journal import append
@@ -296,7 +297,35 @@ def _settle_retraining(at: Context, hub: Repository, name: str) -> list[str]:
     summary = report.split("\n\n### ")[0]
     body = f"The version in production stays.\n\n{summary}"
     require_pushed(append(at.project, record))
-    return [refused(hub, name, body, at.run_url)]
+    log_question(at, build)
+    lines = [refused(hub, name, body, at.run_url)]
+    if _refused_by_test(build):
+        lines += _on_pull_request(at, hub, name, body)
+    return lines
+
+
+def _refused_by_test(build: Path) -> bool:
+    """Return whether a run ended because the test part refused its model."""
+    from mlops.results.verdict import Verdict
+
+    has_verdict = (build / Verdict.FILE).is_file()
+    return has_verdict and Verdict.load(build).refused_by_test
+
+
+def _on_pull_request(at: Context, hub: Repository, name: str, body: str) -> list[str]:
+    """Say on the merged pull request that the test part refused its model."""
+    from mlops.github.client import pull_request_of
+    from mlops.github.comment import post
+
+    commit = head(at.project.root)
+    number = pull_request_of(hub, commit) if commit else None
+    if number is None:
+        return [f"{name}: this commit is the merge of no pull request"]
+    link = f"\n\n[The run]({at.run_url})" if at.run_url else ""
+    text = f"**Merged, and not registered: the test part refused `{name}`.** {body}"
+    marker = f"<!-- mlops: test part {name} {commit} -->"
+    url = post(hub, number, text + link, marker)
+    return [f"{name}: {url} says what to do"]
 
 
 def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:

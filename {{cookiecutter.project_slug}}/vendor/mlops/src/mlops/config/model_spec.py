@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from mlops.config.fields import (
     Amount,
@@ -143,7 +150,7 @@ class Data(Strict):
 
 
 class Split(Strict):
-    """Which rows are held out for testing; stable when rows are added."""
+    """Which rows are held out; stable when rows are added."""
 
     by: Literal["random", "group", "time"] = Field(
         default="random",
@@ -156,7 +163,30 @@ class Split(Strict):
     test: Fraction = Field(
         default=0.25, description="Share of the rows in the test part."
     )
+    validation: Fraction | None = Field(
+        default=None,
+        description="Share of the rows in the validation part, on which laptops and "
+        "pull requests compare; the test part is asked at the merge only. Default: "
+        "there is none, and everything is compared on the test part.",
+    )
     seed: Seed = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out a validation part that there is not.
+
+        The digest of a model's code has the split in it: that of a model that never
+        heard of the key stays as it is.
+        """
+        out: dict[str, Any] = dump(self)
+        if self.validation is None:
+            out.pop("validation", None)
+        return out
+
+    @property
+    def judged_on(self) -> Literal["test", "validation"]:
+        """The part on which laptops and pull requests compare."""
+        return "test" if self.validation is None else "validation"
 
     @property
     def remedy(self) -> str:
@@ -408,6 +438,7 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
     yield from _features_that_tell(spec)
     yield from _names_of_outputs(spec)
     yield from _keys_that_others_need(spec)
+    yield from _nothing_left_to_train(spec)
     yield from _date_problems(spec)
     yield from _unknown_metrics(spec)
     yield from _unknown_columns(spec)
@@ -461,6 +492,19 @@ def _keys_that_others_need(spec: ModelSpec) -> Iterator[Problem]:
     for key, who in missing:
         yield Problem(
             f"{who} needs this key", key=key, found="nothing", do=f"add `{key}`"
+        )
+
+
+def _nothing_left_to_train(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield that the parts which are held out are all rows, or more."""
+    split = spec.split
+    if split.validation is not None and split.test + split.validation >= 1:
+        yield Problem(
+            "validation and test part leave no row for training",
+            key="split.validation",
+            found=f"{split.validation:g}, with split.test {split.test:g}",
+            allowed="together below 1",
+            do="lower split.validation",
         )
 
 

@@ -17,11 +17,12 @@ from mlops.data.sources import Source
 from mlops.data.split import (
     EQUAL_ROWS,
     in_test,
+    in_validation,
     keeps_equal_rows,
     mix_hashes,
     split_by,
 )
-from mlops.data.summary import CleanRows, summarise, unusable
+from mlops.data.summary import CleanRows, Parts, summarise, unusable
 from mlops.data.types import cast_all, misfit
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.files import replacing
@@ -30,11 +31,14 @@ from mlops.results.training import Training
 
 _FILE = "snapshot.parquet"
 _TEST = "__test__"
+_VALIDATION = "__validation__"
+
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All rows of a model, and which of them are for the test.
+    """All rows of a model, and which of them are held out.
 
     Parameters
     ----------
@@ -43,38 +47,44 @@ class Dataset:
         `spec.columns` and the target: numbers and booleans as float64, dates as
         datetime64, all else as pandas ``str``; missing as NaN. Rows without a target
         are there.
-    test : ndarray of bool, shape (n_rows,)
+    parts : Parts
     snapshot : Snapshot
     """
 
     spec: ModelSpec
     frame: pd.DataFrame
-    test: np.ndarray
+    parts: Parts
     snapshot: Snapshot
 
-    def part(
-        self, name: Literal["train", "test"], of: pd.DataFrame | None = None
-    ) -> pd.DataFrame:
+    @property
+    def test(self) -> np.ndarray:
+        """Which rows are for the test."""
+        return self.parts.test
+
+    def part(self, name: Part, of: pd.DataFrame | None = None) -> pd.DataFrame:
         """Return the labelled rows of one part, numbered from 0.
 
         Parameters
         ----------
-        name : {"train", "test"}
+        name : {"train", "validation", "test"}
         of : DataFrame, shape (n_rows, n_columns), optional
             Take the same rows of this frame.
         """
-        mask = self.test if name == "test" else ~self.test
+        mask: np.ndarray = getattr(self.parts, name)
         labelled = self.frame[self.spec.data.target].notna().to_numpy()
         rows = self.frame if of is None else of
         return rows[mask & labelled].reset_index(drop=True)
 
-    def test_as_written(self, folder: Path, kinds: dict[str, Kind]) -> pd.DataFrame:
-        """Return the rows of `part("test")` as the files have them.
+    def as_written(
+        self, name: Part, folder: Path, kinds: dict[str, Kind]
+    ) -> pd.DataFrame:
+        """Return the rows of `part(name)` as the files have them.
 
         They are for a model of other columns.
 
         Parameters
         ----------
+        name : {"train", "validation", "test"}
         folder : Path
             Of the model.
         kinds : dict
@@ -94,12 +104,13 @@ class Dataset:
                 do="run `mlops validate` again",
             )
         written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
-        return self.part("test", written[rows.selected])
+        return self.part(name, written[rows.selected])
 
-    def learned_by(self, before: Training) -> int:
-        """Return how many rows of the test another version may have learned."""
+    def learned_by(self, before: Training, part: Part = "test") -> int:
+        """Return how many rows of a part another version may have learned."""
         spec = self.spec.model_copy(update={"split": before.split or self.spec.split})
-        ours = self.test & self.frame[spec.data.target].notna().to_numpy()
+        mask: np.ndarray = getattr(self.parts, part)
+        ours = mask & self.frame[spec.data.target].notna().to_numpy()
         now = split_by(spec)
         apart = (*before.split_by, EQUAL_ROWS) == now
         if before.split_by not in ((), now) and not apart:
@@ -107,15 +118,17 @@ class Dataset:
         if spec == self.spec and not apart:
             return 0
         try:
-            theirs = in_test(spec, self.frame, hash_values(self.frame), apart)
+            theirs = parts_of(spec, self.frame, hash_values(self.frame), apart)
         except KeyError:  # its column is gone: it may have been any of them
             return int(ours.sum())
-        return int((ours & ~theirs).sum())
+        return int((ours & theirs.train).sum())
 
     def save(self, folder: Path) -> None:
         """Write the snapshot to `folder` (Parquet and JSON), atomically."""
         with replacing(folder / _FILE) as temporary:
-            table = self.frame.assign(**{_TEST: self.test})
+            table = self.frame.assign(**{_TEST: self.parts.test})
+            if self.spec.split.validation is not None:
+                table[_VALIDATION] = self.parts.validation
             table.to_parquet(temporary, compression="lz4", index=False)
         self.snapshot.save(folder)
 
@@ -132,9 +145,9 @@ class Dataset:
         message = "the snapshot does not have the digest that was written beside it"
         try:
             table = pd.read_parquet(folder / _FILE)
-            frame = table.drop(columns=_TEST)
+            frame = _without_parts(table)
             if digest_of(frame, hash_values(frame)) == snapshot.digest:
-                return cls(spec, frame, table[_TEST].to_numpy(dtype=bool), snapshot)
+                return cls(spec, frame, _parts_in(table), snapshot)
         except (OSError, ValueError) as error:
             message = f"cannot be read: {error}"
         raise EnvironmentFailure(
@@ -144,7 +157,21 @@ class Dataset:
 
 def snapshot_frame(folder: Path) -> pd.DataFrame:
     """Return the rows of a snapshot that this run has just written, not verified."""
-    return pd.read_parquet(folder / _FILE).drop(columns=_TEST)
+    return _without_parts(pd.read_parquet(folder / _FILE))
+
+
+def _without_parts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a stored snapshot."""
+    return table.drop(columns=[name for name in (_TEST, _VALIDATION) if name in table])
+
+
+def _parts_in(table: pd.DataFrame) -> Parts:
+    """Return which rows of a stored snapshot are held out."""
+    test = table[_TEST].to_numpy(dtype=bool)
+    validation = np.zeros(len(table), dtype=bool)
+    if _VALIDATION in table:
+        validation = table[_VALIDATION].to_numpy(dtype=bool)
+    return Parts(test, validation)
 
 
 # -- from files to a dataset ----------------------------------------------------------
@@ -232,12 +259,24 @@ def split(spec: ModelSpec, rows: CleanRows) -> Dataset:
     UsageError
         Where nothing can be learned or tested.
     """
-    test = in_test(spec, rows.frame, rows.hashes)
+    parts = parts_of(spec, rows.frame, rows.hashes)
     digest = digest_of(rows.frame, rows.hashes)
-    snapshot = summarise(spec, rows, test, digest)
-    for problem in unusable(spec, rows.frame[spec.data.target], test, snapshot):
+    snapshot = summarise(spec, rows, parts, digest)
+    for problem in unusable(spec, rows.frame[spec.data.target], parts, snapshot):
         raise UsageError(problem)
-    return Dataset(spec, rows.frame, test, snapshot)
+    return Dataset(spec, rows.frame, parts, snapshot)
+
+
+def parts_of(
+    spec: ModelSpec,
+    frame: pd.DataFrame,
+    hashes: dict[str, np.ndarray],
+    equal_rows_apart: bool = False,
+) -> Parts:
+    """Return which rows are held out, and for what; arguments as for `in_test`."""
+    test = in_test(spec, frame, hashes, equal_rows_apart)
+    validation = in_validation(spec, frame, hashes, equal_rows_apart)
+    return Parts(test, validation)
 
 
 def _join(

@@ -1,4 +1,4 @@
-"""Which rows are the test part: decided by a hash, and for good."""
+"""Which rows are for validation and test: decided by a hash, and for good."""
 
 from __future__ import annotations
 
@@ -86,29 +86,69 @@ def in_test(
     -------
     ndarray of bool, shape (n_rows,)
     """
+    share = spec.split.test
     if spec.split.by == "time":
-        return _latest(spec, frame)
+        return _latest(spec, frame, share)
+    limit = np.uint64(int(share * 2.0**64))
+    return np.asarray(_places(spec, hashes, equal_rows_apart) < limit)
+
+
+def in_validation(
+    spec: ModelSpec,
+    frame: pd.DataFrame,
+    hashes: dict[str, np.ndarray],
+    equal_rows_apart: bool = False,
+) -> np.ndarray:
+    """Return which rows belong to the validation part; none where there is none.
+
+    They are those whose hashes follow on the ones of the test part, which stays as it
+    is whether there is a validation part or not. By time they are the period before the
+    test.
+
+    Parameters
+    ----------
+    spec, frame, hashes, equal_rows_apart
+        As `in_test` takes them.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_rows,)
+    """
+    if spec.split.validation is None:
+        return np.zeros(len(frame), dtype=bool)
+    share = spec.split.test + spec.split.validation
+    test = in_test(spec, frame, hashes, equal_rows_apart)
+    if spec.split.by == "time":
+        return np.asarray(_latest(spec, frame, share) & ~test)
+    limit = np.uint64(int(share * 2.0**64))
+    held_out = _places(spec, hashes, equal_rows_apart) < limit
+    return np.asarray(held_out & ~test)
+
+
+def _places(
+    spec: ModelSpec, hashes: dict[str, np.ndarray], equal_rows_apart: bool
+) -> np.ndarray:
+    """Return where each row stands among all hashes; low ones are held out."""
     key = key_column(spec)
     values = hashes[key] if key else mix_hashes(hashes)
     if equal_rows_apart and keeps_equal_rows(spec):
         occurrence = pd.Series(values).groupby(values).cumcount()
         values = values + occurrence.to_numpy(np.uint64)
-    limit = np.uint64(int(spec.split.test * 2.0**64))
-    return np.asarray(_scramble(values, spec.split.seed) < limit)
+    return scramble(values, spec.split.seed)
 
 
-def _latest(spec: ModelSpec, frame: pd.DataFrame) -> np.ndarray:
-    """Return which rows are not before the first time of the test."""
+def _latest(spec: ModelSpec, frame: pd.DataFrame, share: float) -> np.ndarray:
+    """Return which rows are not before the first time of a latest share."""
     column = frame[spec.data.time]
     labelled = frame[spec.data.target].notna()
     times = column[labelled].dropna().sort_values()
-    cut = round(len(times) * (1 - spec.split.test))
+    cut = round(len(times) * (1 - share))
     cut = min(max(len(times) - 1, 0), cut)
     # The least of no times is missing, and no row is at or after it.
     return np.asarray(column >= times.iloc[cut:].min())
 
 
-def _scramble(values: np.ndarray, seed: int) -> np.ndarray:
+def scramble(values: np.ndarray, seed: int) -> np.ndarray:
     """Return well-mixed hashes (the finaliser of splitmix64), others for each seed."""
     values = values ^ np.uint64((seed * _GOLDEN) % 2**64)
     for shift, factor in _SPLITMIX:

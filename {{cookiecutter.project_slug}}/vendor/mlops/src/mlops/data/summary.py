@@ -38,17 +38,41 @@ class CleanRows:
     files: tuple[SourceFile, ...]
 
 
-def summarise(
-    spec: ModelSpec, rows: CleanRows, test: np.ndarray, digest: str
-) -> Snapshot:
+@dataclass(frozen=True)
+class Parts:
+    """Which rows are held out.
+
+    Parameters
+    ----------
+    test, validation : ndarray of bool, shape (n_rows,)
+        No row is in both; all that are in neither are for training.
+    """
+
+    test: np.ndarray
+    validation: np.ndarray
+
+    @property
+    def train(self) -> np.ndarray:
+        """Which rows are for training."""
+        return np.asarray(~self.test & ~self.validation)
+
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Return the parts that judge, by name; a part without a row is none."""
+        parts = {"test": self.test}
+        if self.validation.any():
+            parts["validation"] = self.validation
+        return parts
+
+
+def summarise(spec: ModelSpec, rows: CleanRows, parts: Parts, digest: str) -> Snapshot:
     """Return the facts of a snapshot.
 
     Parameters
     ----------
     spec : ModelSpec
     rows : CleanRows
-    test : ndarray of bool, shape (n_rows,)
-        Which rows are for the test.
+    parts : Parts
+        Which rows are held out.
     digest : str
         Of the rows.
     """
@@ -68,8 +92,9 @@ def summarise(
         rows_read=rows_read,
         duplicates_removed=rows_read - len(frame),
         unlabelled=int((~labelled).sum()),
-        train_rows=int((labelled & ~test).sum()),
-        test_rows=int((labelled & test).sum()),
+        train_rows=int((labelled & parts.train).sum()),
+        test_rows=int((labelled & parts.test).sum()),
+        validation_rows=int((labelled & parts.validation).sum()),
         period=_period(frame[spec.data.time]) if spec.data.time else None,
         files=rows.files,
         columns=tuple(columns),
@@ -165,20 +190,27 @@ def _column(column: pd.Series, hashes: np.ndarray, sensitive: bool) -> ColumnSum
 
 
 def unusable(
-    spec: ModelSpec, target: pd.Series, test: np.ndarray, snapshot: Snapshot
+    spec: ModelSpec, target: pd.Series, parts: Parts, snapshot: Snapshot
 ) -> Iterator[Problem]:
     """Yield why nothing can be learned or tested, causes before their effects."""
     files = listed(file.path for file in snapshot.files)
     values = sorted(target.dropna().unique())
     yield from _target_problems(spec, str(target.name), values, files)
     if spec.task == "binary":
-        yield from _one_class_problems(spec, target, test, values, files)
-    if min(snapshot.train_rows, snapshot.test_rows) < 2:
+        yield from _one_class_problems(spec, target, parts, values, files)
+    rows = [snapshot.train_rows, snapshot.test_rows]
+    found = f"{snapshot.train_rows} to train, {snapshot.test_rows} to test"
+    wanted = "a training part and a test part"
+    if spec.split.validation is not None:
+        rows.append(snapshot.validation_rows)
+        found += f", {snapshot.validation_rows} for validation"
+        wanted = "a training, a validation and a test part"
+    if min(rows) < 2:
         yield Problem(
-            "too few rows for a training part and a test part",
+            f"too few rows for {wanted}",
             file=files,
             key="split",
-            found=f"{snapshot.train_rows} to train, {snapshot.test_rows} to test",
+            found=found,
             allowed="at least 2 in each part",
             do=spec.split.remedy,
         )
@@ -217,10 +249,11 @@ def _target_problems(
 
 
 def _one_class_problems(
-    spec: ModelSpec, target: pd.Series, test: np.ndarray, values: list[Any], files: str
+    spec: ModelSpec, target: pd.Series, parts: Parts, values: list[Any], files: str
 ) -> Iterator[Problem]:
     """Yield which part of the split lacks one of the two classes."""
-    for part, mask in (("train", ~test), ("test", test)):
+    masks = {"train": parts.train} | parts.held_out()
+    for part, mask in masks.items():
         absent = sorted(set(values) - set(target[mask].unique()))
         if len(absent) == 1:
             yield Problem(

@@ -42,7 +42,7 @@ _BY_SCORE = frozenset(
 # Beside the shares: metrics that can go no further than their scale.
 _BOUNDED = frozenset({"log_loss", "brier", "mcc", "smape", "value"})
 
-_POWER = 0.8416212335729143  # normal quantile of 80 % power
+POWER = 0.8416212335729143  # normal quantile of 80 % power
 
 
 def paired_difference(
@@ -164,7 +164,7 @@ def _spread(both: _Both, confidence: float) -> _Spread:
         return _agreeing(both, method, confidence)
     p_value = min(1.0, 2 * float(stdtr(freedom, -abs(both.difference / error))))
     reach = quantile(confidence, freedom) * error
-    detectable = reach + _POWER * error
+    detectable = reach + POWER * error
     least = _sign_test(both.differing)
     if least > 1 - confidence:
         p_value = max(p_value, least)
@@ -217,7 +217,7 @@ def _mcnemar(both: _Both, confidence: float) -> _Spread:
     error = float(np.sqrt((up + down - centre**2) / rows))
     p_value = min(1.0, 2 * float(bdtr(min(won, lost), won + lost, 0.5)))
     reach = quantile(confidence) * error
-    detectable = reach + _POWER * error
+    detectable = reach + POWER * error
     if p_value > 1 - confidence:
         reach = max(reach, abs(centre))
     method = "McNemar exact, interval of Bonett and Price"

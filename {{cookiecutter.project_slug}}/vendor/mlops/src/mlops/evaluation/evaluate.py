@@ -35,6 +35,7 @@ def evaluate(context: EvaluationContext, model: Model, size_mb: float) -> Evalua
     return Evaluation(
         ok=all(check.ok for check in checks),
         rows=measured.rows,
+        part=context.part,
         metrics=measured.metrics,
         baselines={name: c.champion for name, c in measured.baselines.by_name.items()},
         checks=checks,

@@ -21,6 +21,7 @@ from mlops.data.known import respell, spellings
 from mlops.data.snapshot import Dataset
 from mlops.errors import UsageError, listed
 from mlops.results.training import Signature
+from mlops.results.verdict import Part
 from mlops.training.model import Model
 
 Floats = NDArray[np.float64]
@@ -176,6 +177,8 @@ class EvaluationContext:
 
     Parameters
     ----------
+    part : {"test", "validation"}
+        The rows that judge: `test` in the names of this class stands for either.
     folder : Path, optional
         The model's: a champion that takes other columns, or of another kind, predicts
         the same rows as the files there have them.
@@ -189,19 +192,21 @@ class EvaluationContext:
     spec: ModelSpec
     dataset: Dataset
     folder: Path | None = None
+    part: Part = "test"
     _predicted: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _outcomes: dict[Model, Outcome] = field(default_factory=dict)
 
     @cached_property
     def test(self) -> pd.DataFrame:
-        """The labelled test rows."""
-        test = self.dataset.part("test")
+        """The labelled rows that judge, of the test part or the validation part."""
+        test = self.dataset.part(self.part)
         clusters = self._clusters(test)
         units = len(test) if clusters is None else int(clusters.nunique())
         if units < 2:
             kind = "rows" if clusters is None else f"groups of `{clusters.name}`"
             raise self._useless(
-                f"the test part has too few {kind} to say anything about the model",
+                f"the {self.part} part has too few {kind} to say anything about the "
+                "model",
                 f"{units} {kind}, {len(test)} rows",
             )
         return test
@@ -226,7 +231,7 @@ class EvaluationContext:
         kinds = {f.name: f.kind for f in model.signature.features}
         if not self.folder or kinds.items() <= self.spec.features.items():
             return self.test
-        return self.dataset.test_as_written(self.folder, kinds)
+        return self.dataset.as_written(self.part, self.folder, kinds)
 
     def outcome(self, model: Model) -> Outcome:
         """Return target and predictions of a model for the test rows."""
@@ -262,7 +267,7 @@ class EvaluationContext:
         if (self.spec.task == "binary" and absent) or len(counts) < 2:
             rows = [f"{label}: {count:,} rows" for label, count in counts.items()]
             raise self._useless(
-                f"no test row is of class {listed(absent)}: it cannot be judged",
+                f"no {self.part} row is of class {listed(absent)}: it cannot be judged",
                 ", ".join(rows),
             )
 

@@ -38,7 +38,7 @@ def champion_on(
         The champion's: it says which test rows it may have been trained on.
     """
     outcome = _predictions(context, champion, challenger)
-    seen = context.dataset.learned_by(training) if training else 0
+    seen = context.dataset.learned_by(training, context.part) if training else 0
     needs_id = context.spec.split.by == "random" and not context.spec.data.id
     return Champion(version, outcome, seen, needs_id)
 

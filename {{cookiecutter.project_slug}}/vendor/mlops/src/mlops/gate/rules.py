@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mlops.config.model_spec import ModelSpec
@@ -28,19 +28,27 @@ class Rule:
     margin : float
         Largest loss of the first metric that non-inferiority accepts, in the metric's
         unit.
+    share : float
+        The part of alpha that one question of several has (see `gate.ledger`). Slices
+        are judged at the whole alpha: it is the chance to fail one that is not worse.
     """
 
     kind: RuleKind
     metrics: tuple[str, ...]
     alpha: float = 0.05
     margin: float = 0.0
+    share: float = 1.0
+
+    def of_share(self, share: float) -> Rule:
+        """Return the rule of a question that has a share of alpha."""
+        return replace(self, share=share)
 
     @property
     def confidence(self) -> float:
         """Two-sided confidence of the interval that decides."""
         if self.kind == "superiority":
-            return 1 - self.alpha
-        return 1 - 2 * self.alpha
+            return 1 - self.alpha * self.share
+        return 1 - 2 * self.alpha * self.share
 
     @property
     def threshold(self) -> float:

@@ -371,10 +371,23 @@ def author_of(repository: Repository, commit: str) -> str | None:
     None where it is the merge of none. The authors that commits name are not asked:
     anybody can write any name into a commit.
     """
+    pull = _merged_as(repository, commit)
+    return f"@{pull['user']['login']}" if pull else None
+
+
+def pull_request_of(repository: Repository, commit: str) -> int | None:
+    """Return the number of the pull request that a commit is the merge of, or None."""
+    pull = _merged_as(repository, commit)
+    return int(pull["number"]) if pull else None
+
+
+def _merged_as(repository: Repository, commit: str) -> dict[str, Any] | None:
+    """Return the pull request that a commit is the merge of, as GitHub has it."""
     url = f"{repository.url}/commits/{commit}/pulls"
     get = repository.requester.requestJsonAndCheck
     _, pulls = ask("say whose change this is", lambda: get("GET", url))
     for pull in pulls or []:
         if pull["merged_at"] and pull["merge_commit_sha"] == commit:
-            return f"@{pull['user']['login']}"
+            found: dict[str, Any] = pull
+            return found
     return None

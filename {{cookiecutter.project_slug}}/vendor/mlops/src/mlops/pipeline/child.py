@@ -86,6 +86,7 @@ def _do(question: dict[str, Any]) -> bool:
         started=datetime.now(UTC),
         last=question["step"],
         production=Production(project, question["name"]),
+        part=question["part"],
         champion_files=Path(champion) if champion else None,
         anchor_files=Path(anchor) if anchor else None,
     )

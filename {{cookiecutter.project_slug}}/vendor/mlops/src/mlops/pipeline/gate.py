@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 def run(state: RunState) -> bool:
     """Write the verdict; the step passes where it says promote."""
     from mlops.gate.champion import challenger_on
+    from mlops.gate.ledger import question_rule
     from mlops.gate.rules import rule_of
     from mlops.gate.verdict import compare
+    from mlops.pipeline.ledger import ledger_of, with_ledger
 
     begun = time.perf_counter()
     release = state.production.release
@@ -37,12 +39,16 @@ def run(state: RunState) -> bool:
         code_changed = _code_changed(release, Training.load(state.build))
     context = evaluation_context(state)
     evaluation = Evaluation.load(state.build)
+    rule = rule_of(state.spec, code_changed)
+    ledger = ledger_of(state)
     verdict = compare(
         challenger_on(context, challenger(state), evaluation),
         _champion(state),
-        rule_of(state.spec, code_changed),
+        question_rule(rule, ledger) if ledger and state.part == "test" else rule,
         _anchor(state),
     )
+    if ledger:
+        verdict = with_ledger(state, verdict, rule, ledger)
     seconds = round(time.perf_counter() - begun, 3)
     verdict.model_copy(update={"seconds": seconds}).save(state.build)
     return verdict.decision == "promote"
@@ -100,4 +106,6 @@ STEP = Step(
     ),
     writes=("verdict.json",),
     asks_production=True,
+    asks_part=True,
+    reads_ledger=True,
 )

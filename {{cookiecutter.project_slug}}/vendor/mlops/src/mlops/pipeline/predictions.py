@@ -75,7 +75,9 @@ def evaluation_context(state: RunState) -> EvaluationContext:
     if state.evaluation is None:
         from mlops.evaluation.outcome import EvaluationContext
 
-        state.evaluation = EvaluationContext(state.spec, dataset(state), state.folder)
+        state.evaluation = EvaluationContext(
+            state.spec, dataset(state), state.folder, state.part
+        )
     return state.evaluation
 
 

@@ -55,6 +55,7 @@ def record_of(context: RunContext, state: RunState, group: str | None = None) ->
         data=snapshot,
         training=known.training,
         metrics=known.evaluation.metrics if known.evaluation else (),
+        measured_on=known.evaluation.part if known.evaluation else "test",
         verdict=known.verdict,
     )
 

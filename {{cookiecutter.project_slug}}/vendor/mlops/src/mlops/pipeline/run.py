@@ -10,6 +10,7 @@ from importlib import import_module
 
 from mlops.config.model_spec import ModelSpec
 from mlops.io import git
+from mlops.io.digests import canonical_json, sha256
 from mlops.pipeline import cross_validate, gate, report, test, train, validate
 from mlops.pipeline.cache import StepCache
 from mlops.pipeline.lock import only_run
@@ -18,7 +19,9 @@ from mlops.pipeline.run_context import RunContext
 from mlops.pipeline.state import NOT_REACHED, RunState
 from mlops.pipeline.step import Step
 from mlops.pipeline.user_process import UserProcess
+from mlops.results.ledger import Question
 from mlops.results.runs import CrossValidation
+from mlops.results.verdict import Part
 
 STEPS = (validate.STEP, train.STEP, test.STEP, gate.STEP, report.STEP)
 
@@ -47,10 +50,17 @@ class Run:
         Takes one line of progress.
     force : bool
         Do steps again that are done.
+    part : {"test", "validation"}, optional
+        The rows to judge on: by default the validation part, where there is one.
     """
 
     def __init__(
-        self, context: RunContext, name: str, say: Say, force: bool = False
+        self,
+        context: RunContext,
+        name: str,
+        say: Say,
+        force: bool = False,
+        part: Part | None = None,
     ) -> None:
         project = context.project
         spec = project.model(name)
@@ -72,6 +82,8 @@ class Run:
             dirty=bool(commit and git.changed_files(project.root)),
             actor=context.actor,
             pull_request=context.pull_request,
+            part=part or spec.split.judged_on,
+            questions=_questions(context, name, spec),
             meanwhile=self._import_ahead,
         )
 
@@ -186,6 +198,12 @@ class Run:
             context.append(f"production {state.production.version}")
         if step.shows_commit:
             context.append(f"commit {state.commit} dirty {state.dirty}")
+        if state.spec.split.validation is not None and step.asks_part:
+            context.append(f"part {state.part}")
+            if step.reads_ledger and state.part == "validation":
+                # Only what was asked before can change a verdict; a test part is asked
+                # once, and what others ask meanwhile does not change what it says.
+                context.append(f"asked {digest_of_questions(state.questions)}")
         return self.cache.inputs(step, " ".join(context))
 
     def _do(self, step: Step) -> None:
@@ -217,3 +235,16 @@ class Run:
         self.state.states[step.name] = "skipped" if record.ok else "failed"
         outcome = "unchanged" if record.ok else "unchanged: it failed before"
         self.say(f"{step.name:<9} {outcome}")
+
+
+def _questions(context: RunContext, name: str, spec: ModelSpec) -> tuple[Question, ...]:
+    """Return what was asked before; nothing where everything is judged on the test."""
+    if spec.split.validation is None:
+        return ()
+    return context.questions(name)
+
+
+def digest_of_questions(questions: tuple[Question, ...]) -> str:
+    """Return one digest of what was asked before."""
+    entries = [question.model_dump(mode="json") for question in questions]
+    return sha256(canonical_json(entries))

@@ -8,9 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops.config.project import Project
+from mlops.results.ledger import Question
 
 if TYPE_CHECKING:
     from mlops.storage.protocol import ReleaseStore
+
+
+def _none(_name: str) -> tuple[Question, ...]:
+    """Return no question."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,9 @@ class RunContext:
         The pull request that it is run for.
     run_url : str, optional
         The page of the workflow's run.
+    questions : callable
+        Takes the name of a model and returns what test parts of it were asked before;
+        called only where it has a validation part.
     """
 
     project: Project
@@ -38,3 +47,4 @@ class RunContext:
     store: Callable[[], ReleaseStore]
     pull_request: int | None = None
     run_url: str | None = None
+    questions: Callable[[str], tuple[Question, ...]] = _none

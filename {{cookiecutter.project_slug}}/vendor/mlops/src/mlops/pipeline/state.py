@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
+from mlops.results.ledger import Question
+from mlops.results.verdict import Part
 
 if TYPE_CHECKING:
     from mlops.data.snapshot import Dataset
@@ -46,6 +48,11 @@ class RunState:
         Who runs it.
     pull_request : int, optional
         The pull request that it is run for.
+    part : {"test", "validation"}
+        The rows that the model is judged on.
+    questions : tuple of Question
+        What test parts of this model were asked before, by the run log; empty without a
+        validation part.
     states : dict of str to str
         Step: ran, skipped, failed or not reached.
     seconds : dict of str to float
@@ -70,6 +77,8 @@ class RunState:
     dirty: bool = False
     actor: str = ""
     pull_request: int | None = None
+    part: Part = "test"
+    questions: tuple[Question, ...] = ()
     states: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     meanwhile: Callable[[], object] = lambda: None

@@ -38,6 +38,11 @@ class Step:
         Whether the step reads the files of `data.source` and `data.labels`.
     asks_production : bool
         Whether the outcome depends on the version in production.
+    asks_part : bool
+        Whether it reads the rows that judge: of the validation part or the test part.
+    reads_ledger : bool
+        Whether the outcome on the validation part depends on the questions that the
+        test part was asked before.
     shows_commit : bool
         Whether the commit is part of what the step writes.
     """
@@ -51,6 +56,8 @@ class Step:
     runs_user_code: bool = False
     reads_data: bool = False
     asks_production: bool = False
+    asks_part: bool = False
+    reads_ledger: bool = False
     shows_commit: bool = False
 
 

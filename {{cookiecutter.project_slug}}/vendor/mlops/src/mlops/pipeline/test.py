@@ -1,4 +1,4 @@
-"""The test step: measure the model on the test rows and check how it behaves."""
+"""The test step: measure the model on rows it never saw, and check how it behaves."""
 
 from __future__ import annotations
 
@@ -72,4 +72,5 @@ STEP = Step(
     ),
     runs_user_code=True,
     asks_production=True,
+    asks_part=True,
 )

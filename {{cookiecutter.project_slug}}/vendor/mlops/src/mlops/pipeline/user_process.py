@@ -138,6 +138,7 @@ class UserProcess:
             "builds": str(self._builds),
             "name": state.name,
             "spec": spec.model_dump(mode="json"),
+            "part": state.part,
             "champion": str(self._champion) if self._champion else None,
             "anchor": str(self._anchor) if self._anchor else None,
         }

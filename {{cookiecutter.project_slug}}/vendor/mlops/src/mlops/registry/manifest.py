@@ -74,6 +74,9 @@ class Manifest(Result):
     )
     signature: Signature
     metrics: tuple[Metric, ...]
+    measured_on: str = Field(
+        default="test", description="Rows that the metrics are of: test or validation."
+    )
     slices: tuple[Slice, ...] = Field(
         default=(), description="Not of sensitive columns."
     )

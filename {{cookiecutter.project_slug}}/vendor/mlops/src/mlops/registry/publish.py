@@ -250,6 +250,7 @@ def _manifest(
         previous=model.latest.number if model.latest else None,
         signature=training.signature,
         metrics=evaluation.metrics,
+        measured_on=evaluation.part,
         slices=tuple(slices),
         fairness=tuple(fairness),
         source=spec.data.source,

@@ -307,7 +307,7 @@ def _slices(facts: RunReport) -> Iterator[Chart]:
         bars.append(Bar(name, m.low, m.value, m.high, colour))
     panel = _forest(bars, result.primary.value)
     metric = label(result.primary.name, facts.spec.metrics.unit)
-    panel.set_xlabel(f"{metric}; the line is that of all test rows")
+    panel.set_xlabel(f"{metric}; the line is that of all {result.part} rows")
     failed = sum(not part.ok for part, _ in known)
     alt = f"{failed or 'None'} of {count(len(known), 'slice')} below the threshold."
     yield _chart("slices", "Quality by slice", panel, alt)

@@ -73,13 +73,15 @@ def _quality(facts: RunReport, result: Evaluation) -> Section:
     verdict = facts.verdict
     compared = _comparisons(verdict)
     title = "Against the model in production" if compared else "How good it is"
+    if result.part != "test":
+        title += f" ({result.part} rows)"
     text = list(wording.reasons(verdict)) if verdict else []
     text += _for_scale(result)
     tables = [_metrics(facts, result, compared)]
     if verdict:
         tables.append(_conditions(verdict))
     if facts.rows:
-        tables += [_confusion(facts.rows, facts.spec), _residuals(facts)]
+        tables += [_confusion(facts, facts.rows, result), _residuals(facts)]
     return Section("quality", title, text, tables)
 
 
@@ -147,11 +149,11 @@ def _conditions(verdict: Verdict) -> Table:
     return Table("Conditions", columns, "lll", rows)
 
 
-def _confusion(rows: PredictedRows, spec: ModelSpec) -> Table:
-    """Return how many test rows of each class were predicted as which."""
+def _confusion(facts: RunReport, rows: PredictedRows, result: Evaluation) -> Table:
+    """Return how many rows of each class were predicted as which."""
     table: list[Row] = []
     classes: list[str] = []
-    if spec.task != "regression":
+    if facts.spec.task != "regression":
         actual = rows.actual.astype(str)
         predicted = rows.predicted.astype(str)
         classes = sorted({*actual.tolist(), *predicted.tolist()})
@@ -160,7 +162,8 @@ def _confusion(rows: PredictedRows, spec: ModelSpec) -> Table:
             of_class = predicted[actual == name]
             counts = [f"{int((of_class == other).sum()):,}" for other in classes]
             table.append(("", (f"Actual: {name}", *counts)))
-    columns = ("Test rows", *(f"Predicted: {name}" for name in classes))
+    first = f"{result.part.capitalize()} rows"
+    columns = (first, *(f"Predicted: {name}" for name in classes))
     align = "l" + "r" * len(classes)
     return Table("Confusion matrix", columns, align, table, folded=True)
 
@@ -235,7 +238,10 @@ def _versions(facts: RunReport) -> Section:
     tests = facts.evaluation
     if facts.versions and tests and tests.metrics:
         known = [(one.version, one.metric, one.rows) for one in facts.versions]
-        for name, m, count in [*known, ("this run", tests.primary, tests.rows)]:
+        this = "this run"
+        if tests.part != "test":
+            this += f" ({tests.part} rows)"
+        for name, m, count in [*known, (this, tests.primary, tests.rows)]:
             ends = words.interval(m.low, m.high)
             rows.append(("", (name, words.number(m.value), ends, f"{count:,}")))
     text = []
@@ -320,6 +326,8 @@ def _counts(snapshot: Snapshot) -> Table:
         "Rows for training": snapshot.train_rows,
         "Rows for the test": snapshot.test_rows,
     }
+    if snapshot.validation_rows:
+        counts["Rows for validation"] = snapshot.validation_rows
     rows: list[Row] = [("", (name, f"{n:,}")) for name, n in counts.items()]
     if snapshot.period:
         rows.append(("", ("Period", words.span(snapshot.period))))
@@ -360,10 +368,11 @@ def _importance(result: Evaluation, spec: ModelSpec) -> Section:
         reason = words.clean(found.problem) or "no reason is known"
         return Section("importance", title, (f"Not measured: {reason}.",))
     metric = words.label(found.metric, spec.metrics.unit)
+    shuffled = words.count(found.rows, f"{result.part} row")
     text = (
         f"By how much {metric} is worse when one feature is shuffled among "
-        f"{words.count(found.rows, 'test row')}. Features that say the same share "
-        "their importance. It says what the model uses, not what causes the outcome.",
+        f"{shuffled}. Features that say the same share their importance. It says what "
+        "the model uses, not what causes the outcome.",
     )
     rows: list[Row] = []
     for one in found.features:

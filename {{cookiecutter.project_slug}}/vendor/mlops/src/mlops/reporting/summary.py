@@ -7,15 +7,24 @@ from mlops.reporting.blocks import Summary, Tone
 from mlops.reporting.gaps import gaps, not_written
 from mlops.reporting.run_report import RunReport
 from mlops.reporting.wording import (
+    account,
     anchored,
     condition,
     difference_ci,
+    reasons,
+    rows_of,
     standing,
     too_good_by,
 )
 from mlops.results.data import Validation
 from mlops.results.evaluation import Evaluation
-from mlops.results.verdict import Anchored, Comparison, Verdict
+from mlops.results.verdict import (
+    Anchored,
+    Comparison,
+    NoQuestionLeft,
+    RefusedByTest,
+    Verdict,
+)
 
 # From here on a share of what can be reached is rather a leak than a model.
 _TOO_GOOD = 0.995
@@ -94,6 +103,7 @@ def _decided(facts: RunReport, verdict: Verdict) -> Summary:
     elif facts.evaluation and facts.evaluation.metrics:
         lines.append(primary_metric(facts.evaluation, unit))
     lines += _anchored(verdict)
+    lines += _test_part(verdict)
     lines += _conditions(verdict)
     lines += _too_good(facts.evaluation)
     lines += _gaps(facts)
@@ -109,6 +119,17 @@ def _anchored(verdict: Verdict) -> list[str]:
     ]
 
 
+def _test_part(verdict: Verdict) -> list[str]:
+    """Return what is known of the test part, where there is a validation part."""
+    lines = [
+        sentence
+        for ground, sentence in zip(verdict.grounds, reasons(verdict), strict=False)
+        if isinstance(ground, NoQuestionLeft | RefusedByTest)
+    ]
+    known = account(verdict)
+    return [*lines, known] if known else lines
+
+
 def headline(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
     """Return the decision in a sentence, and its tone."""
     if verdict.champion is None:
@@ -118,7 +139,7 @@ def headline(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
     if verdict.decision == "promote":
         if c and c.identical:
             return "good", f"No change: it makes the same predictions as {champion}."
-        return "good", f"Replace {champion} with this one."
+        return "good", f"Replace {champion} with this one{_if_tested(verdict)}."
     if verdict.decision == "reject":
         return "bad", f"Do not replace {champion}."
     return "unsure", f"Keep {champion}: {_why_inconclusive(verdict)}."
@@ -135,11 +156,19 @@ def _first_version(facts: RunReport, verdict: Verdict) -> tuple[Tone, str]:
             "it goes into production."
         )
         return "unsure", title
-    return "good", "Put this model into production: it is the first version."
+    tested = _if_tested(verdict)
+    return "good", f"Put this model into production{tested}: it is the first version."
+
+
+def _if_tested(verdict: Verdict) -> str:
+    """Return the condition under which a verdict on validation rows holds."""
+    return "" if verdict.part == "test" else ", if the test part agrees"
 
 
 def _why_inconclusive(verdict: Verdict) -> str:
     c = verdict.comparison
+    if any(isinstance(ground, NoQuestionLeft) for ground in verdict.grounds):
+        return "no question to the test part is left"
     if c is None:
         return "the two could not be compared"
     if c.identical:
@@ -209,14 +238,14 @@ def primary_metric(result: Evaluation, unit: str) -> str:
     ends = words.interval(m.low, m.high)
     ends += words.caution(m.few)
     value = f"{words.number(m.value)} ({words.share(m.confidence)} CI {ends})"
-    return f"{name} on {words.count(result.rows, 'test row')}: {value}."
+    return f"{name} on {words.count(result.rows, f'{result.part} row')}: {value}."
 
 
 def _compared(c: Comparison, verdict: Verdict, unit: str) -> str:
     """Return challenger against champion in a sentence, and what the rule adds."""
     values = f"{words.number(c.challenger)} against {words.number(c.champion)}"
-    rows = words.count(verdict.rows, "row")
-    text = f"{words.label(c.metric, unit)} on the same {rows}: {values}"
+    same = rows_of(verdict)
+    text = f"{words.label(c.metric, unit)} on the same {same}: {values}"
     if c.identical:
         return f"{text}; both versions make exactly the same predictions."
     if c.low <= 0 <= c.high:

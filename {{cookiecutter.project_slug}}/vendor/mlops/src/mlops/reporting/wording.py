@@ -21,8 +21,10 @@ from mlops.results.verdict import (
     Failure,
     Ground,
     NoChampion,
+    NoQuestionLeft,
     NotComparable,
     OnePeriod,
+    RefusedByTest,
     SplitChanged,
     Verdict,
 )
@@ -31,9 +33,11 @@ _MOST_NAMED = 5
 
 _TOO_FEW = "too few rows"
 
-_ONE_PERIOD = (
-    "All test rows are of one time, and rows of one time share what happened then: "
-    "test more than one (split.test)."
+_REFUSED_BY_TEST = (
+    "The test part was asked about this very model and did not let it through. Passed "
+    "or failed is all that it says, and it is not asked twice: change the model, "
+    "compare on validation, and merge again; or an approver decides against it, on "
+    "record (`mlops register MODEL --decided -m WHY`)."
 )
 
 
@@ -80,7 +84,14 @@ def _reason(ground: Ground, verdict: Verdict) -> str:
         case SplitChanged():
             return _split_changed(ground, verdict)
         case OnePeriod():
-            return _ONE_PERIOD
+            return (
+                f"All {verdict.part} rows are of one time, and rows of one time share "
+                f"what happened then: test more than one (split.{verdict.part})."
+            )
+        case NoQuestionLeft():
+            return _no_question_left(ground)
+        case RefusedByTest():
+            return _REFUSED_BY_TEST
         case Anchored():
             return anchored(ground, verdict)
         case _:
@@ -166,9 +177,15 @@ def _same_predictions(verdict: Verdict) -> str:
     return f"both versions make exactly the same predictions on {_size(verdict)}"
 
 
+def rows_of(verdict: Verdict) -> str:
+    """Return how many rows were compared on, and of which part where that is new."""
+    noun = "row" if verdict.part == "test" else f"{verdict.part} row"
+    return words.count(verdict.rows, noun)
+
+
 def _size(verdict: Verdict) -> str:
     """Return what the test set consists of, such as ``1,950 rows in 700 groups``."""
-    rows = words.count(verdict.rows, "row")
+    rows = rows_of(verdict)
     if verdict.units is None:
         return rows
     unit = verdict.unit.removesuffix("s")
@@ -190,13 +207,47 @@ def _not_comparable(ground: NotComparable, verdict: Verdict) -> str:
 def _split_changed(ground: SplitChanged, verdict: Verdict) -> str:
     text = (
         f"The split has changed: {verdict.champion} may have been trained on up to "
-        f"{ground.rows:,} of the {ground.of:,} test rows, which favours it."
+        f"{ground.rows:,} of the {ground.of:,} {verdict.part} rows, which favours it."
     )
     if ground.needs_id:
         text += (
             " Without data.id, the split changes with the columns: give the rows an id."
         )
     return text
+
+
+def _no_question_left(ground: NoQuestionLeft) -> str:
+    questions = words.count(ground.questions, "question")
+    return (
+        f"No question is left: {questions} were put to these test rows, and one more "
+        "would let useless changes through too often. Add labelled rows: a test part "
+        "keeps its questions by the share of rows that it keeps. Or set another "
+        "split.seed: that opens a new account, with a new alpha to spend. Refreshes go "
+        "on as before."
+    )
+
+
+def account(verdict: Verdict) -> str:
+    """Return what the ledger says of the question to the test part.
+
+    An empty string without a validation part, and where a ground has the sentence.
+    """
+    a = verdict.account
+    if a is None or (a.number > a.of and a.passed is None):
+        return ""
+    question = "No question of the account is spent on it"
+    if a.number:
+        question = f"Question {a.number} of {a.of}"
+    if a.passed is not None:
+        result = "passed" if a.passed else "failed"
+        return f"The test part was asked, and it {result}. {question}."
+    text = f"The test part has not been asked: once, at the merge. {question}"
+    if a.number:
+        text += f", {words.share(a.spent)} of alpha spent before"
+    if a.needed is not None:
+        size = words.signed(a.needed)
+        text += f"; a difference has to reach about {size} there"
+    return f"{text}."
 
 
 def anchored(ground: Anchored, verdict: Verdict) -> str:

@@ -64,6 +64,7 @@ class Snapshot(StoredResult):
     )
     train_rows: int
     test_rows: int
+    validation_rows: int = 0
     period: tuple[str, str] | None = None
     files: tuple[SourceFile, ...] = ()
     columns: tuple[ColumnSummary, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -145,6 +145,9 @@ class Evaluation(StoredResult):
 
     ok: bool
     rows: int
+    part: Literal["test", "validation"] = Field(
+        default="test", description="Rows that it was measured on."
+    )
     metrics: tuple[Metric, ...]
     baselines: dict[str, float] = Field(
         default_factory=dict, description="Primary metric of `dummy` and `simple`."

@@ -13,12 +13,16 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from mlops.results.base import Result, StoredResult
+from mlops.results.ledger import Account
 
 Decision = Literal["promote", "reject", "inconclusive"]
 
 RuleName = Literal["first version", "superiority", "non-inferiority"]
 
 UnitName = Literal["rows", "groups", "periods"]
+
+# The rows that a model was judged on; engines before 0.3 judged on the test part alone.
+Part = Literal["test", "validation"]
 
 Finding = Literal["identical", "better", "not worse", "worse", "undecided"]
 
@@ -138,6 +142,19 @@ class Anchored(Result):
     )
 
 
+class NoQuestionLeft(Result):
+    """The test part was asked as often as its account allows."""
+
+    kind: Literal["no question left"] = "no question left"
+    questions: int = Field(description="That an account has.")
+
+
+class RefusedByTest(Result):
+    """The test part was asked about this model, and did not pass it."""
+
+    kind: Literal["refused by test"] = "refused by test"
+
+
 class OtherGround(Result):
     """A ground that a newer engine gave."""
 
@@ -152,6 +169,8 @@ Ground = Annotated[
     | SplitChanged
     | OnePeriod
     | Anchored
+    | NoQuestionLeft
+    | RefusedByTest
     | OtherGround,
     Field(union_mode="left_to_right"),
 ]
@@ -182,4 +201,14 @@ class Verdict(StoredResult):
         default=None, description="Independent groups or periods; None: rows."
     )
     unit: UnitName = "rows"
+    part: Part = Field(default="test", description="Rows that were compared on.")
+    account: Account | None = Field(
+        default=None,
+        description="Questions to the test part; None without a validation part.",
+    )
     seconds: float = 0
+
+    @property
+    def refused_by_test(self) -> bool:
+        """Whether the test part was asked about the model, and refused it."""
+        return any(isinstance(ground, RefusedByTest) for ground in self.grounds)

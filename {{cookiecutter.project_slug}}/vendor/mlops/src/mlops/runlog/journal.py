@@ -26,6 +26,7 @@ from mlops.io import git_objects
 from mlops.io.digests import canonical_json, sha256
 from mlops.io.git import GitError, git, git_remote, has_remote, require_repository
 from mlops.io.git_objects import Env
+from mlops.results.ledger import Question
 from mlops.results.runs import Record
 from mlops.runlog.mlflow import copy_to_mlflow
 
@@ -100,6 +101,30 @@ def append_check(
         title=f"{check['model']} {check['version']}: {outcome}",
     )
     return _write(project.root, [entry], actor)
+
+
+def append_question(project: Project, question: Question) -> tuple[str, ...]:
+    """Write a question to a test part; one that was written already stays as it is.
+
+    Return warnings as `append`.
+    """
+    moment = datetime.fromisoformat(question.time).astimezone(UTC)
+    content = question.model_dump(mode="json")
+    outcome = "passed" if question.passed else "failed"
+    entry = _Entry(
+        folder=f"questions/{question.model}",
+        name=f"{moment:%Y%m%d-%H%M%S}-{sha256(canonical_json(content))[:6]}",
+        time=moment,
+        content=content,
+        title=f"{question.model}: the test part was asked, {outcome}",
+    )
+    return _write(project.root, [entry], question.actor)
+
+
+def fetch(root: Path) -> None:
+    """Bring what origin's run log holds, where there is an origin."""
+    if has_remote(root):
+        git_remote(root, "fetch", "--no-tags", "--prune", "origin", *_FETCHED)
 
 
 def named(text: str, expected: str) -> str:

@@ -13,6 +13,7 @@ from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, UsageError, did_you_mean
 from mlops.io import git_objects
 from mlops.io.git import git, is_repository
+from mlops.results.ledger import Question
 from mlops.results.runs import Record
 from mlops.runlog.conditions import Condition, matching
 from mlops.runlog.journal import journal_refs
@@ -95,6 +96,12 @@ def checks(
 ) -> list[dict[str, Any]]:
     """Return drift checks as `append_check` took them, oldest first."""
     return _read(project.root, _Kind("monitor", "until"), model, since)
+
+
+def questions(project: Project, model: str) -> tuple[Question, ...]:
+    """Return what test parts of a model were asked, oldest first."""
+    entries = _read(project.root, _Kind("questions", "time"), model, None)
+    return tuple(Question.model_validate(raw) for raw in entries)
 
 
 def latest_runs(project: Project, most: int) -> dict[str, list[Record]]:
