@@ -13,7 +13,7 @@ from scipy.stats import binom
 from mlops.config.model_spec import Monitor
 from mlops.monitoring import detector
 from mlops.monitoring.baseline import baseline_of_columns
-from mlops.monitoring.martingale import SLOTS
+from mlops.monitoring.martingale import AT_START, SLOTS
 from mlops.monitoring.watch import Rows, watch
 
 SLOT = 365 * 24 * 3600 / SLOTS
@@ -37,13 +37,15 @@ def frame(rng: np.random.Generator, n: int, shift: float = 0.0) -> pd.DataFrame:
 KINDS = {"number": "number", "tied": "number", "level": "category"}
 
 
-def year(seed: int, reference: int, per_check: int, checks: int = SLOTS) -> float:
+def year(
+    seed: int, reference: int, per_check: int, checks: int = SLOTS, nth: int = 1
+) -> float:
     """Return the smallest chance of any column over checks of unchanged rows."""
-    rng = np.random.default_rng([seed, reference, per_check])
+    rng = np.random.default_rng([seed, reference, per_check, nth])
     baseline = baseline_of_columns(
         frame(rng, 4 * reference), frame(rng, reference), KINDS, {}
     )
-    state = detector.start(baseline, "v1.0.0", "", 1, by_unit=False)
+    state = detector.start(baseline, "v1.0.0", "", nth, by_unit=False)
     n = per_check * checks
     rows = frame(rng, n)
     new = detector.NewRows(
@@ -70,6 +72,41 @@ def test_nothing_changes_in_520_checks_and_false_alarms_keep_to_alpha(
     assert sum(chance <= LEVEL for chance in found) <= most(worlds, LEVEL)
     # The chance is what it says at other levels, too: a weaker alarm is more frequent.
     assert sum(chance <= 0.2 for chance in found) <= most(worlds, 0.2)
+
+
+def test_many_versions_have_one_alpha_together() -> None:
+    """A version every month: each brings a reference, and bets that start with it."""
+    worlds = 10
+    found = [
+        min(year(seed, 200, 20, checks=40, nth=nth) for nth in range(1, 14))
+        for seed in range(worlds)
+    ]
+    assert sum(chance <= LEVEL for chance in found) <= most(worlds, LEVEL)
+    assert sum(chance <= 0.2 for chance in found) <= most(worlds, 0.2)
+
+
+def test_what_bets_weigh_at_the_start_is_bounded_for_all_versions() -> None:
+    rng = np.random.default_rng(1)
+    drawn = levels(rng, 300, 0.5), levels(rng, 300, 0.5)
+    baseline = baseline_of_columns(*drawn, {"x": "category"}, {})
+    states = [
+        detector.start(baseline, "v1.0.0", "", nth, by_unit=False)
+        for nth in range(1, 400)
+    ]
+    weights = [np.exp(state.columns["x"].cells[0][0]) for state in states]
+    assert sum(weights) <= AT_START * 1.0001
+    assert weights[0] > AT_START / 2
+
+
+def test_what_bets_weigh_at_the_start_is_spent_once() -> None:
+    """Else each alarm that is over would buy bets of so much weight again."""
+    rng = np.random.default_rng(1)
+    drawn = levels(rng, 300, 0.5), levels(rng, 300, 0.5)
+    baseline = baseline_of_columns(*drawn, {"x": "category"}, {})
+    after = detector.anew(baseline.columns[0], by_unit=False)
+    started = detector.start(baseline, "v1.0.0", "", 1, by_unit=False).columns["x"]
+    assert after.counts == started.counts
+    assert np.exp(after.cells).sum() < 1e-100
 
 
 def test_the_reference_may_be_small() -> None:
@@ -295,7 +332,7 @@ def chance_of_a_new_level(seed: int, reference: int, share: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("reference", "share", "least"), [(180, 0.25, 15), (180, 0.5, 19), (500, 0.25, 19)]
+    ("reference", "share", "least"), [(180, 0.25, 19), (500, 0.1, 19), (500, 0.25, 20)]
 )
 def test_a_new_level_is_found_at_the_first_check(
     reference: int, share: float, least: int

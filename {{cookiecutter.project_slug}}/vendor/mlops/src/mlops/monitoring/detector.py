@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mlops.monitoring import losses
 from mlops.monitoring.cells import code
 from mlops.monitoring.martingale import (
+    AT_START,
     NOTHING,
     SLOTS,
     Wealth,
@@ -88,11 +89,12 @@ def start(
     by_unit : bool
         Whether rows are counted one of each unit.
     """
-    columns = {
-        column.cells.name: _stored(beginning(column.cells, counts_of(column, by_unit)))
-        for column in baseline.columns
-    }
-    empty = LossState(won=(NOTHING,) * losses.BETS)
+    weight = losses.spent(AT_START, nth)
+    columns = {}
+    for column in baseline.columns:
+        evidence = beginning(column.cells, counts_of(column, by_unit), weight)
+        columns[column.cells.name] = _stored(evidence)
+    empty = LossState(won=_rounded(np.full(losses.BETS, np.log(weight))))
     return DetectorState(
         version=version,
         baseline=digest,
@@ -100,6 +102,15 @@ def start(
         columns=columns,
         losses=dict.fromkeys((loss.name for loss in baseline.losses), empty),
     )
+
+
+def anew(column: ColumnBaseline, by_unit: bool) -> ColumnState:
+    """Return the state of a column whose alarm is over: its bets begin at later slots.
+
+    What bets may weigh at the start is spent by the start of the version.
+    """
+    weight = float(np.exp(NOTHING))
+    return _stored(beginning(column.cells, counts_of(column, by_unit), weight))
 
 
 def counts_of(column: ColumnBaseline, by_unit: bool) -> tuple[int, ...]:

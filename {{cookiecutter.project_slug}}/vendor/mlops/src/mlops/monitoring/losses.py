@@ -129,10 +129,10 @@ def won(losses: Floats, mean: float) -> Floats:
 
 
 def spent(alpha: float, versions: int) -> float:
-    """Return the share of alpha for the mean of one more version.
+    """Return the share of one more version, of alpha or of what bets may weigh.
 
-    The shares of all versions of a year add up to alpha at most, however many there are
-    (6 / pi^2 k^2).
+    The shares of all versions of a year add up to the whole at most, however many there
+    are (6 / pi^2 k^2).
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ reference (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, c
 8), so a bet on where the next rank falls gains nothing on average. What was won by bets
 that start at each slot of the calendar is added up (Shiryaev and Roberts; Shin, Ramdas
 and Rinaldo 2023): within n slots the sum passes c with a probability of at most n/c.
+Those that start with the version weigh as much as w slots: then it is (n + w)/c.
 
 There is a rank, and so a martingale, per cell (is the row in it or not), and one for
 the order of numbers. The bets rest on shares of the training rows alone: were they
@@ -28,6 +29,11 @@ Codes = NDArray[np.int64]
 
 # A year has so many slots, 16 h 51 min each.
 SLOTS = 520
+
+# What the bets that start with the versions of a year weigh, all together, in slots. What
+# is logged may differ from the test rows from the first day on: such a change is found
+# with a fiftieth of the evidence, and each later one needs 1.2 times as much.
+AT_START = SLOTS / 5
 
 # Logarithms of wealth are bounded: nothing is lost above, and JSON has no infinity.
 NOTHING = -700.0
@@ -83,13 +89,22 @@ class Wealth(NamedTuple):
     peak: float = NOTHING
 
 
-def beginning(cells: Cells, reference: Sequence[int]) -> Wealth:
-    """Return the evidence of no row, from the reference's rows per cell."""
+def beginning(cells: Cells, reference: Sequence[int], weight: float) -> Wealth:
+    """Return the evidence of no row.
+
+    Parameters
+    ----------
+    reference : sequence of int, length n_cells
+        The reference's rows per cell.
+    weight : float
+        What the bets weigh that start with the version, in slots.
+    """
+    start = np.log(weight)
     bets = 2 * len(_SLOPES) if cells.ordered else 0
     return Wealth(
         counts=np.asarray(reference, dtype=np.int64),
-        cells=np.full((cells.size, len(_ODDS)), NOTHING),
-        order=np.full(bets, NOTHING),
+        cells=np.full((cells.size, len(_ODDS)), start),
+        order=np.full(bets, start),
     )
 
 
@@ -167,7 +182,7 @@ def chance(level: float, comparisons: int) -> float:
     comparisons : int
         Number of columns that are looked at.
     """
-    return float(np.exp(min(0.0, np.log(SLOTS * comparisons) - level)))
+    return float(np.exp(min(0.0, np.log((SLOTS + AT_START) * comparisons) - level)))
 
 
 class _Bets(NamedTuple):

@@ -105,13 +105,12 @@ def watch(
     found = _compare(baseline, rows, codes, shown, by_unit)
     found = _judge(found, detector.chances(after, baseline), state, rule)
     states = dict(after.columns)
-    fresh = detector.start(baseline, state.version, state.baseline, state.nth, by_unit)
     drifted = []
-    for column in found:
+    for column, known in zip(found, baseline.columns, strict=True):
         if column.alarm:
             drifted.append(column.name)
         elif column.name in state.drifted:
-            states[column.name] = fresh.columns[column.name]
+            states[column.name] = detector.anew(known, by_unit)
     update = {"columns": states, "drifted": tuple(drifted)}
     reference = sum(detector.counts_of(baseline.columns[0], by_unit))
     return Watched(
