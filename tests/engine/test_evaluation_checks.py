@@ -24,6 +24,7 @@ from engine.conftest import Trained, rows_of, train_in
 from engine.evaluation_worlds import evaluate_in
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
+from mlops.data.summary import Parts
 from mlops.errors import UsageError
 from mlops.evaluation.baselines import BaselineComparison, _pipelines, baselines
 from mlops.evaluation.checks import CheckContext, better_than
@@ -519,12 +520,19 @@ def test_small_groups_are_listed_and_not_compared(world: Trained) -> None:
     assert [s.metric for s in slices(bench, world.model)] == [None, None]
 
 
+def held_out(test: np.ndarray) -> Parts:
+    """Return a split with these test rows and without a validation part."""
+    return Parts(test, np.zeros(len(test), dtype=bool))
+
+
 def test_a_group_without_positives_has_no_true_positive_rate(world: Trained) -> None:
     limit = {"column": "sex", "metric": "true_positive_rate", "max_difference": 0.1}
     spec = respec(world, fairness=[limit], slices={"min_rows": 2})
     frame, test = world.dataset.frame, world.dataset.test
     kept = ~(test & (frame["sex"] == "male") & (frame["churn"] == "yes")).to_numpy()
-    dataset = dataclasses.replace(world.dataset, frame=frame[kept], test=test[kept])
+    dataset = dataclasses.replace(
+        world.dataset, frame=frame[kept], parts=held_out(test[kept])
+    )
     (result,) = fairness(EvaluationContext(spec, dataset), world.model)
     female, male = result.groups
     assert (male.name, male.rows, male.value) == ("male", 0, None)
@@ -556,7 +564,9 @@ def test_a_class_without_test_rows_is_named(world: Trained) -> None:
     frame = world.dataset.frame
     frame = frame[~(world.dataset.test & (frame["churn"] == "yes"))]
     dataset = dataclasses.replace(
-        world.dataset, frame=frame, test=world.dataset.test[frame.index.to_numpy()]
+        world.dataset,
+        frame=frame,
+        parts=held_out(world.dataset.test[frame.index.to_numpy()]),
     )
     with pytest.raises(UsageError) as error:
         EvaluationContext(world.spec, dataset).outcome(world.model)
@@ -571,7 +581,7 @@ def test_a_test_part_of_one_group_is_refused(world: Trained) -> None:
     rows = (world.dataset.frame["sex"] == "male").to_numpy()
     with pytest.raises(UsageError, match="too few groups of `sex`"):
         _ = EvaluationContext(
-            spec, dataclasses.replace(world.dataset, spec=spec, test=rows)
+            spec, dataclasses.replace(world.dataset, spec=spec, parts=held_out(rows))
         ).test
 
 
