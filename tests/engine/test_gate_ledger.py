@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ from mlops.results.verdict import (
     RefusedByTest,
     Verdict,
 )
+from mlops.runlog.journal import append_question, fetch
+from mlops.runlog.query import questions
+
+from .registry_world import World
 
 RULE = Rule("superiority", ("roc_auc",))
 REFRESH = Rule("non-inferiority", ("roc_auc",), margin=0.01)
@@ -176,3 +181,18 @@ def test_questions_are_counted_up(shares: list[float], count: int) -> None:
 
 def test_without_a_validation_part_there_is_no_account() -> None:
     assert account(verdict()) == ""
+
+
+def test_two_runs_at_once_lose_no_question(tmp_path: Path) -> None:
+    """Both had the same number: both count."""
+    origin = World(tmp_path / "origin").create()
+    one = origin.clone(tmp_path / "one")
+    two = origin.clone(tmp_path / "two")
+    first = question(number=1)
+    append_question(one.project, first)
+    append_question(two.project, question(number=1, model_sha256="b" * 64))
+    append_question(one.project, first)  # a job that is run again
+    fetch(one.root)
+    found = questions(one.project, "churn")
+    assert [q.model_sha256[0] for q in found] == ["a", "b"]
+    assert questions(one.project, "another") == ()

@@ -183,6 +183,13 @@ def test_a_model_that_the_test_refuses_shows_no_figure_and_is_not_asked_again(
     left = (world.project.root / "build").glob(".churn.*/")
     assert not list(left)
 
+    # A person may know better; what is registered says what it was measured on.
+    done = run("register", "churn", "--decided", "-m", "the test rows are wrong")
+    assert "is registered" in done.output
+    _, manifest = show(world.project, "churn@v1.1.0")
+    assert manifest.measured_on == "validation"
+    assert manifest.verdict.refused_by_test
+
 
 def test_after_ten_questions_validation_says_that_none_is_left(world: World) -> None:
     first_version(world)

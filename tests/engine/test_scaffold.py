@@ -454,6 +454,38 @@ def test_the_seed_puts_every_class_on_both_sides(
         ]
 
 
+@pytest.mark.parametrize(("rows", "validation"), [(1_999, None), (2_000, 0.2)])
+def test_a_new_model_has_a_validation_part_where_there_are_rows_for_it(
+    project: Project, tmp_path: Path, rows: int, validation: float | None
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"x": rng.normal(size=rows), "y": rng.choice(["a", "b"], rows)}
+    )
+    found = infer(saved(frame, tmp_path / "t.csv"), "y")
+    write(project, "new", found)
+    assert project.model("new").split.validation == validation
+    dataset, _ = build(project.model("new"), project.root / "models" / "new")
+    assert dataset is not None
+    assert (dataset.snapshot.validation_rows > 0) is bool(validation)
+    written = (project.root / "models" / "new" / "model.yaml").read_text()
+    assert ("the test part is asked at the merge" in written) is bool(validation)
+
+
+def test_rows_that_are_alike_by_nature_have_no_empty_validation_part(
+    project: Project, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.choice(list("pq"), 3000)})
+    frame["y"] = np.where((frame["a"] == "p") ^ (rng.random(3000) < 0.1), "yes", "no")
+    found = infer(saved(frame, tmp_path / "t.csv"), "y")
+    write(project, "alike", found)
+    dataset, _ = build(project.model("alike"), project.root / "models" / "alike")
+    assert dataset is not None
+    validates = project.model("alike").split.validation is not None
+    assert validates is (dataset.snapshot.validation_rows >= 300)
+
+
 def test_rows_that_are_alike_by_nature_are_kept(
     project: Project, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from mlops.results.data import SourceFile
 from mlops.scaffold.advice import advice
 from mlops.scaffold.inspect import NESTED, Column, Columns, decimal_commas, look
 from mlops.scaffold.leaks import leaks
-from mlops.scaffold.plan import Spec, best_seed, planned_spec
+from mlops.scaffold.plan import Spec, best_seed, planned_spec, validates
 from mlops.scaffold.roles import roles
 from mlops.scaffold.table import TableSample, open_table
 from mlops.scaffold.task import task_of
@@ -196,6 +196,9 @@ def _dataset(path: Path, table: TableSample, spec: Spec) -> Dataset:
     rows, _ = prepare(formed, source, None)
     assert rows  # every column of the specification was read from the file
     spec["split"]["seed"] = best_seed(spec, rows)
+    if not validates(spec, rows):
+        del spec["split"]["validation"]
+        spec["split"]["seed"] = best_seed(spec, rows)
     return split(parse(ModelSpec, spec, path.name), rows)
 
 

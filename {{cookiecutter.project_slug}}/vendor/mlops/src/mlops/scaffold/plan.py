@@ -9,7 +9,8 @@ import pandas as pd
 
 from mlops.config.model_spec import ModelSpec, Task
 from mlops.config.yaml import parse
-from mlops.data.split import in_test, keeps_equal_rows
+from mlops.data.snapshot import parts_of
+from mlops.data.split import keeps_equal_rows
 from mlops.data.summary import CleanRows
 from mlops.data.types import as_number
 from mlops.scaffold.inspect import Column, Columns
@@ -28,6 +29,9 @@ _MOST_CLASSES_OF_TREES = 10
 _FEWEST_TO_COMPARE = 100  # rows
 
 _TEST = 0.25  # share of the rows
+_VALIDATION = 0.2
+_LEAST_VALIDATION = 0.1
+_FEWEST_TO_VALIDATE = 2_000  # rows: of fewer, training and test need them all
 _LEAST_TEST = 0.15
 _NEAR = 0.05  # where equal rows stay together, the share is a matter of luck
 
@@ -98,7 +102,7 @@ def planned_spec(
         "data": data,
         "features": {column.name: column.kind for column in features},
         "sensitive": [column.name for column in _with_role(columns, "sensitive")],
-        "split": {**split, "test": _TEST, "seed": 0},
+        "split": {**split, **_held_out(len(known)), "seed": 0},
         "train": {"params": {"learner": _learner(task, features, known)}, "seed": 0},
         "metrics": measured["metrics"],
         "gate": {"margin": measured["margin"]},
@@ -107,6 +111,13 @@ def planned_spec(
         },
         "slices": {"columns": _sliced(features), "max_drop": measured["max_drop"]},
     }
+
+
+def _held_out(rows: int) -> dict[str, Any]:
+    """Return the shares that are held out of so many rows with a target."""
+    if rows < _FEWEST_TO_VALIDATE:
+        return {"test": _TEST}
+    return {"test": _TEST, "validation": _VALIDATION}
 
 
 def _with_role(columns: Columns, role: str) -> list[Column]:
@@ -189,17 +200,34 @@ def positive_class(known: pd.Series) -> str:
     return str(counts.idxmin())
 
 
+def validates(spec: Spec, rows: CleanRows) -> bool:
+    """Return whether the validation part can carry a verdict, where there is one.
+
+    Rows that are alike by nature stay together: it may have come out empty.
+    """
+    if "validation" not in spec["split"]:
+        return True
+    parts = parts_of(parse(ModelSpec, spec, ""), rows.frame, rows.hashes)
+    target = rows.frame[spec["data"]["target"]]
+    held = target[parts.validation]
+    if held.count() < _LEAST_VALIDATION * target.count():
+        return False
+    return spec["task"] == "regression" or held.nunique() == target.nunique()
+
+
 def best_seed(spec: Spec, rows: CleanRows) -> int:
-    """Return the first seed that puts every class on both sides of the split."""
+    """Return the first seed that puts every class into every part of the split."""
     target = rows.frame[spec["data"]["target"]]
     classes = 1 if spec["task"] == "regression" else target.nunique()
     scores = {}
     for seed in range(_SEEDS):
         split = {**spec["split"], "seed": seed}
         seeded = parse(ModelSpec, {**spec, "split": split}, "")
-        test = in_test(seeded, rows.frame, rows.hashes)
-        in_train = min(target[~test].nunique(), classes)
-        held = min(target[test].nunique(), classes)
+        parts = parts_of(seeded, rows.frame, rows.hashes)
+        test = parts.test
+        in_train = min(target[parts.train].nunique(), classes)
+        counts = [target[mask].nunique() for mask in parts.held_out().values()]
+        held = min(*counts, classes)
         share = target[test].count() / max(target.count(), 1)
         missed = float(share < _LEAST_TEST)
         if keeps_equal_rows(seeded):
