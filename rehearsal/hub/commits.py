@@ -86,8 +86,11 @@ def push(hub: Hub, update: Update, login: str) -> tuple[Record, dict[str, Any]]:
     """Return the payload of a push event, and its ref, commit and changed files."""
     gone, born = update.new == ZERO, update.old == ZERO
     sha = "" if gone else hub.git.resolve(update.new) or ""
-    # What a new branch changes is what it does not share with main.
-    old = hub.git.common("refs/heads/main", sha) if born and sha else update.old
+    # What a new branch changes is what it does not share with main; the first push is all.
+    first = update.ref == "refs/heads/main"
+    old = update.old
+    if born and sha and not first:
+        old = hub.git.common("refs/heads/main", sha)
     changed = hub.git.changed(old, sha) if sha else []
     head = hub.commit(sha)["commit"] | {"id": sha} if sha else None
     forced = not (born or gone) and hub.git.common(update.old, update.new) != update.old

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from rehearsal.hub import Hub, releases
 
 from .conftest import git
 
-SITE = {"contents": "read", "pages": "read"}
+SITE = {"actions": "read", "contents": "read", "pages": "read"}
 
 
 class Job:
@@ -182,3 +183,29 @@ def test_the_job_that_makes_the_page_says_what_becomes_of_it(
     assert ("Not published" in done.output) == bool(why)
     assert why in (job.folder / "summary").read_text()
     shutil.rmtree(project.root / "site")
+
+
+def test_the_page_and_its_run_name_a_schedule_that_is_silent(
+    job: Job, make_project: Callable[..., Project]
+) -> None:
+    project = make_project()
+    workflows = project.root / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    text = "on:\n  schedule:\n    - cron: 41 5 * * *\njobs: {}\n"
+    (workflows / "monitor.yml").write_text(text)
+    git(project.root, "add", "-A")
+    git(project.root, "commit", "-qm", "A schedule")
+    git(project.root, "push", "-qf", str(job.hub.origin), "HEAD:refs/heads/main")
+    job.patch.chdir(project.root)
+    job.may(**SITE)
+    for days, shown in ((1, False), (3, True)):
+        since = datetime.now(UTC) - timedelta(days=days)
+        job.hub.state.workflows["monitor.yml"] = {"created_at": since.isoformat()}
+        done = CliRunner().invoke(app, ["pages", "--out", "site"])
+        assert done.exit_code == 0, done.output
+        page = (project.root / "site" / "index.html").read_text()
+        said = "monitor.yml is due every day and has not run since"
+        assert (said in page) is (said in done.output) is shown
+    job.may(contents="read", pages="read")  # who may not see it says nothing
+    done = CliRunner().invoke(app, ["pages", "--out", "site"])
+    assert done.exit_code == 0 and "is silent" not in done.output

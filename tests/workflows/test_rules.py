@@ -300,7 +300,8 @@ def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
         "head_branch == github.event.repository.default_branch",
     ):
         assert f"github.event.workflow_run.{condition}" in " ".join(build["if"].split())
-    assert build["permissions"] == {"contents": "read", "pages": "read"}
+    reads = {"actions": "read", "contents": "read", "pages": "read"}
+    assert build["permissions"] == reads
     assert [step["uses"].split("@")[0] for step in deploy["steps"]] == [
         "actions/deploy-pages"
     ]
@@ -461,6 +462,14 @@ def test_what_is_required_and_labelled_is_what_workflows_have() -> None:
         if isinstance(job.get("environment"), str)
     }
     assert {name for name in used if "${{" not in name} <= set(settings["environments"])
+
+
+def test_somebody_has_to_approve_a_change_besides_a_code_owner() -> None:
+    """Whether a code owner is asked for where 0 approvals are, GitHub does not say."""
+    settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
+    review = settings["rulesets"]["review"]["rules"]["pull_request"]
+    assert review["require_code_owner_review"] is True
+    assert review["required_approving_review_count"] == 1
 
 
 def test_the_verdict_looks_at_every_job() -> None:

@@ -9,7 +9,7 @@ from typer import Option
 
 from mlops.cli.actions_env import as_markdown, in_actions, outputs
 from mlops.cli.app import app
-from mlops.cli.context import current_context, is_private
+from mlops.cli.context import Context, current_context, is_private
 from mlops.cli.output import Json, emit
 from mlops.github.client import repository
 from mlops.github.pages import publishing
@@ -35,7 +35,8 @@ def pages(
     at = current_context(fetch=True)
     run = at.settings.github
     address = f"{run.server}/{run.repository}" if run.repository else ""
-    made = site(at.project, at.store, at.now(), address)
+    notes = _silent_schedules(at) if in_actions() else []
+    made = site(at.project, at.store, at.now(), address, notes)
     folder = out or at.project.root / "build" / "site"
     write_folder(made.files, folder, OURS)
     title = made.summary.title
@@ -48,6 +49,19 @@ def pages(
     text = "\n".join([title, *lines, f"{index}, {count(len(made.files), 'page')}"])
     facts = {"title": title, "lines": lines, "index": index}
     emit(facts, text, as_json, page=as_markdown(title, *lines))
+
+
+def _silent_schedules(at: Context) -> list[str]:
+    """Return which schedules are silent: a run that never starts tells nobody."""
+    from mlops.github.readiness import silent
+    from mlops.github.repo_facts import read_schedules, read_workflow_files
+
+    files = read_workflow_files(at.project.root)
+    names = silent(read_schedules(repository(), files), at.now())
+    if not names:
+        return []
+    switch = SWITCHES["schedules"]
+    return [f"{switch.effect}: {'; '.join(names)}. {switch.remedy}"]
 
 
 _PAGES = SWITCHES["Pages"].remedy

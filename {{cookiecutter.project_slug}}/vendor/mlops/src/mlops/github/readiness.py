@@ -148,7 +148,7 @@ def missing(
         "settings": _never_applied(facts, labels),
         "code owners": _several(facts.owner_errors or ()),
         "runner": _own_machines(facts),
-        "schedules": _several(_silent(facts, now)),
+        "schedules": _several(_silent_here(facts, now)),
     }
     found = []
     for name in SWITCHES:
@@ -246,13 +246,18 @@ def _own_machines(facts: RepositoryFacts) -> str | None:
     return f"{listed(found)}; here that is {who}"
 
 
-def _silent(facts: RepositoryFacts, now: datetime) -> list[str]:
-    """Return the schedules of which two periods have passed without a run."""
+def _silent_here(facts: RepositoryFacts, now: datetime) -> list[str]:
+    """Return the silent schedules; none where a variable switches them all off."""
     variables = facts.variables or {}
     if variables.get("SCHEDULES", "") in _SWITCHED_OFF:
         return []
+    return silent(facts.schedules or (), now)
+
+
+def silent(schedules: Iterable[ScheduledWorkflow], now: datetime) -> list[str]:
+    """Return in words the schedules of which two periods have passed without a run."""
     found = []
-    for one in facts.schedules or ():
+    for one in schedules:
         if one.state.startswith("disabled"):
             found.append(f"{one.file} is {one.state.replace('_', ' by ', 1)}")
         elif now - one.since > 2 * one.period:

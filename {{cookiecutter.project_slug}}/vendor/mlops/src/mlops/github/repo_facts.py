@@ -53,6 +53,20 @@ def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
     )
 
 
+def read_schedules(
+    repository: Repository, files: WorkflowFiles
+) -> tuple[ScheduledWorkflow, ...]:
+    """Return when each schedule last ran; none where the token may not see it.
+
+    Raises
+    ------
+    EnvironmentFailure
+        Where GitHub does not answer.
+    """
+    reader = _FactReader(repository)
+    return reader.look("schedules", lambda: reader.schedules(files)) or ()
+
+
 class _FactReader:
     """Reads one kind of fact after the other, and notes what is not shown."""
 

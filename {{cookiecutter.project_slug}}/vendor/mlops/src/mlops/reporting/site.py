@@ -89,7 +89,11 @@ class Site(NamedTuple):
 
 
 def site(
-    project: Project, store: ReleaseStore, now: datetime, address: str = ""
+    project: Project,
+    store: ReleaseStore,
+    now: datetime,
+    address: str = "",
+    notes: Sequence[str] = (),
 ) -> Site:
     """Return all pages.
 
@@ -101,6 +105,8 @@ def site(
         With a time zone.
     address : str
         The repository's on GitHub, for links; empty where it is not there.
+    notes : sequence of str
+        What else is to be seen first, such as a schedule that is silent.
 
     Raises
     ------
@@ -110,6 +116,7 @@ def site(
     sources = gather(project, store)
     parts = [_part(project, sources, name, address) for name in sources.names]
     summary = _with_later(_summary(project, parts), parts)
+    summary = summary._replace(lines=(*notes, *summary.lines))
     known = {"project": project.spec, "address": address, "commit": head(project.root)}
     known |= {"now": words.when(int(now.timestamp()))}
     apart = len(parts) > _ON_ONE_PAGE
