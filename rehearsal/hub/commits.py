@@ -86,7 +86,7 @@ def push(hub: Hub, update: Update, login: str) -> tuple[Record, dict[str, Any]]:
     """Return the payload of a push event, and its ref, commit and changed files."""
     gone, born = update.new == ZERO, update.old == ZERO
     sha = "" if gone else hub.git.resolve(update.new) or ""
-    # What a new branch changes is what it does not share with main; the first push is all.
+    # A new branch changes what it does not share with main; the first push, everything.
     first = update.ref == "refs/heads/main"
     old = update.old
     if born and sha and not first:

@@ -23,7 +23,6 @@ from mlops.errors import MlopsError, out_of_memory
 from mlops.io.late_imports import import_late
 from mlops.io.parent import end_with_parent
 
-
 # Great Expectations imports them at its top, for pictures and for one expectation. They
 # are a quarter of the time that its import takes.
 _SELDOM_USED = ("altair", "scipy.stats")

@@ -130,14 +130,13 @@ class _FactReader:
         path = f"/actions/workflows?per_page={_PAGE}"
         every = send(self.repository, "GET", path)["workflows"]
         known = {Path(one["path"]).name: one for one in every}
+        newest = self.newest_runs()
         found = []
         for file, cron in files.crons.items():
             workflow = known.get(file)
             if workflow is None:  # not pushed yet
                 continue
-            runs = f"/actions/workflows/{file}/runs?event=schedule&per_page=1"
-            newest = send(self.repository, "GET", runs)["workflow_runs"]
-            since = newest[0]["created_at"] if newest else workflow["created_at"]
+            since = newest.get(file) or self.last_run(file) or workflow["created_at"]
             found.append(
                 ScheduledWorkflow(
                     file=file,
@@ -147,6 +146,20 @@ class _FactReader:
                 )
             )
         return tuple(found)
+
+    def newest_runs(self) -> dict[str, str]:
+        """Return when each workflow began last, of the newest hundred by a schedule."""
+        path = f"/actions/runs?event=schedule&per_page={_PAGE}"
+        newest: dict[str, str] = {}
+        for run in send(self.repository, "GET", path)["workflow_runs"]:
+            newest.setdefault(Path(run["path"]).name, run["created_at"])
+        return newest
+
+    def last_run(self, file: str) -> str:
+        """Return when a workflow last began by its schedule; empty where it never did."""
+        path = f"/actions/workflows/{file}/runs?event=schedule&per_page=1"
+        runs = send(self.repository, "GET", path)["workflow_runs"]
+        return str(runs[0]["created_at"]) if runs else ""
 
 
 def read_workflow_files(root: Path) -> WorkflowFiles:
