@@ -156,7 +156,7 @@ class _FactReader:
         return newest
 
     def last_run(self, file: str) -> str:
-        """Return when a workflow last began by its schedule; empty where it never did."""
+        """Return when a schedule last began a workflow; empty where it never did."""
         path = f"/actions/workflows/{file}/runs?event=schedule&per_page=1"
         runs = send(self.repository, "GET", path)["workflow_runs"]
         return str(runs[0]["created_at"]) if runs else ""
