@@ -30,9 +30,9 @@ Codes = NDArray[np.int64]
 # A year has so many slots, 16 h 51 min each.
 SLOTS = 520
 
-# What the bets that start with the versions of a year weigh, all together, in slots. What
-# is logged may differ from the test rows from the first day on: such a change is found
-# with a fiftieth of the evidence, and each later one needs 1.2 times as much.
+# What the bets that start with the versions of a year weigh, all together, in slots.
+# What is logged may differ from the test rows from the first day on: such a change is
+# found with a fiftieth of the evidence, and each later one needs 1.2 times as much.
 AT_START = SLOTS / 5
 
 # Logarithms of wealth are bounded: nothing is lost above, and JSON has no infinity.
