@@ -212,7 +212,7 @@ def validates(spec: Spec, rows: CleanRows) -> bool:
     held = target[parts.validation]
     if held.count() < _LEAST_VALIDATION * target.count():
         return False
-    return spec["task"] == "regression" or held.nunique() == target.nunique()
+    return bool(spec["task"] == "regression" or held.nunique() == target.nunique())
 
 
 def best_seed(spec: Spec, rows: CleanRows) -> int:
