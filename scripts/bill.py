@@ -141,7 +141,54 @@ MERGE = Bill(
     ),
     goal=10,
 )
+_LOG_AS_ARTIFACTS = {"MLOPS_PREDICTIONS": "artifacts"}
+_NEW_FILE = {"plan": {"batch": '["a"]', "artifacts": "true"}}
+_NO_FILE = {"plan": {"batch": "[]", "artifacts": "true"}}
+BATCHES = (
+    Bill(
+        "predict, daily, where a model declares a batch and no file is new",
+        (
+            Started(
+                "predict.yml",
+                "schedule",
+                ("plan",),
+                _NO_FILE,
+                variables=_LOG_AS_ARTIFACTS,
+            ),
+        ),
+    ),
+    Bill(
+        "predict, daily, with a new file of one model",
+        (
+            Started(
+                "predict.yml",
+                "schedule",
+                ("plan", "predict", "record"),
+                _NEW_FILE,
+                variables=_LOG_AS_ARTIFACTS,
+            ),
+        ),
+    ),
+    Bill(
+        "monitor, daily, of one model whose batch is logged as artifacts",
+        (
+            Started(
+                "monitor.yml",
+                "schedule",
+                ("plan", "check", "alarm"),
+                _planned([]),
+                variables=_LOG_AS_ARTIFACTS,
+            ),
+            PAGE,
+        ),
+    ),
+)
 SCHEDULES = (
+    Bill(
+        "predict, daily, where no place for its log is named",
+        (Started("predict.yml", "schedule", ()),),
+        times=DAYS,
+    ),
     Bill(
         "monitor, daily, on GitHub's machines, which see no prediction",
         (Started("monitor.yml", "schedule", ()),),
@@ -182,7 +229,7 @@ SCHEDULES = (
     ),
     Bill("scorecard, weekly", (Started("scorecard.yml", "schedule", ()),), times=WEEKS),
 )
-BILLS = (DOCS, PUSH, MERGE, *SCHEDULES, MONITORED)
+BILLS = (DOCS, PUSH, MERGE, *SCHEDULES, MONITORED, *BATCHES)
 
 IDLE_GOAL = 60  # minutes a month for one model
 NEXT_MODEL_GOAL = 6  # and for each further one

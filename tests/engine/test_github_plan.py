@@ -31,6 +31,8 @@ ALL = ["churn", "price"]
         (".gitignore", [], False, False),
         ("LICENSE", [], False, False),
         ("models/churn/data/2026.csv", ["churn"], False, False),
+        ("models/churn/batch/2026.csv", [], False, False),
+        ("models/churn/batch/deep/2026.csv", [], False, False),
         ("models/churn/data/deep/2026.parquet", ["churn"], False, False),
         ("models/churn/features.py", ["churn"], True, False),
         ("models/churn/model.yaml", ["churn"], True, False),

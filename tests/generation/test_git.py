@@ -94,6 +94,8 @@ def test_data_is_committed_as_it_is(bake: Bake) -> None:
         ("models/employment/data/rows.csv", 2, 0),
         ("models/employment/data/rows.csv", 50, 0),
         ("models/employment/data/rows.csv", 51, 1),
+        ("models/employment/batch/rows.csv", 50, 0),
+        ("models/employment/batch/rows.csv", 51, 1),
         ("models/employment/notes.txt", 2, 1),
         ("notes.txt", 1, 0),
         ("notes.txt", 2, 1),
@@ -103,6 +105,7 @@ def test_data_may_be_fifty_times_as_large_as_other_files(
     bake: Bake, path: str, megabytes: int, code: int
 ) -> None:
     repository = bake()
+    (repository / path).parent.mkdir(exist_ok=True)
     (repository / path).write_bytes(bytes(megabytes << 20))
     git(repository, "add", "-f", path)
     ended = set()

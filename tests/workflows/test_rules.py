@@ -75,8 +75,8 @@ def test_a_job_says_what_it_may_and_how_long(job: dict[str, Any]) -> None:
     assert isinstance(job["permissions"], dict)
     if "uses" not in job:
         assert 0 < job["timeout-minutes"] <= 360
-        monitors = job is JOBS["monitor.yml:check"]
-        own = "vars.MONITOR_RUNNER || " if monitors else ""
+        logs = job in (JOBS["monitor.yml:check"], JOBS["predict.yml:predict"])
+        own = "vars.MONITOR_RUNNER || " if logs else ""
         assert job["runs-on"] == f"${{{{ {own}vars.RUNNER || 'ubuntu-latest' }}}}"
 
 
@@ -152,7 +152,8 @@ def test_what_a_job_unpacks_can_replace_no_code(job: dict[str, Any]) -> None:
 
 def test_an_archive_is_unpacked_to_where_it_was_packed() -> None:
     """The folders of a pattern before its first wildcard are not in the archive."""
-    for file, job in (("release.yml", "train"), ("monitor.yml", "check")):
+    jobs = (("release.yml", "train"), ("monitor.yml", "check"))
+    for file, job in (*jobs, ("predict.yml", "predict")):
         upload = JOBS[f"{file}:{job}"]["steps"][-1]
         assert upload["with"]["path"].startswith("build/${{ matrix.model }}*/")
         downloads = [
@@ -570,7 +571,11 @@ GUARD = (
     f"&& (github.event_name != 'schedule' || {SWITCHED_ON}))"
 )
 # The calendar starts the monitor only where it can see something.
-SEES_PREDICTIONS = "&& (vars.MONITOR_RUNNER || vars.MLOPS_STATE)"
+SEES_PREDICTIONS = (
+    "&& (vars.MONITOR_RUNNER || vars.MLOPS_STATE || vars.MLOPS_PREDICTIONS)"
+)
+# And the batch only where its log has a place.
+LOGS = "&& vars.MLOPS_PREDICTIONS"
 
 
 @workflows
@@ -593,6 +598,8 @@ def test_a_fork_does_by_itself_nothing_that_its_owner_did_not_ask_for(
     for job in workflow["jobs"].values():
         if job is JOBS["monitor.yml:plan"]:
             assert job["if"] == f"{GUARD[:-1]} {SEES_PREDICTIONS})"
+        elif job is JOBS["predict.yml:plan"]:
+            assert job["if"] == f"{GUARD[:-1]} {LOGS})"
         elif "needs" not in job and "workflow_dispatch" in on(workflow):
             assert job["if"] == GUARD
         elif "needs" not in job:

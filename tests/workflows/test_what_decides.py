@@ -101,6 +101,8 @@ def test_what_nobody_asked_for_starts_in_no_fork_and_by_no_schedule_that_is_off(
         (SCHEDULE, ON, False),
         (SCHEDULE, {"MONITOR_RUNNER": "ours"}, True),
         (SCHEDULE, {"MLOPS_STATE": "/var/state"}, True),
+        (SCHEDULE, {"MLOPS_PREDICTIONS": "artifacts"}, True),
+        (SCHEDULE, {"MLOPS_PREDICTIONS": "artifacts", **OFF}, False),
         (SCHEDULE, {"MLOPS_STATE": "/var/state", **OFF}, False),
         (SCHEDULE, {"MLOPS_STATE": "/var/state", **FALSE}, False),
         (BY_HAND, ON, True),
@@ -114,6 +116,49 @@ def test_the_calendar_starts_the_monitor_only_where_it_can_see_predictions(
     first = {"plan": jobs_of("monitor.yml")["plan"]}
     run = Run(github, first, contexts(given, variables)).play()
     assert run.results == {"plan": "success" if starts else "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "starts"),
+    [
+        (SCHEDULE, ON, False),
+        (SCHEDULE, {"MLOPS_STATE": "/var/state"}, False),
+        (SCHEDULE, {"MLOPS_PREDICTIONS": "artifacts"}, True),
+        (SCHEDULE, {"MLOPS_PREDICTIONS": "artifacts", **OFF}, False),
+        (BY_HAND, ON, True),
+    ],
+)
+def test_the_calendar_scores_only_where_the_log_has_a_place(
+    github: GitHubsOwn, given: Given, variables: dict[str, str], starts: bool
+) -> None:
+    first = {"plan": jobs_of("predict.yml")["plan"]}
+    run = Run(github, first, contexts(given, variables)).play()
+    assert run.results == {"plan": "success" if starts else "skipped"}
+
+
+BATCH = Happens(outputs={"batch": '["a", "b"]', "artifacts": "true"})
+
+
+@pytest.mark.parametrize(
+    ("happens", "ran"),
+    [
+        ({"plan": Happens(outputs={"batch": "[]"})}, {"plan": "success"}),
+        ({"plan": Happens("failure")}, {"plan": "failure"}),
+        (
+            {"plan": BATCH},
+            {"plan": "success", "predict": ["a", "b"], "record": "success"},
+        ),
+        (
+            {"plan": BATCH, "predict": Happens("failure")},
+            {"plan": "success", "predict": "failure", "record": "success"},
+        ),
+    ],
+)
+def test_what_was_scored_is_recorded_also_where_a_file_failed(
+    github: GitHubsOwn, happens: dict[str, Happens], ran: dict[str, Any]
+) -> None:
+    known = contexts(SCHEDULE, {"MLOPS_PREDICTIONS": "artifacts"})
+    assert Run(github, jobs_of("predict.yml"), known, happens).play().ran() == ran
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,11 @@ class Context:
         """Where the prediction log is read and batches write it."""
         return prediction_place(self.project)
 
+    @property
+    def keeps_artifacts(self) -> bool:
+        """Whether the prediction log is handed on as artifacts of runs."""
+        return predictions_store(self.project) == ARTIFACTS
+
     def now(self) -> datetime:
         """Return the present time; for reproducible output, SOURCE_DATE_EPOCH's."""
         return self.settings.now()
@@ -216,6 +221,27 @@ def release_store(project: Project) -> ReleaseStore:
     return FolderStore(project.store)
 
 
+def predictions_store(project: Project) -> str:
+    """Return what names the place of the prediction log; empty: the state folder."""
+    return settings.current().predictions or project.spec.predictions.store
+
+
+def cannot_log(project: Project) -> str:
+    """Return why this job can keep no prediction log; empty where it can."""
+    store = predictions_store(project)
+    if store == ARTIFACTS and not project.spec.predictions.public and not is_private():
+        return (
+            "anybody can read the artifacts of a public repository; if these rows may "
+            "be public, set predictions.public in project.yaml"
+        )
+    if not store and in_actions() and settings.current().state is None:
+        return (
+            "nothing names a place that outlives this job; set predictions.store in "
+            "project.yaml, or the variable MLOPS_PREDICTIONS"
+        )
+    return ""
+
+
 def prediction_place(project: Project) -> Place:
     """Return the place of the prediction log.
 
@@ -232,7 +258,7 @@ def prediction_place(project: Project) -> Place:
 
     now = settings.current()
     key = "MLOPS_PREDICTIONS" if now.predictions else "predictions.store"
-    text = now.predictions or project.spec.predictions.store
+    text = predictions_store(project)
     if text == ARTIFACTS:
         return ArtifactsPlace(client.repository(), now.cache / "artifacts")
     if not text:

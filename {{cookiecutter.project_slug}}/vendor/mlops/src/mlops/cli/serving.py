@@ -3,39 +3,87 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
 from mlops.cli.arguments import Followed, Ref
-from mlops.cli.context import current_context
-from mlops.cli.output import Json, emit
+from mlops.cli.context import Context, current_context
+from mlops.cli.output import Json, emit, progress
 from mlops.errors import UsageError, counted
+
+if TYPE_CHECKING:
+    from mlops.results.batch import BatchRun
+    from mlops.serving.scoring import Counts
 
 
 @app.command(rich_help_panel="Use")
 def predict(
     ref: Ref,
     data: Annotated[
-        Path,
+        Path | None,
         Argument(metavar="FILE", help="CSV, Parquet or JSON lines with features."),
-    ],
+    ] = None,
     out: Annotated[
         Path | None, Option(help="CSV file to write; default: print.")
     ] = None,
     log: Annotated[bool, Option(help="Log the predictions, for monitoring.")] = True,
+    source: Annotated[
+        str | None,
+        Option(
+            "--input",
+            metavar="FILES",
+            help="Score these files in batch, each once: a path, a glob or a folder; "
+            "default, without FILE: `batch.input` of model.yaml.",
+        ),
+    ] = None,
+    target: Annotated[
+        Path | None,
+        Option(
+            "--output",
+            metavar="FOLDER",
+            help="Folder for the predictions of a batch; default: `batch.output` of "
+            "model.yaml.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the rows of a file with a released version.
+    """Predict the rows of a file, or what is new of a batch, with a released version.
+
+    A batch is read some rows at a time, resumed where it was stopped, and writes
+    Parquet. What it has scored stands on the run log.
 
     Example: `mlops predict employment@production people.csv --out predictions.csv`
     """
+    at = current_context(fetch=True)
+    if data is not None:
+        if source or target:
+            raise UsageError(
+                "a FILE is predicted at once, a batch is scored from --input",
+                found=str(data),
+                do="leave FILE out, or use --out instead of --input and --output",
+            )
+        _predict_file(at, ref, data, out, log, as_json)
+        return
+    if out is not None or not log:
+        raise UsageError(
+            "a batch writes to --output and always logs",
+            allowed="--input, --output",
+            do="name a FILE",
+        )
+    _score(at, ref, source or "", target, as_json)
+
+
+def _predict_file(
+    at: Context, ref: str, data: Path, out: Path | None, log: bool, as_json: bool
+) -> None:
+    """Predict a file at once."""
     from mlops.io.files import write_text
     from mlops.serving.batch import predict_file, without_formulas
     from mlops.serving.prediction_log import records
 
-    at = current_context(fetch=True)
     predictions, version = predict_file(at.project, ref, data, at.now(), log, at.store)
     rows: list[dict[str, Any]] = []
     if out is None:
@@ -58,6 +106,62 @@ def predict(
         text += f"\n{count:,} values of {column} are outside of what training saw"
     facts = {"version": version, "rows": len(predictions), "predictions": rows}
     emit({**facts, "unseen": unseen, "outside": outside}, text, as_json)
+
+
+def _score(
+    at: Context, ref: str, source: str, target: Path | None, as_json: bool
+) -> None:
+    """Score what is new of a batch, and put it on the run log."""
+    from mlops.io.places import FolderPlace, folder_of
+    from mlops.pipeline.batches import input_files, not_scored
+    from mlops.registry.tags import read, resolve
+    from mlops.runlog.journal import append_batch
+    from mlops.runlog.query import batches
+    from mlops.serving.scoring import Where, score
+
+    project = at.project
+    say = progress()
+    version = resolve(read(project.root), ref)
+    name = version.model
+    paths = input_files(project, name, source, at.settings.folder)
+    files = not_scored(paths, batches(project, name), version.number)
+    build = project.build(name) / "batch"
+    batch = project.model(name).batch
+    output = build / "output"
+    if target is not None:
+        output = at.settings.folder / target
+    elif batch and batch.output:
+        output = folder_of(batch.output, project.root, "batch.output")
+    lasting = not at.keeps_artifacts
+    place_of_log = at.predictions if lasting else FolderPlace(build / "log")
+    where = Where(FolderPlace(output), place_of_log, lasting, at.store)
+    run, counts = score(project, ref, files, where, at.now(), say)
+    run = run.model_copy(update={"run_url": at.run_url})
+    run.save(project.build(name))
+    if run.files and not in_actions():  # there another job does it, which may push
+        for warning in append_batch(project, run, at.actor):
+            say(warning)
+    lines = _scored_lines(run, counts, len(paths) - len(files))
+    lines[0] += f": {output}"
+    facts = run.model_dump(mode="json")
+    unseen = {"unseen": dict(counts.unseen), "outside": dict(counts.outside)}
+    page = as_markdown("", *lines)
+    yes = not run.failed
+    emit(facts | unseen, "\n".join(lines), as_json, page=page, yes=yes)
+
+
+def _scored_lines(run: BatchRun, counts: Counts, earlier: int) -> list[str]:
+    """Return what a batch has done, a sentence each."""
+    files = counted(len(run.files) - len(run.failed), "file")
+    lines = [f"{counted(run.rows, 'row')} of {files} scored by {run.version}"]
+    if earlier:
+        lines.append(f"{counted(earlier, 'file')} scored before")
+    lines += [f"{file.path} was not scored: {file.error}" for file in run.failed]
+    for column, count in counts.unseen.items():
+        lines.append(f"{count:,} values of {column} were never seen in training")
+    for column, count in counts.outside.items():
+        lines.append(f"{count:,} values of {column} are outside of what training saw")
+    return lines
 
 
 @app.command(rich_help_panel="Use")

@@ -11,13 +11,16 @@ from mlops.cli.actions_env import as_markdown, event, outputs
 from mlops.cli.app import app
 from mlops.cli.arguments import Expect, model_names
 from mlops.cli.context import (
+    ARTIFACTS,
     Context,
+    cannot_log,
     current_context,
+    predictions_store,
     require_pushed,
     require_results,
 )
 from mlops.cli.output import Json, emit
-from mlops.errors import UsageError, listed
+from mlops.errors import UsageError, counted, listed
 from mlops.github.client import Gone, repository
 from mlops.io.git import GitError, git, head
 
@@ -39,6 +42,9 @@ def plan(
     live: Annotated[
         bool, Option("--live", help="Only say which models are in the last stage.")
     ] = False,
+    batches: Annotated[
+        bool, Option("--batches", help="Only say which batches have new files.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say which models a change affects and what else to do.
@@ -56,6 +62,9 @@ def plan(
     project = current_context().project
     if live:
         _plan_live(project, as_json)
+        return
+    if batches:
+        _plan_batches(project, as_json)
         return
     model = None
     by_calendar = False
@@ -117,6 +126,20 @@ def _plan_live(project: Project, as_json: bool) -> None:
     outputs(**facts)
     line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
     emit(facts, line, as_json, page=as_markdown("What there is to do", line))
+
+
+def _plan_batches(project: Project, as_json: bool) -> None:
+    """Say which batches have files that were not scored, and why others wait."""
+    from mlops.pipeline.batches import due_batches
+    from mlops.registry.tags import read
+
+    due = due_batches(project, read(project.root), lambda: cannot_log(project))
+    by_artifacts = predictions_store(project) == ARTIFACTS
+    outputs(batch=due.models, artifacts=by_artifacts)
+    lines = [f"score: {', '.join(due.models) or 'no'}", *due.notes]
+    facts = {"batch": due.models, "notes": due.notes, "artifacts": by_artifacts}
+    page = as_markdown("What there is to do", *lines)
+    emit(facts, "\n".join(lines), as_json, page=page)
 
 
 def _merged_onto(root: Path, payload: dict[str, Any]) -> str | None:
@@ -280,6 +303,29 @@ def alarm(
     emit(lines, "\n".join(lines), as_json, page=as_markdown("", *lines))
     if switched_off:
         raise switched_off
+
+
+@app.command(rich_help_panel="Workflows")
+def record_batch(expect: Expect = "[]", as_json: Json = False) -> None:
+    """Put on the run log what batches of this run have scored.
+
+    Example: `mlops record-batch --expect '["employment"]'`
+    """
+    from mlops.results.batch import BatchRun
+    from mlops.runlog.journal import append_batch
+
+    at = current_context()
+    require_results(at.project, model_names(expect, "--expect"), BatchRun.FILE)
+    lines = []
+    for name in at.project.models():
+        build = at.project.build(name)
+        if not (build / BatchRun.FILE).is_file():
+            continue
+        run = BatchRun.load(build)
+        if run.files:
+            require_pushed(append_batch(at.project, run, at.actor))
+        lines.append(f"{name}: {counted(run.rows, 'row')} scored by {run.version}")
+    emit(lines, "\n".join(lines), as_json, page=as_markdown("", *lines))
 
 
 def _settle_retraining(at: Context, hub: Repository, name: str) -> list[str]:

@@ -374,6 +374,23 @@ class Serving(Strict):
     )
 
 
+class Batch(Strict):
+    """Rows that are predicted file by file, without a service."""
+
+    input: Source = Field(
+        description="Path or glob of files to predict, relative to the model's folder. "
+        "A file is scored once; one whose content changes is scored again."
+    )
+    output: Annotated[str, Field(max_length=1000)] = Field(
+        default="",
+        description="Folder of the predictions, relative to the repository; if empty, "
+        "`build/MODEL/batch/output`, which `predict.yml` uploads.",
+    )
+    schedule: bool = Field(
+        default=True, description="Whether the schedule of `predict.yml` scores it."
+    )
+
+
 class ModelSpec(Strict):
     """Everything that one model is, apart from its code and data."""
 
@@ -407,6 +424,9 @@ class ModelSpec(Strict):
     )
     monitor: Monitor = Monitor()
     serving: Serving = Serving()
+    batch: Batch | None = Field(
+        default=None, description="What `mlops predict MODEL@STAGE` scores by default."
+    )
 
     @property
     def columns(self) -> tuple[str, ...]:

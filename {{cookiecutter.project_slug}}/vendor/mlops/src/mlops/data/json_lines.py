@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from mlops.errors import UsageError
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 _BLOCK = 1 << 24  # bytes; one line has to fit
 
 
-def read_json_lines(path: Path) -> pa.Table:
+def read_json_lines(path: Path | BinaryIO) -> pa.Table:
     """Read a file of JSON objects, one a line.
 
     Parameters
     ----------
-    path : Path
-        May be compressed, as its name says.
+    path : Path or binary file
+        May be compressed, as its name says. A file is read from its begin.
 
     Returns
     -------
@@ -37,6 +37,8 @@ def read_json_lines(path: Path) -> pa.Table:
     table = _read(path, None)
     dates = [field for field in table.schema if pa.types.is_timestamp(field.type)]
     if dates:  # Arrow reads texts that look like dates as such
+        if not isinstance(path, Path):
+            path.seek(0)
         table = _read(path, pa.schema([(field.name, pa.string()) for field in dates]))
     return table
 
@@ -56,7 +58,7 @@ def refuse_nested(table: pa.Table, shown: str) -> None:
         )
 
 
-def _read(path: Path, types: pa.Schema | None) -> pa.Table:
+def _read(path: Path | BinaryIO, types: pa.Schema | None) -> pa.Table:
     import pyarrow.json as arrow_json
 
     return arrow_json.read_json(

@@ -247,7 +247,7 @@ def _read_parquet(
         wanted = [n for n in written if columns is None or names[n] in columns]
         # Without pandas' own metadata, by which a column would become the index.
         frame = file.read(columns=wanted).to_pandas(ignore_metadata=True)
-    return _declared(frame, names, text), list(names.values())
+    return declared_text(frame, names, text), list(names.values())
 
 
 def _read_json(
@@ -259,10 +259,10 @@ def _read_json(
     chosen = table.select(wanted)
     refuse_nested(chosen, shown)
     frame = chosen.to_pandas()
-    return _declared(frame, names, text), list(names.values())
+    return declared_text(frame, names, text), list(names.values())
 
 
-def _declared(
+def declared_text(
     frame: pd.DataFrame, names: Mapping[str, str], text: set[str] | None
 ) -> pd.DataFrame:
     """Return typed columns by their declared names; those in `text` as text."""

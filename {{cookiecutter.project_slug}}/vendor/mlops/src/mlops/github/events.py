@@ -35,6 +35,7 @@ _RULES = (
     _PathRule(r"\.github/python-version", "all"),
     _PathRule(r"(docs|\.github|\.devcontainer)/.*", code=False),
     _PathRule(r"(.*/)?[^/]+\.md|LICENSE|\.git\w+", code=False),
+    _PathRule(r"models/[^/]+/batch/.*", code=False),
     _PathRule(r"models/[^/]+/data/.*", "own", code=False),
     _PathRule(r"models/[^/]+/.*", "own"),
     _PathRule(r"vendor/mlops/src/mlops/serving/.*|serving/.*", deploy=True),

@@ -124,6 +124,12 @@ def checked(name: str) -> str:
     return name
 
 
+def safe_name(text: str) -> str:
+    """Return a text as a part of a name, with `_` for what no name has."""
+    plain = re.sub(r"[^A-Za-z0-9._=-]", "_", text)[:80]
+    return plain.lstrip(".-=") or "_"
+
+
 def folder_of(text: str, root: Path, key: str) -> Path:
     """Return the folder that a setting names.
 

@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops.config.project import Project
-from mlops.errors import EnvironmentFailure, UsageError
+from mlops.errors import EnvironmentFailure, UsageError, counted
 from mlops.io import git_objects
 from mlops.io.digests import canonical_json, sha256
 from mlops.io.git import GitError, git, git_remote, has_remote, require_repository
 from mlops.io.git_objects import Env
+from mlops.results.batch import BatchRun
 from mlops.results.ledger import Question
 from mlops.results.runs import Record
 from mlops.runlog.mlflow import copy_to_mlflow
@@ -125,6 +126,20 @@ def fetch(root: Path) -> None:
     """Bring what origin's run log holds, where there is an origin."""
     if has_remote(root):
         git_remote(root, "fetch", "--no-tags", "--prune", "origin", *_FETCHED)
+
+
+def append_batch(project: Project, batch: BatchRun, actor: str) -> tuple[str, ...]:
+    """Write what a batch has scored; return warnings as `append`."""
+    at = datetime.fromisoformat(batch.at).astimezone(UTC)
+    content = batch.model_dump(mode="json")
+    entry = _Entry(
+        folder=f"batch/{batch.model}",
+        name=f"{at:%Y%m%d-%H%M}-{sha256(canonical_json(content))[:6]}",
+        time=at,
+        content=content,
+        title=f"{batch.model} {batch.version}: {counted(batch.rows, 'row')} scored",
+    )
+    return _write(project.root, [entry], actor)
 
 
 def named(text: str, expected: str) -> str:

@@ -13,6 +13,7 @@ from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, UsageError, did_you_mean
 from mlops.io import git_objects
 from mlops.io.git import git, is_repository
+from mlops.results.batch import BatchRun
 from mlops.results.ledger import Question
 from mlops.results.runs import Record
 from mlops.runlog.conditions import Condition, matching
@@ -102,6 +103,12 @@ def questions(project: Project, model: str) -> tuple[Question, ...]:
     """Return what test parts of a model were asked, oldest first."""
     entries = _read(project.root, _Kind("questions", "time"), model, None)
     return tuple(Question.model_validate(raw) for raw in entries)
+
+
+def batches(project: Project, model: str) -> list[BatchRun]:
+    """Return what batches of a model have scored, oldest first."""
+    found = _read(project.root, _Kind("batch", "at"), model, None)
+    return [BatchRun.model_validate(raw) for raw in found]
 
 
 def latest_runs(project: Project, most: int) -> dict[str, list[Record]]:

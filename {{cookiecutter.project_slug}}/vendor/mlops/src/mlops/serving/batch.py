@@ -65,10 +65,10 @@ def predict_file(
     name = bundle.version.model
     version = bundle.version.number
     model = bundle.model()
-    data = _data_of(project, name)
+    data = data_of(project, name)
     key = data.id if data else None
     features = {f.name: f.kind for f in model.signature.features}
-    group = _group_of(project, name)
+    group = group_of(project, name)
     frame = _read(path, features, key, group, data)
     predictions = model.predict(frame)
     unseen = unseen_values(frame, model.signature.features)
@@ -147,7 +147,7 @@ def _read(
     return frame
 
 
-def _group_of(project: Project, name: str) -> str | None:
+def group_of(project: Project, name: str) -> str | None:
     """Return the column that a model's rows are split by, where it is by groups."""
     if name not in project.models():
         return None
@@ -155,7 +155,7 @@ def _group_of(project: Project, name: str) -> str | None:
     return split.column if split.by == "group" else None
 
 
-def _data_of(project: Project, name: str) -> Data | None:
+def data_of(project: Project, name: str) -> Data | None:
     """Return how the files of a model are read, None where its folder was removed."""
     if name not in project.models():
         return None

@@ -47,12 +47,25 @@ def part_of(features: pd.DataFrame, log: pd.DataFrame) -> bytes:
         Parquet, the same for the same rows.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     table = pa.Table.from_pandas(log, preserve_index=False)
     sent = pa.Table.from_pandas(features, preserve_index=False)
     struct = sent.to_struct_array()
     table = table.append_column(_FEATURES, struct).replace_schema_metadata(None)
+    return _written(table)
+
+
+def parquet(frame: pd.DataFrame) -> bytes:
+    """Return a table as Parquet, the same bytes for the same rows."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return _written(table.replace_schema_metadata(None))
+
+
+def _written(table: pa.Table) -> bytes:
+    import pyarrow.parquet as pq
+
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()

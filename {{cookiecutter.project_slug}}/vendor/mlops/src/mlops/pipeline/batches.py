@@ -1,0 +1,143 @@
+"""What a batch has to score: files that nobody scored, and where that may be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.config.project import Project
+from mlops.data.sources import source_files
+from mlops.errors import UsageError, counted
+from mlops.io.digests import sha256_file
+from mlops.registry.tags import State
+from mlops.results.batch import BatchRun
+from mlops.runlog.query import batches
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a schedule scores, and what it does not though rows wait for it.
+
+    Parameters
+    ----------
+    models : tuple of str
+    notes : tuple of str
+        Why others are not scored, a sentence each.
+    """
+
+    models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def input_files(project: Project, name: str, pattern: str, folder: Path) -> list[Path]:
+    """Return the files that a model's batch reads, sorted.
+
+    Parameters
+    ----------
+    pattern : str
+        A path, a glob or a folder; empty: `batch.input` of model.yaml.
+    folder : Path
+        What `pattern` is relative to.
+
+    Raises
+    ------
+    UsageError
+        Where nothing is declared, or no file matches.
+    """
+    if pattern:
+        path = folder / pattern
+        if path.is_dir():
+            found = sorted(p for p in path.iterdir() if p.is_file())
+            return [p for p in found if not p.name.startswith(".")]
+        return _matching(pattern, folder)
+    batch = project.model(name).batch
+    if batch is None:
+        raise UsageError(
+            "this model declares no batch, and no file was named",
+            file=f"models/{name}/model.yaml",
+            key="batch",
+            do="name a FILE or --input, or add `batch: {input: batch/*.csv}`",
+        )
+    return source_files(batch.input, project.folder(name), "batch.input")
+
+
+def not_scored(
+    paths: Iterable[Path], earlier: Iterable[BatchRun], version: str = ""
+) -> dict[Path, str]:
+    """Return the files that no batch has scored, with the SHA-256 of each.
+
+    Of files with the same content it is one. What a version could not score waits for
+    another version, or another content.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    earlier : iterable of BatchRun
+    version : str, optional
+        That would score them.
+    """
+    done = set()
+    for run in earlier:
+        for file in run.files:
+            if not file.error or run.version == version:
+                done.add(file.sha256)
+    found = {}
+    for path in paths:
+        digest = sha256_file(path)
+        if digest not in done:
+            found[path] = digest
+            done.add(digest)
+    return found
+
+
+def due_batches(project: Project, state: State, hindrance: Callable[[], str]) -> Due:
+    """Return the models whose batch has files that were not scored.
+
+    Only files are hashed; none is read as a table.
+
+    Parameters
+    ----------
+    state : State
+        Of the registry.
+    hindrance : callable
+        Returns why rows cannot be kept where this runs; empty where they can. It is
+        called only where there are files.
+    """
+    models = []
+    notes = []
+    for name in project.models():
+        files = _waiting(project, name, state)
+        why = hindrance() if files else ""
+        if why:
+            notes.append(f"{name}: {counted(files, 'file')} not scored: {why}")
+        elif files:
+            models.append(name)
+    return Due(tuple(models), tuple(notes))
+
+
+def _waiting(project: Project, name: str, state: State) -> int:
+    """Return how many files the version in production would score."""
+    batch = project.model(name).batch
+    last = project.spec.stages[-1].name
+    version = state.model(name).stages.get(last)
+    if batch is None or not batch.schedule or version is None:
+        return 0
+    try:
+        paths: Iterable[Path] = source_files(
+            batch.input, project.folder(name), "batch.input"
+        )
+    except UsageError:  # no file yet
+        return 0
+    return len(not_scored(paths, batches(project, name), version.number))
+
+
+def _matching(pattern: str, folder: Path) -> list[Path]:
+    """Return the files that `--input` names, sorted."""
+    path = Path(pattern)
+    root = folder / path.anchor
+    relative = path.relative_to(path.anchor).as_posix()
+    found = sorted(p for p in root.glob(relative) if p.is_file())
+    if not found:
+        raise UsageError("no file matches", key="--input", found=pattern)
+    return found
