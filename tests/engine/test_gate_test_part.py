@@ -117,6 +117,19 @@ def test_a_first_version_is_asked_and_spends_nothing(world: World) -> None:
     assert manifest.metrics == world.evaluation.metrics
 
 
+def test_the_process_of_user_code_judges_on_the_same_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it hands over is computed again from its predictions."""
+    monkeypatch.setattr("mlops.pipeline.run.APART", True)
+    run("run", "churn")
+    rows = world.evaluation.rows
+    assert world.evaluation.part == "validation"
+    run("run", "churn", "--test")
+    assert world.evaluation.part == world.verdict.part == "test"
+    assert world.evaluation.rows != rows
+
+
 def test_an_improvement_passes_and_the_figures_are_those_of_the_test(
     world: World,
 ) -> None:
