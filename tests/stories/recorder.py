@@ -28,13 +28,17 @@ _NOT_ANSWERED = (0, 401, 403, 429)
 
 
 def calls_of(hub: Hub) -> Calls:
-    """Return the calls of each job that the hub has answered, as ``FILE:JOB``."""
+    """Return the calls of each job that the hub has answered, as ``FILE:JOB``.
+
+    Only those with the job's own token: a secret has rights of its own.
+    """
     found: Calls = {}
     for exchange in hub.exchanges:
         run, _, job = exchange.job.partition("/")
         refused = exchange.status in _NOT_ANSWERED or exchange.status >= 500
         about = hub.state.runs.get(int(run)) if run.isdigit() else None
-        if about is None or refused:
+        own = exchange.kind == "GITHUB_TOKEN"
+        if about is None or refused or not own:
             continue
         call = _call(exchange.method, exchange.template, exchange.path)
         name = _job(Path(about["path"]).name, job)
