@@ -471,7 +471,7 @@ def test_a_job_hands_its_log_on_and_another_records_it(
     assert len(list((build / "output" / "churn").rglob("*.parquet"))) == 1
     assert not project.state.joinpath("predictions").exists()
     assert batches(project, "churn") == []
-    done = CliRunner().invoke(app, ["record-batch", "--expect", '["churn"]'])
+    done = CliRunner().invoke(app, ["scored", "--expect", '["churn"]'])
     assert done.exit_code == 0, done.output
     (run,) = batches(project, "churn")
     assert (run.rows, run.version) == (60, "v1.0.0")
@@ -483,6 +483,6 @@ def test_a_record_that_is_missing_is_named(
     released: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    done = CliRunner().invoke(app, ["record-batch", "--expect", '["churn"]'])
+    done = CliRunner().invoke(app, ["scored", "--expect", '["churn"]'])
     assert done.exit_code == 3
     assert "batch.json" in done.output

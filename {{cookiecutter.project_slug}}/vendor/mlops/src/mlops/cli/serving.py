@@ -50,7 +50,7 @@ def predict(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the rows of a file, or what is new of a batch, with a released version.
+    """Predict a file or a batch with a released version.
 
     A batch is read some rows at a time, resumed where it was stopped, and writes
     Parquet. What it has scored stands on the run log.

@@ -306,10 +306,10 @@ def alarm(
 
 
 @app.command(rich_help_panel="Workflows")
-def record_batch(expect: Expect = "[]", as_json: Json = False) -> None:
+def scored(expect: Expect = "[]", as_json: Json = False) -> None:
     """Put on the run log what batches of this run have scored.
 
-    Example: `mlops record-batch --expect '["employment"]'`
+    Example: `mlops scored --expect '["employment"]'`
     """
     from mlops.results.batch import BatchRun
     from mlops.runlog.journal import append_batch
