@@ -243,6 +243,17 @@ def test_an_estimator_that_onnx_does_not_have_is_not_compiled() -> None:
     assert facts.reason and "\n" not in facts.reason
 
 
+def test_a_setting_that_no_converter_writes_is_the_reason() -> None:
+    frame = rows()
+    frame.loc[::7, "size"] = np.nan
+    columns = make_column_transformer((SimpleImputer(add_indicator=True), ["size"]))
+    pipeline = make_pipeline(columns, LogisticRegression())
+    model = model_of(pipeline.fit(frame, labels(frame)), frame)
+    facts, content = compiled(model, frame, TOLERANCE)
+    assert not facts.ok and not content
+    assert facts.reason == "NotConvertible: SimpleImputer(add_indicator=True)"
+
+
 def test_a_larger_difference_than_the_tolerance_is_a_reason() -> None:
     frame = rows()
     encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)

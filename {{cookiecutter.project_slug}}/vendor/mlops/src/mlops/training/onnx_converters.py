@@ -50,6 +50,13 @@ _NOWHERE = -1  # no position: all zeros
 Functions = dict[type, Callable[..., None]]
 
 
+class NotConvertible(Exception):
+    """An estimator, or a setting of one, that no converter writes: the pipeline serves.
+
+    The message names it; the run and the service show it as the reason.
+    """
+
+
 class Converters:
     """Converters and shape calculators as `skl2onnx.convert_sklearn` takes them.
 
@@ -128,14 +135,14 @@ class Converters:
 
         imputer = operator.raw_operator
         if imputer.add_indicator:
-            raise NotImplementedError("SimpleImputer(add_indicator=True)")
+            raise NotConvertible("SimpleImputer(add_indicator=True)")
         if isinstance(operator.inputs[0].type, StringTensorType):
             convert_sklearn_imputer(scope, operator, container)
             return
         statistics = np.asarray(imputer.statistics_, dtype="float64")
         is_nan = isinstance(imputer.missing_values, float)
         if np.isnan(statistics).any() or not is_nan:
-            raise NotImplementedError("SimpleImputer of columns without values")
+            raise NotConvertible("SimpleImputer of columns without values")
         nodes = _Nodes(scope, container, self._double)
         column = nodes.joined(operator.inputs)
         missing = nodes.add("IsNaN", [column])
@@ -283,7 +290,7 @@ def _set_thresholds(node: Any, trees: Any) -> None:
 
     Raises
     ------
-    NotImplementedError
+    NotConvertible
         When they are not those that skl2onnx has rounded, in its order.
     """
     from onnx import TensorProto, helper
@@ -299,9 +306,9 @@ def _set_thresholds(node: Any, trees: Any) -> None:
             rounded = np.asarray(attribute.floats, dtype="float32")
             break
     else:
-        raise NotImplementedError("thresholds of gradient boosting")
+        raise NotConvertible("thresholds of gradient boosting")
     if not np.array_equal(exact.astype("float32"), rounded):
-        raise NotImplementedError("thresholds of gradient boosting")
+        raise NotConvertible("thresholds of gradient boosting")
     node.attribute.remove(attribute)
     name = "nodes_values_as_tensor"
     tensor = helper.make_tensor(name, TensorProto.DOUBLE, [len(exact)], exact.tolist())
