@@ -2,7 +2,7 @@
 
 A place has files whose names are paths with `/`. It can list them, hand one out as a
 file of this machine, and write one as a whole. A bucket or a web server becomes another
-class with these three methods, and one line in `place_of`.
+class with these three methods, and one line in `cli.context.prediction_place`.
 """
 
 from __future__ import annotations

@@ -31,8 +31,9 @@ Codes = NDArray[np.int64]
 SLOTS = 520
 
 # What the bets that start with the versions of a year weigh, all together, in slots.
-# What is logged may differ from the test rows from the first day on: such a change is
-# found with a fiftieth of the evidence, and each later one needs 1.2 times as much.
+# What is logged may differ from the test rows from the first day on: under the first
+# version such a change is found with a sixtieth of the evidence that a later one needs,
+# and a later one needs 1.2 times as much as it would without.
 AT_START = SLOTS / 5
 
 # Logarithms of wealth are bounded: nothing is lost above, and JSON has no infinity.
