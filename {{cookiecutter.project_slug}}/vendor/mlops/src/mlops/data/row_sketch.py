@@ -1,9 +1,10 @@
-"""Which rows a test part has, as a sketch that can be published and compared.
+"""Which rows a test part has, as a sketch that is kept and compared.
 
 Of all units the ones with the smallest hashes are a random sample that every part draws
 in the same way (bottom-k; Broder 1997). So the share of rows that two parts have in
 common is estimated from two samples. 24 bits of each hash are stored: enough to find it
-in the other part, and shared by many possible ids, so that no id can be read from them.
+in the other part. They hide no id from somebody who can guess it: whoever has a list of
+possible ids can test which of them are probably in the sample.
 """
 
 from __future__ import annotations
