@@ -21,6 +21,8 @@ MOST_TEXT = 65536
 # A page holds so many things when nobody says how many, and never more than the second.
 _PAGE = 30
 _LONGEST_PAGE = 100
+# How many things a page holds unless another number is asked for, and at the most.
+_SHORTER_PAGES = {"/repos/{owner}/{repo}/actions/variables": (10, 30)}
 T = TypeVar("T")
 
 
@@ -208,7 +210,8 @@ def text_fits(resource: str, body: str | None) -> None:
 
 def page_size(call: Call) -> int:
     """Return how many things the page of a list holds that was asked for."""
-    return min(_LONGEST_PAGE, max(1, int(call.asked("per_page", str(_PAGE)))))
+    usual, most = _SHORTER_PAGES.get(call.operation.template, (_PAGE, _LONGEST_PAGE))
+    return min(most, max(1, int(call.asked("per_page", str(usual)))))
 
 
 def page_number(call: Call) -> int:

@@ -231,3 +231,12 @@ def test_the_list_of_releases_ends_after_a_thousand(hub: Hub, alice: Desk) -> No
         "Only the first 1000 results are available.",
     )
     assert alice.ask("GET", "/releases?per_page=100&page=10")[0] == 200
+
+
+def test_a_page_of_variables_holds_thirty_at_the_most(hub: Hub, alice: Desk) -> None:
+    """Unlike any other list, and ten where nobody says how many."""
+    for number in range(41):
+        alice.ask("POST", "/actions/variables", {"name": f"V{number}", "value": "x"})
+    for query, shown in (("", 10), ("?per_page=100", 30), ("?per_page=30&page=2", 11)):
+        _, answer, _ = alice.ask("GET", f"/actions/variables{query}")
+        assert (len(answer["variables"]), answer["total_count"]) == (shown, 41)

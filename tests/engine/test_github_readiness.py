@@ -275,6 +275,25 @@ def test_what_the_hub_finds_wrong_in_a_file_is_what_github_would(desk: Desk) -> 
     assert "CODEOWNERS line" not in doctor(desk)["found"]  # 404: there is no file
 
 
+def test_lists_are_read_to_their_end(desk: Desk) -> None:
+    """GitHub shows 30 variables, or 100 labels, at a time, whatever one asks for."""
+    (desk.root / ".github" / "CODEOWNERS").write_text("* @acme\n")
+    publish(desk)
+    desk.said("apply", code=0)
+    state = desk.hub.state
+    for number in range(70):
+        name = f"A{number:02}"
+        variable = state.stamped({"name": name, "value": "x"})
+        state.variables[name] = {k: v for k, v in variable.items() if k != "id"}
+    for number in range(120):
+        label = {"id": 1000 + number, "color": "ffffff", "description": None}
+        state.labels[f"a{number:03}"] = label
+    assert doctor(desk)["ok"], doctor(desk)["found"]  # its labels come last
+    assert desk.differs() == []  # and so does SCHEDULES
+    state.variables["RUNNER"] = {**state.variables["A00"], "name": "RUNNER"}
+    assert "RUNNER is x" in doctor(desk)["found"]
+
+
 def test_the_first_hour_is_one_list_in_order_and_then_it_is_over(desk: Desk) -> None:
     state = desk.hub.state
     state.repository["has_issues"] = False

@@ -15,7 +15,7 @@ from mlops.github.readiness import (
     WorkflowFiles,
     period_of,
 )
-from mlops.github.repo_settings_api import Denied, send
+from mlops.github.repo_settings_api import Denied, send, send_for_list
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -102,8 +102,8 @@ class _FactReader:
 
     def labels(self) -> frozenset[str]:
         """Return the names of the labels."""
-        listed = send(self.repository, "GET", f"/labels?per_page={_PAGE}")
-        return frozenset(one["name"] for one in listed)
+        labels = send_for_list(self.repository, "/labels")
+        return frozenset(one["name"] for one in labels)
 
     def owner_errors(self) -> tuple[str, ...]:
         """Return what GitHub finds wrong in CODEOWNERS of the default branch."""
@@ -119,16 +119,15 @@ class _FactReader:
 
     def variables(self) -> dict[str, str]:
         """Return the repository's variables."""
-        path = f"/actions/variables?per_page={_PAGE}"
-        listed = send(self.repository, "GET", path)["variables"]
-        return {one["name"]: one["value"] for one in listed}
+        path = "/actions/variables"
+        variables = send_for_list(self.repository, path, "variables")
+        return {one["name"]: one["value"] for one in variables}
 
     def schedules(self, files: WorkflowFiles) -> tuple[ScheduledWorkflow, ...]:
         """Return when each workflow with a schedule last ran by it."""
         if not files.crons:
             return ()
-        path = f"/actions/workflows?per_page={_PAGE}"
-        every = send(self.repository, "GET", path)["workflows"]
+        every = send_for_list(self.repository, "/actions/workflows", "workflows")
         known = {Path(one["path"]).name: one for one in every}
         newest = self.newest_runs()
         found = []

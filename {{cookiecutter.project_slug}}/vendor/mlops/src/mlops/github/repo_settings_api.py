@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
 
+_PAGE = 100
 _PLAN = re.compile(r"\bupgrade\b|billing plan|current plan", re.IGNORECASE)
 
 
@@ -72,6 +73,46 @@ def send(repository: Repository, method: str, path: str, body: Any = None) -> An
         if needs:
             message += f" (needs {needs})"
         raise Denied(status, message) from error
+
+
+def send_for_list(
+    repository: Repository, path: str, key: str = "", query: str = ""
+) -> list[dict[str, Any]]:
+    """Return a whole list, page by page.
+
+    GitHub may put fewer things on a page than it was asked for: of variables there are
+    never more than 30. A list below a key comes with its length; any other ends with a
+    page that is not full.
+
+    Parameters
+    ----------
+    path : str
+        Below the repository's address.
+    key : str
+        Of the list in the answer; empty where the answer is the list.
+    query : str
+        What else to send, beginning with ``&``.
+
+    Raises
+    ------
+    Denied
+        When GitHub refuses it.
+
+    References
+    ----------
+    https://docs.github.com/rest/actions/variables
+    """
+    rows: list[dict[str, Any]] = []
+    page = 1
+    while True:
+        address = f"{path}?per_page={_PAGE}&page={page}{query}"
+        data = send(repository, "GET", address)
+        some: list[dict[str, Any]] = data[key] if key else data
+        rows += some
+        is_last = len(rows) >= data["total_count"] if key else len(some) < _PAGE
+        if is_last or not some:
+            return rows
+        page += 1
 
 
 def read_settings(
@@ -144,18 +185,9 @@ class _Reader:
                 return None
             raise
 
-    def rows(self, path: str, key: str = "", more: str = "") -> list[dict[str, Any]]:
+    def rows(self, path: str, key: str = "", query: str = "") -> list[dict[str, Any]]:
         """Return a whole list, page by page."""
-        rows: list[dict[str, Any]] = []
-        page = 1
-        while True:
-            address = f"{path}?per_page=100&page={page}{more}"
-            data = send(self.repository, "GET", address)
-            some: list[dict[str, Any]] = data[key] if key else data
-            rows += some
-            if len(some) < 100:
-                return rows
-            page += 1
+        return send_for_list(self.repository, path, key, query)
 
     def environments(self) -> dict[str, Any]:
         """Return the environments by name, with the branches that may use them."""
@@ -170,7 +202,7 @@ class _Reader:
 
     def rulesets(self) -> dict[str, Any]:
         """Return the rulesets that are declared, by name."""
-        every = self.rows("/rulesets", more="&includes_parents=false")
+        every = self.rows("/rulesets", query="&includes_parents=false")
         declared = [rule for rule in every if rule["name"] in self.settings.rulesets]
         return {rule["name"]: self.one(f"/rulesets/{rule['id']}") for rule in declared}
 
