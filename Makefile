@@ -1,6 +1,9 @@
 # Needs python3 (3.11 or later), git and make; the rest sets itself up in .venv.
 PYTHON ?= python3
-PYTEST_ARGS ?= -n 2 --dist worksteal
+# Two workers a processor, and four at the least: a test often waits for git, a server or
+# another process.
+WORKERS = $(shell $(PYTHON) -c "import os; print(min(16, max(4, 2 * (os.cpu_count() or 1))))")
+PYTEST_ARGS ?= -n $(WORKERS) --dist worksteal
 ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 else
