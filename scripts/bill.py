@@ -80,7 +80,8 @@ class Bill:
 
 def _planned(models: list[str], code: str = "false") -> dict[str, dict[str, str]]:
     outputs = {"models": json.dumps(models), "code": code, "deploy": "[]"}
-    return {"plan": {**outputs, "live": '["a"]'}}
+    live = {"live": '["a"]', "jobs": json.dumps(models or ["a"])}
+    return {"plan": {**outputs, **live}}
 
 
 _PULL = ("pull-request.yml", "pull_request")

@@ -237,7 +237,11 @@ class Run:
         condition = str(job.get("if", "success()"))
         if not self.github.evaluate(condition, contexts, states, condition=True):
             return "skipped"
-        for matrix in job.get("strategy", {}).get("matrix", {}).values():
+        strategy = job.get("strategy", {})
+        if "max-parallel" in strategy:
+            most = self.github.evaluate(strategy["max-parallel"], contexts, states)
+            assert 1 <= most <= 256, f"max-parallel of {name} is {most!r}"
+        for matrix in strategy.get("matrix", {}).values():
             values = self.github.evaluate(matrix, contexts, states)
             if not values:
                 return "failure"  # "Matrix vector does not contain any values"

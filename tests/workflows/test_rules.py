@@ -155,7 +155,9 @@ def test_an_archive_is_unpacked_to_where_it_was_packed() -> None:
     jobs = (("release.yml", "train"), ("monitor.yml", "check"))
     for file, job in (*jobs, ("predict.yml", "predict")):
         upload = JOBS[f"{file}:{job}"]["steps"][-1]
-        assert upload["with"]["path"].startswith("build/${{ matrix.model }}*/")
+        assert re.match(
+            r"build/(\*|\$\{\{ matrix\.model \}\}\*)/", upload["with"]["path"]
+        )
         downloads = [
             step["with"]
             for body in WORKFLOWS[file]["jobs"].values()
@@ -504,10 +506,10 @@ def test_the_verdict_demands_one_of_every_planned_model() -> None:
     download, _, *rest = JOBS["pull-request.yml:verdict"]["steps"][1:]
     assert download["with"].keys() == {"pattern", "path"}
     upload = JOBS["pull-request.yml:model"]["steps"][-1]
-    assert upload["with"]["name"] == "report-${{ matrix.model }}"
+    assert upload["with"]["name"] == "report-${{ matrix.job }}"
     check = rest[-1]
     assert check["run"].startswith('mlops verdict --models "$MODELS" --reports ')
-    assert check["env"]["MODELS"] == "${{ needs.plan.outputs.models }}"
+    assert check["env"]["MODELS"] == "${{ needs.plan.outputs.members }}"
     planned = "needs.plan.outputs.models != '[]'"
     known = "hashFiles('vendor/mlops/src/mlops/cli/verdict.py') != ''"
     assert check["if"] == f"{planned} && {known}"

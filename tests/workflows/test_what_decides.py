@@ -48,7 +48,11 @@ def contexts(
 
 def planned(*models: str, **others: str) -> Happens:
     """Return what a plan says: models as a list, and whatever else it has."""
-    return Happens(outputs={"models": json.dumps(models), "deploy": "[]", **others})
+    jobs = json.dumps(models)
+    members = json.dumps({model: [model] for model in models})
+    each = {"models": jobs, "jobs": jobs, "members": members, "at_once": "20"}
+    deployed = {"deploy": "[]", "deploy_jobs": others.get("deploy", "[]")}
+    return Happens(outputs={**each, **deployed, **others})
 
 
 ON: dict[str, str] = {}
@@ -425,7 +429,7 @@ def test_a_comment_is_by_the_conclusion(
     assert ("comment" in run.ran()) is writes
 
 
-LIVE = Happens(outputs={"live": '["a", "b"]'})
+LIVE = Happens(outputs={"live": '["a", "b"]', "jobs": '["a", "b"]'})
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,22 @@ def outputs(**values: Any) -> None:
     )
 
 
+# GitHub shows nothing of a step whose summary has more than a mebibyte.
+_MOST_SUMMARY = 1_000_000
+
+_NO_ROOM = "The rest is left out here: it is in the run's artifacts.\n"
+
+
 def summary(markdown: str) -> None:
-    """Add to the page of a workflow's run, where one runs this."""
-    _append(settings.current().github.summary_path, f"{markdown[:200_000]}\n")
+    """Add to the page of a workflow's run, where one runs this and has room."""
+    path = settings.current().github.summary_path
+    text = f"{markdown[:200_000]}\n"
+    written = path.read_text(encoding="utf-8") if path and path.exists() else ""
+    if written.endswith(_NO_ROOM):
+        return
+    if len(f"{written}{text}{_NO_ROOM}".encode()) > _MOST_SUMMARY:
+        text = _NO_ROOM
+    _append(path, text)
 
 
 def as_markdown(head: str, *lines: str) -> str:

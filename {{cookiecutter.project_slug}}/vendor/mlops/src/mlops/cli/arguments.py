@@ -18,6 +18,16 @@ Followed = Annotated[
     str, Argument(metavar="MODEL@STAGE", help="For example churn@production.")
 ]
 
+MaybeRef = Annotated[
+    str | None,
+    Argument(metavar="VERSION", help="MODEL@v1.2.0, MODEL@STAGE or MODEL@latest."),
+]
+
+MaybeFollowed = Annotated[
+    str | None,
+    Argument(metavar="MODEL@STAGE", help="For example churn@production."),
+]
+
 Model = Annotated[str, Argument(metavar="MODEL")]
 
 StageName = Annotated[str, Argument(metavar="STAGE", help="A stage of project.yaml.")]
@@ -82,6 +92,41 @@ def model_names(text: str, key: str = "--models") -> list[str]:
             do="look at the job `plan`: it did not say which models there are",
         )
     return names
+
+
+Models = Annotated[
+    str | None,
+    Option(
+        help="JSON list of names, as a job of a matrix has it. Each model has a "
+        "process of its own, and an error of one does not end the others; where a "
+        "stage is needed, it is the last one.",
+    ),
+]
+
+
+def jobs_of_plan(text: str, key: str = "--models") -> dict[str, list[str]]:
+    """Return the jobs of a plan, with the models of each.
+
+    Parameters
+    ----------
+    text : str
+        JSON: names of jobs with lists of models, or a list of models, which have a job
+        each.
+    key : str
+        The option that holds it, for the error.
+
+    Raises
+    ------
+    UsageError
+        Where it is neither.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if isinstance(found, dict) and found:
+        return {str(job): model_names(json.dumps(found[job]), key) for job in found}
+    return {str(name): [name] for name in model_names(text, key)}
 
 
 def _three(words: Any) -> Any:

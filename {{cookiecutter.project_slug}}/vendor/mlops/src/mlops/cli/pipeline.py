@@ -11,7 +11,9 @@ from typer import Argument, Option
 from mlops import settings
 from mlops.cli.actions_env import in_actions, summary
 from mlops.cli.app import app
+from mlops.cli.arguments import Models
 from mlops.cli.context import Context, current_context
+from mlops.cli.each import each, flags
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.selection import Owner, select
 from mlops.errors import EnvironmentFailure, UsageError
@@ -309,6 +311,7 @@ def run(
             help="Then ask the test part, once: for models with split.validation.",
         ),
     ] = False,
+    models: Models = None,
     as_json: Json = False,
 ) -> None:
     """Validate, train, test, gate, report; skip what is unchanged.
@@ -316,4 +319,12 @@ def run(
     Example: `mlops run employment`
     """
     group = group or settings.current().group or None
+    if models is not None:
+        if names or owner:
+            raise UsageError("name models or --models, and not both", key="--models")
+        options = flags({"--force": force, "--test": ask_test, "--json": as_json})
+        if group:
+            options += ["--group", group]
+        each(models, lambda name: ["run", name, *options])
+        return
     _go("run", names, force, as_json, group, owner, ask_test)

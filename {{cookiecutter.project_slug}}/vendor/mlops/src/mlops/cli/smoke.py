@@ -8,11 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from typer import Argument, Option
+from typer import Option
 
 from mlops import settings
 from mlops.cli.app import app
+from mlops.cli.arguments import MaybeFollowed, Models
 from mlops.cli.context import current_context
+from mlops.cli.each import each_live, flags, require_one
 from mlops.cli.output import Json, emit
 from mlops.errors import EnvironmentFailure, Refused, counted
 from mlops.io.user_code import require_allowed
@@ -27,17 +29,27 @@ _SECONDS = 60  # for the service to answer
 
 @app.command(rich_help_panel="Workflows")
 def smoke(
-    ref: Annotated[str, Argument(metavar="MODEL@STAGE")],
+    ref: MaybeFollowed = None,
     version: Annotated[
         str | None,
         Option(help="Fail if the stage has another version than MODEL@VERSION."),
     ] = None,
+    models: Models = None,
     as_json: Json = False,
 ) -> None:
     """Start the service of a stage and try the release's examples.
 
     Example: `mlops smoke employment@staging`
     """
+    require_one(ref, models, "MODEL@STAGE")
+    if ref is None:
+        each_live("smoke", models or "", flags({"--json": as_json}))
+        return
+    _smoke(ref, version, as_json)
+
+
+def _smoke(ref: str, version: str | None, as_json: bool) -> None:
+    """Try the version of one model in a stage."""
     from mlops.registry.chain import fetch
 
     at = current_context()

@@ -9,13 +9,16 @@ from typer import Option
 
 from mlops.cli.actions_env import as_markdown
 from mlops.cli.app import app
-from mlops.cli.arguments import model_names
+from mlops.cli.arguments import jobs_of_plan
 from mlops.cli.output import Json, emit
 
 
 @app.command(rich_help_panel="Workflows")
 def verdict(
-    models: Annotated[str, Option(help="Models of the plan, as a JSON list of names.")],
+    models: Annotated[
+        str,
+        Option(help="Models of the plan, as JSON: a list, or jobs with their models."),
+    ],
     reports: Annotated[
         Path, Option(help="Folder of the artifacts, one folder per artifact.")
     ],
@@ -29,7 +32,7 @@ def verdict(
     """
     from mlops.github.verdicts import shortcomings
 
-    lacking = shortcomings(model_names(models), reports)
+    lacking = shortcomings(jobs_of_plan(models), reports)
     text = "\n".join(f"{model}: {why}" for model, why in lacking.items())
     if not lacking:
         text = "Each planned model has a verdict that says promote."

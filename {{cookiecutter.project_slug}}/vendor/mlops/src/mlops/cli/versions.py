@@ -8,8 +8,9 @@ from typing import Annotated
 from typer import Option
 
 from mlops.cli.app import app
-from mlops.cli.arguments import Ref
+from mlops.cli.arguments import MaybeRef, Models, Ref
 from mlops.cli.context import current_context, registry_of
+from mlops.cli.each import each_live, flags, require_one
 from mlops.cli.output import Json, emit, progress
 
 
@@ -45,11 +46,22 @@ def pull(
 
 
 @app.command(rich_help_panel="Release")
-def reproduce(ref: Ref, as_json: Json = False) -> None:
+def reproduce(
+    ref: MaybeRef = None, models: Models = None, as_json: Json = False
+) -> None:
     """Train a version again in its own environment; compare bytes.
 
     Example: `mlops reproduce employment@v1.0.0`
     """
+    require_one(ref, models, "VERSION")
+    if ref is None:
+        each_live("reproduce", models or "", flags({"--json": as_json}))
+        return
+    _reproduce(ref, as_json)
+
+
+def _reproduce(ref: str, as_json: bool) -> None:
+    """Train one version again, and say whether it has the same bytes."""
     from mlops.registry.reproduce import reproduce as again
 
     at = current_context(fetch=True)

@@ -19,6 +19,7 @@ from mlops.cli.context import (
     require_pushed,
     require_results,
 )
+from mlops.cli.each import matrix
 from mlops.cli.output import Json, emit
 from mlops.errors import UsageError, counted, listed
 from mlops.github.client import Gone, repository
@@ -87,10 +88,14 @@ def plan(
         train = due(project, train, state)
     in_last = _in_last_stage(project, state)
     deploy = [name for name in in_last if planned.deploy and name not in train]
+    redeployed = matrix(project, deploy, by_time=False)
     facts = {
         "models": train,
+        **matrix(project, train),
         "code": planned.code,
         "deploy": deploy,
+        "deploy_jobs": redeployed["jobs"],
+        "deploy_members": redeployed["members"],
         "live": in_last,
         "commit": head(project.root),
     }
@@ -122,7 +127,8 @@ def _plan_live(project: Project, as_json: bool) -> None:
     """
     from mlops.registry.tags import read
 
-    facts = {"live": _in_last_stage(project, read(project.root))}
+    live = _in_last_stage(project, read(project.root))
+    facts = {"live": live, **matrix(project, live)}
     outputs(**facts)
     line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
     emit(facts, line, as_json, page=as_markdown("What there is to do", line))
@@ -130,14 +136,21 @@ def _plan_live(project: Project, as_json: bool) -> None:
 
 def _plan_batches(project: Project, as_json: bool) -> None:
     """Say which batches have files that were not scored, and why others wait."""
+    from mlops.config.project_spec import MOST_JOBS
     from mlops.pipeline.batches import due_batches
     from mlops.registry.tags import read
 
     due = due_batches(project, read(project.root), lambda: cannot_log(project))
     by_artifacts = predictions_store(project) == ARTIFACTS
-    outputs(batch=due.models, artifacts=by_artifacts)
-    lines = [f"score: {', '.join(due.models) or 'no'}", *due.notes]
-    facts = {"batch": due.models, "notes": due.notes, "artifacts": by_artifacts}
+    # Each model uploads artifacts under its own name, so that it has its own job.
+    models = due.models[:MOST_JOBS]
+    notes = list(due.notes)
+    if len(models) < len(due.models):
+        later = len(due.models) - len(models)
+        notes.append(f"{counted(later, 'model')} more: in the next run")
+    outputs(batch=models, artifacts=by_artifacts, at_once=project.spec.jobs.at_once)
+    lines = [f"score: {', '.join(models) or 'no'}", *notes]
+    facts = {"batch": models, "notes": notes, "artifacts": by_artifacts}
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
 

@@ -81,6 +81,25 @@ class Cost(Strict):
     )
 
 
+# GitHub refuses a matrix with more.
+MOST_JOBS = 256
+
+
+class Jobs(Strict):
+    """How the models of one workflow run are shared among jobs."""
+
+    at_once: Annotated[int, Field(ge=1, le=MOST_JOBS)] = Field(
+        default=20,
+        description="Jobs of one matrix that run at the same time (`max-parallel`). "
+        "More models than this share jobs, by the time that their last runs took.",
+    )
+    minutes: Annotated[float, Field(gt=0, le=300)] = Field(
+        default=60,
+        description="Models share a job only while they take no longer than this "
+        "together; then there are more jobs, up to GitHub's 256.",
+    )
+
+
 class PredictionPlace(Strict):
     """Where the prediction log lies."""
 
@@ -120,6 +139,7 @@ class ProjectSpec(Strict):
     )
     predictions: PredictionPlace = PredictionPlace()
     cost: Cost = Cost()
+    jobs: Jobs = Jobs()
     trusted_types: tuple[Name, ...] = Field(
         default=(),
         description="Types that a model file may contain in addition to the engine's "

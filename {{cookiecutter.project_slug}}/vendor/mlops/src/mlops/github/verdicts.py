@@ -6,8 +6,9 @@ here, and none of it is run.
 
 from __future__ import annotations
 
+import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,17 +19,21 @@ from mlops.results.verdict import Verdict
 
 MOST_BYTES = 1_000_000  # of a verdict
 
+# A job with one model has its name; that of several models is made from the first.
+_JOB = re.compile(rf"({MODEL_NAME.pattern})(-and-\d+-more)?")
 
-def shortcomings(models: Iterable[str], reports: Path) -> dict[str, str]:
+
+def shortcomings(jobs: Mapping[str, Sequence[str]], reports: Path) -> dict[str, str]:
     """Return what each planned model lacks; empty where each may be promoted.
 
     Parameters
     ----------
-    models : iterable of str
-        The models of the plan.
+    jobs : mapping of str to sequence of str
+        The jobs of the plan, with the models of each.
     reports : Path
         The folder into which the run's artifacts were downloaded: one folder for each
-        artifact, so that no model's artifact can hold another one's verdict.
+        artifact, so that no job's artifact can hold the verdict of another job's
+        model.
 
     Returns
     -------
@@ -41,17 +46,24 @@ def shortcomings(models: Iterable[str], reports: Path) -> dict[str, str]:
         When a name of the plan is not that of a model.
     """
     lacking = {}
-    for model in models:
-        if not isinstance(model, str) or not MODEL_NAME.fullmatch(model):
-            raise UsageError(
-                "the plan names something that is not a model",
-                key="--models",
-                found=ascii(model)[:80],
-            )
-        problem = _problem(reports / f"report-{model}" / "build" / model)
-        if problem:
-            lacking[model] = problem
+    for job, models in jobs.items():
+        for model in models:
+            _require_name(job, _JOB)
+            _require_name(model, MODEL_NAME)
+            problem = _problem(reports / f"report-{job}" / "build" / model)
+            if problem:
+                lacking[model] = problem
     return lacking
+
+
+def _require_name(name: object, form: re.Pattern[str]) -> None:
+    """Raise UsageError for what is not the name of a model, or of a job."""
+    if not isinstance(name, str) or not form.fullmatch(name):
+        raise UsageError(
+            "the plan names something that is not a model",
+            key="--models",
+            found=ascii(name)[:80],
+        )
 
 
 def _problem(folder: Path) -> str:

@@ -125,6 +125,22 @@ def latest_runs(project: Project, most: int) -> dict[str, list[Record]]:
     return latest
 
 
+def latest_seconds(project: Project) -> dict[str, float]:
+    """Return how many seconds the last whole run of each model took.
+
+    A run that skipped the training because nothing had changed says nothing.
+    """
+    kind = _Kind("runs", "started")
+    wanted: dict[str, str] = {}
+    for blobs in _by_model(_files(project.root, "runs/")).values():
+        wanted |= _of_months(blobs, None, 1)
+    seconds = {}
+    for raw in _entries(project.root, kind, wanted, None):
+        if raw.get("stages", {}).get("train") == "ran":
+            seconds[raw["model"]] = float(raw["seconds"])
+    return seconds
+
+
 def latest_checks(project: Project) -> dict[str, dict[str, Any]]:
     """Return the last drift check of every model; empty for one that is corrupt."""
     blobs = {}
