@@ -91,6 +91,8 @@ def _leaves(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, command
         return
     for child_name, child in sorted(children.items()):
+        if child.hidden:  # a process of the engine starts it, and nobody else
+            continue
         yield from _leaves(child, f"{name} {child_name}")
 
 

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 
 from mlops.errors import EnvironmentFailure, Problem, Refused
 from mlops.results.training import Feature, Signature
-from mlops.serving.app import create_app
+from mlops.serving.app import Options, create_app
 from mlops.serving.follower import Follower, Served
 from mlops.serving.limits import Limits
 from mlops.serving.prediction_log import PredictionLog
@@ -74,7 +74,8 @@ class World:
         self.loads: list[str] = []
         self.follower = Follower("churn", "production", lambda: self.stage, self.load)
         self.log = PredictionLog(folder, "churn", {"sex"})
-        self.app = create_app(self.follower, self.log, lambda: NOW, limits=limits)
+        options = Options(limits=limits or Limits())
+        self.app = create_app(self.follower, self.log, lambda: NOW, options)
         self.client = TestClient(self.app, raise_server_exceptions=False)
 
     def load(self, version: str) -> Served:
@@ -448,7 +449,8 @@ def test_no_request_fails_while_versions_are_swapped(world: World) -> None:
 def test_the_background_task_follows_and_stops_with_the_app(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.follower.refresh()
-    app = create_app(world.follower, world.log, lambda: NOW, interval=0.01)
+    options = Options(interval=0.01)
+    app = create_app(world.follower, world.log, lambda: NOW, options)
     with TestClient(app) as client:
         world.stage = "v1.1.0"
         for _ in range(500):
@@ -492,3 +494,22 @@ def test_a_loader_is_asked_for_the_version_of_the_stage(world: World) -> None:
     world.stage = "v3.0.0"
     assert world.follower.refresh()
     assert world.post(ROW).json()["version"] == "v3.0.0"
+
+
+def test_what_a_new_version_declares_sensitive_is_hidden_from_then_on(
+    world: World,
+) -> None:
+    world.follower.load = lambda version: replace(
+        served("v1.1.0"), hidden=frozenset({"tenure"})
+    )
+    assert world.post(ROW).status_code == 200
+    world.stage = "v1.1.0"
+    assert world.follower.refresh()
+    assert world.post(ROW).status_code == 200
+    (path,) = world.log.state.glob("predictions/churn/*.jsonl")
+    before, after = (json.loads(line) for line in path.read_text().splitlines())
+    assert set(before["features"]) == set(ROW) - {"sex"}
+    assert set(after["features"]) == set(ROW) - {"sex", "tenure"}
+    schema = world.client.get("/openapi.json").json()
+    body = schema["paths"]["/predict"]["post"]["requestBody"]
+    assert body["content"]["application/json"]["example"]["rows"]["tenure"] is None

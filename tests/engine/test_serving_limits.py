@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from mlops.data.known import unseen_values
 from mlops.errors import Problem, UsageError
 from mlops.results.training import Feature, Signature
-from mlops.serving.app import create_app
+from mlops.serving.app import Options, create_app
 from mlops.serving.batch import without_formulas
 from mlops.serving.connections import Watch
 from mlops.serving.ids import KEY_FILE, PredictionIds
@@ -473,7 +473,8 @@ DIGEST = sha256(TOKEN.encode()).hexdigest()
 @pytest.fixture
 def closed(tmp_path: Path) -> TestClient:
     world = started(tmp_path)
-    app = create_app(world.follower, world.log, lambda: NOW, tokens={DIGEST})
+    options = Options(tokens={DIGEST})
+    app = create_app(world.follower, world.log, lambda: NOW, options)
     return TestClient(app)
 
 

@@ -48,6 +48,14 @@ def second_version(first: Trained) -> str:
     return release(train_in(first.project), 1)
 
 
+def another_version(first: Trained) -> str:
+    """Change the parameter of the second version again, train, release."""
+    path = first.project.root / "models" / "churn" / "model.yaml"
+    path.write_text(path.read_text().replace("C: 0.01", "C: 0.02"))
+    git(first.project.root, "commit", "-qam", "Less regularisation")
+    return release(train_in(first.project), 2)
+
+
 @pytest.fixture
 def server(trained: Trained) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     release(trained)

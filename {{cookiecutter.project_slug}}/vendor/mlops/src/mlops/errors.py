@@ -6,8 +6,9 @@ Exit codes: 0 yes, 1 failed, 2 wrong usage, 3 environment failed.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 # The most characters of each part of an error, so that no text of somebody's file or
 # of a server floods a terminal.
@@ -138,6 +139,31 @@ class EnvironmentFailure(MlopsError):
     """Disk, network, permission or another program failed: exit code 3."""
 
     exit_code = 3
+
+
+def error_facts(error: MlopsError) -> dict[str, Any]:
+    """Return an error as JSON values, for the process that asked."""
+    problems = [asdict(problem) for problem in error.problems]
+    return {"problems": problems, "exit_code": error.exit_code}
+
+
+def error_of(facts: Mapping[str, Any], otherwise: str) -> MlopsError:
+    """Return the error that another process sent by `error_facts`.
+
+    Parameters
+    ----------
+    otherwise : str
+        The problem, where these are no such facts.
+    """
+    kinds: dict[Any, type[MlopsError]] = {
+        kind.exit_code: kind for kind in (UsageError, Refused, EnvironmentFailure)
+    }
+    kind = kinds.get(facts.get("exit_code"), Refused)
+    try:
+        problems = [Problem(**entry) for entry in facts["problems"]]
+    except (KeyError, TypeError):
+        problems = [Problem(otherwise)]
+    return kind(*problems)
 
 
 def out_of_memory(file: str = "") -> EnvironmentFailure:

@@ -18,6 +18,7 @@ EXTRAS = {
     "reproduce": "train",
     "predict": "serve",
     "serve": "serve",
+    "serve-worker": "serve",
     "smoke": "serve",
     "monitor": "monitor",
 }

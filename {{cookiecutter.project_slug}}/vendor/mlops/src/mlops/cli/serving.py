@@ -174,10 +174,13 @@ def serve(
     interval: Annotated[
         float, Option(help="Seconds between checks of the stage.", min=0.01)
     ] = 10.0,
+    workers: Annotated[
+        int, Option(help="Processes that answer on the port.", min=1, max=64)
+    ] = 1,
 ) -> None:
     """Serve a stage over HTTP and follow its promotions.
 
-    Example: `mlops serve employment@production --port 8000`
+    Example: `mlops serve employment@production --port 8000 --workers 2`
     """
     from mlops.serving.server import Address
     from mlops.serving.server import serve as run
@@ -191,4 +194,23 @@ def serve(
             do=f"`mlops serve {name}@production`",
         )
     followed = at.project.stage(stage).name
-    run(at.project, name, followed, Address(host, port), interval, at.store)
+    address = Address(host, port)
+    if workers == 1:
+        run(at.project, name, followed, address, interval, at.store)
+        return
+    from mlops.serving.fleet import serve_together
+
+    serve_together(at.project, f"{name}@{followed}", address, interval, workers)
+
+
+@app.command(hidden=True)
+def serve_worker(
+    ref: Followed,
+    number: Annotated[int, Option(help="Number of this worker.")],
+    counts: Annotated[Path, Option(help="Folder in which workers count together.")],
+) -> None:
+    """Answer as one of the processes of `mlops serve --workers`, which starts this."""
+    from mlops.serving.worker import work
+
+    at = current_context()
+    work(at.project, ref, number, counts, at.store)

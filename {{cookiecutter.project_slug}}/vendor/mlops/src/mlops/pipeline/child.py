@@ -12,13 +12,12 @@ import json
 import os
 import sys
 import traceback
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mlops.errors import MlopsError, Refused, out_of_memory
+from mlops.errors import MlopsError, Refused, error_facts, out_of_memory
 
 # Libraries that both steps need, imported while the first question is on its way.
 _HEAVY = ("pandas", "pyarrow.parquet", "skops.io", "sklearn.linear_model", "pytest")
@@ -53,19 +52,14 @@ def _reply(question: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"ok": _do(question)}
     except MlopsError as error:
-        return _failure(error)
+        return error_facts(error)
     except (SystemExit, KeyboardInterrupt) as error:
         kind = type(error).__name__
-        return _failure(Refused(f"the model's own code ends the process ({kind})"))
+        return error_facts(Refused(f"the model's own code ends the process ({kind})"))
     except MemoryError:
-        return _failure(out_of_memory())
+        return error_facts(out_of_memory())
     except BaseException:
         return {"defect": traceback.format_exc()}
-
-
-def _failure(error: MlopsError) -> dict[str, Any]:
-    problems = [asdict(problem) for problem in error.problems]
-    return {"problems": problems, "exit_code": error.exit_code}
 
 
 def _do(question: dict[str, Any]) -> bool:

@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from mlops import settings
 from mlops.config.model_spec import ModelSpec
-from mlops.errors import EnvironmentFailure, MlopsError, Problem, Refused, UsageError
+from mlops.errors import Refused, error_of
 from mlops.io.digests import sha256_file
 from mlops.io.files import replacing
 from mlops.io.user_code import require_allowed
@@ -96,7 +96,7 @@ class UserProcess:
         if "defect" in reply:
             raise RuntimeError(f"in the process of user code:\n{reply['defect']}")
         if "problems" in reply:
-            raise _error(reply)
+            raise error_of(reply, "the model's own code failed")
         self._take(step)
         return reply.get("ok") is True
 
@@ -282,16 +282,3 @@ def _walk(folder: Path) -> Iterable[Path]:
     for path in folder.rglob("*"):
         if path.is_symlink() or not path.is_dir():
             yield path
-
-
-def _error(reply: dict[str, Any]) -> MlopsError:
-    """Return the error that a step raised in the other process."""
-    kinds: dict[Any, type[MlopsError]] = {
-        kind.exit_code: kind for kind in (UsageError, Refused, EnvironmentFailure)
-    }
-    kind = kinds.get(reply.get("exit_code"), Refused)
-    try:
-        problems = [Problem(**entry) for entry in reply["problems"]]
-    except TypeError:
-        problems = [Problem("the model's own code failed")]
-    return kind(*problems)

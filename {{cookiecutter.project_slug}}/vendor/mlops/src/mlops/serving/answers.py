@@ -53,7 +53,6 @@ class Answers:
         self._ids = ids
         self._metrics = metrics
         self._now = now
-        self.unlogged_rows = 0
 
     def of(self, served: Served, requests: Sequence[Rows]) -> list[Answer]:
         """Return the answer to each request, or the error of this one alone."""
@@ -134,10 +133,10 @@ class Answers:
         if not rows:
             return True
         try:
-            self._log.write_rows(rows, outputs, ids, served.version, at)
+            log = self._log.hiding(served.hidden)
+            log.write_rows(rows, outputs, ids, served.version, at)
         except MlopsError as error:
             _log.error("%s", error)
-            self.unlogged_rows += len(rows)
             self._metrics.unlogged_rows.inc(len(rows))
             return False
         return True

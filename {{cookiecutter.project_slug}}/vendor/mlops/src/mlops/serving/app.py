@@ -6,7 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -26,7 +28,7 @@ from mlops.serving.edge import CLIENT_GONE, Edge
 from mlops.serving.follower import Follower, Served
 from mlops.serving.ids import PredictionIds
 from mlops.serving.limits import Limits, Room, Share, TooBusy, TooSlow
-from mlops.serving.metrics import CONTENT_TYPE, ServiceMetrics
+from mlops.serving.metrics import CONTENT_TYPE, ServiceMetrics, ServiceState
 from mlops.serving.prediction_log import PredictionLog, find_prediction, records
 
 _log = logging.getLogger("mlops.serving")
@@ -34,13 +36,33 @@ _log = logging.getLogger("mlops.serving")
 _RETRY = {"Retry-After": "1"}
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a service is run.
+
+    Parameters
+    ----------
+    interval : float
+        Seconds between looks at the stage; 0 for none.
+    limits : Limits
+        What is taken from clients.
+    tokens : collection of str
+        SHA-256 of each bearer token; where there is none, nobody is asked for one.
+    counts : Path, optional
+        The folder in which the workers of a service count together.
+    """
+
+    interval: float = 0
+    limits: Limits = field(default_factory=Limits)
+    tokens: Collection[str] = ()
+    counts: Path | None = None
+
+
 def create_app(
     follower: Follower,
     log: PredictionLog,
     now: Callable[[], datetime],
-    interval: float = 0,
-    limits: Limits | None = None,
-    tokens: Collection[str] = (),
+    options: Options | None = None,
 ) -> FastAPI:
     """Return the service.
 
@@ -52,18 +74,16 @@ def create_app(
         Takes predictions and labels.
     now : callable
         Returns the time.
-    interval : float
-        Seconds between looks at the stage; 0 for none.
-    limits : Limits, optional
-        What is taken from clients.
-    tokens : collection of str
-        SHA-256 of each bearer token; where there is none, nobody is asked for one.
+    options : Options, optional
     """
-    service = _Service(follower, log, now, limits or Limits())
+    options = options or Options()
+    service = _Service(follower, log, now, options)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(follower.follow(interval)) if interval else None
+        task = None
+        if options.interval:
+            task = asyncio.create_task(follower.follow(options.interval))
         yield
         if task:
             task.cancel()
@@ -71,7 +91,7 @@ def create_app(
 
     title = f"{follower.name} ({follower.stage})"
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Edge, metrics=service.counts, tokens=tokens)
+    app.add_middleware(Edge, metrics=service.counts, tokens=options.tokens)
     for error, handler in _HANDLERS.items():
         app.exception_handler(error)(handler)
     app.get("/", include_in_schema=False)(service.start)
@@ -86,7 +106,7 @@ def create_app(
     def openapi() -> dict[str, Any]:
         """Describe the service as it is now: a new version may have a new signature."""
         schema = service.describe(plain())
-        return described.with_login(schema) if tokens else schema
+        return described.with_login(schema) if options.tokens else schema
 
     async def docs() -> HTMLResponse:
         """Show what the service takes and gives, in a page without scripts."""
@@ -105,9 +125,10 @@ class _Service:
         follower: Follower,
         log: PredictionLog,
         now: Callable[[], datetime],
-        limits: Limits,
+        options: Options,
     ) -> None:
-        self.counts = ServiceMetrics()
+        limits = options.limits
+        self.counts = ServiceMetrics(options.counts)
         self._follower = follower
         self._log = log
         self._now = now
@@ -131,7 +152,7 @@ class _Service:
             # Taken once: a version is swapped between two requests, never within one.
             served = self._serving()
             rows = await self._rows(served, body)
-            content = await self.batcher.predict(served, rows)
+            content = await self._predicted(served, rows)
         return Response(content, media_type="application/json")
 
     async def feedback(self, request: Request) -> dict[str, str]:
@@ -166,22 +187,23 @@ class _Service:
             "failure": self._follower.failure,
             "registry_seen": seen.at.isoformat(timespec="seconds") if seen.at else None,
             "registry_age_seconds": seen.age(self._now()),
-            "unlogged_rows": self._answers.unlogged_rows,
+            "unlogged_rows": self.counts.unlogged(),
         }
         return JSONResponse(state, 200 if served else 503)
 
     async def metrics(self) -> PlainTextResponse:
         """Return counts and latencies for Prometheus."""
         follower = self._follower
-        version = follower.served.version if follower.served else ""
-        info = self.counts.model_info
-        info.clear()
-        info.labels(follower.name, follower.stage, version).set(bool(version))
-        self.counts.refresh_failed.set(follower.failure is not None)
         seen = follower.seen.at
-        self.counts.registry_seen.set(seen.timestamp() if seen else 0)
-        self.counts.pending_rows.set(self.batcher.pending_rows)
-        return PlainTextResponse(self.counts.text(), media_type=CONTENT_TYPE)
+        state = ServiceState(
+            model=follower.name,
+            stage=follower.stage,
+            version=follower.served.version if follower.served else "",
+            refresh_failed=follower.failure is not None,
+            registry_seen=seen.timestamp() if seen else 0,
+        )
+        text = self.counts.text(state)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
     async def model(self) -> dict[str, Any]:
         """Describe the version that serves, and what predicts: compiled or not."""
@@ -198,7 +220,7 @@ class _Service:
         if served is None:
             return schema
         row = records(served.examples.head(1))[0]
-        hidden = self._log.hidden
+        hidden = {*self._log.hidden, *served.hidden}
         example = {name: None if name in hidden else row[name] for name in row}
         body = served.requests.openapi(example)
         return described.with_version(
@@ -244,6 +266,14 @@ class _Service:
         if len(body) <= self._limits.small_bytes:
             return served.requests.rows(body)
         return await asyncio.to_thread(served.requests.rows, body)
+
+    async def _predicted(self, served: Served, rows: Rows) -> bytes:
+        """Return the response to checked rows, which are counted while they wait."""
+        self.counts.pending_rows.inc(len(rows))
+        try:
+            return await self.batcher.predict(served, rows)
+        finally:
+            self.counts.pending_rows.dec(len(rows))
 
     def _store(self, label: tuple[str, str | float]) -> None:
         """Append a label to the log, if its prediction was made here.

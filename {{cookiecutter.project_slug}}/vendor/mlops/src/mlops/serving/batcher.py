@@ -51,11 +51,6 @@ class Batcher:
         self._busy = False
         self._thread = ThreadPoolExecutor(1, "mlops-predict")
 
-    @property
-    def pending_rows(self) -> int:
-        """Rows that wait or are being predicted."""
-        return self._room.used
-
     async def predict(self, served: Served, rows: Rows) -> bytes:
         """Return the answer to one request.
 

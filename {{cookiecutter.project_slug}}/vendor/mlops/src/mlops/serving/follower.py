@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops.errors import MlopsError, Refused
 from mlops.serving.requests import Requests
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("mlops.serving")
 
 TOLERANCE = 1e-9
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -195,9 +199,13 @@ class Follower:
         """Take up the version of the stage, or raise what keeps it out."""
         version = self.resolve()
         if self.served is None or self.served.version != version:
-            self.served = self.load(version).warm_up()
+            self.served = self.prepare(version)
             log.info("%s@%s is %s", self.name, self.stage, version)
         return self.served
+
+    def prepare(self, version: str) -> Served:
+        """Return a version that is loaded and has proven itself, before it serves."""
+        return self.load(version).warm_up()
 
     def refresh(self) -> bool:
         """Take up the version of the stage; return whether that worked.
@@ -208,8 +216,7 @@ class Follower:
         try:
             self.start()
         except Exception as error:  # whatever a version brings must not stop the server
-            kind = "" if isinstance(error, MlopsError) else f"{type(error).__name__}: "
-            failure = kind + " ".join(str(error).split())[:1000]
+            failure = in_one_line(error)
         if failure and failure != self.failure:
             log.error("%s@%s stays out: %s", self.name, self.stage, failure)
         self.failure = failure
@@ -225,4 +232,37 @@ class Follower:
         """
         while True:
             await asyncio.sleep(interval)
-            await asyncio.to_thread(self.refresh)
+            await in_thread(self.refresh)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return why a version stays out, as one line."""
+    kind = "" if isinstance(error, MlopsError) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split())[:1000]
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Return what `work` returns, done in a thread that no exit waits for.
+
+    A registry that does not answer is waited for a minute; a service that is told to
+    stop meanwhile stops.
+    """
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[T] = loop.create_future()
+
+    def give(put: Callable[[Any], None], value: Any) -> None:
+        if not result.done():
+            put(value)
+
+    def run() -> None:
+        try:
+            value = work()
+        except Exception as error:
+            hand_on = partial(give, result.set_exception, error)
+        else:
+            hand_on = partial(give, result.set_result, value)
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(hand_on)
+
+    threading.Thread(target=run, name="mlops-look", daemon=True).start()
+    return await result

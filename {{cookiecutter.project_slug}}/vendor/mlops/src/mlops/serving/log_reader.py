@@ -2,6 +2,7 @@
 
 Below `predictions/MODEL/` lie `DAY.jsonl`, with a line for each prediction, and
 `DAY/HOUR-BATCH-NUMBER.parquet`, written once; below `feedback/MODEL/` lies `DAY.jsonl`.
+Where several processes serve together, each has its own `DAY.WRITER.jsonl`.
 Each file is a source of its own, which only grows at its end. How far a source was
 read is a position in it: by that, a row that comes late is still a new one.
 
@@ -24,7 +25,7 @@ from mlops.data.types import as_text
 from mlops.io.files import reaching
 from mlops.io.places import Place, PlacedFile
 from mlops.serving.log_parts import rows_of_part
-from mlops.serving.log_rows import is_label, is_prediction, loaded
+from mlops.serving.log_rows import is_label, is_prediction, is_stamp, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,16 +226,25 @@ def _raw_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 def _feedback(
     log_place: Place, model: str, low: str, damage: _Damage
 ) -> dict[str, Any]:
-    """Return labels by prediction id; of several for one id the last one counts."""
+    """Return labels by prediction id; of several for one id the last one counts.
+
+    That is the one with the latest time: each process that serves has a file. Of one
+    time, and where a line has none, it is the one that is read last.
+    """
     folder = f"feedback/{model}"
     labels: dict[str, Any] = {}
+    times: dict[str, str] = {}
     for entry in log_place.entries(folder, low[:10]):
         match = _LINES.fullmatch(entry.name.removeprefix(f"{folder}/"))
         # No label is older than its prediction.
         if not match or not low[:10] <= match[1] <= _LAST_DAY:
             continue
         for line, _ in _lines(log_place.local(entry.name), entry, is_label, damage):
-            labels[line["id"]] = line["label"]
+            key = line["id"]
+            sent = line["at"] if is_stamp(line.get("at")) else times.get(key, "")
+            if sent >= times.get(key, ""):
+                times[key] = sent
+                labels[key] = line["label"]
     return labels
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -9,7 +13,11 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = "text/plain; version=0.0.4"
 
@@ -18,10 +26,76 @@ _LIMITS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 disable_created_metrics()  # type: ignore[no-untyped-call]  # nobody asks when counting began
 
 
-class ServiceMetrics:
-    """Counts and latencies of one service, in a registry of their own."""
+def share_between_workers(number: int) -> None:
+    """Have this process count in files, which every worker of a service sums up.
 
-    def __init__(self) -> None:
+    To be called before metrics are made. PROMETHEUS_MULTIPROC_DIR names the folder. The
+    worker that takes the place of one that ended counts on in its files.
+
+    Parameters
+    ----------
+    number : int
+        Of the worker; no two that run have the same.
+    """
+    values.ValueClass = values.MultiProcessValue(lambda: number)  # type: ignore[no-untyped-call]
+
+
+def forget_worker(number: int, folder: Path) -> None:
+    """Drop what was true of a worker only while it ran; what it has counted stays."""
+    mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class ServiceState(Collector):
+    """What every worker of a service knows: the version, and how it follows its stage.
+
+    Parameters
+    ----------
+    version : str
+        Empty where none serves.
+    refresh_failed : bool
+        Whether the version of the stage could not be taken up.
+    registry_seen : float
+        When the registry last answered, in seconds since 1970; 0: never.
+    """
+
+    model: str
+    stage: str
+    version: str
+    refresh_failed: bool
+    registry_seen: float
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the state as gauges."""
+        yield GaugeMetricFamily(
+            "mlops_refresh_failed",
+            "1 where the version of the stage could not be taken up.",
+            value=self.refresh_failed,
+        )
+        yield GaugeMetricFamily(
+            "mlops_registry_seen_timestamp_seconds",
+            "When the registry last answered, in seconds since 1970; 0: never.",
+            value=self.registry_seen,
+        )
+        info = GaugeMetricFamily(
+            "mlops_model_info",
+            "1 for the version that serves.",
+            labels=["model", "stage", "version"],
+        )
+        info.add_metric([self.model, self.stage, self.version], bool(self.version))
+        yield info
+
+
+class ServiceMetrics:
+    """Counts and latencies of one service, in a registry of their own.
+
+    Parameters
+    ----------
+    shared : Path, optional
+        The folder in which the workers of a service count; without it there is one.
+    """
+
+    def __init__(self, shared: Path | None = None) -> None:
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "mlops_requests_total",
@@ -57,31 +131,34 @@ class ServiceMetrics:
         self.pending_rows = Gauge(
             "mlops_pending_rows",
             "Rows that wait or are being predicted.",
+            multiprocess_mode="livesum",
             registry=self._registry,
         )
+        self.pending_rows.set(0)  # a worker finds what one that was killed has left
+        workers = Gauge(
+            "mlops_workers",
+            "Processes that serve.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        workers.set(1)
         self.unseen = Counter(
             "mlops_unseen_values_total",
             "Values that training never saw, by field and problem.",
             ["field", "problem"],
             registry=self._registry,
         )
-        self.refresh_failed = Gauge(
-            "mlops_refresh_failed",
-            "1 where the version of the stage could not be taken up.",
-            registry=self._registry,
-        )
-        self.registry_seen = Gauge(
-            "mlops_registry_seen_timestamp_seconds",
-            "When the registry last answered, in seconds since 1970; 0: never.",
-            registry=self._registry,
-        )
-        self.model_info = Gauge(
-            "mlops_model_info",
-            "1 for the version that serves.",
-            ["model", "stage", "version"],
-            registry=self._registry,
-        )
+        self._sums = self._registry
+        if shared is not None:
+            self._sums = CollectorRegistry()
+            MultiProcessCollector(self._sums, str(shared))  # type: ignore[no-untyped-call]
 
-    def text(self) -> str:
+    def unlogged(self) -> int:
+        """Return how many rows the prediction log could not take, of all workers."""
+        return int(self._sums.get_sample_value("mlops_unlogged_rows_total") or 0)
+
+    def text(self, state: ServiceState) -> str:
         """Return every metric in the text format of Prometheus."""
-        return generate_latest(self._registry).decode()
+        known = CollectorRegistry()
+        known.register(state)
+        return (generate_latest(self._sums) + generate_latest(known)).decode()

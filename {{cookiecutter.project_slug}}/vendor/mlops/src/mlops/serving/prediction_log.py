@@ -2,8 +2,9 @@
 
 One JSON object per line, one file per model and UTC day:
 `predictions/MODEL/2026-11-23.jsonl` and `feedback/MODEL/2026-11-23.jsonl` in the
-project's state folder. Columns that the specification calls sensitive are never
-written.
+project's state folder; where several processes serve together each has its own, such
+as `2026-11-23.worker-2.jsonl`. Columns that the specification calls sensitive are
+never written.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from errno import ENOSPC
 from io import FileIO
@@ -45,11 +46,20 @@ class PredictionLog:
     ----------
     hidden : collection of str
         Columns that are never written.
+    writer : str
+        Names the files of this process, where several write one log.
     """
 
     state: Path
     model: str
     hidden: Collection[str] = ()
+    writer: str = ""
+
+    def hiding(self, columns: Collection[str]) -> PredictionLog:
+        """Return the log with further columns that are never written."""
+        if not columns or columns == self.hidden:
+            return self
+        return replace(self, hidden=frozenset(self.hidden) | frozenset(columns))
 
     def write(
         self,
@@ -142,7 +152,10 @@ class PredictionLog:
         is lost. Where the disk is full nothing of these lines stays, so that whoever
         writes them again doubles none.
         """
-        path = self.state / kind / self.model / f"{stamp(at)[:10]}.jsonl"
+        name = stamp(at)[:10]
+        if self.writer:
+            name += f".{self.writer}"
+        path = self.state / kind / self.model / f"{name}.jsonl"
         text = "".join(json.dumps(line, default=str) + "\n" for line in lines)
         content = text.encode("ascii")
         try:
@@ -166,7 +179,7 @@ def find_prediction(state: Path, key: str) -> dict[str, Any] | None:
     """
     made = datetime.fromtimestamp(int(key.replace("-", "")[:12], 16) / 1000, UTC)
     for day in (made, made + timedelta(days=1)):
-        for path in sorted((state / "predictions").glob(f"*/{stamp(day)[:10]}.jsonl")):
+        for path in sorted((state / "predictions").glob(f"*/{stamp(day)[:10]}*.jsonl")):
             with path.open("rb") as file:
                 lines = [loaded(line) for line in file if key.encode() in line]
             for logged in lines:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,8 +25,12 @@ from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
+    from mlops.serving.app import Options
+    from mlops.serving.connections import Server
     from mlops.serving.fast_path import FastPath
     from mlops.training.model import Model
+
+STOP_SECONDS = 10  # for the requests that are being answered
 
 _SHOWN = {
     "model",
@@ -71,38 +76,52 @@ def serve(
     Refused
         When the version of the stage cannot be served.
     """
+    from mlops.serving.app import Options
+
+    log_to_terminal()
+    with listen(address) as server:
+        follower = follow(project, name, stage, store)
+        served = follower.start()
+        print(f"{name} {served.version} ({stage}) on {url_of(address, server)}")
+        sys.stdout.flush()
+        predictions = PredictionLog(project.state, name)
+        tokens = settings.current().serve_tokens
+        options = Options(interval, tokens=tokens)
+        with suppress(KeyboardInterrupt):
+            server_of(follower, predictions, options).run(sockets=[server])
+
+
+def server_of(
+    follower: Follower, predictions: PredictionLog, options: Options
+) -> Server:
+    """Return the server of a follower that has a version."""
     import uvicorn
 
     from mlops.serving.app import create_app
     from mlops.serving.connections import Server
-    from mlops.serving.limits import Limits
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    app = create_app(follower, predictions, lambda: datetime.now(UTC), options)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    return Server(config, options.limits)
+
+
+def log_to_terminal(who: str = "") -> None:
+    """Write what the service logs to standard error, with the name of the process."""
+    logging.basicConfig(format=f"%(asctime)s %(levelname)s {who}%(message)s")
     log.setLevel(logging.INFO)
-    with listen(address) as server:
-        follower = follow(project, name, stage, store)
-        served = follower.start()
-        predictions = PredictionLog(project.state, name, served.hidden)
-        app = create_app(
-            follower,
-            predictions,
-            lambda: datetime.now(UTC),
-            interval,
-            tokens=settings.current().serve_tokens,
-        )
-        host = f"[{address.host}]" if ":" in address.host else address.host
-        url = f"http://{host}:{server.getsockname()[1]}"
-        print(f"{name} {served.version} ({stage}) on {url}", flush=True)
-        config = uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=10,
-        )
-        with suppress(KeyboardInterrupt):
-            Server(config, Limits()).run(sockets=[server])
+
+
+def url_of(address: Address, listening: socket.socket) -> str:
+    """Return where a service answers."""
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"http://{host}:{listening.getsockname()[1]}"
 
 
 def listen(address: Address) -> socket.socket:
