@@ -56,22 +56,19 @@ ALL = ["churn", "price"]
     ],
 )
 def test_one_file(path: str, models: list[str], code: bool, deploy: bool) -> None:
-    assert plan_for([path], ALL) == (models, code, deploy)
+    assert plan_for([path], ALL)[:3] == (models, code, deploy)
 
 
 def test_files_add_up() -> None:
-    assert plan_for(["README.md", "models/price/data/x.csv"], ALL) == (
-        ["price"],
-        False,
-        False,
-    )
+    docs_and_data = ["README.md", "models/price/data/x.csv"]
+    assert plan_for(docs_and_data, ALL) == (["price"], False, False, False)
     both = ["models/price/model.yaml", "models/churn/data/x.csv", "serving/x"]
-    assert plan_for(both, ALL) == (ALL, True, True)
-    assert plan_for([], ALL) == ([], False, False)
+    assert plan_for(both, ALL) == (ALL, True, True, False)
+    assert plan_for([], ALL) == ([], False, False, False)
 
 
 def test_what_nobody_knows_is_everything() -> None:
-    assert plan_for(None, ALL) == (ALL, True, False)
+    assert plan_for(None, ALL) == (ALL, True, False, False)
 
 
 @pytest.mark.parametrize(

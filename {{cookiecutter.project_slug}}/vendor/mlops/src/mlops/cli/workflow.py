@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,6 +60,7 @@ def plan(
     from mlops.github.events import plan_for as do
     from mlops.github.events import start_and_model
     from mlops.pipeline.due import due
+    from mlops.pipeline.reach import reaches_models
     from mlops.registry.tags import read
 
     project = current_context().project
@@ -69,6 +72,7 @@ def plan(
         return
     model = None
     by_calendar = False
+    start: str | None = base
     if base:
         changed = _changed_since(project.root, base)
         if changed is None:
@@ -81,9 +85,12 @@ def plan(
         changed = _changed_since(project.root, start) if start else None
     if model:
         project.folder(model)
-    planned = do(changed, [model] if model else project.models())
+    reaches = partial(reaches_models, project.root, start or "HEAD")
+    planned = do(changed, [model] if model else project.models(), reaches)
     state = read(project.root)
     train = planned.models
+    if planned.trial and not _is_push():
+        train = _quickest(project)
     if by_calendar:
         train = due(project, train, state)
     in_last = _in_last_stage(project, state)
@@ -112,6 +119,24 @@ def plan(
         lines.append(f"{'nothing new:':<15}{', '.join(unchanged)}")
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
+
+
+def _is_push() -> bool:
+    """Return whether a push started this; its pull request has made the trial."""
+    payload = event()
+    return "before" in payload and "pull_request" not in payload
+
+
+def _quickest(project: Project) -> list[str]:
+    """Return the model whose last run was the shortest, as a list; none without models.
+
+    It shows that runs still end where an engine changed that can reach no model.
+    """
+    from mlops.runlog.query import latest_seconds
+
+    seconds = latest_seconds(project)
+    names = sorted(project.models(), key=lambda name: seconds.get(name, math.inf))
+    return names[:1]
 
 
 def _in_last_stage(project: Project, state: State) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 RED = "## ❌ The checks are red: the run says what failed"
@@ -16,8 +16,9 @@ class _PathRule(NamedTuple):
 
     Parameters
     ----------
-    models : {"none", "own", "all"}
-        Which models it touches; ``own`` is the one whose folder the path is in.
+    models : {"none", "own", "reached", "all"}
+        Which models it touches; ``own`` is the one whose folder the path is in,
+        ``reached`` are all of them where the change can reach a model.
     code : bool
         Whether code checks are needed.
     deploy : bool
@@ -25,7 +26,7 @@ class _PathRule(NamedTuple):
     """
 
     pattern: str
-    models: Literal["none", "own", "all"] = "none"
+    models: Literal["none", "own", "reached", "all"] = "none"
     code: bool = True
     deploy: bool = False
 
@@ -40,7 +41,8 @@ _RULES = (
     _PathRule(r"models/[^/]+/.*", "own"),
     _PathRule(r"vendor/mlops/src/mlops/serving/.*|serving/.*", deploy=True),
     _PathRule(r"requirements/serve\.txt", deploy=True),
-    _PathRule(r"vendor/.*|requirements/train\.txt|project\.yaml", "all"),
+    _PathRule(r"vendor/mlops/src/.*|project\.yaml", "reached"),
+    _PathRule(r"vendor/.*|requirements/train\.txt", "all"),
     _PathRule(r".*"),
 )
 
@@ -56,14 +58,26 @@ class Plan(NamedTuple):
         Whether to check code.
     deploy : bool
         Whether to try what is in production with the new code.
+    trial : bool
+        Whether something changed that every run uses and that can reach no model: one
+        model shows that runs still end.
     """
 
     models: list[str]
     code: bool
     deploy: bool
+    trial: bool = False
 
 
-def plan_for(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
+def _everything(path: str) -> bool:
+    return True
+
+
+def plan_for(
+    changed: Iterable[str] | None,
+    models: Iterable[str],
+    reaches: Callable[[str], bool] = _everything,
+) -> Plan:
     """Return what a change asks for.
 
     Parameters
@@ -73,6 +87,9 @@ def plan_for(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
         counts as changed.
     models : iterable of str
         The models there are.
+    reaches : callable
+        Takes a path of the engine, or `project.yaml`, and says whether its change can
+        reach a model or its verdict.
     """
     known = sorted(models)
     if changed is None:
@@ -80,15 +97,19 @@ def plan_for(changed: Iterable[str] | None, models: Iterable[str]) -> Plan:
     touched: set[str] = set()
     code = False
     deploy = False
+    trial = False
     for path in changed:
         rule = _rule_for(path)
         if rule.models == "own":
             touched.add(path.split("/")[1])
-        elif rule.models == "all":
+        elif rule.models == "all" or (rule.models == "reached" and reaches(path)):
             touched.update(known)
+        elif rule.models == "reached":
+            trial = True
         code = code or rule.code
         deploy = deploy or rule.deploy
-    return Plan([name for name in known if name in touched], code, deploy)
+    chosen = [name for name in known if name in touched]
+    return Plan(chosen, code, deploy, trial and not chosen)
 
 
 def _rule_for(path: str) -> _PathRule:
