@@ -18,6 +18,7 @@ from mlops.cli.main import app
 from mlops.config.project import Project
 from mlops.data.csv_format import ReadOptions
 from mlops.data.read import read_table
+from mlops.data.sources import DataFile, shown_path
 from mlops.data.stream import blocks_of
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.places import FolderPlace
@@ -74,6 +75,10 @@ def write(project: Project, name: str, rows: pd.DataFrame) -> Path:
     return path
 
 
+def file_of(path: Path) -> DataFile:
+    return DataFile(path, shown_path(path, path.parents[3]))
+
+
 def where(project: Project, **places: Any) -> Where:
     output = places.get("output") or FolderPlace(project.root / "out")
     return Where(output, places.get("log") or FolderPlace(project.state))
@@ -81,7 +86,7 @@ def where(project: Project, **places: Any) -> Where:
 
 def scored(project: Project, *paths: Path, **places: Any) -> BatchRun:
     """Score what is new of some files, and put it on the run log."""
-    files = not_scored(paths, batches(project, "churn"), "v1.0.0")
+    files = not_scored(map(file_of, paths), batches(project, "churn"), "v1.0.0")
     run, _ = score(project, REF, files, where(project, **places), NOW)
     append_batch(project, run, "@ana")
     return run
@@ -158,7 +163,7 @@ def test_a_batch_that_was_killed_is_resumed_and_doubles_nothing(
     assert done == min(350, 100 * (last if killed == "log" else last + 1))
     again = Folder(project.state)
     later = NOW + pd.Timedelta(hours=1)
-    files = not_scored([path], batches(project, "churn"), "v1.0.0")
+    files = not_scored([file_of(path)], batches(project, "churn"), "v1.0.0")
     run, _ = score(project, REF, files, where(project, log=again), later)
     assert run.rows == 350
     assert len(again.names) == 4 - (done + 99) // 100
@@ -177,7 +182,7 @@ def test_rows_that_were_scored_twice_have_the_same_ids(
     """As where a run was killed before its artifacts were there."""
     project = released.project
     path = write(project, "monday.csv", rows_of(n=60, seed=5))
-    files = not_scored([path], [])
+    files = not_scored([file_of(path)], [])
     for hour in (0, 1):
         log = FolderPlace(tmp_path / str(hour))
         at = NOW + pd.Timedelta(hours=hour)
@@ -207,8 +212,9 @@ def test_a_file_that_cannot_be_scored_is_named_and_the_others_are(
     assert "tenure" in run.files[0].error and "no rows" in run.files[1].error
     assert run.rows == 60
     assert scored(project, bad, empty, good).files == ()
-    another = not_scored([bad, empty], batches(project, "churn"), "v1.1.0")
-    assert list(another) == [bad, empty]
+    both = [file_of(bad), file_of(empty)]
+    another = not_scored(both, batches(project, "churn"), "v1.1.0")
+    assert list(another) == both
 
 
 def test_no_hidden_column_is_logged(released: Trained) -> None:
@@ -344,14 +350,15 @@ def test_a_model_that_is_not_in_production_has_no_batch_due(trained: Trained) ->
 def test_a_batch_reads_what_is_declared_or_named(released: Trained) -> None:
     project = released.project
     path = write(project, "monday.csv", rows_of(n=60, seed=5))
+    file = file_of(path)
     with pytest.raises(UsageError, match="declares no batch"):
         input_files(project, "churn", "", project.root)
     declare(project)
-    assert input_files(project, "churn", "", project.root) == [path]
+    assert input_files(project, "churn", "", project.root) == [file]
     named = "models/churn/batch"
-    assert input_files(project, "churn", named, project.root) == [path]
-    assert input_files(project, "churn", f"{named}/m*.csv", project.root) == [path]
-    assert input_files(project, "churn", str(path), project.root) == [path]
+    assert input_files(project, "churn", named, project.root) == [file]
+    assert input_files(project, "churn", f"{named}/m*.csv", project.root) == [file]
+    assert input_files(project, "churn", str(path), project.root) == [file]
     with pytest.raises(UsageError, match="no file matches"):
         input_files(project, "churn", "nowhere/*.csv", project.root)
 

@@ -194,6 +194,11 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}s"
 
 
+def megabytes(size: int) -> str:
+    """Return a size in bytes as ``1,234.5 MB``."""
+    return f"{size / 1e6:,.1f} MB"
+
+
 def listed(items: Iterable[object], most: int = 8) -> str:
     """Return items as a short comma-separated text, the tail counted."""
     texts = [str(item) for item in items]

@@ -52,7 +52,8 @@ VARIABLES = (
     Variable(
         "MLOPS_PREDICTIONS",
         "`predictions.store` of project.yaml",
-        "Place of the prediction log that `monitor` reads: a folder, or `artifacts`.",
+        "Place of the prediction log that `monitor` reads: a folder, "
+        "s3://BUCKET/PREFIX, or `artifacts`.",
     ),
     Variable(
         "MLOPS_STEP_SECONDS",
@@ -83,6 +84,18 @@ VARIABLES = (
         "none: no login",
         "SHA-256 of each token that `mlops serve` accepts, separated by commas.",
     ),
+    Variable(
+        "AWS_ENDPOINT_URL",
+        "that of Amazon S3",
+        "Address of another store that speaks S3's protocol: MinIO, R2, Ceph. "
+        "AWS_ENDPOINT_URL_S3 comes before it.",
+    ),
+    Variable(
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "Region of the buckets.",
+    ),
+    Variable("AWS_DEFAULT_REGION", "that of the bucket", "Region of the buckets."),
     Variable("NO_COLOR", "none", "If set, output has no colour."),
     Variable("TERM", "none", "If `dumb`, output has no colour."),
     Variable(
@@ -243,6 +256,8 @@ class Settings:
         The repository variables of these names, as the workflows pass them on.
     mlflow_uri : str
         Address of an MLflow server that gets a copy of each run.
+    s3_endpoint, s3_region : str
+        Where buckets are; empty: Amazon S3, and the region of the bucket.
     """
 
     folder: Path
@@ -264,6 +279,8 @@ class Settings:
     attestations: str = ""
     pages: str = ""
     mlflow_uri: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = ""
 
     def now(self) -> datetime:
         """Return the present time, or that of `SOURCE_DATE_EPOCH`."""
@@ -358,6 +375,8 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         attestations=_word(environment, "ATTESTATIONS", ("on", "off"), problems),
         pages=get("PAGES", ""),
         mlflow_uri=get("MLFLOW_TRACKING_URI", ""),
+        s3_endpoint=get("AWS_ENDPOINT_URL_S3") or get("AWS_ENDPOINT_URL") or "",
+        s3_region=get("AWS_REGION") or get("AWS_DEFAULT_REGION") or "",
     )
     if problems:
         raise UsageError(*problems)

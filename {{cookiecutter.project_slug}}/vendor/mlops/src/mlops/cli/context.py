@@ -254,7 +254,7 @@ def prediction_place(project: Project) -> Place:
         For a place of a kind that is not supported.
     """
     from mlops.github.artifacts import ArtifactsPlace
-    from mlops.io.places import FolderPlace, folder_of
+    from mlops.io.places import FolderPlace
 
     now = settings.current()
     key = "MLOPS_PREDICTIONS" if now.predictions else "predictions.store"
@@ -263,7 +263,31 @@ def prediction_place(project: Project) -> Place:
         return ArtifactsPlace(client.repository(), now.cache / "artifacts")
     if not text:
         return FolderPlace(project.state)
-    return FolderPlace(folder_of(text, project.root, key))
+    return place_at(text, project.root, key)
+
+
+def place_at(text: str, root: Path, key: str) -> Place:
+    """Return the place that a setting names: a folder, or a prefix of a bucket.
+
+    Parameters
+    ----------
+    root : Path
+        What a relative path is relative to.
+    key : str
+        Where the setting stands, for the error.
+
+    Raises
+    ------
+    UsageError
+        For a place of a kind that is not supported.
+    """
+    from mlops.io.places import FolderPlace, folder_of
+
+    if text.startswith("s3://"):
+        from mlops.data.buckets import BucketPlace
+
+        return BucketPlace(text, settings.current().cache / "places")
+    return FolderPlace(folder_of(text, root, key))
 
 
 @contextmanager

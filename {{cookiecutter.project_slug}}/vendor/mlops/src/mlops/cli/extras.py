@@ -16,6 +16,7 @@ EXTRAS = {
     "sweep": "train",
     "register": "train",
     "reproduce": "train",
+    "data": "train",
     "predict": "serve",
     "serve": "serve",
     "serve-worker": "serve",
@@ -25,7 +26,7 @@ EXTRAS = {
 
 # Commands that run the code of a model or of a data contract. Every other one is kept
 # from it, so that a job with a token that may write can run it.
-RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register"}
+RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register", "data"}
 
 # What the extras install, by the name that is imported.
 MODULES = {

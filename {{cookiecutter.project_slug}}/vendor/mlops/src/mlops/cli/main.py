@@ -20,6 +20,7 @@ COMMANDS = (
     "serving",
     "registry",
     "prune",
+    "data",
     "runs",
     "monitor",
     "site",

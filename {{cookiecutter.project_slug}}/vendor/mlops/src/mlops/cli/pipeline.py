@@ -20,6 +20,7 @@ from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import changed_files, has_remote
 
 if TYPE_CHECKING:
+    from mlops.data.fetch import Fetching
     from mlops.pipeline.run import Run
     from mlops.pipeline.run_context import RunContext
     from mlops.reporting.run_report import RunReport
@@ -43,10 +44,19 @@ _SHOWN = {
 }
 
 
-def run_context(at: Context) -> RunContext:
-    """Return what a run of the pipeline is told of where a command runs."""
+def run_context(at: Context, locked: bool = False) -> RunContext:
+    """Return what a run of the pipeline is told of where a command runs.
+
+    Parameters
+    ----------
+    locked : bool
+        Whether data from elsewhere are those that were fetched, and nothing newer.
+    """
     from mlops.pipeline.run_context import RunContext
+    from mlops.pipeline.sources import RunSources
     from mlops.runlog.query import questions
+
+    sources = RunSources(lambda: fetching(at), locked)
 
     return RunContext(
         project=at.project,
@@ -56,7 +66,15 @@ def run_context(at: Context) -> RunContext:
         pull_request=at.pull_request,
         run_url=at.run_url,
         questions=partial(questions, at.project),
+        bring=partial(sources.bring, at.project),
     )
+
+
+def fetching(at: Context) -> Fetching:
+    """Return how a command fetches data that lie elsewhere."""
+    from mlops.data.fetch import Fetching
+
+    return Fetching(now=at.now(), say=progress())
 
 
 def _go(
@@ -67,6 +85,7 @@ def _go(
     group: str | None = None,
     owner: str | None = None,
     ask_test: bool = False,
+    locked: bool = False,
 ) -> None:
     """Run the steps that a command stands for, and leave with the exit code.
 
@@ -86,6 +105,8 @@ def _go(
         Only models of this owner.
     ask_test : bool
         Ask the test part, of models that have a validation part.
+    locked : bool
+        Read the data that were fetched, and nothing newer.
     """
     from mlops.pipeline.report import run_report
     from mlops.pipeline.run import Run
@@ -108,7 +129,7 @@ def _go(
     results: dict[str, Any] = {}
     for name in chosen:
         say = progress(f"{name}: " if len(chosen) > 1 else "")
-        run = Run(run_context(at), name, say, force)
+        run = Run(run_context(at, locked), name, say, force)
         with run.file_lock():
             if ask_test and run.state.part == "validation":
                 run, passed = _with_test_part(at, run, group)
@@ -312,6 +333,13 @@ def run(
         ),
     ] = False,
     models: Models = None,
+    locked: Annotated[
+        bool,
+        Option(
+            "--locked",
+            help="Use the data that `mlops data fetch` read, and nothing newer.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Validate, train, test, gate, report; skip what is unchanged.
@@ -322,9 +350,16 @@ def run(
     if models is not None:
         if names or owner:
             raise UsageError("name models or --models, and not both", key="--models")
-        options = flags({"--force": force, "--test": ask_test, "--json": as_json})
+        options = flags(
+            {
+                "--force": force,
+                "--test": ask_test,
+                "--locked": locked,
+                "--json": as_json,
+            }
+        )
         if group:
             options += ["--group", group]
         each(models, lambda name: ["run", name, *options])
         return
-    _go("run", names, force, as_json, group, owner, ask_test)
+    _go("run", names, force, as_json, group, owner, ask_test, locked)

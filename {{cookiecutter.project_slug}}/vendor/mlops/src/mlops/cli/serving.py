@@ -10,7 +10,7 @@ from typer import Argument, Option
 from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
 from mlops.cli.arguments import Followed, Ref
-from mlops.cli.context import Context, current_context
+from mlops.cli.context import Context, current_context, place_at
 from mlops.cli.output import Json, emit, progress
 from mlops.errors import UsageError, counted
 
@@ -35,17 +35,18 @@ def predict(
         Option(
             "--input",
             metavar="FILES",
-            help="Score these files in batch, each once: a path, a glob or a folder; "
-            "default, without FILE: `batch.input` of model.yaml.",
+            help="Score these files in batch, each once: a path, a glob, a folder, "
+            "https:// or s3://BUCKET/*.parquet; default, without FILE: `batch.input` "
+            "of model.yaml.",
         ),
     ] = None,
     target: Annotated[
-        Path | None,
+        str | None,
         Option(
             "--output",
             metavar="FOLDER",
-            help="Folder for the predictions of a batch; default: `batch.output` of "
-            "model.yaml.",
+            help="Folder for the predictions of a batch, or s3://BUCKET/PREFIX; "
+            "default: `batch.output` of model.yaml.",
         ),
     ] = None,
     as_json: Json = False,
@@ -109,11 +110,13 @@ def _predict_file(
 
 
 def _score(
-    at: Context, ref: str, source: str, target: Path | None, as_json: bool
+    at: Context, ref: str, source: str, target: str | None, as_json: bool
 ) -> None:
     """Score what is new of a batch, and put it on the run log."""
-    from mlops.io.places import FolderPlace, folder_of
+    from mlops.cli.pipeline import fetching
+    from mlops.io.places import FolderPlace, Place
     from mlops.pipeline.batches import input_files, not_scored
+    from mlops.pipeline.sources import bring_batch
     from mlops.registry.tags import read, resolve
     from mlops.runlog.journal import append_batch
     from mlops.runlog.query import batches
@@ -123,18 +126,19 @@ def _score(
     say = progress()
     version = resolve(read(project.root), ref)
     name = version.model
+    bring_batch(project, name, source, fetching(at))
     paths = input_files(project, name, source, at.settings.folder)
     files = not_scored(paths, batches(project, name), version.number)
     build = project.build(name) / "batch"
     batch = project.model(name).batch
-    output = build / "output"
+    output: Place = FolderPlace(build / "output")
     if target is not None:
-        output = at.settings.folder / target
+        output = place_at(target, at.settings.folder, "--output")
     elif batch and batch.output:
-        output = folder_of(batch.output, project.root, "batch.output")
+        output = place_at(batch.output, project.root, "batch.output")
     lasting = not at.keeps_artifacts
     place_of_log = at.predictions if lasting else FolderPlace(build / "log")
-    where = Where(FolderPlace(output), place_of_log, lasting, at.store)
+    where = Where(output, place_of_log, lasting, at.store)
     run, counts = score(project, ref, files, where, at.now(), say)
     run = run.model_copy(update={"run_url": at.run_url})
     run.save(project.build(name))

@@ -7,12 +7,16 @@ what no file system or library can use, so that a mistake is named with its key.
 from __future__ import annotations
 
 import codecs
+import re
 from math import isfinite
 from pathlib import PurePath
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from mlops.errors import UsageError
 
 LARGEST_INTEGER = 2**63 - 1  # what other JSON readers, databases and numpy hold
 
@@ -89,8 +93,16 @@ def _label(value: Any) -> Any:
     return value
 
 
+# How an address begins; a path of Windows (`C:/data`) does not.
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+
+
 def _source(pattern: str) -> str:
-    """Return a path or glob that can name files."""
+    """Return a path, glob or address that can name files."""
+    if ADDRESS.match(pattern):
+        return _address(pattern)
     wrong = ""
     if not pattern.strip():
         wrong = "this path is empty"
@@ -107,6 +119,72 @@ def _source(pattern: str) -> str:
             "source", "{wrong}", {"wrong": wrong, "expected": "such as data/*.csv"}
         )
     return pattern
+
+
+def without_secrets(address: str) -> str:
+    """Return an address without user, password and query, to be shown and stored.
+
+    A path is returned as it is.
+    """
+    if not ADDRESS.match(address):
+        return address
+    scheme, _, rest = address.partition("://")
+    plain = re.split("[?#]", rest, maxsplit=1)[0]
+    host, slash, path = plain.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _address(text: str) -> str:
+    """Return an address of objects in a bucket, or of one file on a web server.
+
+    An error shows neither credentials nor a query, which may hold a signature.
+    """
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # of the host
+        parts = urlsplit("")
+    plain = without_secrets(text)
+    wrong = ""
+    if parts.scheme not in ("s3", "https"):
+        wrong = "an address of this kind is not supported"
+    elif "@" in parts.netloc:
+        wrong = "credentials do not belong in a file of the repository"
+    elif not text.isprintable() or " " in text:
+        wrong = "this is not an address"
+    elif parts.fragment or (parts.scheme == "s3" and parts.query):
+        wrong = "`?` and `#` have no meaning in this address"
+    elif not PurePath(parts.path).name or parts.path.endswith("/"):
+        wrong = "this address names no file"
+    elif parts.scheme == "s3" and not _BUCKET.fullmatch(parts.netloc):
+        wrong = "no bucket has this name"
+    elif parts.scheme == "https" and ("*" in parts.path or not parts.hostname):
+        wrong = "an address on a web server names one file"
+    if wrong:
+        raise PydanticCustomError(
+            "source",
+            "{wrong}",
+            {
+                "wrong": wrong,
+                "found": plain,
+                "expected": "a path, s3://bucket/folder/*.parquet or "
+                "https://host/file.csv",
+            },
+        )
+    return text
+
+
+def require_source(text: str, key: str) -> None:
+    """Raise UsageError where an option does not name files."""
+    try:
+        _source(text)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        raise UsageError(
+            str(context.get("wrong", "")),
+            key=key,
+            found=without_secrets(text),
+            allowed=str(context.get("expected", "")),
+        ) from None
 
 
 def _encoding(name: str) -> str:

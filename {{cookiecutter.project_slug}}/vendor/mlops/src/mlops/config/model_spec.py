@@ -102,13 +102,14 @@ class Data(Strict):
     """Where the rows come from and what their columns are."""
 
     source: Source = Field(
-        description="Path or glob of the data files, relative to the model's folder: "
-        "CSV (also `.gz`, `.bz2`, `.zst`), Parquet or JSON lines."
+        description="Path or glob of the data files, relative to the model's folder, "
+        "or s3://BUCKET/*.parquet or https://HOST/FILE: CSV (also `.gz`, `.bz2`, "
+        "`.zst`), Parquet or JSON lines."
     )
     labels: Source | None = Field(
         default=None,
-        description="Path or glob of files with the columns of `data.id` and "
-        "`data.target`, for labels that arrive later.",
+        description="Path, glob or address of files with the columns of `data.id` "
+        "and `data.target`, for labels that arrive later.",
     )
     id: Name | None = Field(
         default=None, description="Column that identifies a row; never a feature."
@@ -378,12 +379,14 @@ class Batch(Strict):
     """Rows that are predicted file by file, without a service."""
 
     input: Source = Field(
-        description="Path or glob of files to predict, relative to the model's folder. "
-        "A file is scored once; one whose content changes is scored again."
+        description="Path or glob of files to predict, relative to the model's folder, "
+        "or an address. A file is scored once; one whose content changes is scored "
+        "again."
     )
     output: Annotated[str, Field(max_length=1000)] = Field(
         default="",
-        description="Folder of the predictions, relative to the repository; if empty, "
+        description="Folder of the predictions, relative to the repository, or "
+        "s3://BUCKET/PREFIX; if empty, "
         "`build/MODEL/batch/output`, which `predict.yml` uploads.",
     )
     schedule: bool = Field(

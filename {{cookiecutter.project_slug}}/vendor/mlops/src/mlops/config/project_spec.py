@@ -105,14 +105,24 @@ class PredictionPlace(Strict):
 
     store: Annotated[str, Field(max_length=1000)] = Field(
         default="",
-        description="A folder, relative to the repository, or `artifacts`: those of "
-        "the runs of `predict.yml`. If empty, the folder of MLOPS_STATE. The variable "
-        "MLOPS_PREDICTIONS overrides it.",
+        description="A folder, relative to the repository, s3://BUCKET/PREFIX, or "
+        "`artifacts`: those of the runs of `predict.yml`. If empty, the folder of "
+        "MLOPS_STATE. The variable MLOPS_PREDICTIONS overrides it.",
     )
     public: bool = Field(
         default=False,
         description="Whether rows may be kept in artifacts of a public repository, "
         "which anybody can download.",
+    )
+
+
+class DataPlace(Strict):
+    """What may become of data that lie outside of git."""
+
+    public: bool = Field(
+        default=False,
+        description="Whether the workflows of a public repository may hand rows on as "
+        "artifacts, which anybody can download.",
     )
 
 
@@ -138,6 +148,7 @@ class ProjectSpec(Strict):
         )
     )
     predictions: PredictionPlace = PredictionPlace()
+    data: DataPlace = DataPlace()
     cost: Cost = Cost()
     jobs: Jobs = Jobs()
     trusted_types: tuple[Name, ...] = Field(

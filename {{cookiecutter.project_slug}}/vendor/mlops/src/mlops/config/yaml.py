@@ -198,7 +198,7 @@ def _problem(cls: type[BaseModel], item: Any, file: str) -> Problem:
         message[:1].lower() + message[1:],
         file,
         key,
-        found=_shown(item["input"]),
+        found=str(context.get("found", "")) or _shown(item["input"]),
         allowed=str(context.get("expected", "")),
         do=str(context.get("do", "")),
     )

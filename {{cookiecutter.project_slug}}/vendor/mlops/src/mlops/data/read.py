@@ -15,10 +15,10 @@ from mlops.data.json_lines import read_json_lines, refuse_nested
 from mlops.data.known import plain_whole_numbers
 from mlops.data.sources import (
     COMPRESSED,
+    DataFile,
     Source,
     form_of,
     refuse_other_content,
-    shown_path,
     source_files,
 )
 from mlops.data.types import as_text
@@ -77,6 +77,15 @@ def read(spec: ModelSpec, folder: Path) -> Source:
     UsageError
         When a file is missing, empty or not a table.
     """
+    text = text_of_rows(spec)
+    paths = source_files(spec.data.source, folder)
+    source = _read_files(spec, paths, spec.columns, text)
+    codes = text - {c for c, kind in spec.features.items() if kind in _NO_CODES}
+    return _with_plain_codes(source, codes)
+
+
+def text_of_rows(spec: ModelSpec) -> set[str]:
+    """Return the columns of `data.source` that are read as text, as written."""
     text = {column for column, kind in spec.features.items() if kind != "number"}
     text.update(spec.sensitive)
     for key in (spec.data.id, spec.split.column):
@@ -86,10 +95,15 @@ def read(spec: ModelSpec, folder: Path) -> Source:
         text.add(spec.data.time)
     if spec.task != "regression":
         text.add(spec.data.target)
-    paths = source_files(spec.data.source, folder)
-    source = _read_files(spec, paths, spec.columns, text, folder.parent.parent)
-    codes = text - {c for c, kind in spec.features.items() if kind in _NO_CODES}
-    return _with_plain_codes(source, codes)
+    return text
+
+
+def text_of_labels(spec: ModelSpec) -> set[str]:
+    """Return the columns of `data.labels` that are read as text, as written."""
+    text = {str(spec.data.id)}
+    if spec.task != "regression":
+        text.add(spec.data.target)
+    return text
 
 
 def read_labels(spec: ModelSpec, folder: Path) -> Source:
@@ -102,11 +116,9 @@ def read_labels(spec: ModelSpec, folder: Path) -> Source:
     """
     assert spec.data.labels and spec.data.id
     columns = (spec.data.id, spec.data.target)
-    text = {spec.data.id}
-    if spec.task != "regression":
-        text.add(spec.data.target)
+    text = text_of_labels(spec)
     paths = source_files(spec.data.labels, folder, "data.labels")
-    source = _read_files(spec, paths, columns, text, folder.parent.parent)
+    source = _read_files(spec, paths, columns, text)
     if source.missing:
         raise UsageError(
             "label files must have the columns of data.id and data.target",
@@ -120,10 +132,9 @@ def read_labels(spec: ModelSpec, folder: Path) -> Source:
 
 def _read_files(
     spec: ModelSpec,
-    paths: list[Path],
+    data_files: list[DataFile],
     columns: tuple[str, ...],
     text: set[str],
-    root: Path,
 ) -> Source:
     """Read `columns` of some files into one frame; those in `text` are text."""
     import pandas as pd
@@ -132,14 +143,16 @@ def _read_files(
     frames = []
     files = []
     headers = []
-    for path in paths:
-        name = shown_path(path, root)
-        frame, header = read_table(path, name, columns, text, options)
+    for file in data_files:
+        path = file.path
+        file.require_intact()
+        frame, header = read_table(path, file.shown, columns, text, options)
         if len(frame) == 0:  # a frame without columns is empty, but may have rows
-            raise no_rows(name)
+            raise no_rows(file.shown)
         frames.append(frame)
         headers.append(header)
-        files.append(SourceFile(path=name, sha256=sha256_file(path), rows=len(frame)))
+        facts = {"path": file.shown, "sha256": sha256_file(path), "rows": len(frame)}
+        files.append(SourceFile.model_validate(facts | file.record))
     whole = frames[0]
     if len(frames) > 1:
         whole = pd.concat(frames, ignore_index=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from mlops.errors import UsageError
-from mlops.io.digests import sha256_file
-from mlops.results.data import SourceFile
+from mlops.config.fields import ADDRESS, without_secrets
+from mlops.config.model_spec import ModelSpec
+from mlops.errors import EnvironmentFailure, UsageError
+from mlops.io.digests import sha256, sha256_file
+from mlops.results.data import LockedObject, SourceFile, SourceLock
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,14 +68,108 @@ def form_of(path: Path) -> Form:
     return "json" if name.suffix in _JSON_LINES else "csv"
 
 
-def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[Path]:
-    """Return the files that a path or glob names, sorted.
+class DataFile(NamedTuple):
+    """A file of a source on this machine.
+
+    Parameters
+    ----------
+    path : Path
+    shown : str
+        What errors and records call it: its path in the repository, or the address
+        that it was read from.
+    elsewhere : LockedObject, optional
+        What it is a copy of.
+    """
+
+    path: Path
+    shown: str
+    elsewhere: LockedObject | None = None
+
+    @property
+    def sha256(self) -> str:
+        """The digest of its content; that of a copy is in the lock."""
+        if self.elsewhere is not None:
+            return self.elsewhere.sha256
+        return sha256_file(self.path)
+
+    def require_intact(self) -> None:
+        """Raise EnvironmentFailure where a copy is not what was fetched."""
+        if self.elsewhere is None:
+            return
+        if self.path.is_file() and sha256_file(self.path) == self.elsewhere.sha256:
+            return
+        raise EnvironmentFailure(
+            "the copy of this object is missing or corrupt",
+            file=self.shown,
+            found=str(self.path),
+            do="`mlops data fetch` reads it again",
+        )
+
+    @property
+    def record(self) -> dict[str, str | int]:
+        """What records say of an object that lies elsewhere."""
+        if self.elsewhere is None:
+            return {}
+        return {"size": self.elsewhere.size, "version": self.elsewhere.version}
+
+
+def source_patterns(spec: ModelSpec) -> dict[str, str]:
+    """Return what names the data of a model, by key of model.yaml."""
+    patterns = {"data.source": spec.data.source}
+    if spec.data.labels:
+        patterns["data.labels"] = spec.data.labels
+    return patterns
+
+
+def is_elsewhere(pattern: str) -> bool:
+    """Return whether a source is an address: of a bucket or a web server."""
+    return ADDRESS.match(pattern) is not None
+
+
+def patterns_elsewhere(spec: ModelSpec) -> dict[str, str]:
+    """Return what has to be brought here before a run, by key of model.yaml."""
+    return {
+        key: pattern
+        for key, pattern in source_patterns(spec).items()
+        if is_elsewhere(pattern)
+    }
+
+
+def lock_folder(folder: Path, key: str = "data.source") -> Path:
+    """Return the folder of a model's lock of sources; batches have one of their own."""
+    build = folder.parent.parent / "build" / folder.name
+    return build / "batch" if key == "batch.input" else build
+
+
+def copies(build: Path) -> Path:
+    """Return the folder, beside a lock, with the copies of what lies elsewhere."""
+    return build / "sources"
+
+
+def files_of(spec: ModelSpec, folder: Path) -> list[DataFile]:
+    """Return all files with data of a model: rows, then labels."""
+    return [
+        file
+        for key, pattern in source_patterns(spec).items()
+        for file in source_files(pattern, folder, key)
+    ]
+
+
+def source_files(
+    pattern: str, folder: Path, key: str = "data.source"
+) -> list[DataFile]:
+    """Return the files that a path, glob or address names, sorted.
+
+    Of an address these are the copies that the model's lock of sources names, whether
+    they are still there or not; nothing is fetched.
 
     Raises
     ------
     UsageError
         When there is none.
     """
+    if is_elsewhere(pattern):
+        return _copied_files(pattern, folder, key)
     path = Path(pattern)
     root = folder / path.anchor  # of the disk, or the folder itself
     relative = path.relative_to(path.anchor)
@@ -87,6 +183,35 @@ def source_files(pattern: str, folder: Path, key: str = "data.source") -> list[P
             found=pattern,
             do=f"put the data there, or fix {key} (relative to {shown}/)",
         )
+    root = folder.parent.parent
+    return [DataFile(path, shown_path(path, root)) for path in files]
+
+
+def lock_note(spec: ModelSpec, folder: Path) -> str:
+    """Return why the rows are not the newest ones; empty where they are."""
+    if not patterns_elsewhere(spec):
+        return ""
+    return SourceLock.load(lock_folder(folder)).note
+
+
+def _copied_files(pattern: str, folder: Path, key: str) -> list[DataFile]:
+    """Return the copies of what an address names, as the lock of sources has them."""
+    build = lock_folder(folder, key)
+    files = []
+    if (build / SourceLock.FILE).is_file():
+        lock = SourceLock.load(build)
+        if lock.patterns.get(key) == sha256(pattern.encode()):
+            objects = [one for one in lock.objects if one.key == key]
+            for one in objects:
+                files.append(DataFile(copies(build) / one.file, one.address, one))
+    if not files:
+        raise UsageError(
+            "this source was not fetched",
+            file=f"models/{folder.name}/model.yaml",
+            key=key,
+            found=without_secrets(pattern),
+            do=f"`mlops data fetch {folder.name}`",
+        )
     return files
 
 
@@ -96,15 +221,15 @@ def shown_path(path: Path, root: Path) -> str:
     return shown.as_posix()
 
 
-def hash_files(paths: Iterable[Path], root: Path) -> dict[str, str]:
-    """Return the SHA-256 of files by the paths that records name.
+def hash_files(files: Iterable[DataFile]) -> dict[str, str]:
+    """Return the SHA-256 of files by the names that records have.
 
     Raises
     ------
     OSError
         When a file cannot be read.
     """
-    return {shown_path(path, root): sha256_file(path) for path in paths}
+    return {file.shown: file.sha256 for file in files}
 
 
 def refuse_other_content(path: Path, shown: str) -> None:

@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlops import settings
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.contract import check
+from mlops.data.sources import lock_note
 from mlops.errors import EnvironmentFailure, Problem, Refused, UsageError
 from mlops.io.user_code import require_allowed
 from mlops.results.data import Expectation, Validation
@@ -61,6 +63,7 @@ def validate(
         from mlops.data.snapshot import build
 
         dataset, expectations = build(spec, folder)
+        expectations += _reached(spec, folder)
         if dataset is not None:
             dataset.save(out)
             if worker is None:
@@ -81,6 +84,16 @@ def validate(
     )
     validation.save(out)
     return dataset, validation
+
+
+def _reached(spec: ModelSpec, folder: Path) -> tuple[Expectation, ...]:
+    """Return the note that a source was out of reach; nothing where it was not."""
+    note = lock_note(spec, folder)
+    if not note:
+        return ()
+    name = "expect_the_source_to_be_within_reach"
+    message = f"The newest rows should be read; {note}."
+    return (Expectation(name=name, ok=True, message=message),)
 
 
 @contextlib.contextmanager

@@ -1,8 +1,9 @@
 """Places where rows lie outside of git: a folder, or what else keeps named files.
 
 A place has files whose names are paths with `/`. It can list them, hand one out as a
-file of this machine, and write one as a whole. A bucket or a web server becomes another
-class with these three methods, and one line in `cli.context.prediction_place`.
+file of this machine, and write one as a whole. `data.buckets` has the one of buckets;
+another store becomes another class with these three methods, and one line in
+`cli.context.place_at`.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def folder_of(text: str, root: Path, key: str) -> Path:
             "a place of this kind is not supported",
             key=key,
             found=f"{scheme[1]}://",
-            allowed="a folder",
+            allowed="a folder, or s3://BUCKET/PREFIX",
             do="mount it as a folder, or copy it to one",
         )
     return root / text

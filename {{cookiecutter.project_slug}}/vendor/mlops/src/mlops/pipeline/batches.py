@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops.config.project import Project
-from mlops.data.sources import source_files
+from mlops.data.sources import (
+    DataFile,
+    is_elsewhere,
+    shown_path,
+    source_files,
+)
 from mlops.errors import UsageError, counted
 from mlops.io.digests import sha256_file
 from mlops.registry.tags import State
@@ -30,13 +35,16 @@ class Due:
     notes: tuple[str, ...] = ()
 
 
-def input_files(project: Project, name: str, pattern: str, folder: Path) -> list[Path]:
+def input_files(
+    project: Project, name: str, pattern: str, folder: Path
+) -> list[DataFile]:
     """Return the files that a model's batch reads, sorted.
 
     Parameters
     ----------
     pattern : str
-        A path, a glob or a folder; empty: `batch.input` of model.yaml.
+        A path, a glob, a folder, or an address whose objects were fetched; empty:
+        `batch.input` of model.yaml.
     folder : Path
         What `pattern` is relative to.
 
@@ -45,12 +53,16 @@ def input_files(project: Project, name: str, pattern: str, folder: Path) -> list
     UsageError
         Where nothing is declared, or no file matches.
     """
+    if is_elsewhere(pattern):
+        return source_files(pattern, project.folder(name), "batch.input")
     if pattern:
         path = folder / pattern
         if path.is_dir():
             found = sorted(p for p in path.iterdir() if p.is_file())
-            return [p for p in found if not p.name.startswith(".")]
-        return _matching(pattern, folder)
+            found = [p for p in found if not p.name.startswith(".")]
+        else:
+            found = _matching(pattern, folder)
+        return [DataFile(p, shown_path(p, project.root)) for p in found]
     batch = project.model(name).batch
     if batch is None:
         raise UsageError(
@@ -63,8 +75,8 @@ def input_files(project: Project, name: str, pattern: str, folder: Path) -> list
 
 
 def not_scored(
-    paths: Iterable[Path], earlier: Iterable[BatchRun], version: str = ""
-) -> dict[Path, str]:
+    files: Iterable[DataFile], earlier: Iterable[BatchRun], version: str = ""
+) -> dict[DataFile, str]:
     """Return the files that no batch has scored, with the SHA-256 of each.
 
     Of files with the same content it is one. What a version could not score waits for
@@ -72,21 +84,21 @@ def not_scored(
 
     Parameters
     ----------
-    paths : iterable of Path
+    files : iterable of DataFile
     earlier : iterable of BatchRun
     version : str, optional
         That would score them.
     """
     done = set()
     for run in earlier:
-        for file in run.files:
-            if not file.error or run.version == version:
-                done.add(file.sha256)
+        for scored in run.files:
+            if not scored.error or run.version == version:
+                done.add(scored.sha256)
     found = {}
-    for path in paths:
-        digest = sha256_file(path)
+    for file in files:
+        digest = sha256_file(file.path)
         if digest not in done:
-            found[path] = digest
+            found[file] = digest
             done.add(digest)
     return found
 
@@ -124,12 +136,10 @@ def _waiting(project: Project, name: str, state: State) -> int:
     if batch is None or not batch.schedule or version is None:
         return 0
     try:
-        paths: Iterable[Path] = source_files(
-            batch.input, project.folder(name), "batch.input"
-        )
-    except UsageError:  # no file yet
+        files = source_files(batch.input, project.folder(name), "batch.input")
+    except UsageError:  # no file yet, or none was fetched
         return 0
-    return len(not_scored(paths, batches(project, name), version.number))
+    return len(not_scored(files, batches(project, name), version.number))
 
 
 def _matching(pattern: str, folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
-from mlops.data.sources import source_files
+from mlops.data.sources import files_of, lock_note
 from mlops.io import digests, files
 from mlops.pipeline.imports import ENGINE, reached_files
 from mlops.pipeline.step import Step
@@ -86,8 +86,12 @@ class StepCache:
         }
         if step.reads_data:
             parts["data"] = [
-                (path.name, digests.sha256_file(path)) for path in self._data_files()
+                (file.path.name, file.sha256)
+                for file in files_of(self.spec, self._model)
             ]
+            note = lock_note(self.spec, self._model)
+            if note:  # the report shows it
+                parts["note"] = note
         return digests.sha256(digests.canonical_json(parts))
 
     def is_done(self, step: Step, inputs: str) -> bool:
@@ -113,13 +117,6 @@ class StepCache:
                 continue
             if path.is_file():
                 paths.append(path)
-        return paths
-
-    def _data_files(self) -> list[Path]:
-        data = self.spec.data
-        paths = source_files(data.source, self._model)
-        if data.labels:
-            paths += source_files(data.labels, self._model, "data.labels")
         return paths
 
     def _digests(self, names: Iterable[str]) -> dict[str, str]:

@@ -8,12 +8,10 @@ none is read as a table.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
-from mlops.data.sources import hash_files, source_files
+from mlops.data.sources import files_of, hash_files
 from mlops.errors import MlopsError
 from mlops.registry.manifest import Manifest, manifest_of
 from mlops.registry.tags import ModelState, State, Version
@@ -125,7 +123,7 @@ def inputs_now(project: Project, name: str) -> Inputs:
         Where a file cannot be read.
     """
     spec = project.model(name)
-    files = hash_files(_paths(project, name, spec), project.root)
+    files = hash_files(files_of(spec, project.folder(name)))
     return Inputs(
         files=tuple(sorted(files.items())),
         code=project.code_digest(name, spec),
@@ -133,14 +131,6 @@ def inputs_now(project: Project, name: str) -> Inputs:
         seed=spec.train.seed,
         params=dict(spec.train.params),
     )
-
-
-def _paths(project: Project, name: str, spec: ModelSpec) -> list[Path]:
-    folder = project.folder(name)
-    paths = source_files(spec.data.source, folder)
-    if spec.data.labels:
-        paths += source_files(spec.data.labels, folder, "data.labels")
-    return paths
 
 
 def inputs_of_version(manifest: Manifest) -> Inputs:

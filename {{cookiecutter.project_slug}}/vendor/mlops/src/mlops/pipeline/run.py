@@ -89,8 +89,9 @@ class Run:
 
     @contextmanager
     def file_lock(self) -> Iterator[None]:
-        """Keep other runs of the model out of its build folder."""
+        """Keep other runs of the model out of its build folder, and bring its data."""
         with only_run(self.state.build, self.say):
+            self.context.bring(self.state.name, self.say)
             self.cache = StepCache(self.state.project, self.state.name, self.state.spec)
             yield
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from mlops.storage.protocol import ReleaseStore
 
 
+def _nothing(_name: str, _say: Callable[[str], None]) -> None:
+    """Bring nothing."""
+
+
 def _none(_name: str) -> tuple[Question, ...]:
     """Return no question."""
     return ()
@@ -39,6 +43,9 @@ class RunContext:
     questions : callable
         Takes the name of a model and returns what test parts of it were asked before;
         called only where it has a validation part.
+    bring : callable
+        Takes the name of a model and what takes a line of progress, and brings data
+        that lie elsewhere.
     """
 
     project: Project
@@ -48,3 +55,4 @@ class RunContext:
     pull_request: int | None = None
     run_url: str | None = None
     questions: Callable[[str], tuple[Question, ...]] = _none
+    bring: Callable[[str, Callable[[str], None]], None] = _nothing

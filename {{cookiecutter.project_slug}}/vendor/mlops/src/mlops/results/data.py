@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from mlops.results.base import Result, StoredResult
 
@@ -43,9 +43,60 @@ class ColumnSummary(Result):
 class SourceFile(Result):
     """One file that was read."""
 
-    path: str
+    path: str = Field(description="Or the address, where it lies elsewhere.")
     sha256: str
     rows: int
+    size: int | None = Field(default=None, description="Bytes, of an object elsewhere.")
+    version: str = Field(
+        default="", description="ETag or time of change, of an object elsewhere."
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what only objects elsewhere have.
+
+        Data locks of files in git stay as they are, byte for byte.
+        """
+        out: dict[str, Any] = dump(self)
+        if self.size is None:
+            out.pop("size", None)
+        if not self.version:
+            out.pop("version", None)
+        return out
+
+
+class LockedObject(Result):
+    """One object that lies elsewhere, as it was when it was read."""
+
+    key: str = Field(description="Of model.yaml: data.source or data.labels.")
+    address: str = Field(description="Without a query.")
+    size: int
+    version: str = Field(default="", description="ETag, or time of change.")
+    sha256: str = Field(default="", description="Empty until it is read.")
+    file: str = Field(default="", description="Its copy in the folder `sources`.")
+
+    @property
+    def state(self) -> tuple[str, int, str]:
+        """What tells that an object is still the same, without reading it."""
+        return self.address, self.size, self.version
+
+
+class SourceLock(StoredResult):
+    """What a run reads of the sources that lie elsewhere: the same for all its jobs."""
+
+    FILE: ClassVar[str] = "sources.json"
+
+    patterns: dict[str, str] = Field(
+        description="Digest of what model.yaml names, by key."
+    )
+    read_at: str = Field(description="When the objects were listed.")
+    objects: tuple[LockedObject, ...]
+    note: str = Field(
+        default="", description="Why these are not the newest rows; empty if they are."
+    )
+    stored: str = Field(
+        default="", description="Name of the snapshot that was stored of them."
+    )
 
 
 class Snapshot(StoredResult):

@@ -20,7 +20,7 @@ from mlops.config.project import Project
 from mlops.data.csv_format import ReadOptions
 from mlops.data.known import unseen_values
 from mlops.data.read import no_rows, text_columns
-from mlops.data.sources import shown_path
+from mlops.data.sources import DataFile
 from mlops.data.stream import blocks_of
 from mlops.data.types import as_text
 from mlops.errors import UsageError, printable
@@ -75,7 +75,7 @@ class Counts:
 def score(
     project: Project,
     ref: str,
-    files: dict[Path, str],
+    files: dict[DataFile, str],
     where: Where,
     now: datetime,
     say: Callable[[str], None] = lambda text: None,
@@ -88,7 +88,7 @@ def score(
     ----------
     ref : str
         ``NAME@v1.2.0`` or ``NAME@STAGE``.
-    files : dict of Path to str
+    files : dict of DataFile to str
         SHA-256 of each file, of `not_scored`.
     now : datetime
         The time of the logged rows.
@@ -105,10 +105,9 @@ def score(
     bundle = fetch(project, ref, where.store)
     scorer = _Scorer(project, bundle, where, now)
     scored = []
-    for path, digest in files.items():
-        shown = shown_path(path, project.root)
-        say(f"{shown} …")
-        scored.append(scorer.score(path, shown, digest))
+    for file, digest in files.items():
+        say(f"{file.shown} …")
+        scored.append(scorer.score(file, digest))
     version = bundle.version
     run = BatchRun(
         model=version.model,
@@ -146,19 +145,19 @@ class _Scorer:
         self._written = {file.name for file in where.output.entries(name)}
         self.counts = Counts()
 
-    def score(self, path: Path, shown: str, digest: str) -> ScoredFile:
+    def score(self, file: DataFile, digest: str) -> ScoredFile:
         """Predict the rows of a file that are not predicted yet."""
         version = self._version
         facts = [version.model, version.number, digest]
         batch = sha256(canonical_json(facts))[:16]
-        scored = ScoredFile(path=shown, sha256=digest, batch=batch)
+        scored = ScoredFile(path=file.shown, sha256=digest, batch=batch)
         try:
-            rows = self._score(path, shown, batch)
+            rows = self._score(file, batch)
         except UsageError as error:
             return scored.model_copy(update={"error": printable(error)})
         return scored.model_copy(update={"rows": rows})
 
-    def _score(self, path: Path, shown: str, batch: str) -> int:
+    def _score(self, file: DataFile, batch: str) -> int:
         kinds: dict[str, str] = dict(self._features)
         if self._key:
             kinds[self._key] = "category"
@@ -166,8 +165,9 @@ class _Scorer:
             kinds.setdefault(self._group, "category")
         how = (self._options, ROWS)
         first = 0
-        folder = f"{self._version.model}/{safe_name(path.stem)}-{batch}"
-        blocks = blocks_of(path, shown, kinds, text_columns(kinds), how)
+        stem = Path(file.shown).stem
+        folder = f"{self._version.model}/{safe_name(stem)}-{batch}"
+        blocks = blocks_of(file.path, file.shown, kinds, text_columns(kinds), how)
         for number, frame in enumerate(blocks):
             part = f"{number:05}.parquet"
             is_logged = f"{batch}-{part}" in self._logged
@@ -184,7 +184,7 @@ class _Scorer:
                 self._count(frame)
             first += len(frame)
         if not first:
-            raise no_rows(shown)
+            raise no_rows(file.shown)
         return first
 
     def _log(
