@@ -149,6 +149,8 @@ def drift(demo: Demo) -> None:
     )
     monitor = next(watch.artifacts[f"monitor-{NAME}"].rglob("monitor.html"))
     demo.keep("monitor.html", monitor.read_bytes())
+    appendix = monitor.with_name("monitor.evidently.html")
+    demo.keep(appendix.name, appendix.read_bytes())
     teller.prose(
         "Next day v1.1.1 still waits for an approver, and the survey is still broken:"
     )

@@ -27,7 +27,7 @@ from mlops.config.project import Project
 from mlops.data.summary import Parts
 from mlops.errors import UsageError
 from mlops.evaluation.baselines import BaselineComparison, _pipelines, baselines
-from mlops.evaluation.checks import CheckContext, better_than
+from mlops.evaluation.checks import CheckContext, better_than, by_how_much
 from mlops.evaluation.fairness import fairness
 from mlops.evaluation.intervals import measure
 from mlops.evaluation.measurements import Measurements
@@ -37,6 +37,7 @@ from mlops.evaluation.user_tests import own_tests
 from mlops.gate.conditions import conditions
 from mlops.reporting.wording import condition, standing
 from mlops.results.evaluation import Check, Evaluation, Importance
+from mlops.results.verdict import Comparison
 from mlops.training.model import Model
 
 SETTINGS: dict[str, Any] = {
@@ -642,3 +643,24 @@ def test_a_path_with_spaces_works(
     evaluation = evaluate_in(t.project, "churn", t.spec, t.dataset, t.model)
     assert [c.name for c in evaluation.checks if not c.standard]
     assert evaluation.ok
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"), [(-0.037, "worse by 0.037"), (0.037, "better by 0.037")]
+)
+def test_a_difference_is_said_by_its_size_and_its_way(
+    difference: float, words: str
+) -> None:
+    compared = Comparison(
+        metric="roc_auc",
+        champion=0.5,
+        challenger=0.5 + difference,
+        difference=difference,
+        low=difference - 0.02,
+        high=difference + 0.02,
+        smallest_detectable=0.03,
+        method="DeLong",
+    )
+    text = by_how_much(compared)
+    assert text.startswith(f"{words} (difference ")
+    assert "by -" not in text

@@ -18,7 +18,7 @@ from mlops.evaluation.outcome import outcome
 from mlops.monitoring import detector
 from mlops.monitoring.evidently_report import draw
 from mlops.monitoring.losses import baselines_of
-from mlops.monitoring.monitor import monitor
+from mlops.monitoring.monitor import APPENDIX, PAGE, monitor
 from mlops.monitoring.performance import Labelled, perform
 from mlops.monitoring.window import Period
 from mlops.results.baseline import Baseline
@@ -102,19 +102,19 @@ def test_any_value_is_compared_and_drawn(
     for reference, window in ((usual(), odd), (odd, usual()), (odd, odd)):
         found = compare(reference, window, KINDS)
         assert all(np.isfinite([c.p_value, c.effect]).all() for c in found)
-        draw(reference, window, KINDS, 0.1, page)
+        draw(reference, window, found, page)
         assert page.stat().st_size > 1e6
 
 
 def test_a_column_in_a_unit_of_its_own_says_so(tmp_path: Path) -> None:
     page = tmp_path / "monitor.html"
     odd = with_values("number", [1e308, -1e308], ROWS)
-    draw(usual(), odd, KINDS, 0.1, page)
+    draw(usual(), odd, compare(usual(), odd, KINDS), page)
     assert "number (in units of 1e308)" in page.read_text()
-    draw(usual(), usual(), KINDS, 0.1, page)
+    draw(usual(), usual(), compare(usual(), usual(), KINDS), page)
     assert "in units of" not in page.read_text()
     same = usual().assign(number=5.0)
-    draw(same, same, KINDS, 0.1, page)
+    draw(same, same, compare(same, same, KINDS), page)
     assert "(less" not in page.read_text(), "most columns are drawn as they are"
 
 
@@ -160,7 +160,8 @@ def test_an_alarm_of_huge_numbers_and_far_dates_is_written(
     build = project.build("churn")
     kept = json.loads((build / "monitor.json").read_text())
     assert DriftCheck.model_validate(kept) == found
-    assert (build / "monitor.html").stat().st_size > 1e6
+    assert (build / APPENDIX).stat().st_size > 1e6
+    assert "Data drift detected" in (build / PAGE).read_text()
 
 
 def test_a_page_that_fails_is_a_note_and_no_lost_alarm(
@@ -174,7 +175,7 @@ def test_a_page_that_fails_is_a_note_and_no_lost_alarm(
     project = make_project()
     found = served(project, rows)
     assert found.alarm
-    note = "the charts could not be drawn (ValueError: Too many bins)"
+    note = "Evidently's report could not be drawn (ValueError: Too many bins)"
     assert found.reasons[-1] == note
     kept = json.loads((project.build("churn") / "monitor.json").read_text())
     assert kept["reasons"][-1] == note and kept["alarm"] is True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from mlops.config.project import Project
 from mlops.io.places import FolderPlace
 from mlops.monitoring.evidently_report import draw
-from mlops.monitoring.monitor import monitor
+from mlops.monitoring.monitor import APPENDIX, PAGE, monitor
 from mlops.monitoring.window import Period
 from mlops.registry.chain import fetch
 from mlops.results.evaluation import Metric
@@ -26,6 +27,7 @@ from mlops.serving.log_reader import stamp
 from mlops.serving.prediction_log import PredictionLog
 
 from .conftest import Trained, rows_of, train_in
+from .monitoring_rows import compare
 from .serving_world import NOW, release
 
 DAY = timedelta(days=1)
@@ -223,8 +225,17 @@ def test_a_shift_and_a_new_category_alarm_and_are_named(released: Trained) -> No
         in tenure
     )
     assert "126 values new since training" in plan
-    html = (released.project.build("churn") / "monitor.html").read_text()
-    assert len(html) > 1e6 and "tenure" in html
+    build = released.project.build("churn")
+    assert "tenure" in (build / PAGE).read_text()
+    verdicts = re.findall(
+        r"Data drift (detected|not detected)\.\s*Drift detection method: ([^.]*)\."
+        r"\s*Drift score: ([0-9.]+)",
+        (build / APPENDIX).read_text(),
+    )
+    assert len(verdicts) == len(columns)
+    ours = sorted((c.alarm, f"{round(c.effect, 3)}") for c in columns.values())
+    theirs = sorted((word == "detected", score) for word, _, score in verdicts)
+    assert theirs == ours, "the appendix does not contradict the page"
 
 
 def test_too_few_rows_are_no_evidence(released: Trained) -> None:
@@ -240,7 +251,9 @@ def test_too_few_rows_are_no_evidence(released: Trained) -> None:
 def test_an_empty_log_is_not_enough_data_and_draws_nothing(released: Trained) -> None:
     found = check(released, charts=True)
     assert (found.rows, found.alarm, found.enough) == (0, False, False)
-    assert not (released.project.build("churn") / "monitor.html").exists()
+    build = released.project.build("churn")
+    assert "Not enough data for a verdict: 0 rows." in (build / PAGE).read_text()
+    assert not (build / APPENDIX).exists()
 
 
 def test_only_the_version_in_production_counts(released: Trained) -> None:
@@ -391,9 +404,10 @@ def test_no_markup_reaches_the_charts(tmp_path: Path) -> None:
     )
     kinds = {hostile: "category", "n": "number", "empty": "number", "when": "date"}
     path = tmp_path / "monitor.html"
-    draw(frame, frame, kinds, 0.1, path)
+    found = compare(frame, frame, kinds)
+    draw(frame, frame, found, path)
     html = path.read_text()
     assert "alert(1)" in html
     assert "<script>alert(1)" not in html
-    draw(frame, frame, {"empty": "number"}, 0.1, path)
+    draw(frame, frame, [c for c in found if c.name == "empty"], path)
     assert not path.exists()

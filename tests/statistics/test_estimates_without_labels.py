@@ -10,7 +10,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from mlops.monitoring.estimate import Expected, cbpe, expected, mcbpe
+from mlops.monitoring.estimate import (
+    Expected,
+    cbpe,
+    expected,
+    mcbpe,
+    shifted_chances,
+    weights_without_shift,
+)
 
 
 class Sample(NamedTuple):
@@ -91,3 +98,45 @@ def test_the_expected_metrics_are_those_of_many_draws() -> None:
     auc = np.mean([roc_auc_score(truth, score) for truth in draws])
     assert found.accuracy == pytest.approx(accuracy, abs=0.004)
     assert found.roc_auc == pytest.approx(auc, abs=0.004)
+
+
+def test_the_column_that_explains_a_loss_is_found_and_another_is_not() -> None:
+    """Of two shifted columns one costs accuracy: its shift undone, it is as before."""
+    rng = np.random.default_rng(2)
+    train = draw(rng, 20_000)
+    model = LogisticRegression().fit(train.features, train.truth)
+    edges = np.quantile(train.features, np.linspace(0.1, 0.9, 9), axis=0)
+    found = []
+    for _ in range(12):
+        reference = draw(rng, 5000)
+        window = draw(rng, 2000)
+        shifted = window.features * [0.5, 1.0, 1.0] + [0.2, 0.0, 1.0]
+        before = model.predict_proba(reference.features)[:, 1]
+        now = model.predict_proba(shifted)[:, 1]
+        chance, _ = shifted_chances(
+            reference.features, before, reference.truth, shifted, now
+        )
+        as_it_is = expected(now, chance, 0.5).accuracy
+        undone = []
+        for at, name in enumerate(shifted):
+            counts = np.bincount(
+                np.searchsorted(edges[:, at], reference.features[name]), minlength=10
+            )
+            codes = np.searchsorted(edges[:, at], shifted[name])
+            weights = weights_without_shift(codes, counts)
+            assert weights is not None
+            undone.append(expected(now, chance, 0.5, weights=weights).accuracy)
+        right = ((before >= 0.5) == reference.truth).mean()
+        found.append([right - as_it_is, *(np.array(undone) - as_it_is)])
+    lost, by_a, _, by_c = np.mean(found, axis=0)
+    assert lost > 0.02, "the shift of `a` costs accuracy"
+    assert by_a > 0.6 * lost
+    assert abs(by_c) < 0.15 * lost
+    each = np.array(found)
+    assert (each[:, 1] > np.abs(each[:, 3])).all(), "in each of the twelve periods"
+
+
+def test_a_shift_that_leaves_too_few_rows_is_not_undone() -> None:
+    codes = np.repeat([0, 1], [5000, 20])
+    assert weights_without_shift(codes, [10, 4990]) is None
+    assert weights_without_shift(codes, [2500, 20]) is not None

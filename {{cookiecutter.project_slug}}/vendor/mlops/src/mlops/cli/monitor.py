@@ -41,6 +41,7 @@ def _monitor(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
     """Look for drift in the recent predictions of one model."""
     from mlops.monitoring.monitor import monitor as check
     from mlops.monitoring.window import CheckSources, Period
+    from mlops.reporting.wording import check_summary
     from mlops.runlog.journal import append_check
 
     at = current_context()
@@ -48,7 +49,7 @@ def _monitor(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
     now = at.now()
     period = Period(ago(since, now), now)
     name, _, stage = ref.partition("@")
-    say("reading the window, comparing, drawing the report …")
+    say("reading the window, comparing, drawing the page …")
     at.catch_up()
     sources = CheckSources(at.store, at.predictions)
     done = check(at.project, name, stage or "production", period, sources=sources)
@@ -56,7 +57,9 @@ def _monitor(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
     if not in_actions():  # there `mlops alarm` does it, in a job that may push
         for warning in append_check(at.project, facts, at.actor):
             say(warning)
-    emit(facts, done.text(), as_json, page=as_markdown(*done.text().splitlines()))
+    summary = check_summary(done)
+    lines = [*summary.lines, *done.text().splitlines()]
+    emit(facts, done.text(), as_json, page=as_markdown(summary.title, *lines))
     if done.alarm:
         page = at.project.build(name) / "monitor.html"
         hint(f"look at {page}, then train on fresh data: mlops run {name}")

@@ -416,14 +416,18 @@ def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     """Open, edit or close a model's issue, as the monitor's last check says."""
     from mlops.github.issues import settle
     from mlops.io.files import read_json
+    from mlops.reporting.wording import alarm_title, check_summary
     from mlops.results.monitoring import DriftCheck
     from mlops.runlog.journal import append_check
 
     file = at.project.build(name) / "monitor.json"
     check = DriftCheck.model_validate(read_json(file))
-    shown = as_markdown(*check.text().splitlines())
+    summary = check_summary(check)
+    lines = [*summary.lines, *check.text().splitlines()]
+    shown = as_markdown(summary.title, *lines)
     facts = check.model_dump(mode="json")
     # The run log first: it is kept where Issues are switched off, too.
     notes = require_pushed(append_check(at.project, facts, at.actor))
     owner = at.project.model(name).owner
-    return [settle(hub, check, shown, at.run_url, owner), *notes]
+    title = alarm_title(check)
+    return [settle(hub, check, shown, at.run_url, owner, title), *notes]

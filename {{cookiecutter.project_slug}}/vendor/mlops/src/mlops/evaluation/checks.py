@@ -17,6 +17,7 @@ from mlops.errors import listed
 from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext, sample
 from mlops.results.evaluation import Check, FairnessResult
+from mlops.results.verdict import Comparison
 from mlops.training.model import Model
 
 _MOST_ASKED = 500  # rows with a value in one column
@@ -92,14 +93,20 @@ def better_than(s: CheckContext) -> Iterator[Answer]:
             continue
         text = (
             f"{compared.metric} is {compared.challenger:.4g}, of the {name} model "
-            f"{compared.champion:.4g}; better by {compared.difference:.4g} "
-            f"({compared.low:.4g} to {compared.high:.4g}); {note}"
+            f"{compared.champion:.4g}; {by_how_much(compared)}; {note}"
         )
         if name == "simple":
             yield name, compared.high >= 0, text
             continue
         ok = compared.low > 0
         yield name, ok, text if ok else f"not shown to beat a constant: {text}"
+
+
+def by_how_much(compared: Comparison) -> str:
+    """Return by how much the model is better or worse: a size has no sign."""
+    way = "worse" if compared.difference < 0 else "better"
+    ends = f"{compared.low:+.4g} to {compared.high:+.4g}"
+    return f"{way} by {abs(compared.difference):.4g} (difference {ends})"
 
 
 def slices(s: CheckContext) -> Iterator[Answer]:

@@ -76,12 +76,14 @@ def settle(
     text: str,
     run_url: str | None,
     owner: str = "",
+    title: str = "",
 ) -> str:
     """Bring a model's issue in line with a drift check.
 
     Return what was done, in a sentence.
 
-    `text` is the check as markdown; a new issue mentions the model's `owner`.
+    `text` is the check as markdown; a new issue has the `title`, and mentions the
+    model's `owner`.
 
     Retraining is asked for where no issue is open, or the open one is about another
     version. A window with too few rows changes nothing.
@@ -114,7 +116,7 @@ def settle(
         f"{shown}\n\nChecks of {check.version} with an alarm: {checks}. "
         f"Retraining was asked for at the first.{_link(run_url)}"
     )
-    title = f"{check.model}: data drift detected"
+    title = title or f"{check.model}: data drift detected"
     issue, new = open_or_edit(repository, LABEL, title, body, begin)
     if new:
         return f"{name}: an alarm, see {issue.html_url}"

@@ -9,6 +9,7 @@ drift: that the same features come to mean something else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+Codes = NDArray[np.int64]
 
 # Density ratios are bounded: a few reference rows must not stand for all.
 _LEAST_SHARE = 0.01
@@ -39,7 +42,11 @@ class Expected(NamedTuple):
 
 
 def expected(
-    score: Floats, chance: Floats, threshold: float, method: str = "CBPE"
+    score: Floats,
+    chance: Floats,
+    threshold: float,
+    method: str = "CBPE",
+    weights: Floats | None = None,
 ) -> Expected:
     """Return the metrics that are expected of rows.
 
@@ -50,11 +57,15 @@ def expected(
         The calibrated probability that a row is positive.
     threshold : float
         From which score on a row is predicted positive.
+    weights : ndarray of float, shape (n_rows,), optional
+        How much each row counts; not all 0.
     """
-    accuracy = np.where(score >= threshold, chance, 1 - chance).mean()
+    counts = np.ones(len(score)) if weights is None else weights
+    right = np.where(score >= threshold, chance, 1 - chance)
+    accuracy = np.average(right, weights=counts)
     _, group = np.unique(score, return_inverse=True)
-    negative = np.bincount(group, 1 - chance)
-    positive = np.bincount(group, chance)
+    negative = np.bincount(group, counts * (1 - chance))
+    positive = np.bincount(group, counts * chance)
     below = np.cumsum(negative) - negative / 2
     pairs = positive.sum() * negative.sum()
     auc = float((positive * below).sum() / pairs) if pairs > 0 else np.nan
@@ -103,14 +114,58 @@ def mcbpe(
     Returns
     -------
     Expected
-        That of `cbpe` where so few reference rows are like the period that the weighted
-        calibration would rest on less than 100 of them.
+        As `shifted_chances` has it.
+    """
+    chance, method = shifted_chances(reference, score, truth, window, now)
+    return expected(now, chance, threshold, method)
+
+
+def shifted_chances(
+    reference: pd.DataFrame,
+    score: Floats,
+    truth: Floats,
+    window: pd.DataFrame,
+    now: Floats,
+) -> tuple[Floats, str]:
+    """Return how likely each row of a period is positive, and by which method.
+
+    That of CBPE where so few reference rows are like the period that the weighted
+    calibration would rest on less than 100 of them.
     """
     weights = density_ratio(reference, window)
-    if weights.sum() ** 2 / (weights**2).sum() < _FEWEST:
-        return cbpe(score, truth, now, threshold)
-    chance = calibrated(score, truth, now, weights)
-    return expected(now, chance, threshold, "M-CBPE")
+    if effective_rows(weights) < _FEWEST:
+        return calibrated(score, truth, now), "CBPE"
+    return calibrated(score, truth, now, weights), "M-CBPE"
+
+
+def effective_rows(weights: Floats) -> float:
+    """Return how many rows of equal weight are worth as much (Kish)."""
+    squares = float(np.square(weights).sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0
+
+
+def weights_without_shift(codes: Codes, reference: Sequence[int]) -> Floats | None:
+    """Return weights of rows that give one column the distribution of the reference.
+
+    All else stays as it is, given that column.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n_rows,)
+        The cell of the column that each row is in.
+    reference : sequence of int, length n_cells
+        The reference's rows per cell.
+
+    Returns
+    -------
+    ndarray of float, shape (n_rows,)
+        None where less than 100 rows would decide.
+    """
+    before = np.asarray(reference, dtype=np.float64)
+    now = np.bincount(codes, minlength=len(before))
+    ratio = np.divide(before, now, out=np.zeros(len(before)), where=now > 0)
+    weights = ratio[codes]
+    return weights if effective_rows(weights) >= _FEWEST else None
 
 
 def density_ratio(reference: pd.DataFrame, window: pd.DataFrame) -> Floats:

@@ -1,17 +1,21 @@
-"""Evidently's report on a window."""
+"""Evidently's report on a window: the appendix of our page."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mlops.io.files import replacing
+from mlops.results.monitoring import ColumnDrift
 
 _MOST_CATEGORIES = 50
+
+# What Evidently calls the method by which a column was judged.
+_METHOD = "Jensen-Shannon distance and alarm of mlops monitor"
 
 # Between these a column is drawn as it is; beyond, in a power of ten of its own.
 _SMALLEST = 1e-100
@@ -37,50 +41,63 @@ _UNDRAWABLE = (
 def draw_or_note(
     reference: pd.DataFrame,
     window: pd.DataFrame,
-    kinds: Mapping[str, str],
-    threshold: float,
+    columns: Sequence[ColumnDrift],
     path: Path,
 ) -> str:
     """Do as `draw`; return a note where that fails: an alarm does not wait for it."""
     try:
-        draw(reference, window, kinds, threshold, path)
+        draw(reference, window, columns, path)
     except _UNDRAWABLE as error:
         path.unlink(missing_ok=True)
         reason = (str(error).splitlines() or [""])[0][:200]
-        return f"the charts could not be drawn ({type(error).__name__}: {reason})"
+        return (
+            f"Evidently's report could not be drawn ({type(error).__name__}: {reason})"
+        )
     return ""
 
 
 def draw(
     reference: pd.DataFrame,
     window: pd.DataFrame,
-    kinds: Mapping[str, str],
-    threshold: float,
+    columns: Sequence[ColumnDrift],
     path: Path,
 ) -> None:
     """Write Evidently's report of two samples to one self-contained HTML file (4 MB).
 
-    Its scores are Jensen-Shannon distances for every column, by its own binning; its
-    verdicts are not ours. Nothing is written where no column has values on both sides.
+    It draws the samples with bins of its own. Scores and verdicts in it are ours, so
+    that it does not contradict the alarm. Nothing is written where no column has values
+    on both sides.
+
+    Parameters
+    ----------
+    columns : sequence of ColumnDrift
+        What the check found; they are drawn in this order.
     """
     # Evidently fails on a column without values.
     drawn = {
-        name: kind
-        for name, kind in kinds.items()
-        if reference[name].count() and window[name].count()
+        column.name: column
+        for column in columns
+        if reference[column.name].count() and window[column.name].count()
     }
     path.unlink(missing_ok=True)
     if not drawn:
         return
-    both = _harmless(pd.concat([reference, window], ignore_index=True), drawn)
+    kinds = {name: column.kind for name, column in drawn.items()}
+    both = _harmless(pd.concat([reference, window], ignore_index=True), kinds)
+    judged = dict(zip(both.columns, drawn.values(), strict=True))
     old = both[: len(reference)]
     new = both[len(reference) :].reset_index(drop=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _draw(old, new, threshold, path)
+        _draw(old, new, judged, path)
 
 
-def _draw(old: pd.DataFrame, new: pd.DataFrame, threshold: float, path: Path) -> None:
+def _draw(
+    old: pd.DataFrame,
+    new: pd.DataFrame,
+    judged: Mapping[str, ColumnDrift],
+    path: Path,
+) -> None:
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
@@ -88,15 +105,37 @@ def _draw(old: pd.DataFrame, new: pd.DataFrame, threshold: float, path: Path) ->
         numerical_columns=list(old.select_dtypes("number")),
         categorical_columns=list(old.select_dtypes(exclude="number")),
     )
-    metrics = [
-        ValueDrift(column=name, method="jensenshannon", threshold=threshold)
-        for name in old
-    ]
+    method = _as_judged(judged)
+    metrics = [ValueDrift(column=name, method=method) for name in old]
     current = Dataset.from_pandas(new, data_definition=shape)
     reference = Dataset.from_pandas(old, data_definition=shape)
     result = Report(metrics).run(current, reference)
     with replacing(path) as temporary:
         result.save_html(str(temporary))
+
+
+def _as_judged(judged: Mapping[str, ColumnDrift]) -> str:
+    """Register a method that gives each column the score and the verdict of our check.
+
+    Evidently's own Jensen-Shannon has natural logarithms, other bins, and no
+    correction for chance, and it knows one sample alone. Return the method's name.
+    """
+    from evidently.legacy.calculations.stattests import StatTest, register_stattest
+    from evidently.legacy.core import ColumnType
+
+    def score(
+        _old: pd.Series, new: pd.Series, _kind: ColumnType, _threshold: float
+    ) -> tuple[float, bool]:
+        column = judged[str(new.name)]
+        return column.effect, column.alarm
+
+    method = StatTest(
+        name=_METHOD,
+        display_name=_METHOD,
+        allowed_feature_types=[ColumnType.Numerical, ColumnType.Categorical],
+    )
+    register_stattest(method, score)
+    return _METHOD
 
 
 def _harmless(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:

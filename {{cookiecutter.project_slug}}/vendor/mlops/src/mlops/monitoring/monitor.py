@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +14,11 @@ import pandas as pd
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.io.digests import sha256
-from mlops.io.files import write_json
+from mlops.io.files import write_json, write_text
 from mlops.io.places import FolderPlace, Place
 from mlops.monitoring import detector
 from mlops.monitoring.baseline import labelled as outcome_of
 from mlops.monitoring.cells import code
-from mlops.monitoring.estimate import mcbpe
 from mlops.monitoring.evidently_report import draw_or_note
 from mlops.monitoring.history import last_state, versions_watched
 from mlops.monitoring.labels import Labelling, labelling
@@ -35,13 +37,26 @@ from mlops.monitoring.window import (
     read_window,
     rows_of,
 )
+from mlops.monitoring.without_labels import estimates
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest
 from mlops.reporting import wording
+from mlops.reporting.alarm_page import alarm_page
+from mlops.reporting.check_history import history_of
 from mlops.results.baseline import Baseline
-from mlops.results.monitoring import DetectorState, DriftCheck, EstimatedMetric
+from mlops.results.monitoring import (
+    ColumnDrift,
+    DetectorState,
+    DriftCheck,
+    EstimatedMetric,
+)
 from mlops.runlog.query import checks
 from mlops.serving.log_reader import Window
+
+PAGE = "monitor.html"
+
+# Beside the page: the upload of monitor.yml takes whatever begins so.
+APPENDIX = "monitor.evidently.html"
 
 _YEAR = timedelta(days=365)
 
@@ -62,6 +77,8 @@ class _Material:
         That the check begins with.
     by_unit : bool
         Whether rows are counted one of each group.
+    history : sequence of dict
+        The checks of a year on the run log, oldest first.
     """
 
     spec: ModelSpec
@@ -74,6 +91,7 @@ class _Material:
     reference: pd.DataFrame
     state: DetectorState
     by_unit: bool
+    history: Sequence[dict[str, Any]]
 
 
 def monitor(
@@ -84,7 +102,9 @@ def monitor(
     charts: bool = True,
     sources: CheckSources | None = None,
 ) -> DriftCheck:
-    """Check the predictions of a period, and write monitor.json and monitor.html.
+    """Check the predictions of a period, and write its files.
+
+    They are monitor.json, the page monitor.html, and Evidently's report.
 
     Only predictions of the version that the stage has now count: the baseline is its
     own. The check begins with the state that the last one of this version left on the
@@ -93,7 +113,7 @@ def monitor(
     Parameters
     ----------
     charts : bool
-        Whether to write monitor.html, Evidently's report.
+        Whether to write the page, and Evidently's report as its appendix.
     sources : CheckSources, optional
         By default versions lie where the repository says, and predictions in its state
         folder.
@@ -106,16 +126,28 @@ def monitor(
     check = _check(material, stage)
     folder = project.build(name)
     if charts:
-        page = folder / "monitor.html"
-        kinds = {c.cells.name: c.cells.kind for c in material.baseline.columns}
-        old = at_most(material.reference[list(kinds)], spec.monitor.sample)
-        recent = material.rows.frame[material.rows.recent]
-        new = at_most(recent[list(kinds)], spec.monitor.sample)
-        note = draw_or_note(old, new, kinds, spec.monitor.min_effect, page)
-        if note:
-            check = check.model_copy(update={"reasons": (*check.reasons, note)})
+        check = _with_appendix(material, check, folder / APPENDIX)
+        past = history_of(material.history, check)
+        appendix = APPENDIX if (folder / APPENDIX).is_file() else ""
+        page = alarm_page(check, past, spec.description, appendix)
+        write_text(folder / PAGE, page)
     write_json(folder / "monitor.json", check.model_dump(mode="json"))
     return check
+
+
+def _with_appendix(material: _Material, check: DriftCheck, path: Path) -> DriftCheck:
+    """Draw Evidently's report; return the check, with a note where that fails."""
+    ranked = sorted(check.columns, key=lambda c: (not c.alarm, not c.changed))
+    names = [column.name for column in ranked]
+    sample = material.spec.monitor.sample
+    old = at_most(material.reference[names], sample)
+    recent = material.rows.frame[material.rows.recent]
+    new = at_most(recent[names], sample)
+    note = draw_or_note(old, new, ranked, path)
+    if not note:
+        return check
+    update = {"reasons": (*check.reasons, note), "notes": (*check.notes, note)}
+    return check.model_copy(update=update)
 
 
 def _read(
@@ -154,6 +186,7 @@ def _read(
         reference=read_reference(bundle),
         state=state,
         by_unit=by_unit,
+        history=history,
     )
 
 
@@ -167,7 +200,8 @@ def _check(material: _Material, stage: str) -> DriftCheck:
     until = material.period.until.isoformat(timespec="minutes")
     began = (performed.state.began or until) if alarm else None
     recent = material.rows.recent
-    estimates = _estimates(material)
+    estimated = _estimates(material, drift.columns)
+    shortcomings = tuple(_shortcomings(material, spread))
     return DriftCheck(
         model=material.manifest.model,
         version=material.manifest.version,
@@ -184,12 +218,13 @@ def _check(material: _Material, stage: str) -> DriftCheck:
         columns=drift.columns,
         performance=performed.compared,
         labels=spread.shares if spread.selective else (),
-        estimates=estimates,
+        estimates=estimated,
+        notes=(*performed.notes, *shortcomings),
         reasons=(
             *wording.monitored(drift.columns, performed.compared),
             *performed.notes,
-            *wording.estimated(estimates),
-            *_shortcomings(material, spread),
+            *wording.estimated(estimated),
+            *shortcomings,
         ),
         state=performed.state.model_copy(update={"began": began}),
     )
@@ -249,37 +284,15 @@ def _perform(material: _Material, spread: Labelling, state: DetectorState) -> Pe
     )
 
 
-def _estimates(material: _Material) -> tuple[EstimatedMetric, ...]:
-    """Return what is expected of the period without labels; of binary models only."""
-    signature = material.manifest.signature
-    reference = material.reference
-    if signature.task != "binary" or not _enough(material):
+def _estimates(
+    material: _Material, columns: Sequence[ColumnDrift]
+) -> tuple[EstimatedMetric, ...]:
+    """Return what is expected of the period without labels; too few rows wait."""
+    if not _enough(material):
         return ()
-    if signature.target not in reference:
-        return ()
-    known = reference[reference[signature.target].notna()]
     recent = at_most(material.rows.frame[material.rows.recent], _ESTIMATED)
-    shown = [c.cells.name for c in material.baseline.columns if not c.output]
-    found = mcbpe(
-        known[shown],
-        known["score"].to_numpy(dtype=np.float64),
-        (known[signature.target] == signature.positive).to_numpy(dtype=np.float64),
-        recent[shown],
-        recent["score"].to_numpy(dtype=np.float64),
-        signature.threshold,
-    )
-    registered = {metric.name: metric.value for metric in material.manifest.metrics}
-    values = {"accuracy": found.accuracy, "roc_auc": found.roc_auc}
-    return tuple(
-        EstimatedMetric(
-            metric=name,
-            value=value,
-            registered=registered.get(name),
-            method=found.method,
-            rows=len(recent),
-        )
-        for name, value in values.items()
-        if np.isfinite(value)
+    return estimates(
+        material.manifest, material.baseline, material.reference, recent, columns
     )
 
 

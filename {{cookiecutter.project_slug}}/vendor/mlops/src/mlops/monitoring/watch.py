@@ -19,8 +19,8 @@ from mlops.monitoring.drift import (
     p_value,
     standardised_difference,
 )
-from mlops.results.baseline import Baseline, ColumnBaseline
-from mlops.results.monitoring import ColumnDrift, DetectorState
+from mlops.results.baseline import Baseline, Cells, ColumnBaseline
+from mlops.results.monitoring import CellCount, ColumnDrift, DetectorState
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +37,8 @@ _ALL_BUT_THE_LAST_DIGITS = 2**36
 # column is shown as changed, and an alarm that was raised lasts.
 _SHOWN = 0.01
 _LASTS = 0.05
+
+_MOST_WITH_CELLS = 30  # columns whose cells are stored with a check
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def watch(
     update = {"columns": states, "drifted": tuple(drifted)}
     reference = sum(detector.counts_of(baseline.columns[0], by_unit))
     return Watched(
-        columns=tuple(found),
+        columns=tuple(_few_with_cells(found)),
         counted=len(chosen),
         compared=(len(shown), reference),
         state=after.model_copy(update=update),
@@ -170,7 +172,9 @@ def _compare(
         cells = column.cells
         table = tables[at]
         mean, deviation = moments(recent[cells.name], cells.kind)
-        shares = table[:, -1] / np.maximum(table.sum(axis=1), 1)
+        sizes = np.maximum(table.sum(axis=1), 1)
+        shares = table[:, -1] / sizes
+        before, now = _unseen(column, table)
         found.append(
             ColumnDrift(
                 name=cells.name,
@@ -184,7 +188,13 @@ def _compare(
                 alarm=False,
                 missing=float(shares[1]),
                 reference_missing=float(shares[0]),
-                unseen=_unseen(column, table),
+                unseen=now,
+                reference_unseen=before / int(sizes[0]),
+                mean=mean,
+                deviation=deviation,
+                reference_mean=column.mean,
+                reference_deviation=column.deviation,
+                cells=_counts(cells, table),
             )
         )
     return found
@@ -196,13 +206,38 @@ def _table(column: ColumnBaseline, codes: Codes, by_unit: bool) -> Codes:
     return np.stack([reference, np.bincount(codes, minlength=len(reference))])
 
 
-def _unseen(column: ColumnBaseline, table: Codes) -> int:
-    """Count values that training did not have."""
+def _unseen(column: ColumnBaseline, table: Codes) -> tuple[int, int]:
+    """Count values of reference and period that training did not have."""
     if column.output:
-        return 0
+        return 0, 0
+    unseen = table[:, -2]
     if column.cells.ordered:
-        return int(table[1, 0] + table[1, -2])
-    return int(table[1, -2])
+        unseen = table[:, 0] + table[:, -2]
+    return int(unseen[0]), int(unseen[1])
+
+
+def _counts(cells: Cells, table: Codes) -> tuple[CellCount, ...]:
+    """Return the cells that have rows, on either side."""
+    return tuple(
+        CellCount(name=name, reference=int(before), window=int(now))
+        for name, before, now in zip(cells.names, *table, strict=True)
+        if before or now
+    )
+
+
+def _few_with_cells(found: list[ColumnDrift]) -> list[ColumnDrift]:
+    """Return the columns, of which few have cells: what is stored stays small.
+
+    Outputs and what changed have them, alarms and large changes first.
+    """
+    shown = [column for column in found if column.alarm or column.changed]
+    shown += [column for column in found if column.output]
+    ranked = sorted(shown, key=lambda column: (not column.alarm, -column.effect))
+    names = {column.name for column in ranked[:_MOST_WITH_CELLS]}
+    return [
+        column if column.name in names else column.model_copy(update={"cells": ()})
+        for column in found
+    ]
 
 
 def _judge(

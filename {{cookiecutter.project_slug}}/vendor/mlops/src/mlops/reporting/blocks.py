@@ -49,3 +49,13 @@ class Summary(NamedTuple):
     tone: Tone
     title: str
     lines: tuple[str, ...] = ()
+
+
+class Chart(NamedTuple):
+    """An SVG element, its section, its title, and what it shows in a sentence."""
+
+    id: str
+    section: str
+    title: str
+    alt: str
+    svg: str

@@ -22,6 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from mlops.reporting import words
+from mlops.reporting.blocks import Chart
 from mlops.reporting.calibration import equal_parts, positive_rows, tenths
 from mlops.reporting.curves import precision_recall, roc
 from mlops.reporting.run_report import RunReport
@@ -88,16 +89,6 @@ _LARGEST = 1e150
 
 _MOST_SLICES = 30
 _MOST_FEATURES = 20
-
-
-class Chart(NamedTuple):
-    """An SVG element, its section, its title, and what it shows in a sentence."""
-
-    id: str
-    section: str
-    title: str
-    alt: str
-    svg: str
 
 
 class Bar(NamedTuple):

@@ -22,8 +22,7 @@ from mlops.registry.manifest import Manifest, with_manifests
 from mlops.registry.queries import specs_of
 from mlops.registry.tags import Event, ModelState, State, Version
 from mlops.reporting.blocks import Tone
-from mlops.results.base import Result
-from mlops.results.monitoring import ColumnDrift, Performance
+from mlops.results.monitoring import PastCheck
 from mlops.results.runs import Record
 from mlops.runlog import query
 from mlops.storage.cache import cache_path
@@ -67,16 +66,6 @@ class Release(NamedTuple):
     later: bool = False
 
 
-class MonitorCheck(Result):
-    """What the page reads of a check of the monitor."""
-
-    alarm: bool
-    until: str
-    columns: tuple[ColumnDrift, ...] = ()
-    performance: tuple[Performance, ...] = ()
-    reasons: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Sources:
     """What is known of all models.
@@ -97,7 +86,7 @@ class Sources:
         What the recent decisions about stages lack, by tag.
     runs : mapping of str to list of Record
         By model, the last ones, the newest first.
-    checks : mapping of str to MonitorCheck or None
+    checks : mapping of str to PastCheck or None
         By model, the monitor's last one; None where it cannot be read.
     """
 
@@ -109,7 +98,7 @@ class Sources:
     unexplained: Mapping[str, str]
     unapproved: Mapping[str, str]
     runs: Mapping[str, Sequence[Record]]
-    checks: Mapping[str, MonitorCheck | None]
+    checks: Mapping[str, PastCheck | None]
 
 
 def gather(project: Project, store: ReleaseStore) -> Sources:
@@ -173,12 +162,12 @@ def _by_content(
     return known
 
 
-def _checks(project: Project) -> dict[str, MonitorCheck | None]:
+def _checks(project: Project) -> dict[str, PastCheck | None]:
     """Return the monitor's last check of each model; None for one that is corrupt."""
-    checks: dict[str, MonitorCheck | None] = {}
+    checks: dict[str, PastCheck | None] = {}
     for name, raw in query.latest_checks(project).items():
         try:
-            checks[name] = MonitorCheck.model_validate(raw)
+            checks[name] = PastCheck.model_validate(raw)
         except ValidationError:
             checks[name] = None
     return checks

@@ -9,9 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops.reporting import words
-from mlops.reporting.blocks import Tone
+from mlops.reporting.blocks import Summary, Tone
 from mlops.results.compilation import Compilation
-from mlops.results.monitoring import ColumnDrift, EstimatedMetric, Performance
+from mlops.results.monitoring import (
+    ColumnDrift,
+    DriftCheck,
+    EstimatedMetric,
+    Performance,
+    UndoneShift,
+)
 from mlops.results.verdict import (
     Anchored,
     Compared,
@@ -32,6 +38,8 @@ from mlops.results.verdict import (
 _MOST_NAMED = 5
 
 _TOO_FEW = "too few rows"
+
+_CLEAR_DIFFERENCE = 0.2  # standard deviations; less is said by the cell that changed
 
 _REFUSED_BY_TEST = (
     "The test part was asked about this very model and did not let it through. Passed "
@@ -472,6 +480,112 @@ def monitored(
     return sentences
 
 
+def check_summary(check: DriftCheck) -> Summary:
+    """Return what a check of the monitor found: what happened, since when, what to do.
+
+    The title is one sentence; the lines say since when and how sure, what it costs as
+    far as that is known, and what to do.
+    """
+    if check.alarm:
+        return Summary("bad", _what_happened(check), _about_alarm(check))
+    if not check.enough:
+        rows = words.count(check.rows, "row")
+        line = "They are counted with those of the next check."
+        return Summary("unsure", f"Not enough data for a verdict: {rows}.", (line,))
+    changed = sum(column.changed for column in check.columns)
+    estimates = tuple(f"{text[0].upper()}{text[1:]}." for text in _costs(check))
+    if changed:
+        columns = words.count(changed, "column")
+        title = f"No alarm; {columns} changed, below the alarm level."
+        return Summary("good", title, estimates)
+    return Summary("good", "No alarm: nothing reached the alarm level.", estimates)
+
+
+def _what_happened(check: DriftCheck) -> str:
+    """Return an alarm in one sentence: harm before signs of it."""
+    for p in check.performance:
+        if p.alarm:
+            metric = words.label(p.window.name)
+            now = words.number(p.window.value)
+            before = words.number(p.reference.value)
+            return (
+                "Predictions are worse than when the version was registered: "
+                f"{metric} {now}, was {before}."
+            )
+    drifted = sorted((c for c in check.columns if c.alarm), key=lambda c: -c.effect)
+    if not drifted:
+        return "The alarm of an earlier check has not ended."
+    columns = f"{len(drifted)} of {words.count(len(check.columns), 'column')}"
+    first = drifted[0]
+    name = words.clean(first.name, 40)
+    if len(drifted) == 1:
+        return f"Data drift detected in {columns}: {name}, {_in_short(first)}."
+    return f"Data drift detected in {columns}, most in {name}: {_in_short(first)}."
+
+
+def _in_short(c: ColumnDrift) -> str:
+    """Return the one size of a change that is read most easily."""
+    if c.standardised is not None and abs(c.standardised) >= _CLEAR_DIFFERENCE:
+        way = "up" if c.standardised > 0 else "down"
+        size = words.number(abs(c.standardised))
+        return f"the mean is {way} by {size} standard deviations"
+    if c.cell is not None:
+        name = words.clean(c.cell.name, 40)
+        now = words.share(c.cell.share)
+        return f"`{name}` is {now} of the rows, was {words.share(c.cell.reference)}"
+    return f"distance {words.number(c.effect)}"
+
+
+def _about_alarm(check: DriftCheck) -> tuple[str, ...]:
+    """Return since when, how sure, what it costs, and what to do."""
+    known = [c.chance for c in check.columns if c.alarm and c.chance is not None]
+    known += [p.chance for p in check.performance if p.alarm and p.chance is not None]
+    began = (check.began or check.until)[:16].replace("T", " ")
+    since = f"Since the check of {began} UTC"
+    if known:
+        since += f"; {how_sure(min(known))}"
+    do = (
+        "See whether the source of the data is broken. If it is not, train on fresh "
+        "data, or accept what is new as the reference."
+    )
+    costs = [f"{text[0].upper()}{text[1:]}." for text in _costs(check)]
+    return (f"{since}.", *costs, do)
+
+
+def _costs(check: DriftCheck) -> list[str]:
+    """Return what is known of the performance, measured or estimated."""
+    if check.performance:
+        p = check.performance[0]
+        now = words.number(p.window.value)
+        before = words.number(p.reference.value)
+        rows = words.count(p.rows, "labelled row")
+        return [f"{words.label(p.window.name)} is {now} on {rows}, was {before}"]
+    found = []
+    for e in check.estimates:
+        if e.registered is not None:
+            before = words.number(e.registered)
+            metric = words.label(e.metric)
+            value = words.number(e.value)
+            found.append(
+                f"{metric} is estimated as {value} without labels, was {before}"
+            )
+    return found[:1]
+
+
+def alarm_title(check: DriftCheck) -> str:
+    """Return the title of the issue of an alarm."""
+    if any(p.alarm for p in check.performance):
+        return f"{check.model}: predictions are worse"
+    return f"{check.model}: data drift detected"
+
+
+def explained(metric: str, shift: UndoneShift) -> str:
+    """Return what the estimate of a metric would be without a column's shift."""
+    way = "higher" if shift.change >= 0 else "lower"
+    size = words.number(abs(shift.change))
+    return f"{words.label(metric)} would be {way} by {size}"
+
+
 def selective_labels(selective: bool, overlap: bool) -> list[str]:
     """Return what is to be known where labels come more often for some scores."""
     if not selective:
@@ -514,13 +628,13 @@ def _performance(p: Performance) -> str:
     losses = f"{words.number(p.mean_loss)}, was {words.number(p.registered_loss)}"
     text += f"; {p.loss} {losses}"
     if p.alarm and p.chance is not None:
-        text += f" ({_how_sure(p.chance)})"
+        text += f" ({how_sure(p.chance)})"
     return text
 
 
 def _drifted(c: ColumnDrift) -> str:
     text = (
-        f"{c.name} has drifted: {_change(c)}, missing "
+        f"{c.name} has drifted: {change(c)}, missing "
         f"{words.share(c.missing)} (was {words.share(c.reference_missing)})"
     )
     if c.unseen:
@@ -529,15 +643,15 @@ def _drifted(c: ColumnDrift) -> str:
             where = "outside the range seen in training"
         text += f", {words.count(c.unseen, 'value')} {where}"
     if c.chance is not None:
-        text += f" ({_how_sure(c.chance)})"
+        text += f" ({how_sure(c.chance)})"
     return text
 
 
 def _changed(c: ColumnDrift) -> str:
-    return f"{c.name} changed, below the alarm level: {_change(c)}"
+    return f"{c.name} changed, below the alarm level: {change(c)}"
 
 
-def _change(c: ColumnDrift) -> str:
+def change(c: ColumnDrift) -> str:
     """Return how large a change is, in sizes that people read."""
     parts = [f"distance {words.number(c.effect)}"]
     if c.standardised is not None:
@@ -547,14 +661,13 @@ def _change(c: ColumnDrift) -> str:
     if c.cell is not None:
         name = words.clean(c.cell.name, 40)
         before = words.share(c.cell.reference)
-        ratio = words.number(c.cell.relative_risk)
-        parts.append(
-            f"`{name}` {words.share(c.cell.share)} (was {before}, {ratio} times)"
-        )
+        if c.cell.reference > 0 and c.cell.share > 0:
+            before += f", {words.number(c.cell.relative_risk)} times"
+        parts.append(f"`{name}` {words.share(c.cell.share)} (was {before})")
     return ", ".join(parts)
 
 
-def _how_sure(chance: float) -> str:
+def how_sure(chance: float) -> str:
     """Return how likely so much evidence is where nothing has changed."""
     if chance >= 1:
         return "the alarm of an earlier check has not ended"

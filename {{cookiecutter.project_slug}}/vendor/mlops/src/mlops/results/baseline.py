@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from datetime import date
+from itertools import pairwise
 from typing import ClassVar
 
 from pydantic import Field
 
 from mlops.results.base import Result, StoredResult
+
+_DAY_ZERO = date(1970, 1, 1).toordinal()
+
+
+def _day(days: float) -> str:
+    """Return the day that is so many days after 1970 began."""
+    try:
+        return date.fromordinal(_DAY_ZERO + math.floor(days)).isoformat()
+    except (OverflowError, ValueError):  # beyond the years 1 to 9999
+        return f"{days:g} days after 1970"
+
+
+def _named(edges: Sequence[float]) -> list[str]:
+    """Return numbers as text: as few digits as tell them apart, four at least."""
+    names: list[str] = []
+    for digits in (4, 6, 9, 17):
+        names = [f"{edge:.{digits}g}" for edge in edges]
+        if len(set(names)) == len(set(edges)):
+            break
+    return names
 
 
 class Cells(Result):
@@ -42,10 +66,12 @@ class Cells(Result):
         """What each cell is called."""
         if not self.ordered:
             return (*self.levels, "other levels", "not seen in training", "missing")
-        ends = zip(self.edges, self.edges[1:], strict=False)
-        inner = [f"{low:g} to {high:g}" for low, high in ends]
-        if len(self.edges) == 1:
-            inner = [f"{self.edges[0]:g}"]
+        edges = _named(self.edges)
+        if self.kind == "date":
+            edges = [_day(edge) for edge in self.edges]
+        inner = [f"{low} to {high}" for low, high in pairwise(edges)]
+        if len(edges) == 1:
+            inner = edges
         return ("below all of training", *inner, "above all of training", "missing")
 
 

@@ -95,6 +95,14 @@ class CellChange(Result):
     relative_risk: float = Field(description="Share now, divided by the share before.")
 
 
+class CellCount(Result):
+    """How many rows of reference and window are in one cell of a column."""
+
+    name: str
+    reference: int
+    window: int
+
+
 class ColumnDrift(Result):
     """One feature or output of the model: the window against the reference."""
 
@@ -131,6 +139,17 @@ class ColumnDrift(Result):
     unseen: int = Field(
         description="Rows with a category, or out of a range, new since training."
     )
+    reference_unseen: float | None = Field(
+        default=None, description="Share of such rows in the reference."
+    )
+    mean: float | None = Field(default=None, description="Of numbers and dates.")
+    deviation: float | None = None
+    reference_mean: float | None = None
+    reference_deviation: float | None = None
+    cells: tuple[CellCount, ...] = Field(
+        default=(),
+        description="What is compared; of outputs and of columns that changed alone.",
+    )
 
 
 class Performance(Result):
@@ -161,6 +180,14 @@ class LabelShare(Result):
     labelled: int
 
 
+class UndoneShift(Result):
+    """What a metric is estimated to be with one column as in the reference."""
+
+    column: str
+    value: float
+    change: float = Field(description="Less what is estimated of the window as it is.")
+
+
 class EstimatedMetric(Result):
     """A metric as it is estimated without labels; it cannot see concept drift."""
 
@@ -169,6 +196,9 @@ class EstimatedMetric(Result):
     registered: float | None = None
     method: str
     rows: int
+    undone: tuple[UndoneShift, ...] = Field(
+        default=(), description="By column that changed, the largest change first."
+    )
 
 
 class DriftCheck(Result):
@@ -194,6 +224,9 @@ class DriftCheck(Result):
     performance: tuple[Performance, ...] = ()
     labels: tuple[LabelShare, ...] = ()
     estimates: tuple[EstimatedMetric, ...] = ()
+    notes: tuple[str, ...] = Field(
+        default=(), description="What the log lacks; among the reasons, too."
+    )
     reasons: tuple[str, ...] = ()
     state: DetectorState | None = None
 
@@ -205,3 +238,18 @@ class DriftCheck(Result):
         head = f"{verdict}: {self.model}@{self.version}, {self.since} to {self.until}"
         rows = f"{counted(self.rows, 'row')}, {self.labelled:,} of them with a label"
         return "\n  ".join([head, rows, *self.reasons])
+
+
+class PastCheck(Result):
+    """What is shown of an earlier check, of this engine or of an older one."""
+
+    alarm: bool
+    until: str
+    version: str = ""
+    enough: bool = True
+    rows: int = 0
+    began: str | None = None
+    columns: tuple[ColumnDrift, ...] = ()
+    performance: tuple[Performance, ...] = ()
+    estimates: tuple[EstimatedMetric, ...] = ()
+    reasons: tuple[str, ...] = ()

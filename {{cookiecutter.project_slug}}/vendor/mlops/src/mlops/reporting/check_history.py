@@ -1,0 +1,180 @@
+"""The checks of a model over time: a table, and performance as it was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from mlops.reporting import words
+from mlops.reporting.blocks import Chart, Row, Section, Table, Tone
+from mlops.reporting.drawings import Mark, Point, Series, over_time
+from mlops.results.evaluation import Metric
+from mlops.results.monitoring import DriftCheck, PastCheck
+
+_MOST_CHECKS = 366  # that are drawn, the newest ones
+
+_MOST_SHOWN = 30  # in the table
+
+_MOST_METRICS = 3
+
+
+def past_check(raw: Mapping[str, Any]) -> PastCheck | None:
+    """Return what is shown of a check of the run log; None where it cannot be read."""
+    try:
+        check = PastCheck.model_validate(raw)
+        datetime.fromisoformat(check.until)
+    except (ValidationError, ValueError):
+        return None
+    return check
+
+
+def history_of(
+    raws: Iterable[Mapping[str, Any]], last: DriftCheck | None = None
+) -> tuple[PastCheck, ...]:
+    """Return the checks that can be read, oldest first, each time once.
+
+    Parameters
+    ----------
+    last : DriftCheck, optional
+        The newest check, where it is not on the run log yet.
+    """
+    found = [past_check(raw) for raw in raws]
+    if last is not None:
+        found.append(past_check(last.model_dump(mode="json")))
+    by_time = {moment(check.until): check for check in found if check is not None}
+    return tuple(check for _, check in sorted(by_time.items()))
+
+
+def moment(until: str) -> datetime:
+    """Return the time of a check."""
+    return datetime.fromisoformat(until)
+
+
+def checks_section(past: Sequence[PastCheck]) -> Section:
+    """Return the newest checks in a table, the newest first."""
+    columns = ("Until (UTC)", "Version", "Result", "Rows", "Performance", "Drifted")
+    shown = list(reversed(past[-_MOST_SHOWN:]))
+    rows: list[Row] = [(_tone(check), _cells(check)) for check in shown]
+    title = f"The last {len(shown)} of {words.count(len(past), 'check')}"
+    return Section(
+        "checks",
+        "Checks over time",
+        tables=(Table(title, columns, "lllrll", rows),),
+    )
+
+
+def _tone(check: PastCheck) -> Tone:
+    if check.alarm:
+        return "bad"
+    return "good" if check.enough else "unmeasured"
+
+
+def result_of(check: PastCheck) -> str:
+    """Return the result of a check in two or three words."""
+    if check.alarm:
+        return "alarm"
+    return "no alarm" if check.enough else "too few rows"
+
+
+def _cells(check: PastCheck) -> tuple[str, ...]:
+    drifted = [words.clean(c.name, 30) for c in check.columns if c.alarm]
+    named = ", ".join(drifted[:3])
+    if len(drifted) > 3:
+        named += f", and {len(drifted) - 3} more"
+    return (
+        check.until[:16].replace("T", " "),
+        check.version or words.NONE,
+        result_of(check),
+        f"{check.rows:,}",
+        performance_of(check),
+        named or words.NONE,
+    )
+
+
+def performance_of(check: PastCheck) -> str:
+    """Return the first metric of a check, measured or else estimated."""
+    for p in check.performance[:1]:
+        return f"{words.label(p.window.name)} {words.number(p.window.value)}"
+    for e in check.estimates[-1:]:
+        return f"{words.label(e.metric)} {words.number(e.value)} (estimate)"
+    return words.NONE
+
+
+# -- performance over time -------------------------------------------------------------
+
+
+def performance_charts(past: Sequence[PastCheck], section: str) -> list[Chart]:
+    """Return a drawing per metric: measured, estimated, and as it was registered."""
+    drawn = past[-_MOST_CHECKS:]
+    names = [p.window.name for check in drawn for p in check.performance]
+    names += [e.metric for check in drawn for e in check.estimates]
+    charts = []
+    for at, name in enumerate(list(dict.fromkeys(names))[:_MOST_METRICS]):
+        charts.append(_chart_of(name, drawn, section, f"performance-{at + 1}"))
+    return charts
+
+
+def _chart_of(
+    metric: str, past: Sequence[PastCheck], section: str, title_id: str
+) -> Chart:
+    label = words.label(metric)
+    series = _series(metric, past)
+    versions, alarms = _marks(past)
+    measured = sum(len(one.points) for one in series if one.kind == "measured")
+    estimated = sum(len(one.points) for one in series if one.kind == "estimated")
+    known = []
+    if measured:
+        known.append(f"measured in {words.count(measured, 'check')}")
+    if estimated:
+        known.append(f"estimated without labels in {words.count(estimated, 'check')}")
+    alt = f"{' and '.join(known).capitalize()}. A dashed line is where a version began."
+    if alarms:
+        alt += f" {words.count(len(alarms), 'check')} had an alarm."
+    svg = over_time(series, [*versions, *alarms], title_id)
+    return Chart(title_id, section, f"{label} over time", alt, svg)
+
+
+def _series(metric: str, past: Sequence[PastCheck]) -> list[Series]:
+    """Return the points of one metric, of each kind that there is."""
+    measured = []
+    estimated = []
+    level = []
+    for check in past:
+        at = moment(check.until)
+        for p in check.performance:
+            if p.window.name == metric:
+                measured.append(_point(at, p.window))
+                level.append(Point(at, p.reference.value))
+        for e in check.estimates:
+            if e.metric == metric:
+                estimated.append(Point(at, e.value))
+                if e.registered is not None:
+                    level.append(Point(at, e.registered))
+    kinds = (
+        Series("registered", "level", level),
+        Series("estimated", "estimated", estimated),
+        Series("measured", "measured", measured),
+    )
+    return [one for one in kinds if one.points]
+
+
+def _point(at: datetime, metric: Metric) -> Point:
+    return Point(at, metric.value, metric.low, metric.high)
+
+
+def _marks(past: Sequence[PastCheck]) -> tuple[list[Mark], list[Mark]]:
+    """Return where another version began, and where alarms were."""
+    versions = []
+    alarms = []
+    before = ""
+    for check in past:
+        at = moment(check.until)
+        if check.version and check.version != before:
+            versions.append(Mark(at, check.version))
+        before = check.version
+        if check.alarm:
+            alarms.append(Mark(at, "alarm", alarm=True))
+    return versions, alarms
