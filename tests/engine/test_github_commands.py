@@ -412,6 +412,52 @@ def test_a_service_that_answers_otherwise(
     assert "churn@v1.0.0" in said
 
 
+@pytest.mark.parametrize("last", ["", ', approvers: ["@ben"]'])
+@pytest.mark.parametrize("held", [False, True])
+def test_a_version_that_waits_for_its_approval_in_staging_leaves_the_release_green(
+    built: Job, github: GitHub, held: bool, last: str
+) -> None:
+    """All that comes after waits with it: the smoke test, and production."""
+    built("register")
+    if held:  # staging has an older version meanwhile
+        built("promote", "churn@v1.0.0", "staging")
+        train = built.project.folder("churn") / "features.py"
+        train.write_text(train.read_text() + "\n# again\n")
+        git(built.project.root, "commit", "-qam", "Again")
+        built("run", "churn")
+        built("register", "churn", "--decided", "-m", "two", "--approver", "@ben")
+    ref = "churn@v1.1.0" if held else "churn@v1.0.0"
+    (built.project.root / "project.yaml").write_text(
+        'name: acme\nowner: "@acme"\nstages:\n'
+        '  - {name: staging, approvers: ["@ben", "@eve"]}\n'
+        f"  - {{name: production, after: staging{last}}}\n"
+    )
+    git(built.project.root, "commit", "-qam", "Staging is approved")
+    before = stages(built.project)
+    options = ("--ask", "--keep-newer", "--reason", "test")
+    assert "waits: @ben, @eve may" in built("promote", ref, "staging", *options)
+    said = built("smoke", "churn@staging", "--version", ref)
+    assert f"{ref} waits" in said and "@ben, @eve" in said
+    assert "waits" in built("promote", ref, "production", *options)
+    assert stages(built.project) == before
+    review = {"state": "approved", "environments": [{"name": "staging"}]}
+    github.approvals = [{**review, "user": {"login": "ben"}}]
+    built("promote", ref, "staging", "--reason", "approved")
+    said = built("smoke", "churn@staging", "--version", ref)
+    assert "gives the expected predictions" in said
+
+
+def test_what_was_rejected_for_staging_waits_for_nobody(built: Job) -> None:
+    built("register")
+    (built.project.root / "project.yaml").write_text(
+        'name: acme\nowner: "@acme"\nstages: [{name: staging, approvers: ["@ben"]}]\n'
+    )
+    git(built.project.root, "commit", "-qam", "Staging is approved")
+    built("reject", "churn@v1.0.0", "staging", "-m", "unfair", "--actor", "@ben")
+    said = built("smoke", "churn@staging", "--version", "churn@v1.0.0", code=2)
+    assert "waits" not in said
+
+
 # -- what a schedule trains -----------------------------------------------------------
 
 

@@ -65,16 +65,12 @@ def promote(
     from mlops.registry.decisions import promote as do
 
     at, decision = _decision(actor, reason, approver, stage, sign)
-    approvers = at.project.stage(stage).approvers
-    signed = bool(at.project.spec.allowed_signers)
-    if ask and approvers and not sign and (signed or not decision["approver"]):
-        how = "by the workflow promote"
-        if signed:
-            how = f"on their own machine: `mlops promote {ref} {stage} --sign`"
-        text = f"{ref} waits: {', '.join(approvers)} may put it into {stage}, {how}"
-        facts = {"version": ref, "stage": stage, "created": False}
-        emit(facts, text, as_json, page=text)
-        return
+    if ask:
+        waits = _waits(at, ref, stage, approved=bool(decision["approver"]), sign=sign)
+        if waits:
+            facts = {"version": ref, "stage": stage, "created": False}
+            emit(facts, waits, as_json, page=waits)
+            return
     review = _Review(at, stage, ask=not (yes or as_json), keep_newer=keep_newer)
     try:
         done = do(
@@ -100,6 +96,31 @@ def promote(
         hint(f"mlops promote {name}@{stage} {following[0]}")
     else:
         hint(f"mlops serve {name}@{stage}")
+
+
+def _waits(at: Context, ref: str, stage: str, approved: bool, sign: bool) -> str:
+    """Return what a version waits for before it can come into a stage; empty if not.
+
+    Where it waits in front of the stage that comes first, it waits for this one too.
+    """
+    from mlops.registry.decisions import awaits_approval
+
+    target = at.project.stage(stage)
+    signed = bool(at.project.spec.allowed_signers)
+    if target.approvers and not sign and (signed or not approved):
+        how = "by the workflow promote"
+        if signed:
+            how = f"on their own machine: `mlops promote {ref} {stage} --sign`"
+        who = ", ".join(target.approvers)
+        return f"{ref} waits: {who} may put it into {stage}, {how}"
+    before = target.after
+    while before is not None:
+        first = at.project.stage(before)
+        if awaits_approval(at.project.root, ref, first):
+            who = ", ".join(first.approvers)
+            return f"{ref} waits: {who} may put it into {before}; {stage} comes after"
+        before = first.after
+    return ""
 
 
 class _NewerThere(Exception):

@@ -51,13 +51,23 @@ def smoke(
 def _smoke(ref: str, version: str | None, as_json: bool) -> None:
     """Try the version of one model in a stage."""
     from mlops.registry.chain import fetch
+    from mlops.registry.decisions import awaits_approval
 
     at = current_context()
-    at.project.stage(ref.partition("@")[2])  # what is served is a stage
+    stage = at.project.stage(ref.partition("@")[2])  # what is served is a stage
+    if version is not None and awaits_approval(at.project.root, version, stage):
+        who = ", ".join(stage.approvers)
+        text = (
+            f"{version} waits: {who} may put it into {stage.name}; then "
+            f"`mlops smoke {ref}` tries it"
+        )
+        result = {"version": version, "examples": 0, "wrong": []}
+        emit(result, text, as_json, page=text)
+        return
     bundle = fetch(at.project, ref, at.store)
     if version is not None and bundle.version.ref != version:
         raise Refused(
-            f"another version has been put into {ref.partition('@')[2]} since",
+            f"another version has been put into {stage.name} since",
             found=bundle.version.ref,
             allowed=version,
             do="look at the run that registered it, which tries and promotes it",

@@ -447,6 +447,26 @@ def _require_entry(
         )
 
 
+def awaits_approval(root: Path, ref: str, stage: Stage) -> bool:
+    """Return whether a version will come into a stage once somebody approves it.
+
+    It does not wait where the stage names no approvers, where it was in the stage
+    before or was taken out of it, and where a newer version is in the stage.
+    """
+    if not stage.approvers:
+        return False
+    state = tags.read(root)
+    version = tags.resolve(state, ref)
+    model = state.model(version.model)
+    decided = version.number in model.ever_in(stage.name)
+    if decided or (stage.name, version.number) in model.removed:
+        return False
+    holder = model.stages.get(stage.name)
+    if holder is None:
+        return True
+    return tags.version_key(holder.number) < tags.version_key(version.number)
+
+
 def _taken_out(version: Version, stage: str, removal: Event) -> Refused:
     """Return the error for a version that a person took out of a stage."""
     same = ""
