@@ -62,7 +62,9 @@ def repository(secret: str = "", name: str = "") -> Repository:
     that of the variable `secret` where it has one, else that of GITHUB_TOKEN, else
     gh's.
     """
-    from github import Auth, Github
+    from github import Auth
+
+    from mlops.github.redirects import client
 
     now = settings.current()
     name = name or current_repository(now.folder)
@@ -82,7 +84,7 @@ def repository(secret: str = "", name: str = "") -> Repository:
             allowed="github.com, or GitHub Enterprise Cloud (ghe.com too)",
             do="keep this repository there",
         )
-    return Github(
+    return client(
         base_url=now.github.api,
         auth=Auth.Token(token) if token else None,
         timeout=round(now.http_timeout) or 1,
