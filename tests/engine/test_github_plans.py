@@ -10,16 +10,21 @@ from typing import Any
 import pytest
 
 from mlops.cli.context import attests
+from mlops.github.client import repository
+from mlops.github.issues import close, open_or_edit
+from rehearsal.hub import Hub
 from rehearsal.hub.desk import Desk as Client
 
 from .conftest import ENGINE
+from .registry_world import MODEL, World, world_fixture  # noqa: F401
+from .test_github_life import Life
 from .test_github_settings import NAMED, Desk, desk_of
 
 PAGE = ENGINE.parent / "docs" / "explanation" / "plans.md"
 PLANS: dict[str, dict[str, Any]] = {
     "public": {},
     "private, Free": {"private": True, "plan": "free"},
-    "private, Team": {"private": True, "plan": "team"},
+    "private, Pro or Team": {"private": True, "plan": "team"},
     "private, Enterprise Cloud": {"private": True, "plan": "enterprise"},
 }
 # By the first words of a row: what `mlops github apply` says of that.
@@ -89,6 +94,38 @@ def test_each_cell_is_what_the_plan_has(plan: str, tmp_path: Path) -> None:
         assert desk.said("plan", code=0).keys() == lacking
 
 
+def test_pro_is_as_team(tmp_path: Path) -> None:
+    said = []
+    for plan in ("pro", "team"):
+        folder = tmp_path / plan
+        folder.mkdir()
+        with desk_of(folder, private=True, plan=plan) as desk:
+            said.append((desk.said("apply", code=0), may_attest(desk)))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_what_the_registry_rests_on_is_on_every_plan(
+    plan: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version is delivered, rolled back, alarmed of and recorded without the rest."""
+    assert cell(plan, "versions, stages") == "yes"
+    with Hub(tmp_path / "hub", **PLANS[plan]) as hub:
+        life = Life(hub, world, tmp_path, monkeypatch)
+        life.deliver("one", "v1.0.0")
+        life.deliver("two", "v1.1.0")
+        assert life.production() == "v1.1.0"
+        world.rollback("production", store=life.store())
+        assert life.production() == "v1.0.0"
+        issue, _ = open_or_edit(repository(), "model-alarm", "churn drifts", "text")
+        close(repository(), issue, "It is over.", "<!-- over -->")
+        (shown,) = hub.state.issues.values()
+        assert shown["state"] == "closed"
+        names = set(hub.git.refs())
+        assert {f"refs/tags/{MODEL}@v1.0.0", f"refs/tags/{MODEL}@v1.1.0"} <= names
+        assert [r["draft"] for r in hub.state.releases.values()] == [False, False]
+
+
 @pytest.mark.parametrize("plan", PLANS)
 def test_a_release_attests_by_itself_only_where_every_plan_can(
     plan: str, tmp_path: Path
@@ -103,7 +140,7 @@ def test_a_release_attests_by_itself_only_where_every_plan_can(
         assert attests()
 
 
-@pytest.mark.parametrize("plan", ["private, Free", "private, Team"])
+@pytest.mark.parametrize("plan", ["private, Free", "private, Pro or Team"])
 def test_what_the_page_says_holds_instead_is_what_apply_says(
     plan: str, tmp_path: Path
 ) -> None:
