@@ -121,8 +121,8 @@ def problems(answers: dict[str, str]) -> dict[str, str]:
                 140,
                 "a GitHub name",
             ),
-            "a user or organisation (up to 39 letters, digits and single hyphens), "
-            "or organisation/team",
+            "a user (up to 39 letters, digits and single hyphens) or "
+            "organisation/team; an organisation alone can review nothing",
             "Write it as in the address of its GitHub page, without @.",
         ),
         (

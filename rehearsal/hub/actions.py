@@ -186,7 +186,11 @@ def dispatch_repository(call: Call) -> None:
     if len(str(payload).encode()) > MOST_PAYLOAD:
         raise Failure(422, "client_payload is too large.")
     kind = call.body["event_type"]
-    seen = {"action": kind, "branch": "main", "client_payload": payload}
+    seen = {
+        "action": kind,
+        "branch": call.state.default_branch,
+        "client_payload": payload,
+    }
     record = {
         "event": "repository_dispatch",
         "event_type": kind,
@@ -197,7 +201,8 @@ def dispatch_repository(call: Call) -> None:
 
 
 def _workflows(call: Call) -> list[Record]:
-    sha = known(call.git.resolve("refs/heads/main"))
+    branch = call.state.default_branch
+    sha = known(call.git.resolve(f"refs/heads/{branch}"))
     paths = call.git.run("ls-tree", "--name-only", sha, f"{_FOLDER}/").splitlines()
     found = []
     for path in paths:
@@ -207,7 +212,7 @@ def _workflows(call: Call) -> list[Record]:
             "name": _title(call.git.run("show", f"{sha}:{path}"), path),
             "path": path,
             "url": f"{call.view.api}/actions/workflows/{number}",
-            "html_url": f"{call.view.html}/blob/main/{path}",
+            "html_url": f"{call.view.html}/blob/{branch}/{path}",
             "created_at": call.state.now(),
             **call.state.workflows.get(Path(path).name, {}),
         }

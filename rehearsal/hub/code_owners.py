@@ -19,7 +19,8 @@ _TEAM = re.compile(r"@([\w-]+/[\w.-]+)")
 @on("GET /codeowners/errors")
 def list_errors(call: Call) -> Record:
     """List the errors of the file on a branch; 404 where there is no file."""
-    sha = known(call.git.resolve(f"refs/heads/{call.asked('ref', 'main')}"))
+    branch = call.asked("ref", call.state.default_branch)
+    sha = known(call.git.resolve(f"refs/heads/{branch}"))
     there = call.git.run("ls-tree", "-r", "--name-only", sha).splitlines()
     path = known(next((name for name in _FILES if name in there), None))
     text = call.git.run("show", f"{sha}:{path}")

@@ -87,10 +87,11 @@ def push(hub: Hub, update: Update, login: str) -> tuple[Record, dict[str, Any]]:
     gone, born = update.new == ZERO, update.old == ZERO
     sha = "" if gone else hub.git.resolve(update.new) or ""
     # A new branch changes what it does not share with main; the first push, everything.
-    first = update.ref == "refs/heads/main"
+    default = f"refs/heads/{hub.state.default_branch}"
+    first = update.ref == default
     old = update.old
     if born and sha and not first:
-        old = hub.git.common("refs/heads/main", sha)
+        old = hub.git.common(default, sha)
     changed = hub.git.changed(old, sha) if sha else []
     head = hub.commit(sha)["commit"] | {"id": sha} if sha else None
     forced = not (born or gone) and hub.git.common(update.old, update.new) != update.old
@@ -112,7 +113,7 @@ def push(hub: Hub, update: Update, login: str) -> tuple[Record, dict[str, Any]]:
 @on("GET /commits")
 def list_commits(call: Call) -> Page:
     """List the commits of a branch, newest first."""
-    start = known(call.git.resolve(call.asked("sha", "main")))
+    start = known(call.git.resolve(call.asked("sha", call.state.default_branch)))
     path = ["--", call.asked("path")] if call.asked("path") else []
     found = call.git.run("rev-list", "--max-count=300", start, *path).split()
     return Page([call.hub.commit(sha) for sha in found])
@@ -152,7 +153,7 @@ def get_git_commit(call: Call) -> Record:
 def get_contents(call: Call) -> Record | list[Record]:
     """Return a file with its content, or the entries of a folder."""
     place = posixpath.normpath(call.path["path"])
-    sha = known(call.git.resolve(call.asked("ref", "main")))
+    sha = known(call.git.resolve(call.asked("ref", call.state.default_branch)))
     rows = call.git.run("ls-tree", "-l", "-z", sha, "--", place).split("\0")
     if not rows[0]:
         raise Failure(404, "Not Found")

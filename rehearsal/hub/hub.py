@@ -255,10 +255,9 @@ class Hub:
         }
         event = Event(name, whole, actor=caller.login, token_kind=caller.kind)
         event = replace(event, **about)
+        default = f"refs/heads/{self.state.default_branch}"
         return (
-            event
-            if event.sha
-            else replace(event, sha=self.git.resolve("refs/heads/main") or "")
+            event if event.sha else replace(event, sha=self.git.resolve(default) or "")
         )
 
     def happened(

@@ -18,11 +18,12 @@ def rules_of(state: State, ref: str, only: Record | None = None) -> list[Record]
     for ruleset in [only] if only else state.rulesets.values():
         names = (ruleset.get("conditions") or {}).get("ref_name", {})
         mine = ref.startswith(_KINDS.get(ruleset["target"], "none"))
-        covered = mine and _matches(names.get("include", []), ref)
+        included = names.get("include", [])
+        covered = mine and _matches(included, ref, state.default_branch)
         if (
             ruleset["enforcement"] == "active"
             and covered
-            and not _matches(names.get("exclude", []), ref)
+            and not _matches(names.get("exclude", []), ref, state.default_branch)
         ):
             found += ruleset.get("rules", [])
     return found
@@ -115,8 +116,9 @@ def lacking_review(state: State, branch: str, role: str) -> bool:
     return False
 
 
-def _matches(patterns: list[str], ref: str) -> bool:
-    special = {"~ALL": True, "~DEFAULT_BRANCH": ref == "refs/heads/main"}
+def _matches(patterns: list[str], ref: str, default_branch: str) -> bool:
+    is_default = ref == f"refs/heads/{default_branch}"
+    special = {"~ALL": True, "~DEFAULT_BRANCH": is_default}
     return any(special.get(p, _fits(p, ref)) for p in patterns)
 
 

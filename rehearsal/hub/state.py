@@ -92,6 +92,11 @@ class State:
     _ids: Any = field(default_factory=lambda: itertools.count(1001))
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
+    @property
+    def default_branch(self) -> str:
+        """The name of the default branch."""
+        return str(self.repository.get("default_branch", "main"))
+
     def adopt(self, other: State, besides: Container[str] = ()) -> None:
         """Take over what another state holds, as copies; ids and numbers go on.
 

@@ -15,18 +15,23 @@ from mlops.cli.context import attests
 from mlops.cli.main import app
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.github.client import repository
+from mlops.github.issues import open_or_edit
 from mlops.github.pages import publishing
+from mlops.github.repo_settings_api import send
 from mlops.github.switches import SWITCHES
 from mlops.registry import tags
 from mlops.registry.chain import fetch
 from mlops.registry.health import health
 from mlops.storage.cache import cache_root
 from mlops.storage.github_releases import GitHubStore
+from rehearsal.event import Event
 from rehearsal.hub import Hub
+from rehearsal.hub.rules import rules_of
+from rehearsal.router import Router
 
-from .conftest import git
+from .conftest import ENGINE, git
 from .registry_world import MODEL, World, world_fixture  # noqa: F401
-from .test_github_settings import desk_of
+from .test_github_settings import NAMED, Desk, desk_of
 
 RIGHTS = {"contents": "write", "issues": "write", "pages": "read", "actions": "read"}
 
@@ -177,25 +182,139 @@ def test_the_settings_of_a_repository_that_is_made_private_and_public_again(
         assert desk.said("plan", code=0) == {}
 
 
-def test_a_default_branch_of_another_name_is_named_until_the_files_follow(
+def with_workflows(desk: Desk) -> None:
+    """Put the generated workflows into a repository, and that on the hub."""
+    folder = desk.root / ".github" / "workflows"
+    shutil.copytree(ENGINE / ".github" / "workflows", folder)
+    git(desk.root, "init", "-q", "-b", "main")
+    git(desk.root, "add", "-A")
+    git(desk.root, "commit", "-qm", "First")
+    git(desk.root, "push", "-q", str(desk.hub.origin), "HEAD:refs/heads/main")
+    desk.token({**NAMED, "contents": "read"})
+
+
+def started(desk: Desk, branch: str, *changed: str) -> list[str]:
+    """Return the workflows that a push to a branch starts."""
+    event = Event("push", {}, ref=f"refs/heads/{branch}", changed_files=changed)
+    workflows = Router(desk.root / ".github" / "workflows").starts(event)
+    return [workflow.path.name for workflow in workflows]
+
+
+@pytest.mark.parametrize("branch", ["trunk", "team/next-1.0", "c++"])
+def test_a_default_branch_of_another_name_is_one_command(
+    tmp_path: Path, branch: str
+) -> None:
+    """Whatever names it by hand follows, and what is declared holds of it."""
+    with desk_of(tmp_path) as desk:
+        with_workflows(desk)
+        desk.said("apply", code=0)
+        git(desk.hub.origin, "branch", "-m", "main", branch)
+        desk.hub.state.repository["default_branch"] = branch
+        listed = " ".join(desk.run("plan").output.split())
+        assert f"it is {branch}: release.yml, settings.yml" in listed
+        rows = desk.said("apply", code=0)
+        assert rows["branch of release.yml"] == (
+            "done",
+            f"commit it, and push it to {branch}",
+        )
+        assert "settings.yaml" not in git(desk.root, "status", "--short")
+        assert SWITCHES["default branch"].effect not in desk.run("plan").output
+        changed = ("project.yaml",)
+        assert started(desk, branch, *changed) == ["release.yml", "settings.yml"]
+        assert started(desk, "main", *changed) == []
+        upkeep = desk.hub.state.environments["upkeep"]
+        assert [policy["name"] for policy in upkeep["policies"]] == [branch]
+        merged = rules_of(desk.hub.state, f"refs/heads/{branch}")
+        assert {"pull_request", "required_status_checks"} <= {r["type"] for r in merged}
+        assert rules_of(desk.hub.state, "refs/heads/main") == []
+        assert desk.said("plan", code=0) == desk.said("apply", code=0) == {}
+
+
+def test_a_job_names_the_files_and_changes_none(tmp_path: Path) -> None:
+    with desk_of(tmp_path) as desk:
+        with_workflows(desk)
+        desk.hub.state.repository["default_branch"] = "trunk"
+        git(desk.hub.origin, "branch", "-m", "main", "trunk")
+        desk.patch.setenv("GITHUB_ACTIONS", "true")
+        desk.token({**NAMED, "contents": "read"}, variable="SETTINGS_TOKEN")
+        assert "it is trunk: release.yml" in desk.run("apply").output
+        assert git(desk.root, "status", "--short") == ""
+
+
+def test_a_clone_that_still_trusts_the_former_default_branch_is_told(
     life: Life,
 ) -> None:
-    folder = life.world.root / ".github" / "workflows"
-    folder.mkdir(parents=True)
-    release = folder / "release.yml"
-    release.write_text("on:\n  push:\n    branches: [main]\njobs: {}\n")
-    (life.world.root / ".github" / "settings.yaml").write_text(
-        "environments:\n  upkeep: {branches: [main]}\n"
-    )
-    assert SWITCHES["default branch"].effect not in life.doctor()
+    """`git fetch` leaves origin/HEAD as it is, and approvals are judged by it."""
+    git(life.world.root, "remote", "set-head", "origin", "main")
+    assert SWITCHES["clone"].effect not in life.doctor()
+    life.hub.state.repository["default_branch"] = "trunk"
+    git(life.hub.origin, "branch", "-m", "main", "trunk")
+    git(life.hub.origin, "symbolic-ref", "HEAD", "refs/heads/trunk")
+    git(life.world.root, "fetch", "-q", "--prune", "origin")
+    found = life.doctor()
+    assert f"{SWITCHES['clone'].effect} (main)" in found
+    git(life.world.root, "remote", "set-head", "origin", "--auto")
+    assert SWITCHES["clone"].effect not in life.doctor()
+    assert life.production() == "v1.0.0"
+    life.world.change_code("two")
+    git(life.world.root, "push", "-q", "origin", "HEAD:refs/heads/trunk")
+    life.world.build("two")
+    assert life.world.register(store=life.store()).version.number == "v1.1.0"
+
+
+def test_a_filter_of_a_read_by_a_former_name_is_kept(life: Life) -> None:
+    """GitHub sends it on; without its query another list would come back."""
+    state = life.hub.state
+    for number in range(40):
+        state.labels[f"label-{number}"] = {
+            "id": number + 1,
+            "color": "ffffff",
+            "description": None,
+        }
+    open_or_edit(repository(), "label-1", "one", "text")
+    open_or_edit(repository(), "label-2", "two", "text")
+    life.hub.rename("acme/better-name")
+    hub = repository()
+    assert hub.url.endswith("/repos/acme/demo")
+    assert len(send(hub, "GET", "/labels?per_page=100")) == 40
+    second = send(hub, "GET", "/labels?per_page=30&page=2")
+    assert len(second) == 10
+    listed = send(hub, "GET", "/issues?labels=label-1&state=open")
+    assert [one["title"] for one in listed] == ["one"]
+    assert len(list(hub.get_labels())) == 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "ok"),
+    [
+        ('environments: {upkeep: {branches: ["~DEFAULT_BRANCH"]}}', True),
+        ("environments: {upkeep: {branches: [tr*]}}", True),
+        ("environments: {upkeep: {branches: [main]}}", False),
+        ("environments: {upkeep: {branches: []}}", True),
+        (
+            "rulesets: {m: {target: branch, include: [MAIN], rules: RULE}}",
+            False,
+        ),
+        ("rulesets: {m: {target: branch, include: [~ALL], rules: RULE}}", True),
+        (
+            "rulesets: {m: {target: branch, include: [~ALL], "
+            "exclude: [refs/heads/trunk], rules: RULE}}",
+            False,
+        ),
+        ("rulesets: {m: {target: branch, include: [a], rules: {deletion: {}}}}", True),
+    ],
+)
+def test_settings_that_name_another_branch_are_named(
+    life: Life, settings: str, ok: bool
+) -> None:
+    """Those of a repository that was generated before they named none."""
+    (life.world.root / ".github").mkdir()
+    text = settings.replace("RULE", "{pull_request: {}}")
+    text = text.replace("MAIN", "refs/heads/main").replace("[~ALL]", '["~ALL"]')
+    (life.world.root / ".github" / "settings.yaml").write_text(text)
     life.hub.state.repository["default_branch"] = "trunk"
     found = life.doctor()
-    assert "it is trunk: release.yml, .github/settings.yaml" in found
-    release.write_text("on:\n  push:\n    branches: [trunk]\njobs: {}\n")
-    (life.world.root / ".github" / "settings.yaml").write_text(
-        "environments:\n  upkeep: {branches: [trunk]}\n"
-    )
-    assert SWITCHES["default branch"].effect not in life.doctor()
+    assert ("it is trunk: .github/settings.yaml" in found) is not ok
 
 
 def test_an_archived_repository_is_read_and_says_why_nothing_can_be_written(

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mlops.cli.main import app
+from mlops.github.default_branch import listens, with_branch
 from mlops.github.readiness import (
     Missing,
     RepositoryFacts,
@@ -26,6 +28,7 @@ from mlops.github.readiness import (
 from mlops.github.repo_facts import read_workflow_files
 from mlops.github.switches import SWITCHES
 from rehearsal.hub import Hub
+from rehearsal.patterns import selected
 
 from .conftest import ENGINE, git
 from .test_github_settings import NAMED, Desk, desk_of
@@ -44,7 +47,7 @@ FILES = WorkflowFiles(
         "release.yml": frozenset({"actions/checkout@a1"}),
         "scorecard.yml": frozenset({"actions/checkout@a1", "ossf/scorecard-action@b2"}),
     },
-    branches={"release.yml": frozenset({"main"})},
+    branches={"release.yml": ("main",)},
 )
 WEEK = timedelta(days=7)
 ADMINISTERS = {**NAMED, "contents": "read"}
@@ -102,6 +105,84 @@ def test_what_is_missing_comes_in_the_order_in_which_it_is_changed() -> None:
     )
     names = [one.name for one in every]
     assert names == [name for name in SWITCHES if name in names] and len(names) == 7
+
+
+@pytest.mark.parametrize(
+    ("patterns", "branch", "heard"),
+    [
+        (("main",), "main", True),
+        (("main",), "trunk", False),
+        (("release/**", "main"), "main", True),
+        (("**",), "team/trunk", True),
+        (("release/*",), "release/2", True),
+        (("**", "!trunk"), "trunk", False),
+        (("!trunk", "trunk"), "trunk", True),
+        (("c\\+\\+",), "c++", True),
+        ((), "main", False),
+    ],
+)
+def test_patterns_of_branches_are_read_as_github_does(
+    patterns: tuple[str, ...], branch: str, heard: bool
+) -> None:
+    assert listens(patterns, branch) is heard
+    assert selected(patterns, branch) is heard  # the rehearsal's router
+
+
+@pytest.mark.parametrize("branch", ["trunk", "team/next-1.0", "c++", "!x", "on", "1.0"])
+@pytest.mark.parametrize("names", ["[main]", '["main"]', "[main, 'release/**']"])
+def test_the_default_branch_is_written_into_a_workflow(branch: str, names: str) -> None:
+    text = f"name: x\non:\n  push:\n    # why\n    branches: {names}\n    paths: [a]\n"
+    changed = with_branch(text, branch)
+    assert changed is not None
+    push = YAML(typ="safe").load(changed)["on"]["push"]
+    assert selected(push["branches"], branch) and push["paths"] == ["a"]
+    assert len(push["branches"]) == (3 if "release" in names else 1)
+
+
+@pytest.mark.parametrize("branches", ["\n      - main", " &names [main]", " main"])
+def test_branches_in_another_form_are_left_to_a_person(branches: str) -> None:
+    assert with_branch(f"on:\n  push:\n    branches:{branches}\n", "trunk") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- a\n",
+        "on: push\njobs: {a: null}\n",
+        "on: [push]\njobs: []\n",
+        "on: {push: null, schedule: null}\n",
+        'on: {schedule: [{cron: "@daily"}, {}, text]}\njobs: {a: {steps: {}}}\n',
+    ],
+)
+def test_a_workflow_that_is_half_written_stops_no_doctor(
+    text: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "release.yml").write_text(text, encoding="utf-8")
+    assert read_workflow_files(tmp_path) == WorkflowFiles()
+
+
+def test_of_several_schedules_the_most_frequent_counts_and_others_are_used(
+    tmp_path: Path,
+) -> None:
+    """What a workflow calls of another repository is under the policy as well."""
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "own.yml").write_text(
+        "on:\n  push: {branches: gh-pages}\n"
+        '  schedule: [{cron: "1 2 1 * *"}, {cron: "1 2 * * *"}]\n'
+        "jobs:\n  a: {uses: acme/shared/.github/workflows/x.yml@v1}\n"
+        "  b: {uses: ./.github/workflows/y.yml}\n",
+        encoding="utf-8",
+    )
+    files = read_workflow_files(tmp_path)
+    assert files.crons == {"own.yml": "1 2 * * *"}
+    assert files.actions == {
+        "own.yml": frozenset({"acme/shared/.github/workflows/x.yml@v1"})
+    }
+    assert files.branches == {}  # a workflow of one's own may listen to any branch
 
 
 @pytest.mark.parametrize("field", ["policy", "pages", "labels", "owner_errors"])
@@ -191,7 +272,7 @@ def test_the_period_of_a_schedule(cron: str, days: int) -> None:
 def test_the_generated_workflows_are_read_whole() -> None:
     files = read_workflow_files(ENGINE)
     assert {"release.yml", "settings.yml"} == files.branches.keys()
-    assert all(named == {"main"} for named in files.branches.values())
+    assert all(named == ("main",) for named in files.branches.values())
     assert files.crons["monitor.yml"] == "41 5 * * *"
     assert files.crons.keys() >= {"release.yml", "reproduce.yml", "lock.yml"}
     strangers = {

@@ -410,7 +410,7 @@ def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code
     None
 ):
     settings = yaml.safe_load((FOLDER / "settings.yaml").read_text(encoding="utf-8"))
-    assert settings["environments"]["upkeep"] == {"branches": ["main"]}
+    assert settings["environments"]["upkeep"] == {"branches": ["~DEFAULT_BRANCH"]}
     copies = "secrets.MLFLOW_TRACKING_TOKEN"  # for where the owner sends them
     told = {name: json.dumps(job).replace(copies, "") for name, job in JOBS.items()}
     holders = {name: job for name, job in JOBS.items() if "secrets." in told[name]}

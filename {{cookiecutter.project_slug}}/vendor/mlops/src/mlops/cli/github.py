@@ -225,6 +225,8 @@ def _keep_issue(text: str, differs: bool, unread: bool) -> None:
 def apply_settings(as_json: Json = False) -> None:
     """Change the settings that differ, if plan and token allow.
 
+    Workflow files that name another branch than the default one are changed here.
+
     Exit code 3: a permission is missing.
 
     Example: `mlops github apply`
@@ -239,11 +241,38 @@ def apply_settings(as_json: Json = False) -> None:
         return
     unread = [outcome for outcome in outcomes if outcome.result == "not seen"]
     outcomes = [*apply_settings(hub, differing), *unread]
+    if not in_actions():  # a job's work tree is thrown away
+        outcomes += _follow_default_branch(hub)
     incomplete = any(o.result in ("refused", "not seen") for o in outcomes)
     advice = how_to_set() if incomplete else ""
     _report(outcomes, advice, as_json, _switches(hub))
     if incomplete:
         raise Exit(3)
+
+
+def _follow_default_branch(hub: Repository) -> list[SettingOutcome]:
+    """Write the default branch into the workflows that name another one."""
+    from mlops.github.default_branch import listens, with_branch
+    from mlops.github.repo_facts import WORKFLOWS, read_workflow_files
+    from mlops.github.repo_settings_api import SettingOutcome, send
+
+    root = current_context().project.root
+    named = read_workflow_files(root).branches
+    branch = str(send(hub, "GET", "")["default_branch"])
+    outcomes = []
+    for file, patterns in named.items():
+        if listens(patterns, branch):
+            continue
+        path = root / WORKFLOWS / file
+        text = with_branch(path.read_text(encoding="utf-8"), branch)
+        if text is None:
+            do = f"write {branch} into `branches:` of `on: push:` by hand"
+            outcomes.append(SettingOutcome(f"branch of {file}", "differs", do))
+            continue
+        write_bytes(path, text.encode())
+        do = f"commit it, and push it to {branch}"
+        outcomes.append(SettingOutcome(f"branch of {file}", "done", do))
+    return outcomes
 
 
 @github.command()

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlops.github.readiness import Missing, missing
+from mlops.registry.branch import default_of_origin
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -25,21 +26,18 @@ def to_switch_on(
         Where GitHub does not answer, or a workflow file cannot be read.
     """
     from mlops.github.repo_facts import read_facts, read_workflow_files
-    from mlops.github.repo_settings import FILE, load_settings
+    from mlops.github.repo_settings import FILE, guards, load_settings
 
     files = read_workflow_files(project.root)
+    facts = read_facts(hub, files)
     labels: list[str] = []
     if (project.root / FILE).is_file():
         declared = load_settings(project)
         labels = list(declared.labels)
-        branches = {
-            one for env in declared.environments.values() for one in env.branches
-        }
-        if branches:
-            named = {**files.branches, FILE: frozenset(branches)}
-            files = replace(files, branches=named)
-    facts = read_facts(hub, files)
-    return missing(facts, files, labels, now), facts.unseen
+        if not guards(declared, facts.default_branch):
+            files = replace(files, branches={**files.branches, FILE: ()})
+    trusted = default_of_origin(project.root)
+    return missing(facts, files, labels, now, trusted), facts.unseen
 
 
 def in_order(found: list[Missing]) -> list[str]:

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from mlops.errors import listed
+from mlops.github.default_branch import listens
 from mlops.github.switches import SWITCHES
 
 # Labels of GitHub's own runners; larger ones have names that their owner chose.
@@ -75,13 +76,14 @@ class WorkflowFiles:
     actions : mapping
         The actions of each file, as ``owner/name@ref``.
     branches : mapping
-        The branches whose pushes each file listens to.
+        The branches, in order, to which a push means a merge, of each file that names
+        some.
     crons : mapping
         The schedule of each file that has one.
     """
 
     actions: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    branches: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    branches: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     crons: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -127,6 +129,7 @@ def missing(
     files: WorkflowFiles,
     labels: Iterable[str],
     now: datetime,
+    trusted: str = "",
 ) -> list[Missing]:
     """Return what a repository is missing, in the order in which to change it.
 
@@ -139,12 +142,16 @@ def missing(
         makes one by itself: without them the settings were never applied.
     now : datetime
         With a time zone.
+    trusted : str
+        The branch that this clone takes for origin's default branch; empty where it
+        knows none, and trusts what is checked out.
     """
     policy = facts.policy or {}
     details: dict[str, str | None] = {
         **_switched_off(facts, policy),
         "actions policy": _several(refused_actions(files, policy)),
         "default branch": _naming_others(files, facts.default_branch),
+        "clone": trusted if trusted not in ("", facts.default_branch) else None,
         "settings": _never_applied(facts, labels),
         "code owners": _several(facts.owner_errors or ()),
         "runner": _own_machines(facts),
@@ -222,8 +229,12 @@ def refused_actions(files: WorkflowFiles, policy: Mapping[str, Any]) -> list[str
 
 
 def _naming_others(files: WorkflowFiles, branch: str) -> str | None:
-    """Return which files name branches, and the default branch is not among them."""
-    others = [file for file, named in files.branches.items() if branch not in named]
+    """Return which files name branches, and none of them is the default branch."""
+    others = [
+        file
+        for file, patterns in files.branches.items()
+        if not listens(patterns, branch)
+    ]
     return f"it is {branch}: {listed(others)}" if others else None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops.config.yaml import load_yaml
 from mlops.github.client import same_repository
+from mlops.github.default_branch import FOLLOWING
 from mlops.github.readiness import (
     RepositoryFacts,
     ScheduledWorkflow,
@@ -173,25 +174,38 @@ def read_workflow_files(root: Path) -> WorkflowFiles:
     branches = {}
     crons = {}
     for path in sorted((root / WORKFLOWS).glob("*.y*ml")):
-        document = load_yaml(path) or {}
+        document = _mapping(load_yaml(path))
         used = frozenset(_uses(document))
         if used:
             actions[path.name] = used
-        events = document.get("on")
-        events = events if isinstance(events, dict) else {}
-        pushes = (events.get("push") or {}).get("branches")
-        if pushes:
-            branches[path.name] = frozenset(str(one) for one in pushes)
-        schedule = events.get("schedule")
-        if schedule:
-            crons[path.name] = str(schedule[0]["cron"])
+        events = _mapping(document.get("on"))
+        names = _mapping(events.get("push")).get("branches")
+        if names and path.name in FOLLOWING:
+            patterns = [names] if isinstance(names, str) else names
+            branches[path.name] = tuple(str(one) for one in patterns)
+        due = _crons(events.get("schedule"))
+        if due:
+            crons[path.name] = min(due, key=period_of)
     return WorkflowFiles(actions, branches, crons)
 
 
-def _uses(document: Any) -> Iterator[str]:
-    """Yield the actions of a workflow that are not its repository's own."""
-    for job in (document.get("jobs") or {}).values():
-        for step in job.get("steps") or ():
-            used = str(step.get("uses", ""))
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, an empty one for anything else: a file may be half written."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def _crons(schedule: Any) -> list[str]:
+    """Return the schedules of a workflow that have five fields, as GitHub demands."""
+    entries = schedule if isinstance(schedule, list) else []
+    crons = [str(_mapping(one).get("cron", "")) for one in entries]
+    return [cron for cron in crons if len(cron.split()) == 5]
+
+
+def _uses(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the actions and workflows that a workflow uses of other repositories."""
+    for job in _mapping(document.get("jobs")).values():
+        steps = _mapping(job).get("steps")
+        for one in (job, *(steps if isinstance(steps, list) else ())):
+            used = str(_mapping(one).get("uses", ""))
             if used and not used.startswith("./"):
                 yield used

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -12,12 +13,16 @@ from mlops.config.model_spec import Strict
 from mlops.config.project import Project
 from mlops.config.yaml import load_yaml, parse
 from mlops.errors import Problem, UsageError
+from mlops.github.default_branch import DEFAULT_BRANCH
 
 FILE = ".github/settings.yaml"
 
 Call = tuple[str, str, Any]  # method, path below the repository's address, body
 
 _VARIABLE = Field(pattern="^[A-Z_][A-Z0-9_]*$")
+
+# Rules of what is merged.
+_OF_MERGES = {"pull_request", "required_status_checks"}
 
 # What holds where the plan has no such thing.
 _INSTEAD = {
@@ -37,7 +42,9 @@ class DeploymentEnvironment(Strict):
     """What jobs deploy to; project.yaml's stage of its name says who reviews it."""
 
     branches: tuple[str, ...] = Field(
-        default=(), description="That may deploy; empty: any."
+        default=(),
+        description="That may deploy; ~DEFAULT_BRANCH is the default branch, whatever "
+        "its name. Empty: any.",
     )
     prevent_self_review: bool = Field(
         default=False,
@@ -129,6 +136,35 @@ def load_settings(project: Project) -> RepositorySettings:
             )
         )
     return settings
+
+
+def guards(settings: RepositorySettings, branch: str) -> bool:
+    """Return whether the rules that are declared for merges hold of a branch.
+
+    It has to be able to deploy to each environment, and to be in one of the rulesets
+    that demand pull requests or checks, where there are such.
+    """
+    for environment in settings.environments.values():
+        names = _named_branches(environment, branch)
+        if names and not any(fnmatchcase(branch, name) for name in names):
+            return False
+    demanding = [
+        ruleset
+        for ruleset in settings.rulesets.values()
+        if ruleset.target == "branch" and _OF_MERGES & ruleset.rules.keys()
+    ]
+    return not demanding or any(_holds_of(one, branch) for one in demanding)
+
+
+def _holds_of(ruleset: Ruleset, branch: str) -> bool:
+    """Return whether a ruleset is about the default branch, whose name is given."""
+    ref = f"refs/heads/{branch}"
+
+    def fits(patterns: tuple[str, ...]) -> bool:
+        special = DEFAULT_BRANCH in patterns or "~ALL" in patterns
+        return special or any(fnmatchcase(ref, one) for one in patterns)
+
+    return fits(ruleset.include) and not fits(ruleset.exclude)
 
 
 def differences(
@@ -253,7 +289,7 @@ def _environments(
         present = _branches(old or {})
         wanted: dict[str, Any] = {}
         branch_calls: list[Call] = []
-        branches = list(environment.branches)
+        branches = _named_branches(environment, current["default_branch"])
         if branches:
             policy = {"protected_branches": False, "custom_branch_policies": True}
             body["deployment_branch_policy"] = policy
@@ -283,6 +319,14 @@ def _environments(
                 _INSTEAD["reviewers"],
                 lacking=current["plan"] in ("free", "paid"),
             )
+
+
+def _named_branches(environment: DeploymentEnvironment, default: str) -> list[str]:
+    """Return the names of the branches that may deploy, each once."""
+    names = [
+        default if name == DEFAULT_BRANCH else name for name in environment.branches
+    ]
+    return list(dict.fromkeys(names))
 
 
 def _branch_calls(path: str, wanted: list[str], present: dict[str, int]) -> list[Call]:

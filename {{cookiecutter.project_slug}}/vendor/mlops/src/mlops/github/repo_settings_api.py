@@ -121,13 +121,14 @@ def read_settings(
     """Return what is there of what is declared, and what of it could not be seen.
 
     The first has the fields of `RepositorySettings`; `reviewers`, by environment, as
-    project.yaml names them; and the `plan`: public, enterprise, free, or paid where
-    nobody can say.
+    project.yaml names them; the `plan`: public, enterprise, free, or paid where
+    nobody can say; and the `default_branch`.
     """
     reader = _Reader(repository, settings)
-    visibility = send(repository, "GET", "")["visibility"]
+    about = send(repository, "GET", "")
+    visibility = about["visibility"]
     plan = {"public": "public", "internal": "enterprise"}.get(visibility, "paid")
-    present: dict[str, Any] = {"plan": plan}
+    present: dict[str, Any] = {"plan": plan, "default_branch": about["default_branch"]}
     unseen: list[SettingOutcome] = []
     for name, look in reader.looks().items():
         if getattr(settings, name) in (None, {}):

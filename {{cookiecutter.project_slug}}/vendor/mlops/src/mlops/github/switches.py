@@ -53,7 +53,14 @@ SWITCHES: dict[str, Switch] = {
     "default branch": Switch(
         "files name another branch than the default branch: pushes to it release "
         "nothing",
-        "write the default branch there, and push that to it",
+        "`mlops github apply` in a clone writes it into the workflows; commit that and "
+        "push it to the default branch",
+        blocks=True,
+    ),
+    "clone": Switch(
+        "this clone takes another branch for the default branch: who may approve is "
+        "read from there",
+        "`git remote set-head origin --auto`",
         blocks=True,
     ),
     "Issues": Switch(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops.io.git import git, head
+from mlops.io.git import GitError, git, head
 from mlops.io.git_objects import contents
 
 # Where a mirror keeps origin's branch; it has no branches of its own.
@@ -20,7 +20,8 @@ MIRRORED = "refs/mlops/branch"
 
 # Not origin/main by its name: anybody who may push can make a branch of that name where
 # the default branch has another one.
-_TIPS = (MIRRORED, "refs/remotes/origin/HEAD")
+_ORIGIN = "refs/remotes/origin/HEAD"
+_TIPS = (MIRRORED, _ORIGIN)
 
 # What a job of a pull request has checked out: its first parent is the branch.
 _MERGES = "refs/remotes/pull"
@@ -95,6 +96,18 @@ def tip(root: Path) -> str | None:
     if present is not None and present in refs.values():
         return git(root, "rev-parse", "--verify", f"{present}^1")
     return present
+
+
+def default_of_origin(root: Path) -> str:
+    """Return which branch this clone takes for origin's default branch.
+
+    Empty where git knows none. `git fetch` does not notice that origin's has changed.
+    """
+    try:
+        ref = git(root, "symbolic-ref", "--quiet", _ORIGIN)
+    except GitError:
+        return ""
+    return ref.removeprefix("refs/remotes/origin/")
 
 
 def read_branch(root: Path) -> Branch:
