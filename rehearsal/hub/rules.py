@@ -43,12 +43,31 @@ def refusal(state: State, updates: list[Update], caller: Caller) -> str:
         if change in kinds:
             verb = change.replace("ion", "e")
             reason = f"Cannot {verb} ref due to {change}s being restricted."
+        if change == "creation" and _demands_checks_of_new(state, update.ref):
+            reason = reason or "Required status checks are expected."
         # The first push makes the branch that the rule then protects.
         if "pull_request" in kinds and change != "creation":
             reason = reason or "Changes must be made through a pull request."
         if reason:
             return f"GH013: Repository rule violations found for {update.ref}. {reason}"
     return ""
+
+
+def _demands_checks_of_new(state: State, ref: str) -> bool:
+    """Say whether a branch may be made only of a commit that has passed checks.
+
+    No commit that is new here has passed any.
+
+    References
+    ----------
+    https://docs.github.com/rest/repos/rules
+    """
+    for rule in rules_of(state, ref):
+        parameters = rule.get("parameters") or {}
+        demanded = parameters.get("required_status_checks")
+        if demanded and not parameters.get("do_not_enforce_on_create"):
+            return True
+    return False
 
 
 def forward_only(state: State, ref: str) -> bool:

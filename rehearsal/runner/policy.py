@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from rehearsal.workflow import Workflow
 
 # The accounts whose actions are GitHub's own.
 _GITHUBS = ("actions", "github")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def refused_actions(workflow: Workflow, policy: Mapping[str, Any]) -> list[str]:
@@ -20,16 +22,19 @@ def refused_actions(workflow: Workflow, policy: Mapping[str, Any]) -> list[str]:
     ----------
     workflow : Workflow
     policy : mapping
-        ``allowed_actions`` is all, local_only or selected; of those that are selected
-        ``github_owned_allowed`` says whether GitHub's own are.
+        ``allowed_actions`` is all, local_only or selected, which are GitHub's own here;
+        with ``sha_pinning_required`` each is named by a commit.
     """
     allowed = policy.get("allowed_actions", "all")
-    if allowed == "all":
-        return []
+    pinned = policy.get("sha_pinning_required", False)
     refused = []
     for action in workflow.actions():
-        githubs = action.name.split("/")[0] in _GITHUBS
-        if action.local or (githubs and allowed == "selected"):
+        if action.local:
             continue
-        refused.append(action.name)
+        githubs = action.name.split("/")[0] in _GITHUBS
+        may_run = allowed == "all" or (githubs and allowed == "selected")
+        if pinned and not _COMMIT.fullmatch(action.ref):
+            may_run = False
+        if not may_run:
+            refused.append(action.name)
     return sorted(refused)

@@ -432,6 +432,18 @@ def test_one_action_that_is_not_allowed_fails_its_whole_workflow(
     assert refused == ([] if allowed else [uses])
 
 
+@pytest.mark.parametrize(("ref", "allowed"), [("a" * 40, True), ("v7", False)])
+def test_a_policy_may_demand_that_actions_are_pinned_to_commits(
+    tmp_path: Path, ref: str, allowed: bool
+) -> None:
+    path = tmp_path / ".github" / "workflows" / "toy.yml"
+    path.parent.mkdir(parents=True)
+    path.write_text(steps(f"- uses: actions/checkout@{ref}\n- run: echo"))
+    policy = {"allowed_actions": "all", "sha_pinning_required": True}
+    refused = refused_actions(Workflow.read(path), policy)
+    assert refused == ([] if allowed else ["actions/checkout"])
+
+
 def test_a_run_that_the_policy_refuses_begins_no_job(world: World) -> None:
     world.hub.state.actions["allowed_actions"] = "selected"
     run = play(world, steps(f"- run: echo begun\n- uses: acme/own@{'a' * 40}"))

@@ -166,6 +166,27 @@ def test_the_run_log_only_grows_once_the_settings_are_applied(desk: Desk) -> Non
     assert desk.differs() == ["ruleset journal"]
 
 
+def test_settings_that_are_applied_before_the_first_push_let_it_make_the_branch(
+    desk: Desk,
+) -> None:
+    """No commit of it can have passed a check yet; later ones need their verdict."""
+    desk.said("apply", code=0)
+    state = desk.hub.state
+    caller = Caller("ana", "user", {"contents": "write"})
+    first = Update("refs/heads/main", ZERO, "1" * 40)
+    assert refusal(state, [first], caller) == ""
+    again = Update("refs/heads/main", "1" * 40, "2" * 40)
+    assert "through a pull request" in refusal(state, [again], caller)
+    (demanded,) = (
+        rule["parameters"]
+        for rule in of(state, "main")["rules"]
+        if rule["type"] == "required_status_checks"
+    )
+    demanded["do_not_enforce_on_create"] = False
+    assert "Required status checks" in refusal(state, [first], caller)
+    assert desk.differs() == ["ruleset main"]
+
+
 def test_who_starts_a_run_can_be_kept_from_approving_it(desk: Desk) -> None:
     desk.edit("prevent_self_review: false", "prevent_self_review: true")
     desk.hub.state.collaborators["ben"] = "write"
