@@ -89,6 +89,28 @@ def test_a_wait_that_github_names_is_kept_to(github: GitHub) -> None:
     assert waits == [90]
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "Mon, 30 Nov 2026 17:00:00 GMT"},  # of a proxy in between
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"},
+        {"x-ratelimit-remaining": "0"},
+    ],
+)
+def test_a_wait_that_is_no_number_is_a_minute(headers: dict[str, str]) -> None:
+    waits: list[float] = []
+    answers = iter([429, 0])
+
+    def action() -> str:
+        answer = next(answers)
+        if answer:
+            raise GithubException(answer, {"message": SECONDARY}, headers)
+        return "done"
+
+    assert ask("comment", action, waits.append) == "done"
+    assert waits == [60]
+
+
 def test_a_limit_that_stays_is_no_matter_of_permissions() -> None:
     def action() -> None:
         raise GithubException(403, {"message": SECONDARY}, {})

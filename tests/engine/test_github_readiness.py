@@ -42,10 +42,11 @@ READY = RepositoryFacts(
     variables={},
     schedules=(),
 )
+CHECKOUT = f"actions/checkout@{'a' * 40}"
 FILES = WorkflowFiles(
     actions={
-        "release.yml": frozenset({"actions/checkout@a1"}),
-        "scorecard.yml": frozenset({"actions/checkout@a1", "ossf/scorecard-action@b2"}),
+        "release.yml": frozenset({CHECKOUT}),
+        "scorecard.yml": frozenset({CHECKOUT, f"ossf/scorecard-action@{'b' * 40}"}),
     },
     branches={"release.yml": ("main",)},
 )
@@ -199,6 +200,7 @@ def test_what_cannot_be_seen_is_not_said_to_be_missing(field: str) -> None:
         (True, {"MONITOR_RUNNER": "logs"}, ""),
         (False, {"RUNNER": "ubuntu-24.04-arm"}, ""),
         (False, {"RUNNER": "windows-2025"}, ""),
+        (False, {"RUNNER": "Ubuntu-Latest"}, ""),
         (False, {}, ""),
     ],
 )
@@ -217,7 +219,7 @@ def test_a_schedule_is_silent_after_two_periods_and_not_before(days: float) -> N
     assert found(schedules=ran(days + 14.1)) != []
 
 
-@pytest.mark.parametrize("value", ["off", "false"])
+@pytest.mark.parametrize("value", ["off", "false", "OFF", "False"])
 def test_a_schedule_that_is_switched_off_may_be_silent(value: str) -> None:
     assert found(schedules=ran(99), variables={"SCHEDULES": value}) == []
 
@@ -251,6 +253,23 @@ def test_a_schedule_that_is_switched_off_may_be_silent(value: str) -> None:
             },
             [],
         ),
+        (
+            {
+                "allowed_actions": "selected",
+                "github_owned_allowed": True,
+                "verified_allowed": True,
+                "patterns_allowed": ["OSSF/*", "!ossf/scorecard-action@*"],
+            },
+            ["scorecard.yml: ossf/scorecard-action"],
+        ),
+        (
+            {
+                "allowed_actions": "selected",
+                "patterns_allowed": ["actions/checkout@*", "ossf/scorecard-action@*"],
+            },
+            [],
+        ),
+        ({"allowed_actions": "all", "sha_pinning_required": True}, []),
     ],
 )
 def test_a_policy_refuses_whole_workflows(
@@ -259,6 +278,41 @@ def test_a_policy_refuses_whole_workflows(
     assert refused_actions(FILES, policy) == refused
     names = [one.name for one in found(policy=policy)]
     assert names == (["actions policy"] if refused else [])
+
+
+def test_a_policy_that_demands_commits_refuses_what_names_a_tag() -> None:
+    files = WorkflowFiles(
+        actions={
+            "own.yml": frozenset({"acme/shared/.github/workflows/x.yml@v1", CHECKOUT}),
+            "release.yml": frozenset({CHECKOUT}),
+        }
+    )
+    policy = {"allowed_actions": "all", "sha_pinning_required": True}
+    (one,) = refused_actions(files, policy)
+    assert one.startswith("own.yml: acme/shared/.github/workflows/x.yml")
+    assert "not pinned" in one
+    assert refused_actions(files, {"allowed_actions": "all"}) == []
+
+
+def test_what_an_action_of_the_repository_uses_is_under_the_policy_too(
+    tmp_path: Path,
+) -> None:
+    workflows = tmp_path / ".github" / "workflows"
+    workflows.mkdir(parents=True)
+    (workflows / "own.yml").write_text(
+        "on: push\njobs: {a: {steps: [{uses: ./.github/actions/one}]}}\n"
+    )
+    for name, used in (("one", "./.github/actions/two"), ("two", "acme/x@v1")):
+        folder = tmp_path / ".github" / "actions" / name
+        folder.mkdir(parents=True)
+        steps = f"[{{uses: {used}}}, {{uses: ./.github/actions/one}}]"
+        (folder / "action.yml").write_text(
+            f"runs: {{using: composite, steps: {steps}}}\n"
+        )
+    files = read_workflow_files(tmp_path)
+    assert files.actions == {"own.yml": frozenset({"acme/x@v1"})}
+    generated = read_workflow_files(ENGINE).actions["release.yml"]
+    assert any(one.startswith("actions/setup-python@") for one in generated)
 
 
 @pytest.mark.parametrize(

@@ -264,6 +264,8 @@ def ask(
 def _advice(error: BaseException, status: int) -> str:
     if _throttled(error):
         return _THROTTLED_ADVICE
+    if not status:
+        return "look at the network, and run it again: nothing is done twice"
     return _ADVICE.get(status, "run it again: nothing is done twice")
 
 
@@ -323,15 +325,24 @@ def _seconds_to_wait(error: BaseException | None, attempt: int) -> float | None:
     """
     status, headers = _status_and_headers(error)
     if _throttled(error):
-        if "retry-after" in headers:
-            return float(headers["retry-after"])
-        if headers.get("x-ratelimit-remaining") == "0":
-            reset = float(headers.get("x-ratelimit-reset", 0))
+        after = _seconds(headers.get("retry-after", ""))
+        if after is not None:
+            return after
+        reset = _seconds(headers.get("x-ratelimit-reset", ""))
+        if headers.get("x-ratelimit-remaining") == "0" and reset is not None:
             return max(reset - time.time() + 1, pause(attempt))
         return _THROTTLED_FACTOR * pause(attempt)
     if status == 0 or status >= 500:
         return pause(attempt)
     return None
+
+
+def _seconds(text: str) -> float | None:
+    """Return the number of a header; None where a proxy has written a date."""
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return None
 
 
 def approved_by(repository: Repository, environment: str) -> str | None:

@@ -14,7 +14,8 @@ from mlops.github.default_branch import listens
 from mlops.github.switches import SWITCHES
 
 # Labels of GitHub's own runners; larger ones have names that their owner chose.
-_HOSTED = re.compile(r"(ubuntu|windows|macos)-[\w.-]+")
+_HOSTED = re.compile(r"(ubuntu|windows|macos)-[\w.-]+", re.IGNORECASE)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _SWITCHED_OFF = ("off", "false")
 # The accounts whose actions are GitHub's own.
 _GITHUBS = ("actions", "github")
@@ -208,24 +209,35 @@ def refused_actions(files: WorkflowFiles, policy: Mapping[str, Any]) -> list[str
     ----------
     https://docs.github.com/rest/actions/permissions
     """
-    allowed = policy.get("allowed_actions", "all")
-    if allowed == "all":
-        return []
-    selected = allowed == "selected"
-    patterns = policy.get("patterns_allowed") or ()
     refused = []
     for file, actions in files.actions.items():
         for action in sorted(actions):
-            githubs = action.split("/")[0] in _GITHUBS
-            if selected and githubs and policy.get("github_owned_allowed"):
-                continue
-            if selected and not githubs and policy.get("verified_allowed"):
-                continue
-            if selected and any(fnmatchcase(action, one) for one in patterns):
-                continue
-            refused.append(f"{file}: {action.partition('@')[0]}")
-            break
+            name, _, version = action.partition("@")
+            if policy.get("sha_pinning_required") and not _COMMIT.fullmatch(version):
+                refused.append(f"{file}: {name}, which is not pinned to a commit")
+                break
+            if not _allows(policy, action):
+                refused.append(f"{file}: {name}")
+                break
     return refused
+
+
+def _allows(policy: Mapping[str, Any], action: str) -> bool:
+    """Return whether a policy lets an action run, by whose it is.
+
+    Of the patterns, those that begin with `!` block what others allow.
+    """
+    allowed = policy.get("allowed_actions", "all")
+    if allowed != "selected":
+        return bool(allowed == "all")
+    patterns = [str(one).lower() for one in policy.get("patterns_allowed") or ()]
+    name = action.lower()
+    if any(fnmatchcase(name, one[1:]) for one in patterns if one.startswith("!")):
+        return False
+    kind = "github_owned_allowed"
+    if name.split("/")[0] not in _GITHUBS:
+        kind = "verified_allowed"
+    return bool(policy.get(kind)) or any(fnmatchcase(name, one) for one in patterns)
 
 
 def _naming_others(files: WorkflowFiles, branch: str) -> str | None:
@@ -260,7 +272,8 @@ def _own_machines(facts: RepositoryFacts) -> str | None:
 def _silent_here(facts: RepositoryFacts, now: datetime) -> list[str]:
     """Return the silent schedules; none where a variable switches them all off."""
     variables = facts.variables or {}
-    if variables.get("SCHEDULES", "") in _SWITCHED_OFF:
+    # A workflow's `contains` does not tell capitals from small letters.
+    if variables.get("SCHEDULES", "").lower() in _SWITCHED_OFF:
         return []
     return silent(facts.schedules or (), now)
 

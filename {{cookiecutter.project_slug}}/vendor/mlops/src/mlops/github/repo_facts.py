@@ -175,7 +175,7 @@ def read_workflow_files(root: Path) -> WorkflowFiles:
     crons = {}
     for path in sorted((root / WORKFLOWS).glob("*.y*ml")):
         document = _mapping(load_yaml(path))
-        used = frozenset(_uses(document))
+        used = frozenset(_uses(root, document))
         if used:
             actions[path.name] = used
         events = _mapping(document.get("on"))
@@ -201,11 +201,31 @@ def _crons(schedule: Any) -> list[str]:
     return [cron for cron in crons if len(cron.split()) == 5]
 
 
-def _uses(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the actions and workflows that a workflow uses of other repositories."""
+def _uses(root: Path, document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the actions and workflows that a workflow uses of other repositories.
+
+    What an action of the repository itself uses is among them.
+    """
     for job in _mapping(document.get("jobs")).values():
-        steps = _mapping(job).get("steps")
-        for one in (job, *(steps if isinstance(steps, list) else ())):
-            used = str(_mapping(one).get("uses", ""))
-            if used and not used.startswith("./"):
-                yield used
+        yield from _used(root, job, [])
+
+
+def _used(root: Path, job: Any, within: list[str]) -> Iterator[str]:
+    """Yield what a job, or the steps of an action, use of other repositories.
+
+    Parameters
+    ----------
+    within : list of str
+        The actions of the repository that lead here: one that uses itself ends.
+    """
+    steps = _mapping(job).get("steps")
+    for one in (job, *(steps if isinstance(steps, list) else ())):
+        name = str(_mapping(one).get("uses", ""))
+        if name.startswith("./") and name not in within:
+            for file in ("action.yml", "action.yaml"):
+                path = root / name / file
+                if path.is_file():
+                    action = _mapping(_mapping(load_yaml(path)).get("runs"))
+                    yield from _used(root, action, [*within, name])
+        elif name and not name.startswith("./"):
+            yield name

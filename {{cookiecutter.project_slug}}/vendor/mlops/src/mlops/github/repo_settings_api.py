@@ -60,7 +60,7 @@ def send(repository: Repository, method: str, path: str, body: Any = None) -> An
     url = repository.url + path
     request = repository.requester.requestJsonAndCheck
     try:
-        name = f"{method} {path or '/'}"
+        name = f"{method} {path}" if path else "look up the repository"
         return ask(name, lambda: request(method, url, input=body))[1]
     except EnvironmentFailure as error:
         response: Any = error.__cause__
