@@ -473,7 +473,7 @@ DIGEST = sha256(TOKEN.encode()).hexdigest()
 @pytest.fixture
 def closed(tmp_path: Path) -> TestClient:
     world = started(tmp_path)
-    options = Options(tokens={DIGEST})
+    options = Options(tokens={DIGEST: "shop"})
     app = create_app(world.follower, world.log, lambda: NOW, options)
     return TestClient(app)
 
@@ -521,4 +521,4 @@ def test_a_list_of_tokens_that_is_none_never_means_that_no_token_is_needed(
         from_environment({"MLOPS_SERVE_TOKENS": text}, tmp_path)
     assert "secret-token" not in str(caught.value)
     read = from_environment({"MLOPS_SERVE_TOKENS": f"{DIGEST}, {DIGEST}"}, tmp_path)
-    assert read.serve_tokens == {DIGEST}
+    assert read.serve_tokens == {DIGEST: "client-1"}

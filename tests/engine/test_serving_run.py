@@ -33,8 +33,10 @@ from .serving_world import NOW, release
 
 CODE = """
 from mlops.config.project import Project
+from mlops.serving.app import Options
 from mlops.serving.server import Address, serve
-serve(Project.find(), "churn", "production", Address("127.0.0.1", 0), 0.2)
+where = Address("127.0.0.1", 0)
+serve(Project.find(), "churn", "production", where, Options(interval=0.2))
 """
 
 

@@ -32,7 +32,8 @@ SWAP_SECONDS = 2.0  # to the last answer of the old version, on a busy machine
 def two_workers(trained: Trained) -> Iterator[Service]:
     """Serve from two processes."""
     release(trained)
-    with serving(trained.project.root, "--workers", "2", "--interval", "0.2") as made:
+    often = ("--interval", "0.2", "--rate", "1000")
+    with serving(trained.project.root, "--workers", "2", *often) as made:
         assert len(made.children()) == 2
         yield made
 

@@ -82,7 +82,8 @@ VARIABLES = (
     Variable(
         "MLOPS_SERVE_TOKENS",
         "none: no login",
-        "SHA-256 of each token that `mlops serve` accepts, separated by commas.",
+        "SHA-256 of each token that `mlops serve` accepts, separated by commas; "
+        "`NAME=SHA-256` gives a client its name in the metrics.",
     ),
     Variable(
         "AWS_ENDPOINT_URL",
@@ -165,6 +166,9 @@ _FOR_USER_CODE = re.compile(
     r"|PROGRAMDATA|NUMBER_OF_PROCESSORS|PROCESSOR_\w+"
 )
 
+# The name of a client of a service: a value of a label in its metrics.
+_CLIENT = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
+
 # Never given to user code, whatever MLOPS_PASS says.
 _CREDENTIAL = re.compile(
     r".*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY).*"
@@ -237,9 +241,9 @@ class Settings:
     passed : tuple of str
         Further variables that the model's own code may see (`MLOPS_PASS`, separated by
         commas).
-    serve_tokens : frozenset of str
-        SHA-256 of each bearer token that a service accepts (`MLOPS_SERVE_TOKENS`);
-        where there is none, a service asks for none.
+    serve_tokens : mapping of str to str
+        SHA-256 of each bearer token that a service accepts (`MLOPS_SERVE_TOKENS`), and
+        the name of its client; where there is none, a service asks for none.
     retry_seconds : float
         Seconds before the first retry (`MLOPS_RETRY_SECONDS`); doubled each time.
     epoch : datetime or None
@@ -269,7 +273,7 @@ class Settings:
     http_timeout: float = 30.0
     step_seconds: float = 18_000.0
     passed: tuple[str, ...] = ()
-    serve_tokens: frozenset[str] = frozenset()
+    serve_tokens: Mapping[str, str] = field(default_factory=dict)
     retry_seconds: float = 1.0
     epoch: datetime | None = None
     git_config_count: int = 0
@@ -365,7 +369,7 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
             environment, "MLOPS_STEP_SECONDS", 18_000.0, problems, LONGEST_STEP
         ),
         passed=_passed(environment, problems),
-        serve_tokens=_digests(environment, "MLOPS_SERVE_TOKENS", problems),
+        serve_tokens=_tokens(environment, "MLOPS_SERVE_TOKENS", problems),
         retry_seconds=_seconds(environment, "MLOPS_RETRY_SECONDS", 1.0, problems),
         epoch=_epoch(environment, problems),
         git_config_count=_count(environment, "GIT_CONFIG_COUNT", problems),
@@ -469,29 +473,46 @@ def _passed(environment: Mapping[str, str], problems: list[Problem]) -> tuple[st
     return names
 
 
-def _digests(
+def _tokens(
     environment: Mapping[str, str], name: str, problems: list[Problem]
-) -> frozenset[str]:
-    """Return SHA-256 digests; add a problem, without the text, for what is none.
+) -> dict[str, str]:
+    """Return SHA-256 digests of tokens with the names of their clients.
 
-    A list in which one is wrong is empty only beside a problem: an unreadable list of
-    tokens must not mean that none is needed.
+    Adds a problem, without the text, for what is none: an unreadable list of tokens
+    must not mean that none is needed. A client may have several tokens, so that one can
+    be changed without a pause; a token has one client.
     """
     text = environment.get(name)
     if text is None:
-        return frozenset()
-    digests = [part.strip().lower() for part in text.split(",")]
-    if all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests):
-        return frozenset(digests)
-    problems.append(
-        Problem(
-            "this environment variable is not a list of SHA-256 digests",
-            key=name,
-            allowed="64 hexadecimal digits for each token, separated by commas",
-            do="make one with `printf %s TOKEN | sha256sum`",
-        )
-    )
-    return frozenset()
+        return {}
+    clients: dict[str, str] = {}
+    for number, part in enumerate(text.split(","), start=1):
+        client, named, digest = part.strip().rpartition("=")
+        digest = digest.strip().lower()
+        client = client.strip() if named else f"client-{number}"
+        is_digest = re.fullmatch("[0-9a-f]{64}", digest) is not None
+        if not is_digest or not _CLIENT.fullmatch(client):
+            problems.append(
+                Problem(
+                    "this environment variable is not a list of SHA-256 digests",
+                    key=name,
+                    allowed="64 hexadecimal digits for each token, separated by "
+                    "commas; before them NAME= where the client has a name",
+                    do="make one with `printf %s TOKEN | sha256sum`",
+                )
+            )
+            return {}
+        if named and clients.get(digest, client) != client:
+            problems.append(
+                Problem(
+                    "this environment variable has one token for two clients",
+                    key=name,
+                    found=f"{clients[digest]}, {client}",
+                    do="give each client a token of its own",
+                )
+            )
+        clients.setdefault(digest, client)
+    return clients
 
 
 def _count(environment: Mapping[str, str], name: str, problems: list[Problem]) -> int:

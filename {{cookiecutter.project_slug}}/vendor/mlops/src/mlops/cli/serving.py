@@ -181,11 +181,16 @@ def serve(
     workers: Annotated[
         int, Option(help="Processes that answer on the port.", min=1, max=64)
     ] = 1,
+    rate: Annotated[
+        float,
+        Option(help="Requests a second that each client may send; 0: any.", min=0),
+    ] = 0.0,
 ) -> None:
     """Serve a stage over HTTP and follow its promotions.
 
     Example: `mlops serve employment@production --port 8000 --workers 2`
     """
+    from mlops.serving.app import Options
     from mlops.serving.server import Address
     from mlops.serving.server import serve as run
 
@@ -199,12 +204,13 @@ def serve(
         )
     followed = at.project.stage(stage).name
     address = Address(host, port)
+    options = Options(interval, tokens=at.settings.serve_tokens, rate=rate)
     if workers == 1:
-        run(at.project, name, followed, address, interval, at.store)
+        run(at.project, name, followed, address, options, at.store)
         return
     from mlops.serving.fleet import serve_together
 
-    serve_together(at.project, f"{name}@{followed}", address, interval, workers)
+    serve_together(at.project, f"{name}@{followed}", address, options, workers)
 
 
 @app.command(hidden=True)
@@ -212,9 +218,12 @@ def serve_worker(
     ref: Followed,
     number: Annotated[int, Option(help="Number of this worker.")],
     counts: Annotated[Path, Option(help="Folder in which workers count together.")],
+    rate: Annotated[float, Option(help="Requests a second of each client.")] = 0.0,
 ) -> None:
     """Answer as one of the processes of `mlops serve --workers`, which starts this."""
+    from mlops.serving.app import Options
     from mlops.serving.worker import work
 
     at = current_context()
-    work(at.project, ref, number, counts, at.store)
+    options = Options(tokens=at.settings.serve_tokens, rate=rate, counts=counts)
+    work(at.project, ref, number, options, at.store)

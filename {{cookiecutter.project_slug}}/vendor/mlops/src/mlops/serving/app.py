@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import (
@@ -18,22 +19,29 @@ from fastapi.responses import (
     PlainTextResponse,
     RedirectResponse,
 )
+from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import ClientDisconnect
 
 from mlops.errors import MlopsError, UsageError
 from mlops.serving import described, docs_page
 from mlops.serving.answers import Answers, ModelFailed
 from mlops.serving.batcher import Batcher, Rows
-from mlops.serving.edge import CLIENT_GONE, Edge
+from mlops.serving.edge import CLIENT_GONE, Clients, Edge, refusal
 from mlops.serving.follower import Follower, Served
 from mlops.serving.ids import PredictionIds
 from mlops.serving.limits import Limits, Room, Share, TooBusy, TooSlow
 from mlops.serving.metrics import CONTENT_TYPE, ServiceMetrics, ServiceState
+from mlops.serving.open_inference import is_open_inference
+from mlops.serving.open_inference_app import OpenInference
 from mlops.serving.prediction_log import PredictionLog, find_prediction, records
+from mlops.serving.rates import RATES, Rates
 
 _log = logging.getLogger("mlops.serving")
 
 _RETRY = {"Retry-After": "1"}
+
+T = TypeVar("T")
+Read = Callable[[Served, bytes], Rows]
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,27 @@ class Options:
         Seconds between looks at the stage; 0 for none.
     limits : Limits
         What is taken from clients.
-    tokens : collection of str
-        SHA-256 of each bearer token; where there is none, nobody is asked for one.
+    tokens : mapping of str to str
+        SHA-256 of each bearer token, and the name of its client; where there is none,
+        nobody is asked for one.
+    rate : float
+        Requests a second that each client may send; 0: any number.
     counts : Path, optional
         The folder in which the workers of a service count together.
     """
 
     interval: float = 0
     limits: Limits = field(default_factory=Limits)
-    tokens: Collection[str] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    rate: float = 0
     counts: Path | None = None
+
+    def clients(self) -> Clients:
+        """Return who may ask, and how often."""
+        if not self.rate:
+            return Clients(self.tokens)
+        table = self.counts / RATES if self.counts else None
+        return Clients(self.tokens, Rates(self.rate, self.tokens.values(), table))
 
 
 def create_app(
@@ -77,7 +96,7 @@ def create_app(
     options : Options, optional
     """
     options = options or Options()
-    service = _Service(follower, log, now, options)
+    service = Service(follower, log, now, options)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -91,7 +110,7 @@ def create_app(
 
     title = f"{follower.name} ({follower.stage})"
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Edge, metrics=service.counts, tokens=options.tokens)
+    app.add_middleware(Edge, metrics=service.counts, clients=options.clients())
     for error, handler in _HANDLERS.items():
         app.exception_handler(error)(handler)
     app.get("/", include_in_schema=False)(service.start)
@@ -101,12 +120,15 @@ def create_app(
     app.get("/health/ready", **described.READY)(service.ready)
     app.get("/metrics", response_class=PlainTextResponse)(service.metrics)
     app.get("/model", **described.MODEL)(service.model)
+    OpenInference(service).add_to(app)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
         """Describe the service as it is now: a new version may have a new signature."""
         schema = service.describe(plain())
-        return described.with_login(schema) if options.tokens else schema
+        if options.tokens:
+            schema = described.with_login(schema)
+        return described.with_rate(schema) if options.rate else schema
 
     async def docs() -> HTMLResponse:
         """Show what the service takes and gives, in a page without scripts."""
@@ -117,7 +139,7 @@ def create_app(
     return app
 
 
-class _Service:
+class Service:
     """The endpoints: what they do on the event loop is bounded by the limits."""
 
     def __init__(
@@ -129,7 +151,7 @@ class _Service:
     ) -> None:
         limits = options.limits
         self.counts = ServiceMetrics(options.counts)
-        self._follower = follower
+        self.follower = follower
         self._log = log
         self._now = now
         self._limits = limits
@@ -147,19 +169,29 @@ class _Service:
 
         Each prediction has an id, under which its label can be sent later.
         """
+        content = await self.answered(request, _rows)
+        return Response(content, media_type="application/json")
+
+    async def answered(self, request: Request, read: Read) -> bytes:
+        """Return what ``/predict`` answers to the rows that `read` finds in a body."""
         with self._bodies.share() as share:
             body = await self._body(request, share, self._limits.body_bytes)
             # Taken once: a version is swapped between two requests, never within one.
-            served = self._serving()
-            rows = await self._rows(served, body)
-            content = await self._predicted(served, rows)
-        return Response(content, media_type="application/json")
+            served = self.serving()
+            rows = await self.apart(partial(read, served), body)
+            return await self._predicted(served, rows)
+
+    async def apart(self, work: Callable[[bytes], T], content: bytes) -> T:
+        """Do something with bytes; what takes long must not stop other requests."""
+        if len(content) <= self._limits.small_bytes:
+            return work(content)
+        return await asyncio.to_thread(work, content)
 
     async def feedback(self, request: Request) -> dict[str, str]:
         """Store the label of an earlier prediction; the last one sent counts."""
         with self._bodies.share() as share:
             body = await self._body(request, share, self._limits.label_bytes)
-        label = self._serving().requests.label(body)
+        label = self.serving().requests.label(body)
         try:
             await asyncio.to_thread(self._store, label)
         except UsageError:
@@ -180,11 +212,11 @@ class _Service:
         A registry that does not answer makes no service unready: what serves was
         verified. The response says when the registry last answered.
         """
-        served = self._follower.served
-        seen = self._follower.seen
+        served = self.follower.served
+        seen = self.follower.seen
         state = {
             "version": served.version if served else None,
-            "failure": self._follower.failure,
+            "failure": self.follower.failure,
             "registry_seen": seen.at.isoformat(timespec="seconds") if seen.at else None,
             "registry_age_seconds": seen.age(self._now()),
             "unlogged_rows": self.counts.unlogged(),
@@ -193,7 +225,7 @@ class _Service:
 
     async def metrics(self) -> PlainTextResponse:
         """Return counts and latencies for Prometheus."""
-        follower = self._follower
+        follower = self.follower
         seen = follower.seen.at
         state = ServiceState(
             model=follower.name,
@@ -207,7 +239,7 @@ class _Service:
 
     async def model(self) -> dict[str, Any]:
         """Describe the version that serves, and what predicts: compiled or not."""
-        served = self._serving()
+        served = self.serving()
         serving = {"compiled": served.fast is not None, "reason": served.reason}
         return {**served.summary, "serving": serving}
 
@@ -216,7 +248,7 @@ class _Service:
 
         The version of the API is that of the model.
         """
-        served = self._follower.served
+        served = self.follower.served
         if served is None:
             return schema
         row = records(served.examples.head(1))[0]
@@ -227,12 +259,12 @@ class _Service:
             schema, served.version, body, served.model.signature
         )
 
-    def _serving(self) -> Served:
+    def serving(self) -> Served:
         """Return the version that serves; without one the response is a 503."""
-        if self._follower.served is None:
+        if self.follower.served is None:
             problem = "no version serves yet; /health/ready says why"
             raise HTTPException(503, problem, _RETRY)
-        return self._follower.served
+        return self.follower.served
 
     async def _body(self, request: Request, share: Share, most: int) -> bytes:
         """Return the body of a request, but never more than the limit.
@@ -260,12 +292,6 @@ class _Service:
             problem = "the body took too long to arrive"
             raise HTTPException(408, problem, {"Connection": "close"}) from error
         return bytes(content)
-
-    async def _rows(self, served: Served, body: bytes) -> Rows:
-        """Return the rows of a body, checked; a large one must not stop the others."""
-        if len(body) <= self._limits.small_bytes:
-            return served.requests.rows(body)
-        return await asyncio.to_thread(served.requests.rows, body)
 
     async def _predicted(self, served: Served, rows: Rows) -> bytes:
         """Return the response to checked rows, which are counted while they wait."""
@@ -299,28 +325,44 @@ class _Service:
         return find_prediction(self._log.state, key) is not None
 
 
-async def _refuse(_: Request, error: Exception) -> JSONResponse:
+def _rows(served: Served, content: bytes) -> Rows:
+    """Return the checked rows of a body of ``/predict``."""
+    return served.requests.rows(content)
+
+
+async def _refuse(request: Request, error: Exception) -> JSONResponse:
     """Answer a request that cannot be read with what is wrong in it."""
     assert isinstance(error, UsageError)
+    path = request.url.path
+    if is_open_inference(path):
+        lines = ["; ".join(str(one).split("\n")) for one in error.problems]
+        return refusal(path, 400, " | ".join(lines))
     problems = [vars(problem) for problem in error.problems]
     return JSONResponse({"errors": problems}, 422)
 
 
-async def _busy(_: Request, __: Exception) -> JSONResponse:
+async def _busy(request: Request, _: Exception) -> JSONResponse:
     """Answer a request for which there is no room."""
     problem = "the service is busy; try again"
-    return JSONResponse({"detail": problem}, 429, _RETRY)
+    return refusal(request.url.path, 429, problem, _RETRY)
 
 
-async def _slow(_: Request, __: Exception) -> JSONResponse:
+async def _slow(request: Request, _: Exception) -> JSONResponse:
     """Answer a request whose predictions take too long."""
     problem = "the model did not answer in time"
-    return JSONResponse({"detail": problem}, 503, _RETRY)
+    return refusal(request.url.path, 503, problem, _RETRY)
 
 
-async def _failed(_: Request, __: Exception) -> JSONResponse:
+async def _failed(request: Request, _: Exception) -> JSONResponse:
     """Answer a request that the model failed at; the log of the service says where."""
-    return JSONResponse({"detail": "the model failed"}, 500)
+    return refusal(request.url.path, 500, "the model failed")
+
+
+async def _denied(request: Request, error: Exception) -> JSONResponse:
+    """Answer a request with a status and a problem."""
+    assert isinstance(error, AnyHTTPException)
+    problem = str(error.detail)
+    return refusal(request.url.path, error.status_code, problem, error.headers)
 
 
 async def _gone(_: Request, __: Exception) -> Response:
@@ -333,5 +375,6 @@ _HANDLERS: dict[type[Exception], Any] = {
     TooBusy: _busy,
     TooSlow: _slow,
     ModelFailed: _failed,
+    AnyHTTPException: _denied,
     ClientDisconnect: _gone,
 }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from mlops.results.training import Signature
+from mlops.serving.open_inference import OPEN, is_open_inference
 from mlops.serving.requests import Feedback
 
 
@@ -94,6 +95,91 @@ class ModelSummary(BaseModel):
     serving: HowServed
 
 
+class InferenceError(BaseModel):
+    """Why there is no other answer, as the Open Inference Protocol has it."""
+
+    error: str
+
+
+class TensorMetadata(BaseModel):
+    """Name, datatype and shape of a tensor; -1 is any number of rows."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ServerMetadata(BaseModel):
+    """The answer of ``/v2``."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ModelMetadata(BaseModel):
+    """The answer of ``/v2/models/NAME``."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerLive(BaseModel):
+    """The answer of ``/v2/health/live``."""
+
+    live: bool
+
+
+class ServerReady(BaseModel):
+    """The answer of ``/v2/health/ready``."""
+
+    ready: bool
+
+
+class ModelReady(BaseModel):
+    """The answer of ``/v2/models/NAME/ready``."""
+
+    name: str
+    ready: bool
+
+
+class InputTensor(BaseModel):
+    """The values of one feature; null is missing."""
+
+    name: str
+    shape: Annotated[list[int], Field(min_length=1, max_length=2)]
+    datatype: str
+    data: list[Any]
+
+
+class OutputTensor(BaseModel):
+    """One output of the model, in the order of the rows."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any]
+
+
+class RequestedOutput(BaseModel):
+    """An output that the answer should have; without any it has all."""
+
+    name: str
+
+
+class InferenceResponse(BaseModel):
+    """The answer of ``infer``."""
+
+    id: str | None = None
+    model_name: str
+    model_version: str
+    parameters: dict[str, Any]
+    outputs: list[OutputTensor]
+
+
 _NO_VERSION = {"model": Detail, "description": "No version serves yet, or no time."}
 _WRONG: dict[int | str, dict[str, Any]] = {
     408: {"model": Detail, "description": "The body took too long to arrive."},
@@ -133,6 +219,59 @@ MODEL: dict[str, Any] = {
 }
 
 
+_V2_MEANINGS = {
+    400: "The request is wrong.",
+    404: "There is no such model or version.",
+    408: "The body took too long to arrive.",
+    413: "The body is too large.",
+    429: "The service is busy: see Retry-After.",
+    500: "The model failed.",
+    503: "No version serves yet, or no time.",
+}
+
+
+def _v2(model: type[BaseModel], *errors: int, **extra: Any) -> dict[str, Any]:
+    """Return the description of an endpoint of the Open Inference Protocol."""
+    responses: dict[int | str, dict[str, Any]] = {200: {"model": model}}
+    for status in errors:
+        meaning = _V2_MEANINGS[status]
+        responses[status] = {"model": InferenceError, "description": meaning}
+    return {"responses": responses, "response_model": None, **extra}
+
+
+V2_SERVER = _v2(ServerMetadata)
+V2_LIVE = _v2(ServerLive)
+V2_READY: dict[str, Any] = {
+    "responses": {
+        200: {"model": ServerReady},
+        503: {"model": ServerReady, "description": "No version serves yet."},
+    },
+    "response_model": None,
+}
+V2_MODEL = _v2(ModelMetadata, 404, 503)
+V2_MODEL_READY = _v2(ModelReady, 404, 503)
+_V2_BODY = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "parameters": {"type": "object"},
+        "inputs": {"type": "array", "items": InputTensor.model_json_schema()},
+        "outputs": {"type": "array", "items": RequestedOutput.model_json_schema()},
+    },
+    "required": ["inputs"],
+}
+V2_INFER = _v2(
+    InferenceResponse,
+    *_V2_MEANINGS,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _V2_BODY}},
+        }
+    },
+)
+
+
 def with_version(
     schema: dict[str, Any], version: str, body: dict[str, Any], signature: Signature
 ) -> dict[str, Any]:
@@ -162,15 +301,33 @@ def with_login(schema: dict[str, Any]) -> dict[str, Any]:
     schema = copy.deepcopy(schema)
     kinds = schema.setdefault("components", {}).setdefault("securitySchemes", {})
     kinds["token"] = {"type": "http", "scheme": "bearer"}
-    content = {"application/json": {"schema": Detail.model_json_schema()}}
-    refusal = {"description": "The token is missing or wrong.", "content": content}
     for path, methods in schema["paths"].items():
+        if path.startswith(OPEN):
+            continue
         for route in methods.values():
-            if path.startswith("/health/"):
-                continue
             route["security"] = [{"token": []}]
-            route["responses"]["401"] = refusal
+            text = "The token is missing or wrong."
+            route["responses"]["401"] = _refusal_of(path, text)
     return schema
+
+
+def with_rate(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a service that limits the requests of a client."""
+    schema = copy.deepcopy(schema)
+    for path, methods in schema["paths"].items():
+        if path.startswith(OPEN):
+            continue
+        for route in methods.values():
+            text = "The client or the service is busy: see Retry-After."
+            route["responses"]["429"] = _refusal_of(path, text)
+    return schema
+
+
+def _refusal_of(path: str, text: str) -> dict[str, Any]:
+    """Return the description of a refusal, in the words of the path's protocol."""
+    body = InferenceError if is_open_inference(path) else Detail
+    content = {"application/json": {"schema": body.model_json_schema()}}
+    return {"description": text, "content": content}
 
 
 def _outputs(signature: Signature) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops import settings
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, MlopsError, UsageError, error_of
 from mlops.serving.follower import RegistrySeen, in_one_line, in_thread, log
+from mlops.serving.rates import RATES, new_table
 from mlops.serving.server import (
     STOP_SECONDS,
     Address,
@@ -34,6 +35,9 @@ from mlops.serving.server import (
     log_to_terminal,
     url_of,
 )
+
+if TYPE_CHECKING:
+    from mlops.serving.app import Options
 
 # How long a worker may take until it is ended and started again.
 _PREPARE_SECONDS = 900.0
@@ -51,7 +55,7 @@ class WorkerEnded(Exception):
 
 
 def serve_together(
-    project: Project, ref: str, address: Address, interval: float, workers: int
+    project: Project, ref: str, address: Address, options: Options, workers: int
 ) -> None:
     """Serve a stage from several processes until this one is told to stop.
 
@@ -59,8 +63,8 @@ def serve_together(
     ----------
     ref : str
         ``NAME@STAGE``.
-    interval : float
-        Seconds between looks at the stage.
+    options : Options
+        How often to look at the stage, and what is taken from clients.
     workers : int
         How many processes.
 
@@ -85,6 +89,7 @@ def serve_together(
     name, _, stage = ref.partition("@")
     follower = follow(project, name, stage)
     with listen(address) as listening, TemporaryDirectory("mlops-serve") as counts:
+        new_table(Path(counts, RATES), options.tokens.values())
         url = url_of(address, listening)
 
         def ready(version: str) -> None:
@@ -94,18 +99,18 @@ def serve_together(
             ref=ref,
             look=follower.resolve,
             seen=follower.seen,
-            interval=interval,
+            interval=options.interval,
             ready=ready,
         )
         for number in range(1, workers + 1):
-            command = _command(ref, number, counts)
+            command = _command(ref, number, counts, options.rate)
             fleet.workers.append(Worker(number, command, listening, Path(counts)))
         asyncio.run(fleet.run())
 
 
-def _command(ref: str, number: int, counts: str) -> list[str]:
+def _command(ref: str, number: int, counts: str, rate: float) -> list[str]:
     """Return what starts a worker."""
-    options = ["--number", str(number), "--counts", counts]
+    options = ["--number", str(number), "--counts", counts, "--rate", str(rate)]
     return [sys.executable, "-m", "mlops", "serve-worker", ref, *options]
 
 
@@ -353,10 +358,10 @@ class Fleet:
                 pause = _FIRST_PAUSE
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-            await worker.start()
             try:
+                await worker.start()
                 await self._bring_up(worker)
-            except MlopsError as error:
+            except (MlopsError, OSError) as error:
                 log.error("worker %d: %s", worker.number, in_one_line(error))
                 worker.kill()
             except WorkerEnded:

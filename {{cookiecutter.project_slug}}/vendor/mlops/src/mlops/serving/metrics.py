@@ -103,6 +103,12 @@ class ServiceMetrics:
             ["path", "status"],
             registry=self._registry,
         )
+        self.client_requests = Counter(
+            "mlops_client_requests_total",
+            "Requests with a token, by the client's name and status.",
+            ["client", "status"],
+            registry=self._registry,
+        )
         self.rows = Counter(
             "mlops_rows_total", "Rows predicted.", registry=self._registry
         )

@@ -122,7 +122,17 @@ class Requests:
 
         Each has every feature.
         """
-        sent, prefix = self._sent_rows(_json(content))
+        sent, prefix = self._sent_rows(parsed(content))
+        return self.typed(sent, prefix)
+
+    def typed(self, sent: list[Any], prefix: str) -> list[dict[str, Any]]:
+        """Return rows in their types.
+
+        Parameters
+        ----------
+        prefix : str
+            What the keys of problems begin with; empty for a bare row.
+        """
         if len(sent) > MAX_ROWS:
             raise UsageError(
                 "too many rows for one request",
@@ -155,7 +165,7 @@ class Requests:
 
     def label(self, content: bytes) -> tuple[str, str | float]:
         """Return prediction id and label of ``{"id": ..., "label": ...}``."""
-        sent = self._feedback(_json(content))
+        sent = self._feedback(parsed(content))
         label: str | float | None
         if self.signature.task == "regression":
             label = _number(sent.label)
@@ -296,7 +306,7 @@ def brief(value: Any) -> str:
         return "a number with thousands of digits"
 
 
-def _json(content: bytes) -> Any:
+def parsed(content: bytes) -> Any:
     """Return what a body holds."""
     try:
         return from_json(content, allow_inf_nan=False)

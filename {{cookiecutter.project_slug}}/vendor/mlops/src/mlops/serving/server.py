@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from mlops import settings
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
 from mlops.registry.chain import Bundle, fetch
@@ -57,15 +56,15 @@ def serve(
     name: str,
     stage: str,
     address: Address,
-    interval: float,
+    options: Options,
     store: ReleaseStore | None = None,
 ) -> None:
     """Serve a stage until the process is told to stop.
 
     Parameters
     ----------
-    interval : float
-        Seconds between looks at the stage.
+    options : Options
+        How often to look at the stage, and what is taken from clients.
     store : ReleaseStore, optional
         Where versions lie, if not where the repository says.
 
@@ -76,8 +75,6 @@ def serve(
     Refused
         When the version of the stage cannot be served.
     """
-    from mlops.serving.app import Options
-
     log_to_terminal()
     with listen(address) as server:
         follower = follow(project, name, stage, store)
@@ -85,8 +82,6 @@ def serve(
         print(f"{name} {served.version} ({stage}) on {url_of(address, server)}")
         sys.stdout.flush()
         predictions = PredictionLog(project.state, name)
-        tokens = settings.current().serve_tokens
-        options = Options(interval, tokens=tokens)
         with suppress(KeyboardInterrupt):
             server_of(follower, predictions, options).run(sockets=[server])
 

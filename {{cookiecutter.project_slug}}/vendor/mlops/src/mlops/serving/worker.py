@@ -13,10 +13,8 @@ import os
 import socket
 import threading
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlops import settings
 from mlops.config.project import Project
 from mlops.errors import MlopsError, Refused, error_facts
 from mlops.serving.follower import Follower, Served, in_one_line, log
@@ -25,6 +23,7 @@ from mlops.serving.server import follow, log_to_terminal, server_of
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
+    from mlops.serving.app import Options
     from mlops.serving.connections import Server
 
 
@@ -32,7 +31,7 @@ def work(
     project: Project,
     ref: str,
     number: int,
-    counts: Path,
+    options: Options,
     store: ReleaseStore | None = None,
 ) -> None:
     """Serve until the leading process says otherwise, or is gone.
@@ -43,12 +42,11 @@ def work(
         ``NAME@STAGE``.
     number : int
         Of this worker.
-    counts : Path
-        The folder in which the workers count together.
+    options : Options
+        What is taken from clients, and the folder in which the workers count together.
     store : ReleaseStore, optional
         Where versions lie, if not where the repository says.
     """
-    from mlops.serving.app import Options
     from mlops.serving.metrics import share_between_workers
 
     log_to_terminal(f"worker {number}: ")
@@ -60,7 +58,6 @@ def work(
             return
     share_between_workers(number)
     predictions = PredictionLog(project.state, name, writer=f"worker-{number}")
-    options = Options(tokens=settings.current().serve_tokens, counts=counts)
     server = server_of(orders.follower, predictions, options)
     threading.Thread(target=orders.obey_all, args=(server,), daemon=True).start()
     server.run(sockets=[listening])
