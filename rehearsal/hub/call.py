@@ -22,7 +22,10 @@ MOST_TEXT = 65536
 _PAGE = 30
 _LONGEST_PAGE = 100
 # How many things a page holds unless another number is asked for, and at the most.
-_SHORTER_PAGES = {"/repos/{owner}/{repo}/actions/variables": (10, 30)}
+_SHORTER_PAGES = {
+    "/repos/{owner}/{repo}/actions/variables": (10, 30),
+    "/repos/{owner}/{repo}/actions/organization-variables": (10, 30),
+}
 T = TypeVar("T")
 
 

@@ -20,6 +20,7 @@ GET     /actions/artifacts                            actions:read
 GET     /actions/artifacts/{artifact_id}              actions:read
 DELETE  /actions/artifacts/{artifact_id}              actions:write
 GET     /actions/artifacts/{artifact_id}/{archive_format} actions:read
+GET     /actions/organization-variables               variables:read
 GET     /actions/permissions                          administration:read
 PUT     /actions/permissions                          administration:write
 GET     /actions/permissions/selected-actions         administration:read

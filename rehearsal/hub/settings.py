@@ -119,6 +119,15 @@ def list_variables(call: Call) -> Page:
     return Page([v for _, v in sorted(call.state.variables.items())], "variables")
 
 
+@on("GET /actions/organization-variables")
+def list_organization_variables(call: Call) -> Page:
+    """List the organisation's variables that the repository may use."""
+    if not call.state.of_organization:
+        raise Failure(404, "Not Found")
+    shared = sorted(call.state.organization_variables.items())
+    return Page([variable for _, variable in shared], "variables")
+
+
 @on("POST /actions/variables")
 def create_variable(call: Call) -> Record:
     """Make a variable."""

@@ -64,6 +64,8 @@ class State:
     statuses: list[Record] = field(default_factory=list)
     rulesets: dict[int, Record] = field(default_factory=dict)
     variables: dict[str, Record] = field(default_factory=dict)
+    # Those that an organisation lets the repository use.
+    organization_variables: dict[str, Record] = field(default_factory=dict)
     pages: Record | None = None
     page_deployments: list[Record] = field(default_factory=list)
     attestations: list[Record] = field(default_factory=list)

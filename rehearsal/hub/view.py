@@ -88,6 +88,13 @@ class View:
             "type": "Bot" if bot else "User",
         }
 
+    def _owner(self, login: str) -> Record:
+        """Return the account that owns the repository, or a fork."""
+        organization = self.state.of_organization
+        is_one = organization and login == self.repository_name.split("/")[0]
+        kind = {"type": "Organization"} if is_one else {}
+        return {**self.user(login), **kind}
+
     def repository(self, owner: str | None = None) -> Record:
         """Return the repository, or a fork of it."""
         name = self.repository_name.split("/")[1]
@@ -96,7 +103,7 @@ class View:
             "id": zlib.crc32(full.encode()),
             "name": name,
             "full_name": full,
-            "owner": self.user(full.split("/")[0]),
+            "owner": self._owner(full.split("/")[0]),
             "private": self.state.private,
             "visibility": "private" if self.state.private else "public",
             "default_branch": "main",

@@ -429,6 +429,27 @@ def test_lists_are_read_to_their_end(desk: Desk) -> None:
     assert "RUNNER is x" in doctor(desk)["found"]
 
 
+def test_variables_of_the_organisation_count_and_the_repositorys_come_first(
+    desk: Desk,
+) -> None:
+    """A label of a machine is mostly set once for the whole organisation."""
+    state = desk.hub.state
+    state.of_organization = True
+
+    def variable(name: str, value: str) -> dict[str, Any]:
+        made = state.stamped({"name": name, "value": value, "visibility": "all"})
+        made["selected_repositories_url"] = f"{desk.hub.view.api}/x"
+        return {key: text for key, text in made.items() if key != "id"}
+
+    for number in range(35):
+        name = f"A{number}"
+        state.organization_variables[name] = variable(name, "x")
+    state.organization_variables["RUNNER"] = variable("RUNNER", "gpu-box")
+    assert "RUNNER is gpu-box" in doctor(desk)["found"]
+    state.variables["RUNNER"] = variable("RUNNER", "ubuntu-latest")
+    assert "gpu-box" not in doctor(desk)["found"]
+
+
 def test_the_first_hour_is_one_list_in_order_and_then_it_is_over(desk: Desk) -> None:
     state = desk.hub.state
     state.repository["has_issues"] = False

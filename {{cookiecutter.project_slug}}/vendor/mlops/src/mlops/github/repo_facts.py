@@ -35,8 +35,8 @@ def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
     EnvironmentFailure
         Where GitHub does not answer, or does not show the repository.
     """
-    reader = _FactReader(repository)
     about = send(repository, "GET", "")
+    reader = _FactReader(repository, about["owner"]["type"] == "Organization")
     name = str(about["full_name"])
     return RepositoryFacts(
         private=bool(about["private"]),
@@ -71,8 +71,9 @@ def read_schedules(
 class _FactReader:
     """Reads one kind of fact after the other, and notes what is not shown."""
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, of_organization: bool = False) -> None:
         self.repository = repository
+        self.of_organization = of_organization
         self.unseen: list[str] = []
 
     def look(self, name: str, action: Callable[[], Value]) -> Value | None:
@@ -119,10 +120,13 @@ class _FactReader:
         )
 
     def variables(self) -> dict[str, str]:
-        """Return the repository's variables."""
-        path = "/actions/variables"
-        variables = send_for_list(self.repository, path, "variables")
-        return {one["name"]: one["value"] for one in variables}
+        """Return the variables that workflows see: the repository's come first."""
+        path = "/actions/organization-variables"
+        found = []
+        if self.of_organization:
+            found += send_for_list(self.repository, path, "variables")
+        found += send_for_list(self.repository, "/actions/variables", "variables")
+        return {one["name"]: one["value"] for one in found}
 
     def schedules(self, files: WorkflowFiles) -> tuple[ScheduledWorkflow, ...]:
         """Return when each workflow with a schedule last ran by it."""
