@@ -322,6 +322,7 @@ COMMANDS += " rehearse"
 GROUPED = ("registry list", "registry show", "registry history")
 GROUPED += ("registry best", "registry diff", "registry lineage", "registry prune")
 GROUPED += ("runs list", "runs show", "runs compare")
+GROUPED += ("monitor check", "monitor accept", "monitor history")
 GROUPED += ("github plan", "github apply", "github update", "github propose")
 
 

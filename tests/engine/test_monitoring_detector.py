@@ -12,7 +12,7 @@ import pytest
 from mlops.config.model_spec import Monitor
 from mlops.monitoring import detector
 from mlops.monitoring.baseline import baseline_of_columns
-from mlops.monitoring.history import last_state, versions_watched
+from mlops.monitoring.history import last_state, references_watched
 from mlops.monitoring.labels import labelling
 from mlops.monitoring.martingale import SLOTS
 from mlops.monitoring.watch import Rows, watch
@@ -197,8 +197,8 @@ def test_the_newest_state_of_a_version_counts_and_older_engines_left_none() -> N
     found = last_state(checks, "v1.0.0")
     assert found is not None and found.rows == 9
     assert last_state(checks, "v1.1.0") is None
-    assert versions_watched(checks, "v1.1.0") == 3
-    assert versions_watched(checks, "v2.0.0") == 4
+    assert references_watched(checks, "v1.1.0", 0) == 3
+    assert references_watched(checks, "v2.0.0", 0) == 4
     assert json.dumps(later)
 
 

@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from mlops.cli.extras import EXTRAS, RUNS_MODEL_CODE
+from mlops.cli.extras import EXTRAS, LIGHT, RUNS_MODEL_CODE
 from mlops.cli.main import app
 from rehearsal.runner.policy import refused_actions
 from rehearsal.runner.stand_ins import action_inputs
@@ -112,6 +112,8 @@ def kind_needed(command: str) -> str:
         return {"check": "all", "audit": "dev", "lock": "base"}[words[1]]
     if words[1:3] == ["github", "update"]:
         return "dev"  # cruft is one of the tools
+    if tuple(words[1:3]) in LIGHT:
+        return "base"
     return EXTRAS.get(words[1], "base")
 
 
@@ -123,6 +125,8 @@ def runs_code_of_others(command: str) -> bool:
     """
     words = shlex.split(command)
     if words[0] == "mlops":
+        if tuple(words[1:3]) in LIGHT:
+            return False
         return words[1] in RUNS_MODEL_CODE or kind_needed(command) == "dev"
     return words[0] == "make"
 
@@ -216,6 +220,8 @@ def test_a_verb_and_its_options_exist(step: dict[str, Any]) -> None:
         return
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
+        if words[1] not in command.commands:
+            words.insert(1, command.default)
         command, words = command.commands[words[1]], words[1:]
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words[1:] if word.startswith("--")} <= known

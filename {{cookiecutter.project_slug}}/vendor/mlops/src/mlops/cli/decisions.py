@@ -64,7 +64,7 @@ def promote(
     """
     from mlops.registry.decisions import promote as do
 
-    at, decision = _decision(actor, reason, approver, stage, sign)
+    at, decision = decided_by(actor, reason, approver, stage, sign)
     if ask:
         waits = _waits(at, ref, stage, approved=bool(decision["approver"]), sign=sign)
         if waits:
@@ -219,7 +219,7 @@ def rollback(
     """
     from mlops.registry.decisions import rollback as do
 
-    at, decision = _decision(actor, reason, approver, stage, sign)
+    at, decision = decided_by(actor, reason, approver, stage, sign)
     _assigned(do(at.project, name, stage, store=at.store, **decision), as_json)
 
 
@@ -240,7 +240,7 @@ def reject(
     from mlops.registry.decisions import reject as do
     from mlops.registry.tags import read
 
-    at, decision = _decision(actor, reason, approver, stage, sign)
+    at, decision = decided_by(actor, reason, approver, stage, sign)
     done = do(at.project, ref, stage, store=at.store, **decision)
     holder = read(at.project.root).model(done.version.model).stages.get(stage)
     serving = f"; {holder.number if holder else 'no version'} is in it"
@@ -262,7 +262,7 @@ def withdraw(
     """
     from mlops.registry.decisions import withdraw as do
 
-    at, decision = _decision(actor, reason, approver, sign=sign)
+    at, decision = decided_by(actor, reason, approver, sign=sign)
     done = do(at.project, ref, **decision)
     _done(done, done.version.ref, "withdrawn", as_json)
 
@@ -284,11 +284,11 @@ def deprecate(
     """
     from mlops.registry.decisions import deprecate as do
 
-    at, decision = _decision(actor, reason, approver, sign=sign)
+    at, decision = decided_by(actor, reason, approver, sign=sign)
     _done(do(at.project, name, **decision), name, "retired", as_json)
 
 
-def _decision(
+def decided_by(
     actor: str | None,
     reason: str,
     approver: str | None = None,

@@ -28,6 +28,10 @@ EXTRAS = {
 # from it, so that a job with a token that may write can run it.
 RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register", "data"}
 
+# Commands of a group that needs an extra, which themselves need none of it, and run no
+# code of a model.
+LIGHT = frozenset({("monitor", "accept"), ("monitor", "history")})
+
 # What the extras install, by the name that is imported.
 MODULES = {
     "cloudpickle": "train",

@@ -104,6 +104,30 @@ def start(
     )
 
 
+def accept(
+    state: DetectorState, baseline: Baseline, digest: str, nth: int, by_unit: bool
+) -> DetectorState:
+    """Return the state after people took another reference: all bets on columns anew.
+
+    What was counted stays counted, and no slot starts twice. The bets that start now
+    weigh as much as those of one more version, so that all of a year keep to alpha. The
+    bets on losses go on: an acceptance says nothing of the performance.
+
+    Parameters
+    ----------
+    baseline : Baseline
+        With the accepted reference.
+    digest : str
+        Of the acceptance.
+    nth : int
+        How many versions were watched and references accepted within a year, with this
+        one.
+    """
+    fresh = start(baseline, state.version, digest, nth, by_unit)
+    update = {"baseline": digest, "columns": fresh.columns, "drifted": ()}
+    return state.model_copy(update=update)
+
+
 def anew(column: ColumnBaseline, by_unit: bool) -> ColumnState:
     """Return the state of a column whose alarm is over: its bets begin at later slots.
 

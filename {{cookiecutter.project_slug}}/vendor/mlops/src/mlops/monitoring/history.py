@@ -34,7 +34,12 @@ def last_state(checks: Sequence[dict[str, Any]], version: str) -> DetectorState 
     return None
 
 
-def versions_watched(checks: Sequence[dict[str, Any]], version: str) -> int:
-    """Return how many versions these checks and one more version make."""
+def references_watched(
+    checks: Sequence[dict[str, Any]], version: str, accepted: int
+) -> int:
+    """Return how many references share one alpha.
+
+    They are the versions of these checks, one more version, and what people accepted.
+    """
     others = {check.get("version") for check in checks} - {version}
-    return len(others) + 1
+    return len(others) + 1 + accepted

@@ -17,10 +17,11 @@ from mlops.io.digests import sha256
 from mlops.io.files import write_json, write_text
 from mlops.io.places import FolderPlace, Place
 from mlops.monitoring import detector
+from mlops.monitoring.acceptance import digest_of, newest, with_reference
 from mlops.monitoring.baseline import labelled as outcome_of
 from mlops.monitoring.cells import code
 from mlops.monitoring.evidently_report import draw_or_note
-from mlops.monitoring.history import last_state, versions_watched
+from mlops.monitoring.history import last_state, references_watched
 from mlops.monitoring.labels import Labelling, labelling
 from mlops.monitoring.performance import Labelled, Performed, perform
 from mlops.monitoring.watch import Rows, Watched, watch
@@ -45,12 +46,13 @@ from mlops.reporting.alarm_page import alarm_page
 from mlops.reporting.check_history import history_of
 from mlops.results.baseline import Baseline
 from mlops.results.monitoring import (
+    AcceptedReference,
     ColumnDrift,
     DetectorState,
     DriftCheck,
     EstimatedMetric,
 )
-from mlops.runlog.query import checks
+from mlops.runlog.query import acceptances, checks
 from mlops.serving.log_reader import Window
 
 PAGE = "monitor.html"
@@ -79,6 +81,8 @@ class _Material:
         Whether rows are counted one of each group.
     history : sequence of dict
         The checks of a year on the run log, oldest first.
+    accepted : AcceptedReference, optional
+        The decision that made a period the reference.
     """
 
     spec: ModelSpec
@@ -92,6 +96,7 @@ class _Material:
     state: DetectorState
     by_unit: bool
     history: Sequence[dict[str, Any]]
+    accepted: AcceptedReference | None
 
 
 def monitor(
@@ -161,12 +166,19 @@ def _read(
     first = first_day(first_moment(period, state.watermark if state else None))
     window = read_window(log_place, project, bundle, first, period.until)
     baseline, digest = read_baseline(bundle, spec)
+    accepted = acceptances(project, version.model, since=period.until - _YEAR)
+    acceptance = newest(accepted, version.number)
+    if acceptance is not None:
+        baseline = with_reference(baseline, acceptance)
+        digest = digest_of(acceptance)
     by_unit = counts_by_unit(window, baseline)
     if by_unit:
         digest = f"{digest}-units"
-    if state is None or state.baseline != digest:
-        nth = versions_watched(history, version.number)
+    nth = references_watched(history, version.number, len(accepted))
+    if state is None or (state.baseline != digest and acceptance is None):
         state = detector.start(baseline, version.number, digest, nth, by_unit)
+    elif state.baseline != digest:
+        state = detector.accept(state, baseline, digest, nth, by_unit)
     rows = rows_of(
         window,
         baseline,
@@ -187,6 +199,7 @@ def _read(
         state=state,
         by_unit=by_unit,
         history=history,
+        accepted=acceptance.reference if acceptance else None,
     )
 
 
@@ -215,6 +228,7 @@ def _check(material: _Material, stage: str) -> DriftCheck:
         labelled=int(material.window.log["label"].notna()[recent].sum()),
         compared=drift.compared,
         began=began,
+        accepted=material.accepted,
         columns=drift.columns,
         performance=performed.compared,
         labels=spread.shares if spread.selective else (),
@@ -222,6 +236,7 @@ def _check(material: _Material, stage: str) -> DriftCheck:
         notes=(*performed.notes, *shortcomings),
         reasons=(
             *wording.monitored(drift.columns, performed.compared),
+            *wording.accepted(material.accepted),
             *performed.notes,
             *wording.estimated(estimated),
             *shortcomings,

@@ -194,6 +194,7 @@ def _compare(
                 deviation=deviation,
                 reference_mean=column.mean,
                 reference_deviation=column.deviation,
+                counts=tuple(int(n) for n in table[1]),
                 cells=_counts(cells, table),
             )
         )

@@ -550,6 +550,13 @@ def guard(project: Project) -> Stage | None:
     return named[-1] if named else None
 
 
+def require_stage_approver(
+    project: Project, stage: str, version: Version, approver: str
+) -> None:
+    """Raise Refused unless this person may approve a version for a stage."""
+    _require_approver(project.stage(stage), version, approver)
+
+
 def require_listed_approver(project: Project, approver: str) -> bool:
     """Return whether some stage names approvers.
 

@@ -10,7 +10,12 @@ from mlops.reporting.blocks import Chart, Link, Row, Section, Table, Tone
 from mlops.reporting.check_history import checks_section, performance_charts
 from mlops.reporting.drawings import not_drawn, shares
 from mlops.reporting.html import fill
-from mlops.results.monitoring import ColumnDrift, DriftCheck, PastCheck
+from mlops.results.monitoring import (
+    AcceptedReference,
+    ColumnDrift,
+    DriftCheck,
+    PastCheck,
+)
 
 _MOST_DRAWN = 12  # columns
 
@@ -52,14 +57,25 @@ def alarm_page(
         origin=_origin(check),
         figures_of=_figures(check),
         sections=parts,
-        charts=[*_column_charts(check), *performance_charts(past, "performance")],
+        charts=[
+            *_column_charts(check),
+            *performance_charts(past, "performance", _accepted(check)),
+        ],
     )
+
+
+def _accepted(check: DriftCheck) -> list[AcceptedReference]:
+    return [check.accepted] if check.accepted else []
 
 
 def _origin(check: DriftCheck) -> str:
     since = check.since[:16].replace("T", " ")
     until = check.until[:16].replace("T", " ")
-    return f"{check.version} in {check.stage}, predictions of {since} to {until} UTC"
+    parts = [
+        f"{check.version} in {check.stage}, predictions of {since} to {until} UTC",
+        *wording.accepted(check.accepted),
+    ]
+    return "; ".join(parts)
 
 
 def _figures(check: DriftCheck) -> list[tuple[str, str]]:

@@ -9,10 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from mlops.reporting import words
-from mlops.reporting.blocks import Chart, Row, Section, Table, Tone
+from mlops.reporting.blocks import Chart, Row, Section, Summary, Table, Tone
 from mlops.reporting.drawings import Mark, Point, Series, over_time
+from mlops.reporting.html import fill
+from mlops.reporting.terminal import table
 from mlops.results.evaluation import Metric
-from mlops.results.monitoring import DriftCheck, PastCheck
+from mlops.results.monitoring import (
+    Acceptance,
+    AcceptedReference,
+    DriftCheck,
+    PastCheck,
+)
 
 _MOST_CHECKS = 366  # that are drawn, the newest ones
 
@@ -106,23 +113,42 @@ def performance_of(check: PastCheck) -> str:
 # -- performance over time -------------------------------------------------------------
 
 
-def performance_charts(past: Sequence[PastCheck], section: str) -> list[Chart]:
-    """Return a drawing per metric: measured, estimated, and as it was registered."""
+def performance_charts(
+    past: Sequence[PastCheck],
+    section: str,
+    accepted: Sequence[AcceptedReference] = (),
+) -> list[Chart]:
+    """Return a drawing per metric: measured, estimated, and as it was registered.
+
+    Parameters
+    ----------
+    accepted : sequence of AcceptedReference
+        What people took as the reference; marked as versions are.
+    """
     drawn = past[-_MOST_CHECKS:]
     names = [p.window.name for check in drawn for p in check.performance]
     names += [e.metric for check in drawn for e in check.estimates]
     charts = []
     for at, name in enumerate(list(dict.fromkeys(names))[:_MOST_METRICS]):
-        charts.append(_chart_of(name, drawn, section, f"performance-{at + 1}"))
+        title_id = f"performance-{at + 1}"
+        chart = _chart_of(name, drawn, [mark_of(one) for one in accepted], title_id)
+        charts.append(chart._replace(section=section))
     return charts
 
 
+def mark_of(accepted: AcceptedReference) -> Mark:
+    """Return where people took another reference."""
+    return Mark(moment(accepted.at), "accepted")
+
+
 def _chart_of(
-    metric: str, past: Sequence[PastCheck], section: str, title_id: str
+    metric: str, past: Sequence[PastCheck], accepted: Sequence[Mark], title_id: str
 ) -> Chart:
     label = words.label(metric)
     series = _series(metric, past)
     versions, alarms = _marks(past)
+    begin = moment(past[0].until)
+    versions += [mark for mark in accepted if mark.at >= begin]
     measured = sum(len(one.points) for one in series if one.kind == "measured")
     estimated = sum(len(one.points) for one in series if one.kind == "estimated")
     known = []
@@ -130,11 +156,12 @@ def _chart_of(
         known.append(f"measured in {words.count(measured, 'check')}")
     if estimated:
         known.append(f"estimated without labels in {words.count(estimated, 'check')}")
-    alt = f"{' and '.join(known).capitalize()}. A dashed line is where a version began."
+    alt = f"{' and '.join(known).capitalize()}."
+    alt += " A dashed line is another version or reference."
     if alarms:
         alt += f" {words.count(len(alarms), 'check')} had an alarm."
     svg = over_time(series, [*versions, *alarms], title_id)
-    return Chart(title_id, section, f"{label} over time", alt, svg)
+    return Chart(title_id, "", f"{label} over time", alt, svg)
 
 
 def _series(metric: str, past: Sequence[PastCheck]) -> list[Series]:
@@ -178,3 +205,86 @@ def _marks(past: Sequence[PastCheck]) -> tuple[list[Mark], list[Mark]]:
         if check.alarm:
             alarms.append(Mark(at, "alarm", alarm=True))
     return versions, alarms
+
+
+# -- mlops monitor history -------------------------------------------------------------
+
+
+def history_rows(
+    past: Sequence[PastCheck], accepted: Sequence[Acceptance]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return checks and acceptances as data, oldest first."""
+    rows = []
+    for check in past:
+        rows.append(
+            {
+                "until": check.until,
+                "version": check.version,
+                "result": result_of(check),
+                "rows": check.rows,
+                "drifted": [c.name for c in check.columns if c.alarm],
+                "performance": {
+                    p.window.name: p.window.value for p in check.performance
+                },
+                "estimated": {e.metric: e.value for e in check.estimates},
+            }
+        )
+    shown = [one.model_dump(mode="json", exclude={"columns"}) for one in accepted]
+    return {"checks": rows, "accepted": shown}
+
+
+def history_text(
+    name: str, past: Sequence[PastCheck], accepted: Sequence[Acceptance]
+) -> str:
+    """Return the checks in lines, the newest last, and what people accepted."""
+    if not past:
+        return f"No check of {name} is on the run log."
+    head = ["until (UTC)", "version", "result", "rows", "performance", "drifted"]
+    lines = [table([list(_cells(check)) for check in past], head)]
+    for one in accepted:
+        lines.append(
+            f"{one.at[:16].replace('T', ' ')}  {_accepted(one)}: "
+            f"{words.clean(one.reason, 120)}"
+        )
+    return "\n".join(lines)
+
+
+def _accepted(one: Acceptance) -> str:
+    by = words.clean(one.approver or one.actor, 40)
+    period = f"{one.since[:10]} to {one.until[:10]}"
+    return f"{by} accepted {period} as the reference of {one.version}"
+
+
+def history_page(
+    name: str, past: Sequence[PastCheck], accepted: Sequence[Acceptance]
+) -> str:
+    """Return the checks of a model as one HTML file."""
+    alarms = sum(check.alarm for check in past)
+    title = f"No check of {words.clean(name, 60)} is on the run log."
+    tone: Tone = "unsure"
+    if past:
+        title = f"{words.count(alarms, 'alarm')} in {words.count(len(past), 'check')}."
+        tone = "bad" if past[-1].alarm else "good"
+    columns = ("When (UTC)", "What", "Rows", "Why")
+    rows: list[Row] = []
+    for one in reversed(accepted):
+        at = one.at[:16].replace("T", " ")
+        rows.append(("", (at, _accepted(one), f"{one.rows:,}", one.reason)))
+    references = [one.reference for one in accepted]
+    sections = [
+        Section("performance", "Performance"),
+        checks_section(past),
+        Section(
+            "accepted",
+            "Accepted references",
+            () if rows else ("Nobody has accepted another reference.",),
+            (Table("References", columns, "llrl", rows),),
+        ),
+    ]
+    return fill(
+        name=name,
+        about="",
+        summary=Summary(tone, title),
+        sections=sections,
+        charts=performance_charts(past, "performance", references),
+    )

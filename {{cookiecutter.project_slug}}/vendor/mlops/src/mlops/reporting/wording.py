@@ -12,6 +12,7 @@ from mlops.reporting import words
 from mlops.reporting.blocks import Summary, Tone
 from mlops.results.compilation import Compilation
 from mlops.results.monitoring import (
+    AcceptedReference,
     ColumnDrift,
     DriftCheck,
     EstimatedMetric,
@@ -584,6 +585,20 @@ def explained(metric: str, shift: UndoneShift) -> str:
     way = "higher" if shift.change >= 0 else "lower"
     size = words.number(abs(shift.change))
     return f"{words.label(metric)} would be {way} by {size}"
+
+
+def accepted(reference: AcceptedReference | None) -> list[str]:
+    """Return what is compared with, where people have chosen it."""
+    if reference is None:
+        return []
+    since = reference.since[:10]
+    until = reference.until[:10]
+    reason = words.clean(reference.reason, 120).rstrip(".")
+    return [
+        f"compared with the rows of {since} to {until}, which "
+        f"{words.clean(reference.by, 40)} accepted as the reference on "
+        f"{reference.at[:10]}: {reason}"
+    ]
 
 
 def selective_labels(selective: bool, overlap: bool) -> list[str]:

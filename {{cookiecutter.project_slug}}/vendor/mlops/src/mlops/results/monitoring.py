@@ -146,6 +146,11 @@ class ColumnDrift(Result):
     deviation: float | None = None
     reference_mean: float | None = None
     reference_deviation: float | None = None
+    counts: tuple[int, ...] = Field(
+        default=(),
+        description="The window's rows per cell, in the order of the baseline: what "
+        "people can accept as the reference.",
+    )
     cells: tuple[CellCount, ...] = Field(
         default=(),
         description="What is compared; of outputs and of columns that changed alone.",
@@ -201,6 +206,16 @@ class EstimatedMetric(Result):
     )
 
 
+class AcceptedReference(Result):
+    """Who took the rows of a period as the reference, when and why."""
+
+    by: str
+    at: str
+    reason: str
+    since: str
+    until: str
+
+
 class DriftCheck(Result):
     """The result of `mlops monitor`."""
 
@@ -219,6 +234,9 @@ class DriftCheck(Result):
     )
     began: str | None = Field(
         default=None, description="When the alarm was raised that has not ended."
+    )
+    accepted: AcceptedReference | None = Field(
+        default=None, description="What is compared with, if not the test rows."
     )
     columns: tuple[ColumnDrift, ...] = ()
     performance: tuple[Performance, ...] = ()
@@ -253,3 +271,40 @@ class PastCheck(Result):
     performance: tuple[Performance, ...] = ()
     estimates: tuple[EstimatedMetric, ...] = ()
     reasons: tuple[str, ...] = ()
+
+
+class AcceptedColumn(Result):
+    """What one column was like in a period that people took as the reference."""
+
+    name: str
+    counts: tuple[int, ...]
+    mean: float | None = None
+    deviation: float | None = None
+
+
+class Acceptance(Result):
+    """A person's decision: the rows of a checked period are the new reference."""
+
+    model: str
+    version: str
+    stage: str
+    at: str
+    actor: str
+    approver: str | None = None
+    reason: str
+    run_url: str | None = None
+    since: str
+    until: str
+    rows: int
+    columns: tuple[AcceptedColumn, ...]
+
+    @property
+    def reference(self) -> AcceptedReference:
+        """Who decided, when and why."""
+        return AcceptedReference(
+            by=self.approver or self.actor,
+            at=self.at,
+            reason=self.reason,
+            since=self.since,
+            until=self.until,
+        )

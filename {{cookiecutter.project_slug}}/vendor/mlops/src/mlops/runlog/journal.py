@@ -28,6 +28,7 @@ from mlops.io.git import GitError, git, git_remote, has_remote, require_reposito
 from mlops.io.git_objects import Env
 from mlops.results.batch import BatchRun
 from mlops.results.ledger import Question
+from mlops.results.monitoring import Acceptance
 from mlops.results.runs import Record
 from mlops.runlog.mlflow import copy_to_mlflow
 
@@ -102,6 +103,20 @@ def append_check(
         title=f"{check['model']} {check['version']}: {outcome}",
     )
     return _write(project.root, [entry], actor)
+
+
+def append_acceptance(project: Project, acceptance: Acceptance) -> tuple[str, ...]:
+    """Write that people took a period as the reference; return warnings as `append`."""
+    moment = datetime.fromisoformat(acceptance.at).astimezone(UTC)
+    content = acceptance.model_dump(mode="json")
+    entry = _Entry(
+        folder=f"accepted/{acceptance.model}",
+        name=f"{moment:%Y%m%d-%H%M%S}-{sha256(canonical_json(content))[:6]}",
+        time=moment,
+        content=content,
+        title=f"{acceptance.model} {acceptance.version}: a reference was accepted",
+    )
+    return _write(project.root, [entry], acceptance.actor)
 
 
 def append_question(project: Project, question: Question) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from mlops.io import git_objects
 from mlops.io.git import git, is_repository
 from mlops.results.batch import BatchRun
 from mlops.results.ledger import Question
+from mlops.results.monitoring import Acceptance
 from mlops.results.runs import Record
 from mlops.runlog.conditions import Condition, matching
 from mlops.runlog.journal import journal_refs
@@ -97,6 +98,14 @@ def checks(
 ) -> list[dict[str, Any]]:
     """Return drift checks as `append_check` took them, oldest first."""
     return _read(project.root, _Kind("monitor", "until"), model, since)
+
+
+def acceptances(
+    project: Project, model: str, since: datetime | None = None
+) -> tuple[Acceptance, ...]:
+    """Return which periods of a model people took as the reference, oldest first."""
+    entries = _read(project.root, _Kind("accepted", "at"), model, since)
+    return tuple(Acceptance.model_validate(raw) for raw in entries)
 
 
 def questions(project: Project, model: str) -> tuple[Question, ...]:
