@@ -291,6 +291,8 @@ def test_a_filter_of_a_read_by_a_former_name_is_kept(life: Life) -> None:
         ("environments: {upkeep: {branches: [tr*]}}", True),
         ("environments: {upkeep: {branches: [main]}}", False),
         ("environments: {upkeep: {branches: []}}", True),
+        ("environments: {preview: {branches: [develop]}}", True),
+        ("environments: {production: {branches: [release/*]}}", False),
         (
             "rulesets: {m: {target: branch, include: [MAIN], rules: RULE}}",
             False,

@@ -34,7 +34,8 @@ def to_switch_on(
     if (project.root / FILE).is_file():
         declared = load_settings(project)
         labels = list(declared.labels)
-        if not guards(declared, facts.default_branch):
+        stages = [stage.name for stage in project.spec.stages]
+        if not guards(declared, facts.default_branch, stages):
             files = replace(files, branches={**files.branches, FILE: ()})
     trusted = default_of_origin(project.root)
     return missing(facts, files, labels, now, trusted), facts.unseen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -20,6 +20,9 @@ FILE = ".github/settings.yaml"
 Call = tuple[str, str, Any]  # method, path below the repository's address, body
 
 _VARIABLE = Field(pattern="^[A-Z_][A-Z0-9_]*$")
+
+# The environment with the secrets of the workflows that keep a repository up to date.
+UPKEEP = "upkeep"
 
 # Rules of what is merged.
 _OF_MERGES = {"pull_request", "required_status_checks"}
@@ -138,15 +141,17 @@ def load_settings(project: Project) -> RepositorySettings:
     return settings
 
 
-def guards(settings: RepositorySettings, branch: str) -> bool:
+def guards(settings: RepositorySettings, branch: str, stages: Iterable[str]) -> bool:
     """Return whether the rules that are declared for merges hold of a branch.
 
-    It has to be able to deploy to each environment, and to be in one of the rulesets
-    that demand pull requests or checks, where there are such.
+    It has to be able to deploy to each stage, and to be in one of the rulesets that
+    demand pull requests or checks, where there are such. An environment that is no
+    stage may well be for another branch.
     """
-    for environment in settings.environments.values():
-        names = _named_branches(environment, branch)
-        if names and not any(fnmatchcase(branch, name) for name in names):
+    for name in (*stages, UPKEEP):
+        environment = settings.environments.get(name, DeploymentEnvironment())
+        branches = _named_branches(environment, branch)
+        if branches and not any(fnmatchcase(branch, one) for one in branches):
             return False
     demanding = [
         ruleset
