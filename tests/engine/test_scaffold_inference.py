@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlops.config.project import Project
 from mlops.data.snapshot import build
 from mlops.data.types import as_date
+from mlops.errors import UsageError
 from mlops.scaffold import infer as inference
 from mlops.scaffold import inspect, render
 from mlops.scaffold.infer import infer
@@ -116,6 +117,94 @@ def test_a_file_with_decimal_commas_is_read_with_them(
     dataset, structure = build(project.model("commas"), project.folder("commas"))
     assert dataset is not None and all(e.ok for e in structure)
     assert sorted(dataset.frame["price"]) == sorted(frame["price"])
+
+
+def test_values_that_case_and_spaces_alone_tell_apart_are_named(
+    tmp_path: Path,
+) -> None:
+    """Of a feature and of the target, which would have one class more."""
+    frame = messages(60).assign(city=["Rome", " rome", "Oslo"] * 20)
+    frame.loc[:9, "label"] = "Spam "
+    notes = infer(saved(frame, tmp_path / "t.csv"), "label").notes
+    city, label = sorted(n for n in notes if "in case or spaces alone" in n)
+    assert "`city`" in city and "' rome', 'Rome'" in city
+    assert "`label`" in label and "'Spam ', 'spam'" in label
+    frame = messages(60).assign(label=["yes", "Yes ", "no"] * 20)
+    (note,) = (
+        n
+        for n in infer(saved(frame, tmp_path / "t.csv"), "label").notes
+        if "in case or spaces alone" in n
+    )
+    assert "'Yes ', 'yes'" in note
+    asked = ["yes", "Yes ", "no"] * 20
+    frame = messages(60).assign(city=["Rome", "Roma", "Oslo"] * 20, asked=asked)
+    notes = infer(saved(frame, tmp_path / "t.csv"), "label").notes
+    assert not any("spaces alone" in note for note in notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_word_that_is_read_as_missing_is_named(tmp_path: Path, encoding: str) -> None:
+    """NA is Namibia, too."""
+    country = ["NA", "DE", "", "null", "FR", "DE"] * 10
+    frame = messages(60).assign(country=country, amount=["NA", "7", "8"] * 20)
+    path = saved(frame, tmp_path / "t.csv", sep=";", encoding=encoding)
+    notes = [n for n in infer(path, "label").notes if "where the file says" in n]
+    assert len(notes) == 1  # a number that is NA is missing, whatever it means
+    assert "`country` is missing where the file says 'NA', 'null'" in notes[0]
+    frame["country"] = frame["country"].replace({"NA": "", "null": ""})
+    path = saved(frame, tmp_path / "t.csv", sep=";", encoding=encoding)
+    assert not any("file says" in note for note in infer(path, "label").notes)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_whole_numbers_that_a_float_rounds_are_noted(tmp_path: Path, form: str) -> None:
+    account = [2**53 + 2 * (n % 30) + 1 for n in range(60)]
+    small = [2**53 - n % 30 for n in range(60)]
+    wide = [1e300 * (n % 30) + 0.5 for n in range(60)]
+    frame = messages(60).assign(account=account, small=small, wide=wide)
+    path = tmp_path / f"t.{form}"
+    frame.to_parquet(path) if form == "parquet" else saved(frame, path)
+    (note,) = (n for n in infer(path, "label").notes if "above 2^53" in n)
+    assert "`account`" in note and "data.ignore" in note
+
+
+def test_durations_are_left_out_with_what_to_do(tmp_path: Path) -> None:
+    stay = pd.to_timedelta(np.arange(60) % 30, unit="h")
+    messages(60).assign(stay=stay).to_parquet(tmp_path / "t.parquet")
+    (stays,) = (
+        row
+        for row in infer(tmp_path / "t.parquet", "label").summary
+        if row[0] == "stay"
+    )
+    assert stays == ("stay", "ignored", inspect.DURATIONS)
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "do"),
+    [
+        ('[{"x": 1, "y": 0}, {"x": 2, "y": 1}]', "JSON", ".jsonl"),
+        ('\n {"x": 1, "y": 0}\n', "JSON", ".jsonl"),
+        ("\ufeff<!DOCTYPE html><html>Sign in</html>", "a web page", "download"),
+        ('<?xml version="1.0"?><rows/>', "a web page or XML", "download"),
+    ],
+)
+def test_text_that_is_no_table_is_called_what_it_is(
+    tmp_path: Path, content: str, what: str, do: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        infer(path, "y")
+    (problem,) = caught.value.problems
+    assert problem.what.startswith(f"this is {what}") and do in str(problem.do)
+    assert problem.file == "rows.csv"
+
+
+def test_names_in_brackets_are_names(tmp_path: Path) -> None:
+    frame = messages(60).rename(columns={"message": "[message]"})
+    assert infer(saved(frame, tmp_path / "t.csv"), "label").spec["features"] == {
+        "[message]": "text"
+    }
 
 
 def test_a_target_is_found_in_either_normal_form(tmp_path: Path) -> None:

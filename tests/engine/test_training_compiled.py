@@ -63,22 +63,25 @@ def labels(frame: pd.DataFrame) -> Any:
     return np.where((frame["size"] + (frame["colour"] == "red")) > 0, "yes", "no")
 
 
-def model_of(pipeline: Any, frame: pd.DataFrame) -> Model:
-    kinds = [("size", "number"), ("colour", "category"), ("shape", "category")]
+def signature_of(frame: pd.DataFrame) -> Signature:
+    """Return the signature of rows whose first column is the number."""
     features = []
-    for name, kind in kinds:
+    for name, kind in zip(frame, ("number", "category", "category"), strict=True):
         seen: dict[str, Any] = {}
         if kind == "number":
             seen = {"low": float(frame[name].min()), "high": float(frame[name].max())}
         features.append(Feature(name=name, kind=kind, missing=True, **seen))
-    signature = Signature(
+    return Signature(
         task="binary",
         target="bought",
         features=tuple(features),
         classes=("no", "yes"),
         positive="yes",
     )
-    return Model("shop", signature, pipeline, FEATURES)
+
+
+def model_of(pipeline: Any, frame: pd.DataFrame) -> Model:
+    return Model("shop", signature_of(frame), pipeline, FEATURES)
 
 
 def fitted(encoder: Any, frame: pd.DataFrame, learner: Any = None) -> Model:
@@ -194,6 +197,38 @@ def test_trees_send_values_on_a_threshold_the_same_way(learner: Any) -> None:
     )
     facts, _ = compiled(Model("shop", signature, pipeline, FEATURES), frame, TOLERANCE)
     assert facts.ok, facts.reason
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Monthly charges", "größe 😀", "z (m²)"),
+        ("a b", "a_b", "a-b"),
+        ("a_b1", "a b", "a_b"),
+        ("1st", "_1st", "2nd"),
+        ("variable", "probabilities", "label"),
+        ("concat_result", "input", "N"),
+    ],
+)
+def test_a_feature_may_have_any_name(names: tuple[str, str, str]) -> None:
+    """The converter makes identifiers of names, and has names of its own."""
+    frame = rows()
+    old = ("size", "colour", "shape")
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), [names[2], names[1]]),
+        (StandardScaler(), [names[0]]),
+    )
+    named = frame.rename(columns=dict(zip(old, names, strict=True)))
+    pipeline = make_pipeline(columns, LogisticRegression())
+    pipeline.fit(named, labels(frame))
+    model = Model("shop", signature_of(named), pipeline, FEATURES)
+    facts, content = compiled(model, named, TOLERANCE)
+    assert facts.ok, facts.reason
+    assert [node.name for node in onnx.load_from_string(content).graph.input] == [
+        *names
+    ]
+    values = CompiledPipeline(content).run(named)
+    assert np.abs(values - pipeline.predict_proba(named)).max() < TOLERANCE
 
 
 def test_one_column_with_rare_categories_is_compiled() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +37,21 @@ _STARTS = (
     (b"\x28\xb5\x2f\xfd", (".zst",), "compressed by zstd", "let its name end in .zst"),
     (b"PAR1", tuple(_PARQUET), "a Parquet file", "let its name end in .parquet"),
 )
+
+# Text that its name calls a table, by how it begins, what it is, and what to do.
+_NO_TABLES = (
+    (
+        re.compile(rb"(\[\s*)?\{\s*\""),
+        "JSON, and its name does not say so",
+        "write one object a line, and let its name end in .jsonl",
+    ),
+    (
+        re.compile(rb"<(!doctype|html|\?xml)\b", re.IGNORECASE),
+        "a web page or XML",
+        "download the table itself, and save it as CSV",
+    ),
+)
+_ENOUGH_TO_TELL = 512  # bytes
 
 
 @dataclass(frozen=True)
@@ -238,8 +255,8 @@ def refuse_other_content(path: Path, shown: str) -> None:
     Git may have left a pointer of Git LFS in place of the data.
     """
     with path.open("rb") as file:
-        start = file.read(len(_LFS_POINTER))
-    if start == _LFS_POINTER:
+        start = file.read(_ENOUGH_TO_TELL)
+    if start.startswith(_LFS_POINTER):
         raise UsageError(
             "this is a Git LFS pointer, not the data that it stands for",
             file=shown,
@@ -248,4 +265,10 @@ def refuse_other_content(path: Path, shown: str) -> None:
         )
     for first, ends, what, do in _STARTS:
         if start.startswith(first) and path.suffix not in ends:
+            raise UsageError(f"this is {what}", file=shown, do=do)
+    if form_of(path) != "csv":
+        return
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    for pattern, what, do in _NO_TABLES:
+        if pattern.match(text):
             raise UsageError(f"this is {what}", file=shown, do=do)

@@ -86,6 +86,7 @@ def _of_the_target(spec: Spec, target: Column, dataset: Dataset) -> Iterator[str
                 f"Fewer than {_FEWEST_OF_A_CLASS} rows each have {listed(rare)}: join "
                 "such classes, or add rows."
             )
+    yield from _of_values_alike(target)
     if spec["task"] == "multiclass" and target.kind == "number":
         yield (
             f"`{target.name}` has {target.unique} whole numbers, taken for classes. If "
@@ -125,6 +126,23 @@ def _of_a_feature(column: Column) -> Iterator[str]:
             f"`{column.name}` is text that stands for {column.stands_for}: features.py "
             "converts it, and what it cannot convert is missing."
         )
+    if column.kind != "boolean":  # whose values are read without case and spaces
+        yield from _of_values_alike(column)
+    if column.too_large:
+        yield (
+            f"`{column.name}` has whole numbers above 2^53, which are rounded when "
+            "they are computed with. If they name things, move the column to "
+            "data.ignore, or make it data.id."
+        )
     share = column.missing / column.rows
     if share > 0.5:
         yield f"`{column.name}` is missing in {share:.0%} of the rows: why?"
+
+
+def _of_values_alike(column: Column) -> Iterator[str]:
+    if column.alike:
+        named = listed([repr(value) for value in column.alike])
+        yield (
+            f"`{column.name}` has values that differ in case or spaces alone "
+            f"({named}): if they are one, make them so in the file."
+        )

@@ -27,7 +27,7 @@ from mlops.scaffold.inspect import NESTED, Column, Columns, decimal_commas, look
 from mlops.scaffold.leaks import leaks
 from mlops.scaffold.plan import Spec, best_seed, planned_spec, validates
 from mlops.scaffold.roles import roles
-from mlops.scaffold.table import TableSample, open_table
+from mlops.scaffold.table import TableSample, open_table, words_for_missing
 from mlops.scaffold.task import task_of
 
 _ALIKE = 0.05  # share of equal rows from which they are no accidents
@@ -94,6 +94,7 @@ def infer(
     if not spec["features"]:
         raise _no_features(path, columns)
     notes += _keep_equal_rows(data, plain)
+    notes += _words_for_missing(path, table, columns)
     dataset = _dataset(path, table, spec)
     return Inference(
         path=str(path),
@@ -157,6 +158,28 @@ def _check_id(path: Path, table: TableSample, columns: Columns) -> Iterator[str]
         yield (
             f"`{name}` is left out: it {reason}. If rows of one belong together, set "
             "split.by: group and split.column."
+        )
+
+
+def _words_for_missing(
+    path: Path, table: TableSample, columns: Columns
+) -> Iterator[str]:
+    """Name words that were read as missing values, where they could be values."""
+    texts = {
+        column.name
+        for column in columns.values()
+        if column.kind in ("category", "text")
+        and column.missing
+        and column.role in ("feature", "target")
+        and not column.written
+    }
+    if table.options is None or not texts:
+        return
+    for name, words in words_for_missing(path, table.options, texts).items():
+        quoted = listed([repr(word) for word in words])
+        yield (
+            f"`{name}` is missing where the file says {quoted}. If that is a value, "
+            "write it as another word in the file."
         )
 
 

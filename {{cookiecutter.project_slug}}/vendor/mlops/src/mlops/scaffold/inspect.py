@@ -20,6 +20,7 @@ from mlops.results.base import Result
 FEW = 20  # distinct values that can be listed
 
 NESTED = "holds lists or other values that are not plain"
+DURATIONS = "holds durations: make them a number, of seconds, say"
 
 _PLAIN = (str, bool, int, float, datetime.date, decimal.Decimal)
 
@@ -41,6 +42,9 @@ _DATES = tuple(day + time for day in (*_DAYS, *_SHORT_DAYS) for time in _TIMES)
 _DECIMAL_COMMA = r"\s*[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?\s*[%€$£]?\s*"
 _THOUSANDS = r"\s*[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\s*"
 _PLAIN_COMMA = r"[-+]?\d+(?:,\d+)?"
+
+_LARGEST_WHOLE = 2**53  # that a float of 64 bits tells from the next
+_FEW_ALIKE = 3
 
 _NEARLY_ALL = 0.9  # of the values, where some stand for nothing ("unknown")
 
@@ -111,11 +115,17 @@ class Column(Result):
     )
     high: float | None = None
     whole: bool = Field(False, description="Whether numbers have no decimals.")
+    too_large: bool = Field(
+        False, description="Whether some whole numbers are above 2^53."
+    )
     earliest: str = Field("", description="Of dates.")
     values: tuple[str, ...] = Field(
         (), description="All, where there are few and none is secret."
     )
     written: str = Field("", description="How text stands for numbers or dates.")
+    alike: tuple[str, ...] = Field(
+        (), description="Values that differ in case and spaces alone, a few of them."
+    )
     ambiguous: bool = Field(
         False, description="Whether day and month of all dates could be swapped."
     )
@@ -187,6 +197,8 @@ def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
     facts["unique"] = len(values)
     if len(values) <= FEW:
         facts["values"] = tuple(sorted(values))
+    if series.dtype.kind == "m":
+        return Column(**facts, role="ignored", reason=DURATIONS)
     if len(values) < 2:
         reason = "has one value only" if len(values) else "is empty"
         return Column(**facts, role="ignored", reason=reason)
@@ -198,9 +210,9 @@ def look(name: str, series: pd.Series, delimiter: str | None) -> Column:
 def _kind(values: pd.Series, delimiter: str | None) -> dict[str, Any]:
     """Return the kind of a column that has these different values, and its facts."""
     if set(values.str.strip().str.lower()) in _BOOLEANS:
-        return {"kind": "boolean"}
+        return {"kind": "boolean", "alike": _alike(values)}
     if values.str.fullmatch(r"0\d+").any():  # a code such as a postal one
-        return {}
+        return {"alike": _alike(values)}
     numbers = as_number(values)
     if numbers.notna().all():
         return {
@@ -208,6 +220,7 @@ def _kind(values: pd.Series, delimiter: str | None) -> dict[str, Any]:
             "low": numbers.min(),
             "high": numbers.max(),
             "whole": bool((numbers == numbers.round()).all()),
+            "too_large": _too_large(values, numbers),
         }
     dates = as_date(values)
     if dates.notna().all():
@@ -217,7 +230,24 @@ def _kind(values: pd.Series, delimiter: str | None) -> dict[str, Any]:
     if written:
         return _date_facts(values, written)
     prose = len(values) > _PROSE_VALUES and _words(some) >= _PROSE_WORDS
-    return {"written": _number_format(some, delimiter), "prose": prose}
+    written = _number_format(some, delimiter)
+    alike = () if prose or written else _alike(values)
+    return {"written": written, "prose": prose, "alike": alike}
+
+
+def _too_large(values: pd.Series, numbers: pd.Series) -> bool:
+    """Return whether whole numbers are too large for a float to tell them apart."""
+    large = values[numbers.abs() > _LARGEST_WHOLE]
+    return bool(large.str.fullmatch(r"\s*[-+]?\d+\s*").any())
+
+
+def _alike(values: pd.Series) -> tuple[str, ...]:
+    """Return the first different values that case and spaces alone tell apart."""
+    plain = values.str.split().str.join(" ").str.casefold()
+    repeated = plain[plain.duplicated()]
+    if repeated.empty:
+        return ()
+    return tuple(sorted(values[plain == repeated.iloc[0]])[:_FEW_ALIKE])
 
 
 def _words(values: pd.Series) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,19 @@ import pandas as pd
 
 from mlops.data.csv_format import ReadOptions, open_text, read_header
 from mlops.data.json_lines import read_json_lines
-from mlops.data.read import conversion, declared_names, no_rows, table_errors
+from mlops.data.read import (
+    MISSING,
+    conversion,
+    declared_names,
+    no_rows,
+    table_errors,
+)
 from mlops.data.sources import form_of
 from mlops.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.csv as arrow_csv
 
 
 SAMPLE = 200_000  # rows that decide; a file that has more is read once and sampled
@@ -156,6 +163,42 @@ def sample_rows(
     return pa.concat_tables(chosen), rows
 
 
+def words_for_missing(
+    path: Path, options: ReadOptions, columns: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the words that are read as missing values, of columns that have some.
+
+    Parameters
+    ----------
+    path : Path
+        A CSV file, of which as many rows are read as are kept of a large one.
+    options : ReadOptions
+    columns : collection of str
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    header, _ = read_header(path, path.name, options)
+    names = declared_names(header, columns)
+    wanted = [name for name in header if names[name] in columns]
+    if not wanted:
+        return {}
+    words = pa.array([word for word in MISSING if word])
+    found: dict[str, set[str]] = {name: set() for name in wanted}
+    as_written = conversion(wanted, wanted, options)
+    as_written.null_values = []
+    rows = 0
+    for batch in _csv_reader(path, options, as_written):
+        for name in wanted:
+            column = batch.column(name)
+            known = column.filter(pc.is_in(column, words))
+            found[name].update(pc.unique(known).to_pylist())
+        rows += batch.num_rows
+        if rows >= SAMPLE:
+            break
+    return {names[name]: sorted(some) for name, some in found.items() if some}
+
+
 def _parquet_batches(path: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
     import pyarrow.parquet as pq
 
@@ -171,24 +214,31 @@ def _json_batches(path: Path) -> tuple[list[str], Iterator[pa.RecordBatch]]:
 def _csv_batches(
     path: Path, given: str | None
 ) -> tuple[ReadOptions, list[str], Iterator[pa.RecordBatch]]:
-    import pyarrow.csv as arrow_csv
-
     options = ReadOptions(given, _encoding(path))
     header, delimiter = read_header(path, path.name, options)
     options = replace(options, delimiter=delimiter)
     if len(header) < 2:
         return options, header, iter(())
-    reader = arrow_csv.open_csv(
+    reader = _csv_reader(path, options, conversion(header, header, options))
+    return options, header, iter(reader)
+
+
+def _csv_reader(
+    path: Path, options: ReadOptions, convert: arrow_csv.ConvertOptions
+) -> arrow_csv.CSVStreamingReader:
+    """Open a CSV file of known form, to be read block by block."""
+    import pyarrow.csv as arrow_csv
+
+    return arrow_csv.open_csv(
         path,
         read_options=arrow_csv.ReadOptions(
             encoding=options.encoding, block_size=_BLOCK
         ),
         parse_options=arrow_csv.ParseOptions(
-            delimiter=delimiter, newlines_in_values=True
+            delimiter=options.delimiter, newlines_in_values=True
         ),
-        convert_options=conversion(header, header, options),
+        convert_options=convert,
     )
-    return options, header, iter(reader)
 
 
 def _encoding(path: Path) -> str:

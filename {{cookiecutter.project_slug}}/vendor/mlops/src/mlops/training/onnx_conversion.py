@@ -6,6 +6,7 @@ Imported lazily: skl2onnx brings every estimator of scikit-learn.
 from __future__ import annotations
 
 import warnings
+from itertools import count
 from typing import Any
 
 import pandas as pd
@@ -54,11 +55,43 @@ def convert(model: Model, inputs: pd.DataFrame, double: bool = True) -> bytes:
             custom_conversion_functions=converters.functions,
             custom_shape_calculators=converters.shapes,
         )
+    _name_inputs(converted, [str(name) for name in inputs])
     # skl2onnx takes them from a set, whose order is chance.
     opsets = sorted(converted.opset_import, key=lambda opset: str(opset.domain))
     del converted.opset_import[:]
     converted.opset_import.extend(opsets)
     return bytes(converted.SerializeToString(deterministic=True))
+
+
+def _name_inputs(converted: Any, names: list[str]) -> None:
+    """Give the inputs of a converted pipeline the names of their features.
+
+    skl2onnx makes identifiers of them: ``Monthly charges`` is ``Monthly_charges``
+    there. The features come in their order, all of them. What has the name of a
+    feature and is none gets another one.
+
+    Raises
+    ------
+    UsageError
+        Where there are others than were given.
+    """
+    graph = converted.graph
+    if len(graph.input) != len(names):
+        raise UsageError(
+            "not the features that were given", found=f"{len(graph.input)} inputs"
+        )
+    renamed = {node.name: name for node, name in zip(graph.input, names, strict=True)}
+    made = [*graph.initializer, *graph.output]
+    inside = {one.name for one in made}
+    inside.update(name for step in graph.node for name in step.output)
+    free = (f"mlops_{number}" for number in count())
+    for name in sorted(inside.intersection(names)):  # a feature may be named `label`
+        renamed[name] = next(one for one in free if one not in {*inside, *names})
+    for one in (*graph.input, *made):
+        one.name = renamed.get(one.name, one.name)
+    for step in graph.node:
+        for tensors in (step.input, step.output):
+            tensors[:] = [renamed.get(name, name) for name in tensors]
 
 
 def _options(model: Model) -> dict[int, dict[str, bool]]:
