@@ -92,6 +92,13 @@ def test_a_variable_that_makes_no_sense_is_one_clear_error(
     assert len(result.output) < 500
 
 
+@pytest.mark.parametrize("text", ["on", "On", "ON"])
+def test_a_switch_is_read_as_the_conditions_of_workflows_read_it(text: str) -> None:
+    environment = {"ATTESTATIONS": text, "PAGES": text}
+    found = settings.from_environment(environment, Path("/"))
+    assert (found.attestations, found.pages) == ("on", "on")
+
+
 def test_all_variables_that_make_no_sense_are_named_at_once() -> None:
     wrong = {"SOURCE_DATE_EPOCH": "x", "MLOPS_HTTP_TIMEOUT": "y"}
     with pytest.raises(UsageError) as error:

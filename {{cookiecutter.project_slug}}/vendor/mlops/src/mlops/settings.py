@@ -377,7 +377,7 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         user=get("USER") or get("USERNAME") or "unknown",
         colour=not get("NO_COLOR") and get("TERM") != "dumb",
         attestations=_word(environment, "ATTESTATIONS", ("on", "off"), problems),
-        pages=get("PAGES", ""),
+        pages=get("PAGES", "").lower(),
         mlflow_uri=get("MLFLOW_TRACKING_URI", ""),
         s3_endpoint=get("AWS_ENDPOINT_URL_S3") or get("AWS_ENDPOINT_URL") or "",
         s3_region=get("AWS_REGION") or get("AWS_DEFAULT_REGION") or "",
@@ -561,9 +561,12 @@ def _word(
     allowed: tuple[str, ...],
     problems: list[Problem],
 ) -> str:
-    """Return a word out of a few, empty where it is not set."""
+    """Return a word out of a few, empty where it is not set.
+
+    As in the conditions of workflows, capitals are small letters.
+    """
     text = environment.get(name, "")
-    if text and text not in allowed:
+    if text and text.lower() not in allowed:
         problems.append(
             Problem(
                 "this environment variable has a value that is not known",
@@ -573,7 +576,7 @@ def _word(
                 do=f"correct the variable {name} of the repository",
             )
         )
-    return text
+    return text.lower()
 
 
 # -- the settings of this process ------------------------------------------------------
