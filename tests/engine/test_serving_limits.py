@@ -19,6 +19,7 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from mlops.data.known import unseen_values
 from mlops.errors import Problem, UsageError
@@ -314,6 +315,40 @@ def test_openapi_documents_every_answer_and_the_version_of_the_model(
     body = schema["paths"]["/predict"]["post"]["requestBody"]
     wrapped = body["content"]["application/json"]["schema"]["anyOf"][0]
     assert wrapped["properties"]["rows"]["anyOf"][1]["minItems"] == 1
+
+
+BOOLEANS = [True, False, 0, 1, 1.0, 2, -1, "yes", "No", "TRUE", "t", "2", "", "maybe"]
+
+
+@pytest.mark.parametrize("value", [*BOOLEANS, None, [], {}], ids=range(17))
+def test_the_schema_takes_for_a_boolean_what_the_service_takes(value: Any) -> None:
+    requests = Requests(SIGNATURE)
+    content = requests.openapi({})["content"]["application/json"]["schema"]
+    schema = content["anyOf"][1]["properties"]["vip"]
+    try:
+        requests.rows(json.dumps({**ROW, "vip": value}).encode())
+    except UsageError:
+        taken = False
+    else:
+        taken = True
+    assert Draft202012Validator(schema).is_valid(value) is taken
+
+
+@pytest.mark.parametrize("classes", [("no", "Yes"), ("0", "1"), ("False", "True")])
+def test_the_schema_takes_for_a_label_what_the_service_takes(
+    classes: tuple[str, ...],
+) -> None:
+    requests = Requests(SIGNATURE.model_copy(update={"classes": classes}))
+    validator = Draft202012Validator(requests.label_schema())
+    texts = [*classes, "yes", "YES", "true", "TRUE", "01", "", "maybe"]
+    for label in [*texts, 0, 1, 1.0, 2, True, False, [], {}]:
+        try:
+            requests.label(json.dumps({"id": "p", "label": label}).encode())
+        except UsageError:
+            taken = False
+        else:
+            taken = True
+        assert validator.is_valid(label) is taken, label
 
 
 def test_a_client_that_hangs_up_is_counted_apart_and_logs_nothing(

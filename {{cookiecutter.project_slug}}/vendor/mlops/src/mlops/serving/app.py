@@ -255,8 +255,9 @@ class Service:
         hidden = {*self._log.hidden, *served.hidden}
         example = {name: None if name in hidden else row[name] for name in row}
         body = served.requests.openapi(example)
+        label = served.requests.label_schema()
         return described.with_version(
-            schema, served.version, body, served.model.signature
+            schema, served.version, body, label, served.model.signature
         )
 
     def serving(self) -> Served:

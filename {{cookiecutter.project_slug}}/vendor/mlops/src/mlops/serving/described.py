@@ -273,7 +273,11 @@ V2_INFER = _v2(
 
 
 def with_version(
-    schema: dict[str, Any], version: str, body: dict[str, Any], signature: Signature
+    schema: dict[str, Any],
+    version: str,
+    body: dict[str, Any],
+    label: dict[str, Any],
+    signature: Signature,
 ) -> dict[str, Any]:
     """Return the description of the service while a version serves.
 
@@ -285,10 +289,14 @@ def with_version(
         Becomes the version of the API.
     body : dict
         What ``/predict`` takes.
+    label : dict
+        What ``/feedback`` takes as a label.
     """
     schema = copy.deepcopy(schema)
     schema["info"]["version"] = version
     schema["paths"]["/predict"]["post"]["requestBody"] = body
+    sent = schema["paths"]["/feedback"]["post"]["requestBody"]
+    sent["content"]["application/json"]["schema"]["properties"]["label"] = label
     outputs = _outputs(signature)
     prediction = schema["components"]["schemas"]["Prediction"]
     prediction["properties"].update(outputs)

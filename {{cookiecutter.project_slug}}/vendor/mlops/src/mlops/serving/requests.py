@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
@@ -46,6 +46,25 @@ def _iso_date(text: str) -> str:
     return datetime.fromisoformat(text).isoformat()
 
 
+def _in_any_case(words: Iterable[str]) -> str:
+    """Return a pattern of words, as JSON Schema has them: without flags."""
+    spelled = []
+    for word in words:
+        letters = [f"[{one.upper()}{one}]" if one.isalpha() else one for one in word]
+        spelled.append("".join(letters))
+    return f"^({'|'.join(spelled)})$"
+
+
+# What pydantic takes for a boolean.
+_BOOLEANS = ("true", "false", "t", "f", "yes", "no", "y", "n", "on", "off", "1", "0")
+_BOOLEAN_SCHEMA = {
+    "anyOf": [
+        {"type": "boolean"},
+        {"enum": [0, 1]},
+        {"type": "string", "pattern": _in_any_case(_BOOLEANS)},
+    ]
+}
+
 _NUMBER = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 _TYPES: dict[str, Any] = {
@@ -56,7 +75,7 @@ _TYPES: dict[str, Any] = {
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
     ],
     "text": StrictStr,
-    "boolean": bool,
+    "boolean": Annotated[bool, WithJsonSchema(_BOOLEAN_SCHEMA)],
     "date": Annotated[
         StrictStr,
         AfterValidator(_iso_date),
@@ -191,6 +210,21 @@ class Requests:
             return cast(str, text)
         by_lower = {name.lower(): name for name in classes}
         return by_lower.get(text)
+
+    def label_schema(self) -> dict[str, Any]:
+        """Return what `label` takes for OpenAPI: the classes as JSON may write them."""
+        if self.signature.task == "regression":
+            return {"type": "number"}
+        allowed: list[Any] = []
+        for name in self.signature.classes:
+            allowed += [name, name.lower()]
+            if name.lower() in ("true", "false"):
+                allowed.append(name.lower() == "true")
+            with suppress(ValueError):
+                number = int(name[:20])
+                allowed += [number] if str(number) == name else []
+        distinct = {(type(value), value): value for value in allowed}
+        return {"enum": list(distinct.values())}
 
     def openapi(self, example: dict[str, Any]) -> dict[str, Any]:
         """Return ``/predict``'s request body for OpenAPI, with a row that works."""
