@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mlops import settings
+from mlops.cli.doctor import data
 from mlops.cli.main import app
 from mlops.config.project import Project
 from mlops.config.yaml import load_yaml
@@ -30,7 +31,7 @@ from mlops.io.files import write_json
 from mlops.results.data import SourceLock
 from rehearsal.bucket import BucketServer
 
-from .conftest import rows_of
+from .conftest import git, rows_of
 
 NOW = datetime(2026, 12, 1, 3, 23, tzinfo=UTC)
 LATER = datetime(2026, 12, 8, 3, 23, tzinfo=UTC)
@@ -681,3 +682,54 @@ def test_a_lock_without_copies_still_says_what_is_due(
     assert inputs_now(remote, "churn") == before
     ((name, digest),) = before.files
     assert name == "s3://acme/churn/1.csv" and len(digest) == 64
+
+
+def test_a_schedule_leaves_out_what_has_nothing_new(
+    remote: Project, bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate has refused what is in the bucket; then a month is added."""
+    git(remote.root, "add", "-A")
+    git(remote.root, "commit", "-qm", "Data in a bucket")
+    assert run("run", "churn").exit_code in (0, 1)
+    record = load_yaml(remote.build("churn") / "record.json")
+    from mlops.results.runs import Record
+    from mlops.runlog.journal import append
+
+    refused = {**record, "id": "20261201-032300-abcdef", "outcome": "reject"}
+    append(remote, Record.model_validate({**refused, "dirty": False}))
+    event = remote.root / "event.json"
+    write_json(event, {"schedule": "23 3 * * 1"})
+    out = remote.root / "output"
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    monkeypatch.setenv("GITHUB_OUTPUT", str(out))
+    done = run("data", "fetch", "--models", '["churn"]')
+    assert done.exit_code == 0, done.output
+    assert "churn: nothing new" in done.output
+    lines = out.read_text().splitlines()
+    assert "models=[]" in lines and "jobs=[]" in lines
+    bucket.put("acme", "churn/2.csv", csv(rows_of(seed=1)))
+    out.unlink()
+    assert run("data", "fetch", "--models", '["churn"]').exit_code == 0
+    lines = out.read_text().splitlines()
+    assert 'models=["churn"]' in lines and 'members={"churn": ["churn"]}' in lines
+
+
+def test_a_plan_says_whose_data_lie_elsewhere(remote: Project) -> None:
+    done = run("plan", "--json")
+    assert json.loads(done.stdout)["data"] == ["churn"]
+
+
+def test_an_empty_plan_fetches_nothing(remote: Project, bucket: BucketServer) -> None:
+    bucket.requests.clear()
+    assert run("data", "fetch", "--models", "[]").exit_code == 0
+    assert bucket.requests == []
+
+
+def test_doctor_says_where_large_data_go(
+    make_project: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project()
+    monkeypatch.setattr("mlops.data.sources.MOST_IN_GIT", 5000)
+    assert data(project).startswith("models/churn/data/rows.csv: put it into a bucket")
+    monkeypatch.setattr("mlops.data.sources.MOST_IN_GIT", 10**6)
+    assert data(project) == ""

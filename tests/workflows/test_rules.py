@@ -170,6 +170,9 @@ def test_an_archive_is_unpacked_to_where_it_was_packed() -> None:
         ]
         assert downloads
         for taken in downloads:
+            if taken.get("name") == "data":  # of one artifact it is the content
+                assert taken == {"name": "data", "path": "build"}
+                continue
             assert taken["merge-multiple"] is True and taken["path"] == "build"
 
 
@@ -282,6 +285,8 @@ def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
             writes = {
                 name for name, level in job["permissions"].items() if level != "read"
             }
+            if job is JOBS["pull-request.yml:data"]:
+                continue  # a test of its own
             # What was found may be shown by jobs that read the code and run none of it.
             reads = not any(
                 "run" in step or "./" in step.get("uses", "") for step in steps(job)
@@ -296,6 +301,40 @@ def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
             ]
             assert checkouts or not any("run" in step for step in steps(job))
             assert not any({"ref", "repository"} & set(s["with"]) for s in checkouts)
+
+
+def test_the_job_with_a_role_of_the_cloud_runs_nothing_of_a_pull_request() -> None:
+    job = JOBS["pull-request.yml:data"]
+    assert job["permissions"] == {"contents": "read", "id-token": "write"}
+    assert job["environment"] == "data"
+    of_a_fork = "github.event.pull_request.head.repo.full_name == github.repository"
+    assert f"|| {of_a_fork})" in " ".join(job["if"].split())
+    engine, proposed, setup, command, handed_on = steps(job)
+    assert engine["with"]["ref"].startswith("${{ github.event.pull_request.base.sha ||")
+    assert "path" not in engine["with"]
+    assert proposed["with"]["path"] == command["working-directory"] == "proposed"
+    assert setup["uses"] == "./.github/actions/setup"  # of the base, as it lies there
+    assert command["run"].startswith("mlops data fetch ")
+    assert not runs_code_of_others(command["run"])
+    assert handed_on["with"]["retention-days"] == 1
+
+
+def test_no_other_job_takes_a_role_of_the_cloud() -> None:
+    roles = {name for name, job in JOBS.items() if "vars.AWS_ROLE_ARN" in str(job)}
+    assert roles == {"pull-request.yml:data", "release.yml:data"}
+    for name in roles:
+        assert not any(
+            runs_code_of_others(step.get("run", "exit")) for step in steps(JOBS[name])
+        )
+
+
+def test_whoever_trains_takes_the_data_of_its_run_and_nothing_newer() -> None:
+    for name in ("pull-request.yml:model", "release.yml:train"):
+        commands = [step.get("run", "") for step in steps(JOBS[name])]
+        assert any(re.match("mlops run .*--locked", command) for command in commands)
+        assert "data" in JOBS[name]["needs"]
+    kept = JOBS["release.yml:train"]["steps"][-1]["with"]["path"].split()
+    assert kept == ["build/*/", "!build/*/sources/**"]
 
 
 def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
@@ -470,7 +509,9 @@ def test_what_is_required_and_labelled_is_what_workflows_have() -> None:
         for job in JOBS.values()
         if isinstance(job.get("environment"), str)
     }
-    assert {name for name in used if "${{" not in name} <= set(settings["environments"])
+    # GitHub makes the environment `data` when a job first uses it; it has no reviewers.
+    named = {name for name in used if "${{" not in name}
+    assert named - {"data"} <= set(settings["environments"])
 
 
 def test_somebody_has_to_approve_a_change_besides_a_code_owner() -> None:
@@ -485,7 +526,7 @@ def test_the_verdict_looks_at_every_job() -> None:
     every = dict(WORKFLOWS["pull-request.yml"]["jobs"])
     verdict = every.pop("verdict")
     assert set(verdict["needs"]) == set(every) and verdict["if"] == "always()"
-    step = verdict["steps"][0]
+    step = verdict["steps"][1]
     assert step["run"] == "exit 1"
     for result in ("failure", "cancelled"):
         assert f"contains(needs.*.result, '{result}')" in step["if"]
@@ -509,7 +550,7 @@ def test_the_verdict_runs_nothing_of_the_pull_request() -> None:
 
 def test_the_verdict_demands_one_of_every_planned_model() -> None:
     """Each artifact stays in a folder of its own: none can bring another's verdict."""
-    download, _, *rest = JOBS["pull-request.yml:verdict"]["steps"][1:]
+    download, _, *rest = JOBS["pull-request.yml:verdict"]["steps"][2:]
     assert download["with"].keys() == {"pattern", "path"}
     upload = JOBS["pull-request.yml:model"]["steps"][-1]
     assert upload["with"]["name"] == "report-${{ matrix.job }}"

@@ -384,17 +384,80 @@ def test_the_verdict_is_asked_whatever_happened(
     assert run.ran() == ran
     needs = {
         name: {"result": run.results[name], "outputs": happen.outputs}
-        for name in ("plan", "code", "model")
+        for name in ("plan", "code", "data", "model")
         for happen in [happens.get(name, Happens())]
     }
     known = {**contexts(given), "needs": needs}
-    first, download, checkout, *_ = jobs["verdict"]["steps"]
+    fork, first, download, checkout, *_ = jobs["verdict"]["steps"]
+    assert github.evaluate(fork["if"], known, condition=True) is False
     assert github.evaluate(first["if"], known, condition=True) is red
     reads = github.evaluate(download["if"], known, condition=True)
     # A plan that failed has no output: the step before has ended the job by then.
     assert reads is (happens["plan"].outputs.get("models") != "[]")
     base = github.evaluate(checkout["with"]["ref"], known)
     assert base == ("b" * 40 if given is PULL else "c" * 40)
+
+
+def of_repository(name: str) -> Given:
+    """Return a pull request from a repository."""
+    head = {"sha": "d" * 40, "repo": {"full_name": name}}
+    pull = {"number": 7, "base": {"sha": "b" * 40}, "head": head}
+    return "pull_request", {"repository": MAIN, "pull_request": pull}
+
+
+@pytest.mark.parametrize(
+    ("given", "fetched"),
+    [
+        (of_repository("acme/demo"), True),
+        (of_repository("ana/demo"), False),
+        (QUEUE, True),
+    ],
+    ids=["of the repository", "of a fork", "of the queue"],
+)
+def test_data_elsewhere_are_fetched_for_whoever_may_write_and_else_the_verdict_is_red(
+    github: GitHubsOwn, given: Given, fetched: bool
+) -> None:
+    jobs = jobs_of("pull-request.yml")
+    happens = {"plan": planned("a", data='["a"]', **NO_CODE)}
+    run = Run(github, jobs, contexts(given), happens).play()
+    assert run.results["data"] == ("success" if fetched else "skipped")
+    assert run.results["model"] == "success"
+    needs = {
+        "plan": {"result": "success", "outputs": happens["plan"].outputs},
+        "data": {"result": run.results["data"], "outputs": {}},
+    }
+    fork, *_ = jobs["verdict"]["steps"]
+    known = {**contexts(given), "needs": needs}
+    assert "no role to read data" in fork["name"] and fork["run"] == "exit 1"
+    assert github.evaluate(fork["if"], known, condition=True) is not fetched
+    take = next(s for s in jobs["model"]["steps"] if "download" in s.get("uses", ""))
+    assert github.evaluate(take["if"], known, condition=True) is fetched
+
+
+@pytest.mark.parametrize(
+    ("data", "results", "trained"),
+    [
+        pytest.param(None, "skipped", ["a", "b"], id="all in git"),
+        pytest.param(planned("a", "b"), "success", ["a", "b"], id="something new"),
+        pytest.param(planned("b"), "success", ["b"], id="nothing new of one"),
+        pytest.param(planned(), "success", "skipped", id="nothing new of any"),
+        pytest.param(Happens("failure"), "failure", ["a", "b"], id="out of reach"),
+    ],
+)
+def test_what_the_data_job_leaves_is_trained(
+    github: GitHubsOwn, data: Happens | None, results: str, trained: Any
+) -> None:
+    """Where a bucket is out of reach, models with data in git are trained."""
+    elsewhere = "[]" if data is None else '["a", "b"]'
+    happens = {"plan": planned("a", "b", data=elsewhere)}
+    if data is not None:
+        happens["data"] = data
+    jobs = jobs_of("release.yml")
+    del jobs["redeploy"]
+    chosen = {name: jobs[name] for name in ("plan", "data", "train")}
+    run = Run(github, chosen, contexts(SCHEDULE), happens).play()
+    assert run.results["data"] == results
+    assert run.ran().get("train", "skipped") == trained
 
 
 def test_a_base_without_the_command_leaves_the_verdict_to_the_jobs(

@@ -92,9 +92,19 @@ VARIABLES = (
         "AWS_ENDPOINT_URL_S3 comes before it.",
     ),
     Variable(
+        "AWS_ENDPOINT_URL_STS",
+        "Amazon's, of the region",
+        "Address of the service that hands out credentials of roles.",
+    ),
+    Variable(
         "AWS_REGION",
         "AWS_DEFAULT_REGION",
         "Region of the buckets.",
+    ),
+    Variable(
+        "AWS_ROLE_ARN",
+        "none",
+        "Role that a job of GitHub Actions takes by OIDC to read buckets.",
     ),
     Variable("AWS_DEFAULT_REGION", "that of the bucket", "Region of the buckets."),
     Variable("NO_COLOR", "none", "If set, output has no colour."),
@@ -130,6 +140,14 @@ SYSTEM_VARIABLES = (
     Variable("GITHUB_RUN_ID", "none", "Number of the run."),
     Variable("GITHUB_SERVER_URL", "`https://github.com`", "Address of GitHub."),
     Variable("GITHUB_API_URL", "`https://api.github.com`", "Address of GitHub's API."),
+    Variable(
+        "ACTIONS_ID_TOKEN_REQUEST_URL",
+        "none",
+        "Where a job with `id-token: write` gets a token of OIDC.",
+    ),
+    Variable(
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "none", "The token to get that one with."
+    ),
     Variable("ATTESTATIONS", "none", "The repository variable of this name."),
     Variable("PAGES", "none", "The repository variable of this name."),
     Variable("GIT_CONFIG_COUNT", "0", "Settings of git that the environment carries."),
@@ -149,6 +167,7 @@ SECRETS = (
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
+    "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 )
 
 # What a process that runs the model's own code is given, and nothing else: where
@@ -262,6 +281,10 @@ class Settings:
         Address of an MLflow server that gets a copy of each run.
     s3_endpoint, s3_region : str
         Where buckets are; empty: Amazon S3, and the region of the bucket.
+    sts_endpoint : str
+        Where credentials of a role come from; empty: Amazon's, of the region.
+    aws_role, id_token_url : str
+        The role that a job takes, and where it gets its token of OIDC.
     """
 
     folder: Path
@@ -285,6 +308,9 @@ class Settings:
     mlflow_uri: str = ""
     s3_endpoint: str = ""
     s3_region: str = ""
+    sts_endpoint: str = ""
+    aws_role: str = ""
+    id_token_url: str = ""
 
     def now(self) -> datetime:
         """Return the present time, or that of `SOURCE_DATE_EPOCH`."""
@@ -381,6 +407,9 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         mlflow_uri=get("MLFLOW_TRACKING_URI", ""),
         s3_endpoint=get("AWS_ENDPOINT_URL_S3") or get("AWS_ENDPOINT_URL") or "",
         s3_region=get("AWS_REGION") or get("AWS_DEFAULT_REGION") or "",
+        sts_endpoint=get("AWS_ENDPOINT_URL_STS", ""),
+        aws_role=get("AWS_ROLE_ARN", ""),
+        id_token_url=get("ACTIONS_ID_TOKEN_REQUEST_URL", ""),
     )
     if problems:
         raise UsageError(*problems)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, Typer
 
-from mlops.cli.actions_env import as_markdown, in_actions, outputs
+from mlops.cli.actions_env import as_markdown, event, in_actions, outputs
 from mlops.cli.app import app
 from mlops.cli.arguments import model_names
 from mlops.cli.context import Context, current_context, is_private
+from mlops.cli.each import matrix
 from mlops.cli.output import Json, emit, progress
 from mlops.cli.pipeline import fetching
 from mlops.cli.selection import select
@@ -43,7 +44,8 @@ def fetch(
     """Read the data of models from where they lie, for `mlops run --locked`.
 
     Objects that did not change are not read again. No code of a model runs: the job
-    that has the credentials can run it.
+    that has the credentials can run it. For a schedule, models with nothing new are
+    left out.
 
     Example: `mlops data fetch employment`
     """
@@ -55,20 +57,19 @@ def fetch(
         chosen = select(at.project, chosen) if at.project.models() else []
     locks = {}
     lines = []
-    unchanged = []
     for name in chosen:
         lock = _fetch_one(at, name)
-        if lock is None:
-            continue
-        locks[name] = lock
-        lines.append(f"{name}: {_described(lock)}")
-    if due:
+        if lock is not None:
+            locks[name] = lock
+            lines.append(f"{name}: {_described(lock)}")
+    unchanged = []
+    if due or "schedule" in event():
         unchanged = _not_due(at, list(locks))
         lines += [f"{name}: nothing new" for name in unchanged]
-    fetched = [name for name in locks if name not in unchanged]
-    outputs(models=fetched)
+    remaining = [name for name in chosen if name not in unchanged]
+    outputs(models=remaining, **matrix(at.project, remaining))
     facts = {
-        "models": fetched,
+        "models": remaining,
         "sources": {name: lock.model_dump(mode="json") for name, lock in locks.items()},
     }
     text = "\n".join(lines) or "No model has data elsewhere."

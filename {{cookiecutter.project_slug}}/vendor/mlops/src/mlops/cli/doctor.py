@@ -148,6 +148,24 @@ def pre_commit(project: Project) -> str:
     return "" if hook.is_file() else "`pre-commit install` switches them on"
 
 
+def data(project: Project) -> str:
+    """Each file with data in git has at most 50 MB; larger data are in a bucket."""
+    from mlops.data.sources import MOST_IN_GIT
+
+    tracked = git(project.root, "ls-files", "-z", "--", "models").split("\0")
+    large = []
+    for name in filter(None, tracked):
+        path = project.root / name
+        if path.is_file() and path.stat().st_size > MOST_IN_GIT:
+            large.append(name)
+    if not large:
+        return ""
+    return (
+        f"{listed(large, 4)}: put it into a bucket, and let data.source name it "
+        "(s3://BUCKET/FOLDER/*.parquet), or save it as Parquet or in parts"
+    )
+
+
 def engine_text(state: EngineState) -> tuple[str, list[str]]:
     """Return what is known of the engine: a headline, and a line for each other file.
 
@@ -173,6 +191,7 @@ _CHECKS: dict[str, Callable[[Project], str]] = {
     "settings": settings,
     "code owners": code_owners,
     "specifications": specifications,
+    "data": data,
 }
 
 _REGISTRY = "The tags of the registry can be read, and every version has its files."
@@ -180,7 +199,7 @@ _REGISTRY = "The tags of the registry can be read, and every version has its fil
 _ON_GITHUB = "What the workflows need on GitHub is switched on."
 
 # What they look at is in git.
-_IN_GIT = {"pre-commit", "code owners"}
+_IN_GIT = {"pre-commit", "code owners", "data"}
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ def plan(
     from mlops.github.events import start_and_model
     from mlops.pipeline.due import due
     from mlops.pipeline.reach import reaches_models
+    from mlops.pipeline.sources import has_data_elsewhere
     from mlops.registry.tags import read
 
     project = current_context().project
@@ -99,6 +100,7 @@ def plan(
     facts = {
         "models": train,
         **matrix(project, train),
+        "data": [name for name in train if has_data_elsewhere(project, name)],
         "code": planned.code,
         "deploy": deploy,
         "deploy_jobs": redeployed["jobs"],

@@ -10,22 +10,28 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 
 from mlops import settings
 from mlops.data.elsewhere import MOST_OBJECTS, Found, OutOfReach, matcher
+from mlops.data.role import RoleKeys, role_keys
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.digests import sha256
 from mlops.io.files import replacing
 from mlops.io.places import NAME, Place, PlacedFile, checked
+from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from pyarrow import NativeFile
     from pyarrow.fs import S3FileSystem
 
 PIECE = 1 << 22  # bytes that are read at once
+
+# A role is taken once, and a connection is used again.
+_systems: dict[tuple[str, ...], S3FileSystem] = {}
+_one_at_a_time = Lock()
 
 _AT_ONCE = 8  # requests for the facts of objects
 
@@ -56,17 +62,26 @@ def open_object(path: str) -> NativeFile:
 def bucket_system(bucket: str) -> S3FileSystem:
     """Return the file system of a bucket, as the environment says where it is."""
     now = settings.current()
-    with reaching_bucket("reach", f"s3://{bucket}"):
-        return _system(bucket, now.s3_endpoint, now.s3_region, now.http_timeout)
+    key = (now.aws_role, now.id_token_url, now.s3_endpoint, now.s3_region)
+    with _one_at_a_time:
+        if (bucket, *key) not in _systems:
+            with reaching_bucket("reach", f"s3://{bucket}"):
+                _systems[bucket, *key] = _system(bucket, now, role_keys(now))
+        return _systems[bucket, *key]
 
 
-@cache
-def _system(bucket: str, endpoint: str, region: str, seconds: float) -> S3FileSystem:
+def _system(bucket: str, now: Settings, keys: RoleKeys | None) -> S3FileSystem:
     from pyarrow import fs
 
+    endpoint = now.s3_endpoint
+    region = now.s3_region
+    seconds = now.http_timeout
     if not region and not endpoint:
         region = fs.resolve_s3_region(bucket)
     return fs.S3FileSystem(
+        access_key=keys.access_key if keys else None,
+        secret_key=keys.secret_key if keys else None,
+        session_token=keys.session_token if keys else None,
         endpoint_override=endpoint or None,
         region=region or "us-east-1",
         connect_timeout=seconds,

@@ -27,6 +27,8 @@ _JSON_LINES = {".jsonl", ".ndjson"}
 # Compressed text, by the end of its name; the rest of the name says what is in it.
 COMPRESSED = (".gz", ".bz2", ".zst")
 
+MOST_IN_GIT = 50 << 20  # bytes; the hook `large-data` of pre-commit refuses more
+
 _LFS_POINTER = b"version https://git-lfs."
 
 # How a file begins that its name calls something else, what it is, and what to do.

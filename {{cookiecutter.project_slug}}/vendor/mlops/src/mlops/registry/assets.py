@@ -13,7 +13,7 @@ from mlops.registry import sbom
 from mlops.registry.manifest import DATA
 from mlops.results.baseline import Baseline
 from mlops.results.compilation import COMPILED, Compilation
-from mlops.results.data import Snapshot
+from mlops.results.data import Snapshot, SourceLock
 from mlops.results.evaluation import EXAMPLES, REFERENCE, Evaluation
 from mlops.results.training import MODULES, Training
 from mlops.results.verdict import Verdict
@@ -195,10 +195,22 @@ def _stale(project: Project, name: str, built: Built) -> list[str]:
     }
     if built.compilation is not None:
         pairs |= _compiled(built.compilation, training, assets)
+    locked = _locked(project, name)
     for file in built.snapshot.files:
+        if file.size is not None:  # it lies elsewhere
+            pairs[file.path] = (file.sha256, locked.get(file.path, ""))
+            continue
         path = project.root / file.path
         pairs[file.path] = (file.sha256, sha256_file(path) if path.is_file() else "")
     return [part for part, (recorded, present) in pairs.items() if recorded != present]
+
+
+def _locked(project: Project, name: str) -> dict[str, str]:
+    """Return the digests of what was fetched, by address."""
+    build = project.build(name)
+    if not (build / SourceLock.FILE).is_file():
+        return {}
+    return {one.address: one.sha256 for one in SourceLock.load(build).objects}
 
 
 def _compilation(build: Path) -> Compilation | None:

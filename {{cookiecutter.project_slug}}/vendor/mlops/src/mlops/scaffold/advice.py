@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mlops.data.snapshot import Dataset
-from mlops.data.sources import form_of
+from mlops.data.sources import MOST_IN_GIT, form_of
 from mlops.errors import listed
 from mlops.scaffold.inspect import Column, Columns
 from mlops.scaffold.plan import Spec
 from mlops.scaffold.table import TableSample
-
-MOST_IN_GIT = 50 << 20  # bytes; the hook `large-data` of pre-commit refuses more
 
 _FEWEST_OF_A_CLASS = 10
 
@@ -52,8 +50,7 @@ def _of_the_file(path: Path, table: TableSample, spec: Spec) -> Iterator[str]:
         yield (
             "The file is larger than 50 MB, which pre-commit refuses. Save it as "
             "Parquet or compressed (.gz), or in parts (data.source may be a pattern), "
-            "or keep it outside of git, on a machine of yours that runs the workflows "
-            "(RUNNER)."
+            "or put it into a bucket (data.source: s3://BUCKET/FILE)."
         )
 
 
