@@ -1,5 +1,7 @@
 """A bucket on loopback that speaks as much of S3's protocol as the engine uses.
 
+It also stands for GitHub's server of OpenID Connect and AWS's of credentials.
+
 moto would be the usual stand-in. It cannot live in this environment: botocore wants
 python-dateutil below 3, and the lock of the generated repository has a later one. What
 is here answers as moto 5 does where the engine looks: listing by pages, HEAD and ranged
@@ -10,6 +12,7 @@ signature of the right key are refused.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import threading
 import time
@@ -51,6 +54,8 @@ class BucketServer:
         Whether contents break off in the middle.
     before : callable, optional
         Is called with method and key before an answer.
+    roles : list of str
+        Roles that jobs have taken.
     """
 
     key = "AKIAREHEARSAL"
@@ -67,6 +72,7 @@ class BucketServer:
         self.seconds = 0.0
         self.page = PAGE
         self.before: Callable[[str, str], None] = lambda method, key: None
+        self.roles: list[str] = []
         self.lock = threading.Lock()
         self.url = ""
 
@@ -90,6 +96,15 @@ class BucketServer:
             "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": "us-east-1",
+        }
+
+    def job_environment(self) -> dict[str, str]:
+        """Return the variables with which a job on GitHub gets a role's credentials."""
+        return {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{self.url}/-token?api-version=2",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "request-token",
+            "AWS_ENDPOINT_URL_STS": f"{self.url}/-sts",
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
 
     @contextmanager
@@ -151,6 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = parse_qs(parts.query, keep_blank_values=True)
         self.flat = {name: values[0] for name, values in query.items()}
         self.body = self._body()
+        if bucket in ("-token", "-sts"):
+            self._hand_out(bucket)
+            return
         self.world.requests.append((self.command, f"{bucket}/{key}"))
         self.world.before(self.command, key)
         time.sleep(self.world.seconds)
@@ -164,6 +182,23 @@ class _Handler(BaseHTTPRequestHandler):
             self._of_bucket(bucket)
         else:
             self._of_object(bucket, key)
+
+    def _hand_out(self, what: str) -> None:
+        """Answer a job that takes a role: with a token, then with credentials."""
+        if what == "-token":
+            self._answer(200, json.dumps({"value": "id-token"}).encode())
+            return
+        given = parse_qs(self.body.decode())
+        if given["WebIdentityToken"] != ["id-token"]:
+            self._fail(403, "InvalidIdentityToken")
+            return
+        self.world.roles += given["RoleArn"]
+        keys = (
+            f"<AccessKeyId>{self.world.key}</AccessKeyId>"
+            f"<SecretAccessKey>{self.world.secret}</SecretAccessKey>"
+            "<SessionToken>session</SessionToken>"
+        )
+        self._answer(200, f"<R><Credentials>{keys}</Credentials></R>".encode())
 
     def _may_enter(self) -> bool:
         """Return whether the request is signed with the one key that is known."""

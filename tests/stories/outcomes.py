@@ -55,15 +55,16 @@ def jobs(names: str, *models: str, **otherwise: str) -> Jobs:
 
 def checked(*models: str, **otherwise: str) -> Jobs:
     """Return the jobs of pull-request.yml that trains some models."""
-    return jobs("plan code model() verdict", *models, **otherwise)
+    otherwise.setdefault("data", "skipped")  # it is in git
+    return jobs("plan code data model() verdict", *models, **otherwise)
 
 
 def delivered(*models: str, **otherwise: str) -> Jobs:
     """Return the jobs of release.yml that delivers some models."""
     if not models:
         otherwise.setdefault("register", "skipped")
-    idle = {"refused": "skipped", "redeploy": "skipped"}
-    names = "plan train() refused register staging() smoke() production() redeploy"
+    idle = {"data": "skipped", "refused": "skipped", "redeploy": "skipped"}
+    names = "plan data train() refused register staging() smoke() production() redeploy"
     return jobs(names, *models, **{**idle, **otherwise})
 
 

@@ -15,6 +15,7 @@ from stories.worlds import FOLDER, MODEL, SPEC
 DELIVERED = {
     "plan": "success",
     "train (churn)": "success",
+    "data": "skipped",
     "refused": "skipped",
     "register": "success",
     "staging (churn) / promote": "success",

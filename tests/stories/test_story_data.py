@@ -1,0 +1,82 @@
+"""A bucket holds the data: a month arrives, and the schedule delivers a new version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from engine.conftest import rows_of
+from rehearsal.bucket import BucketServer
+from rehearsal.stories.world import World
+from stories.outcomes import CHECKED, DELIVERED, NOTHING_DELIVERED
+from stories.worlds import MODEL, ROWS, ROWS_FILE, SPEC, looking_at
+
+ROLE = "arn:aws:iam::123456789012:role/reads-data"
+FETCHED = {"data": "success"}
+
+
+def moved(root: Path) -> None:
+    """Let the model read from the bucket, and git hold none of its rows."""
+    path = root / SPEC
+    yaml = YAML(pure=True)
+    spec = yaml.load(path)
+    spec["data"]["source"] = "s3://acme/churn/*.csv"
+    yaml.dump(spec, path)
+    (root / ROWS_FILE).unlink()
+    looking_at("raw")(root)
+    project = root / "project.yaml"
+    project.write_text(f"{project.read_text()}\ndata: {{public: true}}\n")
+
+
+def csv(rows: pd.DataFrame) -> bytes:
+    return rows.to_csv(index=False).encode()
+
+
+def in_bucket(world: World, bucket: BucketServer) -> None:
+    """Give the jobs what GitHub gives them, and the repository its variables."""
+    world.runner.environment = bucket.job_environment()
+    named = {
+        "AWS_ROLE_ARN": ROLE,
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": bucket.url,
+    }
+    for name, value in named.items():
+        world.api("POST", "/actions/variables", {"name": name, "value": value})
+
+
+@pytest.mark.slow
+def test_a_new_month_in_a_bucket_is_trained_and_delivered_by_the_schedule(
+    story: World,
+) -> None:
+    bucket = BucketServer("acme")
+    bucket.put("acme", "churn/01.csv", csv(rows_of(n=ROWS)))
+    with bucket.running():
+        in_bucket(story, bucket)
+        pull = story.open_pull_request("bucket", moved, "Data in a bucket")
+        assert pull.runs[0].jobs == CHECKED | FETCHED, pull.runs[0].log
+        assert bucket.roles == [ROLE]
+        (release,) = story.merge(pull)
+        assert release.jobs == DELIVERED | FETCHED, release.log
+        assert "churn@v1.1.0" in story.tags()
+        assert bucket.roles == [ROLE, ROLE]  # no other job has taken it
+
+        (timed,) = story.schedule("release")
+        assert timed.jobs == NOTHING_DELIVERED | FETCHED, timed.log
+        assert f"{MODEL}: nothing new" in timed.log
+
+        bucket.put("acme", "churn/02.csv", csv(rows_of(n=400, seed=1)))
+        (timed,) = story.schedule("release")
+        assert timed.jobs == DELIVERED | FETCHED, timed.log
+        assert "churn@v1.1.1" in story.tags()
+        story.git("fetch", "--quiet", "--tags", "origin")
+        lock = story.git("show", "churn@v1.1.1:models/churn/data.lock.json")
+        assert "s3://acme/churn/01.csv" in lock and "s3://acme/churn/02.csv" in lock
+
+        bucket.forbidden = True
+        (timed,) = story.schedule("release")
+        assert timed.jobs["data"] == "failure"
+        assert "the bucket refuses to list this" in timed.log
+        assert bucket.secret not in timed.log
