@@ -68,7 +68,13 @@ FULL: dict[str, Any] = {
     "fairness": [
         {"column": "sex", "metric": "accuracy", "max_difference": 0.1, "exception": "x"}
     ],
-    "monitor": {"alpha": 0.05, "min_effect": 0.1, "min_rows": 200, "sample": 5000},
+    "monitor": {
+        "alpha": 0.05,
+        "min_effect": 0.1,
+        "min_rows": 200,
+        "silent_after": 3,
+        "sample": 5000,
+    },
 }
 
 PROJECT: dict[str, Any] = {

@@ -198,6 +198,8 @@ _REGISTRY = "The tags of the registry can be read, and every version has its fil
 
 _ON_GITHUB = "What the workflows need on GitHub is switched on."
 
+_WATCHED = "What is in the last stage and was watched was checked lately."
+
 # What they look at is in git.
 _IN_GIT = {"pre-commit", "code owners", "data"}
 
@@ -247,9 +249,11 @@ def doctor(
             findings.append(_not_looked_at(name, check.__doc__ or ""))
     if in_git:
         findings.append(_registry_finding(project, everything, names))
+        findings.append(_monitor_finding(project, current_context().now(), names))
         findings.append(_github_finding(project, current_context().now()))
     else:
         findings.append(_not_looked_at("registry", _REGISTRY))
+        findings.append(_not_looked_at("monitor", _WATCHED))
         findings.append(_not_looked_at("GitHub", _ON_GITHUB))
     findings.append(_engine_finding())
     text = "\n".join(_shown(finding) for finding in findings)
@@ -303,6 +307,28 @@ def _registry_finding(
         mark = paint("note", "unsure")
     found = "\n".join([*problems, *notes])
     return Finding("registry", _REGISTRY, found, mark, ok=not problems)
+
+
+def _monitor_finding(
+    project: Project, now: datetime, names: list[str] | None
+) -> Finding:
+    """Return which models are no longer checked; one that never was is a note."""
+    from mlops.registry.tags import read
+    from mlops.registry.watched import watched
+
+    try:
+        found = watched(project, read(project.root), now, names)
+    except MlopsError as error:
+        problem = error.problems[0].what
+        mark = paint("fix ", "bad")
+        return Finding("monitor", _WATCHED, problem, mark, ok=False)
+    silent = [one.text() for one in found if one.silent]
+    never = [one.text() for one in found if one.until is None]
+    lines = "\n".join([*silent, *never])
+    if silent:
+        return Finding("monitor", _WATCHED, lines, paint("fix ", "bad"), ok=False)
+    mark = paint("note", "unsure") if never else paint("ok  ", "good")
+    return Finding("monitor", _WATCHED, lines, mark)
 
 
 def _github_finding(project: Project, now: datetime) -> Finding:

@@ -20,6 +20,7 @@ from mlops.registry.manifest import Manifest
 from mlops.registry.tags import Event, ModelState, Version
 from mlops.reporting import wording, words
 from mlops.reporting.blocks import Cell, Link, Row, Summary, Table, Tone
+from mlops.reporting.check_history import result_of
 from mlops.reporting.gaps import gaps, is_written
 from mlops.reporting.html import card_as_html, fill
 from mlops.reporting.site_sources import (
@@ -113,7 +114,7 @@ def site(
     EnvironmentFailure
         When the store does not answer: that is no broken chain, and no page either.
     """
-    sources = gather(project, store)
+    sources = gather(project, store, now)
     parts = [_part(project, sources, name, address) for name in sources.names]
     summary = _with_later(_summary(project, parts), parts)
     summary = summary._replace(lines=(*notes, *summary.lines))
@@ -160,6 +161,7 @@ def _part(project: Project, sources: Sources, name: str, address: str) -> Part:
     model = sources.state.model(name)
     releases = sources.releases[name]
     about, facts = _about(sources.specs[name])
+    facts |= _last_check(sources, name)
     odd = [
         sources.unexplained[event.tag]
         for event in model.events
@@ -177,6 +179,7 @@ def _part(project: Project, sources: Sources, name: str, address: str) -> Part:
     unknown = _unknown(sources, releases)
     places = [_in_stage(model, stage, unknown) for stage in stages]
     alarms = [*_unusable(releases), *_monitored(sources, name), *_state(model)]
+    alarms += _silent(sources, name)
     for text in odd:
         short = f"{name}: a decision without a name"
         alarms.append(Alarm("unsure", short, text))
@@ -254,6 +257,28 @@ def _monitored(sources: Sources, name: str) -> list[Alarm]:
     short = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
     messages = wording.alarm(check.columns, check.performance) or list(check.reasons)
     return [Alarm("unsure", short, f"{short}: {words.listed(messages)}")]
+
+
+def _silent(sources: Sources, name: str) -> list[Alarm]:
+    """Return that a model is no longer watched, where it is so."""
+    found = sources.watched.get(name)
+    if found is None or not found.silent:
+        return []
+    days = words.count(int(found.days or 0), "day")
+    short = f"{name}: no check of the monitor for {days}"
+    return [Alarm("unsure", short, f"{found.text()}.")]
+
+
+def _last_check(sources: Sources, name: str) -> dict[str, str]:
+    """Return when a model in the last stage was checked last, and what came out."""
+    found = sources.watched.get(name)
+    if found is None:
+        return {}
+    check = sources.checks.get(name)
+    if found.until is None or check is None:
+        return {"Last check": "never"}
+    result = result_of(check)
+    return {"Last check": f"{found.until:%Y-%m-%d %H:%M} UTC: {result}"}
 
 
 def _summary(project: Project, parts: Sequence[Part]) -> Summary:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from mlops.registry.chain import Bundle, bundles
 from mlops.registry.manifest import Manifest, with_manifests
 from mlops.registry.queries import specs_of
 from mlops.registry.tags import Event, ModelState, State, Version
+from mlops.registry.watched import LastChecked, watched
 from mlops.reporting.blocks import Tone
 from mlops.results.monitoring import PastCheck
 from mlops.results.runs import Record
@@ -88,6 +90,8 @@ class Sources:
         By model, the last ones, the newest first.
     checks : mapping of str to PastCheck or None
         By model, the monitor's last one; None where it cannot be read.
+    watched : mapping of str to LastChecked
+        By model, of those in the last stage, how long ago that was.
     """
 
     state: State
@@ -99,9 +103,10 @@ class Sources:
     unapproved: Mapping[str, str]
     runs: Mapping[str, Sequence[Record]]
     checks: Mapping[str, PastCheck | None]
+    watched: Mapping[str, LastChecked]
 
 
-def gather(project: Project, store: ReleaseStore) -> Sources:
+def gather(project: Project, store: ReleaseStore, now: datetime) -> Sources:
     """Read all that the pages show.
 
     Raises
@@ -126,6 +131,7 @@ def gather(project: Project, store: ReleaseStore) -> Sources:
         unapproved=unapproved_of(project.root, recent),
         runs=query.latest_runs(project, RECENT),
         checks=_checks(project),
+        watched={one.model: one for one in watched(project, state, now)},
     )
 
 
