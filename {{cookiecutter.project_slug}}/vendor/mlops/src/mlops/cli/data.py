@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option, Typer
 
 from mlops.cli.actions_env import as_markdown, event, in_actions, outputs
 from mlops.cli.app import app
-from mlops.cli.arguments import model_names
-from mlops.cli.context import Context, current_context, is_private
+from mlops.cli.arguments import Model, model_names
+from mlops.cli.context import Context, current_context, is_private, place_at
 from mlops.cli.each import matrix
 from mlops.cli.output import Json, emit, progress
 from mlops.cli.pipeline import fetching
 from mlops.cli.selection import select
-from mlops.errors import Refused, counted, megabytes
+from mlops.errors import Refused, UsageError, counted, megabytes
 
 if TYPE_CHECKING:
-    from mlops.results.data import SourceLock
+    from mlops.io.places import Place
+    from mlops.results.data import SourceLock, StoredSnapshot
+
+Snapshot = Annotated[
+    str,
+    Argument(metavar="SNAPSHOT", help="A version, or how a snapshot's name begins."),
+]
 
 data = Typer(
     no_args_is_help=True,
-    help="Data in buckets and on web servers: fetch.",
+    help="Data in buckets and on web servers: fetch. Snapshots by content: store, "
+    "list, show, diff, pull, prune.",
 )
 
 app.add_typer(data, name="data", rich_help_panel="Look")
@@ -122,3 +130,222 @@ def _described(lock: SourceLock) -> str:
     size = sum(one.size for one in lock.objects)
     text = f"{counted(len(lock.objects), 'object')}, {megabytes(size)}"
     return f"{text}; {lock.note}" if lock.note else text
+
+
+@data.command("store")
+def store_now(
+    names: Annotated[
+        list[str] | None,
+        Argument(metavar="MODEL", help="Default: all whose data lie elsewhere."),
+    ] = None,
+    models: Annotated[
+        str, Option(help="Models of the plan, as a JSON list of names.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Store what was read, by content, where `data.store` of project.yaml says.
+
+    Only pieces that are not there yet are written.
+
+    Example: `mlops data store employment`
+    """
+    from mlops.data.pieces import store
+    from mlops.data.sources import patterns_elsewhere
+
+    at = current_context()
+    if not at.project.spec.data.store:
+        text = "Nothing is stored: data.store of project.yaml names no place."
+        emit([], text, as_json, page=as_markdown("", text))
+        return
+    target = _store_of(at)
+    chosen = names or []
+    if not chosen:
+        planned = model_names(models) if models else at.project.models()
+        chosen = [
+            name for name in planned if patterns_elsewhere(at.project.model(name))
+        ]
+    rows = []
+    lines = []
+    for name in chosen:
+        spec = at.project.model(name)
+        done = store(target, name, spec, at.project.folder(name), at.now())
+        rows.append({"model": name, "snapshot": done.snapshot.name})
+        pieces = counted(done.written, "new piece")
+        lines.append(f"{name}: {done.snapshot.name}: {pieces}, {megabytes(done.size)}")
+    emit(rows, "\n".join(lines), as_json, page=as_markdown("", *lines))
+
+
+@data.command("list")
+def list_snapshots(name: Model, as_json: Json = False) -> None:
+    """List the stored snapshots of a model, and the versions that need them.
+
+    Example: `mlops data list employment`
+    """
+    from mlops.data.pieces import snapshots
+    from mlops.reporting.terminal import table
+
+    at = current_context()
+    at.project.folder(name)
+    needed = _needed(at, name)
+    rows = [
+        {
+            "snapshot": one.name,
+            "stored": one.stored_at[:16].replace("T", " "),
+            "files": len(one.files),
+            "rows": sum(file.rows for file in one.files),
+            "versions": ", ".join(needed.get(one.name, ())),
+        }
+        for one in reversed(snapshots(_store_of(at), name))
+    ]
+    text = table(rows, list(rows[0])) if rows else "Nothing is stored yet."
+    emit(rows, text, as_json)
+
+
+@data.command("show")
+def show_snapshot(name: Model, snapshot: Snapshot, as_json: Json = False) -> None:
+    """Show the files of a stored snapshot.
+
+    Example: `mlops data show employment v1.2.0`
+    """
+    from mlops.reporting.terminal import table
+
+    at = current_context()
+    found = _snapshot_of(at, name, snapshot)
+    rows = [
+        {
+            "file": file.path,
+            "rows": file.rows,
+            "size": megabytes(file.size),
+            "piece": file.piece[:12],
+        }
+        for file in found.files
+    ]
+    facts = found.model_dump(mode="json")
+    emit(facts, table(rows, list(rows[0])), as_json)
+
+
+@data.command("diff")
+def diff_snapshots(
+    name: Model, old: Snapshot, new: Snapshot, as_json: Json = False
+) -> None:
+    """Say which files two stored snapshots do not share.
+
+    Example: `mlops data diff employment v1.1.0 v1.2.0`
+    """
+    at = current_context()
+    before = {f.path: f for f in _snapshot_of(at, name, old).files}
+    after = {f.path: f for f in _snapshot_of(at, name, new).files}
+    lines = []
+    for path in sorted(before.keys() | after.keys()):
+        if path not in before:
+            lines.append(f"added    {path}: {counted(after[path].rows, 'row')}")
+        elif path not in after:
+            lines.append(f"removed  {path}: {counted(before[path].rows, 'row')}")
+        elif before[path].sha256 != after[path].sha256:
+            rows = after[path].rows - before[path].rows
+            lines.append(f"changed  {path}: {rows:+,} rows")
+    emit(lines, "\n".join(lines) or "They have the same files.", as_json)
+
+
+@data.command("pull")
+def pull_snapshot(
+    name: Model,
+    snapshot: Snapshot,
+    out: Annotated[Path, Option(help="Folder to write to.")],
+    as_json: Json = False,
+) -> None:
+    """Write a stored snapshot into a folder as Parquet files, verified.
+
+    Example: `mlops data pull employment v1.2.0 --out old-rows`
+    """
+    from mlops.data.pieces import pull
+
+    at = current_context()
+    found = _snapshot_of(at, name, snapshot)
+    patterns = pull(_store_of(at), found, at.settings.folder / out)
+    lines = [f"{key}: {out / pattern}" for key, pattern in patterns.items()]
+    emit(patterns, "\n".join(lines), as_json)
+
+
+@data.command("prune")
+def prune_snapshots(
+    name: Model,
+    days: Annotated[
+        int, Option(help="Keep what was stored in so many days.", min=1)
+    ] = 90,
+    yes: Annotated[
+        bool, Option("--yes", help="Prune; without it, snapshots are only listed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List stored snapshots that no version needs; --yes prunes them.
+
+    Pieces that no snapshot has any more go a day later, by the next prune.
+
+    Example: `mlops data prune employment --days 90`
+    """
+    from mlops.data.pieces import prune, unneeded
+
+    at = current_context(fetch=True)
+    at.project.folder(name)
+    needed = frozenset(_needed(at, name))
+    which = (name, needed, at.now(), days)
+    act = prune if yes else unneeded
+    pruned = [one.name for one in act(_store_of(at), *which)]
+    outcome = "pruned" if yes else "to prune: add --yes"
+    text = "Nothing can be pruned."
+    if pruned:
+        text = "\n".join([*pruned, f"{counted(len(pruned), 'snapshot')} {outcome}"])
+    emit({"snapshots": pruned, "done": yes}, text, as_json)
+
+
+def _store_of(at: Context) -> Place:
+    """Return the place of snapshots that project.yaml names."""
+    text = at.project.spec.data.store
+    if text:
+        return place_at(text, at.project.root, "data.store")
+    raise UsageError(
+        "no place for snapshots is named",
+        file="project.yaml",
+        key="data.store",
+        allowed="a folder, or s3://BUCKET/PREFIX",
+        do="add `data: {store: s3://BUCKET/PREFIX}`",
+    )
+
+
+def _needed(at: Context, name: str) -> dict[str, list[str]]:
+    """Return the snapshots of a model's versions by name, with the versions."""
+    from mlops.data.pieces import snapshot_name
+    from mlops.registry.manifest import manifests
+    from mlops.registry.tags import read
+
+    needed: dict[str, list[str]] = {}
+    versions = read(at.project.root).model(name).versions.values()
+    for number, manifest in manifests(at.project.root, versions):
+        if isinstance(manifest, Refused):
+            raise manifest  # what it needs is not known
+        needed.setdefault(snapshot_name(manifest.data.files), []).append(number)
+    return needed
+
+
+def _snapshot_of(at: Context, name: str, text: str) -> StoredSnapshot:
+    """Return the snapshot that a version has, or that a name begins like."""
+    from mlops.data.pieces import snapshots
+
+    at.project.folder(name)
+    by_version = {
+        number: snapshot
+        for snapshot, numbers in _needed(at, name).items()
+        for number in numbers
+    }
+    wanted = by_version.get(text.rpartition("@")[2], text)
+    stored = snapshots(_store_of(at), name)
+    found = [one for one in stored if one.name.startswith(wanted)]
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        "there is no such snapshot" if not found else "several snapshots begin so",
+        found=text,
+        allowed="a version such as v1.2.0, or the name of a snapshot",
+        do=f"`mlops data list {name}` lists them",
+    )

@@ -9,7 +9,7 @@ from typer import Option
 
 from mlops.cli.app import app
 from mlops.cli.arguments import MaybeRef, Models, Ref
-from mlops.cli.context import current_context, registry_of
+from mlops.cli.context import current_context, place_at, registry_of
 from mlops.cli.each import each_live, flags, require_one
 from mlops.cli.output import Json, emit, progress
 
@@ -65,7 +65,9 @@ def _reproduce(ref: str, as_json: bool) -> None:
     from mlops.registry.reproduce import reproduce as again
 
     at = current_context(fetch=True)
-    done = again(at.project, ref, at.store, progress())
+    stored = at.project.spec.data.store
+    rows = place_at(stored, at.project.root, "data.store") if stored else None
+    done = again(at.project, ref, at.store, progress(), rows)
     outcome = "the same bytes" if done.same else "NOT REPRODUCIBLE"
     lines = [
         f"{done.version}: {outcome}",

@@ -117,8 +117,13 @@ class PredictionPlace(Strict):
 
 
 class DataPlace(Strict):
-    """What may become of data that lie outside of git."""
+    """Where snapshots of data are stored, and what may become of rows."""
 
+    store: Annotated[str, Field(max_length=1000)] = Field(
+        default="",
+        description="A folder, relative to the repository, or s3://BUCKET/PREFIX, for "
+        "`mlops data store`; if empty, no snapshot is stored.",
+    )
     public: bool = Field(
         default=False,
         description="Whether the workflows of a public repository may hand rows on as "

@@ -191,8 +191,6 @@ def _read_all(
             objects.append(_read(one, stores[one.key], build, how, progress))
     progress.close(len(objects))
     lock = seen.model_copy(update={"objects": tuple(objects)})
-    if earlier is not None and _content(earlier) == _content(lock):
-        lock = lock.model_copy(update={"stored": earlier.stored})
     lock.save(build)
     named = {one.file for one in objects}
     for path in copies(build).iterdir():
@@ -200,11 +198,6 @@ def _read_all(
             with reaching("remove", path):
                 path.unlink()
     return lock
-
-
-def _content(lock: SourceLock) -> list[tuple[str, str, str]]:
-    """Return what a lock names, whenever it was read."""
-    return [(one.key, one.address, one.sha256) for one in lock.objects]
 
 
 def _read(

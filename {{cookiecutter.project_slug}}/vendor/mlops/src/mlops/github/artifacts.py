@@ -100,6 +100,10 @@ class ArtifactsPlace(Place):
             do="let MLOPS_PREDICTIONS name a folder",
         )
 
+    def remove(self, name: str) -> None:
+        """Refuse: artifacts expire by themselves."""
+        raise Refused("artifacts expire by themselves", file=name)
+
     def _artifacts(self, name: str, first: str) -> list[dict[str, Any]]:
         """Return what trusted runs uploaded under a name, oldest first."""
         found = []

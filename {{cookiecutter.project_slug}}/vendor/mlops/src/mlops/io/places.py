@@ -76,6 +76,9 @@ class Place(Protocol):
             When the place cannot be written.
         """
 
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is gone already is no error."""
+
 
 class FolderPlace(Place):
     """A folder of this machine, or one that several machines share."""
@@ -106,6 +109,12 @@ class FolderPlace(Place):
     def write(self, name: str, content: bytes) -> None:
         """Write a file beside, and rename it."""
         write_bytes(self._path(name), content)
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        path = self._path(name)
+        with reaching("remove", path):
+            path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
         """Return the path of a file, never outside of the folder."""

@@ -15,10 +15,12 @@ from tempfile import TemporaryDirectory
 from mlops import settings
 from mlops.config.project import Project
 from mlops.config.yaml import load_yaml
+from mlops.data.pieces import pull, snapshot_name, snapshots
 from mlops.errors import EnvironmentFailure, listed
 from mlops.io.digests import sha256_file
 from mlops.io.files import write_json
 from mlops.io.git import git
+from mlops.io.places import Place
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import DATA, Environment, Manifest
 from mlops.registry.sbom import not_installed, present
@@ -30,6 +32,8 @@ from mlops.storage.protocol import ReleaseStore
 Say = Callable[[str], None]
 
 MODEL = "model.skops"
+
+_STORED = "data/stored"
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def reproduce(
     ref: str,
     store: ReleaseStore | None = None,
     say: Say = lambda line: None,
+    rows: Place | None = None,
 ) -> Reproduction:
     """Train a version again in a worktree of its commit, and compare the model files.
 
@@ -98,7 +103,7 @@ def reproduce(
     bundle = fetch(project, ref, store)
     name = bundle.version.model
     with _worktree(project, bundle.manifest.code.commit) as tree:
-        _bring_rows(project, bundle, tree.root)
+        _bring_rows(project, bundle, tree.root, rows)
         interpreter = _interpreter(project, tree, bundle.manifest, say)
         say(f"training {bundle.version.ref} again …")
         training = _train(tree, name, bundle.version.ref, interpreter.path)
@@ -140,15 +145,21 @@ def _worktree(project: Project, commit: str) -> Iterator[Project]:
             git(root, "worktree", "remove", "--force", tree)
 
 
-def _bring_rows(project: Project, bundle: Bundle, home: Path) -> None:
+def _bring_rows(
+    project: Project, bundle: Bundle, home: Path, stored: Place | None
+) -> None:
     """Put rows that no commit holds into the worktree.
 
-    They come from the release where it has them, or else from this folder.
+    They come from the release where it has them, from the place of snapshots, or else
+    from this folder.
     """
     manifest = bundle.manifest
     absent = [file for file in manifest.data.files if not (home / file.path).is_file()]
     if absent and DATA in manifest.assets:
         _bring_released_rows(bundle, home / "models" / manifest.model)
+        return
+    folder = home / "models" / manifest.model
+    if absent and stored is not None and _bring_stored_rows(manifest, folder, stored):
         return
     for file in absent:
         source = project.root / file.path
@@ -156,11 +167,28 @@ def _bring_rows(project: Project, bundle: Bundle, home: Path) -> None:
             raise EnvironmentFailure(
                 f"the rows that {bundle.version.ref} was trained on are gone",
                 found=listed(file.path for file in absent),
-                do="restore the files; with data.keep, later releases hold their "
-                "rows themselves",
+                do="restore the files; `mlops data store` or data.keep let later "
+                "versions have their rows",
             )
         (home / file.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, home / file.path)
+
+
+def _bring_stored_rows(manifest: Manifest, folder: Path, stored: Place) -> bool:
+    """Write a version's snapshot into the model's folder, and let model.yaml name it.
+
+    Return whether there is one.
+    """
+    name = snapshot_name(manifest.data.files)
+    for snapshot in snapshots(stored, manifest.model):
+        if snapshot.name == name:
+            patterns = pull(stored, snapshot, folder / _STORED)
+            spec = load_yaml(folder / "model.yaml")
+            for key, pattern in patterns.items():
+                spec["data"][key.removeprefix("data.")] = f"{_STORED}/{pattern}"
+            write_json(folder / "model.yaml", spec)  # JSON is YAML
+            return True
+    return False
 
 
 def _bring_released_rows(bundle: Bundle, folder: Path) -> None:

@@ -94,9 +94,27 @@ class SourceLock(StoredResult):
     note: str = Field(
         default="", description="Why these are not the newest rows; empty if they are."
     )
-    stored: str = Field(
-        default="", description="Name of the snapshot that was stored of them."
-    )
+
+
+class StoredFile(Result):
+    """One file of a stored snapshot."""
+
+    key: str = Field(description="Of model.yaml: data.source or data.labels.")
+    path: str
+    sha256: str = Field(description="Of the file.")
+    rows: int
+    piece: str = Field(pattern="^[0-9a-f]{64}$", description="SHA-256 of its Parquet.")
+    size: int = Field(description="Bytes of the piece.")
+
+
+class StoredSnapshot(Result):
+    """The record of a snapshot that is stored by content."""
+
+    model: str
+    name: str = Field(pattern="^[0-9a-f]{32}$")
+    stored_at: str
+    reading: str = Field(description="Digest of how the files were read.")
+    files: tuple[StoredFile, ...]
 
 
 class Snapshot(StoredResult):
