@@ -72,6 +72,7 @@ FULL: dict[str, Any] = {
         "alpha": 0.05,
         "min_effect": 0.1,
         "min_rows": 200,
+        "on_alarm": "gate",
         "silent_after": 3,
         "sample": 5000,
     },

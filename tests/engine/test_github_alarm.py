@@ -107,11 +107,36 @@ def test_one_issue_from_the_first_alarm_to_the_last(world: World) -> None:
     assert len(world.github.dispatches) == 2
 
 
-def test_a_new_version_that_drifts_too_is_retrained_too(world: World) -> None:
+def test_drift_that_another_version_did_not_end_goes_to_people(world: World) -> None:
+    """Retraining has not helped: once more would not either."""
     world.check()
+    for count in (1, 2):
+        world.check(version="v1.1.0")
+        (issue,) = world.issues
+        assert f"Checks of v1.1.0 with an alarm: {count}." in issue["body"]
+        assert "people have to decide" in issue["body"]
+        assert len(world.github.dispatches) == 1
+    world.check(alarm=False, version="v1.1.0")
+    assert issue["state"] == "closed"
     world.check(version="v1.1.0")
-    assert len(world.issues) == 1 and len(world.github.dispatches) == 2
-    assert "Checks of v1.1.0 with an alarm: 1." in world.issues[0]["body"]
+    assert len(world.github.dispatches) == 2, "a new alarm is a new beginning"
+    assert "people have to decide" not in world.issues[1]["body"]
+
+
+def test_a_model_may_have_alarms_and_no_retraining(world: World) -> None:
+    path = world.project.folder("churn") / "model.yaml"
+    path.write_text(path.read_text() + "\nmonitor: {on_alarm: never}\n")
+    world.check()
+    world.check()
+    (issue,) = world.issues
+    assert world.github.dispatches == []
+    assert "`monitor.on_alarm` is `never`" in issue["body"]
+    assert "Checks of v1.0.0 with an alarm: 2." in issue["body"]
+    path.write_text(path.read_text().replace("never", "gate"))
+    for _ in range(2):
+        world.check()
+        assert len(world.github.dispatches) == 1
+    assert "Retraining was asked for" in world.issues[0]["body"]
 
 
 def test_an_issue_that_somebody_made_up_is_not_ours(world: World) -> None:

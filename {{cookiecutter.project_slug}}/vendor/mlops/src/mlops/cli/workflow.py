@@ -416,7 +416,7 @@ def _on_pull_request(at: Context, hub: Repository, name: str, body: str) -> list
 
 def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     """Open, edit or close a model's issue, as the monitor's last check says."""
-    from mlops.github.issues import settle
+    from mlops.github.issues import AboutAlarm, settle
     from mlops.io.files import read_json
     from mlops.reporting.wording import alarm_title, check_summary
     from mlops.results.monitoring import DriftCheck
@@ -430,6 +430,10 @@ def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     facts = check.model_dump(mode="json")
     # The run log first: it is kept where Issues are switched off, too.
     notes = require_pushed(append_check(at.project, facts, at.actor))
-    owner = at.project.model(name).owner
-    title = alarm_title(check)
-    return [settle(hub, check, shown, at.run_url, owner, title), *notes]
+    spec = at.project.model(name)
+    about = AboutAlarm(
+        title=alarm_title(check),
+        owner=spec.owner,
+        retrains=spec.monitor.on_alarm == "gate",
+    )
+    return [settle(hub, check, shown, at.run_url, about), *notes]

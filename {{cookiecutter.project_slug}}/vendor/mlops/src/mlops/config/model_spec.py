@@ -351,6 +351,11 @@ class Monitor(Strict):
     min_rows: Annotated[int, Field(ge=20, le=10**9)] = Field(
         default=200, description="With fewer rows they wait for the next check."
     )
+    on_alarm: Literal["never", "gate"] = Field(
+        default="gate",
+        description="What follows an alarm beside its issue: nothing, or retraining on "
+        "fresh data, about which the gate decides.",
+    )
     silent_after: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=3,
         description="Days after the last check of a model in the last stage from which "

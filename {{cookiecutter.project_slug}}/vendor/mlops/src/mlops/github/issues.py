@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlops.github.client import BOT, Gone, ask
 from mlops.github.comment import post
@@ -23,6 +23,37 @@ RETRAIN = "retrain"  # what release.yml listens to
 _HANDLE = re.compile(r"@[A-Za-z0-9-]+(/[A-Za-z0-9._-]+)?")
 
 _STATE = re.compile(r"<!-- mlops: alarm \S+ version (\S+) checks (\d+) by (\S+) -->")
+
+
+# What the issue says of retraining.
+_FOLLOWS = {
+    "retrained": "Retraining was asked for at the first.",
+    "never": "Retraining is not requested: `monitor.on_alarm` is `never`.",
+    "lasts": "Another version did not end the alarm, so no further retraining is "
+    "requested: people have to decide. Fix the source of the data, accept what is new "
+    "(`mlops monitor accept`), or change the model.",
+}
+
+# In the text of an issue whose alarm another version has not ended.
+_LASTS = "<!-- mlops: lasts -->"
+
+
+class AboutAlarm(NamedTuple):
+    """What an issue says of an alarm beside the check, and whether it retrains.
+
+    Parameters
+    ----------
+    title : str
+        Of a new issue.
+    owner : str
+        Is mentioned, where it is a GitHub handle.
+    retrains : bool
+        Whether the model's policy is to ask for retraining.
+    """
+
+    title: str
+    owner: str = ""
+    retrains: bool = True
 
 
 def opened(repository: Repository, label: str, begin: str = "") -> Issue | None:
@@ -75,18 +106,17 @@ def settle(
     check: DriftCheck,
     text: str,
     run_url: str | None,
-    owner: str = "",
-    title: str = "",
+    about: AboutAlarm,
 ) -> str:
     """Bring a model's issue in line with a drift check.
 
     Return what was done, in a sentence.
 
-    `text` is the check as markdown; a new issue has the `title`, and mentions the
-    model's `owner`.
+    `text` is the check as markdown.
 
-    Retraining is asked for where no issue is open, or the open one is about another
-    version. A window with too few rows changes nothing.
+    Retraining is asked for where no issue is open, and the policy of the model allows
+    it. Where the open one is about another version, that was replaced and the alarm has
+    not ended: people have to decide. A window with too few rows changes nothing.
 
     Raises
     ------
@@ -106,21 +136,40 @@ def settle(
         return f"{name}: the alarm is over, {issue.html_url} is closed"
     run = run_url or check.until
     checks = _checks(issue, check.version, run)
+    # Before the issue: killed between the two, it is asked again, not forgotten.
+    follows = _retrain_or_not(repository, issue, check, about)
     if checks is None:
-        # Before the issue: killed between the two, it is asked again, not forgotten.
-        retrain(repository, check.model)
         checks = 1
-    shown = f"{text[:LIMIT]}{_mention(owner)}"
+    shown = f"{text[:LIMIT]}{_mention(about.owner)}"
+    lasts = f"{_LASTS}\n" if follows == _FOLLOWS["lasts"] else ""
     body = (
         f"{begin}{check.version} checks {checks} by {run} -->\n"
-        f"{shown}\n\nChecks of {check.version} with an alarm: {checks}. "
-        f"Retraining was asked for at the first.{_link(run_url)}"
+        f"{lasts}{shown}\n\nChecks of {check.version} with an alarm: {checks}. "
+        f"{follows}{_link(run_url)}"
     )
-    title = title or f"{check.model}: data drift detected"
-    issue, new = open_or_edit(repository, LABEL, title, body, begin)
+    issue, new = open_or_edit(repository, LABEL, about.title, body, begin)
     if new:
         return f"{name}: an alarm, see {issue.html_url}"
     return f"{name}: still an alarm, {issue.html_url} is up to date"
+
+
+def _retrain_or_not(
+    repository: Repository, issue: Issue | None, check: DriftCheck, about: AboutAlarm
+) -> str:
+    """Ask for retraining where that is due; return what the issue says of it."""
+    if not about.retrains:
+        return _FOLLOWS["never"]
+    if issue is None or _FOLLOWS["never"] in (issue.body or ""):
+        retrain(repository, check.model)
+        return _FOLLOWS["retrained"]
+    return _FOLLOWS["lasts" if _lasts(issue, check.version) else "retrained"]
+
+
+def _lasts(issue: Issue, version: str) -> bool:
+    """Return whether the alarm of an issue began with an earlier version."""
+    body = issue.body or ""
+    state = _STATE.match(body)
+    return _LASTS in body or (state is not None and state[1] != version)
 
 
 def _checks(issue: Issue | None, version: str, run: str) -> int | None:
