@@ -88,7 +88,10 @@ def serve_together(
     log_to_terminal()
     name, _, stage = ref.partition("@")
     follower = follow(project, name, stage)
-    with listen(address) as listening, TemporaryDirectory("mlops-serve") as counts:
+    with (
+        listen(address) as listening,
+        TemporaryDirectory(prefix="mlops-serve-") as counts,
+    ):
         new_table(Path(counts, RATES), options.tokens.values())
         url = url_of(address, listening)
 
