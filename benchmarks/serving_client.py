@@ -1,6 +1,6 @@
 """The clients of serving.py: a number of connections that each ask, and ask again.
 
-Usage: python serving_client.py PORT CLIENTS REQUESTS BODY
+Usage: python serving_client.py PORT CLIENTS REQUESTS BODY PATH
 Prints JSON. Bytes over plain sockets: an HTTP library would be what is measured.
 """
 
@@ -34,10 +34,9 @@ async def main() -> None:
     """Print rate, median, 99th percentile and errors."""
     port, clients, requests = (int(text) for text in sys.argv[1:4])
     body = sys.argv[4].encode()
-    message = (
-        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json"
-        b"\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-    )
+    head = f"POST {sys.argv[5]} HTTP/1.1\r\nHost: localhost\r\n"
+    head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    message = head.encode() + body
     left = [None] * requests
     seconds: list[float] = []
     begun = time.perf_counter()
