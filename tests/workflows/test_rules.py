@@ -427,7 +427,10 @@ def test_a_release_that_waits_for_its_reviewer_holds_up_nobody() -> None:
         if "concurrency" in job
     }
     # Whatever writes a version or promotes it has a turn ...
-    assert groups == {"register": "register", "staging": "staging-${{ matrix.model }}"}
+    assert groups == {
+        "register": "register-${{ needs.plan.outputs.queue }}",
+        "staging": "staging-${{ matrix.model }}",
+    }
     for name in groups:
         assert release["jobs"][name]["concurrency"]["queue"] == "max"
         assert release["jobs"][name]["concurrency"]["cancel-in-progress"] is False

@@ -230,6 +230,20 @@ DELIVERED = {"register": "success", "staging": ["a"], "smoke": ["a"]}
             id="registering failed",
         ),
         pytest.param(
+            {
+                "plan": BOTH,
+                "register": Happens("failure", REGISTERED.outputs),
+            },
+            {
+                "plan": "success",
+                "train": ["a", "b"],
+                **DELIVERED,
+                "register": "failure",
+                "production": ["a"],
+            },
+            id="one of two is registered before an error",
+        ),
+        pytest.param(
             {"plan": ONE, "register": REGISTERED, "staging": FAILED},
             {
                 "plan": "success",
@@ -275,7 +289,12 @@ def test_a_release_that_was_cancelled_delivers_nothing(github: GitHubsOwn) -> No
 
 @pytest.mark.parametrize(
     ("register", "version"),
-    [(REGISTERED, "a@v1.0.0"), (NONE_NEW, None)],
+    [
+        (REGISTERED, "a@v1.0.0"),
+        (NONE_NEW, None),
+        (Happens("failure", REGISTERED.outputs), "a@v1.0.0"),
+        (Happens("failure"), None),
+    ],
 )
 def test_a_smoke_test_is_of_the_version_that_the_run_registered(
     github: GitHubsOwn, register: Happens, version: str | None

@@ -184,11 +184,21 @@ class _Review:
             )
 
     def _require_older(self, version: Version) -> None:
+        from mlops.registry.manifest import manifest_of
+        from mlops.registry.publish import newer_version
         from mlops.registry.tags import read, version_key
 
-        state = read(self._at.project.root)
-        holder = state.model(version.model).stages.get(self._stage)
-        if holder and version_key(holder.number) > version_key(version.number):
+        root = self._at.project.root
+        holder = read(root).model(version.model).stages.get(self._stage)
+        if holder is None:
+            return
+        ours = manifest_of(root, version)[0].code.commit
+        theirs = manifest_of(root, holder)[0].code.commit
+        # Of two runs at once the one of the older commit may have the higher number.
+        if newer_version(root, version, theirs):
+            return
+        by_number = version_key(holder.number) > version_key(version.number)
+        if by_number or newer_version(root, holder, ours):
             raise _NewerThere(holder.ref)
 
 

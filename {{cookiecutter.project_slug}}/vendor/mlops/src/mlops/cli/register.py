@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
 from mlops.cli.actions_env import (
     as_markdown,
@@ -32,7 +33,13 @@ from mlops.cli.context import (
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
 from mlops.cli.questions import log_question
-from mlops.errors import Refused, UsageError
+from mlops.errors import (
+    EnvironmentFailure,
+    MlopsError,
+    Refused,
+    UsageError,
+    counted,
+)
 from mlops.github.client import MERGE_QUEUE, author_of, repository
 from mlops.io.files import write_text
 from mlops.io.git import has_remote, head
@@ -83,19 +90,13 @@ def register(
         "decided": decided,
         "override": override,
     }
-    unattended = in_actions() and name is None
-    skipped = _not_registered(at, models) if unattended else {}
-    models = [model for model in models if model not in skipped]
+    if in_actions() and name is None:
+        _register_unattended(at, models, decision, as_json)
+        return
     results = [_register(at, model, decision) for model in models]
-    attested = [f"build/{model}/model.skops" for model in models] if attests() else []
-    refs = {model: one["ref"] for model, one in zip(models, results, strict=True)}
-    outputs(models=models, refs=refs, attest=",".join(attested))
-    texts = [_text(result) for result in results] + list(skipped.values())
-    if in_actions() and models and not attested:
-        texts.append(
-            "not attested: GitHub does not sign here; the chain of digests holds"
-        )
+    texts = [_text(result) for result in results]
     notes = [note for result in results for note in result["notes"]]
+    _hand_on(at, {result["model"]: result["ref"] for result in results}, texts)
     emit(
         results[0] if name else results,
         "\n".join(texts) or "nothing to register",
@@ -139,54 +140,158 @@ def _text(result: dict[str, Any]) -> str:
     return f"{result['ref']} was registered already"
 
 
-def _not_registered(at: Context, models: list[str]) -> dict[str, str]:
-    """Return the models that this run does not register, and why.
+class _Unattended:
+    """What a job registers: as many models as it can, one after the other.
 
-    Runs train beside each other and register one after the other. A newer commit may
-    have been faster, or the version that this one was compared with is no longer the
-    one in production. Nothing older overwrites what is newer, and nothing is delivered
-    that was compared with something else.
+    Runs train and register beside each other. A newer commit may have been faster, or
+    the version that this one was compared with is no longer the one in production.
+    Nothing older overwrites what is newer, and nothing is delivered that was compared
+    with something else.
+
+    Attributes
+    ----------
+    results : list of dict
+        What was registered.
+    texts : list of str
+        What became of each model, a sentence each.
+    failures : list of MlopsError
+        One for each model that could not be registered.
     """
-    from mlops.github.client import repository
-    from mlops.github.issues import retrain
-    from mlops.pipeline.run import Run
 
-    skipped = {}
-    for model in models:
-        newer = _newer(at, model)
+    def __init__(self, at: Context, decision: dict[str, Any]) -> None:
+        self._at = at
+        self._decision = decision
+        self.results: list[dict[str, Any]] = []
+        self.texts: list[str] = []
+        self.failures: list[MlopsError] = []
+
+    def take(self, models: Sequence[str]) -> None:
+        """Register each of these models, or note why not.
+
+        An error of the environment, such as a limit of GitHub, would meet the others,
+        too: they are left for the next attempt.
+        """
+        for position, model in enumerate(models):
+            try:
+                self._take_one(model)
+            except EnvironmentFailure as error:
+                left = models[position + 1 :]
+                self._note(model, error)
+                if left:
+                    self.texts.append(
+                        f"not tried: {', '.join(left)}; run this job again, nothing is "
+                        "done twice"
+                    )
+                return
+            except MlopsError as error:
+                self._note(model, error)
+
+    def _take_one(self, model: str) -> None:
+        from mlops.registry.publish import Overtaken
+
+        hindrance = self._hindrance(model)
+        if hindrance:
+            self.texts.append(hindrance)
+            return
+        try:
+            result = _register(self._at, model, {**self._decision, "newest_only": True})
+        except Overtaken as error:
+            self.texts.append(_overtaken(error.newer))
+            return
+        self.results.append(result)
+        self.texts.append(_text(result))
+
+    def _hindrance(self, model: str) -> str:
+        """Return why a model is not registered, and what is done instead."""
+        from mlops.github.issues import retrain
+        from mlops.pipeline.run import Run
+        from mlops.registry.publish import newer_version
+        from mlops.registry.tag_writes import sync
+        from mlops.registry.tags import read
+
+        root = self._at.project.root
+        sync(root)
+        newer = newer_version(root, read(root).model(model).latest, head(root) or "")
         if newer:
-            skipped[model] = (
-                f"{newer} exists and is of a newer commit: nothing to register"
-            )
-            continue
-        part = _judged_on(at.project.build(model))
-        stale = Run(run_context(at), model, progress(), part=part).stale()
-        if stale and "train" not in stale:
-            retrain(repository(), model)
-            skipped[model] = (
-                f"{model}: the version in production has changed since the comparison; "
-                "it is trained and compared again, by a run of its own"
-            )
-    return skipped
+            return _overtaken(newer)
+        part = _judged_on(self._at.project.build(model))
+        stale = Run(run_context(self._at), model, progress(), part=part).stale()
+        if not stale or "train" in stale:
+            return ""
+        retrain(repository(), model)
+        return (
+            f"{model}: the version in production has changed since the comparison; "
+            "it is trained and compared again, by a run of its own"
+        )
+
+    def _note(self, model: str, error: MlopsError) -> None:
+        self.failures.append(error)
+        self.texts.append(f"{model} is not registered: {error.problems[0].what}")
+        for problem in error.problems:
+            progress()(f"error: {model}: {problem}")
 
 
-def _newer(at: Context, model: str) -> str:
-    """Return the newest version if its commit comes after HEAD, else nothing."""
-    from mlops.io.git import head, is_ancestor
-    from mlops.registry.manifest import manifest_of
-    from mlops.registry.tag_writes import sync
+def _overtaken(newer: str) -> str:
+    return f"{newer} exists and is of a newer commit: nothing to register"
+
+
+def _register_unattended(
+    at: Context, models: Sequence[str], decision: dict[str, Any], as_json: bool
+) -> None:
+    """Register what a run built, and hand on what was registered, whatever failed."""
+    work = _Unattended(at, decision)
+    try:
+        work.take(models)
+    finally:
+        refs = {result["model"]: result["ref"] for result in work.results}
+        _hand_on(at, refs, work.texts)
+    notes = [note for result in work.results for note in result["notes"]]
+    emit(
+        work.results,
+        "\n".join(work.texts) or "nothing to register",
+        as_json,
+        page=as_markdown("", *work.texts, *notes),
+    )
+    if work.failures:
+        raise Exit(max(error.exit_code for error in work.failures))
+
+
+def _not_staged_first(root: Path, refs: dict[str, str]) -> list[str]:
+    """Return the models whose version no stage has seen, then the others."""
+    from mlops.pipeline.due import was_staged
     from mlops.registry.tags import read
 
-    root = at.project.root
-    sync(root)
-    latest = read(root).model(model).latest
-    if latest is None or not latest.manifest_sha256:
-        return ""
-    manifest, _ = manifest_of(root, latest)
-    ours = head(root) or ""
-    theirs = manifest.code.commit
-    overtaken = ours != theirs and is_ancestor(root, ours, theirs)
-    return latest.ref if overtaken else ""
+    state = read(root)
+
+    def seen(name: str) -> bool:
+        model = state.model(name)
+        return was_staged(model, model.versions[refs[name].partition("@")[2]])
+
+    return sorted(refs, key=lambda name: (seen(name), name))
+
+
+def _hand_on(at: Context, refs: dict[str, str], texts: list[str]) -> None:
+    """Tell later jobs which versions there are: no more than a matrix may have.
+
+    Those that no stage has seen come first. The others were delivered by an earlier
+    attempt of this run.
+    """
+    from mlops.config.project_spec import MOST_JOBS
+
+    names = sorted(refs)
+    if len(names) > MOST_JOBS:
+        texts.append(
+            f"{counted(len(names) - MOST_JOBS, 'version')} more than a matrix may have "
+            "jobs: run this job again after those before them are in a stage"
+        )
+        names = sorted(_not_staged_first(at.project.root, refs)[:MOST_JOBS])
+    attested = [f"build/{name}/model.skops" for name in names] if attests() else []
+    if in_actions() and names and not attested:
+        texts.append(
+            "not attested: GitHub does not sign here; the chain of digests holds"
+        )
+    shown = {name: refs[name] for name in names}
+    outputs(models=names, refs=shown, attest=",".join(attested))
 
 
 def _promotable(project: Project) -> list[str]:
@@ -230,6 +335,7 @@ def _register(at: Context, name: str, decision: dict[str, Any]) -> dict[str, Any
     for note in notes:
         progress()(f"note: {note}")
     return {
+        "model": name,
         "version": done.version.number,
         "ref": done.version.ref,
         "created": done.created,

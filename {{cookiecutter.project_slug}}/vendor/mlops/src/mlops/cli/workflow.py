@@ -101,6 +101,8 @@ def plan(
         "models": train,
         **matrix(project, train),
         "data": [name for name in train if has_data_elsewhere(project, name)],
+        # Runs of one model queue with each other, those of several among themselves.
+        "queue": train[0] if len(train) == 1 else "several",
         "code": planned.code,
         "deploy": deploy,
         "deploy_jobs": redeployed["jobs"],

@@ -86,13 +86,13 @@ def _is_due(project: Project, name: str, model: ModelState) -> bool:
 def _delivered(project: Project, model: ModelState) -> Manifest | None:
     """Return the manifest of the newest version; None where no stage has seen it."""
     newest = model.latest
-    if newest is None or not _was_staged(model, newest):
+    if newest is None or not was_staged(model, newest):
         return None
     manifest, _ = manifest_of(project.root, newest)
     return manifest
 
 
-def _was_staged(model: ModelState, version: Version) -> bool:
+def was_staged(model: ModelState, version: Version) -> bool:
     """Return whether a version has been in a stage, or was kept out of one."""
     return any(
         event.version == version.number and event.stage is not None

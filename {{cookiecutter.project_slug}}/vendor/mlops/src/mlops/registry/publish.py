@@ -20,7 +20,7 @@ from mlops.errors import MlopsError, Refused, UsageError
 from mlops.io import git_objects
 from mlops.io.digests import sha256
 from mlops.io.engine import engine_digest
-from mlops.io.git import git
+from mlops.io.git import git, is_ancestor
 from mlops.registry import sbom, tag_writes, tags
 from mlops.registry.assets import WORKFLOWS, Built, ready
 from mlops.registry.chain import same
@@ -49,6 +49,24 @@ class Registered:
     notes: tuple[str, ...] = ()
 
 
+class Overtaken(Refused):
+    """A version of a newer commit is registered already.
+
+    Parameters
+    ----------
+    newer : str
+        That version.
+    """
+
+    def __init__(self, newer: str) -> None:
+        super().__init__(
+            "a version of a newer commit exists",
+            found=newer,
+            do="nothing: what this run built is older",
+        )
+        self.newer = newer
+
+
 def register(
     project: Project,
     name: str,
@@ -56,6 +74,7 @@ def register(
     store: ReleaseStore | None = None,
     decided: bool = False,
     override: bool = False,
+    newest_only: bool = False,
     **decision: Any,
 ) -> Registered:
     """Make a version of what was built, if its verdict is to promote.
@@ -69,6 +88,9 @@ def register(
         where any are named. The tag records who and why.
     override : bool
         Register the model of a withdrawn version again.
+    newest_only : bool
+        Register nothing where a version of a newer commit exists. It is looked for
+        again in each attempt, so that of two runs at once the older never wins.
     **decision
         As for `Decision`: whoever is the actor may not approve the version later.
 
@@ -77,6 +99,8 @@ def register(
     UsageError, Refused
         Where nothing was built, it does not match HEAD, the verdict is not to promote,
         or it is the model of a version that was withdrawn.
+    Overtaken
+        Where a version of a newer commit exists, and that counts.
     EnvironmentFailure
         When disk or network fail; the next call resumes.
     """
@@ -92,7 +116,10 @@ def register(
     releases = store or FolderStore(project.store)
 
     def attempt() -> Registered | None:
-        return _attempt(_Registration(project, by, releases, built, override), name)
+        registration = _Registration(
+            project, by, releases, built, override, newest_only
+        )
+        return _attempt(registration, name)
 
     return git_objects.retry(attempt)
 
@@ -106,6 +133,7 @@ class _Registration:
     store: ReleaseStore
     built: Built
     override: bool
+    newest_only: bool = False
 
     @property
     def overruled(self) -> bool:
@@ -128,6 +156,10 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
     content = b""
     if last is not None and last.manifest_sha256:
         previous, content = manifest_of(root, last)
+        if registration.newest_only:
+            newer = newer_version(root, last, built.commit)
+            if newer:
+                raise Overtaken(newer)
     created = True
     left = releases.drafts(name)
     if last and previous and previous.same_model(built.training):
@@ -157,6 +189,15 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
         else:
             notes.append("the release store here does not hold it")
     return Registered(model.versions[number], created, tuple(notes))
+
+
+def newer_version(root: Path, last: tags.Version | None, commit: str) -> str:
+    """Return the last version where it is of a commit after this one, else nothing."""
+    if last is None or not last.manifest_sha256:
+        return ""
+    theirs = manifest_of(root, last)[0].code.commit
+    overtaken = commit != theirs and is_ancestor(root, commit, theirs)
+    return last.ref if overtaken else ""
 
 
 def _withdrawn(
