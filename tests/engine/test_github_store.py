@@ -12,6 +12,7 @@ import pytest
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.github.client import repository
 from mlops.io.digests import sha256
+from mlops.registry import tags
 from mlops.registry.chain import Bundle, fetch
 from mlops.storage import cache
 from mlops.storage.folder import FolderStore
@@ -198,7 +199,6 @@ def test_what_is_too_large_for_github_is_not_sent(
         "POST releases",
         "GET releases",
         "POST releases/[0-9]+/assets",
-        "GET releases/assets/[0-9]+",
         "GET releases/[0-9]+/assets",
         "PATCH releases/[0-9]+",
     ],
@@ -219,6 +219,24 @@ def test_registering_when_a_call_fails(
     held = sorted(a["name"] for a in github.assets.values() if a["of"] == release["id"])
     assert held == sorted([*bundle.manifest.assets, "manifest.json"])
     assert not world.project.store.exists()
+
+
+def test_a_file_that_arrived_otherwise_is_noticed_by_the_digest_that_github_has(
+    github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is downloaded for it, and no version comes of it."""
+    digest = GitHubStore.digest
+
+    def other(store: GitHubStore, model: str, release: str, asset: str) -> str | None:
+        if asset == "model.skops":
+            return "0" * 64
+        return digest(store, model, release, asset)
+
+    monkeypatch.setattr(GitHubStore, "digest", other)
+    world.build()
+    with pytest.raises(Refused, match="model.skops of the draft is not the file"):
+        world.register(store=GitHubStore(repository()))
+    assert not tags.read(world.root).models and not github.releases
 
 
 def test_registering_while_github_is_down_leaves_no_version(

@@ -242,7 +242,7 @@ def test_registering_and_promoting_take_few_requests_however_many_releases_there
         assert len(hub.state.assets) == 10
         pages = requests["GET /repos/{owner}/{repo}/releases"]
         assert pages == (3 if others else 1)
-        assert requests.total() - pages == 24
+        assert requests.total() - pages == 14
         with hub.counting() as requests:
             ref = done.version.number
             world.promote(ref, "staging", store=GitHubStore(repository()))
@@ -253,7 +253,7 @@ def test_registering_and_promoting_take_few_requests_however_many_releases_there
         built(world, "two")
         with hub.counting() as requests:
             assert world.register(store=GitHubStore(repository())).created
-        assert requests.total() <= 27
+        assert requests.total() <= 17
 
 
 # What a registration does on GitHub and in git that a kill may come after.
