@@ -234,7 +234,7 @@ def test_a_file_that_arrived_otherwise_is_noticed_by_the_digest_that_github_has(
 
     monkeypatch.setattr(GitHubStore, "digest", other)
     world.build()
-    with pytest.raises(Refused, match="model.skops of the draft is not the file"):
+    with pytest.raises(Refused, match=r"model\.skops of the draft is not the file"):
         world.register(store=GitHubStore(repository()))
     assert not tags.read(world.root).models and not github.releases
 

@@ -183,7 +183,7 @@ def test_a_model_and_several_models_exclude_each_other(
     monkeypatch.chdir(make_project().root)
     for words in (
         ["run", "churn", "--models", '["churn"]'],
-        ["monitor"],
+        ["monitor", "check"],
         ["monitor", "churn@production", "--models", '["churn"]'],
         ["smoke"],
         ["reproduce"],

@@ -15,7 +15,7 @@ from typer import Option
 from mlops.cli.app import app
 from mlops.cli.context import current_context, release_store
 from mlops.cli.output import Json, emit
-from mlops.cli.selection import Owner, select
+from mlops.cli.selection import Owner, owners_of, select
 from mlops.errors import MlopsError, listed
 from mlops.github import client
 from mlops.io.engine import EngineState, engine_state
@@ -103,8 +103,14 @@ def _keys(project: Project) -> str:
 
 
 def code_owners(project: Project) -> str:
-    """Workflows, engine, packages and project.yaml each have a code owner."""
-    from mlops.github.code_owners import PLACES, judging, parse, without_owner
+    """What judges models has a code owner, and so has each model: its own owner."""
+    from mlops.github.code_owners import (
+        PLACES,
+        judging,
+        lines_to_add,
+        parse,
+        without_owner,
+    )
 
     tracked = git(project.root, "ls-files", "-z").split("\0")
     files = judging(tracked)
@@ -114,7 +120,12 @@ def code_owners(project: Project) -> str:
         return missing if (project.root / ".github").is_dir() else ""
     rules = parse((project.root / file).read_text(encoding="utf-8", errors="replace"))
     lost = without_owner(rules, files)
-    return f"{file} gives no owner to {listed(lost, 4)}" if lost else ""
+    problems = [f"{file} gives no owner to {listed(lost, 4)}"] if lost else []
+    lines = lines_to_add(rules, owners_of(project))
+    if lines:
+        problems.append(f"{file} lacks owners of model.yaml; add to it:")
+        problems += lines
+    return "\n".join(problems)
 
 
 def specifications(project: Project) -> str:

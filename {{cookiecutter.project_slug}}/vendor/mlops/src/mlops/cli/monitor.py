@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from mlops.cli.decisions import decided_by
 from mlops.cli.each import each_live, flags, require_one
 from mlops.cli.extras import LIGHT
 from mlops.cli.output import Json, ago, emit, hint, progress
+from mlops.cli.selection import Owner, select
 from mlops.io.files import write_text
 from mlops.io.user_code import kept_from
 
@@ -64,18 +66,32 @@ def check(
     ] = False,
     go_on: Annotated[bool, Option("--go-on", hidden=True)] = False,
     models: Models = None,
+    owner: Owner = None,
     as_json: Json = False,
 ) -> None:
     """Look for drift in recent predictions; 1 is an alarm. `check` may be left out.
 
     Example: `mlops monitor check employment@production --since 7d`
     """
-    require_one(ref, models, "MODEL@STAGE")
+    if owner is not None and ref is None and models is None:
+        models = json.dumps(_live_models(owner))
+    require_one(ref, models, "MODEL@STAGE, --owner")
     if ref is not None:
         _check(ref, since, exit_zero or go_on, as_json)
         return
     words = ["--since", since, *flags({"--exit-zero": exit_zero, "--json": as_json})]
     each_live("monitor", models or "", words)
+
+
+def _live_models(owner: str) -> list[str]:
+    """Return the models of an owner that are in the last stage."""
+    from mlops.registry.tags import read
+
+    project = current_context(fetch=True).project
+    state = read(project.root)
+    last = project.spec.stages[-1].name
+    chosen = select(project, owner=owner)
+    return [name for name in chosen if last in state.model(name).stages]
 
 
 def _check(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:

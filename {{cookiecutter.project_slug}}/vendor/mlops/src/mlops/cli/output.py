@@ -17,7 +17,7 @@ from mlops.errors import UsageError
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 
 
-def ago(text: str, now: datetime) -> datetime:
+def ago(text: str, now: datetime, key: str = "--since") -> datetime:
     """Return the time that is ``12h``, ``30d`` or ``2w`` before now.
 
     Raises
@@ -27,9 +27,7 @@ def ago(text: str, now: datetime) -> datetime:
     """
     match = re.fullmatch(r"(\d{1,5})([hdw])", text.strip())
     if match is None:
-        raise UsageError(
-            "not a period", key="--since", found=text, allowed="12h, 30d, 2w"
-        )
+        raise UsageError("not a period", key=key, found=text, allowed="12h, 30d, 2w")
     return now - timedelta(hours=int(match[1]) * _HOURS[match[2]])
 
 

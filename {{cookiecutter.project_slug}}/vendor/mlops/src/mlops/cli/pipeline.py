@@ -14,8 +14,8 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Models
 from mlops.cli.context import Context, current_context
 from mlops.cli.each import each, flags
-from mlops.cli.output import Json, emit, hint, progress
-from mlops.cli.selection import Owner, select
+from mlops.cli.output import Json, ago, emit, hint, progress
+from mlops.cli.selection import Owner, Stale, select, stale_models
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import changed_files, has_remote
 
@@ -322,6 +322,7 @@ def run(
     names: Names = None,
     force: Force = False,
     owner: Owner = None,
+    stale: Stale = None,
     group: Annotated[
         str | None, Option(help="Group of the run in the run log.")
     ] = None,
@@ -348,7 +349,7 @@ def run(
     """
     group = group or settings.current().group or None
     if models is not None:
-        if names or owner:
+        if names or owner or stale:
             raise UsageError("name models or --models, and not both", key="--models")
         options = flags(
             {
@@ -362,4 +363,18 @@ def run(
             options += ["--group", group]
         each(models, lambda name: ["run", name, *options])
         return
+    if stale:
+        names = _stale_names(names, owner, stale)
+        if not names:
+            emit({}, "No model is stale.", as_json)
+            return
     _go("run", names, force, as_json, group, owner, ask_test, locked)
+
+
+def _stale_names(names: list[str] | None, owner: str | None, period: str) -> list[str]:
+    """Return the models that are meant and have no new version for a period."""
+    from mlops.registry.tags import read
+
+    at = current_context(fetch=True)
+    chosen = select(at.project, names, owner)
+    return stale_models(chosen, read(at.project.root), ago(period, at.now(), "--stale"))

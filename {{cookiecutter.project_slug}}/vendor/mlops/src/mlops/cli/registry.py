@@ -10,8 +10,8 @@ from typer import Argument, Exit, Option, Typer
 from mlops.cli.app import app
 from mlops.cli.arguments import Model, Ref, Where, WithWhere
 from mlops.cli.context import current_context
-from mlops.cli.output import Json, emit, progress
-from mlops.cli.selection import Owner, select
+from mlops.cli.output import Json, ago, emit, progress
+from mlops.cli.selection import Owner, Stale, is_wild, select, stale_models
 from mlops.errors import Refused, UsageError, counted
 from mlops.registry.tags import Event, Version, read
 from mlops.reporting.terminal import pairs, table
@@ -48,11 +48,14 @@ def _figure(value: Any) -> str:
 
 @registry.command("list")
 def registry_list(
-    name: Annotated[str | None, Argument(metavar="MODEL")] = None,
+    name: Annotated[
+        str | None, Argument(metavar="MODEL", help="Or a pattern, as 'price_*'.")
+    ] = None,
     everything: Annotated[
         bool, Option("--all", help="Include withdrawn versions and retired models.")
     ] = False,
     owner: Owner = None,
+    stale: Stale = None,
     as_json: Json = False,
 ) -> None:
     """List versions, newest first, with the stages they are in.
@@ -62,12 +65,16 @@ def registry_list(
     from mlops.registry.approvals import unexplained
     from mlops.registry.queries import versions
 
-    project = current_context(fetch=True).project
+    at = current_context(fetch=True)
+    project = at.project
     root = project.root
     state = read(root)
-    found = versions(state, name, everything)
-    if owner:
-        mine = set(select(project, owner=owner))
+    is_pattern = bool(name and is_wild(name))
+    found = versions(state, None if is_pattern else name, everything)
+    if owner or stale or is_pattern:
+        mine = select(project, [name] if name else None, owner)
+        if stale:
+            mine = stale_models(mine, state, ago(stale, at.now(), "--stale"))
         found = [version for version in found if version.model in mine]
     rows = [
         {

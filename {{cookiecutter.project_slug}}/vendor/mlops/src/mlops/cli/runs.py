@@ -11,11 +11,11 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, ago, emit, progress
-from mlops.cli.selection import Owner, select
+from mlops.cli.selection import Owner, is_wild, owners_of, select
 from mlops.errors import UsageError
 from mlops.io.files import write_text
 from mlops.reporting.terminal import pairs, table
-from mlops.reporting.words import duration
+from mlops.reporting.words import duration, money
 
 if TYPE_CHECKING:
     from mlops.results.evaluation import Metric
@@ -31,7 +31,9 @@ InGroup = Annotated[
 
 @runs.command("list", cls=WithWhere)
 def runs_list(
-    name: Annotated[str | None, Argument(metavar="MODEL")] = None,
+    name: Annotated[
+        str | None, Argument(metavar="MODEL", help="Or a pattern, as 'price_*'.")
+    ] = None,
     model: Annotated[str | None, Option(help="The same as MODEL.")] = None,
     where: Where = None,
     since: Annotated[str | None, Option(help="How far back: 12h, 30d, 2w.")] = None,
@@ -51,7 +53,7 @@ def runs_list(
     start = ago(since, at.now()) if since else None
     more = limit + 1 if limit else 0
     chosen: str | list[str] | None = model
-    if owner:
+    if owner or (model and is_wild(model)):
         chosen = select(at.project, [model] if model else None, owner)
     records = query.runs(
         at.project, chosen, where=where or (), since=start, group=group, limit=more
@@ -179,3 +181,45 @@ def runs_compare(
         write_text(html, page(list(records.values())))
         text += f"\n\n{html}"
     emit(facts, text, as_json)
+
+
+@runs.command("cost")
+def runs_cost(
+    names: Annotated[
+        list[str] | None,
+        Argument(metavar="MODEL", help="Models, or patterns; default: all."),
+    ] = None,
+    owner: Owner = None,
+    since: Annotated[str, Option(help="How far back: 12h, 30d, 2w.")] = "52w",
+    as_json: Json = False,
+) -> None:
+    """Say what runs cost, by month, owner and model.
+
+    Example: `mlops runs cost --owner @ana --since 26w`
+    """
+    from mlops.results.costs import monthly
+    from mlops.runlog import query
+
+    at = current_context()
+    chosen = select(at.project, names, owner) if names or owner else None
+    found = query.runs(at.project, chosen, since=ago(since, at.now()))
+    lines = monthly(found, owners_of(at.project))
+    rows = [
+        {
+            "month": line.month,
+            "owner": line.owner,
+            "model": line.model,
+            "runs": line.runs,
+            "took": duration(line.seconds),
+            "cost": money(line.cost, line.currency),
+        }
+        for line in lines
+    ]
+    totals: dict[str, float] = {}
+    for line in lines:
+        totals[line.currency] = totals.get(line.currency, 0.0) + line.cost
+    text = "No run is recorded: `mlops run MODEL`"
+    if rows:
+        whole = ", ".join(money(cost, name) for name, cost in totals.items())
+        text = f"{table(rows, list(rows[0]))}\n\nIn all: {whole}"
+    emit([line._asdict() for line in lines], text, as_json)

@@ -1,4 +1,4 @@
-"""Which models a command is about: by name, by pattern, by owner."""
+"""Which models a command is about: by name, pattern, owner, and age."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ from typer import Option
 from mlops.errors import MlopsError, UsageError, did_you_mean, listed
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mlops.config.project import Project
+    from mlops.registry.tags import State
 
 Owner = Annotated[
     str | None,
     Option(metavar="OWNER", help="Only models of this `owner` of model.yaml."),
+]
+
+Stale = Annotated[
+    str | None,
+    Option(
+        metavar="PERIOD",
+        help="Only models without a new version for so long: 12h, 30d, 2w.",
+    ),
 ]
 
 _WILD = frozenset("*?[")
@@ -42,7 +53,7 @@ def select(
     chosen = _named(project, list(names or ()))
     if owner is None:
         return chosen
-    owners = {name: _owner(project, name) for name in project.models()}
+    owners = owners_of(project)
     mine = [name for name in chosen if _same(owners.get(name, ""), owner)]
     if not mine:
         known = sorted({value for value in owners.values() if value})
@@ -56,6 +67,25 @@ def select(
     return mine
 
 
+def stale_models(names: Iterable[str], state: State, before: datetime) -> list[str]:
+    """Return those of some models whose newest version is older, or that have none.
+
+    Parameters
+    ----------
+    state : State
+        Of the registry.
+    before : datetime
+        With a time zone.
+    """
+    limit = before.timestamp()
+    stale = []
+    for name in names:
+        latest = state.model(name).latest
+        if latest is None or latest.event.time < limit:
+            stale.append(name)
+    return stale
+
+
 def _named(project: Project, names: list[str]) -> list[str]:
     """Return names and what patterns stand for, each once."""
     every = project.models()
@@ -63,7 +93,7 @@ def _named(project: Project, names: list[str]) -> list[str]:
         return every
     chosen: list[str] = []
     for name in names:
-        if not _WILD & set(name):
+        if not is_wild(name):
             chosen.append(name)
             continue
         matching = [model for model in every if fnmatchcase(model, name)]
@@ -75,6 +105,16 @@ def _named(project: Project, names: list[str]) -> list[str]:
             )
         chosen += matching
     return list(dict.fromkeys(chosen))
+
+
+def is_wild(name: str) -> bool:
+    """Return whether a name is a pattern."""
+    return bool(_WILD & set(name))
+
+
+def owners_of(project: Project) -> dict[str, str]:
+    """Return whose each model is."""
+    return {name: _owner(project, name) for name in project.models()}
 
 
 def _owner(project: Project, name: str) -> str:

@@ -28,6 +28,8 @@ from mlops.github.client import Gone, repository
 from mlops.io.git import GitError, git, head
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from github.Repository import Repository
 
     from mlops.config.project import Project
@@ -121,8 +123,36 @@ def plan(
     lines = [f"{key + ':':<15}{value or 'no'}" for key, value in words.items()]
     if unchanged:
         lines.append(f"{'nothing new:':<15}{', '.join(unchanged)}")
+    warning = _budget_warning(project, train)
+    if warning:
+        lines.append(f"{'cost:':<15}{warning}")
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
+
+
+def _budget_warning(
+    project: Project, models: list[str], coming: float | None = None
+) -> str:
+    """Return a warning where training these models would exceed the month's budget.
+
+    Parameters
+    ----------
+    coming : float, optional
+        What that costs; by default what their last runs did.
+    """
+    from mlops.results.costs import amount, over_budget
+    from mlops.runlog.query import latest_whole_runs, runs
+
+    price = project.spec.cost
+    if price.per_month is None or not models:
+        return ""
+    if coming is None:
+        last = latest_whole_runs(project)
+        coming = sum(amount(last[n].get("cost")) for n in models if n in last)
+    now = current_context().now()
+    month = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    spent = sum(amount(run.get("cost")) for run in runs(project, since=month))
+    return over_budget(len(models), coming, spent, price)
 
 
 def _is_push() -> bool:
@@ -292,6 +322,7 @@ def comment(
         notes.append(f"Could not be shown: {names}: the results do not fit together.")
     if not results:
         notes.append(_NOTHING.get(run.get("conclusion"), _UNFINISHED))
+    notes += _budget_note(project, records)
     green = run.get("conclusion") in ("success", None)
     changed = changed_files(hub, number)
     warned = warning(judging(changed.paths), changed.all_listed)
@@ -306,6 +337,23 @@ def comment(
     ]
     require_pushed(append_all(project, mine))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
+
+
+def _budget_note(project: Project, records: Mapping[str, Record | None]) -> list[str]:
+    """Return what merging costs where that exceeds the month's budget.
+
+    The release trains once more what the pull request has trained.
+    """
+    from mlops.results.costs import amount
+    from mlops.runlog.journal import fetch
+
+    if project.spec.cost.per_month is None:
+        return []
+    known = {name: record for name, record in records.items() if record}
+    coming = sum(amount(record.cost) for record in known.values())
+    fetch(project.root)
+    warning = _budget_warning(project, list(known), coming)
+    return [f"Merging this goes {warning}."] if warning else []
 
 
 @app.command(rich_help_panel="Workflows")

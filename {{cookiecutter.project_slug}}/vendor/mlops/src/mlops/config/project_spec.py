@@ -79,6 +79,12 @@ class Cost(Strict):
     watts: Annotated[float, Field(ge=0, le=_MOST_PER_HOUR)] = Field(
         default=20, description="Power that the machine draws, for the energy estimate."
     )
+    per_month: Annotated[float, Field(ge=0, le=1e9)] | None = Field(
+        default=None,
+        description="Budget of a month for all runs. A change whose runs would exceed "
+        "it gets a warning in the plan and in the pull request's comment; nothing is "
+        "stopped.",
+    )
 
 
 # GitHub refuses a matrix with more.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 # Where GitHub looks for the file; the first one that exists counts.
@@ -109,14 +109,36 @@ def _part(token: str) -> str:
     return re.escape(token.removeprefix("\\"))
 
 
+def lines_to_add(rules: list[OwnerRule], owners: Mapping[str, str]) -> list[str]:
+    """Return the lines that would make the owner of each model its code owner.
+
+    Parameters
+    ----------
+    rules : list of OwnerRule
+    owners : mapping of str to str
+        By model, as `model.yaml` has it. Where all have the same owner, and for one who
+        is no user or team, there is nothing to tell apart.
+    """
+    if len({owner.casefold() for owner in owners.values()}) < 2:
+        return []
+    lines = []
+    for model, owner in owners.items():
+        path = f"models/{model}/model.yaml"
+        found = {name.casefold() for name in _owners_of(rules, path)}
+        if _OWNER.fullmatch(owner) and owner.casefold() not in found:
+            lines.append(f"/models/{model}/ {owner}")
+    return lines
+
+
+def _owners_of(rules: list[OwnerRule], path: str) -> tuple[str, ...]:
+    """Return the owners of a path: the last rule that fits decides."""
+    owners: tuple[str, ...] = ()
+    for rule in rules:
+        if rule.pattern.fullmatch(path):
+            owners = rule.owners
+    return owners
+
+
 def without_owner(rules: list[OwnerRule], paths: Iterable[str]) -> list[str]:
     """Return the paths that no rule gives an owner: the last one that fits decides."""
-    found = []
-    for path in paths:
-        owners: tuple[str, ...] = ()
-        for rule in rules:
-            if rule.pattern.fullmatch(path):
-                owners = rule.owners
-        if not owners:
-            found.append(path)
-    return found
+    return [path for path in paths if not _owners_of(rules, path)]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LABEL = "model-alarm"
 
+_MOST_LABEL = 50  # characters
+
 RETRAIN = "retrain"  # what release.yml listens to
 
 _HANDLE = re.compile(r"@[A-Za-z0-9-]+(/[A-Za-z0-9._-]+)?")
@@ -80,14 +82,23 @@ def _find(repository: Repository, label: str, begin: str) -> Issue | None:
 
 
 def open_or_edit(
-    repository: Repository, label: str, title: str, body: str, begin: str = ""
+    repository: Repository,
+    label: str,
+    title: str,
+    body: str,
+    begin: str = "",
+    owner: str = "",
 ) -> tuple[Issue, bool]:
-    """Open an issue, or edit the one that is open; return it, and whether it is new."""
+    """Open an issue, or edit the one that is open; return it, and whether it is new.
+
+    A new one has a label of the `owner`, too.
+    """
 
     def act() -> tuple[Issue, bool]:
         issue = _find(repository, label, begin)
         if issue is None:
-            return repository.create_issue(title, body[:LIMIT], labels=[label]), True
+            labels = [label, f"owner: {owner}"[:_MOST_LABEL]] if owner else [label]
+            return repository.create_issue(title, body[:LIMIT], labels=labels), True
         if issue.body != body[:LIMIT]:
             issue.edit(body=body[:LIMIT])
         return issue, False
@@ -147,7 +158,7 @@ def settle(
         f"{lasts}{shown}\n\nChecks of {check.version} with an alarm: {checks}. "
         f"{follows}{_link(run_url)}"
     )
-    issue, new = open_or_edit(repository, LABEL, about.title, body, begin)
+    issue, new = open_or_edit(repository, LABEL, about.title, body, begin, about.owner)
     if new:
         return f"{name}: an alarm, see {issue.html_url}"
     return f"{name}: still an alarm, {issue.html_url} is up to date"

@@ -135,19 +135,26 @@ def latest_runs(project: Project, most: int) -> dict[str, list[Record]]:
 
 
 def latest_seconds(project: Project) -> dict[str, float]:
-    """Return how many seconds the last whole run of each model took.
+    """Return how many seconds the last whole run of each model took."""
+    last = latest_whole_runs(project)
+    return {model: float(raw["seconds"]) for model, raw in last.items()}
 
-    A run that skipped the training because nothing had changed says nothing.
+
+def latest_whole_runs(project: Project) -> dict[str, dict[str, Any]]:
+    """Return the last record of each model whose run trained it.
+
+    A run that skipped the training because nothing had changed says nothing of time
+    and cost.
     """
     kind = _Kind("runs", "started")
     wanted: dict[str, str] = {}
     for blobs in _by_model(_files(project.root, "runs/")).values():
         wanted |= _of_months(blobs, None, 1)
-    seconds = {}
+    last = {}
     for raw in _entries(project.root, kind, wanted, None):
         if raw.get("stages", {}).get("train") == "ran":
-            seconds[raw["model"]] = float(raw["seconds"])
-    return seconds
+            last[raw["model"]] = raw
+    return last
 
 
 def latest_checks(project: Project) -> dict[str, dict[str, Any]]:
