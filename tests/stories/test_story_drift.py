@@ -121,7 +121,7 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
     assert watch.jobs == WATCHED, watch.log
     (issue,) = story.issues()
     assert issue["title"] == "churn: data drift detected"
-    assert issue["labels"] == ["model-alarm"]
+    assert issue["labels"] == ["model-alarm", "owner: @acme"]
     assert "with an alarm: 1. Retraining was asked for at the first." in issue["body"]
     assert f"/actions/runs/{watch.id}" in issue["body"]
     assert (release.event.name, release.jobs) == (
