@@ -1,8 +1,8 @@
 """The Open Inference Protocol, version 2 (REST): the same model in tensors.
 
 One tensor for each feature, of shape ``[n]`` or ``[n, 1]``; rows, checks, predictions
-and log are those of ``/predict``. Specification:
-https://github.com/open-inference/open-inference-protocol
+and log are those of ``/predict``. The specification is the repository
+``open-inference-protocol`` of ``open-inference`` on GitHub.
 """
 
 from __future__ import annotations
