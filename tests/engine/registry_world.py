@@ -291,7 +291,7 @@ def world_fixture(tmp_path: Path) -> World:
 
 def in_production(world: World) -> str:
     """Return the version that is in production, or raise what makes it unresolvable."""
-    return tags.resolve(tags.read(world.root), f"{MODEL}@production").number
+    return tags.resolve(tags.read_registry(world.root), f"{MODEL}@production").number
 
 
 def follower_of(world: World) -> tuple[Follower, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.outcome import EvaluationContext, outcome
 from mlops.evaluation.samples import draw
 from mlops.monitoring.baseline import draw_baseline
@@ -35,7 +35,7 @@ def release(
         predicted,
         amounts=trained.spec.metrics.value,
     )
-    metrics = tuple(measure(name, found) for name in trained.spec.metric_names)
+    metrics = tuple(measure_metric(name, found) for name in trained.spec.metric_names)
     Evaluation(ok=True, rows=len(test), metrics=metrics).save(build)
     Verdict(decision="promote", rule="first version", reasons=("first",)).save(build)
     draw(trained.spec, trained.model, test, predicted, build)

@@ -23,7 +23,7 @@ from mlops.config.project import Project
 from mlops.config.yaml import load_yaml
 from mlops.data.elsewhere import OutOfReach, Store, matcher, opener
 from mlops.data.fetch import ChangedMeanwhile, Fetching, fetch
-from mlops.data.read import read
+from mlops.data.read import read_source
 from mlops.data.snapshot import build
 from mlops.data.web import WebSource
 from mlops.errors import EnvironmentFailure, UsageError
@@ -134,7 +134,7 @@ def test_a_source_in_a_bucket_is_the_same_data_as_in_a_folder(
     fetch_for(project)
     dataset, _ = build(project.model("churn"), project.folder("churn"))
     assert dataset is not None
-    expected = read(local.model("churn"), local.folder("churn")).frame
+    expected = read_source(local.model("churn"), local.folder("churn")).frame
     assert len(dataset.frame) == len(expected)
     (file,) = dataset.snapshot.files
     assert file.path == f"s3://acme/churn/{name}"
@@ -195,7 +195,7 @@ def test_labels_come_from_a_bucket_too(
 def test_a_source_that_was_not_fetched_is_said_to_be(make_project: Make) -> None:
     project = in_bucket(make_project(), "s3://acme/churn/*.csv")
     with pytest.raises(UsageError, match="was not fetched") as raised:
-        read(project.model("churn"), project.folder("churn"))
+        read_source(project.model("churn"), project.folder("churn"))
     assert "mlops data fetch churn" in str(raised.value)
 
 
@@ -208,9 +208,11 @@ def test_a_copy_that_was_changed_is_not_read(
     path = project.build("churn") / "sources" / lock.objects[0].file
     path.write_bytes(csv(rows_of(seed=1)))
     with pytest.raises(EnvironmentFailure, match="missing or corrupt"):
-        read(project.model("churn"), project.folder("churn"))
+        read_source(project.model("churn"), project.folder("churn"))
     fetch_for(project)
-    assert len(read(project.model("churn"), project.folder("churn")).frame) == 600
+    assert (
+        len(read_source(project.model("churn"), project.folder("churn")).frame) == 600
+    )
 
 
 # -- bad days

@@ -17,7 +17,7 @@ from mlops.config.project import Project
 from mlops.config.yaml import parse
 from mlops.data.snapshot import build
 from mlops.evaluation.compare import paired_difference
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.outcome import outcome
 from mlops.io.digests import sha256
 from mlops.pipeline.production import Production
@@ -51,7 +51,7 @@ def test_the_champion_is_the_version_in_the_last_stage(
         reason="back",
         now=NOW + timedelta(hours=2),
     )
-    held = decisions.tags.read(project.root).model("churn").stages
+    held = decisions.tags.read_registry(project.root).model("churn").stages
     assert held["staging"].number == in_staging != in_production
     production = Production(project, "churn", lambda: FolderStore(project.store))
     assert production.version == in_production
@@ -86,7 +86,7 @@ def test_better_is_lower_where_the_metric_says_so(
 
     good = outcome(signature, target, model(0.2))
     poor = outcome(signature, target, model(1.5))
-    assert measure(metric, good).higher_is_better is higher_is_better
+    assert measure_metric(metric, good).higher_is_better is higher_is_better
     comparison = paired_difference(metric, poor, good, 0.95)
     assert comparison.difference > 0, "the challenger is better, whatever the scale"
     assert comparison.low > 0

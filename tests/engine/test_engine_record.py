@@ -15,7 +15,7 @@ from mlops.cli.doctor import engine_text
 from mlops.cli.main import app
 from mlops.io.engine import PACKAGE, RECORD, engine_digest, engine_state, listing
 from mlops.registry.manifest import Manifest, dump, manifest_of
-from mlops.registry.tags import read
+from mlops.registry.tags import read_registry
 from mlops.results.runs import Record
 
 from .registry_world import MODEL, World, world_fixture  # noqa: F401
@@ -83,7 +83,7 @@ def test_doctor_says_which_engine_it_is(
 
 def test_a_manifest_names_the_engine(world: World) -> None:
     number = world.release("one")
-    version = read(world.root).model(MODEL).versions[number]
+    version = read_registry(world.root).model(MODEL).versions[number]
     manifest, _ = manifest_of(world.root, version)
     assert manifest.engine == __version__
     assert manifest.engine_sha256 == engine_digest()
@@ -91,7 +91,7 @@ def test_a_manifest_names_the_engine(world: World) -> None:
 
 def test_what_an_older_engine_wrote_is_read_without_these_keys(world: World) -> None:
     number = world.release("one")
-    version = read(world.root).model(MODEL).versions[number]
+    version = read_registry(world.root).model(MODEL).versions[number]
     manifest, _ = manifest_of(world.root, version)
     known = json.loads(dump(manifest))
     del known["engine"], known["engine_sha256"]

@@ -29,7 +29,7 @@ from mlops.errors import UsageError
 from mlops.evaluation.baselines import BaselineComparison, _pipelines, baselines
 from mlops.evaluation.checks import CheckContext, better_than, by_how_much
 from mlops.evaluation.fairness import fairness
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import group, slices
@@ -229,7 +229,7 @@ def test_a_limit_that_these_rows_do_not_decide_is_neither_passed_nor_failed(
 def test_a_floor_is_met_where_the_worse_end_of_the_interval_meets_it(
     world: Trained, name: str, worst: str, ok: bool
 ) -> None:
-    measured = measure(
+    measured = measure_metric(
         name, EvaluationContext(world.spec, world.dataset).outcome(world.model)
     )
     limit = getattr(measured, worst)

@@ -15,7 +15,7 @@ from engine.evaluation_worlds import AMOUNTS, OF_WORLDS, WIDER, pair, rows_for
 from mlops.config.model_spec import METRICS
 from mlops.errors import UsageError
 from mlops.evaluation.baselines import _CONSTANTS
-from mlops.evaluation.intervals import measure, standard_error
+from mlops.evaluation.intervals import measure_metric, standard_error
 from mlops.evaluation.metrics import _ranks, estimate, undefined
 from mlops.evaluation.outcome import Outcome, outcome
 from mlops.results.training import Signature
@@ -112,7 +112,7 @@ def test_intervals_hold_the_truth_in_95_of_100_worlds(task: str, per: int) -> No
     for i in range(WORLDS):
         o, _ = pair(np.random.default_rng([1, i]), task, 400, per)
         for name in names:
-            m = measure(name, *rows_for(name, o))
+            m = measure_metric(name, *rows_for(name, o))
             held[name] += m.low <= truth[name] <= m.high
     low, high = binom.interval(1 - 0.01 / 50, WORLDS, 0.95)
     assert {name: n for name, n in held.items() if not low <= n <= high} == {}
@@ -124,7 +124,7 @@ def test_ignoring_the_clusters_would_have_been_wrong() -> None:
     for i in range(300):
         o, _ = pair(np.random.default_rng([2, i]), rows=400, per=10)
         alone = Outcome(o.task, o.truth, o.decision, o.score, o.classes)
-        m = measure("roc_auc", alone)
+        m = measure_metric("roc_auc", alone)
         held += m.low <= truth <= m.high
     assert held / 300 < 0.9
 
@@ -195,9 +195,9 @@ def test_any_rows_give_a_finite_interval_around_the_value(data: st.DataObject) -
     for name in [name for t, name in PAIRS if t == task]:
         if undefined(name, o):
             with pytest.raises(UsageError, match=name):
-                measure(name, o)
+                measure_metric(name, o)
             continue
-        m = measure(name, o)
+        m = measure_metric(name, o)
         assert np.isfinite([m.value, m.low, m.high]).all(), name
         assert m.low <= m.value <= m.high, name
         assert m.high > m.low, name  # so few rows are never certain
@@ -214,8 +214,8 @@ def test_the_order_of_rows_does_not_matter(
     task, name = which
     o, _ = pair(np.random.default_rng(seed), task, 80, per)
     a, b = (
-        measure(name, o),
-        measure(name, o.take(np.random.default_rng(seed).permutation(len(o)))),
+        measure_metric(name, o),
+        measure_metric(name, o.take(np.random.default_rng(seed).permutation(len(o)))),
     )
     assert (a.value, a.low, a.high) == pytest.approx((b.value, b.low, b.high), rel=1e-9)
 
@@ -223,7 +223,9 @@ def test_the_order_of_rows_does_not_matter(
 @pytest.mark.parametrize("name", ["accuracy", "roc_auc", "recall", "f1"])
 def test_no_error_in_ten_rows_is_no_proof(name: str) -> None:
     truth = np.array([0, 1] * 5)
-    m = measure(name, Outcome("binary", truth, truth, truth.astype(float), ("n", "y")))
+    m = measure_metric(
+        name, Outcome("binary", truth, truth, truth.astype(float), ("n", "y"))
+    )
     assert m.value == m.high == 1
     assert m.low < 0.75
 
@@ -232,14 +234,14 @@ def test_a_precision_that_nobody_asked_is_unknown() -> None:
     o = Outcome(
         "binary", np.array([0, 1, 1]), np.zeros(3, int), np.zeros(3), ("n", "y")
     )
-    m = measure("precision", o)
+    m = measure_metric("precision", o)
     assert (m.value, m.low, m.high) == (0, 0, 1)
 
 
 def test_one_positive_row_makes_a_wide_interval() -> None:
     truth = np.r_[1, np.zeros(999, int)]
     score = np.linspace(1, 0, 1000)
-    m = measure("roc_auc", Outcome("binary", truth, truth, score, ("n", "y")))
+    m = measure_metric("roc_auc", Outcome("binary", truth, truth, score, ("n", "y")))
     assert m.low < 0.3
 
 
@@ -252,8 +254,8 @@ def test_a_class_that_training_never_saw_has_probability_zero() -> None:
     )
     o = outcome(signature, pd.Series(["a", "b", "c"]), said)
     assert o.score[2].tolist() == [0.6, 0.4, 0]
-    assert measure("log_loss", o).value > 10
-    assert measure("accuracy", o).value == pytest.approx(2 / 3)
+    assert measure_metric("log_loss", o).value > 10
+    assert measure_metric("accuracy", o).value == pytest.approx(2 / 3)
 
 
 def test_predictions_that_are_no_numbers_are_refused() -> None:
@@ -278,7 +280,7 @@ def test_rows_without_a_group_stand_for_themselves() -> None:
 def test_a_metric_beyond_all_numbers_is_named(name: str) -> None:
     truth, guess = np.random.default_rng(0).normal(size=(2, 50)) * [[1], [1e200]]
     with pytest.raises(UsageError, match=f"`{name}` is too large for a number"):
-        measure(name, Outcome("regression", truth, guess, guess))
+        measure_metric(name, Outcome("regression", truth, guess, guess))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 1000])
@@ -307,7 +309,7 @@ def test_the_most_probable_classes_are_those_of_scikit_learn(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(WIDER))
 def test_among_more_classes_than_there_are_nothing_is_measured(name: str) -> None:
     with pytest.raises(UsageError, match="there are only 3 classes"):
-        measure(name, of_classes(3, 50))
+        measure_metric(name, of_classes(3, 50))
 
 
 @pytest.mark.parametrize("name", ["roc_auc_ovr", "roc_auc_ovo", "mcc"])
@@ -318,21 +320,23 @@ def test_a_class_without_a_row_is_left_out_and_said_to_be_few(name: str) -> None
     if name == "mcc":  # decisions for the class count, too
         without = replace(some)
     assert estimate(name, some).value == pytest.approx(estimate(name, without).value)
-    assert measure(name, some).few
+    assert measure_metric(name, some).few
 
 
 def test_an_error_in_percent_of_nothing_is_not_measured() -> None:
     truth = np.array([0.0, 1.0, 2.0, 0.0])
     o = Outcome("regression", truth, truth + 1, truth + 1)
     with pytest.raises(UsageError, match="the target is 0 in 2 rows"):
-        measure("mape", o)
-    assert measure("smape", o).value == pytest.approx((2 + 2 / 3 + 2 / 5 + 2) / 4)
+        measure_metric("mape", o)
+    assert measure_metric("smape", o).value == pytest.approx(
+        (2 + 2 / 3 + 2 / 5 + 2) / 4
+    )
 
 
 def test_one_decision_for_all_rows_correlates_with_nothing() -> None:
     truth = np.array([0, 1] * 20)
     o = Outcome("binary", truth, np.ones(40, int), np.ones(40), ("n", "y"))
-    m = measure("mcc", o)
+    m = measure_metric("mcc", o)
     assert m.value == 0
     assert -1 <= m.low < 0 < m.high <= 1
 

@@ -59,7 +59,7 @@ def play(world: World) -> tuple[list[str], str]:
     world.rollback("production")
     append(world.project, record("r1"))
     sync(world.root)
-    state = tags.read(world.root)
+    state = tags.read_registry(world.root)
     assert state.warnings == () and state.unresolved == []
     assert [r.id for r in records(world.project)] == ["r1"]
     bundle = chain(world.root, "churn@production", world.store)
@@ -133,7 +133,7 @@ def test_the_variables_of_a_hook_lead_nowhere_else(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere" / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
     with settings.changed(environment=dict(os.environ)):
-        assert tags.read(shared.root).models == {}
+        assert tags.read_registry(shared.root).models == {}
         require_repository(shared.root)
     assert not (tmp_path / "index").exists()
 
@@ -149,7 +149,10 @@ def test_an_address_that_the_user_rewrites_is_honoured(shared: World) -> None:
 def test_a_work_tree_of_its_own(shared: World, tmp_path: Path) -> None:
     git(shared.root, "worktree", "add", "-q", "-b", "other", str(tmp_path / "other"))
     assert play(World(tmp_path / "other")) == PLAYED
-    assert list(tags.read(shared.root).models[MODEL].versions) == ["v1.0.0", "v1.1.0"]
+    assert list(tags.read_registry(shared.root).models[MODEL].versions) == [
+        "v1.0.0",
+        "v1.1.0",
+    ]
 
 
 def test_a_partial_clone(shared: World, tmp_path: Path) -> None:

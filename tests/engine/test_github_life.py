@@ -139,7 +139,7 @@ def test_a_clone_of_before_still_reads_and_is_told_the_new_name(
     with pytest.raises(UsageError) as failure:
         life.world.register(store=life.store())
     assert name in str(failure.value) and "git remote set-url" in str(failure.value)
-    assert "v1.1.0" not in tags.read(life.world.root).model(MODEL).versions
+    assert "v1.1.0" not in tags.read_registry(life.world.root).model(MODEL).versions
     with pytest.raises(UsageError, match="former name"):
         life.store().remove(MODEL, "v1.0.0")
     assert life.store().holds(MODEL, "v1.0.0")

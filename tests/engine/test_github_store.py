@@ -236,7 +236,7 @@ def test_a_file_that_arrived_otherwise_is_noticed_by_the_digest_that_github_has(
     world.build()
     with pytest.raises(Refused, match=r"model\.skops of the draft is not the file"):
         world.register(store=GitHubStore(repository()))
-    assert not tags.read(world.root).models and not github.releases
+    assert not tags.read_registry(world.root).models and not github.releases
 
 
 def test_registering_while_github_is_down_leaves_no_version(

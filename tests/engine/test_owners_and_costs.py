@@ -18,7 +18,7 @@ from mlops.config.project import Project
 from mlops.config.project_spec import Cost
 from mlops.github.code_owners import lines_to_add, parse
 from mlops.github.issues import LABEL, open_or_edit
-from mlops.registry.tags import read
+from mlops.registry.tags import read_registry
 from mlops.results.costs import MonthlyCost, amount, monthly, over_budget
 from mlops.results.runs import Record
 from mlops.runlog.journal import append_all
@@ -48,7 +48,7 @@ def ask(*words: str) -> Any:
 
 
 def test_a_model_is_stale_without_a_new_version_for_so_long(project: Project) -> None:
-    state = read(project.root)
+    state = read_registry(project.root)
     names = [*project.models(), "never"]
     after_two = datetime.fromtimestamp(FIRST + 2 * STEP - 1, UTC)
     assert stale_models(names, state, after_two)[-1] == "never"

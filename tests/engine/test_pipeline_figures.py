@@ -105,14 +105,14 @@ def test_a_figure_that_is_not_that_of_the_predictions_is_refused(
 LIAR = """\
 import mlops.evaluation.measurements as engine
 
-honest = engine.measure
+honest = engine.measure_metric
 
 
 def measure(name, outcome, confidence=0.95):
     return honest(name, outcome, confidence).model_copy(update={"value": 0.99})
 
 
-engine.measure = measure
+engine.measure_metric = measure
 """
 
 

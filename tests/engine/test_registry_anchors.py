@@ -96,13 +96,13 @@ def test_a_refresh_of_a_refresh_is_compared_with_the_first_version(
     assert Verdict.model_validate(stored) == third
 
     # As long as a refresh is in a stage, its anchor is not pruned.
-    model = tags.read(project.root).model("churn")
+    model = tags.read_registry(project.root).model("churn")
     assert refreshed_from(project.root, model, "v1.0.1") == ("v1.0.1", "v1.0.0")
     later = datetime.now(UTC) + timedelta(days=400)
     mlops("register", "churn", "-m", "fresh again")
     for stage in ("staging", "production"):
         mlops("promote", "churn@v1.0.2", stage, "--yes")
-    model = tags.read(project.root).model("churn")
+    model = tags.read_registry(project.root).model("churn")
     stored_versions = list(model.versions)
 
     def pruned(anchors: set[str]) -> list[str]:

@@ -293,7 +293,9 @@ def test_api(world: World) -> None:
     world.promote("v1.0.0", "staging")
     version, manifest = queries.show(world.project, f"{MODEL}@staging")
     assert (version.number, manifest.version) == ("v1.0.0", "v1.0.0")
-    assert [v.number for v in queries.versions(tags.read(world.root))] == ["v1.0.0"]
+    assert [v.number for v in queries.versions(tags.read_registry(world.root))] == [
+        "v1.0.0"
+    ]
     kinds = [(e.kind, e.stage, e.actor) for e in queries.history(world.project, MODEL)]
     assert kinds == [("register", None, "@ana"), ("assign", "staging", "@ana")]
     assert health.problems(world.project) == []

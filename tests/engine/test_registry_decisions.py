@@ -30,7 +30,7 @@ from .registry_world import (  # noqa: F401
 
 
 def state(world: World) -> tags.ModelState:
-    return tags.read(world.root).models[MODEL]
+    return tags.read_registry(world.root).models[MODEL]
 
 
 def holder(world: World, stage: str) -> str | None:
@@ -205,7 +205,7 @@ def test_a_withdrawn_version_is_a_record_and_nothing_more(world: World) -> None:
         world.promote("v1.0.0", "staging")
     with pytest.raises(Refused, match="before the current one"):
         world.rollback("production")
-    version = tags.resolve(tags.read(world.root), "churn@v1.0.0")
+    version = tags.resolve(tags.read_registry(world.root), "churn@v1.0.0")
     assert git(world.root, "show", f"{version.commit}:models/churn/manifest.json")
 
 

@@ -130,7 +130,7 @@ def test_versions_that_are_in_the_way_can_only_be_dropped(late: World) -> None:
     with pytest.raises(Refused, match="versions of its own"):
         adopt(late.project, late.store)
     assert sorted(drop(late.root)) == ["churn#staging#1", "churn@v1.0.0"]
-    state = tags.read(late.root)
+    state = tags.read_registry(late.root)
     assert state.models[MODEL].versions["v1.0.0"].event.actor == "@ben"
     assert "mine" in git(late.root, "tag").split()
     sync(late.root)

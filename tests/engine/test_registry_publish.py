@@ -44,7 +44,7 @@ from .registry_world import (
 
 def complete(world: World, *numbers: str) -> None:
     """Assert that exactly these versions exist, each whole, and nothing else."""
-    state = tags.read(world.root)
+    state = tags.read_registry(world.root)
     assert list(state.models[MODEL].versions) == list(numbers)
     assert not state.warnings
     assert world.store.list(MODEL) == sorted(numbers)
@@ -240,7 +240,7 @@ def test_hourly_versions_of_one_commit(world: World) -> None:
     for hour in range(4):
         world.build(f"model {hour}", snapshot=sha256(f"rows of hour {hour}".encode()))
         assert world.register().version.number == f"v1.0.{hour}"
-    versions = tags.read(world.root).models[MODEL].versions.values()
+    versions = tags.read_registry(world.root).models[MODEL].versions.values()
     parents = {
         git(world.root, "rev-parse", f"{version.commit}^") for version in versions
     }
@@ -467,7 +467,7 @@ def test_a_real_signature_verifies_and_hides_nothing(
     world.release("one")
     world.promote("v1.0.0", "staging", reason="the last line")
     world.reject("v1.0.0", "staging")
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     assert [e.kind for e in model.events] == ["register", "assign", "unassign"]
     for event in model.events:
         assert "BEGIN SSH SIGNATURE" in git(world.root, "cat-file", "tag", event.tag)
@@ -672,7 +672,7 @@ def test_a_store_that_is_a_file(world: World) -> None:
     world.project.store.write_text("not a folder")
     with pytest.raises(EnvironmentFailure, match="releases"):
         world.register()
-    assert not tags.read(world.root).models
+    assert not tags.read_registry(world.root).models
 
 
 def test_a_disk_that_lies_is_caught_by_reading_back(
@@ -737,7 +737,7 @@ def test_twenty_clones_at_once(world: World, tmp_path: Path) -> None:
         )
     git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
     git(world.root, "fetch", "-q", "--tags", "origin")
-    state = tags.read(world.root)
+    state = tags.read_registry(world.root)
     assert len(state.models[MODEL].versions) == 20 and not state.warnings
 
 
@@ -753,7 +753,7 @@ def test_origin_out_of_reach(world: World, tmp_path: Path) -> None:
     world.build()
     git(world.root, "remote", "add", "origin", str(tmp_path / "nowhere.git"))
     refused(world, EnvironmentFailure, "origin cannot be reached")
-    assert not tags.read(world.root).models
+    assert not tags.read_registry(world.root).models
 
 
 @pytest.mark.parametrize(
@@ -779,7 +779,7 @@ def test_a_tag_that_origin_does_not_take_says_what_to_do_and_can_be_tried_again(
     with pytest.raises(EnvironmentFailure) as caught:
         world.register()
     assert said in str(caught.value) and do in str(caught.value)
-    assert not tags.read(world.root).models
+    assert not tags.read_registry(world.root).models
     hook.unlink()
     assert world.register().version.number == "v1.0.0"
 

@@ -118,7 +118,9 @@ def test_history_says_who_did_what_why_and_in_which_run(world: World, ask: Ask) 
     text = ask("history", "churn").stdout
     assert "RUN" in text and "churn#" not in text and "it is unfair" in text
     for number in ("v1.0.1", "v1.1.0"):
-        with_stage = tags.read(world.root).models[MODEL].versions[number].stages
+        with_stage = (
+            tags.read_registry(world.root).models[MODEL].versions[number].stages
+        )
         if with_stage:
             world.reject(number, with_stage[0])
         world.withdraw(number)

@@ -42,7 +42,7 @@ def lived(world: World, *plan: tuple[str, str, float]) -> None:
 
 
 def may_go(world: World, newest: int, days: int) -> list[str]:
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     there = world.store.list(MODEL)
     found = candidates(model, "production", newest, world.now - DAY * days, there)
     return [version.number for version in found]
@@ -87,7 +87,7 @@ def test_pruned_versions_are_a_record_without_files(world: World) -> None:
     world.now = NOW + DAY * 100
     assert pruned(world, 2, 0) == ["v1.1.0", "v1.2.0", "v1.3.0"]
     assert world.store.list(MODEL) == ["v1.0.0", "v1.4.0", "v1.5.0"]
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     assert [e.tag for e in model.events[-3:]] == [f"churn@v1.{n}.0!" for n in (1, 2, 3)]
     assert model.events[-1].trailers["Reason"] == "prune"
     version = model.versions["v1.2.0"]
@@ -139,7 +139,7 @@ def test_killed_while_pruning(
             pruned(world, 2, 0)
     pruned(world, 2, 0)
     assert world.store.list(MODEL) == ["v1.0.0", "v1.4.0", "v1.5.0"]
-    events = tags.read(world.root).models[MODEL].events
+    events = tags.read_registry(world.root).models[MODEL].events
     assert sum(event.kind == "deregister" for event in events) == 3
 
 

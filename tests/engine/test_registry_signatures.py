@@ -85,5 +85,5 @@ def test_a_repository_without_allowed_signers_asks_for_no_signature(
     world.promote(world.release("one"), "staging")
     world.promote("v1.0.0", "production", approver="@ben")
     monkeypatch.setattr("mlops.io.ssh.signature_problem", None)
-    version = tags.resolve(tags.read(world.root), f"{MODEL}@production")
+    version = tags.resolve(tags.read_registry(world.root), f"{MODEL}@production")
     assert version.number == "v1.0.0"

@@ -95,7 +95,7 @@ class SignedWorld(World):
         `trailers` replace the right ones; `key` and `namespace` say how it is signed,
         `inner` the name in the object, `at` its date, `number` the version.
         """
-        number = tags.read(self.root).models[MODEL].counter + 1
+        number = tags.read_registry(self.root).models[MODEL].counter + 1
         tag = tag or f"churn#production#{number}"
         oid = self.tag_object(tag, **how)
         git(self.root, "update-ref", f"refs/tags/{tag}", oid)
@@ -104,7 +104,7 @@ class SignedWorld(World):
     def tag_object(self, tag: str, **how: Any) -> str:
         self.now += timedelta(minutes=1)
         number = how.get("number", "v1.1.0")
-        version = tags.read(self.root).models[MODEL].versions[number]
+        version = tags.read_registry(self.root).models[MODEL].versions[number]
         trailers = {
             "Actor": "@github-actions[bot]",
             "Approver": "@ben",
@@ -276,7 +276,7 @@ def test_a_signed_tag_under_another_name_does_not_hold(world: SignedWorld) -> No
     oid = git(world.root, "rev-parse", "churn#production#3")
     git(world.root, "update-ref", "refs/tags/churn#production#5", oid)
     assert in_production(world) == "v1.1.0", "its date is in the object: it is earlier"
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     missing = unapproved(world.root, model, model.events)
     assert list(missing) == ["churn#production#5"]
     assert (
@@ -356,7 +356,9 @@ def test_an_old_policy_without_signatures_cannot_be_named_anew(
     world.allow(world.line("ben"), world.line("carl"))
     assert in_production(world) == "v1.0.0", "approved as it had to be then"
     world.approve("v1.0.0")
-    assert is_signed(world.root, tags.read(world.root).models[MODEL].events[-1])
+    assert is_signed(
+        world.root, tags.read_registry(world.root).models[MODEL].events[-1]
+    )
     trailers = {POLICY: old if named else ""}
     tag = world.forge(trailers=trailers)
     refused(world, "not signed with an SSH key")
@@ -527,7 +529,7 @@ def test_promote_sign_knows_the_approver_by_the_key(
     done = run(world, monkeypatch, "promote", *production, "--sign", "-m", "go")
     assert done.exit_code == 0, done.output
     assert in_production(world) == "v1.1.0"
-    event = tags.read(world.root).models[MODEL].events[-1]
+    event = tags.read_registry(world.root).models[MODEL].events[-1]
     assert event.trailers["Approver"] == "@carl" and is_signed(world.root, event)
 
 
@@ -719,7 +721,7 @@ def test_what_takes_something_back_is_signed_by_the_approver(
     world.sign_as("carl")
     done = run(world, monkeypatch, *command, "--sign")
     assert done.exit_code == 0, done.output
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     event = model.events[-1]
     assert event.tag == tag and event.trailers["Approver"] == "@carl"
     assert is_signed(world.root, event)
@@ -766,7 +768,7 @@ def test_what_a_token_takes_back_is_named(
 ) -> None:
     world.release("three")
     world.forge(tag, number="v1.2.0", key=key)
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     assert list(unexplained(world.root, model)) == [tag]
     page = site(world.project, world.store, NOW).files["index.html"].decode()
     assert "(without approval)" in page
@@ -784,12 +786,12 @@ def test_a_mirror_verifies_as_the_repository_does(
     address = f"file://{world.root}"
     for _ in range(2):
         folder = mirror(address, "acme/demo", MODEL)
-        state = tags.read(folder)
+        state = tags.read_registry(folder)
         assert tags.resolve(state, f"{MODEL}@production").number == "v1.0.0"
     world.forge()
     mirror(address, "acme/demo", MODEL)
     with pytest.raises(Refused, match="not signed with an SSH key"):
-        tags.resolve(tags.read(folder), f"{MODEL}@production")
+        tags.resolve(tags.read_registry(folder), f"{MODEL}@production")
 
 
 # -- project.yaml and its file ---------------------------------------------------------

@@ -28,7 +28,7 @@ from .registry_world import (  # noqa: F401
 
 
 def holder(world: World, stage: str) -> str | None:
-    found = tags.read(world.root).models[MODEL].stages.get(stage)
+    found = tags.read_registry(world.root).models[MODEL].stages.get(stage)
     return found.number if found else None
 
 
@@ -52,7 +52,7 @@ def test_promotion_is_one_annotated_tag(world: World) -> None:
         True,
     )
     assert answer.replaced and answer.replaced.number == "v1.0.0"
-    event = tags.read(world.root).models[MODEL].events[-1]
+    event = tags.read_registry(world.root).models[MODEL].events[-1]
     assert (event.tag, event.commit) == ("churn#production#4", answer.version.commit)
     assert event.trailers == {
         "Actor": "@ana",
@@ -139,7 +139,7 @@ def test_approval_is_refused(
 )
 def test_approval_by_another(guarded: World, who: dict[str, Any]) -> None:
     guarded.promote("v1.0.0", "production", **who)
-    event = tags.read(guarded.root).models[MODEL].events[-1]
+    event = tags.read_registry(guarded.root).models[MODEL].events[-1]
     assert same_person(event.trailers["Approver"], "ben")
 
 
@@ -152,7 +152,10 @@ def test_nobody_else_is_listed(guarded: World) -> None:
 def test_one_person_alone(world: World) -> None:
     two(world)
     assert world.promote("v1.1.0", "production").created
-    assert "Approver" not in tags.read(world.root).models[MODEL].events[-1].trailers
+    assert (
+        "Approver"
+        not in tags.read_registry(world.root).models[MODEL].events[-1].trailers
+    )
 
 
 def test_rollback_twice_goes_two_back(world: World) -> None:
@@ -163,7 +166,7 @@ def test_rollback_twice_goes_two_back(world: World) -> None:
     world.promote("v1.2.0", "production")
     first = world.rollback("production")
     assert first.version.number == "v1.1.0" and first.replaced
-    event, left = tags.read(world.root).models[MODEL].events[-2:]
+    event, left = tags.read_registry(world.root).models[MODEL].events[-2:]
     assert (
         event.trailers["Rollback"] == "v1.2.0"
         and event.trailers["Reason"] == "complaints"
@@ -244,7 +247,7 @@ def test_killed_while_promoting(world: World, after: bool) -> None:
         world.promote("v1.1.0", "staging")
         assert holder(world, "staging") == "v1.1.0"
         world.promote("v1.0.0", "staging")
-        events = tags.read(world.root).models[MODEL].events
+        events = tags.read_registry(world.root).models[MODEL].events
         assert len({e.tag for e in events}) == len(events)
         held = [e.version for e in events if e.stage == "staging"]
         assert all(a != b for a, b in pairwise(held)), "no event twice"
@@ -270,7 +273,7 @@ def test_concurrent_promotions_from_clones(world: World, tmp_path: Path) -> None
         finished(process)
     git(world.root, "remote", "add", "origin", str(tmp_path / "origin.git"))
     git(world.root, "fetch", "-q", "--tags", "origin")
-    model = tags.read(world.root).models[MODEL]
+    model = tags.read_registry(world.root).models[MODEL]
     assigned = [e for e in model.events if e.kind == "assign"]
     assert [e.counter for e in assigned] == [1, 2, 3, 4]
     assert {e.version for e in assigned} == set(numbers)

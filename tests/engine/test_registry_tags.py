@@ -330,7 +330,7 @@ def test_foreign_and_malformed_tags(world: World) -> None:
         git(world.root, "tag", "-am", "foreign", tag)
     git(world.root, "tag", "churn@v9.0.0")
     git(world.root, "tag", "-am", "a blob", "churn@v8.0.0", "HEAD:project.yaml")
-    state = tags.read(world.root)
+    state = tags.read_registry(world.root)
     assert list(state.models[MODEL].versions) == ["v1.0.0"]
     assert {w.split(":")[0] for w in state.warnings} == {
         "churn@v7",
@@ -348,7 +348,7 @@ def test_a_tag_says_when_by_whom_and_about_what(world: World) -> None:
         check=True,
         env={**os.environ, **env},
     )
-    (found,) = tags.read(world.root).models[MODEL].events
+    (found,) = tags.read_registry(world.root).models[MODEL].events
     assert found == Event(
         kind="register",
         model="churn",
@@ -367,9 +367,9 @@ def test_a_tag_says_when_by_whom_and_about_what(world: World) -> None:
 
 
 def test_nothing_registered(world: World) -> None:
-    assert tags.read(world.root) == tags.State()
+    assert tags.read_registry(world.root) == tags.State()
     with pytest.raises(UsageError, match="nothing is registered yet"):
-        resolve(tags.read(world.root), "churn@latest")
+        resolve(tags.read_registry(world.root), "churn@latest")
 
 
 def fast_import(root: Path, versions: int) -> None:
@@ -402,7 +402,7 @@ def test_reading_versions_is_linear_in_their_number(world: World) -> None:
         best = []
         for _ in range(3):
             begun = time.process_time()
-            state = tags.read(world.root)
+            state = tags.read_registry(world.root)
             best.append(time.process_time() - begun)
         assert len(state.models[MODEL].versions) == count
         seconds[count] = min(best)
@@ -429,7 +429,7 @@ def agree(world: World) -> None:
     """Assert that GTO shows the versions, stages and events that we do."""
     import gto.api
 
-    state = tags.read(world.root).models[MODEL]
+    state = tags.read_registry(world.root).models[MODEL]
     theirs = {
         v["version"]: (v["commit_hexsha"], sorted(s["stage"] for s in v["stages"]))
         for v in gto.api.show(str(world.root), MODEL, deprecated=state.deprecated)
@@ -554,7 +554,7 @@ def test_gto_agrees_whatever_is_decided(
 def test_gto_agrees_on_random_lives(world: World) -> None:
     rng = random.Random(4)
     numbers = [world.release(f"release {at}") for at in range(4)]
-    state = tags.read(world.root).models[MODEL]
+    state = tags.read_registry(world.root).models[MODEL]
     for at in range(14):
         number, stage = rng.choice(numbers), rng.choice(["staging", "production"])
         kind: tags.Kind = rng.choice(["assign", "assign", "unassign"])
@@ -562,7 +562,7 @@ def test_gto_agrees_on_random_lives(world: World) -> None:
             continue
         tag = tag_name(kind, state.counter + 1, model=MODEL, stage=stage)
         git_at(world, tag, state.versions[number].commit, at)
-        state = tags.read(world.root).models[MODEL]
+        state = tags.read_registry(world.root).models[MODEL]
     agree(world)
 
 

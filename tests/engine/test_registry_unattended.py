@@ -42,7 +42,7 @@ def live(world: World, *names: str) -> None:
 
 
 def state(world: World) -> tags.ModelState:
-    return tags.read(world.root).models[MODEL]
+    return tags.read_registry(world.root).models[MODEL]
 
 
 # -- A person took it out --------------------------------------------------------------
@@ -267,7 +267,7 @@ def test_a_clone_follows_a_promotion_that_was_made_at_a_later_commit(
     world.promote("v1.0.0", "production")
     sync(other.root)
     assert in_production(other) == "v1.0.0"
-    assert tags.read(other.root).unresolved == []
+    assert tags.read_registry(other.root).unresolved == []
 
 
 # -- Nobody approved -------------------------------------------------------------------

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mlops.cli.main import app
-from mlops.registry.tags import read
+from mlops.registry.tags import read_registry
 from mlops.registry.watched import LastChecked, watched
 from mlops.reporting.site import site
 from mlops.runlog.journal import append_check
@@ -37,7 +37,7 @@ def checked(trained: Trained, days_ago: float) -> None:
 
 
 def looked_at(trained: Trained) -> LastChecked:
-    (found,) = watched(trained.project, read(trained.project.root), NOW)
+    (found,) = watched(trained.project, read_registry(trained.project.root), NOW)
     return found
 
 
@@ -90,7 +90,7 @@ def test_a_model_that_was_never_checked_is_no_alarm(live: Trained) -> None:
 
 def test_a_model_that_is_not_live_is_not_watched(trained: Trained) -> None:
     checked(trained, 50)
-    assert watched(trained.project, read(trained.project.root), NOW) == ()
+    assert watched(trained.project, read_registry(trained.project.root), NOW) == ()
 
 
 @pytest.mark.parametrize(

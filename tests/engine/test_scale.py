@@ -91,7 +91,7 @@ def hub_of(
 
 def test_a_grown_repository_is_as_if_it_had_been_registered(tmp_path: Path) -> None:
     made = grown(tmp_path / "acme", models=2, versions=3)
-    state = tags.read(made.root)
+    state = tags.read_registry(made.root)
     assert list(state.models) == made.names
     assert not state.warnings and not state.unresolved
     for model in state.models.values():

@@ -23,7 +23,7 @@ from mlops.data.stream import blocks_of
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.places import FolderPlace
 from mlops.pipeline.batches import due_batches, input_files, not_scored
-from mlops.registry.tags import read
+from mlops.registry.tags import read_registry
 from mlops.results.batch import BatchRun
 from mlops.runlog.journal import append_batch
 from mlops.runlog.query import batches
@@ -307,7 +307,7 @@ def declare(project: Project, **batch: Any) -> None:
 
 
 def due(project: Project, why: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
-    found = due_batches(project, read(project.root), lambda: why)
+    found = due_batches(project, read_registry(project.root), lambda: why)
     return found.models, found.notes
 
 
@@ -332,7 +332,7 @@ def test_why_a_batch_is_not_scored_is_said_and_nothing_asked_without_files(
 ) -> None:
     project = released.project
     declare(project)
-    found = due_batches(project, read(project.root), pytest.fail)  # type: ignore[arg-type]
+    found = due_batches(project, read_registry(project.root), pytest.fail)  # type: ignore[arg-type]
     assert found.models == ()
     write(project, "monday.csv", rows_of(n=60, seed=5))
     assert due(project, "it is public") == (

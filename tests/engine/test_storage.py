@@ -13,7 +13,7 @@ from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.digests import sha256
 from mlops.storage import cache
 from mlops.storage.folder import FolderStore
-from mlops.storage.protocol import Asset, measure
+from mlops.storage.protocol import Asset, asset_of
 
 DIGEST = "a" * 64
 OTHER = "b" * 64
@@ -26,9 +26,9 @@ ASSET = Asset(sha256=sha256(TEXT), size=len(TEXT))
 
 def test_content_is_known_by_digest_and_size_and_is_written_on_its_way() -> None:
     out = io.BytesIO()
-    assert measure([b"0123", b"", b"456789"], out=out) == ASSET
+    assert asset_of([b"0123", b"", b"456789"], out=out) == ASSET
     assert out.getvalue() == TEXT
-    assert measure([]) == Asset(sha256=sha256(b""), size=0)
+    assert asset_of([]) == Asset(sha256=sha256(b""), size=0)
     assert str(ASSET) == f"{ASSET.sha256} (10 bytes)"
 
 
@@ -42,7 +42,7 @@ def test_content_beyond_its_size_is_not_read_to_its_end(most: int, pieces: int) 
             read.append(b"0123")
             yield b"0123"
 
-    assert measure(endless(), most).size == 4 * pieces
+    assert asset_of(endless(), most).size == 4 * pieces
     assert len(read) == pieces
 
 

@@ -50,7 +50,7 @@ print(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 def commits_of(world: World) -> dict[str, str]:
     """Return the source commit of each version."""
-    versions = tags.read(world.root).models[MODEL].versions.values()
+    versions = tags.read_registry(world.root).models[MODEL].versions.values()
     return {v.number: manifest_of(world.root, v)[0].code.commit for v in versions}
 
 
@@ -82,7 +82,7 @@ def test_of_runs_at_once_the_newest_commit_has_the_newest_version(
     assert sorted(registered, key=tags.version_key) == list(commits)
     overtaken = [text for text in said if text.startswith("overtaken by churn@v")]
     assert len(registered) + len(overtaken) == 6
-    assert not tags.read(world.root).warnings
+    assert not tags.read_registry(world.root).warnings
 
 
 def test_who_is_overtaken_between_looking_and_writing_writes_nothing(

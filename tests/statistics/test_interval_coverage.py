@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.metrics import estimate
 from mlops.evaluation.outcome import Outcome
 
@@ -82,7 +82,7 @@ def test_an_interval_that_misses_without_a_warning_is_rare(
         o = world(np.random.default_rng([41, rows, i]), rows)
         if metric != "macro_f1" and len(set(o.truth)) < 2:
             continue
-        m = measure(metric, o)
+        m = measure_metric(metric, o)
         missed += not m.few and not m.low <= truth <= m.high
     assert missed <= binom.isf(0.001, WORLDS, 0.07)
 
@@ -97,7 +97,7 @@ def test_ordinary_rows_carry_no_warning(metric: str) -> None:
             o = regression(rng, 1000, lambda r, n: r.normal(size=n))
         else:
             o = binary(rng, 1000, 0.5, gain=1.5)
-        warned += measure(metric, o).few
+        warned += measure_metric(metric, o).few
     assert warned <= 5
 
 
@@ -105,7 +105,7 @@ def test_the_intervals_alone_would_have_been_too_narrow() -> None:
     held = 0
     for i in range(200):
         rng = np.random.default_rng([43, i])
-        m = measure("rmse", regression(rng, 400, HEAVY["t(3)"]))
+        m = measure_metric("rmse", regression(rng, 400, HEAVY["t(3)"]))
         held += m.low <= np.sqrt(3) <= m.high
         assert m.few or m.high > m.low
     assert held / 200 < 0.93

@@ -44,7 +44,7 @@ def stages(kept: Kept, engine: Path | None = None) -> dict[str, str]:
 
 def numbers(kept: Kept) -> list[int]:
     """Return the numbers of all decisions about churn, in order."""
-    events = tags.read(kept.root).model("churn").events
+    events = tags.read_registry(kept.root).model("churn").events
     return sorted(event.counter for event in events if event.counter)
 
 
@@ -87,7 +87,7 @@ def test_the_old_engine_skips_no_number_whatever_was_decided(tmp_path: Path) -> 
     found = numbers(kept)
     assert len(found) > len(set(found)), "two clones gave the same number"
     assert set(found) == set(range(1, max(found) + 1))
-    state = tags.read(kept.root)
+    state = tags.read_registry(kept.root)
     assert state.unresolved == []
     assert all(model.lost == 0 for model in state.models.values())
     assert stages(kept) == stages(kept, engine=old)
@@ -100,7 +100,7 @@ def test_a_decision_of_the_old_engine_that_was_deleted_is_missed(
     """What was decided with a higher number holds; the rest is decided anew."""
     kept = copied(updated[0], tmp_path)
     kept.git("tag", "--delete", "churn#production#5")
-    state = tags.read(kept.root).model("churn")
+    state = tags.read_registry(kept.root).model("churn")
     assert set(state.unresolved) == {"staging"}
     assert "the number #5 was deleted" in state.unresolved["staging"]
     assert state.stages["production"].number == "v1.0.0"
@@ -155,7 +155,7 @@ def guarded(updated: tuple[Kept, str], tmp_path: Path) -> Kept:
 
 def forge(kept: Kept, number: int, seconds: int) -> None:
     """Put v1.0.1 into production as somebody does who has a token and no key."""
-    version = tags.read(kept.root).model("churn").versions["v1.0.1"]
+    version = tags.read_registry(kept.root).model("churn").versions["v1.0.1"]
     trailers = f"Actor: ana\nApprover: @ben\nManifest-SHA256: {version.manifest_sha256}"
     dated = {"GIT_COMMITTER_DATE": f"{seconds} +0000"}
     forger = replace(kept, environment={**kept.environment, **dated})
@@ -193,7 +193,7 @@ def test_after_the_first_signature_no_tag_can_be_forged(guarded: Kept) -> None:
     forge(guarded, 8, AN_HOUR_AFTER_0_1)
     assert stages(guarded)["churn@v1.0.0"] == "production"
     forge(guarded, 9, LATER + 3 * 3600)
-    problem = tags.read(guarded.root).model("churn").unresolved["production"]
+    problem = tags.read_registry(guarded.root).model("churn").unresolved["production"]
     assert "churn#production#9 has no approval by @ben that holds" in problem
     assert "it is not signed with an SSH key" in problem
 

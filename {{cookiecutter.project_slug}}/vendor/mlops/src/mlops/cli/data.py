@@ -119,9 +119,9 @@ def _require_private(at: Context) -> None:
 def _not_due(at: Context, names: list[str]) -> list[str]:
     """Return the models of which a run would make nothing new."""
     from mlops.pipeline.due import due
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
-    wanted = due(at.project, names, read(at.project.root))
+    wanted = due(at.project, names, read_registry(at.project.root))
     return [name for name in names if name not in wanted]
 
 
@@ -317,10 +317,10 @@ def _needed(at: Context, name: str) -> dict[str, list[str]]:
     """Return the snapshots of a model's versions by name, with the versions."""
     from mlops.data.pieces import snapshot_name
     from mlops.registry.manifest import manifests
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
     needed: dict[str, list[str]] = {}
-    versions = read(at.project.root).model(name).versions.values()
+    versions = read_registry(at.project.root).model(name).versions.values()
     for number, manifest in manifests(at.project.root, versions):
         if isinstance(manifest, Refused):
             raise manifest  # what it needs is not known

@@ -186,10 +186,10 @@ class _Review:
     def _require_older(self, version: Version) -> None:
         from mlops.registry.manifest import manifest_of
         from mlops.registry.publish import newer_version
-        from mlops.registry.tags import read, version_key
+        from mlops.registry.tags import read_registry, version_key
 
         root = self._at.project.root
-        holder = read(root).model(version.model).stages.get(self._stage)
+        holder = read_registry(root).model(version.model).stages.get(self._stage)
         if holder is None:
             return
         ours = manifest_of(root, version)[0].code.commit
@@ -248,11 +248,11 @@ def reject(
     Example: `mlops reject employment@production production -m "unfair by disability"`
     """
     from mlops.registry.decisions import reject as do
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
     at, decision = decided_by(actor, reason, approver, stage, sign)
     done = do(at.project, ref, stage, store=at.store, **decision)
-    holder = read(at.project.root).model(done.version.model).stages.get(stage)
+    holder = read_registry(at.project.root).model(done.version.model).stages.get(stage)
     serving = f"; {holder.number if holder else 'no version'} is in it"
     _done(done, done.version.ref, f"rejected for {stage}", as_json, serving)
 

@@ -324,11 +324,11 @@ def _monitor_finding(
     project: Project, now: datetime, names: list[str] | None
 ) -> Finding:
     """Return which models are no longer checked; one that never was is a note."""
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
     from mlops.registry.watched import watched
 
     try:
-        found = watched(project, read(project.root), now, names)
+        found = watched(project, read_registry(project.root), now, names)
     except MlopsError as error:
         problem = error.problems[0].what
         mark = paint("fix ", "bad")

@@ -85,10 +85,10 @@ def check(
 
 def _live_models(owner: str) -> list[str]:
     """Return the models of an owner that are in the last stage."""
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
     project = current_context(fetch=True).project
-    state = read(project.root)
+    state = read_registry(project.root)
     last = project.spec.stages[-1].name
     chosen = select(project, owner=owner)
     return [name for name in chosen if last in state.model(name).stages]

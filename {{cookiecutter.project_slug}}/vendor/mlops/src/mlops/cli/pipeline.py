@@ -373,8 +373,10 @@ def run(
 
 def _stale_names(names: list[str] | None, owner: str | None, period: str) -> list[str]:
     """Return the models that are meant and have no new version for a period."""
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
     at = current_context(fetch=True)
     chosen = select(at.project, names, owner)
-    return stale_models(chosen, read(at.project.root), ago(period, at.now(), "--stale"))
+    return stale_models(
+        chosen, read_registry(at.project.root), ago(period, at.now(), "--stale")
+    )

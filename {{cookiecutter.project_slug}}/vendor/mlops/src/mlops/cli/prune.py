@@ -13,7 +13,7 @@ from mlops.cli.decisions import signing_approver
 from mlops.cli.output import Json, emit
 from mlops.cli.registry import registry
 from mlops.errors import counted
-from mlops.registry.tags import known, read
+from mlops.registry.tags import known, read_registry
 
 
 @registry.command()
@@ -48,7 +48,7 @@ def prune(
     at = current_context(fetch=not yes)
     project = at.project
     now = at.now()
-    state = read(project.root)
+    state = read_registry(project.root)
     since = now - timedelta(days=days)
     last = project.spec.stages[-1].name
     reason = f"keep {keep}, and what was in {last} within {days} days"

@@ -207,11 +207,13 @@ class _Unattended:
         from mlops.pipeline.run import Run
         from mlops.registry.publish import newer_version
         from mlops.registry.tag_writes import sync
-        from mlops.registry.tags import read
+        from mlops.registry.tags import read_registry
 
         root = self._at.project.root
         sync(root)
-        newer = newer_version(root, read(root).model(model).latest, head(root) or "")
+        newer = newer_version(
+            root, read_registry(root).model(model).latest, head(root) or ""
+        )
         if newer:
             return _overtaken(newer)
         part = _judged_on(self._at.project.build(model))
@@ -259,9 +261,9 @@ def _register_unattended(
 def _not_staged_first(root: Path, refs: dict[str, str]) -> list[str]:
     """Return the models whose version no stage has seen, then the others."""
     from mlops.pipeline.due import was_staged
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
-    state = read(root)
+    state = read_registry(root)
 
     def seen(name: str) -> bool:
         model = state.model(name)

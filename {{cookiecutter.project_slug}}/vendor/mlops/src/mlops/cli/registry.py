@@ -13,7 +13,7 @@ from mlops.cli.context import current_context
 from mlops.cli.output import Json, ago, emit, progress
 from mlops.cli.selection import Owner, Stale, is_wild, select, stale_models
 from mlops.errors import Refused, UsageError, counted
-from mlops.registry.tags import Event, Version, read
+from mlops.registry.tags import Event, Version, read_registry
 from mlops.reporting.terminal import pairs, table
 from mlops.reporting.words import EVENTS, marked, span, when
 
@@ -68,7 +68,7 @@ def registry_list(
     at = current_context(fetch=True)
     project = at.project
     root = project.root
-    state = read(root)
+    state = read_registry(root)
     is_pattern = bool(name and is_wild(name))
     found = versions(state, None if is_pattern else name, everything)
     if owner or stale or is_pattern:
@@ -153,7 +153,7 @@ def history(name: Model, as_json: Json = False) -> None:
 
     project = current_context(fetch=True).project
     happened = events(project, name)
-    model = read(project.root).model(name)
+    model = read_registry(project.root).model(name)
     missing = unapproved(project.root, model, happened)
     missing |= unexplained(project.root, model)
     rows = [

@@ -117,14 +117,14 @@ def _score(
     from mlops.io.places import FolderPlace, Place
     from mlops.pipeline.batches import input_files, not_scored
     from mlops.pipeline.sources import bring_batch
-    from mlops.registry.tags import read, resolve
+    from mlops.registry.tags import read_registry, resolve
     from mlops.runlog.journal import append_batch
     from mlops.runlog.query import batches
     from mlops.serving.scoring import Where, score
 
     project = at.project
     say = progress()
-    version = resolve(read(project.root), ref)
+    version = resolve(read_registry(project.root), ref)
     name = version.model
     bring_batch(project, name, source, fetching(at))
     paths = input_files(project, name, source, at.settings.folder)

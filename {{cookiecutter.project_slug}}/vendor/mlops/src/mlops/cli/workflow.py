@@ -64,7 +64,7 @@ def plan(
     from mlops.pipeline.due import due
     from mlops.pipeline.reach import reaches_models
     from mlops.pipeline.sources import has_data_elsewhere
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
     project = current_context().project
     if live:
@@ -90,7 +90,7 @@ def plan(
         project.folder(model)
     reaches = partial(reaches_models, project.root, start or "HEAD")
     planned = do(changed, [model] if model else project.models(), reaches)
-    state = read(project.root)
+    state = read_registry(project.root)
     train = planned.models
     if planned.trial and not _is_push():
         train = _quickest(project)
@@ -184,9 +184,9 @@ def _plan_live(project: Project, as_json: bool) -> None:
 
     No data are looked at: these jobs need neither the files nor their digests.
     """
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
-    live = _in_last_stage(project, read(project.root))
+    live = _in_last_stage(project, read_registry(project.root))
     facts = {"live": live, **matrix(project, live)}
     outputs(**facts)
     line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
@@ -197,9 +197,9 @@ def _plan_batches(project: Project, as_json: bool) -> None:
     """Say which batches have files that were not scored, and why others wait."""
     from mlops.config.project_spec import MOST_JOBS
     from mlops.pipeline.batches import due_batches
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
-    due = due_batches(project, read(project.root), lambda: cannot_log(project))
+    due = due_batches(project, read_registry(project.root), lambda: cannot_log(project))
     by_artifacts = predictions_store(project) == ARTIFACTS
     # Each model uploads artifacts under its own name, so that it has its own job.
     models = due.models[:MOST_JOBS]

@@ -63,7 +63,7 @@ _NO_CODES = ("boolean", "date", "text")
 # -- all files of a source ------------------------------------------------------------
 
 
-def read(spec: ModelSpec, folder: Path) -> Source:
+def read_source(spec: ModelSpec, folder: Path) -> Source:
     """Read all files of `data.source`, in the order of their names.
 
     Parameters

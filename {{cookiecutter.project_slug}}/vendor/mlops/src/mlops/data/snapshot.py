@@ -12,7 +12,7 @@ import pandas as pd
 from mlops.config.model_spec import Kind, ModelSpec
 from mlops.data.hashing import digest_of, duplicated, hash_values
 from mlops.data.known import respell, spellings
-from mlops.data.read import columns_match, read, read_labels
+from mlops.data.read import columns_match, read_labels, read_source
 from mlops.data.sources import Source
 from mlops.data.split import (
     EQUAL_ROWS,
@@ -103,7 +103,9 @@ class Dataset:
                 file=self.spec.data.source,
                 do="run `mlops validate` again",
             )
-        written = read(self.spec.model_copy(update={"features": kinds}), folder).frame
+        written = read_source(
+            self.spec.model_copy(update={"features": kinds}), folder
+        ).frame
         return self.part(name, written[rows.selected])
 
     def learned_by(self, before: Training, part: Part = "test") -> int:
@@ -214,7 +216,7 @@ def clean(
     tuple of Expectation
         Whether columns and types are as declared.
     """
-    source = read(spec, folder)
+    source = read_source(spec, folder)
     labels = None
     if spec.data.labels and not source.missing:
         labels = read_labels(spec, folder)

@@ -30,7 +30,7 @@ _PLAIN_SHARES = frozenset(
 )
 
 
-def measure(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
+def measure_metric(name: str, o: Outcome, confidence: float = 0.95) -> Metric:
     """Return a metric with its interval.
 
     Raises

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from mlops.evaluation.baselines import BaselineComparison, baselines
 from mlops.evaluation.fairness import fairness
 from mlops.evaluation.importance import importance
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.latency import latency_ms
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import slices
@@ -61,7 +61,7 @@ def take_measurements(context: EvaluationContext, model: Model) -> Measurements:
     with threadpool_limits(1):
         return Measurements(
             rows=len(outcome),
-            metrics=tuple(measure(name, outcome) for name in names),
+            metrics=tuple(measure_metric(name, outcome) for name in names),
             baselines=baselines(context, model),
             slices=slices(context, model),
             fairness=fairness(context, model),

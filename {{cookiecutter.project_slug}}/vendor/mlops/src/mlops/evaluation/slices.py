@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops.evaluation.compare import paired_difference
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.results.evaluation import Metric, Slice
@@ -57,7 +57,7 @@ def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
     spec = context.spec.slices
     name = context.spec.metrics.primary
     every_row = context.outcome(model)
-    overall = measure(name, every_row)
+    overall = measure_metric(name, every_row)
     results = []
     for column in spec.columns:
         labels = group(context.test[column])
@@ -65,7 +65,7 @@ def slices(context: EvaluationContext, model: Model) -> tuple[Slice, ...]:
             part = every_row.take((labels == value).to_numpy())
             metric = None
             if rows >= spec.min_rows and not undefined(name, part):
-                metric = measure(name, part)
+                metric = measure_metric(name, part)
             ok = metric is None or _drop(metric, overall) <= spec.max_drop
             results.append(
                 Slice(column=column, value=value, rows=rows, metric=metric, ok=ok)

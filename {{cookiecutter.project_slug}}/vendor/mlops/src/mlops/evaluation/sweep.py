@@ -15,7 +15,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset
 from mlops.errors import UsageError
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.io.user_code import blaming
 from mlops.results.evaluation import Metric
@@ -84,7 +84,7 @@ def cross_validate(
         parts.append(answered.reindex(columns=columns, fill_value=0.0))
     predicted = pd.concat(parts).sort_index()
     outcome = context.outcome_of(fitted.model, rows.loc[predicted.index], predicted)
-    metrics = tuple(measure(metric, outcome) for metric in spec.metric_names)
+    metrics = tuple(measure_metric(metric, outcome) for metric in spec.metric_names)
     return fitted.training, metrics
 
 

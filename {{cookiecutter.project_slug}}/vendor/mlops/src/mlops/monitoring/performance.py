@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mlops.config.model_spec import ModelSpec
 from mlops.errors import UsageError
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Outcome
 from mlops.monitoring import detector
@@ -143,7 +143,7 @@ def _shown(
         if undefined(then.name, seen):
             continue
         try:
-            now = measure(then.name, seen)
+            now = measure_metric(then.name, seen)
         except UsageError as error:  # a label of 1e308: no reason to lose the rest
             notes.append(f"{then.name} of the window: {error.problems[0].what}")
             continue

@@ -19,7 +19,7 @@ from mlops.evaluation.baselines import BaselineComparison
 from mlops.evaluation.checks import CHECKS, CheckContext
 from mlops.evaluation.fairness import WITHOUT_LIMIT, judged, with_gap
 from mlops.evaluation.group_gaps import contributions, largest_gap
-from mlops.evaluation.intervals import measure
+from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.measurements import Measurements
 from mlops.evaluation.outcome import EvaluationContext, Outcome
 from mlops.evaluation.slices import group, slices
@@ -71,7 +71,7 @@ def _differences(
         yield "rows"
     spec = context.spec
     names = dict.fromkeys((*spec.metric_names, *sorted(spec.checks.floor)))
-    metrics = tuple(measure(name, outcome) for name in names)
+    metrics = tuple(measure_metric(name, outcome) for name in names)
     if [metric.name for metric in claim.metrics] != list(names):
         yield "metrics"
     for metric, claimed in zip(metrics, claim.metrics, strict=False):

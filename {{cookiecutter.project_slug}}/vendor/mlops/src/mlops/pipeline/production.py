@@ -42,12 +42,12 @@ class Production:
 
         Refused where nobody can say which version is in the stage.
         """
-        from mlops.registry.tags import read
+        from mlops.registry.tags import read_registry
 
         if self._store is None:
             return None
         stage = self._project.spec.stages[-1].name
-        version = read(self._project.root).model(self._name).in_stage(stage)
+        version = read_registry(self._project.root).model(self._name).in_stage(stage)
         return version.number if version else None
 
     @cached_property
@@ -69,14 +69,14 @@ class Production:
         from mlops.errors import Refused
         from mlops.registry.anchors import is_refresh, refreshed_from
         from mlops.registry.chain import fetch
-        from mlops.registry.tags import read
+        from mlops.registry.tags import read_registry
 
         release = self.release
         if release is None or self._store is None:
             return None
         if not is_refresh(release.manifest.verdict):
             return None
-        known = read(self._project.root).model(self._name)
+        known = read_registry(self._project.root).model(self._name)
         line = refreshed_from(self._project.root, known, str(self.version))
         for version in reversed(line[1:]):
             with suppress(Refused):

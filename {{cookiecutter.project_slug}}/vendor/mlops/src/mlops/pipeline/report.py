@@ -136,11 +136,11 @@ def _versions(state: RunState) -> tuple[VersionMetric, ...]:
     """Return the primary metric of the newest versions, the oldest of them first."""
     from mlops.errors import Refused
     from mlops.registry.manifest import manifests
-    from mlops.registry.tags import read
+    from mlops.registry.tags import read_registry
 
     if state.production.version is None:
         return ()
-    known = read(state.project.root).model(state.name)
+    known = read_registry(state.project.root).model(state.name)
     active = [version for version in known.versions.values() if version.active]
     found = []
     for number, manifest in manifests(state.project.root, active[-_MOST_VERSIONS:]):

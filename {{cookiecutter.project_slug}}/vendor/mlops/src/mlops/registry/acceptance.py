@@ -36,7 +36,7 @@ def accept(project: Project, name: str, stage: str, **decision: Any) -> Acceptan
     by = Decision(**decision)
     if not by.reason.strip():
         raise UsageError("an acceptance needs a reason", key="--reason", found="''")
-    state = tags.read(project.root)
+    state = tags.read_registry(project.root)
     version = tags.resolve(state, f"{name}@{stage}")
     last = _last_check(project, name, stage, version.number)
     _require_drift(last)

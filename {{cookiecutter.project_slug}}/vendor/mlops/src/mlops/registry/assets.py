@@ -17,7 +17,7 @@ from mlops.results.data import Snapshot, SourceLock
 from mlops.results.evaluation import EXAMPLES, REFERENCE, Evaluation
 from mlops.results.training import MODULES, Training
 from mlops.results.verdict import Verdict
-from mlops.storage.protocol import Asset, measure
+from mlops.storage.protocol import Asset, asset_of
 
 REQUIRED = ("model.skops", "features.py", "training.json", REFERENCE, EXAMPLES)
 
@@ -96,7 +96,7 @@ def ready(project: Project, name: str, decided: bool = False) -> Built:
         verdict=Verdict.load(build),
         compilation=_compilation(build),
         files=files,
-        assets={asset: measure(pieces(path)) for asset, path in sorted(files.items())},
+        assets={asset: asset_of(pieces(path)) for asset, path in sorted(files.items())},
         notes=(*notes, *others),
     )
     stale = _stale(project, name, built)

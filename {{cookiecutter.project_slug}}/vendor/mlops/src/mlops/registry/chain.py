@@ -23,12 +23,12 @@ from mlops.registry.manifest import (
     manifest_of,
     with_manifests,
 )
-from mlops.registry.tags import ModelState, State, Version, read, resolve
+from mlops.registry.tags import ModelState, State, Version, read_registry, resolve
 from mlops.results.compilation import COMPILED
 from mlops.results.training import MODULES
 from mlops.storage.cache import cache_file, cache_path, file_lock
 from mlops.storage.folder import FolderStore
-from mlops.storage.protocol import ASSET_NAME, Asset, ReleaseStore, measure
+from mlops.storage.protocol import ASSET_NAME, Asset, ReleaseStore, asset_of
 
 if TYPE_CHECKING:
     from mlops.training.compiled import CompiledPipeline
@@ -54,7 +54,7 @@ class Bundle:
     @property
     def files(self) -> dict[str, Asset]:
         """The assets, and the copy of the manifest that lies beside them."""
-        return {MANIFEST: measure([self.manifest_bytes]), **self.manifest.assets}
+        return {MANIFEST: asset_of([self.manifest_bytes]), **self.manifest.assets}
 
     def read(self, asset: str) -> bytes:
         """Return the content of an asset.
@@ -148,7 +148,7 @@ class Bundle:
         if self.store.far:
             self._same(cache_file(asset, source), name)
             source = partial(pieces, cache_path(asset))
-        self._same(measure(source(), asset.size, out), name)
+        self._same(asset_of(source(), asset.size, out), name)
 
     def _same(self, came: Asset, name: str) -> None:
         link = "tag → manifest in the store" if name == MANIFEST else "manifest → asset"
@@ -176,7 +176,7 @@ def chain(
     trusted_types : tuple of str
         Those of whoever reads, never of who wrote.
     """
-    state = read(root)
+    state = read_registry(root)
     version = resolve(state, ref)
     _require_active(version)
     return _bundle(state, version, manifest_of(root, version), store, trusted_types)

@@ -286,7 +286,7 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
 
     def attempt() -> Assigned | None:
         tag_writes.sync(root)
-        state = tags.read(root)
+        state = tags.read_registry(root)
         outcome, steps = decide(state)
         if not steps:
             return outcome
@@ -308,7 +308,7 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
         _require_proven(root, model, made)
         if not tag_writes.claim(root, oids):
             return None
-        after = tags.read(root).model(model.name)
+        after = tags.read_registry(root).model(model.name)
         version = after.versions[outcome.version.number]
         return replace(outcome, version=version, created=True)
 
@@ -455,7 +455,7 @@ def awaits_approval(root: Path, ref: str, stage: Stage) -> bool:
     """
     if not stage.approvers:
         return False
-    state = tags.read(root)
+    state = tags.read_registry(root)
     version = tags.resolve(state, ref)
     model = state.model(version.model)
     decided = version.number in model.ever_in(stage.name)

@@ -9,7 +9,7 @@ from mlops.config.project import Project
 from mlops.errors import MlopsError, Refused, counted, listed
 from mlops.registry.approvals import unexplained
 from mlops.registry.local_tags import local_only
-from mlops.registry.tags import State, Version, read
+from mlops.registry.tags import State, Version, read_registry
 
 if TYPE_CHECKING:
     from mlops.registry.chain import Bundle
@@ -54,7 +54,7 @@ def health(
     """
     from mlops.storage.folder import FolderStore
 
-    state = read(project.root)
+    state = read_registry(project.root)
     if names is not None:
         chosen = {name: m for name, m in state.models.items() if name in names}
         state = State(chosen, state.warnings)

@@ -16,7 +16,7 @@ from mlops.io.git import git, git_remote, has_remote
 from mlops.registry.chain import chain
 from mlops.registry.manifest import MANIFEST
 from mlops.registry.tag_writes import at_origin, sync
-from mlops.registry.tags import parse, read
+from mlops.registry.tags import parse, read_registry
 from mlops.storage.folder import FolderStore
 from mlops.storage.protocol import ReleaseStore
 
@@ -130,7 +130,7 @@ def _files(project: Project, name: str) -> Iterator[tuple[str, str, Path]]:
 
 def _copy(project: Project, name: str, store: ReleaseStore) -> None:
     """Copy a release from the local folder into a draft of the store."""
-    if not store.far or not read(project.root).models:
+    if not store.far or not read_registry(project.root).models:
         return
     model, _, number = name.partition("@")
     if store.holds(model, number):

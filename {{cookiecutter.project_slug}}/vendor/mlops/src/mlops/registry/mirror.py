@@ -9,7 +9,7 @@ from mlops.io.digests import sha256
 from mlops.io.git import git, git_remote
 from mlops.registry.branch import MIRRORED, read_policies
 from mlops.registry.tag_writes import at_origin, sync
-from mlops.registry.tags import parse, read
+from mlops.registry.tags import parse, read_registry
 from mlops.storage.cache import cache_root, file_lock
 from mlops.storage.protocol import log
 
@@ -58,7 +58,7 @@ def mirror(address: str, shown: str, model: str) -> Path:
             ) from error
         except EnvironmentFailure as error:
             problem = error.problems[0].what
-            if model not in read(folder).models:
+            if model not in read_registry(folder).models:
                 raise EnvironmentFailure(
                     f"the tags of {shown} cannot be read",
                     found=problem,

@@ -37,7 +37,7 @@ from mlops.registry.manifest import (
 from mlops.registry.version_numbers import next_number
 from mlops.results.training import Training
 from mlops.storage.folder import FolderStore
-from mlops.storage.protocol import Asset, ReleaseStore, measure
+from mlops.storage.protocol import Asset, ReleaseStore, asset_of
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
     built = registration.built
     releases = registration.store
     tag_writes.sync(root)
-    model = tags.read(root).model(name)
+    model = tags.read_registry(root).model(name)
     last = model.latest
     previous = None
     content = b""
@@ -176,7 +176,7 @@ def _attempt(registration: _Registration, name: str) -> Registered | None:
             return None
         releases.publish(name, draft.digest, manifest.version)
         left = [digest for digest in left if digest != draft.digest]
-    model = tags.read(root).model(name)
+    model = tags.read_registry(root).model(name)
     _tidy(releases, model, left)
     notes = list(built.notes)
     if not git(root, "branch", "--show-current"):
@@ -261,7 +261,7 @@ class _Draft:
         with TemporaryDirectory() as folder:
             files = {**self.files, MANIFEST: Path(folder) / MANIFEST}
             files[MANIFEST].write_bytes(self.content)
-            expected = {MANIFEST: measure([self.content]), **self.manifest.assets}
+            expected = {MANIFEST: asset_of([self.content]), **self.manifest.assets}
             for asset, facts in expected.items():
                 self.store.upload(name, digest, asset, files[asset])
                 arrived = self._arrived(f"draft-{digest}", asset, facts)
@@ -273,7 +273,7 @@ class _Draft:
         stated = self.store.digest(name, release, asset)
         if stated is not None:
             return facts.model_copy(update={"sha256": stated})
-        return measure(self.store.read(name, release, asset), facts.size)
+        return asset_of(self.store.read(name, release, asset), facts.size)
 
 
 def _manifest(
@@ -356,7 +356,7 @@ def _tagged(
     except MlopsError:
         store.discard(name, draft.digest)
         # Whoever took the number may have removed our draft.
-        if number in tags.read(root).model(name).versions:
+        if number in tags.read_registry(root).model(name).versions:
             return False
         raise
     by = registration.by

@@ -13,7 +13,15 @@ from mlops.config.yaml import load_text, parse
 from mlops.errors import Refused, UsageError, did_you_mean, listed
 from mlops.io.git import GitError, git
 from mlops.io.git_objects import contents
-from mlops.registry.tags import Event, ModelState, State, Version, known, read, resolve
+from mlops.registry.tags import (
+    Event,
+    ModelState,
+    State,
+    Version,
+    known,
+    read_registry,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from mlops.registry.manifest import Manifest
@@ -56,7 +64,7 @@ def show(project: Project, ref: str) -> tuple[Version, Manifest]:
     """Return a version and its manifest, verified against the tag."""
     from mlops.registry.manifest import manifest_of
 
-    version = resolve(read(project.root), ref)
+    version = resolve(read_registry(project.root), ref)
     return version, manifest_of(project.root, version)[0]
 
 
@@ -106,7 +114,7 @@ def _spec(content: bytes | None, path: str) -> ModelSpec | None:
 
 def history(project: Project, name: str) -> list[Event]:
     """Return all that happened to a model, oldest first: the audit log."""
-    return known(read(project.root), name).events
+    return known(read_registry(project.root), name).events
 
 
 def sensitive_columns(project: Project, manifest: Manifest) -> set[str]:
@@ -203,7 +211,7 @@ def best(
     stage : str, optional
         Only versions that are or were in this stage.
     """
-    state = read(project.root)
+    state = read_registry(project.root)
     model = known(state, name)
     chosen = versions(state, name)
     if stage:
@@ -274,7 +282,7 @@ def diff(
     """Return two versions, and a row for each fact that is not the same in both."""
     from mlops.registry.manifest import manifest_of
 
-    state = read(project.root)
+    state = read_registry(project.root)
     first = resolve(state, one)
     second = resolve(state, other)
     before, _ = manifest_of(project.root, first)
@@ -328,7 +336,7 @@ def lineage(project: Project, ref: str) -> dict[str, Any]:
     from mlops.registry.manifest import manifests
     from mlops.runlog.query import runs
 
-    state = read(project.root)
+    state = read_registry(project.root)
     version = resolve(state, ref)
     every = dict(manifests(project.root, state.model(version.model).versions.values()))
     manifest = every.pop(version.number)
@@ -365,7 +373,7 @@ def users(project: Project, digest: str) -> list[dict[str, Any]]:
         Of a snapshot or of one of its files; the first letters are enough.
     """
     out = []
-    for model in read(project.root).models.values():
+    for model in read_registry(project.root).models.values():
         for name, data in _data_of(project, model).items():
             digests = {"all rows": data["digest"]}
             digests |= {file["path"]: file["sha256"] for file in data["files"]}

@@ -79,7 +79,9 @@ def prune(
     Killed anywhere, the next call resumes.
     """
     require_signature(project, guard(project), by)
-    stored = store.list(name, tags.known(tags.read(project.root), name).versions)
+    stored = store.list(
+        name, tags.known(tags.read_registry(project.root), name).versions
+    )
     last = project.spec.stages[-1].name
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
@@ -99,7 +101,7 @@ def prune(
         return Assigned(next(iter(model.versions.values()))), steps
 
     write(project, by, decide)
-    model = tags.known(tags.read(project.root), name)
+    model = tags.known(tags.read_registry(project.root), name)
     anchors = _anchors(project, model)
     for version in candidates(model, last, newest, since, stored, anchors):
         if not version.active:

@@ -12,7 +12,7 @@ from mlops.errors import EnvironmentFailure, Refused, listed
 from mlops.io.git import GitError, git, git_remote, has_remote
 from mlops.io.git_objects import Env, missing, one_line
 from mlops.registry.approvals import POLICY
-from mlops.registry.tags import Event, parse, read
+from mlops.registry.tags import Event, parse, read_registry
 
 Trailers = dict[str, str | None]
 
@@ -158,7 +158,7 @@ def claim(root: Path, tags: Mapping[str, str]) -> bool:
 
 def _require_events(root: Path, taken: set[str]) -> None:
     """Raise Refused where tags of these names are no events of the registry."""
-    models = read(root).models.values()
+    models = read_registry(root).models.values()
     events = {event.tag for model in models for event in model.events}
     foreign = {ref.removeprefix(_PREFIX) for ref in taken} - events
     if foreign:

@@ -382,7 +382,7 @@ def version_key(number: str) -> tuple[int, ...]:
     return tuple(map(int, number[1:].split(".")))
 
 
-def read(root: Path) -> State:
+def read_registry(root: Path) -> State:
     """Read the registry of a repository from its tags, and ask who approved what."""
     from mlops.registry.approvals import doubt_unapproved
 

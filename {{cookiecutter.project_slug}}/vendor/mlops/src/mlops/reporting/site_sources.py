@@ -114,7 +114,7 @@ def gather(project: Project, store: ReleaseStore, now: datetime) -> Sources:
     EnvironmentFailure
         When the store does not answer: that is no broken chain, and no page either.
     """
-    state = tags.read(project.root)
+    state = tags.read_registry(project.root)
     names = sorted({*project.models(), *state.models})
     models = list(state.models.values())
     recent = [(model, event) for model in models for event in recent_events(model)]

@@ -18,7 +18,7 @@ from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest
 from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
-from mlops.registry.tags import read, resolve
+from mlops.registry.tags import read_registry, resolve
 from mlops.serving.follower import TOLERANCE, Follower, RegistrySeen, Served, log
 from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
@@ -158,7 +158,7 @@ def follow(
             log.warning("working on the tags that are here: %s", error)
         else:
             seen.at = now()
-        return resolve(read(project.root), f"{name}@{stage}").number
+        return resolve(read_registry(project.root), f"{name}@{stage}").number
 
     def load(version: str) -> Served:
         return _served(project, f"{name}@{version}", store)

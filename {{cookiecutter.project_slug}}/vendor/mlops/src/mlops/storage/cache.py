@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops import settings
 from mlops.errors import EnvironmentFailure
 from mlops.io.digests import pieces
-from mlops.storage.protocol import Asset, log, measure
+from mlops.storage.protocol import Asset, asset_of, log
 
 MOST = 10e9  # bytes; beyond, what was not used for longest is removed
 
@@ -62,7 +62,7 @@ def _held(path: Path, asset: Asset) -> bool:
     """Return whether the cache holds a file; one that is corrupt is removed."""
     if not path.is_file():
         return False
-    if measure(pieces(path), asset.size) == asset:
+    if asset_of(pieces(path), asset.size) == asset:
         with suppress(PermissionError):  # a cache that came with an image
             os.utime(path)
         return True
@@ -94,7 +94,7 @@ def _download(part: Path, asset: Asset, source: Source) -> Asset:
                 out.write(piece)
                 yield piece
 
-        came = measure(content(), asset.size)
+        came = asset_of(content(), asset.size)
         out.flush()
         os.fsync(out.fileno())
     if came != asset:

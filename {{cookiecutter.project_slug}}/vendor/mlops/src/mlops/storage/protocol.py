@@ -32,7 +32,7 @@ class Asset(Result):
         return f"{self.sha256} ({self.size} bytes)"
 
 
-def measure(
+def asset_of(
     content: Iterable[bytes], most: float = inf, out: BinaryIO | None = None
 ) -> Asset:
     """Return digest and size of content, read at most a piece beyond `most` bytes.
