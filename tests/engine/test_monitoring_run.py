@@ -281,6 +281,21 @@ def test_labels_show_whether_the_model_holds(released: Trained) -> None:
     assert not any(c.alarm for c in worse_now.columns)
 
 
+def test_days_without_a_label_say_nothing_of_which_scores_are_labelled(
+    released: Trained,
+) -> None:
+    """Labels come for the days since they are collected; scores were others before."""
+    before = rows_of(n=900, seed=18)
+    before = before[before["churn"] == "no"].reset_index(drop=True)
+    serve(released, before, at=NOW - timedelta(hours=30))
+    rows = rows_of(n=500, seed=19)
+    swapped = np.where(rows["churn"] == "yes", "no", "yes")
+    serve(released, rows, labels=swapped)
+    found = check(released)
+    assert found.labelled == 500 and not found.labels
+    assert found.performance[0].alarm, found.notes
+
+
 @pytest.mark.parametrize("file", ["later.csv", "later.parquet"])
 @pytest.mark.parametrize("number", [False, True], ids=["text", "number"])
 def test_labels_of_label_files_are_joined_by_the_row(

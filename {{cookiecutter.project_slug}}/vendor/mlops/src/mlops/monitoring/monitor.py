@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -266,7 +266,11 @@ def _drift(material: _Material) -> Watched:
 
 
 def _labelling(material: _Material) -> Labelling:
-    """Return how the labels of the period are spread over the scores."""
+    """Return how labels are spread over the scores, on the days that have any.
+
+    Labels may come for whole days alone, and scores move from day to day: rows of days
+    without a label say nothing of which scores are labelled.
+    """
     rows = material.rows
     labelled = material.window.log["label"].notna().to_numpy(dtype=bool)
     outputs = [column for column in material.baseline.columns if column.output]
@@ -274,7 +278,12 @@ def _labelling(material: _Material) -> Labelling:
         return Labelling((), labelled, selective=False, overlap=bool(labelled.any()))
     cells = outputs[0].cells
     codes = code(cells, rows.frame[cells.name])
-    return labelling(codes, cells.names, labelled, rows.ties)
+    days = material.window.log["at"].str[:10].to_numpy(dtype=str)
+    begun = np.isin(days, days[labelled])
+    found = labelling(codes[begun], cells.names, labelled[begun], rows.ties[begun])
+    used = np.zeros(len(labelled), dtype=bool)
+    used[begun] = found.used
+    return replace(found, used=used)
 
 
 def _perform(material: _Material, spread: Labelling, state: DetectorState) -> Performed:
