@@ -22,7 +22,6 @@ from mlops.settings import Settings
 
 if TYPE_CHECKING:
     from mlops.config.project import Project
-    from mlops.io.places import Place
     from mlops.storage.protocol import ReleaseStore
 
 # What `predictions.store` is where runs of predict.yml hand their log on.
@@ -83,11 +82,6 @@ class Context:
     def store(self) -> ReleaseStore:
         """Where releases are stored: one for the command, which remembers answers."""
         return release_store(self.project)
-
-    @cached_property
-    def predictions(self) -> Place:
-        """Where the prediction log is read and batches write it."""
-        return prediction_place(self.project)
 
     @property
     def keeps_artifacts(self) -> bool:
@@ -240,54 +234,6 @@ def cannot_log(project: Project) -> str:
             "project.yaml, or the variable MLOPS_PREDICTIONS"
         )
     return ""
-
-
-def prediction_place(project: Project) -> Place:
-    """Return the place of the prediction log.
-
-    MLOPS_PREDICTIONS names it, or `predictions.store` of project.yaml; else it is the
-    state folder.
-
-    Raises
-    ------
-    UsageError
-        For a place of a kind that is not supported.
-    """
-    from mlops.github.artifacts import ArtifactsPlace
-    from mlops.io.places import FolderPlace
-
-    now = settings.current()
-    key = "MLOPS_PREDICTIONS" if now.predictions else "predictions.store"
-    text = predictions_store(project)
-    if text == ARTIFACTS:
-        return ArtifactsPlace(client.repository(), now.cache / "artifacts")
-    if not text:
-        return FolderPlace(project.state)
-    return place_at(text, project.root, key)
-
-
-def place_at(text: str, root: Path, key: str) -> Place:
-    """Return the place that a setting names: a folder, or a prefix of a bucket.
-
-    Parameters
-    ----------
-    root : Path
-        What a relative path is relative to.
-    key : str
-        Where the setting stands, for the error.
-
-    Raises
-    ------
-    UsageError
-        For a place of a kind that is not supported.
-    """
-    from mlops.io.places import FolderPlace, folder_of
-
-    if text.startswith("s3://"):
-        from mlops.data.buckets import BucketPlace
-
-        return BucketPlace(text, settings.current().cache / "places")
-    return FolderPlace(folder_of(text, root, key))
 
 
 @contextmanager

@@ -10,10 +10,11 @@ from typer import Argument, Option, Typer
 from mlops.cli.actions_env import as_markdown, event, in_actions, outputs
 from mlops.cli.app import app
 from mlops.cli.arguments import Model, model_names
-from mlops.cli.context import Context, current_context, is_private, place_at
+from mlops.cli.context import Context, current_context, is_private
 from mlops.cli.each import matrix
 from mlops.cli.output import Json, emit, progress
 from mlops.cli.pipeline import fetching
+from mlops.cli.places import place_at
 from mlops.cli.selection import select
 from mlops.errors import Refused, UsageError, counted, megabytes
 

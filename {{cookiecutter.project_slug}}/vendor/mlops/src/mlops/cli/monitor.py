@@ -96,6 +96,7 @@ def _live_models(owner: str) -> list[str]:
 
 def _check(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
     """Look for drift in the recent predictions of one model."""
+    from mlops.cli.places import prediction_place
     from mlops.monitoring.monitor import PAGE, monitor
     from mlops.monitoring.window import CheckSources, Period
     from mlops.reporting.wording import check_summary
@@ -108,7 +109,7 @@ def _check(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
     name, _, stage = ref.partition("@")
     say("reading the window, comparing, drawing the page …")
     at.catch_up()
-    sources = CheckSources(at.store, at.predictions)
+    sources = CheckSources(at.store, prediction_place(at.project))
     done = monitor(at.project, name, stage or "production", period, sources=sources)
     facts = done.model_dump(mode="json")
     if not in_actions():  # there `mlops alarm` does it, in a job that may push

@@ -246,7 +246,8 @@ def _register_unattended(
         work.take(models)
     finally:
         refs = {result["model"]: result["ref"] for result in work.results}
-        _hand_on(at, refs, work.texts)
+        if refs or not work.failures:
+            _hand_on(at, refs, work.texts)
     notes = [note for result in work.results for note in result["notes"]]
     emit(
         work.results,

@@ -10,8 +10,9 @@ from typer import Argument, Option
 from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
 from mlops.cli.arguments import Followed, Ref
-from mlops.cli.context import Context, current_context, place_at
+from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, progress
+from mlops.cli.places import place_at, prediction_place
 from mlops.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _score(
     elif batch and batch.output:
         output = place_at(batch.output, project.root, "batch.output")
     lasting = not at.keeps_artifacts
-    place_of_log = at.predictions if lasting else FolderPlace(build / "log")
+    place_of_log = prediction_place(project) if lasting else FolderPlace(build / "log")
     where = Where(output, place_of_log, lasting, at.store)
     run, counts = score(project, ref, files, where, at.now(), say)
     run = run.model_copy(update={"run_url": at.run_url})

@@ -9,9 +9,10 @@ from typer import Option
 
 from mlops.cli.app import app
 from mlops.cli.arguments import MaybeRef, Models, Ref
-from mlops.cli.context import current_context, place_at, registry_of
+from mlops.cli.context import current_context, registry_of
 from mlops.cli.each import each_live, flags, require_one
 from mlops.cli.output import Json, emit, progress
+from mlops.cli.places import place_at
 
 
 @app.command(rich_help_panel="Release")

@@ -59,11 +59,11 @@ def plan(
 
     Example: `mlops plan --base origin/main`
     """
+    from mlops.data.sources import has_data_elsewhere
     from mlops.github.events import plan_for as do
     from mlops.github.events import start_and_model
     from mlops.pipeline.due import due
     from mlops.pipeline.reach import reaches_models
-    from mlops.pipeline.sources import has_data_elsewhere
     from mlops.registry.tags import read_registry
 
     project = current_context().project

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlops.config.fields import ADDRESS, without_secrets
 from mlops.config.model_spec import ModelSpec
-from mlops.errors import EnvironmentFailure, UsageError
+from mlops.config.project import Project
+from mlops.errors import EnvironmentFailure, MlopsError, UsageError
 from mlops.io.digests import sha256, sha256_file
 from mlops.results.data import LockedObject, SourceFile, SourceLock
 
@@ -152,6 +153,17 @@ def patterns_elsewhere(spec: ModelSpec) -> dict[str, str]:
         for key, pattern in source_patterns(spec).items()
         if is_elsewhere(pattern)
     }
+
+
+def has_data_elsewhere(project: Project, name: str) -> bool:
+    """Return whether data of a model have to be fetched before a run.
+
+    A model.yaml with a mistake is for the run to report.
+    """
+    try:
+        return bool(patterns_elsewhere(project.model(name)))
+    except MlopsError:
+        return False
 
 
 def lock_folder(folder: Path, key: str = "data.source") -> Path:

@@ -3,7 +3,7 @@
 A place has files whose names are paths with `/`. It can list them, hand one out as a
 file of this machine, and write one as a whole. `data.buckets` has the one of buckets;
 another store becomes another class with these three methods, and one line in
-`cli.context.place_at`.
+`cli.places.place_at`.
 """
 
 from __future__ import annotations

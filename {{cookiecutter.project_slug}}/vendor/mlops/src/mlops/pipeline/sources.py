@@ -17,7 +17,6 @@ from mlops.data.sources import (
     patterns_elsewhere,
     source_files,
 )
-from mlops.errors import MlopsError
 from mlops.results.data import SourceLock
 
 if TYPE_CHECKING:
@@ -61,17 +60,6 @@ class RunSources:
                     file.require_intact()
             return
         bring(project, name, replace(self.how(), say=say))
-
-
-def has_data_elsewhere(project: Project, name: str) -> bool:
-    """Return whether data of a model have to be fetched before a run.
-
-    A model.yaml with a mistake is for the run to report.
-    """
-    try:
-        return bool(patterns_elsewhere(project.model(name)))
-    except MlopsError:
-        return False
 
 
 def bring(project: Project, name: str, how: Fetching) -> SourceLock | None:
