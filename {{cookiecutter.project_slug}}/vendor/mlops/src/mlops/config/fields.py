@@ -149,7 +149,7 @@ def _address(text: str) -> str:
         wrong = "an address of this kind is not supported"
     elif "@" in parts.netloc:
         wrong = "credentials do not belong in a file of the repository"
-    elif not text.isprintable() or " " in text:
+    elif not text.isprintable() or (parts.scheme != "s3" and " " in text):
         wrong = "this is not an address"
     elif parts.fragment or (parts.scheme == "s3" and parts.query):
         wrong = "`?` and `#` have no meaning in this address"
