@@ -29,8 +29,7 @@ Snapshot = Annotated[
 
 data = Typer(
     no_args_is_help=True,
-    help="Data in buckets and on web servers: fetch. Snapshots by content: store, "
-    "list, show, diff, pull, prune.",
+    help="Data: fetch, store, list, show, diff, pull, prune.",
 )
 
 app.add_typer(data, name="data", rich_help_panel="Look")
