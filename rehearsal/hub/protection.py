@@ -47,6 +47,12 @@ def set_environment(call: Call) -> Record:
         )
     if len(body.get("reviewers") or ()) > MOST_REVIEWERS:
         raise Failure(422, f"There can be no more than {MOST_REVIEWERS} reviewers.")
+    for reviewer in body.get("reviewers") or ():
+        login = call.hub.account(reviewer["id"])["login"]
+        if reviewer["type"] == "User" and call.hub.role(login) == "none":
+            raise Failure(
+                422, "Reviewers must have at least read access to the repository."
+            )
     if policy and policy["protected_branches"] == policy["custom_branch_policies"]:
         raise Failure(
             422, "protected_branches and custom_branch_policies cannot be the same"

@@ -141,10 +141,24 @@ def _matches(patterns: list[str], ref: str, default_branch: str) -> bool:
     return any(special.get(p, _fits(p, ref)) for p in patterns)
 
 
+# What may stand in a pattern, as Ruby's `File.fnmatch` reads it for paths: only `**/`
+# goes on over a slash.
+_FNMATCH = re.compile(r"(?P<folders>(?:(?<=/)|^)\*\*/)|\*+|\?|\[[^]]+\]|\\(.)|(.)")
+
+
 def _fits(pattern: str, ref: str) -> bool:
-    """Say whether a pattern fits a ref: `*` stops at a slash, `**` does not."""
-    parts = pattern.split("**")
-    inside = [
-        "[^/]*".join(re.escape(piece) for piece in part.split("*")) for part in parts
-    ]
-    return re.fullmatch(".*".join(inside), ref) is not None
+    """Say whether a pattern fits a ref."""
+
+    def translated(match: re.Match[str]) -> str:
+        text = match[0]
+        if match["folders"]:
+            return "(?:.*/)?"
+        if text[0] == "*":
+            return "[^/]*"
+        if text == "?":
+            return "[^/]"
+        if text[0] == "[" and len(text) > 1:
+            return text
+        return re.escape(match[2] or match[3])
+
+    return re.fullmatch(_FNMATCH.sub(translated, pattern), ref) is not None

@@ -22,6 +22,7 @@ from mlops.github.switches import SWITCHES
 from mlops.registry import tags
 from mlops.registry.chain import fetch
 from mlops.registry.health import health
+from mlops.registry.tag_writes import claim
 from mlops.storage.cache import cache_root
 from mlops.storage.github_releases import GitHubStore
 from rehearsal.event import Event
@@ -327,8 +328,18 @@ def test_an_archived_repository_is_read_and_says_why_nothing_can_be_written(
     assert SWITCHES["archived"].remedy in life.doctor()
     life.world.change_code("two")
     life.world.build("two")
-    with pytest.raises(EnvironmentFailure, match="archived"):
+    with pytest.raises(EnvironmentFailure, match="archived") as failure:
         life.world.register(store=life.store())
+    assert SWITCHES["archived"].remedy in str(failure.value)
+    with pytest.raises(EnvironmentFailure, match="archived") as failure:
+        claim(
+            life.world.root, {"churn@v9.0.0": git(life.world.root, "rev-parse", "HEAD")}
+        )
+    assert SWITCHES["archived"].remedy in str(failure.value)
+    assert "right to push" not in str(failure.value)
+    with pytest.raises(EnvironmentFailure, match="archived") as failure:
+        life.store().remove(MODEL, "v1.0.0")
+    assert SWITCHES["archived"].remedy in str(failure.value)
     life.hub.state.repository["archived"] = False
     assert life.world.register(store=life.store()).version.number == "v1.1.0"
 

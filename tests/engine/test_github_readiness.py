@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mlops.cli.main import app
-from mlops.github.default_branch import listens, with_branch
+from mlops.github.default_branch import with_branch
 from mlops.github.readiness import (
     Missing,
     RepositoryFacts,
@@ -25,7 +25,9 @@ from mlops.github.readiness import (
     period_of,
     refused_actions,
 )
+from mlops.github.ref_patterns import fits, selects
 from mlops.github.repo_facts import read_workflow_files
+from mlops.github.repo_settings import RepositorySettings, guards
 from mlops.github.switches import SWITCHES
 from rehearsal.hub import Hub
 from rehearsal.patterns import selected
@@ -120,13 +122,58 @@ def test_what_is_missing_comes_in_the_order_in_which_it_is_changed() -> None:
         (("!trunk", "trunk"), "trunk", True),
         (("c\\+\\+",), "c++", True),
         ((), "main", False),
+        # A star stops at a slash; `?` and `+` are about the character before them.
+        (("*",), "main", True),
+        (("*",), "team/trunk", False),
+        (("team/*",), "team/next/trunk", False),
+        (("team/**/trunk",), "team/trunk", True),
+        (("main?",), "mai", True),
+        (("main?",), "main", True),
+        (("main?",), "main1", False),
+        (("v[0-9]+",), "v12", True),
+        (("v[0-9]+",), "v", False),
+        (("!trunk",), "trunk", False),
     ],
 )
 def test_patterns_of_branches_are_read_as_github_does(
     patterns: tuple[str, ...], branch: str, heard: bool
 ) -> None:
-    assert listens(patterns, branch) is heard
+    assert selects(patterns, branch) is heard
     assert selected(patterns, branch) is heard  # the rehearsal's router
+
+
+@pytest.mark.parametrize("pattern", ["[b-a]", "a?+?+", "(", "["])
+def test_a_pattern_that_nobody_can_read_selects_nothing(pattern: str) -> None:
+    assert not selects((pattern,), "a") and not fits(pattern, "a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ok"),
+    [
+        ("team/trunk", True),
+        ("team/*", True),
+        ("**/*", True),
+        ("*", False),
+        ("**", False),
+        ("team*", False),
+        ("team/trun?", True),
+        ("team/trunk?", False),
+        ("team/[a-t]runk", True),
+    ],
+)
+def test_what_is_declared_for_merges_holds_of_a_branch_as_github_reads_it(
+    pattern: str, ok: bool
+) -> None:
+    """Of rulesets and of environments alike; GitHub lets no star go over a slash."""
+    rules = {"pull_request": {}}
+    ruleset = {"target": "branch", "include": [f"refs/heads/{pattern}"], "rules": rules}
+    environment = {"branches": [pattern]}
+    for declared in (
+        {"rulesets": {"main": ruleset}},
+        {"environments": {"production": environment}},
+    ):
+        settings = RepositorySettings.model_validate(declared)
+        assert guards(settings, "team/trunk", ["production"]) is ok
 
 
 @pytest.mark.parametrize("branch", ["trunk", "team/next-1.0", "c++", "!x", "on", "1.0"])

@@ -53,6 +53,7 @@ class Desk:
         self.edit("variables: {}", "variables: {SCHEDULES: off}")
         self.approvers("@ana")
         hub.tokens.issue("write-all", actor="ana", kind="user")
+        hub.state.collaborators["ana"] = "write"
         for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "SETTINGS_TOKEN"):
             patch.delenv(name, raising=False)
         patch.setenv("GITHUB_REPOSITORY", hub.repository)
@@ -547,6 +548,52 @@ def test_nobody_of_that_name_approves(desk: Desk, tmp_path: Path) -> None:
         rows["@nobody"][0] == "not seen"
         and rows["reviewers of production"][0] == "done"
     )
+
+
+@pytest.mark.parametrize("plan", ["team", "enterprise"])
+def test_an_approver_who_may_not_read_a_private_repository_keeps_no_other_out(
+    tmp_path: Path, plan: str
+) -> None:
+    """GitHub refuses all reviewers of an environment for the sake of one."""
+    with desk_of(tmp_path, private=True, plan=plan) as desk:
+        desk.approvers("@ana", "@mallory")
+        rows = desk.said("apply", code=3)
+        assert rows["@mallory"][0] == "not seen"
+        assert "may not read this repository" in rows["@mallory"][1]
+        reviewers = desk.hub.state.environments["production"].get("reviewers") or []
+        asked = ["ana"] if plan == "enterprise" else []
+        assert [one["id"] for one in reviewers] == [
+            desk.hub.view.user(login)["id"] for login in asked
+        ]
+        desk.hub.state.collaborators["mallory"] = "read"
+        assert "@mallory" not in desk.said("apply", code=0)
+
+
+def test_a_refusal_that_is_only_taken_for_the_plan_is_quoted(tmp_path: Path) -> None:
+    with desk_of(tmp_path, private=True, plan="team") as desk:
+        desk.said("apply", code=0)
+        desk.hub.faults.add("PUT", "*/environments/production", 422)
+        result, said = desk.said("apply", code=0)["reviewers of production"]
+        assert result == "not in this plan" and "GitHub answered 422" in said
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_settings_of_an_archived_repository_are_read_and_not_changed(
+    tmp_path: Path, private: bool
+) -> None:
+    """Each request would be refused, and each refusal be taken for the plan's."""
+    with desk_of(tmp_path, private=private) as desk:
+        desk.hub.state.repository["archived"] = True
+        done = desk.run("apply")
+        assert done.exit_code == 3 and desk.written() == []
+        assert done.output.count("error:") == 1
+        assert "the repository is archived" in done.output
+        assert "unarchive it (Settings, General, Danger Zone)" in done.output
+        assert "not in this plan" not in done.output
+        listed = desk.run("plan").output
+        assert "1. the repository is archived" in listed
+        desk.hub.state.repository["archived"] = False
+        desk.said("apply", code=0)
 
 
 # ----- the issue

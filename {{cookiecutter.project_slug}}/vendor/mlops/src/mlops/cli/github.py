@@ -235,6 +235,7 @@ def apply_settings(as_json: Json = False) -> None:
 
     hub, differing, outcomes = _look()
     require_present_name(hub)
+    _require_writable(hub)
     if in_actions() and not settings.current().secret("SETTINGS_TOKEN"):
         advice = f"Nothing was changed.\n{how_to_set()}"
         _report(outcomes, advice, as_json, _switches(hub))
@@ -250,9 +251,23 @@ def apply_settings(as_json: Json = False) -> None:
         raise Exit(3)
 
 
+def _require_writable(hub: Repository) -> None:
+    """Raise EnvironmentFailure where GitHub has archived the repository."""
+    from mlops.github.repo_settings_api import send
+    from mlops.github.switches import SWITCHES
+
+    about = send(hub, "GET", "")
+    if about.get("archived"):
+        switch = SWITCHES["archived"]
+        raise EnvironmentFailure(
+            switch.effect, found=str(about["full_name"]), do=switch.remedy
+        )
+
+
 def _follow_default_branch(hub: Repository) -> list[SettingOutcome]:
     """Write the default branch into the workflows that name another one."""
-    from mlops.github.default_branch import listens, with_branch
+    from mlops.github.default_branch import with_branch
+    from mlops.github.ref_patterns import selects
     from mlops.github.repo_facts import WORKFLOWS, read_workflow_files
     from mlops.github.repo_settings_api import SettingOutcome, send
 
@@ -261,7 +276,7 @@ def _follow_default_branch(hub: Repository) -> list[SettingOutcome]:
     branch = str(send(hub, "GET", "")["default_branch"])
     outcomes = []
     for file, patterns in named.items():
-        if listens(patterns, branch):
+        if selects(patterns, branch):
             continue
         path = root / WORKFLOWS / file
         text = with_branch(path.read_text(encoding="utf-8"), branch)

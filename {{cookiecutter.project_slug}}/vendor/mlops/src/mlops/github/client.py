@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mlops import settings
 from mlops.errors import EnvironmentFailure, Refused, UsageError, listed
 from mlops.github.switches import SWITCHES
-from mlops.io.git import PATIENCE_SECONDS, GitError, git, log
+from mlops.io.git import (
+    PATIENCE_SECONDS,
+    UNARCHIVE,
+    GitError,
+    archived,
+    git,
+    log,
+)
 
 if TYPE_CHECKING:
     from github.Repository import Repository
@@ -264,6 +271,8 @@ def ask(
 def _advice(error: BaseException, status: int) -> str:
     if _throttled(error):
         return _THROTTLED_ADVICE
+    if archived(str(error)):
+        return UNARCHIVE
     if not status:
         return "look at the network, and run it again: nothing is done twice"
     return _ADVICE.get(status, "run it again: nothing is done twice")

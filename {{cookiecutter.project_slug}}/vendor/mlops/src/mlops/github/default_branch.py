@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 # What stands for the default branch in the rulesets of GitHub's API; settings.yaml
 # takes it for the branches of an environment, too.
@@ -25,24 +23,6 @@ _PUSH = re.compile(
 )
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*")
 _WORDS = ("true", "false", "null", "yes", "no", "on", "off")  # of some YAML
-
-
-def listens(patterns: Iterable[str], branch: str) -> bool:
-    """Return whether patterns of a workflow's `branches:` select a branch.
-
-    The last one that fits decides; `!` takes out.
-
-    References
-    ----------
-    https://docs.github.com/actions/reference/workflow-syntax-for-github-actions
-    """
-    found = False
-    for pattern in patterns:
-        excludes = pattern.startswith("!")
-        name = pattern.removeprefix("!").replace("\\", "")
-        if fnmatchcase(branch, name):
-            found = not excludes
-    return found
 
 
 def with_branch(text: str, branch: str) -> str | None:

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from mlops.errors import listed
-from mlops.github.default_branch import listens
+from mlops.github.ref_patterns import selects
 from mlops.github.switches import SWITCHES
 
 # Labels of GitHub's own runners; larger ones have names that their owner chose.
@@ -245,7 +245,7 @@ def _naming_others(files: WorkflowFiles, branch: str) -> str | None:
     others = [
         file
         for file, patterns in files.branches.items()
-        if not listens(patterns, branch)
+        if not selects(patterns, branch)
     ]
     return f"it is {branch}: {listed(others)}" if others else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -14,6 +13,7 @@ from mlops.config.project import Project
 from mlops.config.yaml import load_yaml, parse
 from mlops.errors import Problem, UsageError
 from mlops.github.default_branch import DEFAULT_BRANCH
+from mlops.github.ref_patterns import fits
 
 FILE = ".github/settings.yaml"
 
@@ -151,7 +151,7 @@ def guards(settings: RepositorySettings, branch: str, stages: Iterable[str]) -> 
     for name in (*stages, UPKEEP):
         environment = settings.environments.get(name, DeploymentEnvironment())
         branches = _named_branches(environment, branch)
-        if branches and not any(fnmatchcase(branch, one) for one in branches):
+        if branches and not any(fits(one, branch) for one in branches):
             return False
     demanding = [
         ruleset
@@ -165,11 +165,11 @@ def _holds_of(ruleset: Ruleset, branch: str) -> bool:
     """Return whether a ruleset is about the default branch, whose name is given."""
     ref = f"refs/heads/{branch}"
 
-    def fits(patterns: tuple[str, ...]) -> bool:
+    def covers_ref(patterns: tuple[str, ...]) -> bool:
         special = DEFAULT_BRANCH in patterns or "~ALL" in patterns
-        return special or any(fnmatchcase(ref, one) for one in patterns)
+        return special or any(fits(one, ref) for one in patterns)
 
-    return fits(ruleset.include) and not fits(ruleset.exclude)
+    return covers_ref(ruleset.include) and not covers_ref(ruleset.exclude)
 
 
 def differences(

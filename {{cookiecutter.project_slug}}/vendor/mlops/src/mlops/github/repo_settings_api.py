@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _PAGE = 100
+_NO_ACCESS = "may not read this repository, so that GitHub takes no review of theirs"
 _PLAN = re.compile(r"\bupgrade\b|billing plan|current plan", re.IGNORECASE)
 
 
@@ -210,7 +211,11 @@ class _Reader:
     def reviewers(
         self, project: Project
     ) -> tuple[dict[str, list[dict[str, Any]]], list[SettingOutcome]]:
-        """Return the reviewers of each stage, and who of them GitHub does not know."""
+        """Return the reviewers of each stage, and who of them cannot be one.
+
+        One whom GitHub does not know, or who may not read a private repository, would
+        have it refuse all reviewers of the environment.
+        """
         known: dict[str, list[dict[str, Any]]] = {}
         unseen: list[SettingOutcome] = []
         for stage in project.spec.stages:
@@ -219,10 +224,12 @@ class _Reader:
                 who = approver.strip().lstrip("@")
                 path = f"/collaborators/{quote(who, safe='')}/permission"
                 person = self.one(path)
-                if person:
-                    ids.append({"type": "User", "id": person["user"]["id"]})
-                else:
+                if person is None:
                     unseen.append(SettingOutcome(f"@{who}", "not seen"))
+                elif person["permission"] == "none":
+                    unseen.append(SettingOutcome(f"@{who}", "not seen", _NO_ACCESS))
+                else:
+                    ids.append({"type": "User", "id": person["user"]["id"]})
             known[stage.name] = ids[:6]  # GitHub takes no more
         return known, unseen
 
@@ -242,8 +249,9 @@ def _fix(repository: Repository, one: Difference) -> SettingOutcome:
         # Environments are only said not to be found where the plan lacks them.
         lacking = one.lacking and no.status in (403, 404, 422) and not no.lacks_right
         if no.lacks_plan or lacking:
-            return SettingOutcome(
-                one.setting, "not in this plan", one.instead or str(no)
-            )
+            message = one.instead or str(no)
+            if one.instead and not no.lacks_plan:
+                message = f"{one.instead} ({no})"  # that it is the plan is a guess
+            return SettingOutcome(one.setting, "not in this plan", message)
         return SettingOutcome(one.setting, "refused", str(no))
     return SettingOutcome(one.setting, "done")

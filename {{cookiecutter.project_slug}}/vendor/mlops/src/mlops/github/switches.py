@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mlops.io.git import UNARCHIVE
+
 
 class Switch(NamedTuple):
     """Something that has to be as the workflows expect it.
@@ -32,7 +34,7 @@ class Switch(NamedTuple):
 SWITCHES: dict[str, Switch] = {
     "archived": Switch(
         "the repository is archived: nothing can be pushed and no workflow runs",
-        "unarchive it (Settings, General, Danger Zone)",
+        UNARCHIVE,
         blocks=True,
     ),
     "name": Switch(

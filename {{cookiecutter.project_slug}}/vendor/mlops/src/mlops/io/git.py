@@ -77,11 +77,25 @@ class GitError(EnvironmentFailure):
             advice = " ".join(line.strip() for line in lines[1:] if line.strip())
             super().__init__(Problem(message, do=advice))
             return
+        if archived(self.stderr):
+            message = f"{command}: origin is archived, and only reads"
+            super().__init__(Problem(message, do=UNARCHIVE))
+            return
         last = lines[-1] if lines else "no message"
         super().__init__(Problem(f"{command}: {last}"))
 
 
 _DUBIOUS = "dubious ownership"
+
+UNARCHIVE = "unarchive it (Settings, General, Danger Zone)"
+
+
+def archived(refusal: str) -> bool:
+    """Return whether GitHub refused something because a repository is archived.
+
+    To git it says this as a line of the server, to a request of the API as a message.
+    """
+    return "was archived so" in refusal
 
 
 def git_bytes(

@@ -9,7 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from mlops.errors import EnvironmentFailure, Refused, listed
-from mlops.io.git import GitError, git, git_remote, has_remote
+from mlops.io.git import (
+    UNARCHIVE,
+    GitError,
+    archived,
+    git,
+    git_remote,
+    has_remote,
+)
 from mlops.io.git_objects import Env, missing, one_line
 from mlops.registry.approvals import POLICY
 from mlops.registry.tags import Event, parse, read_registry
@@ -185,10 +192,11 @@ def _pushed(root: Path, refs: Mapping[str, str]) -> bool:
             names = [ref.removeprefix(_PREFIX) for ref in refs]
             of_workflows = _refuses_workflows(error.stderr)
             failure = WorkflowsRefused if of_workflows else EnvironmentFailure
+            advice = UNARCHIVE if archived(error.stderr) else _RIGHT_TO_PUSH
             raise failure(
                 f"origin did not accept the tag {listed(names)}",
                 found=listed(_refusal(error.stderr)),
-                do=_WITH_YOUR_RIGHT if of_workflows else _RIGHT_TO_PUSH,
+                do=_WITH_YOUR_RIGHT if of_workflows else advice,
             ) from error
         return theirs == refs
     return True
