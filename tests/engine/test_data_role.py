@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
@@ -133,6 +134,42 @@ def test_what_goes_wrong_is_said_without_a_token(
         role_keys(settings.read())
     for secret in ("ID-TOKEN", "REQUEST-TOKEN", "SESSION"):
         assert secret not in str(raised.value)
+
+
+def token_of(payload: bytes) -> str:
+    """Return a token as GitHub writes it, with no signature."""
+    encoded = base64.urlsafe_b64encode(payload).decode().rstrip("=")
+    return f"HEADER.{encoded}.SIGNATURE"
+
+
+SUBJECT = "repo:acme@123456/demo@456789:environment:data"
+
+
+@pytest.mark.parametrize(
+    ("token", "shown"),
+    [
+        (token_of(json.dumps({"sub": SUBJECT}).encode()), SUBJECT),
+        (token_of(b'{"sub": "repo:acme/demo:environment:data"}'), "repo:acme/demo:"),
+        (token_of(b'{"sub": "<script>`rm`"}'), ""),
+        (token_of(b'{"sub": 7}'), "`7`"),
+        (token_of(b"[]"), ""),
+        (token_of(b"\xff\xfe"), ""),
+        ("HEADER.#.SIGNATURE", ""),
+        ("ID-TOKEN", ""),
+        ("", ""),
+    ],
+)
+def test_who_is_not_trusted_is_named_as_the_role_has_to_name_it(
+    clouds: Clouds, token: str, shown: str
+) -> None:
+    """Of repositories made since July 2026 the subject has numbers, and AWS is mute."""
+    clouds.token = json.dumps({"value": token})
+    clouds.status, clouds.reply = 400, "<E><Code>InvalidIdentityToken</Code></E>"
+    with pytest.raises(EnvironmentFailure, match="InvalidIdentityToken") as raised:
+        role_keys(settings.read())
+    text = str(raised.value)
+    assert ("it has to trust the subject" in text) is bool(shown)
+    assert shown in text and "SIGNATURE" not in text and "<script>" not in text
 
 
 def test_a_bucket_is_read_with_the_keys_of_the_role_and_it_is_taken_once(

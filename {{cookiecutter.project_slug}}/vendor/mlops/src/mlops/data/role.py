@@ -10,10 +10,13 @@ no data lie elsewhere.
 References
 ----------
 AWS Security Token Service API, AssumeRoleWithWebIdentity.
+https://docs.github.com/actions/reference/security/oidc, "Immutable subject claims".
 """
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from typing import NamedTuple
 from xml.etree import ElementTree
@@ -27,6 +30,9 @@ _ADVICE = (
     "check AWS_ROLE_ARN, and that the role trusts this repository and its environment "
     "`data`"
 )
+
+
+_SUBJECT = re.compile(r"[\w@./:-]{1,300}")
 
 
 class RoleKeys(NamedTuple):
@@ -105,13 +111,30 @@ def _keys_for(now: Settings, token: str) -> RoleKeys:
         ) from None
     if response.status_code != 200:
         code = re.search(r"<Code>(\w+)</Code>", response.text)
+        subject = _subject(token)
+        trusted = f"; it has to trust the subject `{subject}`" if subject else ""
         raise EnvironmentFailure(
             "AWS gives this job no credentials of the role",
             key="AWS_ROLE_ARN",
             found=code[1] if code else str(response.status_code),
-            do=_ADVICE,
+            do=f"{_ADVICE}{trusted}",
         )
     return _parsed(response.content)
+
+
+def _subject(token: str) -> str:
+    """Return whom a token speaks for, as the role has to name it; empty if unreadable.
+
+    It is no secret. Of repositories made since July 2026 it has the numbers of owner
+    and repository, which AWS compares and does not show.
+    """
+    try:
+        payload = token.split(".")[1]
+        padded = payload + "=" * (-len(payload) % 4)
+        subject = str(json.loads(base64.urlsafe_b64decode(padded))["sub"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return ""
+    return subject if _SUBJECT.fullmatch(subject) else ""
 
 
 def _parsed(content: bytes) -> RoleKeys:
