@@ -72,14 +72,6 @@ LIBRARIES = (
 # commands: most checkouts have the same files, in another folder.
 ENGINE = ROOT / TREE / "vendor" / "mlops" / "src"
 
-# As `mlops.settings.prepare_process` has it: libraries read it when they are imported.
-ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "passive",
-    "GX_ANALYTICS_ENABLED": "false",
-    "ORT_DISABLE_TELEMETRY": "1",
-    "OPENBLAS_CORETYPE": "Haswell",
-}
-
 # A process is named so, and by the number of the process that it stands for.
 NAME = "standby"
 
@@ -173,7 +165,6 @@ class Standby:
             "HOME": str(address.parent),
             "PYTHONPATH": str(root),
             "MPLCONFIGDIR": str(address.parent),
-            **ENVIRONMENT,
         }
         number = listening.fileno()
         self._process = subprocess.Popen(
@@ -206,6 +197,7 @@ def main(number: str, *libraries: str) -> None:
         What to import.
     """
     listening = socket.socket(fileno=int(number))
+    prepared = _prepare()
     for library in libraries:
         with contextlib.suppress(ImportError):
             import_module(library)
@@ -227,8 +219,17 @@ def main(number: str, *libraries: str) -> None:
             continue
         if os.fork() == 0:
             listening.close()
-            _supervise(client)
+            _supervise(client, prepared)
         client.close()
+
+
+def _prepare() -> dict[str, str]:
+    """Set what libraries read when they are imported, as the engine does; return it."""
+    before = dict(os.environ)
+    sys.path.insert(0, str(ENGINE))
+    import_module("mlops.settings").prepare_process()
+    sys.path.remove(str(ENGINE))
+    return {name: value for name, value in os.environ.items() if name not in before}
 
 
 def _compile_once(source: Path) -> None:
@@ -271,7 +272,7 @@ def _is_over() -> bool:
         return False
 
 
-def _supervise(client: socket.socket) -> None:
+def _supervise(client: socket.socket, prepared: dict[str, str]) -> None:
     """Run one command in a process of its own, and tell the client how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     client.settimeout(60)
@@ -284,6 +285,7 @@ def _supervise(client: socket.socket) -> None:
     process = os.fork()
     if process == 0:
         Path("/proc/self/comm").write_text(f"{NAME} {asker}")
+        request["environment"] = prepared | request["environment"]
         _become(request, client, streams)
     for stream in streams:
         os.close(stream)
@@ -309,7 +311,7 @@ def _become(request: dict[str, Any], client: socket.socket, streams: list[int]) 
     os.chdir(request["folder"])
     os.umask(request["umask"])
     os.environ.clear()
-    os.environ.update(ENVIRONMENT | request["environment"])
+    os.environ.update(request["environment"])
     _open_streams()
     sys.orig_argv = [request["python"], *request["arguments"]]
     _enter(Path(request["venv"]), request["python"])

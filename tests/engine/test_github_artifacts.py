@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from github.Repository import Repository
 
 from mlops.errors import EnvironmentFailure, Refused
@@ -106,6 +107,24 @@ def test_what_another_run_uploaded_is_not_believed(
     assert scene.listed() == ([], [])
     scene.run(8, {NAME: b"mine"}, event="workflow_dispatch")
     assert scene.listed() == ([NAME], [])
+
+
+def test_a_download_that_is_cut_off_is_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Errors of requests are OSErrors, as those of a full disk are."""
+    scene.run(7, {NAME: b"rows"})
+    real = requests.get
+    cut = [requests.ConnectionError("reset"), requests.Timeout("no answer")]
+
+    def get(url: str, **options: Any) -> requests.Response:
+        if url.endswith("/zip") and cut:
+            raise cut.pop(0)
+        return real(url, **options)
+
+    monkeypatch.setattr("requests.get", get)
+    assert scene.listed() == ([NAME], [])
+    assert cut == []
 
 
 def test_all_pages_are_read_back_to_the_first_day(

@@ -76,7 +76,8 @@ def test_the_parts_that_differ_are_named(
     assert not done.same and done.found != done.expected
     installed, nothing, *parts = done.differences
     assert installed.startswith("installed is not what is locked: scikit-learn ")
-    assert nothing == "nothing that is recorded differs: training is not deterministic"
+    assert nothing.startswith("nothing that is recorded differs: training is not")
+    assert nothing.endswith("or the processors are of two kinds")
     assert parts[0] == "model.steps.logisticregression[1].C: 1.0 then, 0.5 now"
     coefficients = next(part for part in parts if "coef_" in part)
     assert coefficients.startswith(

@@ -177,7 +177,7 @@ _FOR_USER_CODE = re.compile(
     r"PATH|HOME|USER|LOGNAME|USERNAME|SHELL|TERM|COLUMNS|NO_COLOR|TZ|CI"
     r"|LANG|LANGUAGE|LC_\w+|TMPDIR|TMP|TEMP|XDG_\w+_(HOME|DIR)"
     r"|PYTHON\w*|PYTEST_\w+|VIRTUAL_ENV|CONDA_PREFIX|(DY)?LD_LIBRARY_PATH"
-    r"|(OMP|GOMP|KMP|MKL|OPENBLAS|BLIS|NUMEXPR|VECLIB|LOKY|JOBLIB|SKLEARN)_\w+"
+    r"|(OMP|GOMP|KMP|MKL|NPY|OPENBLAS|BLIS|NUMEXPR|VECLIB|LOKY|JOBLIB|SKLEARN)_\w+"
     r"|(CUDA|NVIDIA)_\w+"
     r"|MPLBACKEND|MPLCONFIGDIR|GX_ANALYTICS_ENABLED|SOURCE_DATE_EPOCH"
     r"|MLOPS_(CACHE|STATE|PASS|STEP_SECONDS|HTTP_TIMEOUT|RETRY_SECONDS)"
@@ -668,8 +668,7 @@ def prepare_process() -> None:
     - Great Expectations sends nothing home.
     - onnxruntime, from 1.31 on, sends events to its makers and leaves the id of the
       machine in the home folder; this is off whatever the user has set.
-    - OpenBLAS adds in one order on every x86-64 with AVX2. By default the CPU decides
-      the order, and with it the last bits of a model.
+    - OpenBLAS and numpy compute alike on every x86-64 with AVX2 (`alike_kernels`).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -677,5 +676,43 @@ def prepare_process() -> None:
     if platform.machine() != "x86_64":
         return
     with suppress(OSError), Path("/proc/cpuinfo").open() as cpu:
-        if " avx2 " in cpu.read(1 << 14):
-            os.environ.setdefault("OPENBLAS_CORETYPE", "Haswell")
+        for name, value in alike_kernels(cpu.read(1 << 14)).items():
+            os.environ.setdefault(name, value)
+
+
+# What numpy has faster code for, beyond AVX2, and by which flags of the processor it
+# takes that code.
+_BEYOND_AVX2 = {
+    "X86_V4": {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"},
+    "AVX512_ICL": {"avx512_vbmi2", "avx512_vnni", "avx512_bitalg", "vpclmulqdq"},
+    "AVX512_SPR": {"avx512_fp16"},
+}
+
+
+def alike_kernels(cpuinfo: str) -> dict[str, str]:
+    """Return the variables by which every x86-64 with AVX2 computes the same bits.
+
+    By default the processor decides in which order OpenBLAS and numpy add, and with it
+    the last bits of a model: GitHub's hosted runners are of several kinds, with and
+    without AVX-512.
+
+    Parameters
+    ----------
+    cpuinfo : str
+        The beginning of /proc/cpuinfo: the first processor at least.
+
+    Returns
+    -------
+    dict of str to str
+        Empty for a processor without AVX2. numpy is told only of what the processor
+        has: it warns of everything else.
+    """
+    _, _, after = cpuinfo.partition("\nflags")
+    flags = set(after.partition("\n")[0].split())
+    if "avx2" not in flags:
+        return {}
+    variables = {"OPENBLAS_CORETYPE": "Haswell"}
+    disabled = [name for name, needed in _BEYOND_AVX2.items() if needed <= flags]
+    if disabled:
+        variables["NPY_DISABLE_CPU_FEATURES"] = " ".join(disabled)
+    return variables

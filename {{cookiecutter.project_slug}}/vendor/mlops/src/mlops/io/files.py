@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +23,9 @@ _ADVICE = {
     errno.EROFS: "the file system is mounted read-only: run in a writable copy",
 }
 
+# Where the classes of errors are defined that the network makes.
+_OF_THE_NETWORK = ("http", "requests", "socket", "ssl", "urllib", "urllib3")
+
 # NaN and infinity are not JSON: writing them is an error, so every file can be read.
 JSON: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
 
@@ -35,16 +38,30 @@ def replacing(path: Path) -> Iterator[Path]:
     ------
     EnvironmentFailure
         When the disk is full, or the folder is read-only or not ours; the old file is
-        untouched.
+        untouched. Errors of whatever else the block does are left as they are.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with reaching("write", path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            yield temporary
-            os.replace(temporary, path)
-        finally:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if is_of_the_network(error):
+            raise
+        raise cannot("write", path, error) from error
+    finally:
+        with suppress(OSError):  # such a folder cannot be made, and has none to remove
             temporary.unlink(missing_ok=True)
+
+
+def is_of_the_network(error: OSError) -> bool:
+    """Return whether an OSError is none of a file's: the network failed.
+
+    Errors of sockets are OSErrors, and by inheritance those of requests and urllib.
+    """
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    return type(error).__module__.partition(".")[0] in _OF_THE_NETWORK
 
 
 def sweep(path: Path) -> None:
@@ -66,6 +83,8 @@ def reaching(verb: str, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_of_the_network(error):
+            raise
         raise cannot(verb, path, error) from error
 
 

@@ -347,4 +347,7 @@ def _causes(
     )
     if causes:
         return causes
-    return ("nothing that is recorded differs: training is not deterministic",)
+    return (
+        "nothing that is recorded differs: training is not deterministic, or the "
+        "processors are of two kinds",
+    )

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlops import settings
 from mlops.errors import EnvironmentFailure
 from mlops.io.digests import pieces
+from mlops.io.files import is_of_the_network
 from mlops.storage.protocol import Asset, asset_of, log
 
 MOST = 10e9  # bytes; beyond, what was not used for longest is removed
@@ -48,6 +49,8 @@ def cache_file(asset: Asset, source: Source) -> Asset:
         with file_lock(path.parent):
             came = asset if _held(path, asset) else _fetched(path, asset, source)
     except OSError as error:
+        if is_of_the_network(error):
+            raise
         raise EnvironmentFailure(
             f"the cache cannot be written: {(error.strerror or str(error)).lower()}",
             file=str(path),
