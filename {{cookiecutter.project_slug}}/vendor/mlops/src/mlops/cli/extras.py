@@ -18,6 +18,7 @@ EXTRAS = {
     "reproduce": "train",
     "data": "train",
     "predict": "serve",
+    "explain": "serve",
     "serve": "serve",
     "serve-worker": "serve",
     "smoke": "serve",

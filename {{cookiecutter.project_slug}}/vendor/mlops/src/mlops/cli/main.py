@@ -18,6 +18,7 @@ COMMANDS = (
     "decisions",
     "versions",
     "serving",
+    "explain",
     "registry",
     "prune",
     "data",

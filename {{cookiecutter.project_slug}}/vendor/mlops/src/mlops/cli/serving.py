@@ -186,6 +186,14 @@ def serve(
         float,
         Option(help="Requests a second that each client may send; 0: any.", min=0),
     ] = 0.0,
+    explain: Annotated[
+        bool,
+        Option(
+            "--explain",
+            help="Answer at /explain, too; each explanation predicts about 200 rows "
+            "for each feature.",
+        ),
+    ] = False,
 ) -> None:
     """Serve a stage over HTTP and follow its promotions.
 
@@ -205,7 +213,9 @@ def serve(
         )
     followed = at.project.stage(stage).name
     address = Address(host, port)
-    options = Options(interval, tokens=at.settings.serve_tokens, rate=rate)
+    options = Options(
+        interval, tokens=at.settings.serve_tokens, rate=rate, explain=explain
+    )
     if workers == 1:
         run(at.project, name, followed, address, options, at.store)
         return
@@ -220,11 +230,13 @@ def serve_worker(
     number: Annotated[int, Option(help="Number of this worker.")],
     counts: Annotated[Path, Option(help="Folder in which workers count together.")],
     rate: Annotated[float, Option(help="Requests a second of each client.")] = 0.0,
+    explain: Annotated[bool, Option("--explain", help="Answer at /explain.")] = False,
 ) -> None:
     """Answer as one of the processes of `mlops serve --workers`, which starts this."""
     from mlops.serving.app import Options
     from mlops.serving.worker import work
 
     at = current_context()
-    options = Options(tokens=at.settings.serve_tokens, rate=rate, counts=counts)
+    tokens = at.settings.serve_tokens
+    options = Options(tokens=tokens, rate=rate, counts=counts, explain=explain)
     work(at.project, ref, number, options, at.store)

@@ -113,7 +113,7 @@ class Answers:
             if len(outputs) != len(rows):
                 raise ValueError("another number of predictions than of rows")
         except Exception as error:  # whatever the model's own code raises
-            _log.error("%s failed: %s", served.version, _raised_at(error))
+            _log.error("%s failed: %s", served.version, raised_at(error))
             raise ModelFailed from error
         self._metrics.predict_seconds.observe(time.perf_counter() - started)
         self._metrics.rows.inc(len(rows))
@@ -164,7 +164,7 @@ class Answers:
         return orjson.dumps(body)
 
 
-def _raised_at(error: Exception) -> str:
+def raised_at(error: Exception) -> str:
     """Return what kind of error it was and where: its words may quote a value."""
     kind = type(error.__cause__ or error).__name__
     if isinstance(error, MlopsError):

@@ -27,6 +27,7 @@ from mlops.serving import described, docs_page
 from mlops.serving.answers import Answers, ModelFailed
 from mlops.serving.batcher import Batcher, Rows
 from mlops.serving.edge import CLIENT_GONE, Clients, Edge, refusal
+from mlops.serving.explain_app import Explanations
 from mlops.serving.follower import Follower, Served
 from mlops.serving.ids import PredictionIds
 from mlops.serving.limits import Limits, Room, Share, TooBusy, TooSlow
@@ -61,6 +62,9 @@ class Options:
         Requests a second that each client may send; 0: any number.
     counts : Path, optional
         The folder in which the workers of a service count together.
+    explain : bool
+        Whether predictions are explained; each explanation predicts about 200 rows for
+        each feature.
     """
 
     interval: float = 0
@@ -68,6 +72,7 @@ class Options:
     tokens: Mapping[str, str] = field(default_factory=dict)
     rate: float = 0
     counts: Path | None = None
+    explain: bool = False
 
     def clients(self) -> Clients:
         """Return who may ask, and how often."""
@@ -107,6 +112,7 @@ def create_app(
         if task:
             task.cancel()
         service.batcher.close()
+        explanations.close()
 
     title = f"{follower.name} ({follower.stage})"
     app = FastAPI(title=title, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -121,6 +127,9 @@ def create_app(
     app.get("/metrics", response_class=PlainTextResponse)(service.metrics)
     app.get("/model", **described.MODEL)(service.model)
     OpenInference(service).add_to(app)
+    explanations = Explanations(service)
+    if options.explain:
+        app.post("/explain", **described.EXPLAIN)(explanations.explain)
     plain = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -154,7 +163,7 @@ class Service:
         self.follower = follower
         self._log = log
         self._now = now
-        self._limits = limits
+        self.limits = limits
         self._ids = PredictionIds.of(log.state, now())
         self._answers = Answers(log, self._ids, self.counts, now)
         self._bodies = Room(limits.pending_bytes)
@@ -175,7 +184,7 @@ class Service:
     async def answered(self, request: Request, read: Read) -> bytes:
         """Return what ``/predict`` answers to the rows that `read` finds in a body."""
         with self._bodies.share() as share:
-            body = await self._body(request, share, self._limits.body_bytes)
+            body = await self._body(request, share, self.limits.body_bytes)
             # Taken once: a version is swapped between two requests, never within one.
             served = self.serving()
             rows = await self.apart(partial(read, served), body)
@@ -183,14 +192,18 @@ class Service:
 
     async def apart(self, work: Callable[[bytes], T], content: bytes) -> T:
         """Do something with bytes; what takes long must not stop other requests."""
-        if len(content) <= self._limits.small_bytes:
+        if len(content) <= self.limits.small_bytes:
             return work(content)
         return await asyncio.to_thread(work, content)
 
+    async def body(self, request: Request, most: int) -> bytes:
+        """Return the body of a request, which is not larger than `most`."""
+        with self._bodies.share() as share:
+            return await self._body(request, share, most)
+
     async def feedback(self, request: Request) -> dict[str, str]:
         """Store the label of an earlier prediction; the last one sent counts."""
-        with self._bodies.share() as share:
-            body = await self._body(request, share, self._limits.label_bytes)
+        body = await self.body(request, self.limits.label_bytes)
         label = self.serving().requests.label(body)
         try:
             await asyncio.to_thread(self._store, label)
@@ -255,9 +268,10 @@ class Service:
         hidden = {*self._log.hidden, *served.hidden}
         example = {name: None if name in hidden else row[name] for name in row}
         body = served.requests.openapi(example)
+        row = served.requests.openapi_of_row(example)
         label = served.requests.label_schema()
         return described.with_version(
-            schema, served.version, body, label, served.model.signature
+            schema, served.version, body, row, label, served.model.signature
         )
 
     def serving(self) -> Served:
@@ -283,7 +297,7 @@ class Service:
             raise too_large
         content = bytearray()
         try:
-            async with asyncio.timeout(self._limits.receive_seconds):
+            async with asyncio.timeout(self.limits.receive_seconds):
                 async for piece in request.stream():
                     if len(content) + len(piece) > most:
                         raise too_large

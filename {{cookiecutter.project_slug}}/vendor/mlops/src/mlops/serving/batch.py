@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops.config.model_spec import Data
 from mlops.config.project import Project
@@ -16,11 +16,13 @@ from mlops.errors import UsageError
 from mlops.registry.chain import fetch
 from mlops.registry.queries import sensitive_columns
 from mlops.serving.ids import PredictionIds
-from mlops.serving.prediction_log import PredictionLog, new_id
+from mlops.serving.prediction_log import PredictionLog, new_id, records
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops.training.model import Model
 
 _FORMULA = r"\s*[=+\-@]|[\t\r]"
 
@@ -123,6 +125,32 @@ def without_formulas(predictions: pd.DataFrame) -> tuple[pd.DataFrame, int]:
             safe[name] = column.astype("object").where(~formula, "'" + text)
             changed += int(formula.sum())
     return safe, changed
+
+
+def row_of_file(project: Project, model: Model, path: Path, row: int) -> dict[str, Any]:
+    """Return one row of a file, with every feature, as a service would be sent it.
+
+    Parameters
+    ----------
+    row : int
+        1 is the first.
+
+    Raises
+    ------
+    UsageError
+        When the file is not readable, lacks a feature, or has fewer rows.
+    """
+    features = {f.name: f.kind for f in model.signature.features}
+    frame = _read(path, features, None, None, data_of(project, model.name))
+    if row > len(frame):
+        raise UsageError(
+            "the file has no such row",
+            file=str(path),
+            key="--row",
+            found=f"{row:,}",
+            allowed=f"1 to {len(frame):,}",
+        )
+    return records(frame[list(features)].iloc[[row - 1]])[0]
 
 
 def _read(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
+from mlops.results.explanation import Explanation
 from mlops.results.training import Signature
 from mlops.serving.open_inference import OPEN, is_open_inference
 from mlops.serving.requests import Feedback
@@ -205,6 +206,14 @@ FEEDBACK: dict[str, Any] = {
     "openapi_extra": {"requestBody": {"required": True, **_BODY}},
     "response_model": None,
 }
+EXPLAIN: dict[str, Any] = {
+    "responses": {
+        200: {"model": Explanation},
+        **_WRONG,
+        500: {"model": Detail, "description": "The model failed."},
+    },
+    "response_model": None,
+}
 LIVE: dict[str, Any] = {"responses": {200: {"model": Alive}}, "response_model": None}
 READY: dict[str, Any] = {
     "responses": {
@@ -276,6 +285,7 @@ def with_version(
     schema: dict[str, Any],
     version: str,
     body: dict[str, Any],
+    row: dict[str, Any],
     label: dict[str, Any],
     signature: Signature,
 ) -> dict[str, Any]:
@@ -289,12 +299,16 @@ def with_version(
         Becomes the version of the API.
     body : dict
         What ``/predict`` takes.
+    row : dict
+        What ``/explain`` takes.
     label : dict
         What ``/feedback`` takes as a label.
     """
     schema = copy.deepcopy(schema)
     schema["info"]["version"] = version
     schema["paths"]["/predict"]["post"]["requestBody"] = body
+    if "/explain" in schema["paths"]:
+        schema["paths"]["/explain"]["post"]["requestBody"] = row
     sent = schema["paths"]["/feedback"]["post"]["requestBody"]
     sent["content"]["application/json"]["schema"]["properties"]["label"] = label
     outputs = _outputs(signature)

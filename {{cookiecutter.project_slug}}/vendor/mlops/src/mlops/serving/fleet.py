@@ -106,15 +106,19 @@ def serve_together(
             ready=ready,
         )
         for number in range(1, workers + 1):
-            command = _command(ref, number, counts, options.rate)
+            command = _command(ref, number, counts, options)
             fleet.workers.append(Worker(number, command, listening, Path(counts)))
         asyncio.run(fleet.run())
 
 
-def _command(ref: str, number: int, counts: str, rate: float) -> list[str]:
+def _command(ref: str, number: int, counts: str, options: Options) -> list[str]:
     """Return what starts a worker."""
-    options = ["--number", str(number), "--counts", counts, "--rate", str(rate)]
-    return [sys.executable, "-m", "mlops", "serve-worker", ref, *options]
+    command = [sys.executable, "-m", "mlops", "serve-worker", ref]
+    command += ["--number", str(number), "--counts", counts]
+    command += ["--rate", str(options.rate)]
+    if options.explain:
+        command.append("--explain")
+    return command
 
 
 class Worker:

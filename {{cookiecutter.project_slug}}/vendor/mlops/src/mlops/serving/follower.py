@@ -50,6 +50,8 @@ class Served:
         By how much the two may differ.
     reason : str
         Why there is no fast path.
+    background : DataFrame, optional
+        What its predictions are explained against.
     """
 
     version: str
@@ -61,6 +63,7 @@ class Served:
     fast: FastPath | None = None
     tolerance: float = TOLERANCE
     reason: str = ""
+    background: pd.DataFrame | None = None
 
     @cached_property
     def requests(self) -> Requests:

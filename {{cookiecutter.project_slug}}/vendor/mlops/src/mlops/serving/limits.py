@@ -15,6 +15,8 @@ class Limits:
     ----------
     body_bytes, label_bytes : int
         The largest body of ``/predict`` and of ``/feedback``.
+    row_bytes : int
+        The largest body of ``/explain``.
     pending_bytes : int
         Of all bodies that are being received or wait for their predictions.
     pending_rows : int
@@ -33,6 +35,7 @@ class Limits:
 
     body_bytes: int = 32 << 20
     label_bytes: int = 64 << 10
+    row_bytes: int = 1 << 20
     pending_bytes: int = 96 << 20
     pending_rows: int = 50_000
     batch_rows: int = 1024

@@ -15,10 +15,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import UUID
 
 from mlops.data.known import respell, spellings
 from mlops.data.types import as_text
@@ -136,6 +137,30 @@ def read_log(
     )
 
 
+def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None:
+    """Return what a service, or `mlops predict FILE`, logged under a prediction id.
+
+    None where nothing was. The id holds the time, so only the files of that day are
+    read, or of the one that began since, line by line.
+    """
+    try:
+        made = datetime.fromtimestamp((UUID(key).int >> 80) / 1000, UTC)
+    except (ValueError, OverflowError):
+        return None
+    days = {stamp(day)[:10] for day in (made, made + timedelta(days=1))}
+    folder = f"predictions/{model}"
+    damage = _Damage()
+    for entry in log_place.entries(folder, min(days)):
+        match = _LINES.fullmatch(entry.name.removeprefix(f"{folder}/"))
+        if not match or match[1] not in days:
+            continue
+        path = log_place.local(entry.name)
+        for line, _ in _lines(path, entry, is_prediction, damage, key.encode()):
+            if line["id"] == key:
+                return line
+    return None
+
+
 def stamp(at: datetime) -> str:
     """Return a time as UTC text of fixed width, so that texts compare as times do."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
@@ -201,12 +226,19 @@ def _of_lines(
 
 
 def _lines(
-    path: Path, entry: PlacedFile, is_sound: Any, damage: _Damage
+    path: Path,
+    entry: PlacedFile,
+    is_sound: Any,
+    damage: _Damage,
+    wanted: bytes = b"",
 ) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the objects of a file of lines, and where each line ends in bytes."""
+    """Yield the objects of a file of lines, and where each line ends in bytes.
+
+    Lines without the wanted text are passed over unread.
+    """
     with reaching("read", path), path.open("rb") as file:
         for number, (raw, end) in enumerate(_raw_lines(file), start=1):
-            if not raw.strip():
+            if wanted not in raw or not raw.strip():
                 continue
             line = loaded(raw)
             if is_sound(line):

@@ -240,6 +240,29 @@ class Requests:
         content = {"schema": schema, "example": {"rows": example}}
         return {"required": True, "content": {"application/json": content}}
 
+    def openapi_of_row(self, example: dict[str, Any]) -> dict[str, Any]:
+        """Return ``/explain``'s request body for OpenAPI, with a row that works."""
+        content = {"schema": TypeAdapter(self.row).json_schema(), "example": example}
+        return {"required": True, "content": {"application/json": content}}
+
+    def one_row(self, content: bytes) -> dict[str, Any]:
+        """Return the row of a request that has one.
+
+        Raises
+        ------
+        UsageError
+            As `rows`, and where there are several.
+        """
+        rows = self.rows(content)
+        if len(rows) > 1:
+            raise UsageError(
+                "one row is explained at a time",
+                key="rows",
+                found=f"{len(rows):,}",
+                allowed="1",
+            )
+        return rows[0]
+
     def _sent_rows(self, body: Any) -> tuple[list[Any], str]:
         """Return the rows of a body, not checked, and what their keys begin with."""
         if not isinstance(body, dict):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlops.config.project import Project
-from mlops.errors import EnvironmentFailure
+from mlops.errors import EnvironmentFailure, UsageError
 from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest
 from mlops.registry.queries import sensitive_columns
@@ -24,6 +24,8 @@ from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from mlops.serving.app import Options
     from mlops.serving.connections import Server
     from mlops.serving.fast_path import FastPath
@@ -77,7 +79,7 @@ def serve(
     """
     log_to_terminal()
     with listen(address) as server:
-        follower = follow(project, name, stage, store)
+        follower = follow(project, name, stage, store, explains=options.explain)
         served = follower.start()
         print(f"{name} {served.version} ({stage}) on {url_of(address, server)}")
         sys.stdout.flush()
@@ -147,8 +149,15 @@ def follow(
     stage: str,
     store: ReleaseStore | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    explains: bool = False,
 ) -> Follower:
-    """Return a follower, not yet started, of a stage in this repository's registry."""
+    """Return a follower, not yet started, of a stage in this repository's registry.
+
+    Parameters
+    ----------
+    explains : bool
+        Whether each version is loaded with what explanations need.
+    """
     seen = RegistrySeen()
 
     def version_of_stage() -> str:
@@ -161,12 +170,14 @@ def follow(
         return resolve(read_registry(project.root), f"{name}@{stage}").number
 
     def load(version: str) -> Served:
-        return _served(project, f"{name}@{version}", store)
+        return _served(project, f"{name}@{version}", store, explains)
 
     return Follower(name, stage, version_of_stage, load, seen=seen)
 
 
-def _served(project: Project, ref: str, store: ReleaseStore | None) -> Served:
+def _served(
+    project: Project, ref: str, store: ReleaseStore | None, explains: bool
+) -> Served:
     """Return a version, verified, with the examples that were registered with it."""
     import pandas as pd
 
@@ -176,6 +187,7 @@ def _served(project: Project, ref: str, store: ReleaseStore | None) -> Served:
     facts = bundle.manifest.compiled
     hidden = frozenset(sensitive_columns(project, bundle.manifest))
     examples = json.loads(bundle.read("examples.json"))
+    background = _background(bundle) if explains else None
     return Served(
         version=bundle.version.number,
         model=model,
@@ -186,7 +198,19 @@ def _served(project: Project, ref: str, store: ReleaseStore | None) -> Served:
         fast=fast,
         tolerance=facts.tolerance if facts else TOLERANCE,
         reason=reason,
+        background=background,
     )
+
+
+def _background(bundle: Bundle) -> pd.DataFrame | None:
+    """Return what explanations need; without it a version serves all the same."""
+    from mlops.serving.explain import background_of
+
+    try:
+        return background_of(bundle)
+    except UsageError as error:
+        log.warning("no explanations: %s", error)
+        return None
 
 
 def _fast_path(bundle: Bundle, model: Model) -> tuple[FastPath | None, str]:

@@ -52,7 +52,8 @@ def work(
     log_to_terminal(f"worker {number}: ")
     link, listening = _connections()
     name, _, stage = ref.partition("@")
-    orders = Orders(link, follow(project, name, stage, store))
+    follower = follow(project, name, stage, store, explains=options.explain)
+    orders = Orders(link, follower)
     while orders.follower.served is None:
         if not orders.obey():
             return

@@ -130,10 +130,20 @@ class Model:
         UsageError
             For a missing column, a value of the wrong type, or an error in features.py.
         """
+        return compute_features(self._features, self.typed(raw), self._shown)
+
+    def typed(self, raw: pd.DataFrame) -> pd.DataFrame:
+        """Return raw rows in their types, spelled as training had them.
+
+        Raises
+        ------
+        UsageError
+            For a missing column or a value of the wrong type.
+        """
         typed = cast(raw, self._kinds, self._formats)
         for name, spelling in self._spellings.items():
             typed[name] = respell(typed[name], spelling)
-        return compute_features(self._features, typed, self._shown)
+        return typed
 
     def features_of_typed(self, typed: pd.DataFrame) -> pd.DataFrame:
         """Return what `features` does, for rows that have their types already.
