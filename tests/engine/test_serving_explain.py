@@ -32,6 +32,7 @@ from mlops.serving.shapley import background_rows, shapley_values
 
 from .conftest import Trained, rows_of, train_in
 from .serving_world import release
+from .test_serving_run import second_version
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROW = {"tenure": 12, "spend": 50.5, "plan": "plus"}
@@ -334,7 +335,8 @@ def test_a_logged_prediction_is_explained_by_the_version_that_made_it(
     trained: Trained, run: Callable[..., Result]
 ) -> None:
     key = logged_id(trained.project)
-    second = release(trained, hour=1)  # production has another version now
+    second = second_version(trained)
+    assert second != "v1.0.0"  # production has another version now
     done = run("churn@production", key, "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)

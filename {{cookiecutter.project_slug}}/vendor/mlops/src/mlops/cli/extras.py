@@ -19,6 +19,7 @@ EXTRAS = {
     "data": "train",
     "predict": "serve",
     "explain": "serve",
+    "canary": "train",
     "serve": "serve",
     "serve-worker": "serve",
     "smoke": "serve",
@@ -27,7 +28,7 @@ EXTRAS = {
 
 # Commands that run the code of a model or of a data contract. Every other one is kept
 # from it, so that a job with a token that may write can run it.
-RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register", "data"}
+RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register", "data", "canary"}
 
 # Commands of a group that needs an extra, which themselves need none of it, and run no
 # code of a model.

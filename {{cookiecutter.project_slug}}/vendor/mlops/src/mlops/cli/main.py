@@ -19,6 +19,7 @@ COMMANDS = (
     "versions",
     "serving",
     "explain",
+    "canary",
     "registry",
     "prune",
     "data",

@@ -194,6 +194,23 @@ def serve(
             "for each feature.",
         ),
     ] = False,
+    shadow: Annotated[
+        str | None,
+        Option(
+            metavar="STAGE",
+            help="Have the version of this stage predict what was answered, in the "
+            "background, and log that.",
+        ),
+    ] = None,
+    canary: Annotated[
+        float,
+        Option(
+            help="Share of the requests that the version of the stage before, or of "
+            "--shadow, answers.",
+            min=0,
+            max=0.5,
+        ),
+    ] = 0.0,
 ) -> None:
     """Serve a stage over HTTP and follow its promotions.
 
@@ -213,8 +230,17 @@ def serve(
         )
     followed = at.project.stage(stage).name
     address = Address(host, port)
+    candidate = ""
+    if shadow is not None or canary:
+        candidate = _candidate(at, followed, shadow, workers)
     options = Options(
-        interval, tokens=at.settings.serve_tokens, rate=rate, explain=explain
+        interval,
+        tokens=at.settings.serve_tokens,
+        rate=rate,
+        explain=explain,
+        candidate=candidate,
+        shadow=shadow is not None,
+        share=canary,
     )
     if workers == 1:
         run(at.project, name, followed, address, options, at.store)
@@ -222,6 +248,33 @@ def serve(
     from mlops.serving.fleet import serve_together
 
     serve_together(at.project, f"{name}@{followed}", address, options, workers)
+
+
+def _candidate(at: Context, followed: str, shadow: str | None, workers: int) -> str:
+    """Return the stage whose version is tried beside the one that serves."""
+    if workers > 1:
+        raise UsageError(
+            "a candidate is tried by a service of one process",
+            key="--workers",
+            found=str(workers),
+            allowed="1",
+            do="leave --workers out, or --shadow and --canary",
+        )
+    stage = shadow or at.project.stage(followed).after
+    if stage is None:
+        raise UsageError(
+            "no stage comes before the one that is served",
+            file="project.yaml",
+            key=f"stages.{followed}.after",
+            do="name the stage of the candidate: --shadow STAGE",
+        )
+    if stage == followed:
+        raise UsageError(
+            "the candidate is of another stage than what is served",
+            key="--shadow",
+            found=stage,
+        )
+    return at.project.stage(stage).name
 
 
 @app.command(hidden=True)

@@ -9,7 +9,12 @@ import numpy as np
 from scipy.special import bdtr, stdtr
 
 from mlops.config.model_spec import METRICS
-from mlops.evaluation.intervals import quantile, standard_error, unseen_share
+from mlops.evaluation.intervals import (
+    measure_metric,
+    quantile,
+    standard_error,
+    unseen_share,
+)
 from mlops.evaluation.metrics import Estimate, estimate
 from mlops.evaluation.outcome import Outcome
 from mlops.results.verdict import Comparison
@@ -92,6 +97,44 @@ def paired_difference(
         p_value=spread.p_value,
         smallest_detectable=spread.detectable,
         method=f"{spread.method}; {confidence:.0%} interval",
+    )
+
+
+def independent_difference(
+    metric: str, champion: Outcome, challenger: Outcome, confidence: float = 0.95
+) -> Comparison:
+    """Compare two models by one metric, each on rows of its own.
+
+    The interval is made of the intervals of both (Newcombe 1998, method 10, for shares;
+    Zou and Donner 2008 in general), so that it stays inside of what the difference can
+    be, and no standard error is trusted where all rows agree. There is no p.
+
+    Parameters
+    ----------
+    metric : str
+        A name of `spec.METRICS` that is defined on both (see `metrics.undefined`).
+    confidence : float
+        See `paired_difference`.
+    """
+    old = measure_metric(metric, champion, confidence)
+    new = measure_metric(metric, challenger, confidence)
+    difference = new.value - old.value
+    down = math.hypot(new.value - new.low, old.high - old.value)
+    up = math.hypot(new.high - new.value, old.value - old.low)
+    if not METRICS[metric][1]:
+        difference = -difference
+        down, up = up, down
+    normal = quantile(confidence)
+    return Comparison(
+        metric=metric,
+        champion=old.value,
+        challenger=new.value,
+        difference=difference,
+        low=difference - down,
+        high=difference + up,
+        confidence=confidence,
+        smallest_detectable=down * (1 + POWER / normal),
+        method=f"independent rows, both intervals; {confidence:.0%} interval",
     )
 
 

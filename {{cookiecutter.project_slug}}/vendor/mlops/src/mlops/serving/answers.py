@@ -20,6 +20,7 @@ from mlops.serving.prediction_log import PredictionLog
 
 if TYPE_CHECKING:
     from mlops.serving.follower import Served
+    from mlops.serving.trial import Shadow
 
 _log = logging.getLogger("mlops.serving")
 
@@ -40,6 +41,8 @@ class Answers:
     ----------
     now : callable
         Returns the time.
+    shadow : Shadow, optional
+        Is given what was answered and logged.
     """
 
     def __init__(
@@ -48,15 +51,21 @@ class Answers:
         ids: PredictionIds,
         metrics: ServiceMetrics,
         now: Callable[[], datetime],
+        shadow: Shadow | None = None,
     ) -> None:
         self._log = log
         self._ids = ids
-        self._metrics = metrics
+        self.metrics = metrics
         self._now = now
+        self._shadow = shadow
+
+    def into(self, log: PredictionLog) -> Answers:
+        """Return what predicts for another log, without a shadow."""
+        return Answers(log, self._ids, self.metrics, self._now)
 
     def of(self, served: Served, requests: Sequence[Rows]) -> list[Answer]:
         """Return the answer to each request, or the error of this one alone."""
-        self._metrics.batch_requests.observe(len(requests))
+        self.metrics.batch_requests.observe(len(requests))
         outputs = self._outputs(served, requests)
         good = [n for n, found in enumerate(outputs) if isinstance(found, list)]
         rows: Rows = []
@@ -69,6 +78,8 @@ class Answers:
         at = self._now()
         ids = self._ids.make(at, len(rows))
         logged = self._logged(served, rows, predicted, ids, at)
+        if logged and self._shadow is not None:
+            self._shadow.offer(served, rows, ids, at)
         answers: list[Answer] = []
         first = 0
         for found, sent in zip(outputs, requests, strict=True):
@@ -115,10 +126,10 @@ class Answers:
         except Exception as error:  # whatever the model's own code raises
             _log.error("%s failed: %s", served.version, raised_at(error))
             raise ModelFailed from error
-        self._metrics.predict_seconds.observe(time.perf_counter() - started)
-        self._metrics.rows.inc(len(rows))
+        self.metrics.predict_seconds.observe(time.perf_counter() - started)
+        self.metrics.rows.inc(len(rows))
         if by_pipeline:
-            self._metrics.pipeline_rows.inc(len(rows))
+            self.metrics.pipeline_rows.inc(len(rows))
         return outputs
 
     def _logged(
@@ -137,7 +148,7 @@ class Answers:
             log.write_rows(rows, outputs, ids, served.version, at)
         except MlopsError as error:
             _log.error("%s", error)
-            self._metrics.unlogged_rows.inc(len(rows))
+            self.metrics.unlogged_rows.inc(len(rows))
             return False
         return True
 
@@ -152,7 +163,7 @@ class Answers:
         """Return the body of one answer."""
         warnings = served.known.warnings(rows)
         for warned in warnings:
-            unseen = self._metrics.unseen.labels(warned.field, warned.problem)
+            unseen = self.metrics.unseen.labels(warned.field, warned.problem)
             unseen.inc(warned.rows)
         pairs = zip(ids, outputs, strict=True)
         body = {
@@ -164,7 +175,7 @@ class Answers:
         return orjson.dumps(body)
 
 
-def raised_at(error: Exception) -> str:
+def raised_at(error: BaseException) -> str:
     """Return what kind of error it was and where: its words may quote a value."""
     kind = type(error.__cause__ or error).__name__
     if isinstance(error, MlopsError):

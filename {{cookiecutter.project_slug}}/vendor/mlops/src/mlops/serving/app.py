@@ -36,6 +36,7 @@ from mlops.serving.open_inference import is_open_inference
 from mlops.serving.open_inference_app import OpenInference
 from mlops.serving.prediction_log import PredictionLog, find_prediction, records
 from mlops.serving.rates import RATES, Rates
+from mlops.serving.trial import KEY, Canary, Shadow, Trial
 
 _log = logging.getLogger("mlops.serving")
 
@@ -65,6 +66,12 @@ class Options:
     explain : bool
         Whether predictions are explained; each explanation predicts about 200 rows for
         each feature.
+    candidate : str
+        The stage whose version is tried; empty for none.
+    shadow : bool
+        Whether it predicts in the shadow.
+    share : float
+        Of the requests that it answers.
     """
 
     interval: float = 0
@@ -73,6 +80,9 @@ class Options:
     rate: float = 0
     counts: Path | None = None
     explain: bool = False
+    candidate: str = ""
+    shadow: bool = False
+    share: float = 0.0
 
     def clients(self) -> Clients:
         """Return who may ask, and how often."""
@@ -87,6 +97,7 @@ def create_app(
     log: PredictionLog,
     now: Callable[[], datetime],
     options: Options | None = None,
+    trial: Trial | None = None,
 ) -> FastAPI:
     """Return the service.
 
@@ -99,19 +110,25 @@ def create_app(
     now : callable
         Returns the time.
     options : Options, optional
+    trial : Trial, optional
+        What is tried beside the version that serves.
     """
     options = options or Options()
-    service = Service(follower, log, now, options)
+    service = Service(follower, log, now, options, trial)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = None
+        tasks = []
         if options.interval:
-            task = asyncio.create_task(follower.follow(options.interval))
+            tasks.append(asyncio.create_task(follower.follow(options.interval)))
+            if trial:
+                # Loaded beside: a candidate keeps no service from starting.
+                looking = trial.candidate.follow(options.interval, at_once=True)
+                tasks.append(asyncio.create_task(looking))
         yield
-        if task:
+        for task in tasks:
             task.cancel()
-        service.batcher.close()
+        service.close()
         explanations.close()
 
     title = f"{follower.name} ({follower.stage})"
@@ -157,6 +174,7 @@ class Service:
         log: PredictionLog,
         now: Callable[[], datetime],
         options: Options,
+        trial: Trial | None = None,
     ) -> None:
         limits = options.limits
         self.counts = ServiceMetrics(options.counts)
@@ -165,9 +183,24 @@ class Service:
         self._now = now
         self.limits = limits
         self._ids = PredictionIds.of(log.state, now())
-        self._answers = Answers(log, self._ids, self.counts, now)
+        self._trial = trial
+        self._shadow: Shadow | None = None
+        self._canary: Canary | None = None
+        if trial and trial.shadow:
+            self._shadow = Shadow(trial.candidate, log, self.counts)
+        answers = Answers(log, self._ids, self.counts, now, self._shadow)
+        if trial and trial.share:
+            self._canary = Canary(trial, log, self._ids, answers, limits)
         self._bodies = Room(limits.pending_bytes)
-        self.batcher = Batcher(self._answers.of, limits)
+        self.batcher = Batcher(answers.of, limits)
+
+    def close(self) -> None:
+        """End the threads once their work is done; the shadow's at once."""
+        self.batcher.close()
+        if self._canary:
+            self._canary.batcher.close()
+        if self._shadow:
+            self._shadow.close()
 
     async def start(self) -> RedirectResponse:
         """Show the documentation of this service."""
@@ -181,13 +214,26 @@ class Service:
         content = await self.answered(request, _rows)
         return Response(content, media_type="application/json")
 
-    async def answered(self, request: Request, read: Read) -> bytes:
-        """Return what ``/predict`` answers to the rows that `read` finds in a body."""
+    async def answered(
+        self, request: Request, read: Read, any_version: bool = True
+    ) -> bytes:
+        """Return what ``/predict`` answers to the rows that `read` finds in a body.
+
+        Parameters
+        ----------
+        any_version : bool
+            Whether a canary may answer.
+        """
         with self._bodies.share() as share:
             body = await self._body(request, share, self.limits.body_bytes)
             # Taken once: a version is swapped between two requests, never within one.
             served = self.serving()
             rows = await self.apart(partial(read, served), body)
+            if self._canary and any_version:
+                key = request.headers.get(KEY, "")
+                content = await self._canary.answer(key, served, rows)
+                if content is not None:
+                    return content
             return await self._predicted(served, rows)
 
     async def apart(self, work: Callable[[bytes], T], content: bytes) -> T:
@@ -246,9 +292,17 @@ class Service:
             version=follower.served.version if follower.served else "",
             refresh_failed=follower.failure is not None,
             registry_seen=seen.timestamp() if seen else 0,
+            candidate=self._tried(),
         )
         text = self.counts.text(state)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
+
+    def _tried(self) -> tuple[str, str]:
+        """Return stage and version of the candidate, where one is tried."""
+        if self._trial is None:
+            return "", ""
+        candidate = self._trial.candidate
+        return candidate.stage, candidate.served.version if candidate.served else ""
 
     async def model(self) -> dict[str, Any]:
         """Describe the version that serves, and what predicts: compiled or not."""

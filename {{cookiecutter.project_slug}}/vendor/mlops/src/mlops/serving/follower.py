@@ -225,14 +225,18 @@ class Follower:
         self.failure = failure
         return failure is None
 
-    async def follow(self, interval: float) -> None:
+    async def follow(self, interval: float, at_once: bool = False) -> None:
         """Refresh for ever, in a thread, so that requests are answered meanwhile.
 
         Parameters
         ----------
         interval : float
             Seconds between two looks.
+        at_once : bool
+            Whether to look before the first of them has passed.
         """
+        if at_once:
+            await in_thread(self.refresh)
         while True:
             await asyncio.sleep(interval)
             await in_thread(self.refresh)

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 
 _ALWAYS = ("id", "at", "version", "row_id", "source", "position")
 
+# Kinds of logs, by the folder that they lie in.
+PREDICTIONS = "predictions"
+SHADOW = "shadow"
+
+# The writer of the predictions of a canary: `DAY.canary.jsonl`.
+CANARY = "canary"
+
 _ROWS_AT_ONCE = 10_000
 
 _MOST_IN_LINE = 1 << 24  # bytes; a service takes no larger request
@@ -92,6 +99,7 @@ def read_log(
     period: tuple[datetime, datetime],
     version: str | None = None,
     known: Mapping[str, Any] | None = None,
+    kind: str = PREDICTIONS,
 ) -> Window:
     """Read the predictions of ``[since, until)``, and the labels that have come.
 
@@ -107,6 +115,8 @@ def read_log(
         Only the predictions of this one.
     known : mapping, optional
         Labels by ``row_id``, from label files; feedback goes before them.
+    kind : {"predictions", "shadow"}
+        Which log.
     """
     import pandas as pd
 
@@ -115,7 +125,8 @@ def read_log(
     damage = _Damage()
     logs = [pd.DataFrame(columns=list(_ALWAYS))]
     features = [pd.DataFrame()]
-    for sent, log in _predictions(log_place, model, (low, high), damage):
+    folder = f"{kind}/{model}"
+    for sent, log in _predictions(log_place, folder, (low, high), damage):
         wanted = (log["at"] >= low).to_numpy()
         if version is not None:
             wanted = wanted & (log["version"] == version).to_numpy()
@@ -148,7 +159,7 @@ def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None
     except (ValueError, OverflowError):
         return None
     days = {stamp(day)[:10] for day in (made, made + timedelta(days=1))}
-    folder = f"predictions/{model}"
+    folder = f"{PREDICTIONS}/{model}"
     damage = _Damage()
     for entry in log_place.entries(folder, min(days)):
         match = _LINES.fullmatch(entry.name.removeprefix(f"{folder}/"))
@@ -166,6 +177,11 @@ def stamp(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
+def is_of_canary(source: str) -> bool:
+    """Return whether a source has what a canary answered."""
+    return source.endswith(f".{CANARY}.jsonl")
+
+
 def day_of(source: str) -> str:
     """Return the day of a source; empty where its name has none."""
     match = _LINES.fullmatch(source) or _PART.fullmatch(source)
@@ -173,10 +189,9 @@ def day_of(source: str) -> str:
 
 
 def _predictions(
-    log_place: Place, model: str, period: tuple[str, str], damage: _Damage
+    log_place: Place, folder: str, period: tuple[str, str], damage: _Damage
 ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Yield features and log of the sources of a period, some rows at a time."""
-    folder = f"predictions/{model}"
     low, high = period
     for entry in log_place.entries(folder, low[:10]):
         source = entry.name.removeprefix(f"{folder}/")

@@ -57,6 +57,8 @@ class ServiceState(Collector):
         Whether the version of the stage could not be taken up.
     registry_seen : float
         When the registry last answered, in seconds since 1970; 0: never.
+    candidate : tuple of str
+        Stage and version of what is tried; empty where nothing is.
     """
 
     model: str
@@ -64,6 +66,7 @@ class ServiceState(Collector):
     version: str
     refresh_failed: bool
     registry_seen: float
+    candidate: tuple[str, str] = ("", "")
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the state as gauges."""
@@ -84,6 +87,15 @@ class ServiceState(Collector):
         )
         info.add_metric([self.model, self.stage, self.version], bool(self.version))
         yield info
+        stage, version = self.candidate
+        tried = GaugeMetricFamily(
+            "mlops_candidate_info",
+            "1 for the version that is tried in the shadow or as a canary.",
+            labels=["model", "stage", "version"],
+        )
+        if stage:
+            tried.add_metric([self.model, stage, version], bool(version))
+        yield tried
 
 
 class ServiceMetrics:
@@ -152,6 +164,18 @@ class ServiceMetrics:
             "mlops_unseen_values_total",
             "Values that training never saw, by field and problem.",
             ["field", "problem"],
+            registry=self._registry,
+        )
+        self.shadow_rows = Counter(
+            "mlops_shadow_rows_total",
+            "Rows for the candidate in the shadow: predicted, failed or dropped.",
+            ["result"],
+            registry=self._registry,
+        )
+        self.canary_requests = Counter(
+            "mlops_canary_requests_total",
+            "Requests for the canary: answered, or failed and answered without it.",
+            ["result"],
             registry=self._registry,
         )
         self._sums = self._registry

@@ -126,7 +126,8 @@ class OpenInference:
         if "inference-header-content-length" in request.headers:
             raise HTTPException(400, "the extension for binary data is not supported")
         tensors = TensorRequest(name, version)
-        predicted = await self._service.answered(request, tensors.read)
+        any_version = not version
+        predicted = await self._service.answered(request, tensors.read, any_version)
         content = await self._service.apart(tensors.response, predicted)
         return Response(content, media_type="application/json")
 

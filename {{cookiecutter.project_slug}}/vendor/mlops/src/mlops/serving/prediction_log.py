@@ -2,9 +2,10 @@
 
 One JSON object per line, one file per model and UTC day:
 `predictions/MODEL/2026-11-23.jsonl` and `feedback/MODEL/2026-11-23.jsonl` in the
-project's state folder; where several processes serve together each has its own, such
-as `2026-11-23.worker-2.jsonl`. Columns that the specification calls sensitive are
-never written.
+project's state folder, and below `shadow/MODEL/` what a candidate predicted. Where
+several processes serve together each has its own, such as
+`2026-11-23.worker-2.jsonl`. Columns that the specification calls sensitive are never
+written.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from uuid import UUID
 
 from mlops.io.files import cannot
 from mlops.io.places import FolderPlace
-from mlops.serving.log_reader import Window, read_log, stamp
+from mlops.serving.log_reader import SHADOW, Window, read_log, stamp
 from mlops.serving.log_rows import is_prediction, loaded
 
 if TYPE_CHECKING:
@@ -118,6 +119,30 @@ class PredictionLog:
             shown = {name: row[name] for name in row if name not in self.hidden}
             lines.append({"id": key, **common, **output, "features": shown})
         self._append("predictions", at, lines)
+
+    def write_shadow(
+        self,
+        outputs: Sequence[Mapping[str, Any]],
+        ids: Sequence[str],
+        version: str,
+        at: datetime,
+    ) -> None:
+        """Append what a candidate predicted in the shadow, in a log of its own.
+
+        Parameters
+        ----------
+        ids : sequence of str, length n_rows
+            Of the predictions that were answered: those have the features.
+
+        Raises
+        ------
+        EnvironmentFailure
+            When the disk is full or the folder is not writable.
+        """
+        common = {"at": stamp(at), "model": self.model, "version": version}
+        pairs = zip(ids, outputs, strict=True)
+        lines = [{"id": key, **common, **out, "features": {}} for key, out in pairs]
+        self._append(SHADOW, at, lines)
 
     def feedback(self, labels: Sequence[tuple[str, str | float]], at: datetime) -> None:
         """Append labels by prediction id; of several for one id the last one counts."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mlops.serving.app import Options
     from mlops.serving.connections import Server
     from mlops.serving.fast_path import FastPath
+    from mlops.serving.trial import Trial
     from mlops.training.model import Model
 
 STOP_SECONDS = 10  # for the requests that are being answered
@@ -84,20 +85,48 @@ def serve(
         print(f"{name} {served.version} ({stage}) on {url_of(address, server)}")
         sys.stdout.flush()
         predictions = PredictionLog(project.state, name)
+        trial = _trial(project, name, options, store)
         with suppress(KeyboardInterrupt):
-            server_of(follower, predictions, options).run(sockets=[server])
+            server_of(follower, predictions, options, trial).run(sockets=[server])
+
+
+def _trial(
+    project: Project, name: str, options: Options, store: ReleaseStore | None
+) -> Trial | None:
+    """Return what is tried beside the version that serves, None where nothing is.
+
+    The candidate goes by the tags that are here: those that are followed are fetched.
+    """
+    if not options.candidate:
+        return None
+    from mlops.serving.trial import Trial
+
+    ref = f"{name}@{options.candidate}"
+    candidate = Follower(
+        name,
+        options.candidate,
+        resolve=lambda: resolve(read_registry(project.root), ref).number,
+        load=lambda version: _served(project, f"{name}@{version}", store, False),
+    )
+    return Trial(candidate, options.shadow, options.share)
 
 
 def server_of(
-    follower: Follower, predictions: PredictionLog, options: Options
+    follower: Follower,
+    predictions: PredictionLog,
+    options: Options,
+    trial: Trial | None = None,
 ) -> Server:
     """Return the server of a follower that has a version."""
     import uvicorn
+    from threadpoolctl import threadpool_limits
 
     from mlops.serving.app import create_app
     from mlops.serving.connections import Server
 
-    app = create_app(follower, predictions, lambda: datetime.now(UTC), options)
+    # For good: threads that predict at the same time would reset each other's limit.
+    threadpool_limits(1)
+    app = create_app(follower, predictions, lambda: datetime.now(UTC), options, trial)
     config = uvicorn.Config(
         app,
         log_level="warning",
