@@ -157,18 +157,27 @@ def latest_whole_runs(project: Project) -> dict[str, dict[str, Any]]:
     return last
 
 
-def latest_checks(project: Project) -> dict[str, dict[str, Any]]:
-    """Return the last drift check of every model; empty for one that is corrupt."""
+def latest_checks(
+    project: Project, model: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the last drift check of every model; empty for one that is corrupt.
+
+    Parameters
+    ----------
+    model : str, optional
+        Only this one.
+    """
     blobs = {}
-    for model, files in _by_model(_files(project.root, "monitor/")).items():
-        blobs[model] = files[max(files)]  # the path begins with the time
+    under = f"monitor/{model}/" if model else "monitor/"
+    for name, files in _by_model(_files(project.root, under)).items():
+        blobs[name] = files[max(files)]  # the path begins with the time
     contents = git_objects.contents(project.root, blobs.values())
     latest = {}
-    for model, content in zip(blobs, contents, strict=True):
+    for name, content in zip(blobs, contents, strict=True):
         try:
-            latest[model] = json.loads(content or b"{}")
+            latest[name] = json.loads(content or b"{}")
         except ValueError:
-            latest[model] = {}
+            latest[name] = {}
     return latest
 
 

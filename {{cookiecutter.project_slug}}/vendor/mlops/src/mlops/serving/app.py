@@ -286,6 +286,7 @@ class Service:
         """Return counts and latencies for Prometheus."""
         follower = self.follower
         seen = follower.seen.at
+        check = follower.check
         state = ServiceState(
             model=follower.name,
             stage=follower.stage,
@@ -293,6 +294,8 @@ class Service:
             refresh_failed=follower.failure is not None,
             registry_seen=seen.timestamp() if seen else 0,
             candidate=self._tried(),
+            checked=check.until.timestamp() if check.until else 0,
+            alarm=check.alarm,
         )
         text = self.counts.text(state)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)

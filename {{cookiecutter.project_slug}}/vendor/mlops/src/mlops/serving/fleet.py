@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from mlops import settings
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, MlopsError, UsageError, error_of
+from mlops.serving.check_seen import CheckSeen
 from mlops.serving.follower import RegistrySeen, in_one_line, in_thread, log
 from mlops.serving.rates import RATES, new_table
 from mlops.serving.server import (
@@ -102,6 +103,7 @@ def serve_together(
             ref=ref,
             look=follower.resolve,
             seen=follower.seen,
+            check=follower.check,
             interval=options.interval,
             ready=ready,
         )
@@ -237,6 +239,8 @@ class Fleet:
         Returns the version that the stage has now.
     seen : RegistrySeen
         Kept up to date by `look`.
+    check : CheckSeen
+        Kept up to date by `look`.
     interval : float
         Seconds between two looks.
     ready : callable
@@ -248,6 +252,7 @@ class Fleet:
     seen: RegistrySeen
     interval: float
     ready: Callable[[str], None]
+    check: CheckSeen = field(default_factory=CheckSeen)
     workers: list[Worker] = field(default_factory=list)
     version: str = ""
     failure: str | None = None
@@ -349,7 +354,9 @@ class Fleet:
     async def _tell(self) -> None:
         """Tell the workers what is known of the registry."""
         seen = self.seen.at.isoformat() if self.seen.at else None
-        order = {"status": {"failure": self.failure, "seen": seen}}
+        until = self.check.until.isoformat() if self.check.until else None
+        check = {"until": until, "alarm": self.check.alarm}
+        order = {"status": {"failure": self.failure, "seen": seen, "check": check}}
         await _all(list(self._up), order, _STATUS_SECONDS)
 
     async def _look_after(self, worker: Worker) -> None:

@@ -13,6 +13,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlops.errors import MlopsError, Refused
+from mlops.serving.check_seen import CheckSeen
 from mlops.serving.requests import Requests
 from mlops.serving.unseen import Known
 
@@ -188,6 +189,8 @@ class Follower:
         Why the version of the stage does not serve.
     seen : RegistrySeen
         Kept up to date by `resolve`.
+    check : CheckSeen
+        Kept up to date by `resolve`.
     """
 
     name: str
@@ -197,6 +200,7 @@ class Follower:
     served: Served | None = None
     failure: str | None = None
     seen: RegistrySeen = field(default_factory=RegistrySeen)
+    check: CheckSeen = field(default_factory=CheckSeen)
 
     def start(self) -> Served:
         """Take up the version of the stage, or raise what keeps it out."""

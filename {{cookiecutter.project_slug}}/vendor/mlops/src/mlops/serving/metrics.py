@@ -59,6 +59,11 @@ class ServiceState(Collector):
         When the registry last answered, in seconds since 1970; 0: never.
     candidate : tuple of str
         Stage and version of what is tried; empty where nothing is.
+    checked : float
+        Up to when the monitor last looked at predictions, in seconds since 1970; 0:
+        not known.
+    alarm : bool
+        Whether that check raised an alarm.
     """
 
     model: str
@@ -67,6 +72,8 @@ class ServiceState(Collector):
     refresh_failed: bool
     registry_seen: float
     candidate: tuple[str, str] = ("", "")
+    checked: float = 0
+    alarm: bool = False
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield the state as gauges."""
@@ -79,6 +86,16 @@ class ServiceState(Collector):
             "mlops_registry_seen_timestamp_seconds",
             "When the registry last answered, in seconds since 1970; 0: never.",
             value=self.registry_seen,
+        )
+        yield GaugeMetricFamily(
+            "mlops_monitor_checked_timestamp_seconds",
+            "Up to when the monitor looked, in seconds since 1970; 0: not known.",
+            value=self.checked,
+        )
+        yield GaugeMetricFamily(
+            "mlops_monitor_alarm",
+            "1 where the last check of the monitor raised an alarm.",
+            value=self.alarm,
         )
         info = GaugeMetricFamily(
             "mlops_model_info",

@@ -19,6 +19,7 @@ from mlops.registry.manifest import Manifest
 from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
 from mlops.registry.tags import read_registry, resolve
+from mlops.serving.check_seen import CheckSeen
 from mlops.serving.follower import TOLERANCE, Follower, RegistrySeen, Served, log
 from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
@@ -188,6 +189,7 @@ def follow(
         Whether each version is loaded with what explanations need.
     """
     seen = RegistrySeen()
+    check = CheckSeen()
 
     def version_of_stage() -> str:
         try:
@@ -196,12 +198,13 @@ def follow(
             log.warning("working on the tags that are here: %s", error)
         else:
             seen.at = now()
+            check.look(project, name, seen.at)
         return resolve(read_registry(project.root), f"{name}@{stage}").number
 
     def load(version: str) -> Served:
         return _served(project, f"{name}@{version}", store, explains)
 
-    return Follower(name, stage, version_of_stage, load, seen=seen)
+    return Follower(name, stage, version_of_stage, load, seen=seen, check=check)
 
 
 def _served(

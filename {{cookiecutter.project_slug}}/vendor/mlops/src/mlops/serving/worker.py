@@ -145,3 +145,7 @@ class Orders:
         seen = status["seen"]
         self.follower.seen.at = datetime.fromisoformat(seen) if seen else None
         self.follower.failure = status["failure"]
+        check = status["check"]
+        until = check["until"]
+        self.follower.check.until = datetime.fromisoformat(until) if until else None
+        self.follower.check.alarm = check["alarm"]
