@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
@@ -17,6 +19,7 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app as cli
 from mlops.io.places import FolderPlace
+from mlops.registry.decisions import rollback
 from mlops.serving.app import create_app
 from mlops.serving.follower import Follower
 from mlops.serving.limits import Limits
@@ -24,7 +27,11 @@ from mlops.serving.log_reader import SHADOW, Window, is_of_canary, read_log
 from mlops.serving.prediction_log import PredictionLog
 from mlops.serving.trial import Trial
 
+from .conftest import Trained
+from .service_process import serving, wait_for
+from .serving_world import release
 from .test_serving_app import NOW, ROW, FakeModel, served
+from .test_serving_run import second_version
 
 LOG = "mlops.serving"
 
@@ -350,3 +357,40 @@ def test_the_first_stage_has_no_canary(
     monkeypatch.chdir(make_project(n=20).root)
     done = CliRunner().invoke(cli, ["serve", "churn@staging", "--canary", "0.05"])
     assert done.exit_code == 2 and "no stage comes before" in done.output
+
+
+def test_a_trial_from_the_command_to_its_report(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release(trained)
+    candidate = second_version(trained)
+    rollback(
+        trained.project,
+        "churn",
+        "production",
+        actor="@ana",
+        reason="it is only tried",
+        now=NOW + timedelta(hours=2),
+    )
+    options = ("--shadow", "staging", "--canary", "0.3", "--explain")
+    with serving(trained.project.root, *options) as service:
+        wait_for(lambda: f'version="{candidate}"' in service.get("/metrics").text)
+        versions = []
+        for tenure in range(20):
+            row = {"tenure": tenure, "spend": 50.5, "plan": "plus"}
+            answer = httpx.post(service.url + "/predict", json=row, timeout=30)
+            versions.append(answer.json()["version"])
+        answered = Counter(versions)
+        assert set(answered) == {"v1.0.0", candidate}
+        predicted = 'mlops_shadow_rows_total{result="predicted"}'
+        wait_for(lambda: service.metric(predicted) == answered["v1.0.0"])
+        row = {"tenure": 3, "spend": None, "plan": "plus"}
+        explained = httpx.post(service.url + "/explain", json=row, timeout=30).json()
+        assert explained["version"] == "v1.0.0"
+    monkeypatch.chdir(trained.project.root)
+    done = CliRunner().invoke(cli, ["canary", "report", "churn", "--json"])
+    assert done.exit_code == 0, done.output
+    shadow, canary = json.loads(done.stdout)["parts"]
+    assert shadow["rows"] == answered["v1.0.0"]
+    assert canary["candidate_rows"] == answered[candidate]
+    assert canary["problem"] == "no labels yet"
