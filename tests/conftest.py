@@ -1,4 +1,4 @@
-"""Which tests run, and in which order.
+"""Which tests run, in which order, and what is asked once all of them have run.
 
 Tests marked `system` need a program that is no part of Python, git or make.
 `make test-system` runs them, and lists those whose program is missing. Every other run
@@ -7,8 +7,10 @@ leaves them out.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import hypothesis
 import pytest
 
 from rehearsal.runner.standby import Standby, interpreter
+from stories.recorder import FOLDER, never_made, noted, recorded
 
 # A busy machine fails no test: there is no limit on the time of one example.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -65,6 +68,44 @@ def _turn(item: pytest.Item) -> int:
         if part in item.path.parts:
             return turn
     return len(FIRST)
+
+
+STORIES = Path(__file__).parent / "stories"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the stories, in whichever process they run, a folder to note calls in."""
+    if not hasattr(config, "workerinput"):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="calls-")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Note that every story will run, where none was left out."""
+    config = session.config
+    options = ("keyword", "markexpr", "deselect", "lf")
+    some = any(getattr(config.option, name, None) for name in options)
+    if some or any("::" in argument for argument in config.args):
+        return
+    files = {item.path for item in session.items}
+    if files >= set(STORIES.glob("test_*.py")):
+        Path(os.environ[FOLDER], "whole").touch()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail where every story has passed, and none made a call that is on file."""
+    if hasattr(session.config, "workerinput"):
+        return
+    folder = Path(os.environ.pop(FOLDER))
+    whole = (folder / "whole").exists() and exitstatus == 0
+    unused = never_made(noted(folder.glob("*.json")), recorded()) if whole else []
+    shutil.rmtree(folder)
+    if unused:
+        reporter = session.config.pluginmanager.getplugin("terminalreporter")
+        reporter.write_line("")
+        reporter.write_line("tests/workflows/calls.json has what no story calls:")
+        for line in unused:
+            reporter.write_line(f"  {line}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,14 +2,15 @@
 
 `tests/workflows/calls.json` has those of all jobs, and `test_rights.py` compares them
 with the rights of each. A story fails where a job makes a call that is not in it;
-RECORD_CALLS=1 writes it there instead.
+RECORD_CALLS=1 writes it there instead. Where every story has run, the whole run of
+tests fails for a call on file that none of them has made: a right could rest on it.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ FILE = Path(__file__).resolve().parents[1] / "workflows" / "calls.json"
 WORKFLOWS = ROOT / TREE / ".github" / "workflows"
 
 Calls = dict[str, set[str]]
+
+# Names the folder in which the processes of a run of tests note the calls.
+FOLDER = "NOTED_CALLS"
 
 _OF_GIT = {"git-upload-pack": "git fetch", "git-receive-pack": "git push"}
 # What the hub answers to a job that may not, and to faults that a story plants.
@@ -81,6 +85,35 @@ def record(calls: Calls) -> None:
     FILE.write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
 
 
+def note(calls: Calls, folder: Path) -> None:
+    """Note in a file of this process which calls were made; several may share it."""
+    path = folder / f"{os.getpid()}.json"
+    every = noted([path])
+    for job, made in calls.items():
+        every.setdefault(job, set()).update(made)
+    text = {job: sorted(made) for job, made in every.items()}
+    path.write_text(json.dumps(text), encoding="utf-8")
+
+
+def noted(paths: Iterable[Path]) -> Calls:
+    """Return the calls that processes have noted."""
+    every: Calls = {}
+    for path in paths:
+        if path.exists():
+            for job, made in json.loads(path.read_text(encoding="utf-8")).items():
+                every.setdefault(job, set()).update(made)
+    return every
+
+
+def never_made(made: Calls, on_file: Calls) -> list[str]:
+    """Return the calls on file that no job has made, as ``FILE:JOB METHOD PATH``."""
+    return [
+        f"{job} {call}"
+        for job, calls in sorted(on_file.items())
+        for call in sorted(calls - made.get(job, set()))
+    ]
+
+
 def compare_or_record(hub: Hub) -> None:
     """Demand that each call is on file, or put it there.
 
@@ -90,6 +123,8 @@ def compare_or_record(hub: Hub) -> None:
         For calls that are not.
     """
     calls = calls_of(hub)
+    if FOLDER in os.environ:
+        note(calls, Path(os.environ[FOLDER]))
     if os.environ.get("RECORD_CALLS"):
         record(calls)
         return

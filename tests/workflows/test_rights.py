@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from rehearsal.hub.permissions import endpoints, missing
+from stories.recorder import never_made, note, noted, recorded
 
 HERE = Path(__file__).parent
 GENERATED = HERE.parents[1] / "{{cookiecutter.project_slug}}"
@@ -100,6 +101,21 @@ def test_a_job_has_no_right_that_none_of_its_calls_needs(job: str) -> None:
 def test_every_job_is_recorded_or_said_not_to_be() -> None:
     assert CALLS.keys() | NOT_RECORDED == RIGHTS.keys()
     assert not CALLS.keys() & NOT_RECORDED
+
+
+def test_a_call_on_file_that_no_story_makes_is_named(tmp_path: Path) -> None:
+    """tests/conftest.py asks for them where every story has run."""
+    on_file = recorded()
+    job = "stage.yml:promote"
+    note(on_file, tmp_path)
+    assert never_made(noted(tmp_path.glob("*.json")), on_file) == []
+    fewer = {**on_file, job: on_file[job] - {"git push"}}
+    other = tmp_path / "other"
+    other.mkdir()
+    note(fewer, other)
+    note({job: {"git fetch"}}, other)  # of another story, in the same process
+    made = noted(other.glob("*.json"))
+    assert never_made(made, on_file) == [f"{job} git push"]
 
 
 @pytest.mark.parametrize(
