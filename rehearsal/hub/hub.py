@@ -25,7 +25,7 @@ from rehearsal.hub.pulls import changed_files, follow_push
 from rehearsal.hub.runs import Runs
 from rehearsal.hub.server import Server
 from rehearsal.hub.state import Events, Record, State
-from rehearsal.hub.storage import Storage, artifacts
+from rehearsal.hub.storage import Storage, artifacts, folders_of
 from rehearsal.hub.view import View
 
 # The requests of an hour: per repository for the tokens of jobs, per person for others.
@@ -240,7 +240,8 @@ class Hub:
         for artifact in artifacts(self.state, self.artifacts_folder):
             if artifact["run"] == run:
                 artifact["expired"] = True
-        shutil.rmtree(self.artifacts_folder / str(run), ignore_errors=True)
+        for folder in folders_of(self.artifacts_folder, run):
+            shutil.rmtree(folder, ignore_errors=True)
 
     # ----- what happens
 

@@ -90,7 +90,7 @@ class Tokens:
             granted = checked(permissions, OF_OTHERS, fork)
         else:
             raise ValueError(f"permissions: {permissions!r}")
-        text = _PREFIX[kind] + secrets.token_hex(18)
+        text = _PREFIX[kind] + _random(kind)
         shared = kind == "GITHUB_TOKEN" and permissions == "write-all"
         self._tokens[text] = Token(text, actor, kind, granted, shared)
         return text
@@ -102,6 +102,14 @@ class Tokens:
     def find(self, text: str) -> Token | None:
         """Return a token by its text."""
         return self._tokens.get(text)
+
+
+def _random(kind: TokenKind) -> str:
+    """Return the rest of a token; of an App's, since 2026, it is a JWT and long."""
+    if kind == "user":
+        return secrets.token_hex(18)
+    parts = [secrets.token_urlsafe(size) for size in (48, 240, 64)]
+    return f"15368_{'.'.join(parts)}"
 
 
 def shown_token(authorization: str) -> str:

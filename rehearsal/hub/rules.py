@@ -107,7 +107,8 @@ def _passed(state: State, sha: str) -> set[str]:
     for check in state.check_runs.values():
         if check["head_sha"] == sha:
             results[check["name"]] = check["conclusion"] in _GOOD_CHECKS
-    for run in state.runs.values():
+    # A run that was run again is newer than one that began after it.
+    for run in sorted(state.runs.values(), key=lambda run: str(run["updated_at"])):
         if run["head_sha"] == sha:
             for name, result in run["jobs"].items():
                 results[name] = result in ("success", "skipped")

@@ -80,6 +80,21 @@ class Runs:
         about = {"jobs": dict(jobs), "conclusion": conclusion or bad}
         self._state.touch(self._state.runs[run_id], status="completed", **about)
 
+    def again(self, run_id: int, login: str) -> int:
+        """Begin another attempt of a run; return its number.
+
+        Parameters
+        ----------
+        run_id : int
+        login : str
+            Who asked for it. Whoever started the run stays its actor.
+        """
+        record = self._state.runs[run_id]
+        attempt = int(record["run_attempt"]) + 1
+        about = {"conclusion": None, "run_attempt": attempt, "triggering_actor": login}
+        self._state.touch(record, status="in_progress", **about)
+        return attempt
+
     def approve(
         self, run_id: int, login: str, *environments: str, comment: str = ""
     ) -> None:

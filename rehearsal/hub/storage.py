@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import secrets
 import zipfile
 import zlib
@@ -42,12 +43,33 @@ class Storage:
         return self._signed.get(signature)
 
 
+_ATTEMPT = re.compile(r"(?P<run>[0-9]+)(-(?P<attempt>[0-9]+))?")
+
+
+def folders_of(folder: Path, run: int) -> list[Path]:
+    """Return where the attempts of a run have uploaded to, the latest last.
+
+    That of the first is ``folder/RUN``, that of the second ``folder/RUN-2``.
+    """
+    found = {}
+    for path in folder.glob(f"{run}*"):
+        match = _ATTEMPT.fullmatch(path.name)
+        if match and match["run"] == str(run):
+            found[int(match["attempt"] or 1)] = path
+    return [found[attempt] for attempt in sorted(found)]
+
+
 def artifacts(state: State, folder: Path) -> list[Record]:
-    """Return what runs have uploaded to ``folder/RUN/NAME``, also what is new."""
+    """Return what runs have uploaded, also what is new.
+
+    A name that two attempts of a run have uploaded is there twice, as on GitHub.
+    """
     for path in sorted(folder.glob("*/*")):
         number = zlib.crc32(f"{path.parent.name}/{path.name}".encode())
-        if path.parent.name.isdigit() and number not in state.artifacts:
-            about = {"run": int(path.parent.name), "name": path.name, "path": path}
+        match = _ATTEMPT.fullmatch(path.parent.name)
+        if match and number not in state.artifacts:
+            about = {"run": int(match["run"]), "name": path.name, "path": path}
+            # Its own id is the number: newer things have higher ones.
             state.artifacts[number] = state.stamped({**about, "expired": False})
     return list(state.artifacts.values())
 

@@ -266,10 +266,12 @@ class View:
             **{
                 k: v
                 for k, v in record.items()
-                if k not in ("jobs", "approvals", "head_owner")
+                if k not in ("jobs", "approvals", "head_owner", "triggering_actor")
             },
             "actor": self.user(record["actor"]),
-            "triggering_actor": self.user(record["actor"]),
+            "triggering_actor": self.user(
+                record.get("triggering_actor") or record["actor"]
+            ),
             "repository": self.repository(),
             "head_repository": self.repository(record["head_owner"]),
             "head_commit": {"id": record["head_sha"]},

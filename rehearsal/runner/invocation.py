@@ -59,6 +59,10 @@ class Invocation:
         GITHUB_RUN_ID and GITHUB_RUN_NUMBER.
     folder : Path
         For its files; made by `prepare`.
+    attempt : int
+        GITHUB_RUN_ATTEMPT.
+    triggering_actor : str
+        Who asked for this attempt; empty for whoever started the run.
     """
 
     hub: Hub
@@ -68,6 +72,8 @@ class Invocation:
     run_id: int
     run_number: int
     folder: Path
+    attempt: int = 1
+    triggering_actor: str = ""
 
     @property
     def errors(self) -> Path:
@@ -161,8 +167,8 @@ class Invocation:
             "GITHUB_REF": self.event.ref,
             "GITHUB_RUN_ID": str(self.run_id),
             "GITHUB_RUN_NUMBER": str(self.run_number),
-            "GITHUB_RUN_ATTEMPT": "1",
-            "GITHUB_TRIGGERING_ACTOR": self.event.actor,
+            "GITHUB_RUN_ATTEMPT": str(self.attempt),
+            "GITHUB_TRIGGERING_ACTOR": self.triggering_actor or self.event.actor,
             "GITHUB_WORKFLOW_REF": f"{file}@{self.event.ref}",
             "RUNNER_ENVIRONMENT": "github-hosted",
             "LANG": "C.UTF-8",

@@ -6,11 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rehearsal.event import Event
 from rehearsal.runner.expressions import fill, github_context
 from rehearsal.runner.joblog import pattern_of_name
 from rehearsal.workflow import Workflow
+
+# A run's conclusion is the first of these that one of its jobs has.
+_CONCLUSIONS = ("failure", "cancelled", "success")
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,16 @@ class Run:
         The folder of each.
     outputs, summaries : dict
         By job.
+    matrix : dict
+        By job, what it has of a matrix.
     annotations : list
         (level, text) as shown on the run's page.
     seconds : dict
         Wall time of each job that ran.
     wall : float
         Wall time of the run in seconds, with what act needs to start.
+    attempt : int
+        Which one it is; what is said of jobs that did not run again is from before.
     """
 
     id: int
@@ -53,14 +61,25 @@ class Run:
     artifacts: dict[str, Path] = field(default_factory=dict)
     outputs: dict[str, dict[str, str]] = field(default_factory=dict)
     summaries: dict[str, str] = field(default_factory=dict)
+    matrix: dict[str, dict[str, Any]] = field(default_factory=dict)
     annotations: list[tuple[str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     wall: float = 0.0
+    attempt: int = 1
 
     @property
     def summary(self) -> str:
         """What all jobs wrote into the run's summary."""
         return "\n".join(self.summaries.values())
+
+
+def conclusion(jobs: Mapping[str, str]) -> str:
+    """Return how a run ended whose jobs ended so."""
+    results = set(jobs.values())
+    for one in _CONCLUSIONS:
+        if one in results:
+            return one
+    return "skipped"
 
 
 def environment_of(

@@ -8,7 +8,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from rehearsal.errors import RehearsalError
 from rehearsal.event import Event
 from rehearsal.hub import Hub
 from rehearsal.hub.client import request
+from rehearsal.hub.storage import folders_of
 from rehearsal.router import Router
 from rehearsal.runner.act import Stop, execute, find_act
+from rehearsal.runner.again import with_earlier, with_failed_only
 from rehearsal.runner.checks import check
 from rehearsal.runner.concurrency import Concurrency, Queue, concurrency
 from rehearsal.runner.expected import declared, given_up
@@ -28,6 +31,7 @@ from rehearsal.runner.policy import refused_actions
 from rehearsal.runner.run import (
     Run,
     call_of,
+    conclusion,
     environment_of,
     environments_of,
     is_fork,
@@ -40,8 +44,18 @@ from rehearsal.workflow import Workflow
 # GitHub follows a chain of workflow_run no further than this.
 LONGEST_CHAIN = 3
 MOST_RUNS = 40
-# A run's conclusion is the first of these that one of its jobs has.
-_CONCLUSIONS = ("failure", "cancelled", "success")
+_ATTEMPT = "${{ github.run_attempt }}"
+# So long GitHub offers to run a run again.
+RERUN_DAYS = 30
+
+
+def _tell_nobody(workflow: str, job: JobLog, over: bool) -> None:
+    """Keep quiet about jobs."""
+
+
+def _as_it_is(run: Run) -> Run:
+    """Return a run to which there is nothing to add."""
+    return run
 
 
 @dataclass(frozen=True)
@@ -228,7 +242,78 @@ class Runner:
             return self.refused(workflow, event, refused)
         check(workflow)
         event = self.trees.placed(event)
-        invocation = self._begin(workflow, event)
+        return self._executed(self._begin(workflow, event), kill_at)
+
+    def rerun(
+        self, run: Run, actor: str, every: bool = False, kill_at: str = ""
+    ) -> list[Run]:
+        """Run the failed jobs of a run again, and those that depend on them.
+
+        It is the same run at the same commit, and finds the artifacts of its earlier
+        attempts. Who started it stays its actor.
+
+        Parameters
+        ----------
+        run : Run
+            As it ended last.
+        actor : str
+            Who asks for it.
+        every : bool
+            Run all jobs again.
+        kill_at : str
+            See `run`.
+
+        Returns
+        -------
+        list of Run
+            The new attempt, and what followed.
+
+        Raises
+        ------
+        RehearsalError
+            Where GitHub offers no such button.
+        """
+        self._refuse_rerun(run, every)
+        files = Router(self.trees.tree(run.event.sha) / ".github" / "workflows")
+        whole = next(one for one in files.workflows if one.key == run.workflow)
+        part = whole if every else with_failed_only(whole, run)
+        add = _as_it_is if every else partial(with_earlier, whole, run)
+        again = self._executed(self._begin_again(part, run, actor), kill_at, add)
+        return [again, *self.play(self.completed(again))]
+
+    def _refuse_rerun(self, run: Run, every: bool) -> None:
+        """Raise RehearsalError for a run that cannot be run again."""
+        record = self.hub.state.runs[run.id]
+        age = self.hub.state.clock() - datetime.fromisoformat(record["created_at"])
+        if age.days >= RERUN_DAYS:
+            raise RehearsalError(f"run {run.id} is older than {RERUN_DAYS} days")
+        if not every and run.conclusion not in ("failure", "cancelled"):
+            raise RehearsalError(f"no job of run {run.id} has failed")
+
+    def _begin_again(self, workflow: Workflow, run: Run, actor: str) -> Invocation:
+        """Have another attempt approved, and write what act reads."""
+        attempt = self.hub.runs.again(run.id, actor)
+        self._approve(run.id, workflow, run.event)
+        number = int(self.hub.state.runs[run.id]["run_number"])
+        invocation = self._invocation(workflow, run.event, run.id, number)
+        invocation = replace(invocation, attempt=attempt, triggering_actor=actor)
+        self._prepare(invocation)
+        return invocation
+
+    def _executed(
+        self,
+        invocation: Invocation,
+        kill_at: str,
+        add: Callable[[Run], Run] = _as_it_is,
+    ) -> Run:
+        """Let act run what is prepared; return what came of it.
+
+        Parameters
+        ----------
+        add : callable, optional
+            Adds to a run what is known of it from before.
+        """
+        workflow = invocation.workflow
         log = Log(declared(workflow), partial(self.tell, workflow.key))
         began = time.monotonic()
         code = execute(
@@ -239,7 +324,8 @@ class Runner:
             Stop(self.timeout, kill_at),
         )
         run = self._result(invocation, log, time.monotonic() - began)
-        self.hub.runs.finish(run.id, run.jobs, run.conclusion)
+        whole = add(run)
+        self.hub.runs.finish(run.id, whole.jobs, whole.conclusion)
         errors = invocation.errors.read_text(encoding="utf-8")
         shutil.rmtree(invocation.folder, ignore_errors=True)
         _refuse_skipped(workflow, log)
@@ -247,8 +333,8 @@ class Runner:
             _refuse_contradiction(run, code, errors)
             _refuse_given_up(workflow, run)
         self._deploy(workflow, run, log)
-        self.runs.append(run)
-        return run
+        self.runs.append(whole)
+        return whole
 
     def _begin(self, workflow: Workflow, event: Event) -> Invocation:
         """Register a run with the hub, have it approved, and write what act reads."""
@@ -259,18 +345,29 @@ class Runner:
             run_id, workflow.key, workflow.permissions(), fork=fork, **about
         )
         self._approve(run_id, workflow, event)
-        invocation = Invocation(
+        invocation = self._invocation(workflow, event, run_id, about["run_number"])
+        self._prepare(invocation)
+        return invocation
+
+    def _invocation(
+        self, workflow: Workflow, event: Event, run_id: int, run_number: int
+    ) -> Invocation:
+        return Invocation(
             hub=self.hub,
             machine=self.machine,
             workflow=workflow,
             event=event,
             run_id=run_id,
-            run_number=about["run_number"],
+            run_number=run_number,
             folder=self.root / "runs" / str(run_id),
         )
+
+    def _prepare(self, invocation: Invocation) -> None:
+        """Write what act reads."""
+        event = invocation.event
+        fork = is_fork(event)
         token = self.hub.tokens.issue("write-all", actor=event.actor, fork=fork)
         invocation.prepare(token, self.secrets, self.environment)
-        return invocation
 
     def about(self, workflow: Workflow, event: Event) -> dict[str, Any]:
         """Return what the API shows of a run."""
@@ -357,18 +454,22 @@ class Runner:
     def _result(self, invocation: Invocation, log: Log, wall: float) -> Run:
         workflow = invocation.workflow
         jobs = log.results()
-        left = self.machine.artifacts / str(invocation.run_id)
-        folders = sorted(left.iterdir()) if left.is_dir() else []
+        left = folders_of(self.machine.artifacts, invocation.run_id)
+        folders = [path for one in left for path in sorted(one.iterdir())]
         outputs = {}
         for name, job in log.jobs.items():
             declared_outputs = workflow.job(job.key).get("outputs") or {}
-            outputs[name] = job.evaluated(declared_outputs)
+            texts = {
+                key: str(text).replace(_ATTEMPT, str(invocation.attempt))
+                for key, text in declared_outputs.items()
+            }
+            outputs[name] = job.evaluated(texts)
         return Run(
             id=invocation.run_id,
             workflow=workflow.key,
             event=invocation.event,
             jobs=jobs,
-            conclusion=_conclusion(jobs),
+            conclusion=conclusion(jobs),
             log="\n".join(log.text),
             artifacts={path.name: path for path in folders},
             outputs=outputs,
@@ -378,13 +479,11 @@ class Runner:
                 if job.summaries
             },
             annotations=[one for job in log.jobs.values() for one in job.annotations],
+            matrix={name: job.values for name, job in log.jobs.items()},
             seconds={name: job.ended - job.began for name, job in log.jobs.items()},
             wall=wall,
+            attempt=invocation.attempt,
         )
-
-
-def _tell_nobody(workflow: str, job: JobLog, over: bool) -> None:
-    """Keep quiet about jobs."""
 
 
 def _short(pull: Mapping[str, Any]) -> dict[str, Any]:
@@ -395,14 +494,6 @@ def _short(pull: Mapping[str, Any]) -> dict[str, Any]:
         repository = {key: one["repo"][key] for key in ("id", "url", "name")}
         short[end] = {"ref": one["ref"], "sha": one["sha"], "repo": repository}
     return short
-
-
-def _conclusion(jobs: Mapping[str, str]) -> str:
-    results = set(jobs.values())
-    for conclusion in _CONCLUSIONS:
-        if conclusion in results:
-            return conclusion
-    return "skipped"
 
 
 def _refuse_skipped(workflow: Workflow, log: Log) -> None:

@@ -209,6 +209,10 @@ class World:
         event = Event("schedule", {"schedule": crons[workflow][0]}, actor="alice")
         return self.settle(event)
 
+    def rerun(self, run: Run, actor: str = "alice", every: bool = False) -> list[Run]:
+        """Run the failed jobs of a run again, or all of them."""
+        return self.runner.rerun(run, actor, every)
+
     def approves(self, environment: str, actor: str) -> None:
         """Let somebody approve an environment that wants it, from now on."""
         self.runner.approvals[environment] = actor

@@ -401,17 +401,51 @@ def test_what_is_attested_is_made_without_a_cache(workflow: dict[Any, Any]) -> N
     assert not (attests and any(restores_a_cache(job) for job in every))
 
 
+def environments(job: dict[str, Any]) -> set[str]:
+    """Return the environments of a job, and of those of the workflow that it calls."""
+    if "uses" in job:
+        called = WORKFLOWS[Path(job["uses"]).name]["jobs"].values()
+        return set().union(*(environments(one) for one in called))
+    declared = job.get("environment", {})
+    name = declared["name"] if isinstance(declared, dict) and declared else declared
+    return {name} if name else set()
+
+
+def may_wait_for_a_reviewer(job: dict[str, Any]) -> bool:
+    """Say whether a job is of the environment of a stage: those have reviewers."""
+    stages = {"staging", "production", "${{ inputs.stage }}"}
+    return bool(environments(job) & stages)
+
+
+def may_wait(workflow: dict[Any, Any]) -> bool:
+    """Say whether a run of a workflow may wait for a reviewer."""
+    return any(map(may_wait_for_a_reviewer, workflow["jobs"].values()))
+
+
+def test_whoever_waits_for_a_reviewer_holds_no_group_meanwhile() -> None:
+    """They may wait for 30 days: a rollback would wait behind a promotion."""
+    waiting = {name for name, job in JOBS.items() if may_wait_for_a_reviewer(job)}
+    assert waiting == {
+        "promote.yml:promote",
+        "release.yml:production",
+        "release.yml:redeploy",
+        "release.yml:staging",
+        "stage.yml:promote",
+    }
+    for name in waiting:
+        assert "concurrency" not in JOBS[name]
+        assert "concurrency" not in WORKFLOWS[name.split(":")[0]]
+
+
 @workflows
 def test_runs_of_one_kind_do_not_meet(workflow: dict[Any, Any]) -> None:
-    if "workflow_call" in on(workflow) or workflow is WORKFLOWS["release.yml"]:
+    if "workflow_call" in on(workflow) or may_wait(workflow):
         return
     assert workflow["concurrency"]["group"]
 
 
-def test_a_push_cancels_the_older_run_and_a_decision_is_queued() -> None:
+def test_a_push_cancels_the_older_run_and_a_comment_is_queued() -> None:
     assert WORKFLOWS["pull-request.yml"]["concurrency"]["cancel-in-progress"] is True
-    waits = {"group": "promote", "cancel-in-progress": False, "queue": "max"}
-    assert WORKFLOWS["promote.yml"]["concurrency"] == waits
     assert (
         WORKFLOWS["comment.yml"]["concurrency"]["queue"] == "max"
     )  # each run has a record
@@ -426,14 +460,10 @@ def test_a_release_that_waits_for_its_reviewer_holds_up_nobody() -> None:
         for name, job in release["jobs"].items()
         if "concurrency" in job
     }
-    # Whatever writes a version or promotes it has a turn ...
-    assert groups == {
-        "register": "register-${{ needs.plan.outputs.queue }}",
-        "staging": "staging-${{ matrix.model }}",
-    }
-    for name in groups:
-        assert release["jobs"][name]["concurrency"]["queue"] == "max"
-        assert release["jobs"][name]["concurrency"]["cancel-in-progress"] is False
+    # Whatever writes a version has a turn ...
+    assert groups == {"register": "register-${{ needs.plan.outputs.queue }}"}
+    turn = release["jobs"]["register"]["concurrency"]
+    assert turn["queue"] == "max" and turn["cancel-in-progress"] is False
     # ... and the one that waits puts its own version into production, nothing older.
     for name in ("staging", "production"):
         given = release["jobs"][name]["with"]
@@ -592,13 +622,45 @@ def test_a_job_that_takes_artifacts_by_a_pattern_knows_which_there_must_be(
             assert "needs.plan.outputs." in json.dumps(step["env"])
 
 
-def test_only_the_default_branch_is_released() -> None:
-    """The event of a schedule does not name it, and is always about it."""
-    first = JOBS["release.yml:plan"]["steps"][0]
+def acts(workflow: dict[Any, Any]) -> bool:
+    """Say whether any job of a workflow writes, or holds a secret."""
+    every = workflow["jobs"].values()
+    writes = any("write" in job["permissions"].values() for job in every)
+    return writes or "secrets." in json.dumps(workflow["jobs"])
+
+
+@workflows
+def test_whatever_is_started_by_hand_and_acts_refuses_other_branches(
+    workflow: dict[Any, Any],
+) -> None:
+    """GitHub offers all of them, each with approvers and settings of its own.
+
+    The event of a schedule does not name the default branch, and is always about it.
+    """
+    if "workflow_dispatch" not in on(workflow) or not acts(workflow):
+        return
+    first = next(iter(workflow["jobs"].values()))["steps"][0]
     default = "format('refs/heads/{0}', github.event.repository.default_branch)"
     by_others = "github.event_name != 'schedule'"
     assert first["if"] == f"{by_others} && github.ref != {default}"
-    assert first["run"] == "exit 1"
+    assert first["run"] == "exit 1" and first["name"].startswith("Only the default")
+    for job in list(workflow["jobs"].values())[1:]:  # none begins beside the first
+        assert "needs" in job
+
+
+def test_the_workflows_that_act_by_hand_are_known() -> None:
+    acting = {
+        file
+        for file, workflow in WORKFLOWS.items()
+        if "workflow_dispatch" in on(workflow) and acts(workflow)
+    }
+    reading = {
+        file
+        for file, workflow in WORKFLOWS.items()
+        if "workflow_dispatch" in on(workflow) and not acts(workflow)
+    }
+    assert {"promote.yml", "release.yml", "settings.yml"} <= acting
+    assert reading == {"reproduce.yml"}
 
 
 def test_a_chain_is_never_by_an_event_that_the_token_does_not_raise() -> None:

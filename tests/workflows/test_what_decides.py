@@ -165,10 +165,21 @@ def test_what_was_scored_is_recorded_also_where_a_file_failed(
     assert Run(github, jobs_of("predict.yml"), known, happens).play().ran() == ran
 
 
+AFTER_A_RUN = ("workflow_run", {"repository": MAIN})
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("lock.yml", "monitor.yml", "pages.yml", "predict.yml", "promote.yml"),
+        *("release.yml", "settings.yml", "update.yml"),
+    ],
+)
 @pytest.mark.parametrize(
     ("given", "ref", "refused"),
     [
         (PUSH, "refs/heads/main", False),
+        (AFTER_A_RUN, "refs/heads/main", False),
         (SCHEDULE, "refs/heads/main", False),
         (BY_HAND, "refs/heads/main", False),
         (BY_HAND, "refs/heads/feature", True),
@@ -176,10 +187,10 @@ def test_what_was_scored_is_recorded_also_where_a_file_failed(
         (MESSAGE, "refs/heads/main", False),
     ],
 )
-def test_only_the_default_branch_is_released(
-    github: GitHubsOwn, given: Given, ref: str, refused: bool
+def test_only_the_default_branch_acts(
+    github: GitHubsOwn, file: str, given: Given, ref: str, refused: bool
 ) -> None:
-    first = jobs_of("release.yml")["plan"]["steps"][0]
+    first = next(iter(jobs_of(file).values()))["steps"][0]
     known = contexts(given, ref=ref)
     assert github.evaluate(first["if"], known, condition=True) is refused
 

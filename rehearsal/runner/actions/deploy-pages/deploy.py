@@ -9,15 +9,27 @@ import urllib.request
 from pathlib import Path
 
 
+def uploaded(name: str) -> list[Path]:
+    """Return the artifacts of a name that the attempts of this run have uploaded."""
+    run = os.environ["GITHUB_RUN_ID"]
+    folders = Path(os.environ["REHEARSAL_ARTIFACTS"]).glob(f"{run}*")
+    own = [path for path in folders if path.name.partition("-")[0] == run]
+    return [path / name for path in own if (path / name).is_dir()]
+
+
 def main() -> str:
     """Publish; return what is wrong."""
-    site = Path(
-        os.environ["REHEARSAL_ARTIFACTS"],
-        os.environ["GITHUB_RUN_ID"],
-        os.environ["NAME"],
-    )
-    if not site.is_dir():
-        return f"No artifacts named {site.name!r} were found for this workflow run"
+    name = os.environ["NAME"]
+    sites = uploaded(name)
+    if not sites:
+        return f"No artifacts named {name!r} were found for this workflow run"
+    if len(sites) > 1:
+        # Of a run that was run again; unlike download-artifact it takes no latest one.
+        return (
+            f'Multiple artifacts named "{name}" were unexpectedly found for this '
+            f"workflow run. Artifact count is {len(sites)}."
+        )
+    site = sites[0]
     body = {
         "artifact_id": 1,
         "environment": "github-pages",

@@ -35,16 +35,28 @@ def allowed(run: str, token: str) -> str:
     return ""
 
 
+def latest(folder: Path, run: str) -> dict[str, Path]:
+    """Return a run's artifacts by name; of several attempts' the latest."""
+    attempts = {}
+    for path in folder.glob(f"{run}*"):
+        number, _, attempt = path.name.partition("-")
+        if number == run:
+            attempts[int(attempt or 1)] = path
+    found = {}
+    for _, uploaded in sorted(attempts.items()):
+        found.update({path.name: path for path in uploaded.iterdir()})
+    return found
+
+
 def main() -> str:
     """Download; return what is wrong."""
     name, pattern, run = os.environ["NAME"], os.environ["PATTERN"], os.environ["RUN"]
     if refused := allowed(run, os.environ["TOKEN"]):
         return refused
-    folder = Path(os.environ["REHEARSAL_ARTIFACTS"], run)
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    there = latest(Path(os.environ["REHEARSAL_ARTIFACTS"]), run)
     found = [
         n
-        for n in there
+        for n in sorted(there)
         if n == name or (not name and fnmatch.fnmatch(n, pattern or "*"))
     ]
     if name and not found:
@@ -54,10 +66,8 @@ def main() -> str:
     for one in found:
         together = bool(name) or os.environ["MERGE"] == "true"
         to = target if together else target / one
-        for file in sorted(
-            path for path in (folder / one).rglob("*") if path.is_file()
-        ):
-            copy = to / file.relative_to(folder / one)
+        for file in sorted(path for path in there[one].rglob("*") if path.is_file()):
+            copy = to / file.relative_to(there[one])
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, copy)
         print(f"{one} -> {to}")

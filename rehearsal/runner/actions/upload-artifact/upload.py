@@ -64,6 +64,12 @@ def chosen(
     return (os.path.dirname(top) if files == {top} else top), sorted(files)
 
 
+def folder() -> str:
+    """Return the folder of this attempt: each one may use a name once."""
+    run, attempt = os.environ["GITHUB_RUN_ID"], os.environ["GITHUB_RUN_ATTEMPT"]
+    return run if attempt == "1" else f"{run}-{attempt}"
+
+
 def main() -> str:
     """Upload; return what is wrong."""
     name, none = os.environ["NAME"], os.environ["NONE"]
@@ -78,7 +84,7 @@ def main() -> str:
         said = f"No files were found with the provided path: {' '.join(patterns)}."
         print("" if none == "ignore" else said)
         return said if none == "error" else ""
-    target = Path(os.environ["REHEARSAL_ARTIFACTS"], os.environ["GITHUB_RUN_ID"], name)
+    target = Path(os.environ["REHEARSAL_ARTIFACTS"], folder(), name)
     if target.exists() and os.environ["OVERWRITE"] == "true":
         shutil.rmtree(target)
     try:
