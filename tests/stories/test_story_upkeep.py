@@ -145,6 +145,7 @@ def test_a_private_repository_of_the_free_plan_says_what_holds_instead(
 ) -> None:
     with Hub(tmp_path / "hub", private=True) as hub:
         world = begun(hub, tmp_path, source)
+        hub.state.collaborators["alice"] = "write"  # who approves
         secret(world, "SETTINGS_TOKEN", **ADMINISTRATION, contents="read")
         (run,) = world.dispatch("settings")
         assert run.jobs == {"settings": "success"}, run.log
