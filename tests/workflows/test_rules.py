@@ -355,6 +355,16 @@ def test_a_fork_cannot_have_the_pages_made_and_their_job_runs_no_code() -> None:
     ]
 
 
+def test_a_page_that_is_made_again_has_an_artifact_of_its_own() -> None:
+    """Those of earlier attempts stay, and deploy-pages refuses two of one name."""
+    build, deploy = WORKFLOWS["pages.yml"]["jobs"].values()
+    (upload,) = (step for step in steps(build) if "upload-pages-artifact@" in str(step))
+    name = "github-pages-${{ github.run_attempt }}"
+    assert upload["with"]["name"] == build["outputs"]["artifact"] == name
+    taken = deploy["steps"][-1]["with"]["artifact_name"]
+    assert taken == "${{ needs.build.outputs.artifact }}"  # of the attempt that made it
+
+
 def test_a_run_that_waits_for_a_person_or_was_cancelled_gets_no_comment() -> None:
     condition = JOBS["comment.yml:comment"]["if"]
     of_the_run = (
