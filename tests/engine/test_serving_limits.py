@@ -221,8 +221,12 @@ def test_a_label_for_an_id_that_was_never_given_out_is_refused(world: World) -> 
     for key in (new_id(NOW), "p0", "", "\u0662" * 36):
         label = {"id": key, "label": "yes"}
         response = world.client.post("/feedback", json=label)
-        assert response.status_code == 422, key
-        assert response.json()["errors"][0]["key"] == "id"
+        if key:
+            assert response.status_code == 404, key
+            assert "has this id" in response.json()["detail"]
+        else:
+            assert response.status_code == 422
+            assert response.json()["errors"][0]["key"] == "id"
     assert not list((world.log.state / "feedback").glob("**/*.jsonl"))
 
 
@@ -235,7 +239,7 @@ def test_an_id_is_recognised_only_as_it_was_given_out(world: World) -> None:
         for other in others:
             label = {"id": other, "label": "yes"}
             response = world.client.post("/feedback", json=label)
-            assert response.status_code == 422, other
+            assert response.status_code == 404, other
     label = {"id": given, "label": "yes"}
     assert world.client.post("/feedback", json=label).status_code == 202
 

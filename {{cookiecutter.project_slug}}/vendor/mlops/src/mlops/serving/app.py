@@ -252,13 +252,15 @@ class Service:
         body = await self.body(request, self.limits.label_bytes)
         label = self.serving().requests.label(body)
         try:
-            await asyncio.to_thread(self._store, label)
-        except UsageError:
-            raise
+            is_stored = await asyncio.to_thread(self._store, label)
         except MlopsError as error:
             _log.error("%s", error)
             problem = "the label could not be stored; send it again"
             raise HTTPException(503, problem, _RETRY) from error
+        if not is_stored:
+            problem = "no prediction of this service has this id; send the one that "
+            problem += "/predict answered with"
+            raise HTTPException(404, problem)
         return {"accepted": label[0]}
 
     async def live(self) -> dict[str, str]:
@@ -373,22 +375,13 @@ class Service:
         finally:
             self.counts.pending_rows.dec(len(rows))
 
-    def _store(self, label: tuple[str, str | float]) -> None:
-        """Append a label to the log, if its prediction was made here.
-
-        Raises
-        ------
-        UsageError
-            When it was not.
-        """
+    def _store(self, label: tuple[str, str | float]) -> bool:
+        """Append a label to the log; return whether its prediction was made here."""
         key = label[0]
         if not self._ids.made(key) and not self._was_logged(key):
-            raise UsageError(
-                "not the id of a prediction of this service",
-                key="id",
-                do="send the id that /predict answered with",
-            )
+            return False
         self._log.feedback([label], self._now())
+        return True
 
     def _was_logged(self, key: str) -> bool:
         """Return whether an id from before ids had a proof is in the log."""

@@ -202,7 +202,11 @@ PREDICT: dict[str, Any] = {
 }
 FEEDBACK: dict[str, Any] = {
     "status_code": 202,
-    "responses": {202: {"model": Accepted}, **_WRONG},
+    "responses": {
+        202: {"model": Accepted},
+        404: {"model": Detail, "description": "No prediction has this id."},
+        **_WRONG,
+    },
     "openapi_extra": {"requestBody": {"required": True, **_BODY}},
     "response_model": None,
 }
