@@ -16,7 +16,8 @@ from mlops.monitoring.window import Period
 from mlops.reporting import words
 from mlops.reporting.alarm_page import alarm_page
 from mlops.reporting.check_history import history_of
-from mlops.reporting.wording import alarm_title, check_summary
+from mlops.reporting.site import site
+from mlops.reporting.wording import alarm_title, check_summary, how_sure, monitored
 from mlops.results.evaluation import Metric
 from mlops.results.monitoring import (
     CellChange,
@@ -29,6 +30,7 @@ from mlops.results.monitoring import (
 )
 from mlops.runlog.journal import append_check
 from mlops.serving.prediction_log import PredictionLog
+from mlops.storage.folder import FolderStore
 
 from .conftest import Trained, rows_of
 from .serving_world import NOW, release
@@ -178,7 +180,7 @@ def test_the_verdict_says_what_happened_since_when_how_sure_and_what_to_do() -> 
     assert "Data drift detected in 1 of 1 column" in page
     assert "is 20% of the rows, was 5%" in page
     assert "Since the check of 2026-11-27 12:00 UTC" in page
-    assert "without a change: at most 1 year in 10,000" in page
+    assert "chance alone shows so much in at most 1 of 10,000 years" in page
     assert "ROC AUC is estimated as 0.840 without labels, was 0.860." in page
     assert "mlops monitor accept churn --reason WHY" in page
     assert "ROC AUC would be higher by 0.020" in page
@@ -283,3 +285,65 @@ def test_the_page_needs_nothing_from_elsewhere_and_is_small(watched: Trained) ->
     assert len(page) < 200_000
     for title_id in re.findall(r'<svg[^>]* aria-labelledby="([^"]+)"', page):
         assert page.count(f'id="{title_id}"') == 1
+
+
+def test_a_value_of_the_data_stands_in_quotation_marks_not_in_backticks() -> None:
+    """Each output escapes marks of markdown: a reader would see the backticks."""
+    (column,) = made_up().columns
+    cell = CellChange(name="gold", share=0.2, reference=0.05, relative_risk=4.0)
+    plain = column.model_copy(update={"name": "plan", "cell": cell, "cells": ()})
+    check = made_up(columns=(plain,), notes=(), estimates=())
+    check = check.model_copy(update={"reasons": tuple(monitored((plain,), ()))})
+    page = text_of(drawn(check).replace(entities.escape(HOSTILE), ""))
+    assert "most in" not in page and "plan, “gold” is 20% of the rows, was 5%." in page
+    assert "“gold” 20% (was 5%, 4.000 times)" in page
+    assert "“gold” 20% (was 5%, 4.000 times)" in check.text()
+    assert "`" not in check.text() + check_summary(check).title
+    assert "`" not in text_of(alarm_page(check, history_of([], check), "about"))
+
+
+@pytest.mark.parametrize(
+    ("chance", "sentence"),
+    [
+        pytest.param(
+            1e-3, "chance alone shows so much in at most 1 of 1,000 years", id="rare"
+        ),
+        pytest.param(
+            1e-9,
+            "chance alone shows so much in fewer than 1 of a million years",
+            id="very rare",
+        ),
+        pytest.param(
+            0.0,
+            "chance alone shows so much in fewer than 1 of a million years",
+            id="none",
+        ),
+        pytest.param(1.0, "the alarm of an earlier check has not ended", id="lasts"),
+    ],
+)
+def test_how_sure_an_alarm_is_reads_as_a_sentence(chance: float, sentence: str) -> None:
+    assert how_sure(chance) == sentence
+
+
+def test_the_page_of_a_model_leads_to_its_last_check_and_back(watched: Trained) -> None:
+    found = check_at(watched, 6)
+    store = FolderStore(watched.project.store)
+    made = site(watched.project, store, NOW + 6 * DAY)
+    first = made.files["index.html"].decode()
+    assert 'href="churn/monitor.html">2026' in first
+    page = made.files["churn/monitor.html"].decode()
+    assert 'href="../index.html#churn"' in page
+    seen = text_of(page)
+    assert check_summary(found).title in seen
+    assert "The last 6 of 6 checks" in seen and "Evidently" not in seen
+
+
+def test_a_check_that_an_older_engine_made_has_no_page_on_the_site(
+    watched: Trained,
+) -> None:
+    old = {"model": "churn", "version": "v1.0.0", "alarm": False}
+    append_check(watched.project, old | {"until": "2026-12-24T12:00:00+00:00"}, "ana")
+    store = FolderStore(watched.project.store)
+    made = site(watched.project, store, NOW + 6 * DAY)
+    assert "churn/monitor.html" not in made.files
+    assert "monitor.html" not in made.files["index.html"].decode()

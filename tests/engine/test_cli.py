@@ -324,6 +324,7 @@ GROUPED += ("registry best", "registry diff", "registry lineage", "registry prun
 GROUPED += ("runs list", "runs show", "runs compare")
 GROUPED += ("monitor check", "monitor accept", "monitor history")
 GROUPED += ("github plan", "github apply", "github update", "github propose")
+GROUPED += ("github retrain",)
 
 
 @pytest.mark.parametrize("command", [*COMMANDS.split(), *GROUPED])

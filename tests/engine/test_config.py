@@ -7,6 +7,7 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ FULL: dict[str, Any] = {
         "min_effect": 0.1,
         "min_rows": 200,
         "on_alarm": "gate",
+        "cool_down": 7,
+        "retrainings_per_month": 4,
+        "quiet": [{"from": "2026-12-24", "to": "2027-01-02", "reason": "sale"}],
         "silent_after": 3,
         "sample": 5000,
     },
@@ -240,6 +244,16 @@ def test_parameters_are_any_json_value(value: Any) -> None:
         (("train", "seed"), -1),
         (("train", "seed"), 16**5000),
         (("split", "seed"), 2**32),
+        (("monitor", "on_alarm"), "always"),
+        (("monitor", "cool_down"), -1),
+        (("monitor", "retrainings_per_month"), 0),
+        (("monitor", "quiet", 0, "from"), "24.12.2026"),
+        (("monitor", "quiet", 0, "from"), "2026-02-30"),
+        (("monitor", "quiet", 0, "from"), datetime(2026, 12, 24, 12, tzinfo=UTC)),
+        (("monitor", "quiet", 0, "to"), 20270102),
+        (("monitor", "quiet", 0, "to"), "2026-12-23"),
+        (("monitor", "quiet", 0, "reason"), ""),
+        (("monitor", "quiet", 0, "until"), "2027-01-02"),
     ],
 )
 def test_one_mistake_is_one_error(path: tuple[Any, ...], value: Any) -> None:
@@ -247,6 +261,20 @@ def test_one_mistake_is_one_error(path: tuple[Any, ...], value: Any) -> None:
         parse(ModelSpec, changed(FULL, path, value), "model.yaml")
     (problem,) = error.value.problems
     assert problem.key == ".".join(map(str, path))
+
+
+def test_a_day_is_read_as_yaml_writes_it_in_quotes_or_not() -> None:
+    days = ["{from: 2026-12-24, to: '2026-12-24', reason: sale}"]
+    document = load_text(f"quiet: [{', '.join(days)}]", "model.yaml")
+    spec = parse(ModelSpec, {**FULL, "monitor": document}, "model.yaml")
+    (quiet,) = spec.monitor.quiet
+    assert quiet.first == quiet.last == date(2026, 12, 24)
+
+
+def test_an_unknown_key_of_a_quiet_period_names_those_that_it_has() -> None:
+    document = changed(FULL, ("monitor", "quiet", 0, "till"), "2027-01-02")
+    with pytest.raises(UsageError, match="allowed: from, reason, to"):
+        parse(ModelSpec, document, "model.yaml")
 
 
 @pytest.mark.parametrize(

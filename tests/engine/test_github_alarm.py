@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +17,10 @@ from mlops.io.files import write_json, write_text
 from mlops.reporting.markdown import markdown
 from mlops.reporting.run_report import RunReport
 from mlops.results.data import Expectation, Validation
-from mlops.results.monitoring import DriftCheck
+from mlops.results.monitoring import DriftCheck, QuietPeriod
 from mlops.results.runs import Record
 from mlops.results.verdict import Condition, RefusedByTest, Verdict
-from mlops.runlog.query import checks
+from mlops.runlog.query import checks, retraining_requests
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -38,7 +40,11 @@ class World:
         return self.alarm()
 
     def leave(
-        self, alarm: bool = True, enough: bool = True, version: str = "v1.0.0"
+        self,
+        alarm: bool = True,
+        enough: bool = True,
+        version: str = "v1.0.0",
+        quiet: QuietPeriod | None = None,
     ) -> None:
         """Leave what `mlops monitor` leaves of the next day."""
         self.day += 1
@@ -53,6 +59,7 @@ class World:
             "rows": 500,
             "labelled": 0,
             "compared": (500, 500),
+            "quiet": quiet,
             "reasons": ["plan <b>@everyone</b> has drifted"] if alarm else [],
         }
         check = DriftCheck(**facts)
@@ -137,6 +144,122 @@ def test_a_model_may_have_alarms_and_no_retraining(world: World) -> None:
         world.check()
         assert len(world.github.dispatches) == 1
     assert "Retraining was asked for" in world.issues[0]["body"]
+
+
+def with_monitor(world: World, text: str) -> None:
+    """Write what model.yaml says of the monitor."""
+    path = world.project.folder("churn") / "model.yaml"
+    before = path.read_text().partition("\nmonitor:")[0]
+    path.write_text(f"{before.rstrip()}\nmonitor: {text}\n")
+
+
+def at(monkeypatch: pytest.MonkeyPatch, day: str) -> None:
+    """Set the clock of every command."""
+    moment = datetime.fromisoformat(f"{day}T06:00:00+00:00")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(moment.timestamp())))
+
+
+def test_an_alarm_within_the_cool_down_asks_for_nothing_until_it_is_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_monitor(world, "{cool_down: 10}")
+    at(monkeypatch, "2026-11-03")
+    world.check()
+    world.alarm()  # a job that is run again
+    assert len(world.github.dispatches) == 1
+    (asked,) = retraining_requests(world.project, "churn")
+    assert (asked.version, asked.policy) == ("v1.0.0", "gate")
+    at(monkeypatch, "2026-11-05")
+    world.check(alarm=False, version="v1.1.0")
+    at(monkeypatch, "2026-11-06")
+    for _ in range(2):
+        world.check(version="v1.1.0")
+        (_, issue) = world.issues
+        assert "less than 10 days ago (monitor.cool_down)" in issue["body"]
+        assert "from 2026-11-14 on" in issue["body"]
+        assert len(world.github.dispatches) == 1
+    at(monkeypatch, "2026-11-14")
+    for _ in range(2):
+        world.check(version="v1.1.0")
+        assert len(world.github.dispatches) == 2
+        assert "Retraining was asked for" in issue["body"]
+        assert "cool_down" not in issue["body"]
+    assert len(retraining_requests(world.project, "churn")) == 2
+
+
+def test_alarms_ask_for_no_more_retrainings_than_a_month_allows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_monitor(world, "{retrainings_per_month: 2}")
+    for day in ("02", "09", "16"):
+        at(monkeypatch, f"2026-11-{day}")
+        world.check()
+        world.check(alarm=False)
+    assert len(world.github.dispatches) == 2
+    assert "monitor.retrainings_per_month allows" in world.issues[-1]["body"]
+    at(monkeypatch, "2026-12-01")
+    world.check()
+    assert len(world.github.dispatches) == 3
+
+
+def test_a_request_that_github_did_not_take_is_counted_and_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_monitor(world, "{cool_down: 10}")
+    at(monkeypatch, "2026-11-03")
+    world.github.fail("POST dispatches", 500, times=4)
+    with pytest.raises(AssertionError, match="GitHub answered 500"):
+        world.check()
+    assert len(retraining_requests(world.project, "churn")) == 1
+    assert world.github.dispatches == [] and world.issues == []
+    world.alarm()  # the job is run again
+    assert len(world.github.dispatches) == 1 and len(world.issues) == 1
+
+
+def test_a_retraining_that_is_to_be_proposed_is_not_dispatched(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with_monitor(world, "{on_alarm: propose}")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
+
+    def proposed() -> list[str]:
+        lines = (tmp_path / "outputs").read_text().splitlines()
+        return list(json.loads(lines[-1].removeprefix("propose=")))
+
+    for _ in range(2):
+        world.check()
+        found = [proposed()]
+        world.alarm()  # a job that is run again
+        found.append(proposed())
+        (issue,) = world.issues
+        assert "Retraining was proposed by a pull request" in issue["body"]
+        assert found == ([["churn"]] * 2 if world.day == 2 else [[], []])
+    (asked,) = retraining_requests(world.project, "churn")
+    assert asked.policy == "propose"
+    assert world.github.dispatches == []
+    world.check(alarm=False)
+    assert proposed() == [] and issue["state"] == "closed"
+
+
+def test_in_a_quiet_period_an_alarm_is_on_the_run_log_and_starts_nothing(
+    world: World,
+) -> None:
+    quiet = QuietPeriod(since="2026-11-01", until="2026-11-20", reason="a sale")
+    world.leave(quiet=quiet)
+    (line,) = world.alarm()
+    assert line == "churn@v1.0.0: an alarm in a quiet period until 2026-11-20"
+    assert world.issues == [] and world.github.dispatches == []
+    (kept,) = checks(world.project, "churn")
+    assert (kept["alarm"], kept["quiet"]["reason"]) == (True, "a sale")
+    world.check()
+    (issue,) = world.issues
+    body = issue["body"]
+    assert len(world.github.dispatches) == 1
+    world.leave(quiet=quiet)
+    world.alarm()
+    assert (issue["body"], issue["state"]) == (body, "open")
+    world.check(alarm=False)
+    assert issue["state"] == "closed"
 
 
 def test_an_issue_that_somebody_made_up_is_not_ours(world: World) -> None:

@@ -238,6 +238,25 @@ def test_a_shift_and_a_new_category_alarm_and_are_named(released: Trained) -> No
     assert theirs == ours, "the appendix does not contradict the page"
 
 
+def test_an_alarm_in_a_quiet_period_is_one_and_says_that_it_starts_nothing(
+    released: Trained,
+) -> None:
+    path = released.project.folder("churn") / "model.yaml"
+    day = (NOW + DAY).date()
+    quiet = f"[{{from: {day}, to: {day}, reason: a sale}}]"
+    path.write_text(f"{path.read_text()}\nmonitor: {{quiet: {quiet}}}\n")
+    serve(released, rows_of(n=500, seed=5))
+    assert check(released).quiet is None, "there is no alarm to be quiet about"
+    rows = rows_of(n=600, seed=6).assign(tenure=lambda rows: rows["tenure"] + 40)
+    serve(released, rows)
+    found = check(released, charts=True)
+    assert found.alarm and found.quiet and found.quiet.reason == "a sale"
+    sentence = f"uiet from {day} to {day} (a sale): an alarm starts nothing"
+    assert f"q{sentence}" in found.text()
+    page = (released.project.build("churn") / PAGE).read_text()
+    assert f"Q{sentence}" in page and "alarm, quiet" in page
+
+
 def test_too_few_rows_are_no_evidence(released: Trained) -> None:
     rows = rows_of(n=50, seed=7)
     rows["tenure"] += 1000

@@ -301,5 +301,5 @@ def test_features_that_give_the_target_away_are_named_whatever_the_metric_is() -
     for verdict in (first, None):
         said = summary(known.everything(verdict=verdict, evaluation=tests))
         (line,) = [line for line in said.lines if "Too good to be true" in line]
-        assert "`fee_paid`" in line and "data.ignore" in line
+        assert "“fee_paid”" in line and "data.ignore" in line
         assert said.tone == "unsure"

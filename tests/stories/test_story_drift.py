@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from engine.conftest import rows_of
-from rehearsal.stories.world import World
+from rehearsal.stories.world import PullRequest, World
 from stories.outcomes import (
     BORN,
+    CHECKED,
+    COMMENTED,
     DELIVERED,
     WATCHED,
     answer,
@@ -20,6 +22,7 @@ from stories.outcomes import (
     in_stage,
     is_whole,
     mlops,
+    ran,
     trailers,
 )
 from stories.worlds import MODEL, ROWS_FILE
@@ -160,3 +163,63 @@ def test_one_issue_over_three_checks_says_that_the_gate_refused_until_it_is_over
     assert story.tags() == BORN and in_stage(story, "production") == "v1.0.0"
     assert set(checks(story)) == {("v1.0.0", True), ("v1.0.0", False)}
     is_whole(story, "v1.0.0")
+
+
+def proposes(root: Path) -> None:
+    """Let an alarm propose a retraining instead of asking for it."""
+    path = root / "models" / MODEL / "model.yaml"
+    path.write_text(f"{path.read_text()}\nmonitor: {{on_alarm: propose}}\n")
+
+
+@pytest.mark.slow
+def test_a_retraining_that_is_proposed_has_its_verdict_before_it_is_released(
+    drifting: World,
+) -> None:
+    story = drifting
+    rows = halved(rows_of(n=1_500, seed=9))
+
+    def edit(root: Path) -> None:
+        rows.to_csv(root / ROWS_FILE, index=False)
+        proposes(root)
+
+    assert story.push(edit, "Rows of this month, and a rule [skip ci]") == []
+    story.runner.secrets["UPDATE_TOKEN"] = story.hub.tokens.issue(
+        {"contents": "write", "pull-requests": "write"}, actor="acme", kind="user"
+    )
+    runs = story.schedule("monitor")
+    assert ran(runs) == [
+        ("monitor", {**WATCHED, "propose": "success"}),
+        ("pull-request", CHECKED),
+        ("comment", COMMENTED),
+    ], runs[0].log
+    (issue,) = story.issues()
+    assert "Retraining was proposed by a pull request" in issue["body"]
+    (link,) = story.comments(issue["number"])
+    assert "proposes it" in link
+    (number,) = story.hub.state.pulls
+    assert f"/pull/{number}" in link
+    (verdict,) = story.comments(number)
+    assert "v1.0.0" in verdict
+    assert story.tags() == BORN, "nothing is released by itself"
+
+    pull = PullRequest(number, f"retrain-{MODEL}", "acme", False)
+    (release,) = story.merge(pull)
+    assert release.jobs == DELIVERED, release.log
+    assert trailers(story, "churn@v1.0.1")["Reason"] == "patch: only the data changed"
+    assert in_stage(story, "production") == "v1.0.1"
+
+
+@pytest.mark.slow
+def test_without_a_token_the_issue_says_how_the_pull_request_is_opened(
+    drifting: World,
+) -> None:
+    story = drifting
+    assert story.push(proposes, "A rule [skip ci]") == []
+    (watch,) = story.schedule("monitor")
+    assert watch.jobs == {**WATCHED, "propose": "success"}, watch.log
+    (issue,) = story.issues()
+    (how,) = story.comments(issue["number"])
+    assert "UPDATE_TOKEN" in how and f"models/{MODEL}/retraining.yaml" in how
+    (again,) = story.dispatch("monitor", since="7d")
+    assert again.jobs == WATCHED, "it is proposed once"
+    assert story.comments(issue["number"]) == [how]

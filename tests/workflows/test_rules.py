@@ -506,6 +506,7 @@ def test_an_administrators_token_is_for_main_alone_and_never_near_strangers_code
         "settings.yml:settings",
         "update.yml:propose",
         "lock.yml:propose",
+        "monitor.yml:propose",
     }
     for name, job in holders.items():
         assert job["environment"] == {"name": "upkeep", "deployment": False}
@@ -629,7 +630,8 @@ def test_a_job_that_takes_artifacts_by_a_pattern_knows_which_there_must_be(
     assert after_a_failure != bool(demands)
     for step in steps(body):
         if step.get("run") in demands:
-            assert "needs.plan.outputs." in json.dumps(step["env"])
+            env = json.dumps(step["env"])
+            assert "needs.plan.outputs." in env or "needs.alarm.outputs." in env
 
 
 def acts(workflow: dict[Any, Any]) -> bool:

@@ -538,6 +538,19 @@ LIVE = Happens(outputs={"live": '["a", "b"]', "jobs": '["a", "b"]'})
             {"plan": LIVE, "check": FAILED},
             {"plan": "success", "check": "failure", "alarm": "success"},
         ),
+        (
+            {"plan": LIVE, "alarm": Happens(outputs={"propose": "[]"})},
+            {"plan": "success", "check": ["a", "b"], "alarm": "success"},
+        ),
+        (
+            {"plan": LIVE, "alarm": Happens(outputs={"propose": '["a"]'})},
+            {
+                "plan": "success",
+                "check": ["a", "b"],
+                "alarm": "success",
+                "propose": "success",
+            },
+        ),
     ],
 )
 def test_an_alarm_follows_every_check(

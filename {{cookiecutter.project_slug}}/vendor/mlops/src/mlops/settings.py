@@ -123,7 +123,7 @@ VARIABLES = (
     Variable(
         "SETTINGS_TOKEN", "GITHUB_TOKEN", "Token for `mlops github plan` and `apply`."
     ),
-    Variable("UPDATE_TOKEN", "none", "Token for `mlops github propose`."),
+    Variable("UPDATE_TOKEN", "none", "Token for `mlops github propose` and `retrain`."),
 )
 
 # What the system or GitHub Actions sets.

@@ -12,12 +12,14 @@ from typer import Argument, Exit, Option, Typer
 from mlops import settings
 from mlops.cli.actions_env import as_markdown, in_actions
 from mlops.cli.app import app
-from mlops.cli.context import current_context
+from mlops.cli.arguments import model_names
+from mlops.cli.context import Context, current_context, require_results
 from mlops.cli.output import Json, emit
 from mlops.cli.switches import in_order, to_switch_on
-from mlops.errors import EnvironmentFailure, listed
+from mlops.errors import EnvironmentFailure, UsageError, listed
 from mlops.github.client import repository, require_present_name, server
-from mlops.io.files import write_bytes
+from mlops.github.retraining import FILE as RETRAINING
+from mlops.io.files import read_json, write_bytes
 from mlops.reporting.terminal import table
 
 if TYPE_CHECKING:
@@ -77,6 +79,16 @@ def how_to_lock() -> str:
     """Return what to do where there is no token to propose newer locks with."""
     return _how(
         ", in a clean clone: `make lock UPGRADE=1`, and commit it on a branch.",
+        "Contents and Pull requests",
+        "UPDATE_TOKEN",
+    )
+
+
+def how_to_retrain(model: str) -> str:
+    """Return what to do where there is no token to propose a retraining with."""
+    file = f"models/{model}/{RETRAINING}"
+    return _how(
+        f", on a branch: write the date into `{file}`, and open a pull request.",
         "Contents and Pull requests",
         "UPDATE_TOKEN",
     )
@@ -366,6 +378,55 @@ def propose(
     emit({"said": message}, message, as_json, page=as_markdown("", message))
 
 
+@github.command()
+def retrain(
+    models: Annotated[
+        str, Option(help="The models that an alarm asks for, as a JSON list.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Propose retrainings that alarms ask for, each by a pull request.
+
+    Its comment has the verdict, and merging it releases the model. Without
+    UPDATE_TOKEN, the issue of the alarm says how to open it.
+
+    Example: `mlops github retrain --models '["employment"]'`
+    """
+    names = model_names(models, "--models")
+    at = current_context()
+    require_results(at.project, names, "monitor.json")
+    lines = [_propose_retraining(at, name) for name in names]
+    emit(lines, "\n".join(lines), as_json, page=as_markdown("", *lines))
+
+
+def _propose_retraining(at: Context, name: str) -> str:
+    """Propose the retraining of one model, and say so on its issue."""
+    from mlops.github.issues import tell
+    from mlops.github.retraining import stage_retraining
+    from mlops.github.update import propose as do
+    from mlops.reporting.wording import check_summary
+    from mlops.results.monitoring import DriftCheck
+
+    at.project.folder(name)
+    file = at.project.build(name) / "monitor.json"
+    check = DriftCheck.model_validate(read_json(file))
+    if check.model != name or not check.alarm:
+        raise UsageError("this check is no alarm of the model", found=name)
+    change = stage_retraining(at.project.root, check, at.run_url)
+    token = at.settings.secret("UPDATE_TOKEN")
+    job = repository()
+    if not token:
+        text = f"Nobody has proposed the retraining yet.\n\n{how_to_retrain(name)}"
+        return tell(job, name, text, change.marker)
+    summary = check_summary(check)
+    alarm = as_markdown(summary.title, *summary.lines)
+    text = "\n\n".join([change.marker, alarm, _RETRAINED])
+    hub = repository("UPDATE_TOKEN")
+    message = do(at.project.root, hub, token, change, text, at.now())
+    tell(job, name, f"The retraining: {message}.", change.marker)
+    return f"{name}: {message}"
+
+
 def _change(
     root: Path, job: Repository, patch: bytes, lock: bool
 ) -> tuple[Update | LockUpdate, str, str]:
@@ -427,6 +488,11 @@ def _first(lines: Sequence[str]) -> list[str]:
         shown.append(f"and {more} more")
     return shown
 
+
+_RETRAINED = """\
+The workflows train the model on the data of today and compare it with the version in
+production: the comment below has the verdict. Merging releases it, through the gate
+once more. Closing this leaves the version in production."""
 
 _TRAINED = "Every model is trained with it and compared with the version in production."
 

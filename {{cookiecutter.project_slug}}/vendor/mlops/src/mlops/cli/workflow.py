@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
     from mlops.config.project import Project
     from mlops.config.project_spec import Cost
+    from mlops.github.issues import AboutAlarm
     from mlops.registry.tags import State
     from mlops.reporting.run_report import RunInfo
+    from mlops.results.monitoring import DriftCheck
     from mlops.results.runs import Record
 
 
@@ -390,6 +392,8 @@ def alarm(
         except Gone as error:
             lines.append(f"{name}: an alarm, and Issues are switched off here")
             switched_off = error
+    if not gate:
+        outputs(propose=[name for name in names if _proposes(at, name)])
     emit(lines, "\n".join(lines), as_json, page=as_markdown("", *lines))
     if switched_off:
         raise switched_off
@@ -466,24 +470,79 @@ def _on_pull_request(at: Context, hub: Repository, name: str, body: str) -> list
 
 def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     """Open, edit or close a model's issue, as the monitor's last check says."""
-    from mlops.github.issues import AboutAlarm, settle
-    from mlops.io.files import read_json
-    from mlops.reporting.wording import alarm_title, check_summary
-    from mlops.results.monitoring import DriftCheck
+    from mlops.github.issues import settle
+    from mlops.reporting.wording import check_summary
     from mlops.runlog.journal import append_check
 
-    file = at.project.build(name) / "monitor.json"
-    check = DriftCheck.model_validate(read_json(file))
+    check = _last_check(at, name)
     summary = check_summary(check)
     lines = [*summary.lines, *check.text().splitlines()]
     shown = as_markdown(summary.title, *lines)
     facts = check.model_dump(mode="json")
     # The run log first: it is kept where Issues are switched off, too.
     notes = require_pushed(append_check(at.project, facts, at.actor))
+    about = _about_alarm(at, name, check)
+    log = partial(_log_retraining, at, name, check)
+    return [settle(hub, check, shown, at.run_url, about, log), *notes]
+
+
+def _proposes(at: Context, name: str) -> bool:
+    """Return whether the last check of a model asks for a pull request.
+
+    The run log says so, also where this job is run again.
+    """
+    from mlops.runlog.query import retraining_requests
+
+    check = _last_check(at, name)
+    if not check.alarm:
+        return False
+    requests = retraining_requests(at.project, name)
+    return any(one.check == check.until and one.policy == "propose" for one in requests)
+
+
+def _last_check(at: Context, name: str) -> DriftCheck:
+    """Return what the monitor has left of a model."""
+    from mlops.io.files import read_json
+    from mlops.results.monitoring import DriftCheck
+
+    file = at.project.build(name) / "monitor.json"
+    return DriftCheck.model_validate(read_json(file))
+
+
+def _about_alarm(at: Context, name: str, check: DriftCheck) -> AboutAlarm:
+    """Return what the issue of an alarm says beside the check."""
+    from mlops.github.issues import AboutAlarm
+    from mlops.monitoring.follows import held
+    from mlops.reporting import wording
+    from mlops.runlog.query import retraining_requests
+
     spec = at.project.model(name)
-    about = AboutAlarm(
-        title=alarm_title(check),
+    reason = None
+    if check.alarm:
+        requests = retraining_requests(at.project, name)
+        reason = held(spec.monitor, requests, check.until, at.now())
+    return AboutAlarm(
+        title=wording.alarm_title(check),
         owner=spec.owner,
-        retrains=spec.monitor.on_alarm == "gate",
+        policy=spec.monitor.on_alarm,
+        held=wording.held(reason) if reason else "",
     )
-    return [settle(hub, check, shown, at.run_url, about), *notes]
+
+
+def _log_retraining(at: Context, name: str, check: DriftCheck) -> None:
+    """Put on the run log that an alarm asks for a retraining."""
+    from mlops.results.monitoring import RetrainingRequest
+    from mlops.runlog.journal import append_retraining
+
+    policy = at.project.model(name).monitor.on_alarm
+    if policy == "never":
+        return
+    request = RetrainingRequest(
+        model=name,
+        version=check.version,
+        at=at.now().isoformat(timespec="seconds"),
+        check=check.until,
+        policy=policy,
+        run_url=at.run_url,
+    )
+    require_pushed(append_retraining(at.project, request, at.actor))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from datetime import date, datetime
 from math import isfinite
 from pathlib import PurePath
 from typing import Annotated, Any
@@ -23,6 +24,8 @@ LARGEST_INTEGER = 2**63 - 1  # what other JSON readers, databases and numpy hold
 LARGEST_AMOUNT = 1e12  # of money, size or loss: sums and products stay finite
 
 _DEPTH = 20  # of a parameter's value
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def _scalar(value: Any) -> Any:
@@ -203,6 +206,20 @@ def _encoding(name: str) -> str:
     return name
 
 
+def _day(value: Any) -> date:
+    """Return a day of the calendar, which YAML has read or left as text."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        pass
+    raise PydanticCustomError(
+        "day", "not a day of the calendar", {"expected": "such as 2026-12-24"}
+    )
+
+
 _ANY_SCALAR = {
     "anyOf": [{"type": t} for t in ("boolean", "integer", "number", "string", "null")]
 }
@@ -242,3 +259,7 @@ Words = Annotated[str, Field(max_length=20_000)]
 Source = Annotated[str, Field(max_length=1000), AfterValidator(_source)]
 
 Encoding = Annotated[str, AfterValidator(_encoding)]
+
+Day = Annotated[
+    date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})
+]

@@ -22,6 +22,7 @@ from pydantic import (
 
 from mlops.config.fields import (
     Amount,
+    Day,
     Encoding,
     Fraction,
     Label,
@@ -334,6 +335,16 @@ class Checks(Strict):
     )
 
 
+class Quiet(Strict):
+    """Days in which an alarm of the drift check starts nothing."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
+
+    first: Day = Field(alias="from", description="The first day, in UTC.")
+    last: Day = Field(alias="to", description="The last day, in UTC.")
+    reason: Words = Field(min_length=1, description="Why; shown with the alarm.")
+
+
 class Monitor(Strict):
     """When the drift check raises an alarm."""
 
@@ -351,10 +362,26 @@ class Monitor(Strict):
     min_rows: Annotated[int, Field(ge=20, le=10**9)] = Field(
         default=200, description="With fewer rows they wait for the next check."
     )
-    on_alarm: Literal["never", "gate"] = Field(
+    on_alarm: Literal["never", "propose", "gate"] = Field(
         default="gate",
-        description="What follows an alarm beside its issue: nothing, or retraining on "
-        "fresh data, about which the gate decides.",
+        description="What follows an alarm beside its issue: nothing; a pull request "
+        "that retrains on fresh data and has the verdict, about which people decide; "
+        "or retraining, about which the gate decides.",
+    )
+    cool_down: Annotated[int, Field(ge=0, le=3650)] = Field(
+        default=0,
+        description="Days after a retraining that an alarm asked for in which no alarm "
+        "asks for another.",
+    )
+    retrainings_per_month: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None,
+        description="Most retrainings that alarms ask for in a month of the calendar; "
+        "without it, as many as there are alarms.",
+    )
+    quiet: Annotated[tuple[Quiet, ...], Field(max_length=100)] = Field(
+        default=(),
+        description="Periods in which an alarm is recorded and shown, and starts "
+        "nothing and opens no issue.",
     )
     silent_after: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=3,
@@ -473,6 +500,7 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
     yield from _keys_that_others_need(spec)
     yield from _nothing_left_to_train(spec)
     yield from _date_problems(spec)
+    yield from _quiet_problems(spec)
     yield from _unknown_metrics(spec)
     yield from _unknown_columns(spec)
 
@@ -619,6 +647,19 @@ def _date_problems(spec: ModelSpec) -> Iterator[Problem]:
                 found=written,
                 allowed="directives of datetime.strptime with day, month and year, "
                 "such as %d.%m.%Y",
+            )
+
+
+def _quiet_problems(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield quiet periods that end before they begin."""
+    for at, quiet in enumerate(spec.monitor.quiet):
+        if quiet.last < quiet.first:
+            yield Problem(
+                "this quiet period ends before it begins",
+                key=f"monitor.quiet.{at}.to",
+                found=f"{quiet.last}, with from {quiet.first}",
+                allowed=f"{quiet.first} or later",
+                do="write the last day of the period, which belongs to it",
             )
 
 

@@ -218,7 +218,7 @@ def _fields_at(cls: type[BaseModel], location: list[str]) -> list[str]:
     for part in location:
         if part in cls.model_fields:
             cls = _class_in(cls.model_fields[part].annotation) or cls
-    return list(cls.model_fields)
+    return [field.alias or name for name, field in cls.model_fields.items()]
 
 
 def _class_in(annotation: Any) -> type[BaseModel] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mlops.github.client import BOT, Gone, ask
 from mlops.github.comment import post
@@ -29,12 +30,16 @@ _STATE = re.compile(r"<!-- mlops: alarm \S+ version (\S+) checks (\d+) by (\S+) 
 
 # What the issue says of retraining.
 _FOLLOWS = {
-    "retrained": "Retraining was asked for at the first.",
+    "gate": "Retraining was asked for at the first.",
+    "propose": "Retraining was proposed by a pull request at the first.",
     "never": "Retraining is not requested: `monitor.on_alarm` is `never`.",
     "lasts": "Another version did not end the alarm, so no further retraining is "
     "requested: people have to decide. Fix the source of the data, accept what is new "
     "(`mlops monitor accept`), or change the model.",
 }
+
+# In the text of an issue whose alarm asked for no retraining yet.
+_HELD = "<!-- mlops: held -->"
 
 # In the text of an issue whose alarm another version has not ended.
 _LASTS = "<!-- mlops: lasts -->"
@@ -43,19 +48,24 @@ _LASTS = "<!-- mlops: lasts -->"
 class AboutAlarm(NamedTuple):
     """What an issue says of an alarm beside the check, and whether it retrains.
 
+    Retraining is not asked for while there is a reason not to; the issue says it.
+
     Parameters
     ----------
     title : str
         Of a new issue.
     owner : str
         Is mentioned, where it is a GitHub handle.
-    retrains : bool
-        Whether the model's policy is to ask for retraining.
+    policy : {"never", "propose", "gate"}
+        What the model's specification says of retraining.
+    held : str
+        Why none is asked for now, as a sentence; empty where one may be.
     """
 
     title: str
     owner: str = ""
-    retrains: bool = True
+    policy: Literal["never", "propose", "gate"] = "gate"
+    held: str = ""
 
 
 def opened(repository: Repository, label: str, begin: str = "") -> Issue | None:
@@ -118,16 +128,20 @@ def settle(
     text: str,
     run_url: str | None,
     about: AboutAlarm,
+    log: Callable[[], object],
 ) -> str:
     """Bring a model's issue in line with a drift check.
 
     Return what was done, in a sentence.
 
-    `text` is the check as markdown.
+    `text` is the check as markdown. `log` writes down that a retraining is asked for,
+    before it is: a budget counts what was asked for, also where the call is lost.
 
     Retraining is asked for where no issue is open, and the policy of the model allows
-    it. Where the open one is about another version, that was replaced and the alarm has
-    not ended: people have to decide. A window with too few rows changes nothing.
+    it. What the policy proposes is only written down here: a pull request takes another
+    token. Where the open issue is about another version, that was replaced and the
+    alarm has not ended: people have to decide. A window with too few rows changes
+    nothing. In a quiet period an alarm starts nothing, and the issue stays as it is.
 
     Raises
     ------
@@ -136,6 +150,8 @@ def settle(
         is what remembers that retraining was asked for.
     """
     name = f"{check.model}@{check.version}"
+    if check.alarm and check.quiet:
+        return f"{name}: an alarm in a quiet period until {check.quiet.until}"
     begin = _begin(check.model)
     find = _find if check.alarm else opened
     issue = find(repository, LABEL, begin)
@@ -148,7 +164,7 @@ def settle(
     run = run_url or check.until
     checks = _checks(issue, check.version, run)
     # Before the issue: killed between the two, it is asked again, not forgotten.
-    follows = _retrain_or_not(repository, issue, check, about)
+    follows = _retrain_or_not(repository, issue, check, about, log)
     if checks is None:
         checks = 1
     shown = f"{text[:LIMIT]}{_mention(about.owner)}"
@@ -165,15 +181,27 @@ def settle(
 
 
 def _retrain_or_not(
-    repository: Repository, issue: Issue | None, check: DriftCheck, about: AboutAlarm
+    repository: Repository,
+    issue: Issue | None,
+    check: DriftCheck,
+    about: AboutAlarm,
+    log: Callable[[], object],
 ) -> str:
     """Ask for retraining where that is due; return what the issue says of it."""
-    if not about.retrains:
+    if about.policy == "never":
         return _FOLLOWS["never"]
-    if issue is None or _FOLLOWS["never"] in (issue.body or ""):
+    body = (issue.body or "") if issue else ""
+    waits = _FOLLOWS["never"] in body or _HELD in body
+    if issue is not None and not waits:
+        if _lasts(issue, check.version):
+            return _FOLLOWS["lasts"]
+        return _FOLLOWS["propose" if _FOLLOWS["propose"] in body else "gate"]
+    if about.held:
+        return f"{_HELD}{about.held}"
+    log()
+    if about.policy == "gate":
         retrain(repository, check.model)
-        return _FOLLOWS["retrained"]
-    return _FOLLOWS["lasts" if _lasts(issue, check.version) else "retrained"]
+    return _FOLLOWS[about.policy]
 
 
 def _lasts(issue: Issue, version: str) -> bool:
@@ -207,11 +235,16 @@ def refused(repository: Repository, model: str, text: str, run_url: str | None) 
 
     Where one is open, why a new model does not take its place.
     """
+    marker = f"<!-- mlops: gate {run_url} -->"
+    return tell(repository, model, text + _link(run_url), marker)
+
+
+def tell(repository: Repository, model: str, text: str, marker: str) -> str:
+    """Say something on the issue of a model, once for a marker, where one is open."""
     issue = opened(repository, LABEL, _begin(model))
     if issue is None:
         return f"{model}: no issue is open"
-    marker = f"<!-- mlops: gate {run_url} -->"
-    post(repository, issue.number, text + _link(run_url), marker)
+    post(repository, issue.number, text, marker)
     return f"{model}: {issue.html_url} says so"
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from github.Repository import Repository
 
     from mlops.github.lock import LockUpdate
+    from mlops.github.retraining import Retraining
 
 BRANCH = "template-update"
 STATE = ".cruft.json"
@@ -352,7 +353,7 @@ def propose(
     root: Path,
     hub: Repository,
     token: str,
-    update: Update | LockUpdate,
+    update: Update | LockUpdate | Retraining,
     text: str,
     now: datetime,
 ) -> str:
@@ -399,7 +400,7 @@ def propose(
     return f"{ask('open a pull request', open_or_edit).html_url} proposes it"
 
 
-def _commit(root: Path, update: Update | LockUpdate, now: datetime) -> str:
+def _commit(root: Path, update: Update | LockUpdate | Retraining, now: datetime) -> str:
     """Return a commit of the index on top of what is checked out."""
     date = f"{int(now.timestamp())} +0000"
     environment = {

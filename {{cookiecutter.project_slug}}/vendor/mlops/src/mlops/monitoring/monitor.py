@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mlops.monitoring.acceptance import digest_of, newest, with_reference
 from mlops.monitoring.baseline import labelled as outcome_of
 from mlops.monitoring.cells import code
 from mlops.monitoring.evidently_report import draw_or_note
+from mlops.monitoring.follows import quiet_period
 from mlops.monitoring.history import last_state, references_watched
 from mlops.monitoring.labels import Labelling, labelling
 from mlops.monitoring.performance import Labelled, Performed, perform
@@ -215,6 +216,8 @@ def _check(material: _Material, stage: str) -> DriftCheck:
     recent = material.rows.recent
     estimated = _estimates(material, drift.columns)
     shortcomings = tuple(_shortcomings(material, spread))
+    day = material.period.until.astimezone(UTC).date()
+    calm = quiet_period(material.spec.monitor, day) if alarm else None
     return DriftCheck(
         model=material.manifest.model,
         version=material.manifest.version,
@@ -233,9 +236,11 @@ def _check(material: _Material, stage: str) -> DriftCheck:
         performance=performed.compared,
         labels=spread.shares if spread.selective else (),
         estimates=estimated,
+        quiet=calm,
         notes=(*performed.notes, *shortcomings),
         reasons=(
             *wording.monitored(drift.columns, performed.compared),
+            *wording.quiet(calm),
             *wording.accepted(material.accepted),
             *performed.notes,
             *wording.estimated(estimated),

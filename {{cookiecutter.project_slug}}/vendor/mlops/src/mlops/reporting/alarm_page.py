@@ -27,7 +27,11 @@ _APPENDIX = (
 
 
 def alarm_page(
-    check: DriftCheck, past: Sequence[PastCheck], about: str, appendix: str = ""
+    check: DriftCheck,
+    past: Sequence[PastCheck],
+    about: str,
+    appendix: str = "",
+    home: str = "",
 ) -> str:
     """Return the page of a check as one HTML file.
 
@@ -39,6 +43,8 @@ def alarm_page(
         What the model is for.
     appendix : str
         Where Evidently's report lies, from the page; empty where there is none.
+    home : str
+        Where the model's part of a site is, from the page; empty where it is in none.
     """
     parts = [
         _changed(check),
@@ -52,6 +58,7 @@ def alarm_page(
         parts.append(_appendix(appendix))
     return fill(
         name=check.model,
+        home=home,
         about=about,
         summary=wording.check_summary(check),
         origin=_origin(check),
@@ -138,7 +145,7 @@ def _side(c: ColumnDrift, now: bool) -> str:
         parts.append(_moments(c.kind, mean, deviation))
     if c.cell is not None:
         share = c.cell.share if now else c.cell.reference
-        parts.append(f"“{words.clean(c.cell.name, 40)}” {words.share(share)}")
+        parts.append(f"{words.quoted(c.cell.name)} {words.share(share)}")
     missing = c.missing if now else c.reference_missing
     if c.missing or c.reference_missing:
         parts.append(f"missing {words.share(missing)}")

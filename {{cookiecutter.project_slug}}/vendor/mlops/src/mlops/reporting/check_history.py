@@ -82,7 +82,7 @@ def _tone(check: PastCheck) -> Tone:
 def result_of(check: PastCheck) -> str:
     """Return the result of a check in two or three words."""
     if check.alarm:
-        return "alarm"
+        return "alarm, quiet" if check.quiet else "alarm"
     return "no alarm" if check.enough else "too few rows"
 
 

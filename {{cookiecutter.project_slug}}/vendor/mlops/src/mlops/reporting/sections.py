@@ -453,8 +453,8 @@ def _slices(result: Evaluation, facts: RunReport) -> Section:
         columns += ["Better by", "95% CI of it"]
         text = [
             "Better by: against the version in production, on the same rows. Of twenty "
-            "slices one differs by chance alone; the condition `slices against "
-            "production` counts all of them together."
+            "slices one differs by chance alone; the condition \u201cslices against "
+            "production\u201d counts all of them together."
         ]
     align = "ll" + "r" * (len(columns) - 2)
     return Section("slices", "Slices", text, (Table("Slices", columns, align, rows),))

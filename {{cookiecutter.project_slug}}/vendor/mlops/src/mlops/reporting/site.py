@@ -19,6 +19,7 @@ from mlops.io.git import head
 from mlops.registry.manifest import Manifest
 from mlops.registry.tags import Event, ModelState, Version
 from mlops.reporting import wording, words
+from mlops.reporting.alarm_page import alarm_page
 from mlops.reporting.blocks import Cell, Link, Row, Summary, Table, Tone
 from mlops.reporting.check_history import result_of
 from mlops.reporting.gaps import gaps, is_written
@@ -53,6 +54,8 @@ _TRAILERS = {
 # A page of ours, and the line by which it is known; page.html.j2 has it.
 OURS = "index.html", '<meta name="generator" content="mlops">'
 
+CHECK = "monitor.html"  # the page of the monitor's last check, in a model's folder
+
 _MOST_ALARMS = 5
 
 _TONES: Sequence[Tone] = ("bad", "unsure", "")  # what is to be looked at comes first
@@ -74,7 +77,7 @@ class Part(NamedTuple):
 
     name: str
     about: str
-    facts: Mapping[str, str]
+    facts: Mapping[str, Cell]
     places: Sequence[tuple[str, str, Sequence[str]]]
     alarms: Sequence[Alarm]
     tables: Sequence[Table]
@@ -139,9 +142,11 @@ def site(
             **known,
         )
         files[f"{part.name}/index.html"] = page.encode()
+    for name in sources.last_checks:
+        files[f"{name}/{CHECK}"] = _check_page(sources, name, apart).encode()
     for release in (release for part in parts for release in part.releases):
         name = release.version.model
-        home = "../index.html" if apart else f"../../index.html#{name}"
+        home = _home(name, f"{name}/{release.version.number}/", apart)
         for asset, content in release.files.items():
             if asset == "card.md":
                 card = card_as_html(content.decode("utf-8", "replace"))
@@ -149,6 +154,21 @@ def site(
                 content = fill(card=card, ref=ref, home=home, **known).encode()
             files[f"{name}/{_path(release.version, asset)}"] = content
     return Site(files, summary)
+
+
+def _check_page(sources: Sources, name: str, apart: bool) -> str:
+    """Return the page of the monitor's last check of a model."""
+    last = sources.last_checks[name]
+    about, _ = _about(sources.specs[name])
+    home = _home(name, f"{name}/", apart)
+    return alarm_page(last.check, last.past, about, home=home)
+
+
+def _home(name: str, folder: str, apart: bool) -> str:
+    """Return where a model's part is, from a folder of the site."""
+    if apart:
+        return f"{'../' * (folder.count('/') - 1)}index.html"
+    return f"{'../' * folder.count('/')}index.html#{name}"
 
 
 def _path(version: Version, asset: str) -> str:
@@ -161,7 +181,6 @@ def _part(project: Project, sources: Sources, name: str, address: str) -> Part:
     model = sources.state.model(name)
     releases = sources.releases[name]
     about, facts = _about(sources.specs[name])
-    facts |= _last_check(sources, name)
     odd = [
         sources.unexplained[event.tag]
         for event in model.events
@@ -171,6 +190,7 @@ def _part(project: Project, sources: Sources, name: str, address: str) -> Part:
     known = sorted({*model.stages, *model.unresolved})
     stages = dict.fromkeys([*declared, *known])
     folder = "" if len(sources.names) > _ON_ONE_PAGE else f"{name}/"
+    facts |= _last_check(sources, name, folder)
     tables = (
         _versions(releases, len(model.versions), address, folder),
         _history(sources, model),
@@ -195,11 +215,11 @@ def _part(project: Project, sources: Sources, name: str, address: str) -> Part:
     )
 
 
-def _about(spec: ModelSpec | MlopsError) -> tuple[str, dict[str, str]]:
+def _about(spec: ModelSpec | MlopsError) -> tuple[str, dict[str, Cell]]:
     """Return what model.yaml says a model is for."""
     if isinstance(spec, MlopsError):
         return "", {"Specification": spec.problems[0].what}
-    facts = {
+    facts: dict[str, Cell] = {
         "Task": f"{spec.task}: predicts {spec.data.target}",
         "Owner": spec.owner,
         "Intended use": _written(spec.intended_use),
@@ -269,7 +289,7 @@ def _silent(sources: Sources, name: str) -> list[Alarm]:
     return [Alarm("unsure", short, f"{found.text()}.")]
 
 
-def _last_check(sources: Sources, name: str) -> dict[str, str]:
+def _last_check(sources: Sources, name: str, folder: str) -> dict[str, Cell]:
     """Return when a model in the last stage was checked last, and what came out."""
     found = sources.watched.get(name)
     if found is None:
@@ -277,8 +297,10 @@ def _last_check(sources: Sources, name: str) -> dict[str, str]:
     check = sources.checks.get(name)
     if found.until is None or check is None:
         return {"Last check": "never"}
-    result = result_of(check)
-    return {"Last check": f"{found.until:%Y-%m-%d %H:%M} UTC: {result}"}
+    text = f"{found.until:%Y-%m-%d %H:%M} UTC: {result_of(check)}"
+    if name in sources.last_checks:
+        return {"Last check": (Link(text, f"{folder}{CHECK}"),)}
+    return {"Last check": text}
 
 
 def _summary(project: Project, parts: Sequence[Part]) -> Summary:
@@ -559,4 +581,4 @@ def _index_row(part: Part, stages: Sequence[str], apart: bool) -> Row:
 
 def _owner(part: Part) -> str:
     """Return whose model it is."""
-    return part.facts.get("Owner") or words.NONE
+    return str(part.facts.get("Owner") or words.NONE)

@@ -6,10 +6,10 @@ and of a far store only what is new is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -24,7 +24,8 @@ from mlops.registry.queries import specs_of
 from mlops.registry.tags import Event, ModelState, State, Version
 from mlops.registry.watched import LastChecked, watched
 from mlops.reporting.blocks import Tone
-from mlops.results.monitoring import PastCheck
+from mlops.reporting.check_history import history_of
+from mlops.results.monitoring import DriftCheck, PastCheck
 from mlops.results.runs import Record
 from mlops.runlog import query
 from mlops.storage.cache import cache_path
@@ -44,9 +45,21 @@ _LISTED_AT_LEAST = 10
 _KEPT = 10
 _KEPT_IN_ALL = 60
 
+# Checks on the page of the last one, of a model and of all models.
+_CHECKS = 60
+_CHECKS_IN_ALL = 1200
+_CHECKS_AT_LEAST = 5
+
 # Versions whose pages are downloaded from a far store at a time, two requests each.
 # What is in the cache is not downloaded again.
 _NEW = 40
+
+
+class LastCheck(NamedTuple):
+    """The monitor's last check of a model, and those before it."""
+
+    check: DriftCheck
+    past: Sequence[PastCheck]
 
 
 class Release(NamedTuple):
@@ -90,6 +103,8 @@ class Sources:
         By model, the last ones, the newest first.
     checks : mapping of str to PastCheck or None
         By model, the monitor's last one; None where it cannot be read.
+    last_checks : mapping of str to LastCheck
+        By model, of those in the last stage, what the page of the last one shows.
     watched : mapping of str to LastChecked
         By model, of those in the last stage, how long ago that was.
     """
@@ -103,6 +118,7 @@ class Sources:
     unapproved: Mapping[str, str]
     runs: Mapping[str, Sequence[Record]]
     checks: Mapping[str, PastCheck | None]
+    last_checks: Mapping[str, LastCheck]
     watched: Mapping[str, LastChecked]
 
 
@@ -117,10 +133,13 @@ def gather(project: Project, store: ReleaseStore, now: datetime) -> Sources:
     state = tags.read_registry(project.root)
     names = sorted({*project.models(), *state.models})
     models = list(state.models.values())
-    recent = [(model, event) for model in models for event in recent_events(model)]
+    events = [(model, event) for model in models for event in recent_events(model)]
     releases = _releases(project, state, names, store)
     staged = [version for model in models for version in set_of_stages(model)]
     specs = _specs(project, names)
+    most = min(_CHECKS, max(_CHECKS_AT_LEAST, _CHECKS_IN_ALL // max(len(names), 1)))
+    recent = query.recent_checks(project, most)
+    live = {one.model: one for one in watched(project, state, now)}
     return Sources(
         state=state,
         names=tuple(names),
@@ -128,10 +147,11 @@ def gather(project: Project, store: ReleaseStore, now: datetime) -> Sources:
         specs=specs,
         staged_specs=specs_of(project, staged, _by_content(project, specs)),
         unexplained=unexplained(project.root, *models),
-        unapproved=unapproved_of(project.root, recent),
+        unapproved=unapproved_of(project.root, events),
         runs=query.latest_runs(project, RECENT),
-        checks=_checks(project),
-        watched={one.model: one for one in watched(project, state, now)},
+        checks={name: _past_check(raws[-1]) for name, raws in recent.items()},
+        last_checks=_last_checks(recent, live),
+        watched=live,
     )
 
 
@@ -168,15 +188,38 @@ def _by_content(
     return known
 
 
-def _checks(project: Project) -> dict[str, PastCheck | None]:
-    """Return the monitor's last check of each model; None for one that is corrupt."""
-    checks: dict[str, PastCheck | None] = {}
-    for name, raw in query.latest_checks(project).items():
+def _past_check(raw: Mapping[str, Any]) -> PastCheck | None:
+    """Return what is shown of a check; None for one that is corrupt."""
+    try:
+        return PastCheck.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _last_checks(
+    recent: Mapping[str, Sequence[Mapping[str, Any]]], live: Container[str]
+) -> dict[str, LastCheck]:
+    """Return the last check of each model that has a page: an older engine's has none.
+
+    Parameters
+    ----------
+    recent : mapping of str to sequence of dict
+        Checks of each model, oldest first.
+    live : container of str
+        The models in the last stage.
+    """
+    found = {}
+    for name, raws in recent.items():
+        if name not in live:
+            continue
         try:
-            checks[name] = PastCheck.model_validate(raw)
+            check = DriftCheck.model_validate(raws[-1])
         except ValidationError:
-            checks[name] = None
-    return checks
+            continue
+        past = history_of(raws)
+        if past and check.model == name:
+            found[name] = LastCheck(check, past)
+    return found
 
 
 def _releases(

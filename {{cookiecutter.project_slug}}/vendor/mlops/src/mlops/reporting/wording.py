@@ -16,7 +16,9 @@ from mlops.results.monitoring import (
     ColumnDrift,
     DriftCheck,
     EstimatedMetric,
+    Held,
     Performance,
+    QuietPeriod,
     UndoneShift,
 )
 from mlops.results.verdict import (
@@ -40,19 +42,21 @@ _MOST_NAMED = 5
 
 _TOO_FEW = "too few rows"
 
+_A_MILLION = 1e6
+
 _CLEAR_DIFFERENCE = 0.2  # standard deviations; less is said by the cell that changed
 
 _REFUSED_BY_TEST = (
     "The test part was asked about this very model and did not let it through. Passed "
     "or failed is all that it says, and it is not asked twice: change the model, "
     "compare on validation, and merge again; or an approver decides against it, on "
-    "record (`mlops register MODEL --decided -m WHY`)."
+    "record (mlops register MODEL --decided -m WHY)."
 )
 
 
 def too_good_by(features: Sequence[str]) -> str:
     """Return the warning that some features give the target away."""
-    names = words.listed([f"`{words.clean(name, 40)}`" for name in features])
+    names = words.listed([words.quoted(name) for name in features])
     return (
         f"Too good to be true: most of the target can be told from {names}. Check that "
         "each is known before the target is; if not, move it from features to "
@@ -111,7 +115,7 @@ def _condition_failed(ground: ConditionFailed, verdict: Verdict) -> str:
     for held in verdict.conditions:
         if held.name == ground.name:
             return condition(held)
-    return f"The condition `{ground.name}` is not met."
+    return f"The condition {words.quoted(ground.name)} is not met."
 
 
 def _finding(ground: Compared, verdict: Verdict) -> str:
@@ -531,9 +535,9 @@ def _in_short(c: ColumnDrift) -> str:
         size = words.number(abs(c.standardised))
         return f"the mean is {way} by {size} standard deviations"
     if c.cell is not None:
-        name = words.clean(c.cell.name, 40)
+        name = words.quoted(c.cell.name)
         now = words.share(c.cell.share)
-        return f"`{name}` is {now} of the rows, was {words.share(c.cell.reference)}"
+        return f"{name} is {now} of the rows, was {words.share(c.cell.reference)}"
     return f"distance {words.number(c.effect)}"
 
 
@@ -550,7 +554,8 @@ def _about_alarm(check: DriftCheck) -> tuple[str, ...]:
         "data, or accept what is new as the reference."
     )
     costs = [f"{text[0].upper()}{text[1:]}." for text in _costs(check)]
-    return (f"{since}.", *costs, do)
+    calm = [f"{text[0].upper()}{text[1:]}." for text in quiet(check.quiet)]
+    return (f"{since}.", *calm, *costs, do)
 
 
 def _costs(check: DriftCheck) -> list[str]:
@@ -599,6 +604,34 @@ def accepted(reference: AcceptedReference | None) -> list[str]:
         f"{words.clean(reference.by, 40)} accepted as the reference on "
         f"{reference.at[:10]}: {reason}"
     ]
+
+
+def quiet(period: QuietPeriod | None) -> list[str]:
+    """Return why an alarm starts nothing, where it is so."""
+    if period is None:
+        return []
+    reason = words.clean(period.reason, 120).rstrip(".")
+    return [
+        f"quiet from {words.clean(period.since, 10)} to {words.clean(period.until, 10)}"
+        f" ({reason}): an alarm starts nothing and opens no issue"
+    ]
+
+
+def held(found: Held) -> str:
+    """Return why an alarm asks for no retraining now."""
+    if found.why == "cool-down":
+        days = words.count(found.allowed, "day")
+        why = f"an alarm asked for one less than {days} ago (monitor.cool_down)"
+    else:
+        times = words.count(found.allowed, "retraining")
+        why = (
+            f"alarms asked for {times} this month, which is all that "
+            "monitor.retrainings_per_month allows"
+        )
+    return (
+        f"No retraining is requested: {why}. If the alarm lasts, the first check from "
+        f"{found.until.isoformat()} on asks for it."
+    )
 
 
 def selective_labels(selective: bool, overlap: bool) -> list[str]:
@@ -674,11 +707,11 @@ def change(c: ColumnDrift) -> str:
         size = words.number(abs(c.standardised))
         parts.append(f"mean {way} by {size} standard deviations")
     if c.cell is not None:
-        name = words.clean(c.cell.name, 40)
+        name = words.quoted(c.cell.name)
         before = words.share(c.cell.reference)
         if c.cell.reference > 0 and c.cell.share > 0:
             before += f", {words.number(c.cell.relative_risk)} times"
-        parts.append(f"`{name}` {words.share(c.cell.share)} (was {before})")
+        parts.append(f"{name} {words.share(c.cell.share)} (was {before})")
     return ", ".join(parts)
 
 
@@ -687,6 +720,6 @@ def how_sure(chance: float) -> str:
     if chance >= 1:
         return "the alarm of an earlier check has not ended"
     one_in = 1 / chance if chance > 0 else float("inf")
-    if one_in > 1e6:
-        return "without a change: less than 1 year in a million"
-    return f"without a change: at most 1 year in {one_in:,.0f}"
+    if one_in > _A_MILLION:
+        return "chance alone shows so much in fewer than 1 of a million years"
+    return f"chance alone shows so much in at most 1 of {one_in:,.0f} years"

@@ -127,6 +127,14 @@ def clean(text: object, most: int = 300) -> str:
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
+def quoted(text: object, most: int = 40) -> str:
+    """Return a name or a value of the data in quotation marks.
+
+    Backticks are no marks: each output escapes them, and a reader sees them raw.
+    """
+    return f"\u201c{clean(text, most)}\u201d"
+
+
 def label(metric: str, unit: str = "") -> str:
     """Return what a metric is called, with a capital first letter.
 

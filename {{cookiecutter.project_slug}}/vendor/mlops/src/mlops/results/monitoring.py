@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import Literal
+
 from pydantic import Field
 
 from mlops.errors import counted
@@ -216,6 +219,33 @@ class AcceptedReference(Result):
     until: str
 
 
+class QuietPeriod(Result):
+    """Days in which an alarm starts nothing, as `monitor.quiet` has them."""
+
+    since: str
+    until: str
+    reason: str
+
+
+class RetrainingRequest(Result):
+    """That an alarm has asked for a retraining."""
+
+    model: str
+    version: str
+    at: str = Field(description="ISO 8601, UTC.")
+    check: str = Field(description="The end of the period of the check.")
+    policy: Literal["propose", "gate"]
+    run_url: str | None = None
+
+
+class Held(Result):
+    """Why no retraining is asked for now, and the day from which on one may be."""
+
+    why: Literal["cool-down", "budget"]
+    allowed: int = Field(description="Days of cool-down, or retrainings of a month.")
+    until: date
+
+
 class DriftCheck(Result):
     """The result of `mlops monitor`."""
 
@@ -242,6 +272,9 @@ class DriftCheck(Result):
     performance: tuple[Performance, ...] = ()
     labels: tuple[LabelShare, ...] = ()
     estimates: tuple[EstimatedMetric, ...] = ()
+    quiet: QuietPeriod | None = Field(
+        default=None, description="Why an alarm starts nothing and opens no issue."
+    )
     notes: tuple[str, ...] = Field(
         default=(), description="What the log lacks; among the reasons, too."
     )
@@ -270,6 +303,7 @@ class PastCheck(Result):
     columns: tuple[ColumnDrift, ...] = ()
     performance: tuple[Performance, ...] = ()
     estimates: tuple[EstimatedMetric, ...] = ()
+    quiet: QuietPeriod | None = None
     reasons: tuple[str, ...] = ()
 
 

@@ -28,7 +28,7 @@ from mlops.io.git import GitError, git, git_remote, has_remote, require_reposito
 from mlops.io.git_objects import Env
 from mlops.results.batch import BatchRun
 from mlops.results.ledger import Question
-from mlops.results.monitoring import Acceptance
+from mlops.results.monitoring import Acceptance, RetrainingRequest
 from mlops.results.runs import Record
 from mlops.runlog.mlflow import copy_to_mlflow
 
@@ -117,6 +117,22 @@ def append_acceptance(project: Project, acceptance: Acceptance) -> tuple[str, ..
         title=f"{acceptance.model} {acceptance.version}: a reference was accepted",
     )
     return _write(project.root, [entry], acceptance.actor)
+
+
+def append_retraining(
+    project: Project, request: RetrainingRequest, actor: str
+) -> tuple[str, ...]:
+    """Write that an alarm asks for a retraining; return warnings as `append`."""
+    moment = datetime.fromisoformat(request.at).astimezone(UTC)
+    content = request.model_dump(mode="json")
+    entry = _Entry(
+        folder=f"retraining/{request.model}",
+        name=f"{moment:%Y%m%d-%H%M%S}-{sha256(canonical_json(content))[:6]}",
+        time=moment,
+        content=content,
+        title=f"{request.model} {request.version}: an alarm asks for a retraining",
+    )
+    return _write(project.root, [entry], actor)
 
 
 def append_question(project: Project, question: Question) -> tuple[str, ...]:

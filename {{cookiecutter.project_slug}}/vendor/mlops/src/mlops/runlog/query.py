@@ -15,7 +15,7 @@ from mlops.io import git_objects
 from mlops.io.git import git, is_repository
 from mlops.results.batch import BatchRun
 from mlops.results.ledger import Question
-from mlops.results.monitoring import Acceptance
+from mlops.results.monitoring import Acceptance, RetrainingRequest
 from mlops.results.runs import Record
 from mlops.runlog.conditions import Condition, matching
 from mlops.runlog.journal import journal_refs
@@ -108,6 +108,14 @@ def acceptances(
     return tuple(Acceptance.model_validate(raw) for raw in entries)
 
 
+def retraining_requests(
+    project: Project, model: str, since: datetime | None = None
+) -> tuple[RetrainingRequest, ...]:
+    """Return which retrainings alarms of a model have asked for, oldest first."""
+    entries = _read(project.root, _Kind("retraining", "at"), model, since)
+    return tuple(RetrainingRequest.model_validate(raw) for raw in entries)
+
+
 def questions(project: Project, model: str) -> tuple[Question, ...]:
     """Return what test parts of a model were asked, oldest first."""
     entries = _read(project.root, _Kind("questions", "time"), model, None)
@@ -167,18 +175,43 @@ def latest_checks(
     model : str, optional
         Only this one.
     """
-    blobs = {}
+    recent = recent_checks(project, 1, model)
+    return {name: found[-1] for name, found in recent.items()}
+
+
+def recent_checks(
+    project: Project, most: int, model: str | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the last drift checks of every model, oldest first.
+
+    One that is corrupt is empty.
+
+    Parameters
+    ----------
+    model : str, optional
+        Only this one.
+    """
+    names = []
+    blobs = []
     under = f"monitor/{model}/" if model else "monitor/"
     for name, files in _by_model(_files(project.root, under)).items():
-        blobs[name] = files[max(files)]  # the path begins with the time
-    contents = git_objects.contents(project.root, blobs.values())
-    latest = {}
-    for name, content in zip(blobs, contents, strict=True):
-        try:
-            latest[name] = json.loads(content or b"{}")
-        except ValueError:
-            latest[name] = {}
-    return latest
+        for path in sorted(files)[-most:]:  # the path begins with the time
+            names.append(name)
+            blobs.append(files[path])
+    contents = git_objects.contents(project.root, blobs)
+    recent: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for name, content in zip(names, contents, strict=True):
+        recent[name].append(_object(content))
+    return dict(recent)
+
+
+def _object(content: bytes | None) -> dict[str, Any]:
+    """Return what a file holds; empty where that is no object."""
+    try:
+        found = json.loads(content or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _by_model(blobs: dict[str, str]) -> dict[str, dict[str, str]]:
