@@ -19,7 +19,8 @@ from mlops.github.comment import MARKER, MOST_BYTES, MOST_FILES
 from mlops.results.data import Expectation, Validation
 from mlops.results.evaluation import Evaluation, Metric
 from mlops.results.runs import Record
-from mlops.results.verdict import Verdict
+from mlops.results.verdict import Comparison, Verdict
+from mlops.runlog.journal import append
 
 from .conftest import git
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -487,6 +488,51 @@ def test_the_artifact_cannot_say_which_files_are_changed(world: World) -> None:
     assert done.exit_code == 3
     assert "list the files of #5" in done.stderr
     assert not world.bodies
+
+
+def test_a_change_of_the_rules_is_answered_with_what_it_would_have_changed(
+    world: World,
+) -> None:
+    """The rules before are those of the branch that the job has checked out."""
+    build = results(world.folder, world.project)
+    world.comment()
+    (body,) = world.bodies
+    assert "the new rules on the past" not in body
+    compared = Comparison(
+        metric="roc_auc",
+        champion=0.8,
+        challenger=0.799,
+        difference=-0.001,
+        low=-0.008,
+        high=0.006,
+        confidence=0.9,
+        smallest_detectable=0.02,
+        method="DeLong",
+    )
+    verdict = Verdict(
+        decision="promote", rule="non-inferiority", comparison=compared, margin=0.01
+    )
+    past = Record(
+        id="past",
+        model="churn",
+        started="2026-11-01T00:00:00+00:00",
+        seconds=1,
+        stages={},
+        outcome="promote",
+        pull_request=3,
+        verdict=verdict,
+    )
+    append(world.project, past)
+    spec = world.project.model("churn")
+    gate = spec.gate.model_copy(update={"rule": "non-inferiority", "margin": 0.002})
+    stricter = spec.model_copy(update={"gate": gate})
+    (build / "spec.json").write_text(stricter.model_dump_json())
+    world.comment(id=10)
+    (body,) = world.bodies
+    assert "churn: the new rules on the past" in body
+    assert "With the new gate.rule, gate.margin, 1 of 1 past decision " in body
+    assert "past (#&#8203;3) | 2026-11-01 00:00 | promote | inconclusive" in body
+    assert "| gate.margin |" in body
 
 
 def test_on_a_laptop_the_number_is_given(world: World) -> None:

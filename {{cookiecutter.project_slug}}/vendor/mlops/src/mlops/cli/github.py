@@ -18,7 +18,6 @@ from mlops.cli.output import Json, emit
 from mlops.cli.switches import in_order, to_switch_on
 from mlops.errors import EnvironmentFailure, UsageError, listed
 from mlops.github.client import repository, require_present_name, server
-from mlops.github.retraining import FILE as RETRAINING
 from mlops.io.files import read_json, write_bytes
 from mlops.reporting.terminal import table
 
@@ -86,7 +85,9 @@ def how_to_lock() -> str:
 
 def how_to_retrain(model: str) -> str:
     """Return what to do where there is no token to propose a retraining with."""
-    file = f"models/{model}/{RETRAINING}"
+    from mlops.github.retraining import FILE
+
+    file = f"models/{model}/{FILE}"
     return _how(
         f", on a branch: write the date into `{file}`, and open a pull request.",
         "Contents and Pull requests",

@@ -300,12 +300,59 @@ def test(names: Names = None, force: Force = False, as_json: Json = False) -> No
 
 
 @app.command(rich_help_panel="Make a model")
-def gate(names: Names = None, force: Force = False, as_json: Json = False) -> None:
+def gate(
+    names: Names = None,
+    force: Force = False,
+    replay: Annotated[
+        bool,
+        Option(
+            "--replay",
+            help="Instead, say which past decisions and alarms would have come out "
+            "differently by the rules of model.yaml as it is now.",
+        ),
+    ] = False,
+    base: Annotated[
+        str | None,
+        Option(
+            help="With --replay: the commit with the rules before; default: where this "
+            "branch left origin's default branch."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Compare with production: promote, reject or inconclusive.
 
     Example: `mlops gate employment --json`
     """
+    if base and not replay:
+        raise UsageError("this goes with --replay", key="--base", found=base)
+    if replay:
+        _replay(names, base, as_json)
+        return
     _go("gate", names, force, as_json)
+
+
+def _replay(names: list[str] | None, base: str | None, as_json: bool) -> None:
+    """Say what the rules of model.yaml would have changed in the past."""
+    from mlops.cli.replay import replay_of, spec_at
+    from mlops.reporting.markdown import render
+    from mlops.reporting.replay import replay_section, replay_text
+
+    at = current_context()
+    at.catch_up()
+    facts = []
+    texts = []
+    pages = []
+    for name in select(at.project, names):
+        new = at.project.model(name)
+        found = replay_of(at.project, name, spec_at(at.project, name, base), new)
+        facts.append(found.model_dump(mode="json"))
+        if found.keys:
+            texts.append(replay_text(found))
+            pages.append(render(replay_section(found), 50))
+        else:
+            texts.append(f"{name}: no rule has changed")
+    emit(facts, "\n\n".join(texts), as_json, page="\n\n".join(pages))
 
 
 @app.command(rich_help_panel="Make a model")

@@ -28,7 +28,7 @@ from mlops.github.client import Gone, repository
 from mlops.io.git import GitError, git, head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from github.Repository import Repository
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mlops.config.project_spec import Cost
     from mlops.github.issues import AboutAlarm
     from mlops.registry.tags import State
-    from mlops.reporting.run_report import RunInfo
+    from mlops.reporting.run_report import RunInfo, RunReport
     from mlops.results.monitoring import DriftCheck
     from mlops.results.runs import Record
 
@@ -247,6 +247,10 @@ def _changed_since(root: Path, start: str) -> list[str] | None:
     return [path for path in paths if path]
 
 
+_MOST_REPLAYED = 20  # rows of each table of a comment
+
+_MOST_OF_REPLAYS = 20_000  # characters
+
 # What a run without results says, by how it ended.
 _NOTHING = {"success": "It trains no model.", None: ""}
 
@@ -296,8 +300,8 @@ def comment(
         uploaded,
     )
     from mlops.github.events import RED
+    from mlops.reporting.comment import MOST, reports, warning
     from mlops.reporting.comment import comment as comment_text
-    from mlops.reporting.comment import reports, warning
     from mlops.reporting.run_report import RunReport
     from mlops.runlog.journal import append_all
 
@@ -318,7 +322,9 @@ def comment(
         records[name] = files.pop("record")
         info = _run_info(run, number, records[name], project.spec.cost)
         shown.append(RunReport(name, run=info, **files))
-    texts, broken = reports(shown)
+    replays = _replays(project, shown)
+    texts, broken = reports(shown, MOST - sum(len(text) for text in replays))
+    texts += replays
     if broken:
         names = listed(broken, 20)
         notes.append(f"Could not be shown: {names}: the results do not fit together.")
@@ -339,6 +345,42 @@ def comment(
     ]
     require_pushed(append_all(project, mine))
     emit({"pull_request": number, "comment": url}, url or "nothing to say", as_json)
+
+
+def _replays(project: Project, shown: Sequence[RunReport]) -> list[str]:
+    """Return what rules that a pull request changes would have changed in the past.
+
+    The rules before are those of the branch that this job has checked out.
+    """
+    from mlops.cli.replay import replay_of
+    from mlops.gate.replay import changed_keys
+    from mlops.reporting.markdown import render
+    from mlops.reporting.replay import replay_section
+    from mlops.runlog.journal import fetch
+
+    known = project.models()
+    changed = []
+    for one in shown:
+        if one.spec is None or one.model not in known:
+            continue
+        old = project.model(one.model)
+        if changed_keys(old, one.spec):
+            changed.append((one.model, old, one.spec))
+    if not changed:
+        return []
+    fetch(project.root)
+    sections: list[str] = []
+    length = 0
+    for name, old, new in changed:
+        found = replay_of(project, name, old, new)
+        text = render(replay_section(found), _MOST_REPLAYED)
+        length += len(text)
+        if length > _MOST_OF_REPLAYS:
+            left = counted(len(changed) - len(sections), "more model")
+            sections.append(f"The rules of {left} changed: see `mlops gate --replay`.")
+            break
+        sections.append(text)
+    return sections
 
 
 def _budget_note(project: Project, records: Mapping[str, Record | None]) -> list[str]:

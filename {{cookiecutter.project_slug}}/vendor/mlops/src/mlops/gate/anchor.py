@@ -6,11 +6,9 @@ from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Outcome
 from mlops.gate.contenders import Champion
-from mlops.gate.findings import decision_of, finding_of
+from mlops.gate.findings import finding_of
 from mlops.gate.rules import Rule
-from mlops.results.verdict import Anchored, Decision, NotComparable
-
-_SEVERITY: dict[Decision, int] = {"promote": 0, "inconclusive": 1, "reject": 2}
+from mlops.results.verdict import Anchored, NotComparable
 
 
 def anchored(metric: str, anchor: Champion, new: Outcome, rule: Rule) -> Anchored:
@@ -33,17 +31,3 @@ def anchored(metric: str, anchor: Champion, new: Outcome, rule: Rule) -> Anchore
         comparison=comparison,
         rows_seen=anchor.rows_seen,
     )
-
-
-def with_anchor(decision: Decision, found: Anchored, rule: Rule) -> Decision:
-    """Return the more severe of a decision and that against the anchor.
-
-    An anchor that cannot be compared changes nothing; one that may have been trained on
-    test rows is favoured, and rejects nobody.
-    """
-    if found.finding is None:
-        return decision
-    against = decision_of(found.finding, rule)
-    if against == "reject" and found.rows_seen:
-        against = "inconclusive"
-    return max(decision, against, key=_SEVERITY.__getitem__)

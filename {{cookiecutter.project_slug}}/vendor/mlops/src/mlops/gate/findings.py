@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mlops.gate.rules import Rule
-from mlops.results.verdict import Comparison, Decision, Finding
+from mlops.results.verdict import Anchored, Comparison, Decision, Finding
+
+_SEVERITY: dict[Decision, int] = {"promote": 0, "inconclusive": 1, "reject": 2}
 
 
 def finding_of(comparison: Comparison, rule: Rule) -> Finding:
@@ -33,3 +35,17 @@ def decision_of(finding: Finding, rule: Rule) -> Decision:
     if finding == "identical" and rule.kind == "non-inferiority":
         return "promote"
     return "inconclusive"
+
+
+def with_anchor(decision: Decision, found: Anchored, rule: Rule) -> Decision:
+    """Return the more severe of a decision and that against the anchor.
+
+    An anchor that cannot be compared changes nothing; one that may have been trained on
+    test rows is favoured, and rejects nobody.
+    """
+    if found.finding is None:
+        return decision
+    against = decision_of(found.finding, rule)
+    if against == "reject" and found.rows_seen:
+        against = "inconclusive"
+    return max(decision, against, key=_SEVERITY.__getitem__)

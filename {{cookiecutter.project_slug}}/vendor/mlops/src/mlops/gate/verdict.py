@@ -9,10 +9,10 @@ from __future__ import annotations
 from mlops.evaluation.compare import paired_difference
 from mlops.evaluation.metrics import undefined
 from mlops.evaluation.outcome import Outcome
-from mlops.gate.anchor import anchored, with_anchor
+from mlops.gate.anchor import anchored
 from mlops.gate.conditions import SAME_ROWS, conditions
 from mlops.gate.contenders import Challenger, Champion
-from mlops.gate.findings import decision_of, finding_of
+from mlops.gate.findings import decision_of, finding_of, with_anchor
 from mlops.gate.rules import Rule
 from mlops.gate.slices import slices_condition
 from mlops.results.verdict import (

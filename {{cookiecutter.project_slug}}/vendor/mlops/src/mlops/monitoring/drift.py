@@ -12,9 +12,6 @@ Counts = NDArray[np.int64]
 
 _LEAST_EXPECTED = 5
 
-# A cell that becomes so many times as common, or as rare, matters.
-_RELATIVE_RISK = 1.5
-
 # Standard errors that a change of a cell must have to be more than chance.
 _CLEAR = 3.0
 
@@ -110,31 +107,3 @@ def most_changed(cells: Cells, table: Counts) -> CellChange | None:
         reference=float(table[0, at] / sizes[0]),
         relative_risk=float(shares[1, at] / shares[0, at]),
     )
-
-
-def matters(
-    effect: float,
-    standardised: float | None,
-    cell: CellChange | None,
-    smallest: float,
-) -> bool:
-    """Return whether a change is large enough for an alarm, however certain it is.
-
-    Parameters
-    ----------
-    effect : float
-        Jensen-Shannon distance.
-    standardised : float, optional
-        Difference of the means in standard deviations.
-    cell : CellChange, optional
-        The most changed cell.
-    smallest : float
-        The smallest distance, or standardised difference, that matters.
-    """
-    if effect >= smallest:
-        return True
-    if standardised is not None and abs(standardised) >= smallest:
-        return True
-    if cell is None:
-        return False
-    return not 1 / _RELATIVE_RISK < cell.relative_risk < _RELATIVE_RISK

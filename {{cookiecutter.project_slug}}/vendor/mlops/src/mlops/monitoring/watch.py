@@ -14,11 +14,11 @@ from mlops.monitoring import detector
 from mlops.monitoring.baseline import moments
 from mlops.monitoring.drift import (
     distance,
-    matters,
     most_changed,
     p_value,
     standardised_difference,
 )
+from mlops.monitoring.levels import LASTS, matters, share_of_drift
 from mlops.results.baseline import Baseline, Cells, ColumnBaseline
 from mlops.results.monitoring import CellCount, ColumnDrift, DetectorState
 
@@ -34,9 +34,8 @@ _EARLIER_DIGITS = 2**20
 _ALL_BUT_THE_LAST_DIGITS = 2**36
 
 # Where a window differs from the reference by chance with a smaller probability, its
-# column is shown as changed, and an alarm that was raised lasts.
+# column is shown as changed.
 _SHOWN = 0.01
-_LASTS = 0.05
 
 _MOST_WITH_CELLS = 30  # columns whose cells are stored with a check
 
@@ -255,15 +254,10 @@ def _judge(
             column.effect, column.standardised, column.cell, rule.min_effect
         )
         if column.name in state.drifted:
-            alarm = large and column.p_value <= _LASTS
+            alarm = large and column.p_value <= LASTS
         else:
             alarm = large and chance <= share_of_drift(rule.alpha)
         changed = column.q_value <= _SHOWN or chance <= rule.alpha
         update = {"chance": chance, "alarm": alarm, "changed": changed and not alarm}
         judged.append(column.model_copy(update=update))
     return judged
-
-
-def share_of_drift(alpha: float) -> float:
-    """Return the share of alpha for drift: performance has the other half."""
-    return alpha / 2

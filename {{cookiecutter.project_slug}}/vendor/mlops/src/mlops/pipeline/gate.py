@@ -50,7 +50,8 @@ def run(state: RunState) -> bool:
     if ledger:
         verdict = with_ledger(state, verdict, rule, ledger)
     seconds = round(time.perf_counter() - begun, 3)
-    verdict.model_copy(update={"seconds": seconds}).save(state.build)
+    update = {"seconds": seconds, "code_changed": code_changed}
+    verdict.model_copy(update=update).save(state.build)
     return verdict.decision == "promote"
 
 

@@ -6,11 +6,15 @@ import platform
 import secrets
 
 from mlops import __version__
+from mlops.gate.replay import rules_of
 from mlops.io.engine import engine_digest
 from mlops.pipeline.report import run_report
 from mlops.pipeline.run_context import RunContext
 from mlops.pipeline.state import RunState
+from mlops.results.evaluation import Evaluation, Judged
 from mlops.results.runs import Record
+
+_MOST_SLICES = 200
 
 
 def record_of(context: RunContext, state: RunState, group: str | None = None) -> Record:
@@ -57,6 +61,24 @@ def record_of(context: RunContext, state: RunState, group: str | None = None) ->
         metrics=known.evaluation.metrics if known.evaluation else (),
         measured_on=known.evaluation.part if known.evaluation else "test",
         verdict=known.verdict,
+        rules=rules_of(known.spec),
+        judged=_judged(known.evaluation) if known.evaluation else None,
+    )
+
+
+def _judged(evaluation: Evaluation) -> Judged:
+    """Return what other rules could judge later; no value of the data is in it."""
+    measured = [part for part in evaluation.slices if part.metric is not None]
+    return Judged(
+        latency_ms=evaluation.latency_ms,
+        slices=tuple(
+            part.model_copy(update={"value": ""}) for part in measured[:_MOST_SLICES]
+        ),
+        fairness=tuple(
+            found.model_copy(update={"groups": ()})
+            for found in evaluation.fairness
+            if found.measured
+        ),
     )
 
 

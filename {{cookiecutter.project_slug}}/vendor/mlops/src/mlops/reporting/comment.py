@@ -33,6 +33,8 @@ _NOT_ALL_LISTED = (
 
 _RESERVED = 10_000  # characters for what stands around the reports
 
+MOST = LIMIT - _RESERVED  # characters of all reports
+
 _MOST_NOTES = 20
 
 # What a reader has to see first: what is refused, then what changes.
@@ -54,9 +56,7 @@ class _Text(NamedTuple):
     verdict: str
 
 
-def reports(
-    runs: Sequence[RunReport], most: int = LIMIT - _RESERVED
-) -> tuple[list[str], list[str]]:
+def reports(runs: Sequence[RunReport], most: int = MOST) -> tuple[list[str], list[str]]:
     """Return the text of each report, and the models whose results do not fit together.
 
     Each is folded below its conditions. What is refused comes first, then what is

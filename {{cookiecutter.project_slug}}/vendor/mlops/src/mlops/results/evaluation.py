@@ -170,3 +170,16 @@ class Evaluation(StoredResult):
     def primary(self) -> Metric:
         """The metric that the gate looks at."""
         return self.metrics[0]
+
+
+class Judged(Result):
+    """What a run keeps of an evaluation, so that other rules can judge it later.
+
+    Neither the values of slices nor groups of sensitive columns are in it.
+    """
+
+    latency_ms: float | None = None
+    slices: tuple[Slice, ...] = Field(
+        default=(), description="Those that have a figure, the largest first."
+    )
+    fairness: tuple[FairnessResult, ...] = ()

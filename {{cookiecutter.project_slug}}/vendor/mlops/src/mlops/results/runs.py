@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlops.results.base import StoredResult
 from mlops.results.data import Snapshot
-from mlops.results.evaluation import Metric
+from mlops.results.evaluation import Judged, Metric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
@@ -51,6 +51,13 @@ class Record(StoredResult):
         default="test", description="Rows that the metrics are of."
     )
     verdict: Verdict | None = None
+    rules: dict[str, Any] | None = Field(
+        default=None,
+        description="Sections of model.yaml that judged it; None: an older engine.",
+    )
+    judged: Judged | None = Field(
+        default=None, description="What else they judged; None: an older engine."
+    )
     extra: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -206,6 +206,11 @@ class Verdict(StoredResult):
         default=None,
         description="Questions to the test part; None without a validation part.",
     )
+    code_changed: bool | None = Field(
+        default=None,
+        description="Whether more than data and libraries was new; `gate.rule: auto` "
+        "goes by it. None: an older engine did not say.",
+    )
     seconds: float = 0
 
     @property
