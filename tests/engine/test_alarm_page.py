@@ -15,7 +15,7 @@ from mlops.monitoring.monitor import APPENDIX, PAGE, monitor
 from mlops.monitoring.window import Period
 from mlops.reporting import words
 from mlops.reporting.alarm_page import alarm_page
-from mlops.reporting.check_history import history_of
+from mlops.reporting.past_checks import history_of
 from mlops.reporting.site import site
 from mlops.reporting.wording import alarm_title, check_summary, how_sure, monitored
 from mlops.results.evaluation import Metric

@@ -13,7 +13,7 @@ from mlops.cli.main import app
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.gate.replay import changed_keys, replayed_run, rules_of
-from mlops.results.evaluation import FairnessResult, Judged, Metric, Slice
+from mlops.results.evaluation import EvaluationRecord, FairnessResult, Metric, Slice
 from mlops.results.replay import ReplayedRun
 from mlops.results.runs import Record
 from mlops.results.verdict import (
@@ -287,7 +287,7 @@ def test_a_check_whose_measure_is_not_recorded_says_so() -> None:
         "checks.better_than: what it would have measured",
         "checks.latency_ms: the latency of this run",
     }
-    known = record(judged=Judged(latency_ms=3.0))
+    known = record(judged=EvaluationRecord(latency_ms=3.0))
     found = replay(known, new(checks={"latency_ms": 1}))
     assert (found.replayed, found.because) == ("reject", ("checks.latency_ms",))
 
@@ -303,7 +303,7 @@ def limit(value: float, **more: Any) -> list[dict[str, Any]]:
 
 
 def test_fairness_by_another_limit() -> None:
-    known = record(judged=Judged(fairness=(fair(0.15, 0.12),)))
+    known = record(judged=EvaluationRecord(fairness=(fair(0.15, 0.12),)))
     assert replay(known, new(fairness=limit(0.1))).replayed == "reject"
     assert replay(known, new(fairness=limit(0.13))).replayed == "promote"
     excepted = new(fairness=limit(0.1, exception="as it is in the population"))
@@ -319,7 +319,7 @@ def test_fairness_by_another_limit() -> None:
 
 def test_slices_by_another_drop() -> None:
     part = Slice(column="plan", value="", rows=200, metric=metric(0.7, 0.03))
-    known = record(judged=Judged(slices=(part,)))
+    known = record(judged=EvaluationRecord(slices=(part,)))
     assert replay(known, new(slices={"max_drop": 0.05})).replayed == "reject"
     assert replay(known, new(slices={"max_drop": 0.08})).replayed == "promote"
     found = replay(record(), new(slices={"max_drop": 0.05}))

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
+from mlops.github import webhook
 from mlops.io.files import write_json, write_text
 from mlops.reporting.markdown import markdown
 from mlops.reporting.run_report import RunReport
@@ -260,6 +261,32 @@ def test_in_a_quiet_period_an_alarm_is_on_the_run_log_and_starts_nothing(
     assert (issue["body"], issue["state"]) == (body, "open")
     world.check(alarm=False)
     assert issue["state"] == "closed"
+
+
+def test_a_message_is_sent_of_each_check_and_its_failure_is_a_warning(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, Any]] = []
+
+    def send(address: str, body: bytes, headers: dict[str, str]) -> int:
+        assert address == "https://pager.example/x" and headers[webhook.SIGNATURE]
+        sent.append(json.loads(body))
+        return 404 if len(sent) == 3 else 200
+
+    monkeypatch.setattr(webhook, "_send", send)
+    world.check()
+    assert sent == []
+    monkeypatch.setenv("MLOPS_WEBHOOK", "https://pager.example/x")
+    monkeypatch.setenv("MLOPS_WEBHOOK_SECRET", "key")
+    world.check()
+    world.check(alarm=False)
+    assert [one["state"] for one in sent] == ["alarm", "ok"]
+    lines = world.check()
+    assert lines[-1] == "no message was sent: pager.example answered with status 404"
+    quiet = QuietPeriod(since="2026-11-01", until="2026-11-20", reason="a sale")
+    world.leave(quiet=quiet)
+    world.alarm()
+    assert len(sent) == 3
 
 
 def test_an_issue_that_somebody_made_up_is_not_ours(world: World) -> None:

@@ -123,6 +123,12 @@ VARIABLES = (
     Variable(
         "SETTINGS_TOKEN", "GITHUB_TOKEN", "Token for `mlops github plan` and `apply`."
     ),
+    Variable(
+        "MLOPS_WEBHOOK",
+        "none",
+        "https address that `mlops alarm` sends a message about each check to.",
+    ),
+    Variable("MLOPS_WEBHOOK_SECRET", "none", "Key of the signature of that message."),
     Variable("UPDATE_TOKEN", "none", "Token for `mlops github propose` and `retrain`."),
 )
 
@@ -164,6 +170,8 @@ SECRETS = (
     "GITHUB_TOKEN",
     "SETTINGS_TOKEN",
     "UPDATE_TOKEN",
+    "MLOPS_WEBHOOK",
+    "MLOPS_WEBHOOK_SECRET",
     "MLFLOW_TRACKING_TOKEN",
     "MLFLOW_TRACKING_USERNAME",
     "MLFLOW_TRACKING_PASSWORD",
@@ -190,7 +198,7 @@ _CLIENT = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 # Never given to user code, whatever MLOPS_PASS says.
 _CREDENTIAL = re.compile(
-    r".*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY).*"
+    r".*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY|WEBHOOK).*"
     r"|ACTIONS_.*|GITHUB_(ENV|OUTPUT|PATH|STATE|STEP_SUMMARY)"
 )
 

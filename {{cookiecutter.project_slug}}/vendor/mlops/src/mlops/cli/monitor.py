@@ -183,11 +183,11 @@ def history(
     Example: `mlops monitor history employment --html history.html`
     """
     from mlops.reporting.check_history import (
-        history_of,
         history_page,
         history_rows,
         history_text,
     )
+    from mlops.reporting.past_checks import history_of
     from mlops.runlog import query
 
     at = current_context()

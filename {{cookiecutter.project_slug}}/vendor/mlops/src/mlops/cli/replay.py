@@ -9,7 +9,7 @@ from mlops.errors import UsageError
 from mlops.gate.replay import changed_keys, replayed_run
 from mlops.io.git import GitError, git
 from mlops.monitoring.replay import replayed_checks
-from mlops.reporting.check_history import history_of
+from mlops.reporting.past_checks import history_of
 from mlops.results.replay import Replay, ReplayedCheck
 from mlops.runlog import query
 

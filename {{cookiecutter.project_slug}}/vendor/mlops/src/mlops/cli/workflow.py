@@ -525,7 +525,20 @@ def _settle_drift(at: Context, hub: Repository, name: str) -> list[str]:
     notes = require_pushed(append_check(at.project, facts, at.actor))
     about = _about_alarm(at, name, check)
     log = partial(_log_retraining, at, name, check)
-    return [settle(hub, check, shown, at.run_url, about, log), *notes]
+    settled = settle(hub, check, shown, at.run_url, about, log)
+    return [settled, *notes, *_notify(at, check)]
+
+
+def _notify(at: Context, check: DriftCheck) -> tuple[str, ...]:
+    """Send a message about a check, where there is an address; return warnings."""
+    from mlops.github.webhook import message_of, notify
+
+    if check.quiet:
+        return ()
+    secret = at.settings.secret
+    message = message_of(check, at.run_url)
+    address = secret("MLOPS_WEBHOOK")
+    return notify(address, secret("MLOPS_WEBHOOK_SECRET"), message, at.now())
 
 
 def _proposes(at: Context, name: str) -> bool:

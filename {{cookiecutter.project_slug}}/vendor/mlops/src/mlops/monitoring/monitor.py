@@ -44,7 +44,7 @@ from mlops.registry.chain import Bundle, fetch
 from mlops.registry.manifest import Manifest
 from mlops.reporting import wording
 from mlops.reporting.alarm_page import alarm_page
-from mlops.reporting.check_history import history_of
+from mlops.reporting.past_checks import history_of
 from mlops.results.baseline import Baseline
 from mlops.results.monitoring import (
     AcceptedReference,

@@ -38,16 +38,16 @@ def replayed_checks(
     """
     alarms = _alarms_of(past, new, keys)
     by_check = {(one.version, one.check): one for one in requests}
-    asked: list[RetrainingRequest] = []
+    earlier: list[RetrainingRequest] = []
     found = []
     for check, (alarm, missing) in zip(past, alarms, strict=True):
         request = by_check.get((check.version, check.until))
         quiet = quiet_period(new, _moment(check.until).date()) is not None
         retrains = False
         if request is not None and alarm and not quiet:
-            retrains = _asks(new, asked, request)
+            retrains = _asks(new, earlier, request)
         if request is not None and retrains:
-            asked.append(request)
+            earlier.append(request)
         recorded = _result(check.alarm, check.quiet is not None, request is not None)
         replayed = _result(alarm, quiet, retrains)
         one = ReplayedCheck(
@@ -64,13 +64,13 @@ def replayed_checks(
 
 def _asks(
     rules: Monitor,
-    asked: Sequence[RetrainingRequest],
+    earlier: Sequence[RetrainingRequest],
     request: RetrainingRequest,
 ) -> bool:
     """Return whether an alarm would ask for a retraining as it did."""
     if rules.on_alarm == "never":
         return False
-    return held(rules, asked, request.check, _moment(request.at)) is None
+    return held(rules, earlier, request.check, _moment(request.at)) is None
 
 
 def _alarms_of(

@@ -11,7 +11,7 @@ from mlops.io.engine import engine_digest
 from mlops.pipeline.report import run_report
 from mlops.pipeline.run_context import RunContext
 from mlops.pipeline.state import RunState
-from mlops.results.evaluation import Evaluation, Judged
+from mlops.results.evaluation import Evaluation, EvaluationRecord
 from mlops.results.runs import Record
 
 _MOST_SLICES = 200
@@ -66,10 +66,10 @@ def record_of(context: RunContext, state: RunState, group: str | None = None) ->
     )
 
 
-def _judged(evaluation: Evaluation) -> Judged:
+def _judged(evaluation: Evaluation) -> EvaluationRecord:
     """Return what other rules could judge later; no value of the data is in it."""
     measured = [part for part in evaluation.slices if part.metric is not None]
-    return Judged(
+    return EvaluationRecord(
         latency_ms=evaluation.latency_ms,
         slices=tuple(
             part.model_copy(update={"value": ""}) for part in measured[:_MOST_SLICES]

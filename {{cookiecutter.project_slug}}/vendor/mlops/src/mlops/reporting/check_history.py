@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-
-from pydantic import ValidationError
 
 from mlops.reporting import words
 from mlops.reporting.blocks import Chart, Row, Section, Summary, Table, Tone
 from mlops.reporting.drawings import Mark, Point, Series, over_time
 from mlops.reporting.html import fill
+from mlops.reporting.past_checks import moment
 from mlops.reporting.terminal import table
 from mlops.results.evaluation import Metric
 from mlops.results.monitoring import (
     Acceptance,
     AcceptedReference,
-    DriftCheck,
     PastCheck,
 )
 
@@ -26,38 +24,6 @@ _MOST_CHECKS = 366  # that are drawn, the newest ones
 _MOST_SHOWN = 30  # in the table
 
 _MOST_METRICS = 3
-
-
-def past_check(raw: Mapping[str, Any]) -> PastCheck | None:
-    """Return what is shown of a check of the run log; None where it cannot be read."""
-    try:
-        check = PastCheck.model_validate(raw)
-        datetime.fromisoformat(check.until)
-    except (ValidationError, ValueError):
-        return None
-    return check
-
-
-def history_of(
-    raws: Iterable[Mapping[str, Any]], last: DriftCheck | None = None
-) -> tuple[PastCheck, ...]:
-    """Return the checks that can be read, oldest first, each time once.
-
-    Parameters
-    ----------
-    last : DriftCheck, optional
-        The newest check, where it is not on the run log yet.
-    """
-    found = [past_check(raw) for raw in raws]
-    if last is not None:
-        found.append(past_check(last.model_dump(mode="json")))
-    by_time = {moment(check.until): check for check in found if check is not None}
-    return tuple(check for _, check in sorted(by_time.items()))
-
-
-def moment(until: str) -> datetime:
-    """Return the time of a check."""
-    return datetime.fromisoformat(until)
 
 
 def checks_section(past: Sequence[PastCheck]) -> Section:

@@ -24,7 +24,7 @@ from mlops.registry.queries import specs_of
 from mlops.registry.tags import Event, ModelState, State, Version
 from mlops.registry.watched import LastChecked, watched
 from mlops.reporting.blocks import Tone
-from mlops.reporting.check_history import history_of
+from mlops.reporting.past_checks import history_of
 from mlops.results.monitoring import DriftCheck, PastCheck
 from mlops.results.runs import Record
 from mlops.runlog import query

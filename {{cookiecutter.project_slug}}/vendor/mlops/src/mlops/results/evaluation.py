@@ -172,7 +172,7 @@ class Evaluation(StoredResult):
         return self.metrics[0]
 
 
-class Judged(Result):
+class EvaluationRecord(Result):
     """What a run keeps of an evaluation, so that other rules can judge it later.
 
     Neither the values of slices nor groups of sensitive columns are in it.

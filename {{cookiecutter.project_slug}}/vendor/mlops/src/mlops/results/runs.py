@@ -8,7 +8,7 @@ from pydantic import Field
 
 from mlops.results.base import StoredResult
 from mlops.results.data import Snapshot
-from mlops.results.evaluation import Judged, Metric
+from mlops.results.evaluation import EvaluationRecord, Metric
 from mlops.results.training import Training
 from mlops.results.verdict import Verdict
 
@@ -55,7 +55,7 @@ class Record(StoredResult):
         default=None,
         description="Sections of model.yaml that judged it; None: an older engine.",
     )
-    judged: Judged | None = Field(
+    judged: EvaluationRecord | None = Field(
         default=None, description="What else they judged; None: an older engine."
     )
     extra: dict[str, Any] = Field(default_factory=dict)
