@@ -239,6 +239,29 @@ def test_a_feature_can_be_removed_from_what_is_in_production(
         assert "v2.0.0 is registered" in mlops(project, "register", "churn").output
 
 
+def test_a_run_records_what_a_replay_of_other_rules_needs(
+    make_project: Make, mlops: Callable[..., Result]
+) -> None:
+    limit = {"column": "plan", "metric": "accuracy", "max_difference": 0.9}
+    slices = {"columns": ["plan"], "min_rows": 20}
+    project = make_project(slices=slices, fairness=[limit])
+    assert mlops(project, "run").exit_code == 0
+    record = json.loads((project.build("churn") / "record.json").read_text())
+    assert set(record["rules"]) == {"gate", "checks", "slices", "fairness", "monitor"}
+    judged = record["judged"]
+    assert judged["latency_ms"] > 0
+    assert {part["value"] for part in judged["slices"]} == {""}, "no value of the data"
+    assert {str(one["groups"]) for one in judged["fairness"]} == {"[]"}
+    (fair,) = [one for one in judged["fairness"] if one["column"] == "plan"]
+    path = project.folder("churn") / "model.yaml"
+    stricter = path.read_text().replace("difference: 0.9", "difference: 0")
+    path.write_text(stricter)
+    (found,) = answer(mlops(project, "gate", "--replay", "--json"))
+    assert (found["keys"], found["runs"]) == (["fairness"], 1)
+    replayed = [(one["replayed"], one["not_recorded"]) for one in found["decisions"]]
+    assert replayed == ([("reject", [])] if fair["low"] > 0 else [])
+
+
 def test_what_is_done_is_not_done_again(
     make_project: Make, mlops: Callable[..., Result]
 ) -> None:
