@@ -1,4 +1,4 @@
-"""A bucket holds the data: a month arrives, and the schedule delivers a new version."""
+"""A bucket holds the data, or the prediction log: the schedule sees what comes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from engine.conftest import rows_of
 from rehearsal.bucket import BucketServer
 from rehearsal.stories.world import World
-from stories.outcomes import CHECKED, DELIVERED, NOTHING_DELIVERED
+from stories.outcomes import CHECKED, DELIVERED, NOTHING_DELIVERED, WATCHED, mlops
 from stories.worlds import MODEL, ROWS, ROWS_FILE, SPEC, looking_at
 
 ROLE = "arn:aws:iam::123456789012:role/reads-data"
@@ -80,3 +80,59 @@ def test_a_new_month_in_a_bucket_is_trained_and_delivered_by_the_schedule(
         assert timed.jobs["data"] == "failure"
         assert "the bucket refuses to list this" in timed.log
         assert bucket.secret not in timed.log
+
+
+def logged_in_bucket(world: World, bucket: BucketServer) -> None:
+    """Let the version in production answer other people; a bucket has the log of it."""
+    path = world.root / "asked.csv"
+    rows = rows_of(n=400, seed=7)
+    rows = rows.assign(tenure=rows["tenure"] // 2)
+    rows.drop(columns="churn").to_csv(path, index=False)
+    out = f"{path}.out"
+    mlops(world, "predict", f"{MODEL}@production", str(path), "--out", out, days_ago=3)
+    state = world.root / "state"
+    for file in sorted((state / "predictions").rglob("*.*")):
+        key = file.relative_to(state).as_posix()
+        bucket.put("acme", f"logs/{key}", file.read_bytes())
+
+
+def may_be_public(root: Path) -> None:
+    """Let artifacts hold the log, and an alarm start nothing."""
+    project = root / "project.yaml"
+    project.write_text(f"{project.read_text()}\npredictions: {{public: true}}\n")
+    path = root / SPEC
+    yaml = YAML(pure=True)
+    spec = yaml.load(path)
+    spec.setdefault("monitor", {})["on_alarm"] = "never"
+    yaml.dump(spec, path)
+
+
+@pytest.mark.slow
+def test_the_log_of_a_service_elsewhere_is_read_from_a_bucket_and_its_drift_is_found(
+    story: World,
+) -> None:
+    bucket = BucketServer("acme")
+    logged_in_bucket(story, bucket)
+    with bucket.running():
+        in_bucket(story, bucket)
+        log = {"name": "MLOPS_PREDICTIONS", "value": "s3://acme/logs"}
+        story.api("POST", "/actions/variables", log)
+
+        (watch,) = story.schedule("monitor")
+        skipped = {"check": "skipped", "alarm": "skipped"}
+        assert watch.jobs == {"plan": "success", "data": "failure", **skipped, "propose": "skipped"}
+        assert "anybody can download from a public repository" in watch.log
+
+        assert story.push(may_be_public, "Public rows [skip ci]") == []
+        (watch,) = story.schedule("monitor")
+        assert watch.jobs == WATCHED | FETCHED, watch.log
+        (issue,) = story.issues()
+        assert "tenure has drifted" in issue["body"]
+        assert bucket.roles == [ROLE]  # the job that runs code of a model has none
+        (check,) = story.journal("monitor")
+        assert (check["version"], check["rows"]) == ("v1.0.0", 400)
+
+        bucket.forbidden = True
+        (watch,) = story.schedule("monitor")
+        assert watch.jobs == {"plan": "success", "data": "failure", **skipped, "propose": "skipped"}
+        assert bucket.secret not in watch.log

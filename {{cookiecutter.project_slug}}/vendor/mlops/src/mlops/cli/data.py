@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,12 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Model, model_names
 from mlops.cli.context import Context, current_context, is_private
 from mlops.cli.each import matrix
-from mlops.cli.output import Json, emit, progress
+from mlops.cli.output import Json, ago, emit, progress
 from mlops.cli.pipeline import fetching
 from mlops.cli.places import place_at
 from mlops.cli.selection import select
 from mlops.errors import Refused, UsageError, counted, megabytes
+from mlops.io.files import write_json
 
 if TYPE_CHECKING:
     from mlops.io.places import Place
@@ -29,7 +31,7 @@ Snapshot = Annotated[
 
 data = Typer(
     no_args_is_help=True,
-    help="Data: fetch, store, list, show, diff, pull, prune.",
+    help="Data: fetch, log, store, list, show, diff, pull, prune.",
 )
 
 app.add_typer(data, name="data", rich_help_panel="Look")
@@ -92,27 +94,26 @@ def _fetch_one(at: Context, name: str) -> SourceLock | None:
 
     if not patterns_elsewhere(at.project.model(name)):
         return None
-    _require_private(at)
+    _require_private("data.public", at.project.spec.data.public)
     say = progress()
     with only_run(at.project.build(name), say):
         return bring(at.project, name, fetching(at))
 
 
-def _require_private(at: Context) -> None:
+def _require_private(key: str, is_allowed: bool) -> None:
     """Raise Refused in a job whose artifacts anybody can download.
 
     Unless project.yaml says that the rows may be public.
     """
-    if not in_actions() or at.project.spec.data.public or is_private():
+    if not in_actions() or is_allowed or is_private():
         return
     raise Refused(
-        "the data would be handed on as an artifact, which anybody can download from "
+        "the rows would be handed on as an artifact, which anybody can download from "
         "a public repository",
         file="project.yaml",
-        key="data.public",
+        key=key,
         found="false",
-        do="if these rows may be public, set data.public; else make the repository "
-        "private",
+        do=f"if these rows may be public, set {key}; else make the repository private",
     )
 
 
@@ -130,6 +131,57 @@ def _described(lock: SourceLock) -> str:
     size = sum(one.size for one in lock.objects)
     text = f"{counted(len(lock.objects), 'object')}, {megabytes(size)}"
     return f"{text}; {lock.note}" if lock.note else text
+
+
+@data.command("log")
+def copy_log_now(
+    out: Annotated[Path, Option(help="Folder to write to.")],
+    names: Annotated[
+        list[str] | None,
+        Argument(metavar="MODEL", help="Default: all in the last stage."),
+    ] = None,
+    models: Annotated[
+        str, Option(help="Models of the plan, as a JSON list of names.")
+    ] = "",
+    since: Annotated[str, Option(help="How far back: 12h, 30d, 2w.")] = "7d",
+    as_json: Json = False,
+) -> None:
+    """Copy the prediction log of a period, for `mlops monitor --fetched`.
+
+    Labels that lie elsewhere are read, too. No code of a model runs: the job that has
+    the credentials can run it.
+
+    Example: `mlops data log employment --since 7d --out build/_log`
+    """
+    from mlops.cli.places import prediction_place
+    from mlops.monitoring.log_copy import copy_log
+    from mlops.monitoring.window import Period
+    from mlops.pipeline.sources import bring_labels
+    from mlops.registry.tags import read_registry
+
+    at = current_context()
+    at.catch_up()
+    _require_private("predictions.public", at.project.spec.predictions.public)
+    last = at.project.spec.stages[-1].name
+    chosen = model_names(models) if models else list(names or ())
+    if not models and not chosen:
+        state = read_registry(at.project.root)
+        chosen = [n for n in at.project.models() if last in state.model(n).stages]
+    now = at.now()
+    period = Period(ago(since, now), now)
+    source = prediction_place(at.project)
+    folder = at.settings.folder / out
+    facts = {}
+    lines = []
+    for name in chosen:
+        bring_labels(at.project, name, fetching(at))
+        done = copy_log(source, at.project, name, last, period, folder)
+        facts[name] = asdict(done)
+        files = counted(done.files, "file")
+        lines.append(f"{name}: {files}, {megabytes(done.size)}, from {done.first} on")
+    write_json(folder / "copied.json", facts)
+    text = "\n".join(lines) or f"No model is in {last}."
+    emit(facts, text, as_json, page=as_markdown("Prediction log", *lines))
 
 
 @data.command("store")

@@ -23,6 +23,7 @@ from mlops.io.user_code import kept_from
 
 if TYPE_CHECKING:
     from mlops.cli.context import Context
+    from mlops.io.places import Place
     from mlops.results.monitoring import Acceptance
 
 
@@ -65,6 +66,10 @@ def check(
         bool, Option("--exit-zero", help="Exit with 0 even on an alarm.")
     ] = False,
     go_on: Annotated[bool, Option("--go-on", hidden=True)] = False,
+    fetched: Annotated[
+        str,
+        Option(help="Folder that `mlops data log` wrote, instead of the log's place."),
+    ] = "",
     models: Models = None,
     owner: Owner = None,
     as_json: Json = False,
@@ -77,9 +82,10 @@ def check(
         models = json.dumps(_live_models(owner))
     require_one(ref, models, "MODEL@STAGE, --owner")
     if ref is not None:
-        _check(ref, since, exit_zero or go_on, as_json)
+        _check(ref, since, exit_zero or go_on, as_json, fetched)
         return
-    words = ["--since", since, *flags({"--exit-zero": exit_zero, "--json": as_json})]
+    words = ["--since", since, "--fetched", fetched]
+    words += flags({"--exit-zero": exit_zero, "--json": as_json})
     each_live("monitor", models or "", words)
 
 
@@ -94,11 +100,14 @@ def _live_models(owner: str) -> list[str]:
     return [name for name in chosen if last in state.model(name).stages]
 
 
-def _check(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
+def _check(ref: str, since: str, exit_zero: bool, as_json: bool, fetched: str) -> None:
     """Look for drift in the recent predictions of one model."""
+    from mlops.cli.pipeline import fetching
     from mlops.cli.places import prediction_place
+    from mlops.io.places import FolderPlace
     from mlops.monitoring.monitor import PAGE, monitor
     from mlops.monitoring.window import CheckSources, Period
+    from mlops.pipeline.sources import bring_labels
     from mlops.reporting.wording import check_summary
     from mlops.runlog.journal import append_check
 
@@ -109,7 +118,12 @@ def _check(ref: str, since: str, exit_zero: bool, as_json: bool) -> None:
     name, _, stage = ref.partition("@")
     say("reading the window, comparing, drawing the page …")
     at.catch_up()
-    sources = CheckSources(at.store, prediction_place(at.project))
+    if fetched:
+        log_place: Place = FolderPlace(at.settings.folder / fetched)
+    else:
+        log_place = prediction_place(at.project)
+        bring_labels(at.project, name, fetching(at))
+    sources = CheckSources(at.store, log_place)
     done = monitor(at.project, name, stage or "production", period, sources=sources)
     facts = done.model_dump(mode="json")
     if not in_actions():  # there `mlops alarm` does it, in a job that may push

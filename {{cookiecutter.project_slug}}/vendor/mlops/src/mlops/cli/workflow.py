@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
+from mlops import settings
 from mlops.cli.actions_env import as_markdown, event, outputs
 from mlops.cli.app import app
 from mlops.cli.arguments import Expect, model_names
@@ -23,7 +24,7 @@ from mlops.cli.context import (
 )
 from mlops.cli.each import matrix
 from mlops.cli.output import Json, emit
-from mlops.errors import UsageError, counted, listed
+from mlops.errors import MlopsError, UsageError, counted, listed
 from mlops.github.client import Gone, repository
 from mlops.io.git import GitError, git, head
 
@@ -189,10 +190,33 @@ def _plan_live(project: Project, as_json: bool) -> None:
     from mlops.registry.tags import read_registry
 
     live = _in_last_stage(project, read_registry(project.root))
-    facts = {"live": live, **matrix(project, live)}
+    away = bool(settings.current().aws_role) and _are_elsewhere(project, live)
+    facts = {"live": live, **matrix(project, live), "away": away}
     outputs(**facts)
     line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
     emit(facts, line, as_json, page=as_markdown("What there is to do", line))
+
+
+def _are_elsewhere(project: Project, live: list[str]) -> bool:
+    """Return whether a bucket has the prediction log, or the labels of a model."""
+    from mlops.data.sources import is_elsewhere
+
+    if live and is_elsewhere(predictions_store(project)):
+        return True
+    return any(_has_labels_elsewhere(project, name) for name in live)
+
+
+def _has_labels_elsewhere(project: Project, name: str) -> bool:
+    """Return whether labels of a model are in no file of the repository.
+
+    A model.yaml with a mistake is for the check to report.
+    """
+    from mlops.data.sources import is_elsewhere
+
+    try:
+        return is_elsewhere(project.model(name).data.labels or "")
+    except MlopsError:
+        return False
 
 
 def _plan_batches(project: Project, as_json: bool) -> None:

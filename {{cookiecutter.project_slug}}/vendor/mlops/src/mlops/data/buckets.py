@@ -220,7 +220,8 @@ class BucketPlace(Place):
     address : str
         ``s3://BUCKET`` or ``s3://BUCKET/PREFIX``.
     cache : Path
-        Folder for what was read: objects of a place do not change.
+        Folder for what was read. An object is read again where the last listing has
+        another size: a service's log grows.
     """
 
     notes = ()
@@ -230,6 +231,7 @@ class BucketPlace(Place):
         self._root = self._address[5:]
         self._bucket = self._root.partition("/")[0]
         self._cache = cache / sha256(self._address.encode())[:16]
+        self._sizes: dict[str, int] = {}
 
     def __str__(self) -> str:
         return self._address
@@ -247,13 +249,16 @@ class BucketPlace(Place):
             name = info.path.removeprefix(f"{self._root}/")
             if info.type == fs.FileType.File and NAME.fullmatch(name):
                 found.append(PlacedFile(name, info.size))
+        self._sizes.update(found)
         return sorted(found)
 
     def local(self, name: str) -> Path:
-        """Return a copy of an object on this machine; it is read once."""
+        """Return a copy of an object on this machine; the same content is read once."""
         path = self._cache / checked(name)
         if path.is_file():
-            return path
+            size = path.stat().st_size
+            if self._sizes.get(name, size) == size:
+                return path
         address = f"{self._root}/{name}"
         with replacing(path) as temporary, temporary.open("wb") as out:
             self._read(address, out)

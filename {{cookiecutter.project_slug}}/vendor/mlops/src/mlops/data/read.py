@@ -106,8 +106,13 @@ def text_of_labels(spec: ModelSpec) -> set[str]:
     return text
 
 
-def read_labels(spec: ModelSpec, folder: Path) -> Source:
+def read_labels(spec: ModelSpec, folder: Path, key: str = "data.labels") -> Source:
     """Read `data.labels`: id and target, where labels arrive apart from the features.
+
+    Parameters
+    ----------
+    key : str
+        Whose lock names the copies, where the labels lie elsewhere.
 
     Raises
     ------
@@ -117,7 +122,7 @@ def read_labels(spec: ModelSpec, folder: Path) -> Source:
     assert spec.data.labels and spec.data.id
     columns = (spec.data.id, spec.data.target)
     text = text_of_labels(spec)
-    paths = source_files(spec.data.labels, folder, "data.labels")
+    paths = source_files(spec.data.labels, folder, key)
     source = _read_files(spec, paths, columns, text)
     if source.missing:
         raise UsageError(

@@ -28,6 +28,11 @@ _JSON_LINES = {".jsonl", ".ndjson"}
 # Compressed text, by the end of its name; the rest of the name says what is in it.
 COMPRESSED = (".gz", ".bz2", ".zst")
 
+# Labels as a check of predictions reads them: of any time, not as a run had them.
+MONITOR_LABELS = "monitor.labels"
+
+_OWN_LOCKS = {"batch.input": "batch", MONITOR_LABELS: "monitor"}
+
 MOST_IN_GIT = 50 << 20  # bytes; the hook `large-data` of pre-commit refuses more
 
 _LFS_POINTER = b"version https://git-lfs."
@@ -167,9 +172,12 @@ def has_data_elsewhere(project: Project, name: str) -> bool:
 
 
 def lock_folder(folder: Path, key: str = "data.source") -> Path:
-    """Return the folder of a model's lock of sources; batches have one of their own."""
+    """Return the folder of a model's lock of sources.
+
+    Batches and checks have one of their own: what they read is not what a run reads.
+    """
     build = folder.parent.parent / "build" / folder.name
-    return build / "batch" if key == "batch.input" else build
+    return build / _OWN_LOCKS.get(key, "")
 
 
 def copies(build: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from mlops.monitoring.labels import Labelling, labelling
 from mlops.monitoring.performance import Labelled, Performed, perform
 from mlops.monitoring.watch import Rows, Watched, watch
 from mlops.monitoring.window import (
+    YEAR,
     CheckSources,
     Period,
     at_most,
@@ -60,8 +61,6 @@ PAGE = "monitor.html"
 
 # Beside the page: the upload of monitor.yml takes whatever begins so.
 APPENDIX = "monitor.evidently.html"
-
-_YEAR = timedelta(days=365)
 
 _ESTIMATED = 5000  # rows, of the period, that an estimate without labels rests on
 
@@ -162,12 +161,12 @@ def _read(
     """Read the log, the baseline, and the state that the last check has left."""
     version = bundle.version
     spec = project.model(version.model)
-    history = checks(project, version.model, since=period.until - _YEAR)
+    history = checks(project, version.model, since=period.until - YEAR)
     state = last_state(history, version.number)
     first = first_day(first_moment(period, state.watermark if state else None))
     window = read_window(log_place, project, bundle, first, period.until)
     baseline, digest = read_baseline(bundle, spec)
-    accepted = acceptances(project, version.model, since=period.until - _YEAR)
+    accepted = acceptances(project, version.model, since=period.until - YEAR)
     acceptance = newest(accepted, version.number)
     if acceptance is not None:
         baseline = with_reference(baseline, acceptance)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.known import respell, spellings
 from mlops.data.read import read_labels
+from mlops.data.sources import MONITOR_LABELS
 from mlops.data.types import as_text, cast_all
 from mlops.io.digests import sha256
 from mlops.io.places import Place
@@ -33,6 +34,9 @@ from mlops.storage.protocol import ReleaseStore
 
 # So many rows must have the hash of their group for rows to be counted by group.
 _BY_UNIT = 0.9
+
+# How far back checks, and what people decided of them, still count.
+YEAR = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def _known_labels(spec: ModelSpec, folder: Path) -> dict[Any, Any]:
     """Return the labels of a model's label files, by the row's id."""
     if not spec.data.labels:
         return {}
-    labels = read_labels(spec, folder).frame
+    labels = read_labels(spec, folder, MONITOR_LABELS).frame
     return dict(zip(labels[spec.data.id], labels[spec.data.target], strict=True))
 
 

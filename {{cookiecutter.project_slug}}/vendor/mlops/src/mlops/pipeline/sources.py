@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlops.config.project import Project
 from mlops.data.sources import (
+    MONITOR_LABELS,
     is_elsewhere,
     lock_folder,
     patterns_elsewhere,
@@ -70,6 +71,17 @@ def bring(project: Project, name: str, how: Fetching) -> SourceLock | None:
     if not patterns:
         return None
     return fetch(patterns, lock_folder(project.folder(name)), how)
+
+
+def bring_labels(project: Project, name: str, how: Fetching) -> None:
+    """Fetch the labels with which predictions are checked, if they lie elsewhere."""
+    from mlops.data.fetch import fetch
+
+    labels = project.model(name).data.labels
+    if not labels or not is_elsewhere(labels):
+        return
+    target = lock_folder(project.folder(name), MONITOR_LABELS)
+    fetch({MONITOR_LABELS: labels}, target, how)
 
 
 def bring_batch(project: Project, name: str, pattern: str, how: Fetching) -> None:
