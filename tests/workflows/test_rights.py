@@ -38,6 +38,7 @@ OF_GIT = {"git fetch": "contents:read", "git push": "contents:write"}
 # the recorded stories do not have.
 ELSEWHERE = {
     # The engine asks for a token of OIDC, and AWS for credentials of a role.
+    "monitor.yml:data": {"id-token": "write"},
     "pull-request.yml:data": {"id-token": "write"},
     "release.yml:data": {"id-token": "write"},
     # actions/attest asks for a token of OIDC; a merge queue's merge is another's.

@@ -321,7 +321,7 @@ def test_the_job_with_a_role_of_the_cloud_runs_nothing_of_a_pull_request() -> No
 
 def test_no_other_job_takes_a_role_of_the_cloud() -> None:
     roles = {name for name, job in JOBS.items() if "vars.AWS_ROLE_ARN" in str(job)}
-    assert roles == {"pull-request.yml:data", "release.yml:data"}
+    assert roles == {"monitor.yml:data", "pull-request.yml:data", "release.yml:data"}
     for name in roles:
         assert not any(
             runs_code_of_others(step.get("run", "exit")) for step in steps(JOBS[name])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Option
 
-from mlops import settings
 from mlops.cli.actions_env import as_markdown, event, outputs
 from mlops.cli.app import app
 from mlops.cli.arguments import Expect, model_names
@@ -190,7 +189,7 @@ def _plan_live(project: Project, as_json: bool) -> None:
     from mlops.registry.tags import read_registry
 
     live = _in_last_stage(project, read_registry(project.root))
-    away = bool(settings.current().aws_role) and _are_elsewhere(project, live)
+    away = _are_elsewhere(project, live)
     facts = {"live": live, **matrix(project, live), "away": away}
     outputs(**facts)
     line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
