@@ -565,9 +565,10 @@ def _notify(at: Context, check: DriftCheck) -> tuple[str, ...]:
 
 
 def _proposes(at: Context, name: str) -> bool:
-    """Return whether the last check of a model asks for a pull request.
+    """Return whether this run asks for a pull request.
 
-    The run log says so, also where this job is run again.
+    The run log says so, also where this job is run again. Of two checks in one minute
+    the period ends at the same time: it is the run that tells them apart.
     """
     from mlops.runlog.query import retraining_requests
 
@@ -575,7 +576,11 @@ def _proposes(at: Context, name: str) -> bool:
     if not check.alarm:
         return False
     requests = retraining_requests(at.project, name)
-    return any(one.check == check.until and one.policy == "propose" for one in requests)
+    return any(
+        one.policy == "propose"
+        and (one.check, one.run_url) == (check.until, at.run_url or None)
+        for one in requests
+    )
 
 
 def _last_check(at: Context, name: str) -> DriftCheck:
