@@ -213,8 +213,10 @@ def test_a_request_that_github_did_not_take_is_counted_and_asked_again(
         world.check()
     assert len(retraining_requests(world.project, "churn")) == 1
     assert world.github.dispatches == [] and world.issues == []
+    at(monkeypatch, "2026-11-04")
     world.alarm()  # the job is run again
     assert len(world.github.dispatches) == 1 and len(world.issues) == 1
+    assert len(retraining_requests(world.project, "churn")) == 1, "it counts once"
 
 
 def test_a_retraining_that_is_to_be_proposed_is_not_dispatched(

@@ -161,6 +161,8 @@ def project_fixture(
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     monkeypatch.setenv("GITHUB_REF", "refs/heads/main")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    # Of two runs at different times the run log would hold other files.
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1793000000")
     return project
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from mlops.github.issues import AboutAlarm
     from mlops.registry.tags import State
     from mlops.reporting.run_report import RunInfo, RunReport
-    from mlops.results.monitoring import DriftCheck
+    from mlops.results.monitoring import DriftCheck, RetrainingRequest
     from mlops.results.runs import Record
 
 
@@ -570,17 +570,23 @@ def _proposes(at: Context, name: str) -> bool:
     The run log says so, also where this job is run again. Of two checks in one minute
     the period ends at the same time: it is the run that tells them apart.
     """
-    from mlops.runlog.query import retraining_requests
-
     check = _last_check(at, name)
     if not check.alarm:
         return False
-    requests = retraining_requests(at.project, name)
-    return any(
-        one.policy == "propose"
-        and (one.check, one.run_url) == (check.until, at.run_url or None)
-        for one in requests
-    )
+    return any(one.policy == "propose" for one in _requests_of_run(at, name, check))
+
+
+def _requests_of_run(
+    at: Context, name: str, check: DriftCheck
+) -> list[RetrainingRequest]:
+    """Return which retrainings this run has asked for, also when it ran before."""
+    from mlops.runlog.query import retraining_requests
+
+    return [
+        one
+        for one in retraining_requests(at.project, name)
+        if (one.check, one.run_url) == (check.until, at.run_url or None)
+    ]
 
 
 def _last_check(at: Context, name: str) -> DriftCheck:
@@ -613,12 +619,12 @@ def _about_alarm(at: Context, name: str, check: DriftCheck) -> AboutAlarm:
 
 
 def _log_retraining(at: Context, name: str, check: DriftCheck) -> None:
-    """Put on the run log that an alarm asks for a retraining."""
+    """Put on the run log that an alarm asks for a retraining, once for a run."""
     from mlops.results.monitoring import RetrainingRequest
     from mlops.runlog.journal import append_retraining
 
     policy = at.project.model(name).monitor.on_alarm
-    if policy == "never":
+    if policy == "never" or _requests_of_run(at, name, check):
         return
     request = RetrainingRequest(
         model=name,
