@@ -22,6 +22,7 @@ from rehearsal.stories.world import PullRequest, replaced
 SPEC = f"models/{NAME}/model.yaml"
 DATA = f"models/{NAME}/data"
 LOGISTIC = "learner: logistic # or boosting;"
+QUIET = "nothing reached the alarm level"
 # How much of a run's log is shown where the story stops.
 _LAST_LINES = 40
 # What there is to look at when it is over.
@@ -114,9 +115,7 @@ def years_go_by(demo: Demo) -> None:
     demo.fill_in(YEARS / "people" / "2016.csv", days_ago=20)
     demo.fill_in(YEARS / "people" / "2017.csv", days_ago=10)
     (run,) = world.dispatch("monitor", since="30d")
-    teller.check(
-        f"no alarm: {said_in(run, 'nothing reached the alarm level')}", good(run)
-    )
+    teller.check(f"no alarm: {QUIET}", good(run) and QUIET in run.log)
     teller.check("and no issue", not world.issues())
 
 
@@ -184,9 +183,7 @@ def approved(demo: Demo, service: Service) -> None:
     teller.prose("The survey is fixed; the forms of 2018 have come again, and whole.")
     demo.fill_in(YEARS / "people" / "2018.csv")
     (run,) = world.dispatch("monitor", since="1d")
-    teller.check(
-        f"no alarm: {said_in(run, 'nothing reached the alarm level')}", good(run)
-    )
+    teller.check(f"no alarm: {QUIET}", good(run) and QUIET in run.log)
     (issue,) = world.issues("closed")
     (comment,) = world.comments(issue["number"])
     teller.quote(*excerpt(comment))

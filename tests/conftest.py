@@ -20,9 +20,13 @@ import pytest
 from rehearsal.runner.standby import Standby, interpreter
 from stories.recorder import FOLDER, never_made, noted, recorded
 
-# A busy machine fails no test: there is no limit on the time of one example.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
+# A busy machine fails no test: there is no limit on the time of one example. Examples
+# are the same each time, so that no chance decides whether a change passes; with
+# HYPOTHESIS_RANDOM=1 others are tried.
+hypothesis.settings.register_profile(
+    "the same", deadline=None, derandomize="HYPOTHESIS_RANDOM" not in os.environ
+)
+hypothesis.settings.load_profile("the same")
 
 # The longest tests, by a file or folder of their path. They run first: one worker does
 # them, and makes what they share once, while others do the rest. A test of minutes that

@@ -164,6 +164,27 @@ def test_delong_for_independent_rows_is_delongs_formula() -> None:
     assert error**2 * 79 / 80 == pytest.approx(variance, rel=1e-10)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("is_right", [True, False], ids=["right", "wrong"])
+def test_a_correlation_is_never_beyond_one(classes: int, is_right: bool) -> None:
+    """By rounding, -1 came out as -1.0000000000000002, below its own interval."""
+    rng = np.random.default_rng(0)
+    for n in range(4, 300):
+        truth = np.concatenate([np.arange(classes), rng.integers(0, classes, n)])
+        decision = truth if is_right else (truth + 1) % classes
+        score = np.eye(classes)[decision]
+        task = "binary" if classes == 2 else "multiclass"
+        if classes == 2:
+            score = score[:, 1]
+        names = ("a", "b", "c")[:classes]
+        found = measure_metric("mcc", Outcome(task, truth, decision, score, names))
+        assert -1 <= found.low <= found.value <= found.high <= 1
+        if is_right:
+            assert found.value == pytest.approx(1)
+        elif classes == 2:
+            assert found.value == pytest.approx(-1)
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_rows_give_a_finite_interval_around_the_value(data: st.DataObject) -> None:

@@ -100,7 +100,8 @@ def interval(e: Estimate, o: Outcome, confidence: float) -> tuple[float, float]:
         if not error or not 0 < e.value < 1 or few < 2:
             return _wilson(e.value, max(few, 1), quantile(confidence))
         return _wilson(e.value, e.value * (1 - e.value) / error**2, q)
-    if not error:
+    is_at_the_end = e.bound == "correlation" and abs(e.value) == 1
+    if not error or is_at_the_end:
         half = e.scale * unseen_share(confidence, few)
         low = e.value - half
         high = e.value + half

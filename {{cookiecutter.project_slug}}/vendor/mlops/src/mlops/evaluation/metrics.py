@@ -24,6 +24,15 @@ from mlops.evaluation.outcome import Floats, Outcome
 
 Bound = Literal["share", "correlation", "positive", "below one", "real"]
 
+# The lowest and the highest value that a metric of each kind can have.
+_RANGES: dict[Bound, tuple[float, float]] = {
+    "share": (0.0, 1.0),
+    "correlation": (-1.0, 1.0),
+    "positive": (0.0, np.inf),
+    "below one": (-np.inf, 1.0),
+    "real": (-np.inf, np.inf),
+}
+
 _EPS = float(np.finfo(np.float64).eps)
 
 _BOTH = frozenset(
@@ -412,4 +421,7 @@ def estimate(name: str, o: Outcome) -> Estimate:
     Of numbers whose squares no float holds it is infinite or not a number.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        return _COMPUTE[name](o)
+        found = _COMPUTE[name](o)
+    low, high = _RANGES[found.bound]
+    # By rounding, a correlation of 1 may come out as the next number above it.
+    return replace(found, value=float(np.clip(found.value, low, high)))
