@@ -103,7 +103,14 @@ def execute(
             errors="replace",
             start_new_session=True,
         )
-        late = threading.Timer(stop.seconds, kill, [process.pid])
+        expired = threading.Event()
+
+        def end() -> None:
+            # Noted first: act may be gone before the last of its processes is.
+            expired.set()
+            kill(process.pid)
+
+        late = threading.Timer(stop.seconds, end)
         late.start()
         try:
             killed = _follow(process, log, stop.line)
@@ -113,9 +120,8 @@ def execute(
             kill(process.pid)
             raise
         finally:
-            expired = not late.is_alive()
             late.cancel()
-    if expired:
+    if expired.is_set():
         raise RehearsalError(
             f"no end after {stop.seconds} s:", *log.text[-_LAST_LINES:]
         )
