@@ -279,12 +279,17 @@ def test_the_monitors_last_check_is_an_alarm_only_while_it_is_one(world: World) 
     )
     assert said.lines == ()  # the title says it, and the model in full
     assert first(world).text.count("age has drifted") == 1
-    check("20261121", json.dumps({**found, "alarm": False}).encode())
+    long = "the rate of the column age rose and stays where it was not before, " * 5
+    check("20261121", json.dumps({**found, "reasons": [long, "b"]}).encode())
+    assert f"{long[:60]}" in first(world).text
+    assert "\u2026" not in first(world).text
+    assert "; and 1 more." in first(world).text
+    check("20261122", json.dumps({**found, "alarm": False}).encode())
     assert (
         "alarm of the monitor" not in first(world).text
         and made(world).summary.tone == "good"
     )
-    check("20261122", b"{")
+    check("20261123", b"{")
     assert "the monitor's last check cannot be read" in first(world).text
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from mlops.reporting import words
 from mlops.reporting.gaps import not_written
+from mlops.reporting.html import dates_whole
 from mlops.reporting.sections import sections
 from mlops.reporting.summary import headline, summary
 from mlops.reporting.wording import condition, reasons, standing, with_sentences
@@ -303,3 +305,33 @@ def test_features_that_give_the_target_away_are_named_whatever_the_metric_is() -
         (line,) = [line for line in said.lines if "Too good to be true" in line]
         assert "“fee_paid”" in line and "data.ignore" in line
         assert said.tone == "unsure"
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("two words", 9, "two words"),
+        (
+            "the rate is less than one in a million years",
+            42,
+            "the rate is less than one in a million…",
+        ),
+        ("oneverylongwordthatneverends", 10, "oneverylo…"),
+        ("a oneverylongwordthatneverends", 10, "a onevery…"),
+    ],
+)
+def test_what_is_too_long_ends_after_a_whole_word_where_one_ends_near_the_limit(
+    text: str, most: int, shown: str
+) -> None:
+    assert words.clean(text, most) == shown
+    assert len(words.clean(text, most)) <= most
+
+
+def test_a_date_of_a_page_is_never_broken_and_what_surrounds_it_stays_text() -> None:
+    text = "a <b> & 2018-01-01 00:00, 2019-12-31"
+
+    assert dates_whole(text) == (
+        'a &lt;b&gt; &amp; <span class="date">2018-01-01 00:00</span>, '
+        '<span class="date">2019-12-31</span>'
+    )
+    assert dates_whole(dates_whole(text)) == dates_whole(text)

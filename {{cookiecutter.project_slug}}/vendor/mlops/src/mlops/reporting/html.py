@@ -32,14 +32,27 @@ def template(name: str) -> Template:
             return value
         return clean(value, 500) if html else escape(value, 2000)
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=html,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=shown,
-    ).get_template(name)
+    )
+    environment.filters["dates_whole"] = dates_whole
+    return environment.get_template(name)
+
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?")
+
+
+def dates_whole(text: object) -> Markup:
+    """Return text as HTML in which no line breaks within a date."""
+    if isinstance(text, Markup):
+        return text
+    escaped = str(Markup.escape(clean(text, 500)))
+    return Markup(_DATE.sub(r'<span class="date">\g<0></span>', escaped))
 
 
 def fill(**known: object) -> str:

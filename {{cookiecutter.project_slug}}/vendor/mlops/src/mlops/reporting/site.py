@@ -58,6 +58,8 @@ CHECK = "monitor.html"  # the page of the monitor's last check, in a model's fol
 
 _MOST_ALARMS = 5
 
+_LONGEST_MESSAGE = 400  # of an alarm, in characters
+
 _TONES: Sequence[Tone] = ("bad", "unsure", "")  # what is to be looked at comes first
 
 
@@ -276,7 +278,9 @@ def _monitored(sources: Sources, name: str) -> list[Alarm]:
         return []
     short = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
     messages = wording.alarm(check.columns, check.performance) or list(check.reasons)
-    return [Alarm("unsure", short, f"{short}: {words.listed(messages)}")]
+    # The page of the check says all; one sentence that is whole leads there.
+    text = words.listed(messages, 1, _LONGEST_MESSAGE)
+    return [Alarm("unsure", short, f"{short}: {text}")]
 
 
 def _silent(sources: Sources, name: str) -> list[Alarm]:

@@ -96,6 +96,8 @@ NONE = "\u2013"
 
 MINUS = "\u2212"
 
+_CUT_AT_MOST = 5  # a fifth of a line may be given up for its end to be a word's
+
 
 def marked(happened: str, problem: str) -> str:
     """Return what happened, marked where the engine has something against it.
@@ -119,12 +121,16 @@ def clean(text: object, most: int = 300) -> str:
     """Return text as one printable line of at most `most` characters.
 
     Line breaks become spaces; what controls a terminal or the direction of text is
-    dropped.
+    dropped. What is too long ends after a whole word, where one ends near the limit.
     """
     line = " ".join(str(text)[: 4 * most].split())
     if not line.isprintable():
         line = " ".join("".join(c for c in line if c.isprintable()).split())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    if len(line) <= most:
+        return line
+    ends = line.rfind(" ", most - 1 - most // _CUT_AT_MOST, most)
+    cut = line[: ends if ends > 0 else most - 1]
+    return f"{cut.rstrip()}…"
 
 
 def quoted(text: object, most: int = 40) -> str:
@@ -237,9 +243,18 @@ def span(ends: tuple[str, str]) -> str:
     return " to ".join(dict.fromkeys(end.removesuffix("T00:00:00") for end in ends))
 
 
-def listed(texts: list[str], most: int = 3) -> str:
-    """Return sentences as one, the tail counted."""
+def listed(texts: list[str], most: int = 3, length: int = 160) -> str:
+    """Return sentences as one, the tail counted.
+
+    Parameters
+    ----------
+    most : int
+        Of the sentences.
+    length : int
+        Of one of them, in characters.
+    """
     tail = [f"and {len(texts) - most} more"] if len(texts) > most else []
     return (
-        "; ".join([clean(text, 160).rstrip(".") for text in texts[:most]] + tail) + "."
+        "; ".join([clean(text, length).rstrip(".") for text in texts[:most]] + tail)
+        + "."
     )
