@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mlops.config.model_spec import METRICS, ModelSpec, Value
+from mlops.config.model_spec import METRICS, ModelSpec, Pair, Value
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset
 from mlops.evaluation.evaluate import evaluate, with_own_tests
@@ -31,6 +31,12 @@ OF_WORLDS = [
 _RELATIVE = frozenset({"mape", "smape"})
 
 AMOUNTS = Value(true_positive=10, false_positive=-3, false_negative=-8)
+
+AMOUNTS_OF_CLASSES = Value(
+    right=2, wrong=-1, pairs=(Pair(actual="a", predicted="c", worth=-20),)
+)
+
+AMOUNTS_OF_NUMBERS = Value(right=1, too_high=-2, too_low=-5)
 
 
 def rows_for(name: str, *models: Outcome) -> tuple[Outcome, ...]:
@@ -69,13 +75,25 @@ def pair(
         truth = (chance.cumsum(1) < rng.random((len(chance), 1))).sum(1).clip(0, 2)
         scores = [_softmax(latent + draw(size, 3)) for size in noise]
         return tuple(
-            Outcome(task, truth, s.argmax(1), s, ("a", "b", "c"), unit) for s in scores
+            Outcome(
+                task,
+                truth,
+                s.argmax(1),
+                s,
+                ("a", "b", "c"),
+                unit,
+                AMOUNTS_OF_CLASSES,
+            )
+            for s in scores
         )
     latent = draw(1)[:, 0]
     seen = [latent + draw(size)[:, 0] for size in noise]
     if task == "regression":
         target = latent + rng.normal(size=len(latent))
-        return tuple(Outcome(task, target, guess, guess, unit=unit) for guess in seen)
+        return tuple(
+            Outcome(task, target, guess, guess, unit=unit, amounts=AMOUNTS_OF_NUMBERS)
+            for guess in seen
+        )
     truth = (rng.random(len(latent)) < 1 / (1 + np.exp(0.6 - 1.5 * latent))).astype(int)
     scores = [1 / (1 + np.exp(0.6 - 1.2 * x)) for x in seen]
     return tuple(

@@ -11,7 +11,15 @@ from scipy.stats import binom, rankdata
 from sklearn import metrics as sk
 from sklearn.dummy import DummyRegressor
 
-from engine.evaluation_worlds import AMOUNTS, OF_WORLDS, WIDER, pair, rows_for
+from engine.evaluation_worlds import (
+    AMOUNTS,
+    AMOUNTS_OF_CLASSES,
+    AMOUNTS_OF_NUMBERS,
+    OF_WORLDS,
+    WIDER,
+    pair,
+    rows_for,
+)
 from mlops.config.model_spec import METRICS
 from mlops.errors import UsageError
 from mlops.evaluation.baselines import _CONSTANTS
@@ -55,16 +63,25 @@ def _sklearn(name: str, o: Outcome) -> float:
         "pinball_90": lambda: sk.mean_pinball_loss(y, said, alpha=0.9),
         "rmse": lambda: sk.root_mean_squared_error(y, said),
         "r2": lambda: sk.r2_score(y, said),
-        "value": lambda: float(
-            np.mean(
-                np.where(
-                    y == 1,
-                    np.where(said == 1, AMOUNTS.true_positive, AMOUNTS.false_negative),
-                    np.where(said == 1, AMOUNTS.false_positive, AMOUNTS.true_negative),
-                )
-            )
-        ),
+        "value": lambda: _value(o),
     }[name]()
+
+
+def _value(o: Outcome) -> float:
+    """Return the mean worth, row by row."""
+    y, said = o.truth, o.decision
+    if o.task == "regression":
+        worths = [
+            1 - 2 * max(p - t, 0) - 5 * max(t - p, 0)
+            for t, p in zip(y, said, strict=True)
+        ]
+    elif o.task == "multiclass":
+        named = {(t, t): 2 for t in range(3)} | {(0, 2): -20}
+        worths = [named.get((t, p), -1) for t, p in zip(y, said, strict=True)]
+    else:
+        named = {(1, 1): 10, (0, 1): -3, (1, 0): -8, (0, 0): 0}
+        worths = [named[t, p] for t, p in zip(y, said, strict=True)]
+    return float(np.mean(worths))
 
 
 @pytest.mark.parametrize(("task", "name"), OF_WORLDS)
@@ -195,7 +212,9 @@ def test_any_rows_give_a_finite_interval_around_the_value(data: st.DataObject) -
     unit = data.draw(st.none() | st.just(np.arange(n) // 2))
     if task == "regression":
         guess = draw(numbers)
-        o = Outcome(task, draw(numbers), guess, guess, unit=unit)
+        o = Outcome(
+            task, draw(numbers), guess, guess, unit=unit, amounts=AMOUNTS_OF_NUMBERS
+        )
     elif task == "binary":
         score = draw(numbers)
         o = Outcome(
@@ -211,7 +230,13 @@ def test_any_rows_give_a_finite_interval_around_the_value(data: st.DataObject) -
         score = np.column_stack([draw(numbers) + 0.01 for _ in range(3)])
         score = score / score.sum(axis=1, keepdims=True)
         o = Outcome(
-            task, draw(st.integers(0, 2)), score.argmax(1), score, ("a", "b", "c"), unit
+            task,
+            draw(st.integers(0, 2)),
+            score.argmax(1),
+            score,
+            ("a", "b", "c"),
+            unit,
+            AMOUNTS_OF_CLASSES,
         )
     for name in [name for t, name in PAIRS if t == task]:
         if undefined(name, o):

@@ -248,6 +248,8 @@ Amount = Annotated[float, Field(ge=-LARGEST_AMOUNT, le=LARGEST_AMOUNT)]
 
 Positive = Annotated[float, Field(gt=0, le=LARGEST_AMOUNT)]
 
+NotPositive = Annotated[float, Field(ge=-LARGEST_AMOUNT, le=0)]
+
 NotNegative = Annotated[float, Field(ge=0, le=LARGEST_AMOUNT)]
 
 Seed = Annotated[int, Field(ge=0, lt=2**32, description="Seed of the random numbers.")]

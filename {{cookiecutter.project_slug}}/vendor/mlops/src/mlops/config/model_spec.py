@@ -7,6 +7,7 @@ for editors.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -28,6 +29,7 @@ from mlops.config.fields import (
     Label,
     Name,
     NotNegative,
+    NotPositive,
     Param,
     Positive,
     Scalar,
@@ -70,7 +72,7 @@ METRICS: dict[str, tuple[tuple[str, ...], bool]] = {
     "pinball_90": (("regression",), False),
     "rmse": (("regression",), False),
     "r2": (("regression",), True),
-    "value": (("binary",), True),
+    "value": (("binary", "multiclass", "regression"), True),
 }
 
 
@@ -206,24 +208,77 @@ class Train(Strict):
     seed: Seed = 0
 
 
+class Pair(Strict):
+    """What one confusion of two classes is worth."""
+
+    actual: Label = Field(description="The class that a row is of.")
+    predicted: Label = Field(description="The class that is predicted.")
+    worth: Amount = Field(description="Worth of such a row.")
+
+
 class Value(Strict):
-    """What each outcome of a binary decision is worth, per row, in `unit`."""
+    """What a prediction is worth, per row, in `unit`."""
 
     unit: Annotated[str, Field(min_length=1, max_length=20)] = Field(
         default="USD", description="Unit of the amounts below."
     )
     true_positive: Amount = Field(
-        default=0, description="Worth of a positive row that is predicted positive."
+        default=0,
+        description="Binary models: worth of a positive row that is predicted "
+        "positive.",
     )
     false_positive: Amount = Field(
-        default=0, description="Worth of a negative row that is predicted positive."
+        default=0,
+        description="Binary models: worth of a negative row that is predicted "
+        "positive.",
     )
     true_negative: Amount = Field(
-        default=0, description="Worth of a negative row that is predicted negative."
+        default=0,
+        description="Binary models: worth of a negative row that is predicted "
+        "negative.",
     )
     false_negative: Amount = Field(
-        default=0, description="Worth of a positive row that is predicted negative."
+        default=0,
+        description="Binary models: worth of a positive row that is predicted "
+        "negative.",
     )
+    right: Amount = Field(
+        default=0,
+        description="Worth of a row whose class is predicted (multiclass), or whose "
+        "number is predicted exactly (regression).",
+    )
+    wrong: Amount = Field(
+        default=0,
+        description="Multiclass models: worth of a row of which another class is "
+        "predicted.",
+    )
+    pairs: tuple[Pair, ...] = Field(
+        default=(),
+        description="Multiclass models: confusions that are worth something else.",
+    )
+    too_high: NotPositive = Field(
+        default=0,
+        description="Regression: worth of each unit of the target that a prediction is "
+        "too high; what it costs has a minus.",
+    )
+    too_low: NotPositive = Field(
+        default=0,
+        description="Regression: worth of each unit of the target that a prediction is "
+        "too low; what it costs has a minus.",
+    )
+
+
+# The amounts of `metrics.value` that each task has.
+_AMOUNTS: dict[Task, tuple[str, ...]] = {
+    "binary": (
+        "true_positive",
+        "false_positive",
+        "true_negative",
+        "false_negative",
+    ),
+    "multiclass": ("right", "wrong", "pairs"),
+    "regression": ("right", "too_high", "too_low"),
+}
 
 
 class Metrics(Strict):
@@ -241,8 +296,7 @@ class Metrics(Strict):
     )
     value: Value | None = Field(
         default=None,
-        description="Worth of each outcome; turns on the metric `value`. Binary models "
-        "only.",
+        description="What predictions are worth; turns on the metric `value`.",
     )
 
     @property
@@ -502,6 +556,7 @@ def _contradictions(spec: ModelSpec) -> Iterator[Problem]:
     yield from _date_problems(spec)
     yield from _quiet_problems(spec)
     yield from _unknown_metrics(spec)
+    yield from _amounts_of_other_tasks(spec)
     yield from _unknown_columns(spec)
 
 
@@ -554,6 +609,43 @@ def _keys_that_others_need(spec: ModelSpec) -> Iterator[Problem]:
         yield Problem(
             f"{who} needs this key", key=key, found="nothing", do=f"add `{key}`"
         )
+
+
+def _amounts_of_other_tasks(spec: ModelSpec) -> Iterator[Problem]:
+    """Yield amounts of no use to this kind of model, and what is said twice."""
+    value = spec.metrics.value
+    if value is None:
+        return
+    allowed = _AMOUNTS[spec.task]
+    if not any(getattr(value, name) for name in allowed):
+        yield Problem(
+            "no prediction is worth anything",
+            key="metrics.value",
+            found="no amount, or 0 alone",
+            allowed=listed(allowed),
+            do="write what a prediction is worth, or remove `value`",
+        )
+    # A spec that was written down has all amounts, those of other tasks as 0.
+    others = [name for names in _AMOUNTS.values() for name in names]
+    for name in sorted({*others} - {*allowed}):
+        if not getattr(value, name):
+            continue
+        yield Problem(
+            f"a {spec.task} model has no such amount",
+            key=f"metrics.value.{name}",
+            found=getattr(value, name),
+            allowed=listed(allowed),
+            do=f"remove `{name}`",
+        )
+    named = Counter((str(pair.actual), str(pair.predicted)) for pair in value.pairs)
+    for (actual, predicted), times in named.items():
+        if times > 1:
+            yield Problem(
+                "a confusion has more than one worth",
+                key="metrics.value.pairs",
+                found=f"actual {actual}, predicted {predicted}: {times} times",
+                do="keep one of them",
+            )
 
 
 def _nothing_left_to_train(spec: ModelSpec) -> Iterator[Problem]:

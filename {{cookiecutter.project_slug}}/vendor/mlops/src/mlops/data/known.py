@@ -63,6 +63,19 @@ def spellings(known: Iterable[str]) -> dict[str, str]:
     return {without_point_zero(value): value for value in values}
 
 
+def class_named(key: object, classes: Iterable[str]) -> str | None:
+    """Return the class that a key means: 1, 1.0 and "1" are one, and so is "true"."""
+    text = str(key)
+    known = list(classes)
+    if text in known:
+        return text
+    whole = spellings(known).get(without_point_zero(text))
+    if whole is not None:
+        return whole
+    alike = [name for name in known if name.lower() == text.lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
 def respell(column: pd.Series, spelling: Mapping[str, str]) -> pd.Series:
     """Write the values of a text column as those that are known are written.
 

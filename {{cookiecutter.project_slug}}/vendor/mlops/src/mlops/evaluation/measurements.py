@@ -13,6 +13,7 @@ from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.latency import latency_ms
 from mlops.evaluation.outcome import EvaluationContext
 from mlops.evaluation.slices import slices
+from mlops.evaluation.value import require_known_classes
 from mlops.results.evaluation import FairnessResult, Importance, Metric, Slice
 from mlops.training.model import Model
 
@@ -52,11 +53,13 @@ def take_measurements(context: EvaluationContext, model: Model) -> Measurements:
     ------
     UsageError
         When the test part cannot carry a judgement (a class is absent, fewer than two
-        rows or groups), or a prediction is not finite.
+        rows or groups), a prediction is not finite, or `metrics.value` names a class
+        that no row is of.
     """
     spec = context.spec
     names = dict.fromkeys((*spec.metric_names, *sorted(spec.checks.floor)))
     outcome = context.outcome(model)
+    require_known_classes(outcome)
     # Few rows at a time: on a busy machine many threads only wait for each other.
     with threadpool_limits(1):
         return Measurements(

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops.config.model_spec import Value
 from mlops.evaluation.outcome import Floats, Outcome
+from mlops.evaluation.value import span, worth
 
 Bound = Literal["share", "correlation", "positive", "below one", "real"]
 
@@ -305,11 +305,7 @@ def _brier(o: Outcome) -> Estimate:
 
 
 def _value(o: Outcome) -> Estimate:
-    a = o.amounts or Value()
-    table = np.array(
-        [[a.true_negative, a.false_positive], [a.false_negative, a.true_positive]]
-    )
-    return _mean(table[o.truth, o.decision], "real", float(np.ptp(table)))
+    return _mean(worth(o), "real", span(o))
 
 
 def _range(o: Outcome) -> float:

@@ -114,6 +114,7 @@ def outcome(
             decision=numbers,
             score=numbers,
             unit=unit,
+            amounts=amounts,
         )
     target = respell(target, spellings(signature.classes))
     if signature.task == "binary":

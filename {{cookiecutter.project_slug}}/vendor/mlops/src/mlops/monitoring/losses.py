@@ -15,6 +15,7 @@ from scipy.special import stdtrit
 
 from mlops.evaluation.intervals import standard_error, unseen_share
 from mlops.evaluation.outcome import Outcome
+from mlops.evaluation.value import dearest, table, worth
 from mlops.results.baseline import LossBaseline
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,8 @@ def losses_of(o: Outcome, scale: float = 1.0) -> dict[str, Floats]:
 
     Classes have the Brier score, halved where there are more than two; numbers have the
     absolute error, of which `scale` counts as 1. Where `metrics.value` is written, a
-    binary decision has what it is worth less than the best one, too.
+    decision has what it is worth less than the best one, too; of a number an error of
+    `scale`, the dearer way, counts as 1.
 
     Parameters
     ----------
@@ -43,28 +45,36 @@ def losses_of(o: Outcome, scale: float = 1.0) -> dict[str, Floats]:
         In the target's unit.
     """
     if o.task == "regression":
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            error = np.abs(o.truth - o.decision)
-            loss = np.where(error > 0, error / scale, 0.0)
-        return {"absolute error": np.nan_to_num(np.clip(loss, 0, 1), nan=1.0)}
+        return _losses_of_numbers(o, scale)
     if o.task == "multiclass":
         hit = np.arange(o.score.shape[1]) == o.truth[:, None]
-        return {"Brier score": np.clip(((o.score - hit) ** 2).sum(axis=1) / 2, 0, 1)}
-    found = {"Brier score": np.clip((o.score - o.truth) ** 2, 0, 1)}
+        brier = np.clip(((o.score - hit) ** 2).sum(axis=1) / 2, 0, 1)
+    else:
+        brier = np.clip((o.score - o.truth) ** 2, 0, 1)
+    found = {"Brier score": brier}
     if o.amounts is not None:
-        amounts = o.amounts
-        table = np.array(
-            [
-                [amounts.true_negative, amounts.false_positive],
-                [amounts.false_negative, amounts.true_positive],
-            ],
-            dtype=np.float64,
-        )
-        span = table.max() - table.min()
-        if span > 0:
-            worth = table[o.truth, o.decision]
-            found["value"] = (table.max() - worth) / span
+        amounts = table(o)
+        widest = np.ptp(amounts)
+        if widest > 0:
+            found["value"] = (amounts.max() - worth(o)) / widest
     return found
+
+
+def _losses_of_numbers(o: Outcome, scale: float) -> dict[str, Floats]:
+    """Return the losses of a regression; an infinite error counts as 1."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = {"absolute error": _share_of(np.abs(o.truth - o.decision), scale)}
+        if o.amounts is not None and dearest(o.amounts) > 0:
+            lost = o.amounts.right - worth(o)
+            found["value"] = _share_of(lost, scale * dearest(o.amounts))
+    return found
+
+
+def _share_of(losses: Floats, largest: float) -> Floats:
+    """Return losses as shares of one that counts as 1; what is no number counts so."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        shares = np.where(losses > 0, losses / largest, 0.0)
+    return np.asarray(np.nan_to_num(np.clip(shares, 0, 1), nan=1.0))
 
 
 def scale_of(o: Outcome) -> float:

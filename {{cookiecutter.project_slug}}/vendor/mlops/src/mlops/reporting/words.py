@@ -243,7 +243,7 @@ def span(ends: tuple[str, str]) -> str:
     return " to ".join(dict.fromkeys(end.removesuffix("T00:00:00") for end in ends))
 
 
-def listed(texts: list[str], most: int = 3, length: int = 160) -> str:
+def listed(texts: list[str], most: int = 3, length: int = 240) -> str:
     """Return sentences as one, the tail counted.
 
     Parameters
@@ -253,8 +253,8 @@ def listed(texts: list[str], most: int = 3, length: int = 160) -> str:
     length : int
         Of one of them, in characters.
     """
-    tail = [f"and {len(texts) - most} more"] if len(texts) > most else []
-    return (
-        "; ".join([clean(text, length).rstrip(".") for text in texts[:most]] + tail)
-        + "."
-    )
+    parts = [clean(text, length).rstrip(".") for text in texts[:most]]
+    if len(texts) > most:
+        parts.append(f"and {len(texts) - most} more")
+    sentence = "; ".join(parts)
+    return sentence if sentence.endswith("\u2026") else f"{sentence}."

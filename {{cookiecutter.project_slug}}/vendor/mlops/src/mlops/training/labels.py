@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops.data.known import spellings, without_point_zero
+from mlops.data.known import class_named
 from mlops.errors import UsageError, listed
 
 # What estimators call weights by class: scikit-learn and LightGBM, and CatBoost.
@@ -134,7 +134,7 @@ def _values_by_label(name: str, key: object, values: Any, labels: Labels) -> Any
 def _by_label(name: str, weights: Mapping[Any, Any], labels: Labels) -> dict[Any, Any]:
     """Return weights by label, where they are by class or by label already."""
     by_text = {text: label for label, text in labels.names.items()}
-    texts = {key: _class_named(key, by_text) for key in weights}
+    texts = {key: class_named(key, by_text) for key in weights}
     if None not in texts.values():
         return {by_text[str(texts[key])]: value for key, value in weights.items()}
     if all(key in labels.names for key in weights):
@@ -148,19 +148,6 @@ def _by_label(name: str, weights: Mapping[Any, Any], labels: Labels) -> dict[Any
         allowed=listed(sorted(by_text)),
         do="write the classes as the data has them",
     )
-
-
-def _class_named(key: object, classes: Iterable[str]) -> str | None:
-    """Return the class that a key means: 1, 1.0 and "1" are one, and so is "true"."""
-    text = str(key)
-    known = list(classes)
-    if text in known:
-        return text
-    whole = spellings(known).get(without_point_zero(text))
-    if whole is not None:
-        return whole
-    alike = [name for name in known if name.lower() == text.lower()]
-    return alike[0] if len(alike) == 1 else None
 
 
 def _reads_as_number(text: str) -> bool:
