@@ -96,7 +96,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Name the calls on file that none made, where every story has passed."""
+    """Fail for calls on file that none made, where every story has passed."""
     if hasattr(session.config, "workerinput"):
         return
     folder = Path(os.environ.pop(FOLDER))
@@ -109,6 +109,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         reporter.write_line("tests/workflows/calls.json has what no story calls:")
         for line in unused:
             reporter.write_line(f"  {line}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -2,8 +2,8 @@
 
 `tests/workflows/calls.json` has those of all jobs, and `test_rights.py` compares them
 with the rights of each. A story fails where a job makes a call that is not in it;
-RECORD_CALLS=1 writes it there instead. Where every story has run, the calls on file
-that none of them has made are named at the end: a right could rest on one.
+RECORD_CALLS=1 writes it there instead. A run of every story fails for calls on file
+that none of them has made: a right could rest on one.
 """
 
 from __future__ import annotations
