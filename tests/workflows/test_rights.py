@@ -11,11 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from rehearsal.hub.permissions import endpoints, missing
+from stories.recorder import FOLDER as NOTED
 from stories.recorder import never_made, note, noted, recorded
 
 HERE = Path(__file__).parent
@@ -117,6 +119,43 @@ def test_a_call_on_file_that_no_story_makes_is_named(tmp_path: Path) -> None:
     note({job: {"git fetch"}}, other)  # of another story, in the same process
     made = noted(other.glob("*.json"))
     assert never_made(made, on_file) == [f"{job} git push"]
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("lacks", [True, False])
+def test_a_whole_run_fails_for_calls_that_none_of_its_stories_made(
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_whole: bool,
+    lacks: bool,
+) -> None:
+    folder = tmp_path / "calls"  # the hook removes it
+    folder.mkdir()
+    job = "stage.yml:promote"
+    on_file = recorded()
+    note({**on_file, job: on_file[job] - {"git push"}} if lacks else on_file, folder)
+    if is_whole:
+        (folder / "whole").touch()
+    monkeypatch.setenv(NOTED, str(folder))
+    lines: list[str] = []
+    reporter = SimpleNamespace(write_line=lines.append)
+    plugins = SimpleNamespace(getplugin=lambda name: reporter)
+    session = SimpleNamespace(
+        config=SimpleNamespace(pluginmanager=plugins), exitstatus=0
+    )
+    (hooks,) = [
+        plugin
+        for plugin in request.config.pluginmanager.get_plugins()
+        if getattr(plugin, "__file__", "") == str(HERE.parent / "conftest.py")
+    ]
+
+    hooks.pytest_sessionfinish(session, 0)
+
+    fails = is_whole and lacks
+    assert (session.exitstatus != 0) == fails
+    assert (f"  {job} git push" in lines) == fails
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(
