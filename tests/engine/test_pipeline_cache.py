@@ -221,6 +221,9 @@ KEYS = {
     "slices: {columns: [plan]}": ["test", "gate", "report"],
     "risk: limited": ["report"],
     "monitor: {alpha: 0.01}": ["report"],
+    "monitor: {quiet: [{from: 2026-12-24, to: 2027-01-02, reason: holidays}]}": [
+        "report"
+    ],
 }
 
 

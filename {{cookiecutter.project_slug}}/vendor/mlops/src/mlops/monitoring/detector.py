@@ -234,7 +234,7 @@ def count_labels(
     )
     wealth = np.array(before.won)
     if is_new:
-        wealth = restarted(wealth, won, starts=slot != state.label_slot)
+        wealth = restarted(wealth, won, losses.start_weight(slot, state.label_slot))
     days = {
         day: LossDay(rows=len(by_day[day]), won=_rounded(now[day])) for day in by_day
     }

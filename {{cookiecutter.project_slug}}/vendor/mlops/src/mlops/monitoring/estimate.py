@@ -1,10 +1,12 @@
-"""Performance of a binary classifier without labels, estimated from its scores.
+"""Performance without labels, estimated from the scores of a model or by its errors.
 
 Confidence-based performance estimation (CBPE): the score is calibrated on the
 reference, and the metric is expected as if each row were positive with its calibrated
 probability. Under a shift of the features the reference is weighted by the density
-ratio of the period against it (M-CBPE; Kivimäki et al. 2024). It cannot see concept
-drift: that the same features come to mean something else.
+ratio of the period against it (M-CBPE; Kivimäki et al. 2024). Of several classes the
+event is that the most probable one is right. Numbers have no score: a second model
+learns from the reference how large the error of a row is (direct loss estimation, DLE).
+None of them can see concept drift: that the same features come to mean something else.
 """
 
 from __future__ import annotations
@@ -129,13 +131,52 @@ def shifted_chances(
 ) -> tuple[Floats, str]:
     """Return how likely each row of a period is positive, and by which method.
 
-    That of CBPE where so few reference rows are like the period that the weighted
-    calibration would rest on less than 100 of them.
+    That of CBPE where no feature is known (all may be sensitive), or where so few
+    reference rows are like the period that the weighted calibration would rest on less
+    than 100 of them.
     """
+    if not len(reference.columns):
+        return calibrated(score, truth, now), "CBPE"
     weights = density_ratio(reference, window)
     if effective_rows(weights) < _FEWEST:
         return calibrated(score, truth, now), "CBPE"
     return calibrated(score, truth, now, weights), "M-CBPE"
+
+
+def expected_errors(
+    reference: pd.DataFrame, errors: Floats, window: pd.DataFrame
+) -> Floats | None:
+    """Return how large the error of each row is expected to be (DLE).
+
+    Parameters
+    ----------
+    reference, window : DataFrame, shape (n_rows, n_columns)
+        Features and prediction of both, cast.
+    errors : ndarray of float, shape (n_reference,)
+        Not negative.
+
+    Returns
+    -------
+    ndarray of float, shape (n_rows,)
+        None where less than 100 reference rows have an error that is a number.
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    known = np.isfinite(errors)
+    if np.count_nonzero(known) < _FEWEST:
+        return None
+    both = _numeric(pd.concat([reference[known], window], ignore_index=True))
+    count = int(np.count_nonzero(known))
+    learner = HistGradientBoostingRegressor(
+        max_iter=100,
+        learning_rate=0.05,
+        max_leaf_nodes=8,
+        min_samples_leaf=30,
+        early_stopping=False,
+        random_state=0,
+    )
+    learner.fit(both[:count], errors[known])
+    return np.asarray(np.maximum(learner.predict(both[count:]), 0.0))
 
 
 def effective_rows(weights: Floats) -> float:

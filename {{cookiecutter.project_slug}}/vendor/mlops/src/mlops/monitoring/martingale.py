@@ -149,14 +149,16 @@ def _advance(
 ) -> Wealth:
     """Return the evidence after rows of one slot, few enough to be in memory."""
     by_cells = restarted(
-        evidence.cells, _won_by_cells(evidence.counts, codes, ties, bets), starts
+        evidence.cells,
+        _won_by_cells(evidence.counts, codes, ties, bets),
+        float(starts),
     )
     weight = 1 - _WEIGHT_OF_ORDER if cells.ordered else 1.0
     peak = log_mean(by_cells).max() + np.log(weight / cells.size)
     order = evidence.order
     if cells.ordered:
         won = _won_by_order(evidence.counts, codes, ties)
-        by_order = restarted(evidence.order, won, starts)
+        by_order = restarted(evidence.order, won, float(starts))
         peak = max(peak, log_mean(by_order).max() + np.log(_WEIGHT_OF_ORDER))
         order = by_order[-1]
     return Wealth(
@@ -167,9 +169,16 @@ def _advance(
     )
 
 
-def restarted(wealth: Floats, won: Floats, starts: bool) -> Floats:
-    """Return Shiryaev-Roberts sums after bets: ``e * (1 + R)``, as logarithms."""
-    before = np.logaddexp(wealth, 0.0) if starts else wealth
+def restarted(wealth: Floats, won: Floats, weight: float) -> Floats:
+    """Return Shiryaev-Roberts sums after bets: ``e * (w + R)``, as logarithms.
+
+    Parameters
+    ----------
+    weight : float
+        Of the bets that start now; 0 where none do. Those of a year weigh as much as
+        its slots at most.
+    """
+    before = np.logaddexp(wealth, np.log(weight)) if weight > 0 else wealth
     return np.clip(before + won, NOTHING, _MOST)
 
 

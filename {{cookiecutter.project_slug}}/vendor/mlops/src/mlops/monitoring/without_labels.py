@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops.data.known import respell, spellings
 from mlops.monitoring.cells import code
 from mlops.monitoring.estimate import (
-    Expected,
     expected,
+    expected_errors,
     shifted_chances,
     weights_without_shift,
 )
 from mlops.registry.manifest import Manifest
 from mlops.results.baseline import Baseline
 from mlops.results.monitoring import ColumnDrift, EstimatedMetric, UndoneShift
+from mlops.results.training import Signature
 
 Floats = NDArray[np.float64]
 
@@ -31,23 +34,63 @@ def estimates(
     recent: pd.DataFrame,
     columns: Sequence[ColumnDrift],
 ) -> tuple[EstimatedMetric, ...]:
-    """Return accuracy and ROC AUC as they are expected; of binary models only.
+    """Return the metrics of a period as they are expected.
+
+    Accuracy and ROC AUC of a binary model, accuracy of one of several classes, the mean
+    absolute error of a regression.
 
     Parameters
     ----------
     reference : DataFrame, shape (n_reference, n_columns)
-        The reference sample, with score and target.
+        The reference sample, with outputs and target.
     recent : DataFrame, shape (n_rows, n_columns)
-        Rows of the period, with their score.
+        Rows of the period, with their outputs.
     columns : sequence of ColumnDrift
         What the check found: of features that changed it is estimated what the metric
         would be without.
     """
     signature = manifest.signature
-    if signature.task != "binary" or signature.target not in reference:
+    if signature.target not in reference:
         return ()
     known = reference[reference[signature.target].notna()]
     shown = [c.cells.name for c in baseline.columns if not c.output]
+    expect = _EXPECTED[signature.task]
+    found = expect(signature, shown, known, recent)
+    if found is None:
+        return ()
+    weights = _without_shifts(baseline, columns, recent)
+    registered = {metric.name: metric.value for metric in manifest.metrics}
+    return tuple(
+        EstimatedMetric(
+            metric=name,
+            value=value,
+            registered=registered.get(name),
+            method=found.method,
+            rows=len(recent),
+            undone=_undone(name, value, found, weights),
+        )
+        for name, value in found.metrics(None).items()
+        if np.isfinite(value)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Estimated:
+    """What is expected of the rows of a period.
+
+    Parameters
+    ----------
+    metrics : callable
+        Returns the metrics by name, given how much each row counts (None: alike).
+    """
+
+    method: str
+    metrics: Callable[[Floats | None], Mapping[str, float]]
+
+
+def _of_two_classes(
+    signature: Signature, shown: list[str], known: pd.DataFrame, recent: pd.DataFrame
+) -> _Estimated | None:
     score = recent["score"].to_numpy(dtype=np.float64)
     chance, method = shifted_chances(
         known[shown],
@@ -56,25 +99,54 @@ def estimates(
         recent[shown],
         score,
     )
-    threshold = signature.threshold
-    found = expected(score, chance, threshold, method)
-    undone = {
-        name: expected(score, chance, threshold, method, weights)
-        for name, weights in _without_shifts(baseline, columns, recent).items()
-    }
-    registered = {metric.name: metric.value for metric in manifest.metrics}
-    return tuple(
-        EstimatedMetric(
-            metric=name,
-            value=getattr(found, name),
-            registered=registered.get(name),
-            method=found.method,
-            rows=len(recent),
-            undone=_undone(name, found, undone),
-        )
-        for name in ("accuracy", "roc_auc")
-        if np.isfinite(getattr(found, name))
+
+    def metrics(weights: Floats | None) -> dict[str, float]:
+        found = expected(score, chance, signature.threshold, method, weights)
+        return {"accuracy": found.accuracy, "roc_auc": found.roc_auc}
+
+    return _Estimated(method, metrics)
+
+
+def _of_classes(
+    signature: Signature, shown: list[str], known: pd.DataFrame, recent: pd.DataFrame
+) -> _Estimated | None:
+    """Return the expected share of rows whose most probable class is theirs."""
+    chances = [f"p_{name}" for name in signature.classes]
+    if not {*chances, "prediction"} <= {*known}:
+        return None
+    truth = respell(known[signature.target], spellings(signature.classes))
+    right = (known["prediction"] == truth).to_numpy(dtype=np.float64)
+    chance, method = shifted_chances(
+        known[shown],
+        known[chances].max(axis=1).to_numpy(dtype=np.float64),
+        right,
+        recent[shown],
+        recent[chances].max(axis=1).to_numpy(dtype=np.float64),
     )
+    return _Estimated(
+        method, lambda w: {"accuracy": float(np.average(chance, weights=w))}
+    )
+
+
+def _of_numbers(
+    signature: Signature, shown: list[str], known: pd.DataFrame, recent: pd.DataFrame
+) -> _Estimated | None:
+    """Return the expected mean of the absolute errors."""
+    errors = (known["prediction"] - known[signature.target]).abs()
+    seen = [*shown, "prediction"]
+    found = expected_errors(
+        known[seen], errors.to_numpy(dtype=np.float64), recent[seen]
+    )
+    if found is None:
+        return None
+    return _Estimated("DLE", lambda w: {"mae": float(np.average(found, weights=w))})
+
+
+_EXPECTED = {
+    "binary": _of_two_classes,
+    "multiclass": _of_classes,
+    "regression": _of_numbers,
+}
 
 
 def _without_shifts(
@@ -97,14 +169,12 @@ def _without_shifts(
 
 
 def _undone(
-    metric: str, now: Expected, undone: Mapping[str, Expected]
+    metric: str, now: float, found: _Estimated, weights: Mapping[str, Floats]
 ) -> tuple[UndoneShift, ...]:
     """Return the estimates of a metric without each shift, the largest change first."""
-    before = getattr(now, metric)
     shifts = []
-    for name, without in undone.items():
-        value = getattr(without, metric)
+    for name, counts in weights.items():
+        value = found.metrics(counts)[metric]
         if np.isfinite(value):
-            change = value - before
-            shifts.append(UndoneShift(column=name, value=value, change=change))
+            shifts.append(UndoneShift(column=name, value=value, change=value - now))
     return tuple(sorted(shifts, key=lambda shift: -abs(shift.change)))
