@@ -1,6 +1,6 @@
 """Drift over a year of checks: rows 2 to 5 of the table of error rates, simulated.
 
-Seeded, and small enough for every run.
+Seeded, and small enough for every run; `benchmarks/error_rates.py` runs more worlds.
 """
 
 from __future__ import annotations
