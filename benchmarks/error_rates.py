@@ -422,8 +422,8 @@ of `tests/rates`, which holds the same limits at every run with fewer of them.
 
 **Plain rule** is what people do without the method: a test part that is asked again and
 again, a point difference against a limit, rows that count as independent. Where it is
-empty, it was not simulated. Where the interval holds the goal, so many worlds do not tell
-whether it is met.
+empty, it was not simulated. Where the interval holds the goal, so many worlds do not
+tell whether it is met.
 
 ![Rates and goals](../images/error-rates.png)
 
