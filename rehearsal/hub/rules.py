@@ -139,7 +139,7 @@ def lacking_review(state: State, branch: str, role: str) -> bool:
 def _matches(patterns: list[str], ref: str, default_branch: str) -> bool:
     is_default = ref == f"refs/heads/{default_branch}"
     special = {"~ALL": True, "~DEFAULT_BRANCH": is_default}
-    return any(special.get(p, _fits(p, ref)) for p in patterns)
+    return any(special.get(p, fits(p, ref)) for p in patterns)
 
 
 # What may stand in a pattern, as Ruby's `File.fnmatch` reads it for paths: only `**/`
@@ -147,8 +147,8 @@ def _matches(patterns: list[str], ref: str, default_branch: str) -> bool:
 _FNMATCH = re.compile(r"(?P<folders>(?:(?<=/)|^)\*\*/)|\*+|\?|\[[^]]+\]|\\(.)|(.)")
 
 
-def _fits(pattern: str, ref: str) -> bool:
-    """Say whether a pattern fits a ref."""
+def fits(pattern: str, ref: str) -> bool:
+    """Say whether a pattern fits a ref, or a name of a branch or tag."""
 
     def translated(match: re.Match[str]) -> str:
         text = match[0]

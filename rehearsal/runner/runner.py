@@ -24,6 +24,7 @@ from rehearsal.runner.act import Stop, execute, find_act
 from rehearsal.runner.again import with_earlier, with_failed_only
 from rehearsal.runner.checks import check
 from rehearsal.runner.concurrency import Concurrency, Queue, concurrency
+from rehearsal.runner.environments import as_allowed, may_deploy
 from rehearsal.runner.expected import declared, given_up
 from rehearsal.runner.invocation import Invocation, Machine
 from rehearsal.runner.joblog import JobLog, Log
@@ -352,10 +353,12 @@ class Runner:
     def _invocation(
         self, workflow: Workflow, event: Event, run_id: int, run_number: int
     ) -> Invocation:
+        tree = self.root / "trees" / f"run-{run_id}"
+        environments = self.hub.state.environments
         return Invocation(
             hub=self.hub,
             machine=self.machine,
-            workflow=workflow,
+            workflow=as_allowed(workflow, event, environments, tree),
             event=event,
             run_id=run_id,
             run_number=run_number,
@@ -395,7 +398,7 @@ class Runner:
         named = environments_of(workflow, event)
         for name in sorted(named & self.hub.state.environments.keys()):
             rules = self.hub.state.environments[name]
-            if not rules.get("reviewers"):
+            if not rules.get("reviewers") or not may_deploy(rules, event.ref):
                 continue
             approver = self.approvals.get(name)
             self_review = approver == event.actor and rules.get("prevent_self_review")
@@ -416,7 +419,8 @@ class Runner:
             environment = environment_of(workflow, job.key, run.event, values, call)
             rule = workflow.job(job.key).get("environment")
             silent = isinstance(rule, Mapping) and rule.get("deployment") is False
-            if not environment or silent:
+            rules = self.hub.state.environments.get(environment, {})
+            if not environment or silent or not may_deploy(rules, run.event.ref):
                 continue
             body = {
                 "ref": run.event.sha,
