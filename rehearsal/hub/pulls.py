@@ -151,7 +151,7 @@ def edit_pull(call: Call) -> Record:
             pull, state=state, closed_at=call.state.now() if closed else None
         )
         if not closed:
-            refresh(call.hub, pull)
+            refresh(call.hub, pull, renews_base=False)
         call.hub.pull_happened("closed" if closed else "reopened", pull, call.caller)
     return call.view.pull(pull)
 

@@ -119,9 +119,11 @@ def _refusing(
     for key, name in named.items():
         if may_deploy(environments.get(name, {}), event.ref):
             continue
-        every[key] = {what: jobs[key][what] for what in _BEGINS if what in jobs[key]}
-        every[key]["env"] = {"REFUSAL": refusal(name, event)}
-        every[key]["steps"] = [{"run": 'echo "::error::$REFUSAL"; exit 1'}]
+        every[key] = {
+            **{what: jobs[key][what] for what in _BEGINS if what in jobs[key]},
+            "env": {"REFUSAL": refusal(name, event)},
+            "steps": [{"run": 'echo "::error::$REFUSAL"; exit 1'}],
+        }
     return every
 
 

@@ -110,6 +110,23 @@ def test_a_base_that_moves_is_in_the_merge_and_not_in_the_event(
     assert pull.merge().merged
 
 
+def test_a_pull_request_that_is_opened_again_names_the_base_of_before(
+    hub: Hub, alice: Desk
+) -> None:
+    number = opened(alice)
+    pull = alice.repository().get_pull(number)
+    pull.edit(state="closed")
+    alice.git("checkout", "--quiet", "main")
+    newer = alice.commit("vendor/engine.py")
+    alice.git("push", "--quiet", "origin", "main")
+    hub.events.take()
+    pull.edit(state="open")
+    (event,) = hub.events.take()
+    about = event.payload["pull_request"]
+    assert (event.name, event.payload["action"]) == ("pull_request", "reopened")
+    assert about["base"]["sha"] != newer == hub.git.resolve(f"{event.sha}^1")
+
+
 def test_a_merge_of_what_has_moved_meanwhile_is_refused(hub: Hub, alice: Desk) -> None:
     number = opened(alice)
     status, body, _ = alice.ask("PUT", f"/pulls/{number}/merge", {"sha": "0" * 40})

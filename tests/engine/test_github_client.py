@@ -226,6 +226,21 @@ def test_a_server_of_ones_own_is_refused_before_anything_is_asked_of_it(
     assert repository().full_name == "acme/demo"
 
 
+@pytest.mark.parametrize("server", ["https://acme.ghe.com", "https://git.acme.org"])
+def test_the_token_of_another_github_is_not_shown_to_github_com(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/demo")
+    monkeypatch.setenv("GITHUB_TOKEN", "of-the-other")
+    monkeypatch.setenv("GITHUB_SERVER_URL", server)
+    monkeypatch.delenv("GITHUB_API_URL", raising=False)
+    with pytest.raises(UsageError, match="whose API would see its token") as refused:
+        repository()
+    assert "https://api.NAME.ghe.com" in str(refused.value)
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com/")
+    assert repository().full_name == "acme/demo"
+
+
 def test_the_token_of_gh_is_the_last_that_is_tried(
     github: GitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,18 +14,11 @@ from mlops.github.issues import close, open_or_edit
 from rehearsal.hub import Hub
 from rehearsal.hub.desk import Desk as Client
 
-from .conftest import ENGINE
+from .plans_page import PAGE, PLANS, cell, table
 from .registry_world import MODEL, World, world_fixture  # noqa: F401
 from .test_github_life import Life
 from .test_github_settings import NAMED, Desk, desk_of
 
-PAGE = ENGINE.parent / "docs" / "explanation" / "plans.md"
-PLANS: dict[str, dict[str, Any]] = {
-    "public": {},
-    "private, Free": {"private": True, "plan": "free"},
-    "private, Pro or Team": {"private": True, "plan": "team"},
-    "private, Enterprise Cloud": {"private": True, "plan": "enterprise"},
-}
 # By the first words of a row: what `mlops github apply` says of that.
 SETTINGS = {
     "versions, stages": "label model-alarm",
@@ -39,24 +31,6 @@ SETTINGS = {
     "web page": "pages",
 }
 ATTESTED = "attestations"
-
-
-def table() -> dict[str, dict[str, str]]:
-    """Return the cells of the page, by plan and the first words of a row."""
-    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line[:1] == "|"]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    plans = rows[0][1:]
-    cells: dict[str, dict[str, str]] = {plan: {} for plan in plans}
-    for name, *values in rows[2:]:
-        for plan, value in zip(plans, values, strict=True):
-            cells[plan][name] = value
-    return cells
-
-
-def cell(plan: str, start: str) -> str:
-    """Return the one cell of a plan whose row begins so."""
-    (value,) = (v for name, v in table()[plan].items() if name.startswith(start))
-    return value
 
 
 def may_attest(desk: Desk) -> bool:

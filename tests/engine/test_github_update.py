@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from mlops.cli.main import app
 from mlops.errors import EnvironmentFailure
 from mlops.github.advisories import advisory_change
 from mlops.github.client import repository
+from mlops.github.switches import SWITCHES
 from mlops.github.update import BRANCH, STATE
 from rehearsal.hub import Hub
 from rehearsal.hub.desk import Desk
@@ -313,6 +316,39 @@ def test_a_template_that_may_not_be_read_is_said_and_not_red_every_week(
     assert "cruft could not update" in world.run("update", code=3)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        # By ssh from a machine of GitHub, which knows neither the host nor a key.
+        "Host key verification failed.\\nfatal: Could not read from remote repository.",
+        "git@github.com: Permission denied (publickey).",
+        # Where an organisation wants single sign-on, or has blocked this machine.
+        "fatal: unable to access 'x': The requested URL returned error: 403",
+        "fatal: could not read Username for 'x': No such device or address",
+        "remote: Repository not found.",
+    ],
+)
+def test_every_way_of_being_hidden_is_said_and_not_red(
+    world: World, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By which address the template was named, its maker's machine decided."""
+    root = world.job()
+    (world.tmp / "bin").mkdir()
+    git_there = shutil.which("git")
+    fake = world.tmp / "bin" / "git"
+    fake.write_text(
+        "#!/bin/sh\n"
+        f'case " $* " in *" ls-remote "*) printf "{said}\\n" >&2; exit 128;; esac\n'
+        f'exec {git_there} "$@"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    patch = world.tmp / "template.patch"
+    shown = world.run("update", "--out", str(patch))
+    assert "is private: nothing here may read it" in shown
+    assert patch.read_bytes() == b"" and (root / STATE).is_file()
+
+
 # -- newer locks -----------------------------------------------------------------------
 
 OLD_LOCK = "numpy==2.4.0 \\\n    --hash=sha256:aa\npandas==3.0.5\nsix==1.17.0\n"
@@ -434,6 +470,37 @@ def test_newer_locks_without_a_token_are_one_issue_and_none_is_silent(
     patch.write_bytes(b"")
     assert "the locks are fresh" in world.run("propose", str(patch), "--lock")
     assert [issue["state"] for issue in world.issues] == ["closed"]
+
+
+@pytest.mark.parametrize("kind", ["template", "lock"])
+def test_what_is_new_where_issues_are_off_says_where_to_switch_them_on(
+    world: World, kind: str
+) -> None:
+    """Without UPDATE_TOKEN nobody else could be told; with it nobody needs Issues."""
+    world.hub.state.repository["has_issues"] = False
+    options = ["--lock"] if kind == "lock" else []
+    if kind == "lock":
+        world.push("requirements/all.txt", OLD_LOCK)
+        patch = newer_locks(world)
+    else:
+        write(world.tree, new="new\n")
+        world.release("second")
+        world.job()
+        patch = world.tmp / "template.patch"
+        world.run("update", "--out", str(patch))
+        world.job()
+    said = world.run("propose", str(patch), *options, code=3)
+    assert SWITCHES["Issues"].remedy in said
+    assert "something newer" in SWITCHES["Issues"].effect
+    assert not world.pulls
+    world.job()
+    world.may(**ENOUGH)
+    assert "proposes it" in world.run("propose", str(patch), *options)
+    assert len(world.pulls) == 1 and world.issues == []
+    world.job()
+    nothing = world.tmp / "nothing.patch"
+    nothing.write_bytes(b"")
+    world.run("propose", str(nothing), *options)
 
 
 def test_a_patch_of_locks_that_changes_more_is_refused(world: World) -> None:

@@ -1,10 +1,12 @@
 """A generated repository does what its README begins with, and passes its checks."""
 
+import importlib.metadata
 import importlib.util
 import os
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +55,38 @@ def test_setup_and_check(bake: Bake, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def own_tests(repository: Path) -> Any:
+    """Return the module of the fast tests of a repository itself."""
+    place = repository / "tests" / "test_repository.py"
+    found = importlib.util.spec_from_file_location("own_tests_of_a_repository", place)
+    assert found and found.loader
+    own = importlib.util.module_from_spec(found)
+    found.loader.exec_module(own)
+    return own
+
+
+@pytest.mark.parametrize("installed", ["2.0.0", None])
+def test_a_pin_that_was_changed_in_every_lock_and_does_not_fit_the_rest_is_refused(
+    bake: Bake, installed: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The locks agree with each other then, and only what is installed does not."""
+    own = own_tests(bake())
+    own.test_what_is_installed_fits_together()
+    real = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name != "pydantic-core":
+            return real(name)
+        if installed is None:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed
+
+    monkeypatch.setattr(own.metadata, "version", version)
+    said = rf"there is {installed or 'nothing'} of pydantic-core: run `make lock`"
+    with pytest.raises(AssertionError, match=said):
+        own.test_what_is_installed_fits_together()
+
+
 def test_a_pin_that_was_changed_in_place_is_refused_with_the_command_that_fixes_it(
     bake: Bake,
 ) -> None:
@@ -65,11 +99,7 @@ def test_a_pin_that_was_changed_in_place_is_refused_with_the_command_that_fixes_
         pin = re.search(r"^pydantic==(\S+)", text, re.MULTILINE)
         assert pin
         path.write_text(text.replace(pin[0], "pydantic==2.99.0"), encoding="utf-8")
-    place = repository / "tests" / "test_repository.py"
-    found = importlib.util.spec_from_file_location("own_tests_of_a_repository", place)
-    assert found and found.loader
-    own = importlib.util.module_from_spec(found)
-    found.loader.exec_module(own)
+    own = own_tests(repository)
     for lock in locks:
         with pytest.raises(AssertionError, match=r"pydantic: run `make lock`"):
             own.test_locks_are_one_resolution(lock)

@@ -303,6 +303,14 @@ def test_code_of_strangers_gets_no_secret(workflow: dict[Any, Any]) -> None:
             assert not any({"ref", "repository"} & set(s["with"]) for s in checkouts)
 
 
+# The branch that is merged into, as it is now. What a pull request's event says of its
+# base is as old as the last push: an engine of then may not read what one of now wrote.
+BASE = (
+    "${{ github.base_ref && format('refs/heads/{0}', github.base_ref) "
+    "|| github.event.merge_group.base_sha }}"
+)
+
+
 def test_the_job_with_a_role_of_the_cloud_runs_nothing_of_a_pull_request() -> None:
     job = JOBS["pull-request.yml:data"]
     assert job["permissions"] == {"contents": "read", "id-token": "write"}
@@ -310,7 +318,7 @@ def test_the_job_with_a_role_of_the_cloud_runs_nothing_of_a_pull_request() -> No
     of_a_fork = "github.event.pull_request.head.repo.full_name == github.repository"
     assert f"|| {of_a_fork})" in " ".join(job["if"].split())
     engine, proposed, setup, command, handed_on = steps(job)
-    assert engine["with"]["ref"].startswith("${{ github.event.pull_request.base.sha ||")
+    assert engine["with"]["ref"] == BASE
     assert "path" not in engine["with"]
     assert proposed["with"]["path"] == command["working-directory"] == "proposed"
     assert setup["uses"] == "./.github/actions/setup"  # of the base, as it lies there
@@ -397,10 +405,41 @@ def restores_a_cache(job: dict[str, Any]) -> bool:
 
 @jobs
 def test_who_may_write_gets_nothing_from_a_cache(job: dict[str, Any]) -> None:
-    """Whoever fills a cache could otherwise do what the job may do."""
+    """Whoever fills a cache could otherwise do what the job may do.
+
+    A secret is a right, too: some may write where the job's own token only reads.
+    """
     writes = "write" in job["permissions"].values()
-    assert not (writes and restores_a_cache(job))
+    holds_a_secret = "secrets." in json.dumps(job) or bool(environments(job))
+    assert not ((writes or holds_a_secret) and restores_a_cache(job))
     assert SETUP["inputs"]["cache"]["default"] == "false"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"uses": "actions/cache@x"},
+        {"uses": "actions/cache/restore@x"},
+        {"uses": "actions/setup-python@x", "with": {"cache": "pip"}},
+        {"uses": "./.github/actions/setup", "with": {"cache": True}},
+    ],
+)
+def test_every_way_to_take_something_from_a_cache_is_seen(step: dict[str, Any]) -> None:
+    assert restores_a_cache({"steps": [step]})
+    assert not restores_a_cache({"steps": [{"uses": step["uses"][:7] + "x"}]})
+
+
+def test_the_set_up_of_a_job_takes_nothing_from_a_cache_but_where_it_is_asked() -> None:
+    taking = [
+        step for step in SETUP["runs"]["steps"] if restores_a_cache({"steps": [step]})
+    ]
+    assert [step["if"] for step in taking] == ["inputs.cache == 'true'"]
+
+
+def test_every_command_of_the_set_up_is_bashs_too() -> None:
+    """`defaults` of a workflow do not hold inside an action."""
+    commands = [step for step in SETUP["runs"]["steps"] if "run" in step]
+    assert commands and all(step["shell"] == "bash" for step in commands)
 
 
 @workflows
@@ -584,14 +623,13 @@ def test_the_verdict_looks_at_every_job() -> None:
 
 def test_the_verdict_runs_nothing_of_the_pull_request() -> None:
     verdict = JOBS["pull-request.yml:verdict"]
-    base = "github.event.pull_request.base.sha || github.event.merge_group.base_sha"
     checkouts = [
         place
         for place, step in enumerate(verdict["steps"])
         if step.get("uses", "").startswith("actions/checkout@")
     ]
     assert len(checkouts) == 1
-    assert verdict["steps"][checkouts[0]]["with"]["ref"] == f"${{{{ {base} }}}}"
+    assert verdict["steps"][checkouts[0]]["with"]["ref"] == BASE
     for step in verdict["steps"][: checkouts[0]]:
         assert step.get("run", "exit 1") == "exit 1"
         assert not step.get("uses", "").startswith("./")

@@ -340,6 +340,29 @@ PULL = (
     {"repository": MAIN, "pull_request": {"number": 7, "base": {"sha": "b" * 40}}},
 )
 QUEUE = ("merge_group", {"repository": MAIN, "merge_group": {"base_sha": "c" * 40}})
+
+
+@pytest.mark.parametrize("job", ["data", "verdict"])
+@pytest.mark.parametrize(
+    ("about", "checked_out"),
+    [
+        # A pull request that was opened again: its event has the base of long ago.
+        ({"base_ref": "main", "event": PULL[1]}, "refs/heads/main"),
+        (
+            {"base_ref": "v1", "event": PULL[1]},
+            "refs/heads/v1",
+        ),  # a tag may be called so
+        ({"base_ref": "", "event": QUEUE[1]}, "c" * 40),
+    ],
+)
+def test_the_engine_that_judges_is_that_of_the_base_as_it_is_now(
+    github: GitHubsOwn, job: str, about: dict[str, Any], checked_out: str
+) -> None:
+    steps = jobs_of("pull-request.yml")[job]["steps"]
+    refs = [step["with"]["ref"] for step in steps if "ref" in step.get("with", {})]
+    assert [github.evaluate(one, {"github": about}) for one in refs] == [checked_out]
+
+
 CODE = {"code": "true"}
 NO_CODE = {"code": "false"}
 
@@ -418,14 +441,12 @@ def test_the_verdict_is_asked_whatever_happened(
         for happen in [happens.get(name, Happens())]
     }
     known = {**contexts(given), "needs": needs}
-    fork, first, download, checkout, *_ = jobs["verdict"]["steps"]
+    fork, first, download, *_ = jobs["verdict"]["steps"]
     assert github.evaluate(fork["if"], known, condition=True) is False
     assert github.evaluate(first["if"], known, condition=True) is red
     reads = github.evaluate(download["if"], known, condition=True)
     # A plan that failed has no output: the step before has ended the job by then.
     assert reads is (happens["plan"].outputs.get("models") != "[]")
-    base = github.evaluate(checkout["with"]["ref"], known)
-    assert base == ("b" * 40 if given is PULL else "c" * 40)
 
 
 def of_repository(name: str) -> Given:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import tomllib
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,31 @@ def test_lock_has_hashes_and_no_addresses(lock: str) -> None:
     pins = re.findall(r"^\S+==.*\n(.*)", LOCKS[lock], re.MULTILINE)
     assert pins and all(line.startswith("    --hash=sha256:") for line in pins)
     assert "://" not in LOCKS[lock]
+
+
+def unfit(text: str) -> str:
+    """What is installed where a package needs something else; empty where it fits."""
+    requirement = Requirement(text)
+    if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        return ""
+    try:
+        installed = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        installed = "nothing"
+    if requirement.specifier.contains(installed, prereleases=True):
+        return ""
+    return f"{installed} of {requirement.name}"
+
+
+def test_what_is_installed_fits_together() -> None:
+    """A pin that was changed by itself may not fit what was resolved with it."""
+    for distribution in metadata.distributions():
+        name = distribution.metadata["Name"]
+        for text in distribution.requires or ():
+            found = unfit(text)
+            assert not found, (
+                f"{name} needs {text}, and there is {found}: run `make lock`"
+            )
 
 
 def test_no_conflict_with_the_template_is_left() -> None:

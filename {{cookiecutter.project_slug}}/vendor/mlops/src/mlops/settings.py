@@ -241,6 +241,12 @@ class GitHubRun:
         """Whether a schedule started the run, and so no person did."""
         return self.event_name == "schedule"
 
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the API is that of github.com, and the repository is elsewhere."""
+        default = GitHubRun()
+        return self.api == default.api and self.server.rstrip("/") != default.server
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -82,6 +82,15 @@ def repository(secret: str = "", name: str = "") -> Repository:
             found=name,
             do="push this to GitHub, or set GITHUB_REPOSITORY to OWNER/NAME",
         )
+    if now.github.is_mixed:
+        raise UsageError(
+            "GITHUB_SERVER_URL is not github.com, whose API would see its token",
+            key="GITHUB_API_URL",
+            found=now.github.api,
+            allowed="for https://NAME.ghe.com: https://api.NAME.ghe.com; GitHub "
+            "Enterprise Server is not supported",
+            do="set both of them, or neither",
+        )
     if now.github.api.rstrip("/").endswith("/api/v3"):
         raise UsageError(
             "GitHub Enterprise Server is not supported: it has neither the artifacts "

@@ -66,8 +66,8 @@ SWITCHES: dict[str, Switch] = {
         blocks=True,
     ),
     "Issues": Switch(
-        "Issues are switched off: the job fails that has an alarm or differing "
-        "settings to tell of",
+        "Issues are switched off: the job fails that has an alarm, differing settings "
+        "or something newer to tell of",
         "switch Issues on (Settings, General, Features)",
     ),
     "settings": Switch(

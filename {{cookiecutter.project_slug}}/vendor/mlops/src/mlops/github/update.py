@@ -144,10 +144,13 @@ def _state(root: Path) -> dict[str, Any]:
     return state
 
 
-# What git says of a repository that is not there for who asks.
+# What git says of a repository that is not there for who asks: by https, where an
+# organisation wants single sign-on, and by ssh on a machine that has neither a key nor
+# the host's.
 _HIDDEN = re.compile(
     r"could not read Username|Authentication failed|not found|Permission denied"
-    r"|Invalid username or (token|password)|terminal prompts disabled",
+    r"|Invalid username or (token|password)|terminal prompts disabled"
+    r"|returned error: 40[13]|Host key verification failed",
     re.IGNORECASE,
 )
 
