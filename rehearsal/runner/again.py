@@ -14,6 +14,7 @@ from rehearsal.workflow import NEWER_THAN_ACT, Workflow, as_list, without
 
 # How a job ends that "Re-run failed jobs" begins with.
 _FAILED = ("failure", "cancelled")
+_OF_MATRIX = re.compile(r"\$\{\{\s*matrix\.(\w+)\s*\}\}")
 
 
 def jobs_again(workflow: Workflow, earlier: Run) -> set[str]:
@@ -54,8 +55,13 @@ def names_of(workflow: Workflow, key: str, earlier: Run) -> list[str]:
 def with_failed_only(workflow: Workflow, earlier: Run) -> Workflow:
     """Return a workflow whose jobs that do not run again stand for what came of them.
 
-    Of a matrix only the jobs that failed run again; of calls of another workflow, all
-    of them do here, where GitHub begins only those that failed.
+    Of a matrix only the jobs that failed run again, and so it is with calls of another
+    workflow. Of a call all jobs do here, where GitHub begins those that failed: no
+    workflow that a generated repository calls has several.
+
+    References
+    ----------
+    https://github.com/orgs/community/discussions/52505
     """
     again = jobs_again(workflow, earlier)
     jobs: dict[str, Any] = {}
@@ -65,7 +71,7 @@ def with_failed_only(workflow: Workflow, earlier: Run) -> Workflow:
         if key not in again:
             remaining = _ended(names_of(workflow, key, earlier), earlier)
         elif failed:
-            values = [earlier.matrix[name] for name in failed]
+            values = list(failed.values())
             strategy = {**remaining["strategy"], "matrix": {"include": values}}
             remaining = {**remaining, "strategy": strategy}
         jobs[key] = remaining
@@ -102,13 +108,36 @@ def _of_names(names: list[str], mapping: Mapping[str, Any]) -> dict[str, Any]:
     return {name: mapping[name] for name in names if name in mapping}
 
 
-def _failed_of_matrix(workflow: Workflow, key: str, earlier: Run) -> list[str]:
-    """Return the jobs of a matrix that failed; none where no matrix is narrowed."""
-    if "uses" in workflow.jobs[key]:
-        return []
-    names = names_of(workflow, key, earlier)
-    failed = [name for name in names if earlier.jobs[name] in _FAILED]
-    return [name for name in failed if earlier.matrix.get(name)]
+def _failed_of_matrix(
+    workflow: Workflow, key: str, earlier: Run
+) -> dict[str, Mapping[str, Any]]:
+    """Return the jobs of a matrix that failed, and what each has of the matrix.
+
+    None where no matrix is narrowed.
+    """
+    job = workflow.jobs[key]
+    failed = {}
+    for name in names_of(workflow, key, earlier):
+        values = earlier.matrix.get(name)
+        if "uses" in job:
+            values = _values_of_call(str(job.get("name", key)), name)
+        if values and earlier.jobs[name] in _FAILED:
+            failed[name] = values
+    return failed
+
+
+def _values_of_call(title: str, shown: str) -> dict[str, str]:
+    """Return what a call has of a matrix, as the name says under which it is shown.
+
+    act does not tell. `checks` sees that the name of such a call has the matrix.
+    """
+    parts = _OF_MATRIX.split(title)
+    pattern = "".join(
+        f"(?P<{part}>[^/]+?)" if place % 2 else re.escape(part)
+        for place, part in enumerate(parts)
+    )
+    match = re.match(f"{pattern} / ", shown)
+    return match.groupdict() if match else {}
 
 
 def _ended(names: list[str], earlier: Run) -> dict[str, Any]:

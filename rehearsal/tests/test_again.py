@@ -205,3 +205,46 @@ def test_github_offers_to_run_again_what_failed_and_for_thirty_days(
     hub.state.clock = lambda: datetime.now(UTC) + timedelta(days=31)
     with pytest.raises(RehearsalError, match="older than 30 days"):
         world.rerun(good, every=True)
+
+
+CALLS = """
+name: Calls
+on: push
+permissions: {}
+jobs:
+  stage:
+    name: stage (${{ matrix.model }})
+    strategy: { fail-fast: false, matrix: { model: [a, b] } }
+    permissions: { contents: read }
+    uses: ./.github/workflows/called.yml
+    with: { model: "${{ matrix.model }}" }
+  after:
+    needs: stage
+    runs-on: ubuntu-latest
+    steps: [{ run: echo }]
+"""
+CALLED = """
+name: Called
+on: { workflow_call: { inputs: { model: { type: string, required: true } } } }
+permissions: {}
+jobs:
+  put:
+    runs-on: ubuntu-latest
+    permissions: { contents: read }
+    steps:
+      - env: { MODEL: "${{ inputs.model }}" }
+        run: |
+          echo "$MODEL in attempt $GITHUB_RUN_ATTEMPT"
+          [ "$MODEL" = a ] || [ "$GITHUB_RUN_ATTEMPT" != 1 ]
+"""
+
+
+def test_of_a_matrix_of_calls_those_run_again_that_failed(world: World) -> None:
+    files = {"calls.yml": CALLS, "called.yml": CALLED}
+    edit = {f".github/workflows/{name}": text for name, text in files.items()}
+    (run,) = world.push(edit)
+    ended = {"stage (a) / put": "success", "stage (b) / put": "failure"}
+    assert run.jobs == {**ended, "after": "skipped"}, run.log
+    (again,) = world.rerun(run)
+    assert again.jobs == dict.fromkeys(run.jobs, "success"), again.log
+    assert "b in attempt 2" in again.log and "a in attempt" not in again.log
