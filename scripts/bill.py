@@ -47,6 +47,8 @@ class Started:
         Of the repository.
     own : tuple of str
         Jobs on a machine of one's own, which GitHub does not bill.
+    failed : tuple of str
+        Of those that run, the jobs that fail.
     """
 
     workflow: str
@@ -56,6 +58,7 @@ class Started:
     details: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     own: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,98 @@ BATCHES = (
         ),
     ),
 )
+_PROPOSED = {**_planned([]), "alarm": {"propose": '["a"]'}}
+PROPOSED = Bill(
+    "the same with an alarm whose retraining is proposed, without the pull request",
+    (
+        Started(
+            "monitor.yml",
+            "schedule",
+            ("plan", "check", "alarm", "propose"),
+            _PROPOSED,
+            variables={"MONITOR_RUNNER": "ours"},
+            own=("check",),
+        ),
+        PAGE,
+    ),
+)
+_ROLE = {"MLOPS_PREDICTIONS": "s3://log", "AWS_ROLE_ARN": "arn:aws:iam::1:role/log"}
+_AWAY = {"plan": {**_planned([])["plan"], "away": "true"}}
+IN_A_BUCKET = Bill(
+    "monitor, daily, of one model whose log lies in a bucket",
+    (
+        Started(
+            "monitor.yml",
+            "schedule",
+            ("plan", "data", "check", "alarm"),
+            _AWAY,
+            variables=_ROLE,
+        ),
+        PAGE,
+    ),
+)
+_ELSEWHERE = {"plan": {**_planned(["a"])["plan"], "data": '["a"]'}}
+_FETCHED = {"models": '["a"]', "jobs": '["a"]', "members": '{"a": ["a"]}'}
+_OURS = {"pull_request": {"head": {"repo": {"full_name": "acme/demo"}}}}
+ELSEWHERE = (
+    Bill(
+        "a push to a pull request that changes one model whose data lie in a bucket",
+        (
+            Started(
+                *_PULL,
+                ("plan", "code", "data", "model", "verdict"),
+                {"plan": {**_ELSEWHERE["plan"], "code": "true"}},
+                details=_OURS,
+            ),
+            COMMENT,
+            Started("security.yml", "pull_request", ("zizmor",)),
+        ),
+    ),
+    Bill(
+        "a merge that delivers one model whose data lie in a bucket",
+        (
+            Started(
+                "release.yml",
+                "push",
+                ("data", *DELIVERY),
+                {**_ELSEWHERE, "data": _FETCHED, "register": _NEW},
+            ),
+            PAGE,
+        ),
+    ),
+)
+_SERVING = {"deploy": '["a"]', "deploy_jobs": '["a"]', "deploy_members": '{"a": ["a"]}'}
+OTHERWISE = (
+    Bill(
+        "a merge of one model that the gate refuses",
+        (
+            Started(
+                "release.yml",
+                "push",
+                ("plan", "train", "refused", "register"),
+                {**_planned(["a"]), "register": {"models": "[]", "refs": "{}"}},
+                failed=("train",),
+            ),
+            PAGE,
+        ),
+    ),
+    Bill(
+        "a merge of application code, tried with one model",
+        (
+            Started(
+                "release.yml",
+                "push",
+                ("plan", "redeploy"),
+                {"plan": {**_planned([])["plan"], **_SERVING}},
+            ),
+            PAGE,
+        ),
+    ),
+    Bill(
+        "a decision by hand",
+        (Started("promote.yml", "workflow_dispatch", ("promote",)), PAGE),
+    ),
+)
 SCHEDULES = (
     Bill(
         "predict, daily, where no place for its log is named",
@@ -230,7 +325,10 @@ SCHEDULES = (
     ),
     Bill("scorecard, weekly", (Started("scorecard.yml", "schedule", ()),), times=WEEKS),
 )
-BILLS = (DOCS, PUSH, MERGE, *SCHEDULES, MONITORED, *BATCHES)
+BILLS = (
+    *(DOCS, PUSH, MERGE, *OTHERWISE, *ELSEWHERE),
+    *(*SCHEDULES, MONITORED, PROPOSED, IN_A_BUCKET, *BATCHES),
+)
 
 IDLE_GOAL = 60  # minutes a month for one model
 NEXT_MODEL_GOAL = 6  # and for each further one

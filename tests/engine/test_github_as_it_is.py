@@ -119,6 +119,56 @@ def test_a_version_is_registered_and_found_beyond_what_github_lists(
     assert b"".join(again.read("churn", "v1.1.0", "a.bin")) == b"bytes"
 
 
+@pytest.mark.parametrize(("others", "whole"), [(2, True), (3, True), (4, False)])
+def test_a_list_that_ends_where_github_ends_it_is_known_for_what_it_is(
+    job: Job, others: int, whole: bool
+) -> None:
+    """With just as many as GitHub lists there is no further page to be refused."""
+    job.patch.setattr(releases, "MOST_LISTED", 4)
+    release(job.hub, "churn@v1.0.0")
+    for number in range(others):
+        release(job.hub, f"other@v1.0.{number}")
+    listing = GitHubStore(job.may(contents="read", per_page=2)).listing()
+    assert listing.whole is whole
+    assert ("churn@v1.0.0" in listing.refs) is whole
+    assert len(listing.refs) == min(others + 1, 4)
+
+
+def test_what_github_lists_no_more_is_removed_and_published_all_the_same(
+    job: Job, tmp_path: Path
+) -> None:
+    job.patch.setattr(releases, "MOST_LISTED", 4)
+    release(job.hub, "churn@v1.0.0")
+    release(job.hub, "churn@v1.1.0")
+    for number in range(5):
+        release(job.hub, f"other@v1.0.{number}")
+    hub = job.may(contents="write", per_page=2)
+    store = GitHubStore(hub)
+    assert store.list("churn", ["v1.0.0", "v1.1.0"]) == ["v1.0.0", "v1.1.0"]
+    store.remove("churn", "v1.0.0")
+    store.remove("churn", "v1.0.0")  # killed before it was told: again
+    assert store.list("churn", ["v1.0.0", "v1.1.0"]) == ["v1.1.0"]
+    # A job that is run again, beyond the drafts among which it looks for its own.
+    digest = "cd" * 32
+    store.draft("churn", digest)
+    for number in range(5):
+        release(job.hub, f"another@v1.0.{number}")
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"bytes")
+    again = GitHubStore(hub)
+    again.draft("churn", digest)
+    again.upload("churn", digest, "a.bin", path)
+    again.publish("churn", digest, "v1.2.0")
+    assert b"".join(again.read("churn", "v1.2.0", "a.bin")) == b"bytes"
+
+
+def test_a_list_that_is_refused_from_its_first_page_is_an_error(job: Job) -> None:
+    """It is no end of a list: nothing was listed."""
+    job.patch.setattr(releases, "MOST_LISTED", 0)
+    with pytest.raises(EnvironmentFailure, match="GitHub answered 422"):
+        GitHubStore(job.may(contents="read")).listing()
+
+
 # -- Issues that are switched off ------------------------------------------------------
 
 

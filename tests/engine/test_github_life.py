@@ -370,3 +370,86 @@ def test_a_repository_is_restored_from_a_clone_and_the_files_of_its_releases(
         assert again.production() == "v1.1.0"
         again.deliver("three", "v1.2.0")
         assert again.production() == "v1.2.0"
+
+
+# -- a job's token may not change workflows --------------------------------------------
+
+WORKFLOW = ".github/workflows/x.yml"
+
+
+def changed_workflow(life: Life, text: str) -> None:
+    """Let a person change a workflow of main, beside what is checked out here."""
+    root = life.folder / "another"
+    if not root.exists():
+        git(life.folder, "clone", "-q", life.address(), str(root))
+    git(root, "pull", "-q", "origin", "main")
+    (root / ".github" / "workflows").mkdir(parents=True, exist_ok=True)
+    (root / WORKFLOW).write_text(text)
+    git(root, "add", "-A")
+    who = ("-c", "user.name=bob", "-c", "user.email=bob@example.com")
+    git(root, *who, "commit", "-qm", "Another workflow")
+    git(root, "push", "-q", "origin", "HEAD:refs/heads/main")
+
+
+def with_a_jobs_token(life: Life) -> None:
+    """Go on with a token that may write contents, and no workflow."""
+    token = life.hub.tokens.issue({"contents": "write"}, actor="alice")
+    life.patch.setenv("GITHUB_TOKEN", token)
+    life.patch.setenv("GIT_CONFIG_VALUE_0", f"Authorization: Bearer {token}")
+
+
+def test_a_version_is_delivered_though_main_has_other_workflows_by_now(
+    life: Life,
+) -> None:
+    """Its commit brings the workflow of before, which no branch has any more."""
+    changed_workflow(life, "on: push\n")
+    git(life.world.root, "pull", "-q", "origin", "main")
+    life.world.change_code("two")
+    git(life.world.root, "push", "-q", "origin", "HEAD:refs/heads/main")
+    life.world.build("two")
+    changed_workflow(life, "on: pull_request\n")
+    with_a_jobs_token(life)
+    version = life.world.register(store=life.store()).version
+    assert version.number == "v1.1.0"
+    for stage in ("staging", "production"):
+        life.world.promote("v1.1.0", stage, store=life.store())
+    assert life.production() == "v1.1.0"
+    life.world.rollback("production", store=life.store())
+    assert life.production() == "v1.0.0"
+    listed = git(life.world.root, "ls-tree", "-r", "--name-only", version.commit)
+    assert WORKFLOW not in listed.splitlines()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_where_leaving_workflows_out_counts_as_well_only_the_tip_is_delivered(
+    life: Life, moved: bool
+) -> None:
+    """The hub as harsh as GitHub may be: a file that is gone is a change, too."""
+    changed_workflow(life, "on: push\n")
+    git(life.world.root, "pull", "-q", "origin", "main")
+    life.world.change_code("two")
+    git(life.world.root, "push", "-q", "origin", "HEAD:refs/heads/main")
+    life.world.build("two")
+    if moved:
+        changed_workflow(life, "on: pull_request\n")
+    hook = life.hub.origin / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text(
+        "#!/bin/sh\n"
+        f'git cat-file -e "$3:{WORKFLOW}" && exit 0\n'
+        f'echo "refusing to allow a GitHub App to create or update workflow '
+        f"'{WORKFLOW}' without 'workflows' permission\" >&2\nexit 1\n"
+    )
+    hook.chmod(0o755)
+    with_a_jobs_token(life)
+    if moved:
+        with pytest.raises(EnvironmentFailure, match="in a clone of your own"):
+            life.world.register(store=life.store())
+        assert (
+            "v1.1.0" not in tags.read_registry(life.world.root).models[MODEL].versions
+        )
+        return
+    assert life.world.register(store=life.store()).version.number == "v1.1.0"
+    for stage in ("staging", "production"):
+        life.world.promote("v1.1.0", stage, store=life.store())
+    assert life.production() == "v1.1.0"

@@ -33,9 +33,35 @@ def test_the_jobs_that_are_billed_are_those_that_run(
         "inputs": {},
     }
     happens = {job: Happens(outputs=given) for job, given in started.outputs.items()}
+    for job in started.failed:
+        happens[job] = Happens("failure", started.outputs.get(job, {}))
     jobs = bill.jobs_of(started.workflow)
     run = Run(github, jobs, contexts, happens).play()
     assert set(run.ran()) == set(started.jobs)
+
+
+# The page says that it is about a repository without these.
+NOT_THERE = {
+    *("pages.yml:deploy", "scorecard.yml:scorecard"),
+    *("security.yml:codeql", "security.yml:dependencies"),
+}
+
+
+def test_every_job_is_on_the_bill_once_at_least() -> None:
+    jobs = {
+        f"{path.name}:{job}"
+        for path in bill.FOLDER.glob("*.yml")
+        if "\n  workflow_call:\n" not in path.read_text(encoding="utf-8")
+        for job in bill.jobs_of(path.name)
+    }
+    billed = {
+        f"{started.workflow}:{job}"
+        for one in bill.BILLS
+        for started in one.started
+        for job in started.jobs
+    }
+    assert jobs - billed == NOT_THERE
+    assert set(KNOWN["work"]) == billed, "scripts/bill.toml has a time for each"
 
 
 def test_every_workflow_with_a_schedule_is_on_the_bill() -> None:
