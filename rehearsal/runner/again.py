@@ -116,7 +116,7 @@ def _failed_of_matrix(
     None where no matrix is narrowed.
     """
     job = workflow.jobs[key]
-    failed = {}
+    failed: dict[str, Mapping[str, Any]] = {}
     for name in names_of(workflow, key, earlier):
         values = earlier.matrix.get(name)
         if "uses" in job:
