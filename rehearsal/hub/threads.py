@@ -102,12 +102,14 @@ def create_issue(call: Call) -> Record:
 @on("GET /issues/{issue_number}")
 def get_issue(call: Call) -> Record:
     """Return an issue or pull request."""
+    _require_issues(call)
     return call.view.issue(_thread(call))
 
 
 @on("PATCH /issues/{issue_number}")
 def edit_issue(call: Call) -> Record:
     """Change, close or open an issue again."""
+    _require_issues(call)
     issue = _thread(call)
     changes = call.given("title", "body", "assignees")
     text_fits("Issue", changes.get("body"))
@@ -175,8 +177,10 @@ def all_comments(call: Call) -> Page:
 
 @on("POST /issues/{issue_number}/comments")
 def create_comment(call: Call) -> Answer:
-    """Comment on an issue or pull request."""
+    """Comment on an issue; on a pull request where Issues are off, too."""
     issue, body = _thread(call), str(call.body["body"])
+    if issue["number"] not in call.state.pulls:
+        _require_issues(call)
     text_fits("IssueComment", body)
     if not body.strip():
         raise invalid("IssueComment", "body", "missing_field")

@@ -16,6 +16,7 @@ from mlops.cli.main import app
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure
 from mlops.github.client import Gone, repository
+from mlops.github.comment import post
 from mlops.github.issues import open_or_edit, opened
 from mlops.github.pages import publishing
 from mlops.storage.github_releases import GitHubStore
@@ -184,6 +185,31 @@ def test_an_issue_that_cannot_be_opened_says_where_to_switch_issues_on(
         open_or_edit(hub, "model-alarm", "churn", "an alarm")
     assert "GitHub answered 410" in str(failure.value)
     assert "switch Issues on (Settings, General, Features)" in str(failure.value)
+
+
+def test_a_pull_request_has_its_comment_where_issues_are_off(job: Job) -> None:
+    """GitHub then shows no pull request as an issue, and takes comments on it."""
+    issue = job.may(issues="write").create_issue("an alarm")
+    job.hub.state.repository["has_issues"] = False
+    pull = new_thread_of(job)
+    hub = job.may(contents="read", **{"pull-requests": "write"})
+    for text in ("the verdict", "another verdict"):
+        assert post(hub, pull, text)
+    (comment,) = job.hub.state.comments(pull)
+    assert comment["body"].endswith("another verdict")
+    with pytest.raises(Gone, match="switch Issues on"):
+        post(job.may(issues="write"), issue.number, "no longer")
+
+
+def new_thread_of(job: Job) -> int:
+    """Let there be a pull request; return its number."""
+    origin = job.hub.origin
+    tree = git(origin, "rev-parse", "main^{tree}")
+    commit = git(origin, "commit-tree", tree, "-p", "main", "-m", "Better")
+    git(origin, "update-ref", "refs/heads/better", commit)
+    rights = {"contents": "write", "pull-requests": "write"}
+    made = job.may(**rights).create_pull(base="main", head="better", title="Better")
+    return int(made.number)
 
 
 # -- Pages -----------------------------------------------------------------------------
