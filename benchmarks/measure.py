@@ -92,6 +92,7 @@ def compare(commands: Mapping[str, Command], repeats: int = REPEATS) -> dict[str
         name: Cost(
             statistics.median(c.seconds for c in taken),
             statistics.median(c.memory for c in taken),
+            statistics.median(c.processor for c in taken),
         )
         for name, taken in costs.items()
     }

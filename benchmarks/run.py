@@ -1,7 +1,7 @@
 """`make bench`: every figure that the README quotes, measured side by side in one run.
 
 Usage: python benchmarks/run.py [PART ...]
-Parts are rows, idle, start, registry, releases and wiring; default: all.
+Parts are rows, idle, start, registry, releases, wiring and sweep; default: all.
 BENCH_REPEATS=1 for a quick look. Results go to benchmarks/results.md.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 from example import COLUMNS, make_project, make_rows
 from measure import REPEATS, ROOT, Command, Cost, compare, environment, mlops
 from registry import registry_part, releases_part
+from sweep import sweep_part
 
 SIZES = (10_000, 100_000, 1_000_000)
 RESULTS = ROOT / "benchmarks" / "results.md"
@@ -148,6 +149,7 @@ PARTS: dict[str, Callable[[Path], list[str]]] = {
     "registry": registry_part,
     "releases": releases_part,
     "wiring": wiring_part,
+    "sweep": sweep_part,
 }
 
 

@@ -1,4 +1,4 @@
-"""Compile the locks: the generated repository's, the template's, those of two tests.
+"""Compile the locks: the generated repository's, the template's, those of three tests.
 
 The generated pyproject.toml is a Jinja template, so a repository is rendered with the
 default answers first, and compiled by its own `make lock`. Versions already locked are
@@ -18,6 +18,7 @@ GENERATED = ROOT / "{{cookiecutter.project_slug}}" / "requirements"
 TEMPLATE_LOCK = ROOT / "requirements-dev.txt"
 MLFLOW = ROOT / "tests" / "engine" / "mlflow.in"
 LEARNERS = ROOT / "tests" / "engine" / "learners.in"
+CLUSTERS = ROOT / "tests" / "engine" / "clusters.in"
 
 # Universal: one file for every platform and every Python offered, with the same
 # versions on all of them where that can be. No header, annotation or index address: a
@@ -58,7 +59,7 @@ def compile_lock(inputs: list[Path], output: Path, options: list[str]) -> None:
 
 
 def main() -> None:
-    """Compile the generated locks, the template's and those of two tests."""
+    """Compile the generated locks, the template's and those of three tests."""
     options = sys.argv[1:]
     compile_generated(upgrade="--upgrade" in options)
     everything = GENERATED / "all.txt"
@@ -66,6 +67,7 @@ def main() -> None:
     compile_lock([MLFLOW], MLFLOW.with_suffix(".txt"), options)
     train = GENERATED / "train.txt"
     compile_lock([LEARNERS, train], LEARNERS.with_suffix(".txt"), options)
+    compile_lock([CLUSTERS, train], CLUSTERS.with_suffix(".txt"), options)
 
 
 if __name__ == "__main__":

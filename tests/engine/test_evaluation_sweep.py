@@ -14,8 +14,12 @@ from mlops.cli.main import app
 from mlops.config.project import Project
 from mlops.data.snapshot import Dataset, build
 from mlops.errors import UsageError
-from mlops.evaluation.sweep import FOLDS, _folds, combinations, cross_validate
+from mlops.evaluation.sweep import combinations
+from mlops.evaluation.trial import FOLDS, TrialData, divided
+from mlops.results.runs import Trial
 from mlops.runlog.query import records
+from mlops.training.code import ModelCode
+from mlops.training.fit import fit
 from mlops.training.model import Model
 
 from .conftest import rows_of
@@ -148,14 +152,23 @@ def dataset_of(project: Project) -> Dataset:
     return dataset
 
 
+def cross_validate(project: Project, dataset: Dataset) -> Trial:
+    code = ModelCode.read(project.folder("churn"), "churn")
+    data = TrialData.of("churn", code, dataset)
+    return data.measure(dataset.spec.train.params)
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_every_task(make_project: Make, task: str) -> None:
     project = make_project(task, n=300)
     dataset = dataset_of(project)
-    training, metrics = cross_validate(project, "churn", dataset.spec, dataset)
-    again = cross_validate(project, "churn", dataset.spec, dataset)
-    assert (training.model_sha256, metrics) == (again[0].model_sha256, again[1])
-    assert training.rows == len(dataset.part("train"))
+    first = cross_validate(project, dataset)
+    again = cross_validate(project, dataset)
+    assert first.metrics == again.metrics
+    assert first.rows == len(dataset.part("train"))
+    fitted = fit(project, "churn", dataset.spec, dataset.part("train"), "digest")
+    assert first.signature == fitted.training.signature
+    assert first.estimator == fitted.training.estimator
 
 
 def test_a_class_that_a_fold_never_saw_has_no_chance_there(
@@ -167,15 +180,15 @@ def test_a_class_that_a_fold_never_saw_has_no_chance_there(
     split = {"by": "time", "test": 0.2}
     project = make_project("multiclass", frame=frame, data=data, split=split)
     dataset = dataset_of(project)
-    _, (loss,) = cross_validate(project, "churn", dataset.spec, dataset)
+    (loss,) = cross_validate(project, dataset).metrics
     assert loss.value > 2  # those who are sure of the wrong class pay for it
-    predict = Model.predict
+    outputs = Model.outputs
     unsure = {"p_new": float("nan")}
     monkeypatch.setattr(
-        Model, "predict", lambda self, raw: predict(self, raw).assign(**unsure)
+        Model, "outputs", lambda self, *of: outputs(self, *of).assign(**unsure)
     )
     with pytest.raises(UsageError, match="not finite"):
-        cross_validate(project, "churn", dataset.spec, dataset)
+        cross_validate(project, dataset)
 
 
 def split_by(
@@ -201,7 +214,7 @@ def test_a_group_is_on_one_side_only(make_project: Make) -> None:
     spec, rows = split_by(
         make_project, "group", "home", lambda f: [f"h{i % 60}" for i in f.index]
     )
-    folds = [(set(rows["home"].iloc[a]), list(b)) for a, b in _folds(spec, rows)]
+    folds = [(set(rows["home"].iloc[a]), list(b)) for a, b in divided(spec, rows)]
     assert not any(learnt & set(rows["home"].iloc[asked]) for learnt, asked in folds)
     assert sorted(at for _, asked in folds for at in asked) == list(range(len(rows)))
 
@@ -210,7 +223,7 @@ def test_the_past_predicts_the_future(make_project: Make) -> None:
     spec, rows = split_by(
         make_project, "time", "day", lambda f: [(i * 7) % 240 for i in f.index]
     )
-    folds = list(_folds(spec, rows))
+    folds = list(divided(spec, rows))
     assert len(folds) == FOLDS
     assert all(rows["day"].iloc[a].max() <= rows["day"].iloc[b].min() for a, b in folds)
 
@@ -221,4 +234,4 @@ def test_too_few_groups_to_part_are_said(make_project: Make) -> None:
     )
     few = rows[rows["home"].isin(sorted(rows["home"].unique())[:2])]
     with pytest.raises(ValueError, match="n_splits"):
-        list(_folds(spec, few))
+        list(divided(spec, few))

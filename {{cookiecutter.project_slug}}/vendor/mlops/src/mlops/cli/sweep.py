@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -13,12 +11,13 @@ from mlops.cli.app import app
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.pipeline import run_context
-from mlops.errors import MlopsError, Refused
+from mlops.cli.workers import Backend, Jobs, workers
+from mlops.errors import Refused
 from mlops.reporting.terminal import table
 
 if TYPE_CHECKING:
-    from mlops.config.fields import Scalar
     from mlops.pipeline.run import Run
+    from mlops.pipeline.sweep import Tried
     from mlops.results.runs import Record
 
 
@@ -30,20 +29,29 @@ def sweep(
     most: Annotated[
         int, Option("--max", help="Largest number of combinations.", min=1)
     ] = 20,
+    jobs: Jobs = None,
+    backend: Backend = None,
+    force: Annotated[
+        bool, Option("--force", help="Try again what was tried before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Try parameters by cross-validation and record each run.
 
-    Only the training part of the data is used.
+    Only the training part of the data is used. A combination is tried once for the
+    same data, code and libraries. With --jobs several are tried at once, with
+    --backend on a cluster of Dask or Ray.
 
     Example: `mlops sweep employment -p C=0.01,0.1,1,10`
     """
     from mlops.evaluation.sweep import combinations
     from mlops.pipeline.run import Run
+    from mlops.pipeline.sweep import Sweep
     from mlops.runlog.journal import named
 
     say = progress()
     combined = combinations(param, most)
+    where, at_once = workers(backend, jobs)
     run = Run(run_context(current_context()), name, say)
     group = group or f"sweep-{run.state.started:%Y%m%d-%H%M%S}"
     named(group, "a name that a group may have")
@@ -51,11 +59,10 @@ def sweep(
         if not run.until("validate"):
             raise Refused("data validation failed", do=f"`mlops validate {name}`")
         try:
-            tried = _tried(run, combined, group, say)
+            tried = Sweep(run, where, at_once, force).tried(combined)
         finally:
             run.close()
-    tried.sort(key=lambda pair: pair[0], reverse=True)
-    rows = [row for _, row in tried]
+        rows = _recorded(run, tried, group, say)
     text = table(rows, list(dict.fromkeys(key for row in rows for key in row)))
     recorded = any("run" in row for row in rows)
     if recorded:
@@ -68,61 +75,51 @@ def sweep(
     hint(f"put the parameters into models/{name}/model.yaml, then: mlops run {name}")
 
 
-def _tried(
-    run: Run,
-    combined: list[dict[str, Scalar]],
-    group: str,
-    say: Callable[[str], None],
-) -> list[tuple[float, dict[str, object]]]:
-    """Try each combination, record it, and return how good it is with its row."""
-    from mlops.runlog.journal import append
+def _recorded(
+    run: Run, tried: Sequence[Tried], group: str, say: Callable[[str], None]
+) -> list[dict[str, object]]:
+    """Record all that was tried by one push; return the rows of the table, best first.
 
-    tried = []
-    for number, chosen in enumerate(combined, 1):
-        say(f"{number} of {len(combined)} …")
-        row: dict[str, object] = {key: str(value) for key, value in chosen.items()}
-        try:
-            record = _try(run, chosen, group)
-        except MlopsError as error:  # parameters that do not go together, say
-            tried.append((-math.inf, {**row, "failed": error.problems[0].what}))
-            continue
-        for warning in append(run.state.project, record):
-            say(warning)
-        tried.append(_ranked(row, record))
-    return tried
+    One that was tried before is of this sweep too, and took no time.
+    """
+    from mlops.runlog.journal import append_all
 
-
-def _ranked(row: dict[str, object], record: Record) -> tuple[float, dict[str, object]]:
-    """Return how good a combination is (higher is better) and its row of the table."""
-    metric = record.metrics[0]
-    rank = metric.value if metric.higher_is_better else -metric.value
-    facts = {
-        metric.name: metric.value,
-        "low": metric.low,
-        "high": metric.high,
-        "run": record.id,
-    }
-    return rank, {**row, **facts}
+    records = []
+    rows = []
+    for each in sorted(tried, key=lambda each: -each.rank):
+        row: dict[str, object] = {k: str(value) for k, value in each.chosen.items()}
+        if each.error is not None:
+            row["failed"] = each.error.problems[0].what
+        else:
+            record = _record_of(run, each, group)
+            records.append(record)
+            metric = record.metrics[0]
+            row[metric.name] = metric.value
+            row |= {"low": metric.low, "high": metric.high, "run": record.id}
+        rows.append(row)
+    for warning in append_all(run.state.project, records):
+        say(warning)
+    return rows
 
 
-def _try(run: Run, chosen: Mapping[str, Scalar], group: str) -> Record:
-    """Return the record of one combination of a sweep; no file is written."""
+def _record_of(run: Run, tried: Tried, group: str) -> Record:
+    """Return the record of one combination."""
     from mlops.pipeline.record import record_of
 
     state = run.state
-    params = {**state.spec.train.params, **chosen}
-    train = state.spec.train.model_copy(update={"params": params})
-    spec = state.spec.model_copy(update={"train": train})
-    state.started = run.context.now()
-    begun = time.perf_counter()
-    measured = run.cross_validate(spec)
-    state.seconds = {"cross-validation": time.perf_counter() - begun}
-    state.states = {"validate": state.states["validate"], "cross-validation": "ran"}
+    assert tried.trial is not None
+    seconds = tried.trial.seconds if tried.is_new else 0.0
+    outcome = "ran" if tried.is_new else "skipped"
+    state.seconds = {"cross-validation": seconds}
+    state.states = {
+        "validate": state.states["validate"],
+        "cross-validation": outcome,
+    }
     record = record_of(run.context, state, group)
     return record.model_copy(
         update={
-            "training": measured.training,
-            "metrics": measured.metrics,
+            "training": tried.training,
+            "metrics": tried.trial.metrics,
             "outcome": "cross-validated",
             "measured_on": "cross-validation",
         }

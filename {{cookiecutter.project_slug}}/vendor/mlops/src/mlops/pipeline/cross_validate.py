@@ -1,23 +1,88 @@
-"""Cross-validation of one combination of parameters: what `mlops sweep` asks for."""
+"""Cross-validation of combinations of parameters: what `mlops sweep` asks for."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from mlops.errors import MlopsError, error_facts
 from mlops.pipeline.model_files import is_model
 from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
-from mlops.results.runs import CrossValidation
+from mlops.results.data import Snapshot
+from mlops.results.runs import CrossValidation, Trials
+
+if TYPE_CHECKING:
+    from mlops.evaluation.trial import TrialCode, TrialData
 
 
 def run(state: RunState) -> bool:
-    """Write how good the model is on the training part, each row predicted unseen."""
-    from mlops.evaluation.sweep import cross_validate
+    """Write how good each combination is on the training part, rows predicted unseen.
 
-    training, metrics = cross_validate(
-        state.project, state.name, state.spec, dataset(state)
-    )
-    CrossValidation(training=training, metrics=metrics).save(state.build)
+    Whatever goes wrong with one of them is its result, and the others are tried.
+    """
+    trials = Trials.load(state.build)
+    if trials.whole:
+        results = [_fitted(state, params) for params in trials.params]
+    elif trials.backend:
+        results = _spread(state, trials)
+    else:
+        results = _in_turn(state, trials)
+    CrossValidation(results=tuple(results)).save(state.build)
     return True
+
+
+def code_of(state: RunState) -> TrialCode:
+    """Return what is tried, but for rows and parameters."""
+    from mlops.evaluation.trial import TrialCode
+    from mlops.training.code import ModelCode
+
+    snapshot = Snapshot.load(state.build).digest
+    code = ModelCode.read(state.folder, state.name)
+    return TrialCode(state.name, state.spec, code, snapshot)
+
+
+def _in_turn(state: RunState, trials: Trials) -> list[dict[str, Any]]:
+    """Return what comes of combinations, tried here one after the other."""
+    from mlops.evaluation.trial import outcome_of
+
+    tried = code_of(state)
+    make = partial(_data, state, tried)
+    return [outcome_of(make, tried.digest, params) for params in trials.params]
+
+
+def _data(state: RunState, tried: TrialCode) -> TrialData:
+    """Return what is the same for each combination."""
+    from mlops.evaluation.trial import TrialData
+
+    return TrialData.of(state.name, tried.code, dataset(state))
+
+
+def _spread(state: RunState, trials: Trials) -> list[dict[str, Any]]:
+    """Return what comes of combinations, tried by workers."""
+    from mlops.evaluation.trial import attempt
+    from mlops.pipeline.workers import spread
+
+    tried = code_of(state)
+    task = partial(attempt, tried.digest)
+    package = tried.packed(state.build)
+    return spread(task, trials.params, trials.backend, trials.jobs, package)
+
+
+def _fitted(state: RunState, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts of a training on the whole training part, or of an error."""
+    from mlops.training.fit import fit
+
+    rows = dataset(state)
+    train = state.spec.train.model_copy(update={"params": params})
+    spec = state.spec.model_copy(update={"train": train})
+    digest = rows.snapshot.digest
+    try:
+        fitted = fit(state.project, state.name, spec, rows.part("train"), digest)
+    except MlopsError as error:
+        return error_facts(error)
+    return fitted.training.model_dump(mode="json")
 
 
 # No step of `mlops run`, and so never cached: it reads as the train step does.
@@ -26,7 +91,7 @@ STEP = Step(
     run=run,
     keys=None,
     code=is_model,
-    reads=("snapshot.json", "snapshot.parquet"),
+    reads=("snapshot.json", "snapshot.parquet", Trials.FILE),
     writes=(CrossValidation.FILE,),
     runs_user_code=True,
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib import import_module
 
 from mlops.config.model_spec import ModelSpec
@@ -20,7 +19,7 @@ from mlops.pipeline.state import NOT_REACHED, RunState
 from mlops.pipeline.step import Step
 from mlops.pipeline.user_process import UserProcess
 from mlops.results.ledger import Question
-from mlops.results.runs import CrossValidation
+from mlops.results.runs import CrossValidation, Trials
 from mlops.results.verdict import Part
 
 STEPS = (validate.STEP, train.STEP, test.STEP, gate.STEP, report.STEP)
@@ -130,33 +129,30 @@ class Run:
         if APART and reads_data and any(step.runs_user_code for step in steps):
             self._process = UserProcess(self.state)
 
-    def cross_validate(self, spec: ModelSpec) -> CrossValidation:
-        """Return how good a specification is on the training part.
+    def cross_validate(self, trials: Trials) -> CrossValidation:
+        """Return how good combinations of parameters are on the training part.
 
-        The data must have been validated. Call `close` after the last one.
-
-        Parameters
-        ----------
-        spec : ModelSpec
-            As that of the run, but for the parameters.
+        The data must have been validated. Call `close` after the last ones.
         """
         step = cross_validate.STEP
         build = self.state.build
+        trials.save(build)
         try:
             if APART:
-                self._run_apart(step, spec)
+                self._run_apart(step)
             else:
-                step.run(replace(self.state, spec=spec))
+                step.run(self.state)
             return CrossValidation.load(build)
         finally:
+            (build / Trials.FILE).unlink(missing_ok=True)
             (build / CrossValidation.FILE).unlink(missing_ok=True)
 
-    def _run_apart(self, step: Step, spec: ModelSpec | None = None) -> bool:
+    def _run_apart(self, step: Step) -> bool:
         """Do a step in the process of user code."""
         if self._process is None:
             self._process = UserProcess(self.state)
         try:
-            return self._process.run(step, spec)
+            return self._process.run(step)
         except BaseException:
             self.close()
             raise

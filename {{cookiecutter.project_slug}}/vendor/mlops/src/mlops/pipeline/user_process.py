@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from mlops import settings
-from mlops.config.model_spec import ModelSpec
 from mlops.errors import Refused, error_of
 from mlops.io.digests import sha256_file
 from mlops.io.files import replacing
@@ -72,14 +71,8 @@ class UserProcess:
             daemon=True,
         ).start()
 
-    def run(self, step: Step, spec: ModelSpec | None = None) -> bool:
+    def run(self, step: Step) -> bool:
         """Do a step and return whether it passed.
-
-        Parameters
-        ----------
-        step : Step
-        spec : ModelSpec, optional
-            Used instead of that of the run.
 
         Raises
         ------
@@ -91,7 +84,7 @@ class UserProcess:
         """
         self._bring(step)
         before = _listing(self._state.build)
-        reply = self._ask(step, spec or self._state.spec)
+        reply = self._ask(step)
         self._require_untouched(before)
         if "defect" in reply:
             raise RuntimeError(f"in the process of user code:\n{reply['defect']}")
@@ -129,7 +122,7 @@ class UserProcess:
             self._anchor = self._builds / "anchor"
             anchor.save(self._anchor)
 
-    def _ask(self, step: Step, spec: ModelSpec) -> dict[str, Any]:
+    def _ask(self, step: Step) -> dict[str, Any]:
         """Return what the process answers about a step."""
         state = self._state
         question = {
@@ -137,7 +130,7 @@ class UserProcess:
             "root": str(state.project.root),
             "builds": str(self._builds),
             "name": state.name,
-            "spec": spec.model_dump(mode="json"),
+            "spec": state.spec.model_dump(mode="json"),
             "part": state.part,
             "champion": str(self._champion) if self._champion else None,
             "anchor": str(self._anchor) if self._anchor else None,

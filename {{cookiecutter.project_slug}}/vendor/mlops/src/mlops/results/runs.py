@@ -6,10 +6,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from mlops.results.base import StoredResult
+from mlops.config.fields import Param
+from mlops.results.base import Result, StoredResult
 from mlops.results.data import Snapshot
 from mlops.results.evaluation import EvaluationRecord, Metric
-from mlops.results.training import Training
+from mlops.results.training import Signature, Training
 from mlops.results.verdict import Verdict
 
 
@@ -61,17 +62,50 @@ class Record(StoredResult):
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
-class CrossValidation(StoredResult):
-    """A model by cross-validation on its training part, as one process tells another.
+class Trial(Result):
+    """One combination of parameters by cross-validation on the training part."""
+
+    params: dict[str, Param]
+    metrics: tuple[Metric, ...]
+    signature: Signature
+    estimator: str = Field(description="Class of the estimator, for people.")
+    rows: int = Field(description="Number of training rows.")
+    seconds: float
+
+
+class Trials(StoredResult):
+    """What `mlops sweep` asks the process of user code for.
 
     Parameters
     ----------
-    training : Training
-        Of the model on the whole training part.
-    metrics : tuple of Metric
+    params : tuple of dict
+        The combinations to try.
+    backend : str
+        Of joblib: where they are tried; empty: one after the other, in that process.
+    jobs : int
+        How many are tried at once; -1: as many as there are processors or workers.
+    whole : bool
+        Whether to fit them on the whole training part instead.
+    """
+
+    FILE: ClassVar[str] = "trials.json"
+
+    params: tuple[dict[str, Param], ...]
+    backend: str = ""
+    jobs: int = 1
+    whole: bool = False
+
+
+class CrossValidation(StoredResult):
+    """What came of combinations, as one process tells another.
+
+    Parameters
+    ----------
+    results : tuple of dict
+        For each a `Trial` (a `Training`, where it was fitted on the whole training
+        part), the facts of an error, or ``defect``.
     """
 
     FILE: ClassVar[str] = "cross-validation.json"
 
-    training: Training
-    metrics: tuple[Metric, ...]
+    results: tuple[dict[str, Any], ...]

@@ -60,7 +60,9 @@ class Training(StoredResult):
         description="SHA-256 of the lock that it was trained with, "
         "requirements/train.txt."
     )
-    model_sha256: str
+    model_sha256: str = Field(
+        description="Of model.skops; empty where a sweep only cross-validated."
+    )
     model_bytes: int
     features_sha256: str
     modules_sha256: str = Field(

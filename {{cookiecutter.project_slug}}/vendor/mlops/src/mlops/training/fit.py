@@ -103,12 +103,12 @@ def fit(
     code.check_features()
     raw = rows[list(spec.features)]
     target = rows[spec.data.target]
-    _require_free_names(name, spec, target)
+    require_free_names(name, spec, target)
     inputs = compute_features(
         code.function(FEATURES, "features"), raw, code.shown(FEATURES)
     )
     del rows
-    estimator, taken = _estimator(code, spec, inputs, target)
+    estimator, taken = fit_estimator(code, spec, inputs, target)
     with blaming(code.shown(ESTIMATOR)):
         content = model_file.dump(estimator, code)
     types = model_file.allowed_types(content, project.spec.trusted_types, code)
@@ -130,7 +130,7 @@ def fit(
         model_bytes=len(content),
         features_sha256=sha256(features),
         modules_sha256=sha256(modules) if modules else "",
-        estimator=_class_name(estimator),
+        estimator=class_name(estimator),
         seconds=round(time.perf_counter() - started, 3),
     )
     files = {"model.skops": content, "features.py": features}
@@ -139,7 +139,7 @@ def fit(
     return Fitted(Model(name, signature, estimator, code), training, files)
 
 
-def _require_free_names(name: str, spec: ModelSpec, target: pd.Series) -> None:
+def require_free_names(name: str, spec: ModelSpec, target: pd.Series) -> None:
     """Refuse a feature that is named like an output, before anything is fitted."""
     classes = sorted(target.unique()) if spec.task == "multiclass" else []
     taken = sorted(outputs(spec.task, classes) & set(spec.features))
@@ -153,12 +153,23 @@ def _require_free_names(name: str, spec: ModelSpec, target: pd.Series) -> None:
         )
 
 
-def _estimator(
+def fit_estimator(
     code: ModelCode, spec: ModelSpec, inputs: pd.DataFrame, target: pd.Series
 ) -> tuple[Any, Labels | None]:
-    """Return a fitted estimator, and how it was told the classes.
+    """Return what `build(params)` makes, fitted, and how it was told the classes.
 
     An estimator that takes no texts (XGBoost) gets positions in the sorted classes.
+
+    Parameters
+    ----------
+    inputs : DataFrame, shape (n_rows, n_features)
+        What features() made of the rows.
+    target : Series, shape (n_rows,)
+
+    Raises
+    ------
+    UsageError, Refused
+        When the user's code fails, with file and line.
     """
     build = partial(_built, code, code.function(ESTIMATOR, "build"), spec, inputs)
     if spec.task == "regression":
@@ -198,7 +209,7 @@ def _built(
     return estimator
 
 
-def _class_name(estimator: object) -> str:
+def class_name(estimator: object) -> str:
     """Return the class of an estimator; a pipeline is named by its last step."""
     steps = getattr(estimator, "steps", [("", estimator)])
     return type(steps[-1][1]).__name__
@@ -218,30 +229,55 @@ def describe(
     UsageError
         When the estimator is no classifier with probabilities for these classes.
     """
-    classes: tuple[str, ...] = ()
-    if taken is not None:
-        classes = taken.classes(estimator)
-        complete = set(classes) == set(target.unique())
-        if not complete or not hasattr(estimator, "predict_proba"):
-            raise UsageError(
-                "build(params) must return a classifier with predict_proba and "
-                "classes_",
-                file="estimator.py",
-                found=type(estimator).__name__,
-            )
-    numbers = numbers_in(raw)
+    classes = classes_of(estimator, target, taken)
+    return signature_of(spec, columns_seen(spec, raw), classes)
+
+
+def classes_of(
+    estimator: object, target: pd.Series, taken: Labels | None
+) -> tuple[str, ...]:
+    """Return the classes of a fitted classifier in its order; none of a regression.
+
+    Raises
+    ------
+    UsageError
+        When the estimator is no classifier with probabilities for these classes.
+    """
+    if taken is None:
+        return ()
+    classes = taken.classes(estimator)
+    complete = set(classes) == set(target.unique())
+    if not complete or not hasattr(estimator, "predict_proba"):
+        raise UsageError(
+            "build(params) must return a classifier with predict_proba and classes_",
+            file="estimator.py",
+            found=type(estimator).__name__,
+        )
+    return classes
+
+
+def signature_of(
+    spec: ModelSpec, features: tuple[Feature, ...], classes: tuple[str, ...]
+) -> Signature:
+    """Return what a model of these columns and classes takes and gives."""
     return Signature(
         task=spec.task,
         target=spec.data.target,
-        features=tuple(
-            _number(name, kind, numbers[name])
-            if name in numbers
-            else _feature(name, kind, raw[name], spec.data.formats.get(name))
-            for name, kind in spec.features.items()
-        ),
+        features=features,
         classes=classes,
         positive=positive_label(spec, classes) if spec.task == "binary" else None,
         threshold=spec.metrics.threshold,
+    )
+
+
+def columns_seen(spec: ModelSpec, raw: pd.DataFrame) -> tuple[Feature, ...]:
+    """Return each column that the model takes, as training saw it."""
+    numbers = numbers_in(raw)
+    return tuple(
+        _number(name, kind, numbers[name])
+        if name in numbers
+        else _feature(name, kind, raw[name], spec.data.formats.get(name))
+        for name, kind in spec.features.items()
     )
 
 

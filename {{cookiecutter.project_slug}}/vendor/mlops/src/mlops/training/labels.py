@@ -49,6 +49,11 @@ class Labels:
         classes: Iterable[Any] = getattr(estimator, "classes_", ())
         return tuple(self.names.get(label, str(label)) for label in classes)
 
+    @property
+    def in_order(self) -> tuple[str, ...]:
+        """The texts of all classes, as scikit-learn orders what it is given."""
+        return tuple(self.names[label] for label in sorted(self.names))
+
 
 def as_they_are(target: pd.Series) -> Labels:
     """Return labels as texts; as whole numbers where every text is one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +56,21 @@ class Model:
         }
         code.check_features()
         self._features = code.function(FEATURES, "features")
+
+    def refitted(self, signature: Signature, pipeline: Any) -> Model:
+        """Return the same features and columns with another fitted pipeline.
+
+        Parameters
+        ----------
+        signature : Signature
+            Its features are those of this model.
+        pipeline : object
+            Fitted scikit-learn estimator.
+        """
+        other = copy.copy(self)
+        other.signature = signature
+        other.pipeline = pipeline
+        return other
 
     @property
     def features_source(self) -> bytes:
@@ -193,6 +209,16 @@ class Model:
         limited = self._threads.limit(limits=1, user_api="blas")
         with limited, blaming(f"models/{self.name}/estimator.py"):
             return np.asarray(getattr(self.pipeline, method)(inputs))
+
+    @property
+    def output_names(self) -> list[str]:
+        """The columns that `predict` returns."""
+        task = self.signature.task
+        if task == "regression":
+            return ["prediction"]
+        if task == "binary":
+            return ["prediction", "score"]
+        return ["prediction", *(f"p_{name}" for name in self.signature.classes)]
 
     def outputs(self, values: NDArray[Any], index: pd.Index) -> pd.DataFrame:
         """Return what `predict` does, of the values of a pipeline."""
