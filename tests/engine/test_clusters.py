@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def test_workers_elsewhere_need_no_repository(
             )
             while program == "scheduler" and not file.is_file():
                 assert processes[0].poll() is None
+                time.sleep(0.05)
         address = json.loads(file.read_text())["address"]
         cluster = {"DASK_SCHEDULER_ADDRESS": address}
         options = ("--backend", "dask", "--force")

@@ -338,7 +338,7 @@ def test_one_spoiled_model_does_not_hide_another(world: World) -> None:
 
 def test_many_models_still_fit_and_none_is_left_out(world: World) -> None:
     build = results(world.folder, world.project, "x" * 2000)
-    for at in range(60):
+    for at in range(299):
         other = build.parent / f"model{at}"
         other.mkdir()
         for file in ("spec", "record", "validation", "evaluation", "verdict"):
@@ -347,7 +347,7 @@ def test_many_models_still_fit_and_none_is_left_out(world: World) -> None:
     world.comment()
     (body,) = world.bodies
     assert len(body) < 65_536
-    names = {"churn", *(f"model{at}" for at in range(60))}
+    names = {"churn", *(f"model{at}" for at in range(299))}
     assert {name for name in names if name not in body} == set()
     files = git(world.project.root, "ls-tree", "-r", "--name-only", "journal")
     assert {path.split("/")[1] for path in files.split("\n")} == names

@@ -64,6 +64,9 @@ def test_lists_take_patterns_owners_and_an_age_together(project: Project) -> Non
     assert ask("registry", "list", "--stale", "9999w") == []
     runs = ask("runs", "list", "m00[12]")
     assert {run["model"] for run in runs} == {"m001", "m002"}
+    assert ask("runs", "list", "--stale", "9999w") == []
+    stale = ask("runs", "list", "m00[12]", "--stale", "1h")
+    assert {run["model"] for run in stale} == {"m001", "m002"}
 
 
 def test_a_run_of_what_is_stale_runs_nothing_where_nothing_is(
@@ -87,6 +90,24 @@ def test_the_monitor_looks_at_the_models_of_one_owner(
     assert invoke("monitor", "--owner", "@ana").exit_code == 0
     assert asked == [("monitor", '["m000", "m004"]')]
     assert invoke("monitor", "--owner", "@nobody").exit_code == 2
+    assert invoke("monitor", "--owner", "@ana", "--stale", "1h").exit_code == 0
+    assert asked[1:] == [("monitor", '["m000", "m004"]')]
+    assert "No model is stale." in invoke("monitor", "--stale", "9999w").output
+    assert len(asked) == 2
+
+
+def test_the_doctor_looks_at_what_is_stale(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = []
+    monkeypatch.setattr(
+        "mlops.registry.health.health",
+        lambda _project, _store, names, _most: looked_at.append(names) or ((), ()),
+    )
+    invoke("doctor", "--stale", "1h", "--owner", "@ana")
+    invoke("doctor", "--stale", "9999w")
+    invoke("doctor")
+    assert looked_at == [["m000", "m004"], [], None]
 
 
 # -- code owners -----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from typer import Option
 from mlops.cli.app import app
 from mlops.cli.context import current_context, release_store
 from mlops.cli.output import Json, emit
-from mlops.cli.selection import Owner, owners_of, select
+from mlops.cli.selection import Owner, Stale, only_stale, owners_of, select
 from mlops.errors import MlopsError, listed
 from mlops.github import client
 from mlops.io.engine import EngineState, engine_state
@@ -243,15 +243,19 @@ def doctor(
         Option("--all", help="Ask GitHub for every release, a request each."),
     ] = False,
     owner: Owner = None,
+    stale: Stale = None,
     as_json: Json = False,
 ) -> None:
     """Say what is missing or wrong here and how to fix it.
 
     Example: `mlops doctor`
     """
-    project = current_context().project
+    at = current_context()
+    project = at.project
     in_git = _in_git(project)
-    names = select(project, owner=owner) if owner else None
+    names = select(project, owner=owner) if owner or stale else None
+    if stale and in_git:
+        names = only_stale(project, names or [], stale, at.now())
     findings = []
     for name, check in _CHECKS.items():
         if in_git or name not in _IN_GIT:
@@ -260,8 +264,8 @@ def doctor(
             findings.append(_not_looked_at(name, check.__doc__ or ""))
     if in_git:
         findings.append(_registry_finding(project, everything, names))
-        findings.append(_monitor_finding(project, current_context().now(), names))
-        findings.append(_github_finding(project, current_context().now()))
+        findings.append(_monitor_finding(project, at.now(), names))
+        findings.append(_github_finding(project, at.now()))
     else:
         findings.append(_not_looked_at("registry", _REGISTRY))
         findings.append(_not_looked_at("monitor", _WATCHED))

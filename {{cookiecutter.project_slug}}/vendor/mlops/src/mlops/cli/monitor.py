@@ -17,7 +17,7 @@ from mlops.cli.decisions import decided_by
 from mlops.cli.each import each_live, flags, require_one
 from mlops.cli.extras import LIGHT
 from mlops.cli.output import Json, ago, emit, hint, progress
-from mlops.cli.selection import Owner, select
+from mlops.cli.selection import Owner, Stale, only_stale, select
 from mlops.io.files import write_text
 from mlops.io.user_code import kept_from
 
@@ -72,15 +72,20 @@ def check(
     ] = "",
     models: Models = None,
     owner: Owner = None,
+    stale: Stale = None,
     as_json: Json = False,
 ) -> None:
     """Look for drift in recent predictions; 1 is an alarm. `check` may be left out.
 
     Example: `mlops monitor check employment@production --since 7d`
     """
-    if owner is not None and ref is None and models is None:
-        models = json.dumps(_live_models(owner))
-    require_one(ref, models, "MODEL@STAGE, --owner")
+    if (owner or stale) and ref is None and models is None:
+        live = _live_models(owner, stale)
+        if stale and not live:
+            emit({}, "No model is stale.", as_json)
+            return
+        models = json.dumps(live)
+    require_one(ref, models, "MODEL@STAGE, --owner, --stale")
     if ref is not None:
         _check(ref, since, exit_zero or go_on, as_json, fetched)
         return
@@ -89,14 +94,17 @@ def check(
     each_live("monitor", models or "", words)
 
 
-def _live_models(owner: str) -> list[str]:
-    """Return the models of an owner that are in the last stage."""
+def _live_models(owner: str | None, stale: str | None) -> list[str]:
+    """Return the models that are meant, of those in the last stage."""
     from mlops.registry.tags import read_registry
 
-    project = current_context(fetch=True).project
+    at = current_context(fetch=True)
+    project = at.project
     state = read_registry(project.root)
     last = project.spec.stages[-1].name
     chosen = select(project, owner=owner)
+    if stale:
+        chosen = only_stale(project, chosen, stale, at.now())
     return [name for name in chosen if last in state.model(name).stages]
 
 

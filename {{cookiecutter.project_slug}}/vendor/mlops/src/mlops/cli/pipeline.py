@@ -14,8 +14,8 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Models
 from mlops.cli.context import Context, current_context
 from mlops.cli.each import each, flags
-from mlops.cli.output import Json, ago, emit, hint, progress
-from mlops.cli.selection import Owner, Stale, select, stale_models
+from mlops.cli.output import Json, emit, hint, progress
+from mlops.cli.selection import Owner, Stale, only_stale, select
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import changed_files, has_remote
 
@@ -420,10 +420,5 @@ def run(
 
 def _stale_names(names: list[str] | None, owner: str | None, period: str) -> list[str]:
     """Return the models that are meant and have no new version for a period."""
-    from mlops.registry.tags import read_registry
-
     at = current_context(fetch=True)
-    chosen = select(at.project, names, owner)
-    return stale_models(
-        chosen, read_registry(at.project.root), ago(period, at.now(), "--stale")
-    )
+    return only_stale(at.project, select(at.project, names, owner), period, at.now())

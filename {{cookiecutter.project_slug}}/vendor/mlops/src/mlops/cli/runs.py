@@ -11,7 +11,7 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Where, WithWhere
 from mlops.cli.context import current_context
 from mlops.cli.output import Json, ago, emit, progress
-from mlops.cli.selection import Owner, is_wild, owners_of, select
+from mlops.cli.selection import Owner, Stale, is_wild, only_stale, owners_of, select
 from mlops.errors import UsageError
 from mlops.io.files import write_text
 from mlops.reporting.terminal import pairs, table
@@ -39,6 +39,7 @@ def runs_list(
     since: Annotated[str | None, Option(help="How far back: 12h, 30d, 2w.")] = None,
     group: InGroup = None,
     owner: Owner = None,
+    stale: Stale = None,
     limit: Annotated[int, Option(help="How many, newest first; 0: all.", min=0)] = 100,
     as_json: Json = False,
 ) -> None:
@@ -48,13 +49,15 @@ def runs_list(
     """
     from mlops.runlog import query
 
-    at = current_context()
+    at = current_context(fetch=stale is not None)
     model = name or model
     start = ago(since, at.now()) if since else None
     more = limit + 1 if limit else 0
     chosen: str | list[str] | None = model
-    if owner or (model and is_wild(model)):
+    if owner or stale or (model and is_wild(model)):
         chosen = select(at.project, [model] if model else None, owner)
+        if stale:
+            chosen = only_stale(at.project, chosen, stale, at.now())
     records = query.runs(
         at.project, chosen, where=where or (), since=start, group=group, limit=more
     )
@@ -64,7 +67,7 @@ def runs_list(
             f"older runs exist; these are the newest {limit} (`--limit 0` for all)"
         )
     rows = _rows(records)
-    filtered = any((model, where, since, group, owner))
+    filtered = any((model, where, since, group, owner, stale))
     empty = (
         "No run meets the conditions."
         if filtered

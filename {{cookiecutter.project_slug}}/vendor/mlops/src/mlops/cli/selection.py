@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Option
 
+from mlops.cli.output import ago
 from mlops.errors import MlopsError, UsageError, did_you_mean, listed
 
 if TYPE_CHECKING:
@@ -84,6 +85,22 @@ def stale_models(names: Iterable[str], state: State, before: datetime) -> list[s
         if latest is None or latest.event.time < limit:
             stale.append(name)
     return stale
+
+
+def only_stale(
+    project: Project, names: Iterable[str], period: str, now: datetime
+) -> list[str]:
+    """Return those of some models that `--stale PERIOD` means.
+
+    Raises
+    ------
+    UsageError
+        When this is no period.
+    """
+    from mlops.registry.tags import read_registry
+
+    before = ago(period, now, "--stale")
+    return stale_models(names, read_registry(project.root), before)
 
 
 def _named(project: Project, names: list[str]) -> list[str]:
