@@ -16,7 +16,7 @@ from mlops.data.snapshot import Dataset, build
 from mlops.errors import UsageError
 from mlops.evaluation.sweep import combinations
 from mlops.evaluation.trial import FOLDS, TrialData, divided
-from mlops.results.runs import Trial
+from mlops.results.runs import CombinationResult
 from mlops.runlog.query import records
 from mlops.training.code import ModelCode
 from mlops.training.fit import fit
@@ -152,7 +152,7 @@ def dataset_of(project: Project) -> Dataset:
     return dataset
 
 
-def cross_validate(project: Project, dataset: Dataset) -> Trial:
+def cross_validate(project: Project, dataset: Dataset) -> CombinationResult:
     code = ModelCode.read(project.folder("churn"), "churn")
     data = TrialData.of("churn", code, dataset)
     return data.measure(dataset.spec.train.params)

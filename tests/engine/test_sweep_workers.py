@@ -134,7 +134,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     tried: list[float] = []
     measure = trial.TrialData.measure
 
-    def noting(self: trial.TrialData, params: Any) -> trial.Trial:
+    def noting(self: trial.TrialData, params: Any) -> trial.CombinationResult:
         tried.append(params["C"])
         return measure(self, params)
 
@@ -172,7 +172,7 @@ def test_a_sweep_that_was_ended_goes_on_from_there(
     project = make_project(n=200)
     measure = trial.TrialData.measure
 
-    def ended(self: trial.TrialData, params: Any) -> trial.Trial:
+    def ended(self: trial.TrialData, params: Any) -> trial.CombinationResult:
         if params["C"] == 10:
             raise KeyboardInterrupt
         return measure(self, params)

@@ -32,7 +32,7 @@ from mlops.io.digests import canonical_json, sha256
 from mlops.io.engine import engine_digest
 from mlops.io.files import write_bytes
 from mlops.io.user_code import blaming
-from mlops.results.runs import Trial
+from mlops.results.runs import CombinationResult
 from mlops.results.training import Signature
 from mlops.training import labels
 from mlops.training.code import FEATURES, ModelCode
@@ -132,7 +132,7 @@ class TrialData:
         folds = [_fold(name, code, spec, rows, *each) for each in positions]
         return cls(code, spec, rows, context, signature, tuple(folds))
 
-    def measure(self, params: Mapping[str, Param]) -> Trial:
+    def measure(self, params: Mapping[str, Param]) -> CombinationResult:
         """Return how good some parameters are: all predictions, measured together.
 
         Raises
@@ -159,7 +159,7 @@ class TrialData:
         known = self.rows.loc[predicted.index]
         outcome = self.context.outcome_of(whole, known, predicted)
         metrics = tuple(measure_metric(name, outcome) for name in spec.metric_names)
-        return Trial(
+        return CombinationResult(
             params=dict(params),
             metrics=metrics,
             signature=self.signature,
@@ -307,7 +307,7 @@ def attempt(
     Returns
     -------
     dict
-        A `Trial` as JSON values; or the facts of an error, or ``defect``.
+        A `CombinationResult` as JSON values; or the facts of an error, or ``defect``.
     """
     return outcome_of(lambda: _unpacked(package, digest), digest, params)
 

@@ -11,7 +11,7 @@ from mlops.pipeline.rows import dataset
 from mlops.pipeline.state import RunState
 from mlops.pipeline.step import Step
 from mlops.results.data import Snapshot
-from mlops.results.runs import CrossValidation, Trials
+from mlops.results.runs import CrossValidation, SweepRequest
 
 if TYPE_CHECKING:
     from mlops.evaluation.trial import TrialCode, TrialData
@@ -22,13 +22,13 @@ def run(state: RunState) -> bool:
 
     Whatever goes wrong with one of them is its result, and the others are tried.
     """
-    trials = Trials.load(state.build)
-    if trials.whole:
-        results = [_fitted(state, params) for params in trials.params]
-    elif trials.backend:
-        results = _spread(state, trials)
+    request = SweepRequest.load(state.build)
+    if request.whole:
+        results = [_fitted(state, params) for params in request.params]
+    elif request.backend:
+        results = _spread(state, request)
     else:
-        results = _in_turn(state, trials)
+        results = _in_turn(state, request)
     CrossValidation(results=tuple(results)).save(state.build)
     return True
 
@@ -43,13 +43,13 @@ def code_of(state: RunState) -> TrialCode:
     return TrialCode(state.name, state.spec, code, snapshot)
 
 
-def _in_turn(state: RunState, trials: Trials) -> list[dict[str, Any]]:
+def _in_turn(state: RunState, request: SweepRequest) -> list[dict[str, Any]]:
     """Return what comes of combinations, tried here one after the other."""
     from mlops.evaluation.trial import outcome_of
 
     tried = code_of(state)
     make = partial(_data, state, tried)
-    return [outcome_of(make, tried.digest, params) for params in trials.params]
+    return [outcome_of(make, tried.digest, params) for params in request.params]
 
 
 def _data(state: RunState, tried: TrialCode) -> TrialData:
@@ -59,7 +59,7 @@ def _data(state: RunState, tried: TrialCode) -> TrialData:
     return TrialData.of(state.name, tried.code, dataset(state))
 
 
-def _spread(state: RunState, trials: Trials) -> list[dict[str, Any]]:
+def _spread(state: RunState, request: SweepRequest) -> list[dict[str, Any]]:
     """Return what comes of combinations, tried by workers."""
     from mlops.evaluation.trial import attempt
     from mlops.pipeline.workers import spread
@@ -67,7 +67,7 @@ def _spread(state: RunState, trials: Trials) -> list[dict[str, Any]]:
     tried = code_of(state)
     task = partial(attempt, tried.digest)
     package = tried.packed(state.build)
-    return spread(task, trials.params, trials.backend, trials.jobs, package)
+    return spread(task, request.params, request.backend, request.jobs, package)
 
 
 def _fitted(state: RunState, params: dict[str, Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ STEP = Step(
     run=run,
     keys=None,
     code=is_model,
-    reads=("snapshot.json", "snapshot.parquet", Trials.FILE),
+    reads=("snapshot.json", "snapshot.parquet", SweepRequest.FILE),
     writes=(CrossValidation.FILE,),
     runs_user_code=True,
 )

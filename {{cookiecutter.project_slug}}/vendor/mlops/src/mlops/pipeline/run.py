@@ -19,7 +19,7 @@ from mlops.pipeline.state import NOT_REACHED, RunState
 from mlops.pipeline.step import Step
 from mlops.pipeline.user_process import UserProcess
 from mlops.results.ledger import Question
-from mlops.results.runs import CrossValidation, Trials
+from mlops.results.runs import CrossValidation, SweepRequest
 from mlops.results.verdict import Part
 
 STEPS = (validate.STEP, train.STEP, test.STEP, gate.STEP, report.STEP)
@@ -129,14 +129,14 @@ class Run:
         if APART and reads_data and any(step.runs_user_code for step in steps):
             self._process = UserProcess(self.state)
 
-    def cross_validate(self, trials: Trials) -> CrossValidation:
+    def cross_validate(self, request: SweepRequest) -> CrossValidation:
         """Return how good combinations of parameters are on the training part.
 
         The data must have been validated. Call `close` after the last ones.
         """
         step = cross_validate.STEP
         build = self.state.build
-        trials.save(build)
+        request.save(build)
         try:
             if APART:
                 self._run_apart(step)
@@ -144,7 +144,7 @@ class Run:
                 step.run(self.state)
             return CrossValidation.load(build)
         finally:
-            (build / Trials.FILE).unlink(missing_ok=True)
+            (build / SweepRequest.FILE).unlink(missing_ok=True)
             (build / CrossValidation.FILE).unlink(missing_ok=True)
 
     def _run_apart(self, step: Step) -> bool:

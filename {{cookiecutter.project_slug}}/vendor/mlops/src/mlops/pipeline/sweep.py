@@ -21,7 +21,7 @@ from mlops.io.digests import canonical_json, sha256
 from mlops.io.files import read_json, write_json
 from mlops.pipeline.cross_validate import code_of
 from mlops.pipeline.run import Run
-from mlops.results.runs import Trial, Trials
+from mlops.results.runs import CombinationResult, SweepRequest
 from mlops.results.training import Training
 from mlops.training.code import FEATURES
 
@@ -36,7 +36,7 @@ class Tried:
     ----------
     chosen : dict
         The parameters that differ.
-    trial : Trial, optional
+    trial : CombinationResult, optional
         None where it failed.
     error : MlopsError, optional
     training : Training, optional
@@ -46,7 +46,7 @@ class Tried:
     """
 
     chosen: dict[str, Scalar]
-    trial: Trial | None = None
+    trial: CombinationResult | None = None
     error: MlopsError | None = None
     training: Training | None = None
     is_new: bool = True
@@ -143,7 +143,9 @@ class Sweep:
         Code that ends the process that tries them fails one; among several, each is
         then tried by itself.
         """
-        trials = Trials(params=tuple(wave), backend=self._backend, jobs=self._jobs)
+        trials = SweepRequest(
+            params=tuple(wave), backend=self._backend, jobs=self._jobs
+        )
         try:
             return self._run.cross_validate(trials).results
         except Refused as error:
@@ -157,22 +159,22 @@ class Sweep:
         """Return what an result says of a combination."""
         if "metrics" not in result:
             return Tried(chosen, error=_error_in(result), is_new=is_new)
-        trial = Trial.model_validate(result)
+        trial = CombinationResult.model_validate(result)
         return Tried(chosen, trial, None, self._training(trial), is_new)
 
     def _fitted(self, tried: Tried) -> Tried:
         """Return a combination with what training on the whole training part says."""
         params = self._params(tried.chosen)
         try:
-            trials = Trials(params=(params,), whole=True)
-            (facts,) = self._run.cross_validate(trials).results
+            request = SweepRequest(params=(params,), whole=True)
+            (facts,) = self._run.cross_validate(request).results
         except Refused as error:
             facts = error_facts(error)
         if "model_sha256" not in facts:
             return Tried(tried.chosen, error=_error_in(facts))
         return replace(tried, training=Training.model_validate(facts))
 
-    def _training(self, trial: Trial) -> Training:
+    def _training(self, trial: CombinationResult) -> Training:
         """Return what is known of a model that was only cross-validated."""
         state = self._run.state
         spec = state.spec
@@ -209,7 +211,7 @@ class Sweep:
             return None
         try:
             result = read_json(path)
-            Trial.model_validate(result)
+            CombinationResult.model_validate(result)
         except (ValidationError, EnvironmentFailure):
             return None
         return dict(result)

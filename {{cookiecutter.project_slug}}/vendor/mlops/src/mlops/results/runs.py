@@ -62,7 +62,7 @@ class Record(StoredResult):
     extra: dict[str, Any] = Field(default_factory=dict)
 
 
-class Trial(Result):
+class CombinationResult(Result):
     """One combination of parameters by cross-validation on the training part."""
 
     params: dict[str, Param]
@@ -73,7 +73,7 @@ class Trial(Result):
     seconds: float
 
 
-class Trials(StoredResult):
+class SweepRequest(StoredResult):
     """What `mlops sweep` asks the process of user code for.
 
     Parameters
@@ -102,8 +102,8 @@ class CrossValidation(StoredResult):
     Parameters
     ----------
     results : tuple of dict
-        For each a `Trial` (a `Training`, where it was fitted on the whole training
-        part), the facts of an error, or ``defect``.
+        For each a `CombinationResult` (a `Training`, where it was fitted on the whole
+        training part), the facts of an error, or ``defect``.
     """
 
     FILE: ClassVar[str] = "cross-validation.json"
