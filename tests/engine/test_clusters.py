@@ -107,8 +107,16 @@ def test_workers_elsewhere_need_no_repository(
     file = tmp_path / "scheduler.json"
     told = ("--scheduler-file", str(file))
     programs = {
-        "scheduler": ("--port", "0", "--dashboard-address", "127.0.0.1:0", *told),
-        "worker": ("--nthreads", "2", "--no-dashboard", *told),
+        "scheduler": (
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--dashboard-address",
+            "127.0.0.1:0",
+            *told,
+        ),
+        "worker": ("--nthreads", "2", "--no-nanny", "--no-dashboard", *told),
     }
     processes = []
     try:

@@ -43,6 +43,7 @@ MODULES = {
     "google": "train",
     "great_expectations": "train",
     "httptools": "serve",
+    "joblib": "train",
     "matplotlib": "train",
     "numpy": "train",
     "onnx": "train",
