@@ -200,7 +200,33 @@ def create_pages(call: Call) -> Record:
     if call.state.pages is not None:
         raise Failure(409, "GitHub Pages is already enabled.")
     call.state.pages = dict(call.body or {})
+    _let_the_default_branch_publish(call)
     return _site(call)
+
+
+def _let_the_default_branch_publish(call: Call) -> None:
+    """Make the environment that GitHub makes with the site.
+
+    References
+    ----------
+    https://github.com/actions/deploy-pages/issues/323
+    """
+    policy = {
+        "id": call.state.new_id(),
+        "node_id": "policy",
+        "type": "branch",
+        "name": call.state.default_branch,
+    }
+    new = {
+        "name": "github-pages",
+        "policies": [policy],
+        "deployment_branch_policy": {
+            "protected_branches": False,
+            "custom_branch_policies": True,
+        },
+    }
+    if new["name"] not in call.state.environments:
+        call.state.environments["github-pages"] = call.state.stamped(new)
 
 
 @on("PUT /pages")

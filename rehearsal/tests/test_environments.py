@@ -152,6 +152,21 @@ def test_a_run_again_goes_by_the_branches_of_now(world: World) -> None:
     assert set(again.jobs.values()) == {"success"}, again.log
 
 
+def test_the_environment_of_pages_comes_with_the_site_for_the_default_branch(
+    world: World,
+) -> None:
+    publishes = DEPLOYS.replace("name: production", "name: github-pages")
+    free = played(world, "feature", toy=publishes)
+    assert free.jobs["deploy"] == "success"  # nobody has made it yet
+    world.api("POST", "/pages", {"build_type": "workflow"})
+    refused = played(world, "feature", toy=publishes + "# again\n")
+    assert refused.jobs["deploy"] == "failure"
+    (_, text) = refused.annotations[0]
+    assert "is not allowed to deploy to github-pages" in text
+    published = played(world, "main", toy=publishes + "# merged\n")
+    assert published.jobs["deploy"] == "success"
+
+
 @pytest.mark.parametrize(
     ("patterns", "ref", "allowed"),
     [

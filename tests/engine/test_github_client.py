@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from github import GithubException
+from typer.testing import CliRunner
 
 from mlops.cli.context import release_store
+from mlops.cli.main import app
 from mlops.config.project import Project
 from mlops.errors import EnvironmentFailure, Refused, UsageError
 from mlops.github.client import approved_by, ask, current_repository, repository
@@ -224,6 +226,33 @@ def test_a_server_of_ones_own_is_refused_before_anything_is_asked_of_it(
     assert not github.requests
     monkeypatch.setenv("GITHUB_API_URL", "https://api.acme.ghe.com")
     assert repository().full_name == "acme/demo"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["doctor"], 1),
+        (["pages", "--out", "site"], 2),
+        (["promote", "churn@v1.0.0", "staging"], 2),
+    ],
+)
+@pytest.mark.parametrize("api", ["https://git.acme.org/api/v3", ""])
+def test_a_command_in_a_clone_from_a_server_of_ones_own_says_that_it_is_not_supported(
+    command: list[str],
+    code: int,
+    api: str,
+    make_project: Callable[..., Project],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project = make_project()
+    git(project.root, "remote", "add", "origin", "git@git.acme.org:ml/demo.git")
+    monkeypatch.chdir(project.root)
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://git.acme.org")
+    monkeypatch.setenv("GITHUB_API_URL", api)
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == code, done.output
+    assert "Enterprise Server is not supported" in " ".join(done.output.split())
+    assert "defect of mlops" not in done.output
 
 
 @pytest.mark.parametrize("server", ["https://acme.ghe.com", "https://git.acme.org"])
