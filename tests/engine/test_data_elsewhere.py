@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -625,6 +626,70 @@ def test_a_locked_run_reads_what_was_fetched_and_nothing_newer(
     bucket.down = True
     done = run("run", "churn", "--locked", "--json")
     assert json.loads(done.stdout)["churn"]["validate"]["snapshot"]["rows"] == 600
+
+
+def second(project: Project, name: str, source: str) -> None:
+    """Add a model like the first one, with a source of its own."""
+    folder = project.folder("churn").with_name(name)
+    shutil.copytree(project.folder("churn"), folder)
+    file = folder / "model.yaml"
+    text = file.read_text()
+    assert "s3://acme/churn/*.csv" in text
+    file.write_text(text.replace("s3://acme/churn/*.csv", source))
+
+
+def test_data_that_cannot_be_read_hold_up_no_other_model(
+    remote: Project, bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second(remote, "absent", "s3://acme/absent/*.csv")
+    second(remote, "other", "https://127.0.0.1:1/rows.csv")
+    output = remote.root / "output"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+    done = run("data", "fetch", "--models", '["absent", "churn", "other"]', "--json")
+
+    assert done.exit_code == 3, done.output  # the worst: nobody is at that address
+    facts = json.loads(done.stdout)
+    assert list(facts["sources"]) == ["churn"]
+    codes = {name: error["exit_code"] for name, error in facts["failed"].items()}
+    assert codes == {"absent": 2, "other": 3}
+    told_why = run("data", "fetch")
+    assert told_why.exit_code == 3
+    assert "absent: not read: data.source: no object matches" in told_why.output
+    lines = output.read_text().splitlines()
+    assert 'models=["absent", "churn", "other"]' in lines and "read=true" in lines
+    # Another job takes what begins with `sources`, and its runs say why.
+    assert run("run", "churn", "--locked").exit_code in (0, 1)
+    refused = run("run", "absent", "--locked")
+    assert refused.exit_code == 2
+    assert "s3://acme/absent/*.csv" in refused.output
+    assert run("run", "other", "--locked").exit_code == 3
+
+    bucket.put("acme", "absent/1.csv", csv(rows_of(seed=1)))
+    assert run("data", "fetch", "absent").exit_code == 0
+    assert run("run", "absent", "--locked").exit_code in (0, 1)
+
+
+def test_where_nothing_can_be_read_there_is_no_result_and_runs_say_why(
+    remote: Project, bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.down = True
+    output = remote.root / "output"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+    done = run("data", "fetch", "--json")
+    assert done.exit_code == 3
+    assert list(json.loads(done.stdout)) == ["error", "exit_code"]
+    assert "read=true" in output.read_text().splitlines()
+    told = run("run", "churn", "--locked")
+    assert told.exit_code == 3
+    assert "was not fetched" not in told.output
+
+
+def test_a_note_of_a_failure_is_data_of_another_job(remote: Project) -> None:
+    path = remote.build("churn") / "sources-failed.json"
+    write_json(path, {"problems": [{"what": "x" * 5000, "evil": 1}], "exit_code": "a"})
+    told = run("run", "churn", "--locked")
+    assert told.exit_code == 1
+    assert "the data of this model could not be fetched" in told.output
 
 
 def test_a_run_without_its_bucket_says_of_when_its_rows_are(

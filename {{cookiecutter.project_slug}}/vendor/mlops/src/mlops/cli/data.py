@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option, Typer
+from typer import Argument, Exit, Option, Typer
 
 from mlops.cli.actions_env import as_markdown, event, in_actions, outputs
 from mlops.cli.app import app
@@ -17,7 +17,14 @@ from mlops.cli.output import Json, ago, emit, progress
 from mlops.cli.pipeline import fetching
 from mlops.cli.places import place_at
 from mlops.cli.selection import select
-from mlops.errors import Refused, UsageError, counted, megabytes
+from mlops.errors import (
+    MlopsError,
+    Refused,
+    UsageError,
+    counted,
+    error_facts,
+    megabytes,
+)
 from mlops.io.files import write_json
 
 if TYPE_CHECKING:
@@ -55,7 +62,7 @@ def fetch(
 
     Objects that did not change are not read again. No code of a model runs: the job
     that has the credentials can run it. For a schedule, models with nothing new are
-    left out.
+    left out. Where one of several cannot be read the others are, and its run says why.
 
     Example: `mlops data fetch employment`
     """
@@ -65,25 +72,54 @@ def fetch(
         chosen = []
     else:
         chosen = select(at.project, chosen) if at.project.models() else []
-    locks = {}
-    lines = []
-    for name in chosen:
-        lock = _fetch_one(at, name)
-        if lock is not None:
-            locks[name] = lock
-            lines.append(f"{name}: {_described(lock)}")
+    locks, failed = _fetch_each(at, chosen)
+    lines = [f"{name}: {_described(lock)}" for name, lock in locks.items()]
+    lines += [f"{name}: not read: {error}" for name, error in failed.items()]
     unchanged = []
     if due or "schedule" in event():
         unchanged = _not_due(at, list(locks))
         lines += [f"{name}: nothing new" for name in unchanged]
     remaining = [name for name in chosen if name not in unchanged]
-    outputs(models=remaining, **matrix(at.project, remaining))
+    has_files = bool(locks or failed)
+    outputs(models=remaining, read=has_files, **matrix(at.project, remaining))
+    if failed and not locks:
+        raise _together(failed)
     facts = {
         "models": remaining,
+        "failed": {name: error_facts(error) for name, error in failed.items()},
         "sources": {name: lock.model_dump(mode="json") for name, lock in locks.items()},
     }
     text = "\n".join(lines) or "No model has data elsewhere."
     emit(facts, text, as_json, page=as_markdown("Data", *lines))
+    if failed:
+        raise Exit(_together(failed).exit_code)
+
+
+def _fetch_each(
+    at: Context, names: list[str]
+) -> tuple[dict[str, SourceLock], dict[str, MlopsError]]:
+    """Fetch the data of models; return what was read, and of which it could not be."""
+    from mlops.pipeline.sources import note_failure
+
+    locks = {}
+    failed = {}
+    for name in names:
+        try:
+            lock = _fetch_one(at, name)
+        except MlopsError as error:
+            note_failure(at.project, name, error)
+            failed[name] = error
+            continue
+        if lock is not None:
+            locks[name] = lock
+    return locks, failed
+
+
+def _together(failed: dict[str, MlopsError]) -> MlopsError:
+    """Return the errors of several models as one, of the worst kind."""
+    worst = max(failed.values(), key=lambda error: error.exit_code)
+    problems = [problem for error in failed.values() for problem in error.problems]
+    return type(worst)(*problems)
 
 
 def _fetch_one(at: Context, name: str) -> SourceLock | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlops.config.project import Project
@@ -18,6 +19,8 @@ from mlops.data.sources import (
     patterns_elsewhere,
     source_files,
 )
+from mlops.errors import MlopsError, error_facts, error_of
+from mlops.io.files import read_json, write_json
 from mlops.results.data import SourceLock
 
 if TYPE_CHECKING:
@@ -50,12 +53,15 @@ class RunSources:
             Where nothing matches; with `locked`, where nothing was fetched.
         EnvironmentFailure
             Where it cannot be fetched.
+        MlopsError
+            With `locked`, what the job that fetches was told.
         """
         spec = project.model(name)
         patterns = patterns_elsewhere(spec)
         if not patterns:
             return
         if self.locked:
+            _require_fetched(project, name)
             for key, pattern in patterns.items():
                 for file in source_files(pattern, project.folder(name), key):
                     file.require_intact()
@@ -70,7 +76,27 @@ def bring(project: Project, name: str, how: Fetching) -> SourceLock | None:
     patterns = patterns_elsewhere(project.model(name))
     if not patterns:
         return None
-    return fetch(patterns, lock_folder(project.folder(name)), how)
+    lock = fetch(patterns, lock_folder(project.folder(name)), how)
+    _failure_file(project, name).unlink(missing_ok=True)
+    return lock
+
+
+def note_failure(project: Project, name: str, error: MlopsError) -> None:
+    """Note why the data of a model could not be fetched, for its run elsewhere."""
+    write_json(_failure_file(project, name), error_facts(error))
+
+
+def _require_fetched(project: Project, name: str) -> None:
+    """Raise the error with which the data of a model could not be fetched, if any."""
+    path = _failure_file(project, name)
+    if path.is_file():
+        facts = read_json(path)
+        raise error_of(facts, "the data of this model could not be fetched")
+
+
+def _failure_file(project: Project, name: str) -> Path:
+    """Return where it is noted; jobs hand on whatever begins with `sources`."""
+    return lock_folder(project.folder(name)) / "sources-failed.json"
 
 
 def bring_labels(project: Project, name: str, how: Fetching) -> None:
