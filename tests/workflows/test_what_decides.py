@@ -477,12 +477,19 @@ def test_data_elsewhere_are_fetched_for_whoever_may_write_and_else_the_verdict_i
         "plan": {"result": "success", "outputs": happens["plan"].outputs},
         "data": {"result": run.results["data"], "outputs": {}},
     }
+    if fetched:
+        needs["data"]["outputs"] = {"read": "true"}
     fork, *_ = jobs["verdict"]["steps"]
     known = {**contexts(given), "needs": needs}
     assert "no role to read data" in fork["name"] and fork["run"] == "exit 1"
     assert github.evaluate(fork["if"], known, condition=True) is not fetched
     take = next(s for s in jobs["model"]["steps"] if "download" in s.get("uses", ""))
     assert github.evaluate(take["if"], known, condition=True) is fetched
+    # Where the data of one of several models could not be read, its run says why.
+    needs["data"]["result"] = "failure" if fetched else "skipped"
+    assert github.evaluate(take["if"], known, condition=True) is fetched
+    needs["data"]["outputs"] = {}
+    assert github.evaluate(take["if"], known, condition=True) is False
 
 
 @pytest.mark.parametrize(
@@ -493,6 +500,12 @@ def test_data_elsewhere_are_fetched_for_whoever_may_write_and_else_the_verdict_i
         pytest.param(planned("b"), "success", ["b"], id="nothing new of one"),
         pytest.param(planned(), "success", "skipped", id="nothing new of any"),
         pytest.param(Happens("failure"), "failure", ["a", "b"], id="out of reach"),
+        pytest.param(
+            Happens("failure", planned("b").outputs),
+            "failure",
+            ["b"],
+            id="of one out of reach, and nothing new of another",
+        ),
     ],
 )
 def test_what_the_data_job_leaves_is_trained(
