@@ -731,6 +731,33 @@ def test_rows_leave_a_public_repository_only_where_that_is_allowed(
     assert (remote.build("churn") / "sources").exists() is public
 
 
+PUBLIC = "\ndata: {public: true}\n"
+
+
+@pytest.mark.parametrize(("own", "of_base"), [(True, False), (False, True)])
+def test_a_pull_request_cannot_allow_its_own_rows_to_be_published(
+    remote: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: bool,
+    of_base: bool,
+) -> None:
+    event = remote.root / "event.json"
+    write_json(event, {"repository": {"private": False}})
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    file = remote.root / "project.yaml"
+    plain = file.read_text()
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "project.yaml").write_text(plain + PUBLIC * of_base)
+    file.write_text(plain + PUBLIC * own)
+    done = run("data", "fetch", "churn", "--base", "../base")
+    assert done.exit_code == (0 if of_base else 1), done.output
+    assert ("data.public" in done.output) is not of_base
+    assert (remote.build("churn") / "sources").exists() is of_base
+
+
 def test_the_process_of_user_code_gets_no_credentials(bucket: BucketServer) -> None:
     given = settings.read().user_code_environment()
     assert not [name for name in given if name.startswith("AWS_")]

@@ -323,6 +323,7 @@ def test_the_job_with_a_role_of_the_cloud_runs_nothing_of_a_pull_request() -> No
     assert proposed["with"]["path"] == command["working-directory"] == "proposed"
     assert setup["uses"] == "./.github/actions/setup"  # of the base, as it lies there
     assert command["run"].startswith("mlops data fetch ")
+    assert command["run"].endswith(" --base ..")  # it says what may be public
     assert not runs_code_of_others(command["run"])
     assert handed_on["with"]["retention-days"] == 1
 

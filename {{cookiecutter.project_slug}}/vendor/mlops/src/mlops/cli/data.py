@@ -56,6 +56,10 @@ def fetch(
     due: Annotated[
         bool, Option("--due", help="Only models of which nothing was made yet.")
     ] = False,
+    base: Annotated[
+        Path | None,
+        Option(help="Folder of the base branch: its project.yaml has data.public."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read the data of models from where they lie, for `mlops run --locked`.
@@ -72,7 +76,7 @@ def fetch(
         chosen = []
     else:
         chosen = select(at.project, chosen) if at.project.models() else []
-    locks, failed = _fetch_each(at, chosen)
+    locks, failed = _fetch_each(at, chosen, _may_be_public(at, base))
     lines = [f"{name}: {_described(lock)}" for name, lock in locks.items()]
     lines += [f"{name}: not read: {error}" for name, error in failed.items()]
     unchanged = []
@@ -95,8 +99,20 @@ def fetch(
         raise Exit(_together(failed).exit_code)
 
 
+def _may_be_public(at: Context, base: Path | None) -> bool:
+    """Return `data.public`, of the base branch where its folder is given.
+
+    A pull request then cannot allow its own rows to be published.
+    """
+    from mlops.config.project import Project
+
+    if base is None:
+        return at.project.spec.data.public
+    return Project.find(at.settings.folder / base).spec.data.public
+
+
 def _fetch_each(
-    at: Context, names: list[str]
+    at: Context, names: list[str], may_be_public: bool
 ) -> tuple[dict[str, SourceLock], dict[str, MlopsError]]:
     """Fetch the data of models; return what was read, and of which it could not be."""
     from mlops.pipeline.sources import note_failure
@@ -105,7 +121,7 @@ def _fetch_each(
     failed = {}
     for name in names:
         try:
-            lock = _fetch_one(at, name)
+            lock = _fetch_one(at, name, may_be_public)
         except MlopsError as error:
             note_failure(at.project, name, error)
             failed[name] = error
@@ -122,7 +138,7 @@ def _together(failed: dict[str, MlopsError]) -> MlopsError:
     return type(worst)(*problems)
 
 
-def _fetch_one(at: Context, name: str) -> SourceLock | None:
+def _fetch_one(at: Context, name: str, may_be_public: bool) -> SourceLock | None:
     """Fetch the data of a model; None where nothing of them lies elsewhere."""
     from mlops.data.sources import patterns_elsewhere
     from mlops.pipeline.lock import only_run
@@ -130,7 +146,7 @@ def _fetch_one(at: Context, name: str) -> SourceLock | None:
 
     if not patterns_elsewhere(at.project.model(name)):
         return None
-    _require_private("data.public", at.project.spec.data.public)
+    _require_private("data.public", may_be_public)
     say = progress()
     with only_run(at.project.build(name), say):
         return bring(at.project, name, fetching(at))
