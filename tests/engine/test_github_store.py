@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from github import GithubException, UnknownObjectException
 
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.github.client import repository
@@ -179,13 +182,104 @@ def test_a_listed_release_is_not_asked_for_again(github: GitHub, world: World) -
     assert store.listing().refs == frozenset()
 
 
+class Listed:
+    """A repository of releases that GitHub lists up to a limit, by its tags."""
+
+    full_name = "acme/demo"
+
+    def __init__(self, tags: list[str], limit: int = 10**6, status: int = 422) -> None:
+        self.tags = tags
+        self.limit = limit
+        self.status = status
+        self.seen = 0
+        self.asked: list[str] = []
+
+    def get_releases(self) -> Iterator[Any]:
+        for number, tag in enumerate(self.tags):
+            if number == self.limit:
+                raise GithubException(self.status, {"message": "Only the first 1000"})
+            self.seen += 1
+            yield SimpleNamespace(
+                tag_name=tag, draft="@draft-" in tag, assets=[], id=number
+            )
+        if self.limit == len(self.tags):
+            raise GithubException(self.status, {"message": "Only the first 1000"})
+
+    def get_release(self, tag: str) -> Any:
+        self.asked.append(tag)
+        if tag not in self.tags:
+            raise UnknownObjectException(404, {"message": "Not Found"})
+        return SimpleNamespace(tag_name=tag, draft=False, assets=[], id=1)
+
+
+def listed(world: Any) -> GitHubStore:
+    return GitHubStore(world)
+
+
+def test_beyond_the_end_of_githubs_list_versions_are_asked_for_by_their_tags() -> None:
+    tags = [f"{MODEL}@v1.0.{number}" for number in range(9, -1, -1)]
+    world = Listed([*tags, "other@v1.0.0"], limit=4)
+    store = listed(world)
+    wanted = ["v1.0.9", "v1.0.2", "v7.0.0"]
+    assert store.list(MODEL, wanted) == [
+        "v1.0.2",
+        "v1.0.6",
+        "v1.0.7",
+        "v1.0.8",
+        "v1.0.9",
+    ]
+    assert world.asked == [f"{MODEL}@v1.0.2", f"{MODEL}@v7.0.0"]
+    assert store.listing() == (frozenset(tags[:4]), False)
+
+
+def test_a_list_that_is_whole_asks_for_nothing_more() -> None:
+    world = Listed([f"{MODEL}@v1.0.0", f"{MODEL}@draft-{DIGEST}"])
+    store = listed(world)
+    assert store.list(MODEL, ["v1.0.0", "v9.0.0"]) == [f"draft-{DIGEST}", "v1.0.0"]
+    assert world.asked == []
+    assert store.listing() == (frozenset({f"{MODEL}@v1.0.0"}), True)
+
+
+@pytest.mark.parametrize(("limit", "status"), [(0, 422), (2, 404)])
+def test_a_list_that_fails_otherwise_is_no_end_of_it(limit: int, status: int) -> None:
+    """A 422 to the first page, or another error in the middle, is an error."""
+    world = Listed([f"{MODEL}@v1.0.{number}" for number in range(5)], limit, status)
+    with pytest.raises(EnvironmentFailure):
+        listed(world).listing()
+
+
+def test_drafts_are_looked_for_among_the_newest_and_once_for_each_model() -> None:
+    tags = [f"{MODEL}@v1.0.{number}" for number in range(400)]
+    tags[1] = f"{MODEL}@draft-{DIGEST}"
+    tags[2] = f"other@draft-{DIGEST}"
+    tags[350] = f"{MODEL}@draft-{'cd' * 32}"  # nobody waits for that one any more
+    world = Listed(tags)
+    store = listed(world)
+    assert store.drafts(MODEL) == [DIGEST]
+    assert world.seen == 300
+    assert store.drafts(MODEL) == [DIGEST]
+    assert world.seen == 300
+    assert store.drafts("other") == [DIGEST]
+    assert world.seen == 600
+
+
+def test_a_file_that_no_release_holds_is_named_with_what_to_do(github: GitHub) -> None:
+    with pytest.raises(Refused) as error:
+        get(GitHubStore(repository()), "v9.0.0", "model.skops")
+    (problem,) = error.value.problems
+    assert problem.file.startswith("the releases of ")
+    assert problem.found == f"{MODEL}@v9.0.0 model.skops"
+    assert "register the version again" in problem.do
+
+
 def test_what_is_too_large_for_github_is_not_sent(
     github: GitHub, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mlops.storage.github_releases.LIMIT", 100_000)
     world.build("x" * 100_000)
-    with pytest.raises(Refused, match="2 GiB"):
+    with pytest.raises(Refused, match="2 GiB") as error:
         world.register(store=GitHubStore(repository()))
+    assert error.value.problems[0].file.endswith("model.skops")
     assert not github.releases and not git(world.root, "tag")
     world.build("x" * 99_999)
     assert world.register(store=GitHubStore(repository())).created
