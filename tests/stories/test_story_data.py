@@ -11,7 +11,14 @@ from ruamel.yaml import YAML
 from engine.conftest import rows_of
 from rehearsal.bucket import BucketServer
 from rehearsal.stories.world import World
-from stories.outcomes import CHECKED, DELIVERED, NOTHING_DELIVERED, WATCHED, mlops
+from stories.outcomes import (
+    CHECKED,
+    DELIVERED,
+    NOTHING_DELIVERED,
+    REFUSED,
+    WATCHED,
+    mlops,
+)
 from stories.worlds import MODEL, ROWS, ROWS_FILE, SPEC, looking_at
 
 ROLE = "arn:aws:iam::123456789012:role/reads-data"
@@ -85,6 +92,28 @@ def test_a_new_month_in_a_bucket_is_trained_and_delivered_by_the_schedule(
         assert timed.jobs["data"] == "failure"
         assert "the bucket refuses to list this" in timed.log
         assert bucket.secret not in timed.log
+
+
+@pytest.mark.slow
+def test_a_fork_gets_no_role_its_model_is_not_trained_and_the_verdict_says_so(
+    story: World,
+) -> None:
+    bucket = BucketServer("acme")
+    bucket.put("acme", "churn/01.csv", csv(rows_of(n=ROWS)))
+    with bucket.running():
+        in_bucket(story, bucket)
+        assert story.push(rows_may_be_public, "Public rows [skip ci]") == []
+        pull = story.open_pull_request(
+            "bucket", moved, "Data in a bucket", actor="mallory", fork=True
+        )
+    run = pull.runs[0]
+    assert run.jobs == REFUSED, run.log
+    assert "was not fetched" in run.log
+    assert (
+        "[failure] Not trained, because a pull request of a fork gets no role"
+        in run.log
+    )
+    assert (bucket.roles, bucket.requests) == ([], [])
 
 
 def logged_in_bucket(world: World, bucket: BucketServer) -> None:
