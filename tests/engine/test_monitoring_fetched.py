@@ -174,3 +174,37 @@ def test_labels_in_a_bucket_are_read_for_a_check_as_they_are_then(
     found = json.loads(run(*words))
     assert (found["rows"], found["labelled"]) == (300, 300)
     assert (build / "sources.json").read_bytes() == before
+
+
+def test_a_log_that_cannot_be_copied_holds_up_no_other_and_is_never_an_empty_one(
+    bucket: BucketServer,
+    make_project: Callable[..., Project],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without its log, a check would find no rows, and say nothing."""
+    trained = moved_labels(bucket, make_project, monkeypatch)
+    serve(trained, named("a", 300, 10))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int((NOW + DAY).timestamp())))
+    output = trained.project.root / "output"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+    out = ["--since", "2d", "--out", "build/_log"]
+    names = ["--models", '["churn", "unheard"]']
+    some = CliRunner().invoke(app, ["data", "log", *names, *out, "--json"])
+    assert some.exit_code == 2, some.output
+    facts = json.loads(some.stdout)
+    assert facts["churn"]["files"] == 1 and facts["unheard"]["exit_code"] == 2
+    assert output.read_text().splitlines() == ["read=true"]
+
+    checked = ["monitor", "--since", "2d", "--fetched", "build/_log", "--json"]
+    found = CliRunner().invoke(app, [*checked[:1], "churn@production", *checked[1:]])
+    assert json.loads(found.stdout)["rows"] == 300
+    told = CliRunner().invoke(app, [*checked[:1], "other@production", *checked[1:]])
+    assert told.exit_code == 2
+    assert "the log of this model was not copied" in told.output
+
+    bucket.forbidden = True
+    none = CliRunner().invoke(app, ["data", "log", "churn", *out])
+    assert none.exit_code == 3, none.output
+    found = CliRunner().invoke(app, [*checked[:1], "churn@production", *checked[1:]])
+    assert found.exit_code == 3
+    assert "s3://acme/labels/*.csv" in found.output

@@ -594,6 +594,44 @@ def test_an_alarm_follows_every_check(
     assert Run(github, jobs_of("monitor.yml"), known, happens).play().ran() == ran
 
 
+AWAY = Happens(outputs={**LIVE.outputs, "away": "true"})
+BY_ROLE = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/data"}
+CHECKED_TOO = {"check": ["a", "b"], "alarm": "success"}
+
+
+@pytest.mark.parametrize(
+    ("data", "ran", "takes"),
+    [
+        (Happens(outputs={"read": "true"}), {"data": "success", **CHECKED_TOO}, True),
+        # Of one of several models the log could not be copied: its check says why.
+        (
+            Happens("failure", {"read": "true"}),
+            {"data": "failure", **CHECKED_TOO},
+            True,
+        ),
+        (FAILED, {"data": "failure"}, False),
+        (None, CHECKED_TOO, False),
+    ],
+    ids=["copied", "some copied", "nothing read", "no role"],
+)
+def test_a_log_in_a_bucket_is_checked_as_far_as_it_was_copied(
+    github: GitHubsOwn, data: Happens | None, ran: dict[str, Any], takes: bool
+) -> None:
+    happens = {"plan": AWAY} | ({"data": data} if data else {})
+    known = contexts(SCHEDULE, {"MONITOR_RUNNER": "ours", **(BY_ROLE if data else {})})
+    jobs = jobs_of("monitor.yml")
+    run = Run(github, jobs, known, happens).play()
+    assert run.ran() == {"plan": "success", **ran}
+    outputs = data.outputs if data else {}
+    needs = {"data": {"result": run.results["data"], "outputs": outputs}}
+    step = next(s for s in jobs["check"]["steps"] if "download" in s.get("uses", ""))
+    evaluated = github.evaluate(step["if"], {**known, "needs": needs}, condition=True)
+    assert evaluated is takes
+    check = next(s for s in jobs["check"]["steps"] if "env" in s and "run" in s)
+    folder = github.evaluate(check["env"]["FETCHED"], {**known, "needs": needs})
+    assert folder == ("build/_log" if takes else "")
+
+
 RELEASED = {
     "event": "push",
     "conclusion": "success",

@@ -25,10 +25,10 @@ from mlops.errors import (
     error_facts,
     megabytes,
 )
-from mlops.io.files import write_json
 
 if TYPE_CHECKING:
     from mlops.io.places import Place
+    from mlops.monitoring.log_copy import CopiedLog
     from mlops.results.data import SourceLock, StoredSnapshot
 
 Snapshot = Annotated[
@@ -201,12 +201,13 @@ def copy_log_now(
     """Copy the prediction log of a period, for `mlops monitor --fetched`.
 
     Labels that lie elsewhere are read, too. No code of a model runs: the job that has
-    the credentials can run it.
+    the credentials can run it. Where one of several cannot be copied the others are,
+    and its check says why.
 
     Example: `mlops data log employment --since 7d --out build/_log`
     """
     from mlops.cli.places import prediction_place
-    from mlops.monitoring.log_copy import copy_log
+    from mlops.monitoring.log_copy import copy_log, note_copies
     from mlops.monitoring.window import Period
     from mlops.pipeline.sources import bring_labels
     from mlops.registry.tags import read_registry
@@ -223,17 +224,32 @@ def copy_log_now(
     period = Period(ago(since, now), now)
     source = prediction_place(at.project)
     folder = at.settings.folder / out
-    facts = {}
-    lines = []
+    copied = {}
+    failed = {}
     for name in chosen:
-        bring_labels(at.project, name, fetching(at))
-        done = copy_log(source, at.project, name, last, period, folder)
-        facts[name] = asdict(done)
-        files = counted(done.files, "file")
-        lines.append(f"{name}: {files}, {megabytes(done.size)}, from {done.first} on")
-    write_json(folder / "copied.json", facts)
+        try:
+            bring_labels(at.project, name, fetching(at))
+            copied[name] = copy_log(source, at.project, name, last, period, folder)
+        except MlopsError as error:
+            failed[name] = error
+    note_copies(folder, copied, failed)
+    outputs(read=bool(chosen))
+    if failed and not copied:
+        raise _together(failed)
+    lines = [f"{name}: {_copied(log)}" for name, log in copied.items()]
+    lines += [f"{name}: not copied: {error}" for name, error in failed.items()]
+    facts: dict[str, object] = {name: asdict(log) for name, log in copied.items()}
+    facts |= {name: error_facts(error) for name, error in failed.items()}
     text = "\n".join(lines) or f"No model is in {last}."
     emit(facts, text, as_json, page=as_markdown("Prediction log", *lines))
+    if failed:
+        raise Exit(_together(failed).exit_code)
+
+
+def _copied(log: CopiedLog) -> str:
+    """Return what was copied in a few words."""
+    files = counted(log.files, "file")
+    return f"{files}, {megabytes(log.size)}, from {log.first} on"
 
 
 @data.command("store")
