@@ -156,7 +156,7 @@ class Sweep:
     def _read(
         self, chosen: dict[str, Scalar], result: dict[str, Any], is_new: bool
     ) -> Tried:
-        """Return what an result says of a combination."""
+        """Return what a result says of a combination."""
         if "metrics" not in result:
             return Tried(chosen, error=_error_in(result), is_new=is_new)
         trial = CombinationResult.model_validate(result)
@@ -205,7 +205,7 @@ class Sweep:
         return self._folder / f"{key}.json"
 
     def _earlier(self, params: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return an result that is kept; None where it is not there or not readable."""
+        """Return a result that is kept; None where it is not there or not readable."""
         path = self._path(params)
         if not path.is_file():
             return None
@@ -217,7 +217,7 @@ class Sweep:
         return dict(result)
 
     def _keep(self, params: Mapping[str, Any], result: dict[str, Any]) -> None:
-        """Keep an result; one that failed may come out otherwise the next time."""
+        """Keep a result; one that failed may come out otherwise the next time."""
         if "metrics" in result:
             write_json(self._path(params), result)
 
