@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom
 
 from mlops.monitoring import detector, losses
-from mlops.monitoring.martingale import SLOTS
+from mlops.monitoring.martingale import SLOTS, start_weight
 from mlops.results.baseline import Baseline, LossBaseline
 
 SHARE = 0.025  # of alpha
@@ -70,12 +70,12 @@ def test_the_bets_of_a_year_weigh_as_much_as_its_slots_whenever_it_is_checked() 
             checks = range(first, first + SLOTS, every)
             before = [None, *checks]
             weights = [
-                losses.start_weight(slot, last)
+                start_weight(slot, last)
                 for last, slot in zip(before, checks, strict=False)
             ]
             assert sum(weights) <= SLOTS + 1e-9
-    assert losses.start_weight(7, 7) == 0
-    assert losses.start_weight(10, 9) > losses.start_weight(9, 8) > 0
+    assert start_weight(7, 7) == 0
+    assert start_weight(10, 9) > start_weight(9, 8) > 0
 
 
 def test_the_shares_of_all_versions_of_a_year_add_up_to_alpha() -> None:

@@ -27,6 +27,7 @@ from mlops.monitoring.martingale import (
     chance,
     log_mean,
     restarted,
+    start_weight,
 )
 from mlops.results.baseline import Baseline, ColumnBaseline, LossBaseline
 from mlops.results.monitoring import ColumnState, DetectorState, LossDay, LossState
@@ -234,7 +235,7 @@ def count_labels(
     )
     wealth = np.array(before.won)
     if is_new:
-        wealth = restarted(wealth, won, losses.start_weight(slot, state.label_slot))
+        wealth = restarted(wealth, won, start_weight(slot, state.label_slot))
     days = {
         day: LossDay(rows=len(by_day[day]), won=_rounded(now[day])) for day in by_day
     }

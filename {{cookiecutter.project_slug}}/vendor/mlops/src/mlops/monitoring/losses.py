@@ -16,7 +16,6 @@ from scipy.special import stdtrit
 from mlops.evaluation.intervals import standard_error, unseen_share
 from mlops.evaluation.outcome import Outcome
 from mlops.evaluation.value import dearest, table, worth
-from mlops.monitoring.martingale import SLOTS
 from mlops.results.baseline import LossBaseline
 
 Floats = NDArray[np.float64]
@@ -29,8 +28,6 @@ BETS = len(_BETS)
 _QUANTILE = 0.99  # of absolute errors: larger ones count as this one
 
 _BELOW_ONE = 1 - 1e-9
-
-_WEEK = 10  # slots of the calendar
 
 
 def losses_of(o: Outcome, scale: float = 1.0) -> dict[str, Floats]:
@@ -153,26 +150,6 @@ def spent(alpha: float, versions: int) -> float:
         How many were watched within a year, this one included.
     """
     return float(alpha * 6 / (np.pi * versions) ** 2)
-
-
-def start_weight(slot: int, last: int | None) -> float:
-    """Return what the bets weigh that start with a check, in slots.
-
-    A small loss needs weeks of labels, and does not mind bets that started some days
-    before it; a large one is found by those that started today. So half of a year's
-    weight is that of its slots, alike, and half that of its weeks of ten slots.
-
-    Parameters
-    ----------
-    slot, last : int
-        Of this check and of the one before; None where there is none.
-    """
-    if slot == last:
-        return 0.0
-    weight = 0.5
-    if last is None or slot // _WEEK != last // _WEEK:
-        weight += 0.5 * SLOTS / (SLOTS // _WEEK + 1)  # a year may touch one more
-    return weight
 
 
 def newly_won(

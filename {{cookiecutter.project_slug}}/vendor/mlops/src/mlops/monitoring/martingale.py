@@ -30,6 +30,9 @@ Codes = NDArray[np.int64]
 # A year has so many slots, 16 h 51 min each.
 SLOTS = 520
 
+# So many slots are a week and half an hour.
+_WEEK = 10
+
 # What the bets that start with the versions of a year weigh, all together, in slots.
 # What is logged may differ from the test rows from the first day on: under the first
 # version such a change is found with a sixtieth of the evidence that a later one needs,
@@ -180,6 +183,26 @@ def restarted(wealth: Floats, won: Floats, weight: float) -> Floats:
     """
     before = np.logaddexp(wealth, np.log(weight)) if weight > 0 else wealth
     return np.clip(before + won, NOTHING, _MOST)
+
+
+def start_weight(slot: int, last: int | None) -> float:
+    """Return what the bets on a loss weigh that start with a check, in slots.
+
+    A small loss needs weeks of labels, and does not mind bets that started some days
+    before it; a large one is found by those that started today. So half of a year's
+    weight is that of its slots, alike, and half that of its weeks of ten slots.
+
+    Parameters
+    ----------
+    slot, last : int
+        Of this check and of the one before; None where there is none.
+    """
+    if slot == last:
+        return 0.0
+    weight = 0.5
+    if last is None or slot // _WEEK != last // _WEEK:
+        weight += 0.5 * SLOTS / (SLOTS // _WEEK + 1)  # a year may touch one more
+    return weight
 
 
 def chance(level: float, comparisons: int) -> float:
