@@ -203,8 +203,10 @@ def test_a_log_that_cannot_be_copied_holds_up_no_other_and_is_never_an_empty_one
     assert "the log of this model was not copied" in told.output
 
     bucket.forbidden = True
+    output.unlink()
     none = CliRunner().invoke(app, ["data", "log", "churn", *out])
     assert none.exit_code == 3, none.output
+    assert output.read_text().splitlines() == ["read=false"]  # no check starts
     found = CliRunner().invoke(app, [*checked[:1], "churn@production", *checked[1:]])
     assert found.exit_code == 3
     assert "s3://acme/labels/*.csv" in found.output

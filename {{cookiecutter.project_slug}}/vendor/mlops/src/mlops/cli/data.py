@@ -233,7 +233,7 @@ def copy_log_now(
         except MlopsError as error:
             failed[name] = error
     note_copies(folder, copied, failed)
-    outputs(read=bool(chosen))
+    outputs(read=bool(copied))  # else there is nothing to check
     if failed and not copied:
         raise _together(failed)
     lines = [f"{name}: {_copied(log)}" for name, log in copied.items()]
