@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rehearsal.errors import RehearsalError
-from rehearsal.runner.joblog import Log
+from rehearsal.runner.joblog import LAST_LINE, Log
 
+_LAST_LINE = re.compile(re.escape(LAST_LINE) + "[0-9]+")
 # How much of the log an error shows.
 _LAST_LINES = 20
 
@@ -67,6 +69,7 @@ def execute(
     command: list[str],
     environment: Mapping[str, str],
     errors: Path,
+    read: Path,
     log: Log,
     stop: Stop,
 ) -> int | None:
@@ -78,6 +81,8 @@ def execute(
     environment : mapping
     errors : Path
         A file for what it writes beside its log.
+    read : Path
+        A folder where the shell of a failed step is told that its output was read.
     log : Log
     stop : Stop
 
@@ -113,7 +118,7 @@ def execute(
         late = threading.Timer(stop.seconds, end)
         late.start()
         try:
-            killed = _follow(process, log, stop.line)
+            killed = _follow(process, read, log, stop.line)
             code = process.wait()
         except BaseException:
             # Such as Ctrl-C, which act in its own session does not get.
@@ -128,12 +133,15 @@ def execute(
     return None if killed else code
 
 
-def _follow(process: subprocess.Popen[str], log: Log, kill_at: str) -> bool:
+def _follow(process: subprocess.Popen[str], read: Path, log: Log, kill_at: str) -> bool:
     """Read act's log to its end; say whether it was killed at a line."""
     killed = False
     assert process.stdout is not None
     for line in process.stdout:
         message = log.take(line, time.monotonic())
+        last = _LAST_LINE.search(message)
+        if last:
+            (read / last[0]).touch()
         if kill_at and not killed and kill_at in message:
             killed = True
             kill(process.pid)

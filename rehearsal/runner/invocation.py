@@ -81,6 +81,11 @@ class Invocation:
         return self.folder / "errors"
 
     @property
+    def temporary(self) -> Path:
+        """TMPDIR of its jobs."""
+        return self.folder / "tmp"
+
+    @property
     def environment(self) -> dict[str, str]:
         """The variables that act itself is started with, and no others."""
         folders = [str(self.machine.programs), "/usr/local/bin", "/usr/bin", "/bin"]
@@ -173,7 +178,7 @@ class Invocation:
             "RUNNER_ENVIRONMENT": "github-hosted",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
-            "TMPDIR": str(self.folder / "tmp"),
+            "TMPDIR": str(self.temporary),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             # Nothing may be installed while a job runs.

@@ -10,6 +10,8 @@ from typing import Any
 
 from rehearsal.runner.expressions import as_text
 
+# What a step's shell prints last where the step has failed, with its own number.
+LAST_LINE = "rehearsal-last-line-"
 _EXPRESSION = re.compile(
     r"\$\{\{\s*steps\.([\w-]+)\.outputs\.([\w-]+)(?:\s*\|\|\s*'((?:[^']|'')*)')?\s*\}\}"
 )
@@ -80,13 +82,19 @@ class JobLog:
             self.result = str(entry["jobResult"])
         message = str(entry["msg"]).rstrip("\n")
         if entry.get("raw_output"):
-            self.lines.append(message)
+            self._take_output(message)
         elif "command" in entry:
             self._take_command(entry, message)
         elif entry.get("stage") == "Main" and self._take_step(entry, message):
             return
         elif entry["level"] == "error":
             self.lines.append(message)
+
+    def _take_output(self, message: str) -> None:
+        """Take a line that a step has printed."""
+        text, last, _ = message.partition(LAST_LINE)
+        if text or not last:
+            self.lines.append(text)
 
     def _take_command(self, entry: Mapping[str, Any], message: str) -> None:
         """Take a workflow command: an output, a summary or an annotation."""

@@ -321,6 +321,7 @@ class Runner:
             invocation.command(self.trees.default_branch),
             invocation.environment,
             invocation.errors,
+            invocation.temporary,
             log,
             Stop(self.timeout, kill_at),
         )

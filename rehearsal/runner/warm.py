@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rehearsal.runner.joblog import LAST_LINE
+
 # Not for jobs: the interpreter is linked anew, the engine is that of the checkout.
 _LEFT_OUT = re.compile(r"(python|pip)[\d.]*|[Aa]ctivate.*|mlops|act")
 
@@ -32,11 +34,20 @@ echo "$GITHUB_WORKSPACE/vendor/mlops/src" >> .venv/{site}/rehearsal.pth
 for lock in requirements/*.txt; do touch ".venv/.ready-$(basename "$lock" .txt)"; done
 echo "rehearsal: a warm .venv stands for what make setup would install"
 """
-# act gives every step a terminal; GitHub gives it none, and nothing to read.
+# act gives every step a terminal; GitHub gives it none, and nothing to read. When a
+# step fails, act stops reading at once: its shell ends once the last line was read.
 _SHELL = """#!{bash}
 [ -t 0 ] || exec {shell} "$@"
 {shell} "$@" < /dev/null 2>&1 | cat
-exit "${{PIPESTATUS[0]}}"
+code=${{PIPESTATUS[0]}}
+if [ "$code" != 0 ] && [ -d "$TMPDIR" ]; then
+  echo "{end}$$"
+  for _ in {{1..3000}}; do
+    [ -e "$TMPDIR/{end}$$" ] && break
+    sleep 0.01
+  done
+fi
+exit "$code"
 """
 _WRAPPER = '#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/python" {what} "$@"\n'
 _NODE = """#!/bin/sh
@@ -108,7 +119,9 @@ def _programs(tools: Path, base: Path, installed: Path) -> None:
     for name in ("python", "python3"):
         (tools / name).symlink_to(base)
     for name in ("bash", "sh"):
-        text = _SHELL.format(shell=shutil.which(name), bash=shutil.which("bash"))
+        text = _SHELL.format(
+            shell=shutil.which(name), bash=shutil.which("bash"), end=LAST_LINE
+        )
         (tools / name).write_text(text, encoding="utf-8")
         (tools / name).chmod(0o755)
     node = shutil.which("node")

@@ -296,6 +296,39 @@ def test_a_step_has_no_terminal_and_nothing_to_read(world: World) -> None:
     assert "exit status 7" in run.log
 
 
+FAILS_AFTER_MUCH = """
+name: Toy
+on: push
+permissions: {}
+jobs:
+  in-bash:
+    runs-on: ubuntu-latest
+    strategy: { fail-fast: false, matrix: { n: [1, 2, 3, 4] } }
+    steps:
+      - shell: bash
+        run: seq 3000; printf '::error::why\\nno end of line'; exit 3
+  in-sh:
+    runs-on: ubuntu-latest
+    strategy: { fail-fast: false, matrix: { n: [1, 2, 3, 4] } }
+    steps:
+      - shell: sh
+        run: seq 3000; printf '::error::why\\nno end of line'; exit 3
+"""
+
+
+def test_all_that_a_step_prints_is_read_before_its_failure(world: World) -> None:
+    run = play(world, FAILS_AFTER_MUCH)
+    assert set(run.jobs.values()) == {"failure"}
+    assert run.annotations == [("error", "why")] * 8
+    lines = run.log.splitlines()
+    for name in run.jobs:
+        of_job = [line for line in lines if line.startswith(f"{name} | ")]
+        printed = [line.removeprefix(f"{name} | ") for line in of_job]
+        assert printed[:3000] == [str(n) for n in range(1, 3001)]
+        assert printed[3000:3002] == ["::error::why", "no end of line"]
+    assert "rehearsal-last-line" not in run.log
+
+
 def test_a_local_action_and_what_it_puts_on_path(world: World) -> None:
     action = """
 name: Setup
