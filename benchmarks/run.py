@@ -2,27 +2,26 @@
 
 Usage: python benchmarks/run.py [PART ...]
 Parts are rows, idle, start, registry, releases, wiring and sweep; default: all.
-BENCH_REPEATS=1 for a quick look. Results go to benchmarks/results.md.
+BENCH_REPEATS=1 for a quick look. Each part replaces its section of
+benchmarks/results.md.
 """
 
 from __future__ import annotations
 
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from example import COLUMNS, make_project, make_rows
 from measure import REPEATS, ROOT, Command, Cost, compare, environment, mlops
 from registry import registry_part, releases_part
+from results import write_section
 from sweep import sweep_part
 
 SIZES = (10_000, 100_000, 1_000_000)
-RESULTS = ROOT / "benchmarks" / "results.md"
 
 
 def against(costs: dict[str, Cost], bare: str) -> list[str]:
@@ -154,30 +153,12 @@ PARTS: dict[str, Callable[[Path], list[str]]] = {
 
 
 def main() -> None:
-    """Run the parts that were asked for and write the results."""
+    """Run the parts that were asked for; each one's section is written at its end."""
     chosen = sys.argv[1:] or list(PARTS)
-    version = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    lines = [
-        "# Figures",
-        "",
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} at commit {version}, Python "
-        f"{platform.python_version()}, {platform.system()} {platform.machine()}, two "
-        "cores; the "
-        f"median of {REPEATS}, commands in turn. Compare ratios, not seconds.",
-        "",
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        for part in chosen:
-            print(f"{part} ...", file=sys.stderr, flush=True)
-            lines += PARTS[part](Path(folder))
-    text = "\n".join(lines).rstrip() + "\n"
-    RESULTS.write_text(text, encoding="utf-8")
-    print(text)
+    for part in chosen:
+        print(f"{part} ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            write_section(PARTS[part](Path(folder)))
 
 
 if __name__ == "__main__":

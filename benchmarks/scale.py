@@ -19,10 +19,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-from measure import REPEATS, ROOT, Command, environment, mlops, once
+from measure import REPEATS, Command, environment, mlops, once
+from results import write_section
 
 from engine.grown import Grown, Size
 from rehearsal.hub import Hub
@@ -182,20 +182,11 @@ def main() -> None:
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             figures.append(measured(size, Path(folder)))
-    at = f"{datetime.now(UTC):%Y-%m-%d}"
     note = (
-        f"Measured on {at}, the median of {REPEATS}: seconds of the processor, output "
-        "in bytes. Pages: the first run with an empty cache, "
-        "then the next."
+        "Seconds of the processor, output in bytes. Pages: the first run with an empty "
+        "cache, then the next."
     )
-    section = "\n".join([TITLE, "", note, "", *rows(sizes, figures), ""])
-    print(section)
-    path = ROOT / "benchmarks" / "results.md"
-    text = path.read_text(encoding="utf-8")
-    head, _, rest = text.partition(f"{TITLE}\n")
-    _, mark, after = rest.partition("\n## ")
-    tail = f"{mark}{after}"
-    path.write_text(f"{head.rstrip()}\n\n{section}{tail}", encoding="utf-8")
+    write_section([TITLE, "", note, "", *rows(sizes, figures)])
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from measure import REPEATS, ROOT
+from measure import REPEATS
+from results import write_section
 
 from rehearsal.hub import Hub
 from rehearsal.runner.run import Run
@@ -166,14 +167,7 @@ def wiring_part(where: Path, repeats: int = REPEATS) -> list[str]:
 def main() -> None:
     """Measure, and put the section in the place of the one that is there."""
     with tempfile.TemporaryDirectory() as folder:
-        section = "\n".join(wiring_part(Path(folder)))
-    path = ROOT / "benchmarks" / "results.md"
-    parts = path.read_text(encoding="utf-8").split("\n## ")
-    kept = [part for part in parts if not part.startswith(TITLE.removeprefix("## "))]
-    path.write_text(
-        "\n## ".join(kept).rstrip() + f"\n\n{section.rstrip()}\n", encoding="utf-8"
-    )
-    print(section)
+        write_section(wiring_part(Path(folder)))
 
 
 if __name__ == "__main__":
