@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from example import COLUMNS, make_project, make_rows
-from measure import REPEATS, ROOT, Command, Cost, compare, environment, mlops
+from measure import ROOT, Command, Cost, compare, environment, mlops
 from registry import registry_part, releases_part
 from results import write_section
 from sweep import sweep_part
