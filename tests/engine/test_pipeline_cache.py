@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,9 @@ from mlops.config.project import Project
 from mlops.errors import UsageError
 from mlops.io.digests import sha256
 from mlops.io.files import write_text
+from mlops.pipeline import imports
 from mlops.pipeline.cache import StepCache, StepRecord
-from mlops.pipeline.imports import ENGINE, reached_files
+from mlops.pipeline.imports import ENGINE, ReachedDigests, reached_files
 from mlops.pipeline.run import NAMES, STEPS
 from mlops.pipeline.step import Step, keys
 
@@ -445,3 +447,48 @@ def test_only_what_a_step_reads_counts(cache: StepCache) -> None:
     assert read != before
     (cache.project.folder("churn") / "estimator.py").write_text("")
     assert cache.inputs(STEP) not in (before, read)
+
+
+def module_of(package: Path, name: str, text: str) -> None:
+    (package / f"{name}.py").write_text(text, encoding="utf-8")
+
+
+def test_what_is_reached_is_noted_until_a_file_of_the_engine_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "mlops"
+    package.mkdir()
+    module_of(package, "first", "import mlops.second\n")
+    module_of(package, "second", "")
+    module_of(package, "third", "")
+    notes = tmp_path / "notes.json"
+
+    def digest() -> str:
+        reached_files.cache_clear()
+        imports._imports.cache_clear()
+        imports._file_of.cache_clear()
+        return ReachedDigests(package, notes).of("mlops.first")
+
+    before = digest()
+    with monkeypatch.context() as patch:
+        patch.setattr(imports, "reached_files", None)  # nothing is read again
+        assert digest() == before
+    module_of(package, "third", "VALUE = 1\n")
+    assert digest() == before
+    module_of(package, "second", "import mlops.third\n")
+    changed = digest()
+    assert changed != before
+    module_of(package, "third", "VALUE = 2\n")
+    assert digest() not in {before, changed}
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"engine": "x", "reached": {}}'])
+def test_notes_that_are_not_what_was_written_count_as_none(
+    tmp_path: Path, text: str
+) -> None:
+    notes = tmp_path / "notes.json"
+    module = "mlops.pipeline.validate"
+    digest = ReachedDigests(ENGINE, notes).of(module)
+    write_text(notes, text)
+    assert ReachedDigests(ENGINE, notes).of(module) == digest
+    assert json.loads(notes.read_text())["reached"] == {module: digest}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from mlops import settings
 from mlops.config.model_spec import ModelSpec
 from mlops.config.project_spec import ProjectSpec, Stage
-from mlops.config.yaml import load_yaml, parse
+from mlops.config.yaml import load_text, load_yaml, parse, read_yaml
 from mlops.errors import UsageError, did_you_mean, listed
 from mlops.io.digests import canonical_json, digest_of, sha256, sha256_file
 
@@ -168,4 +168,10 @@ def python_files(folder: Path) -> list[Path]:
 
 def load_spec(path: Path, shown: str) -> ModelSpec:
     """Read `model.yaml`; `shown` is the path that errors name."""
-    return parse(ModelSpec, load_yaml(path), shown)
+    return _parsed(read_yaml(path), str(path), shown)
+
+
+@lru_cache(maxsize=256)
+def _parsed(text: str, file: str, shown: str) -> ModelSpec:
+    """Return what a text specifies, which a command asks for more than once."""
+    return parse(ModelSpec, load_text(text, file), shown)

@@ -37,6 +37,17 @@ def load_yaml(path: Path) -> Any:
         When the file is missing, too large, not UTF-8 or not YAML (with the line), or
         nested or aliased beyond the limits.
     """
+    return load_text(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> str:
+    """Return the text of a YAML file.
+
+    Raises
+    ------
+    UsageError
+        When the file is missing, too large or not UTF-8.
+    """
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
@@ -47,7 +58,7 @@ def load_yaml(path: Path) -> Any:
                 allowed=f"at most {MOST_BYTES:,} bytes",
                 do="keep data out of it",
             )
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UsageError("there is no such file", file=str(path)) from error
     except UnicodeDecodeError as error:
@@ -62,7 +73,6 @@ def load_yaml(path: Path) -> Any:
             file=str(path),
             do="check the path and its permissions",
         ) from error
-    return load_text(text, str(path))
 
 
 def load_text(text: str, file: str) -> Any:

@@ -17,7 +17,7 @@ from mlops.config.model_spec import ModelSpec
 from mlops.config.project import Project
 from mlops.data.sources import files_of, lock_note
 from mlops.io import digests, files
-from mlops.pipeline.imports import ENGINE, reached_files
+from mlops.pipeline.imports import ENGINE, ReachedDigests
 from mlops.pipeline.step import Step
 
 
@@ -49,10 +49,10 @@ class StepCache:
     ) -> None:
         self.project = project
         self.spec = spec
-        self.engine = engine
         self.folder = project.build(name)
         self._model = project.folder(name)
         self._path = self.folder / "steps.json"
+        self._reached = ReachedDigests(engine, self.folder / ".reached.json")
         self.done = self._read()
 
     def _read(self) -> dict[str, StepRecord]:
@@ -72,10 +72,9 @@ class StepCache:
         context : str
             What the caller knows and the step depends on.
         """
-        engine = reached_files(step.run.__module__, self.engine)
         include: Any = step.keys
         parts: dict[str, Any] = {
-            "engine": digests.digest_of(engine, self.engine),
+            "engine": self._reached.of(step.run.__module__),
             "code": digests.digest_of(self._code(step), self._model),
             "spec": self.spec.model_dump(mode="json", include=include),
             "trusted": list(self.project.spec.trusted_types),

@@ -11,8 +11,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+
+from mlops.errors import MlopsError
+from mlops.io import digests, files
 
 ENGINE = Path(__file__).parents[1]  # the folder of the package `mlops`
 
@@ -46,14 +49,65 @@ def reached_files(module: str, engine: Path = ENGINE) -> frozenset[Path]:
         if name not in modules:
             modules.add(name)
             waiting.extend(_imports(name, engine))
-    files: set[Path] = set()
+    found: set[Path] = set()
     for name in modules:
         path = _file_of(name, engine)
         if path is not None:
-            files.add(path)
+            found.add(path)
             if path.parent != engine:
-                files.update(_beside(path.parent))
-    return frozenset(files)
+                found.update(_beside(path.parent))
+    return frozenset(found)
+
+
+class ReachedDigests:
+    """Digests of what modules of the engine reach.
+
+    To read all import statements takes longer than all else that a run does in which
+    nothing has changed. The digests are noted for as long as the engine stays the same.
+
+    Parameters
+    ----------
+    engine : Path
+        The folder of the package.
+    path : Path
+        The file of notes. Where it is not what was written it counts as none.
+    """
+
+    def __init__(self, engine: Path, path: Path) -> None:
+        self.engine = engine
+        self._path = path
+
+    def of(self, module: str) -> str:
+        """Return the digest of the files that a module reaches."""
+        known = self._known
+        if module not in known:
+            reached = reached_files(module, self.engine)
+            known[module] = digests.digest_of(reached, self.engine)
+            notes = {"engine": self._all, "reached": known}
+            files.write_json(self._path, notes)
+        return known[module]
+
+    @cached_property
+    def _all(self) -> str:
+        """The digest of all files of the engine."""
+        every = [
+            path
+            for path in self.engine.rglob("*")
+            if path.suffix != ".pyc" and path.is_file()
+        ]
+        return digests.digest_of(every, self.engine)
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """What was noted of this engine, by module."""
+        try:
+            notes = files.read_json(self._path)
+        except MlopsError:
+            return {}
+        match notes:
+            case {"engine": self._all, "reached": dict(reached)}:
+                return {str(name): str(digest) for name, digest in reached.items()}
+        return {}
 
 
 @cache
