@@ -105,10 +105,12 @@ def _many_versions(root: Path, n: int) -> None:
 # Puts a file of some size in the place of the model, as if a run had left it.
 _PRETEND = """
 import os, sys
+from datetime import UTC, datetime
 from mlops.config.project import Project
 from mlops.io.digests import sha256_file
-from mlops.pipeline.cache import StepCache
-from mlops.pipeline.run import STEPS
+from mlops.pipeline.run import STEPS, Run
+from mlops.pipeline.run_context import RunContext
+from mlops.results.compilation import Compilation
 from mlops.results.training import Training
 
 project, size = Project.find(), int(sys.argv[1])
@@ -118,10 +120,12 @@ with open(build / "model.skops", "wb") as file:
         file.write(os.urandom(1 << 20))
 facts = {"model_sha256": sha256_file(build / "model.skops"), "model_bytes": size}
 Training.load(build).model_copy(update=facts).save(build)
-cache = StepCache(project, "employment", project.model("employment"))
+compiled = {"model_sha256": facts["model_sha256"]}
+Compilation.load(build).model_copy(update=compiled).save(build)
+context = RunContext(project, "@bench", lambda: datetime.now(UTC), lambda: None)
+run = Run(context, "employment", print)
 for step in STEPS[:-1]:
-    context = "None" if step.name in ("test", "gate") else ""
-    cache.finish(step, cache.inputs(step, context), True, 0)
+    run.cache.finish(step, run._inputs(step), True, 0)
 """
 
 
