@@ -52,11 +52,10 @@ def cells_of(
             edges = tuple(float(edge) for edge in np.unique(_widened(steps, feature)))
         cells = Cells(name=name, kind=kind, edges=edges)
     else:
-        texts = _texts(training)
-        common = texts.value_counts()
-        order = sorted(common.items(), key=lambda item: (-item[1], str(item[0])))
-        levels = tuple(str(level) for level, _ in order[:_MOST_LEVELS])
-        others = tuple(str(level) for level, _ in order[_MOST_LEVELS:])
+        counted = _counted(training)
+        order = sorted(counted, key=lambda level: (-counted[level], level))
+        levels = tuple(order[:_MOST_LEVELS])
+        others = tuple(order[_MOST_LEVELS:])
         if feature is not None and feature.categories is not None:
             missing_levels = set(feature.categories) - {*levels, *others}
             others += tuple(sorted(missing_levels))
@@ -85,14 +84,15 @@ def code(cells: Cells, column: pd.Series) -> Codes:
     """Return the cell of each row, shape (n_rows,)."""
     if cells.kind in ORDERED:
         return _code_ordered(cells, numbers(column, cells.kind))
-    texts = _texts(column)
     positions: Mapping[str, int] = {
         **dict.fromkeys(cells.others, len(cells.levels)),
         **{level: at for at, level in enumerate(cells.levels)},
     }
-    found = texts.map(positions).fillna(len(cells.levels) + 1)
-    codes = np.where(texts.isna(), cells.size - 1, found)
-    return codes.astype(np.int64)
+    rows, levels = _levels(column)
+    unseen = len(cells.levels) + 1
+    found = [positions.get(level, unseen) for level in levels]
+    of_levels = np.array([*found, cells.size - 1], dtype=np.int64)
+    return of_levels[rows]  # the last one is that of the rows without a level, -1
 
 
 def tally(cells: Cells, codes: Codes) -> tuple[int, ...]:
@@ -125,6 +125,23 @@ def _code_ordered(cells: Cells, values: Numbers) -> Codes:
     return codes.astype(np.int64)
 
 
-def _texts(column: pd.Series) -> pd.Series:
-    """Return levels as texts, missing ones as missing."""
-    return column.astype("object").where(column.notna()).map(str, na_action="ignore")
+def _counted(column: pd.Series) -> dict[str, int]:
+    """Return how many rows each level has."""
+    rows, levels = _levels(column)
+    counted: dict[str, int] = {}
+    counts = np.bincount(rows + 1, minlength=len(levels) + 1)[1:]
+    for level, n in zip(levels, counts, strict=True):
+        counted[level] = counted.get(level, 0) + int(n)
+    return counted
+
+
+def _levels(column: pd.Series) -> tuple[Codes, list[str]]:
+    """Return the number of each row's level, -1 where it is missing, and the levels.
+
+    Values of any type may lie in a column of objects, and some are equal that are
+    written differently, such as 1 and True: these are texts before they are compared.
+    """
+    if column.dtype == object:
+        column = column.where(column.notna()).map(str, na_action="ignore")
+    rows, values = pd.factorize(column)
+    return rows.astype(np.int64), [str(value) for value in values]
