@@ -29,7 +29,10 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def names() -> set[str]:
     """Return the metrics of a service, as Prometheus names them."""
-    state = ServiceState("churn", "production", "v1.0.0", False, 0)
+    delivery = {"delivered": 0, "rows": 0, "failures": 0}
+    state = ServiceState(
+        "churn", "production", "v1.0.0", False, 0, waiting=0, delivery=delivery
+    )
     text = ServiceMetrics().text(state)
     return set(re.findall(r"^# TYPE (\S+) ", text, re.M))
 

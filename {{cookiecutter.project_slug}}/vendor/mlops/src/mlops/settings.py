@@ -52,8 +52,14 @@ VARIABLES = (
     Variable(
         "MLOPS_PREDICTIONS",
         "`predictions.store` of project.yaml",
-        "Place of the prediction log that `monitor` reads: a folder, "
+        "Place that `serve` and `predict` bring the prediction log to, and that "
+        "`monitor` reads: a folder, "
         "s3://BUCKET/PREFIX, or `artifacts`.",
+    ),
+    Variable(
+        "MLOPS_DELIVERY_SECONDS",
+        "300",
+        "Seconds between two deliveries of a service's log to that place.",
     ),
     Variable(
         "MLOPS_STEP_SECONDS",
@@ -264,6 +270,8 @@ class Settings:
         Folder of the prediction logs (`MLOPS_STATE`); None: `.mlops` in the repository.
     predictions : str
         Place of the prediction log (`MLOPS_PREDICTIONS`); empty: as project.yaml says.
+    delivery_seconds : float
+        Seconds between two deliveries of a service's log (`MLOPS_DELIVERY_SECONDS`).
     cache : Path
         Folder for downloads (`MLOPS_CACHE`, else where this system keeps caches).
     http_timeout : float
@@ -306,6 +314,7 @@ class Settings:
     github: GitHubRun = GitHubRun()
     state: Path | None = None
     predictions: str = ""
+    delivery_seconds: float = 300.0
     cache: Path = Path()
     http_timeout: float = 30.0
     step_seconds: float = 18_000.0
@@ -403,6 +412,9 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
         github=_github_run(environment),
         state=_path(get("MLOPS_STATE")),
         predictions=get("MLOPS_PREDICTIONS", ""),
+        delivery_seconds=_seconds(
+            environment, "MLOPS_DELIVERY_SECONDS", 300.0, problems
+        ),
         cache=_cache(environment),
         http_timeout=_seconds(environment, "MLOPS_HTTP_TIMEOUT", 30.0, problems),
         step_seconds=_seconds(

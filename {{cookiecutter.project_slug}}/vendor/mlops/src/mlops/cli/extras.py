@@ -22,13 +22,21 @@ EXTRAS = {
     "canary": "train",
     "serve": "serve",
     "serve-worker": "serve",
+    "deliver": "serve",
+    "deliver-worker": "serve",
     "smoke": "serve",
     "monitor": "monitor",
 }
 
 # Commands that run the code of a model or of a data contract. Every other one is kept
 # from it, so that a job with a token that may write can run it.
-RUNS_MODEL_CODE = frozenset(EXTRAS) - {"register", "data", "canary"}
+RUNS_MODEL_CODE = frozenset(EXTRAS) - {
+    "register",
+    "data",
+    "canary",
+    "deliver",
+    "deliver-worker",
+}
 
 # Commands of a group that needs an extra, which themselves need none of it, and run no
 # code of a model.

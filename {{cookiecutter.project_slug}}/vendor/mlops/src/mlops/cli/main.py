@@ -18,6 +18,7 @@ COMMANDS = (
     "decisions",
     "versions",
     "serving",
+    "deliver",
     "explain",
     "canary",
     "registry",

@@ -42,6 +42,26 @@ def prediction_place(project: Project) -> Place:
     return place_at(text, project.root, key)
 
 
+def delivery_place(project: Project) -> Place | None:
+    """Return the place that a service brings its log to; None where it stays here.
+
+    Artifacts are none: only a run of a workflow has any.
+
+    Raises
+    ------
+    UsageError
+        For a place of a kind that is not supported.
+    """
+    text = predictions_store(project)
+    if text in ("", ARTIFACTS):
+        return None
+    target = prediction_place(project)
+    root = target.root if isinstance(target, FolderPlace) else None
+    if root is not None and root.resolve() == project.state.resolve():
+        return None
+    return target
+
+
 def place_at(text: str, root: Path, key: str) -> Place:
     """Return the place that a setting names: a folder, or a prefix of a bucket.
 

@@ -12,7 +12,7 @@ from mlops.cli.app import app
 from mlops.cli.arguments import Followed, Ref
 from mlops.cli.context import Context, current_context
 from mlops.cli.output import Json, emit, progress
-from mlops.cli.places import place_at, prediction_place
+from mlops.cli.places import delivery_place, place_at, prediction_place
 from mlops.errors import UsageError, counted
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def _predict_file(
     from mlops.serving.prediction_log import records
 
     predictions, version = predict_file(at.project, ref, data, at.now(), log, at.store)
+    if log:
+        _deliver(at, ref.partition("@")[0])
     rows: list[dict[str, Any]] = []
     if out is None:
         text = predictions.head(20).to_string(index=False)
@@ -108,6 +110,16 @@ def _predict_file(
         text += f"\n{count:,} values of {column} are outside of what training saw"
     facts = {"version": version, "rows": len(predictions), "predictions": rows}
     emit({**facts, "unseen": unseen, "outside": outside}, text, as_json)
+
+
+def _deliver(at: Context, name: str) -> None:
+    """Deliver what was logged; where that fails it stays here for the next time."""
+    from mlops.cli.deliver import delivery_of
+
+    delivery = delivery_of(at, name)
+    done = delivery.deliver(at.now()) if delivery else None
+    if done is not None and done.problem:
+        progress()(f"the log was not delivered, the next time does it: {done.problem}")
 
 
 def _score(
@@ -241,6 +253,7 @@ def serve(
         candidate=candidate,
         shadow=shadow is not None,
         share=canary,
+        backlog=_backlog(at),
     )
     if workers == 1:
         run(at.project, name, followed, address, options, at.store)
@@ -248,6 +261,13 @@ def serve(
     from mlops.serving.fleet import serve_together
 
     serve_together(at.project, f"{name}@{followed}", address, options, workers)
+
+
+def _backlog(at: Context) -> int:
+    """Return how much of the log may wait to be delivered; 0 where it stays here."""
+    if delivery_place(at.project) is None:
+        return 0
+    return at.project.spec.predictions.backlog_bytes
 
 
 def _candidate(at: Context, followed: str, shadow: str | None, workers: int) -> str:
@@ -284,6 +304,7 @@ def serve_worker(
     counts: Annotated[Path, Option(help="Folder in which workers count together.")],
     rate: Annotated[float, Option(help="Requests a second of each client.")] = 0.0,
     explain: Annotated[bool, Option("--explain", help="Answer at /explain.")] = False,
+    backlog: Annotated[int, Option(help="Bytes of the log that may wait.")] = 0,
 ) -> None:
     """Answer as one of the processes of `mlops serve --workers`, which starts this."""
     from mlops.serving.app import Options
@@ -291,5 +312,7 @@ def serve_worker(
 
     at = current_context()
     tokens = at.settings.serve_tokens
-    options = Options(tokens=tokens, rate=rate, counts=counts, explain=explain)
+    options = Options(
+        tokens=tokens, rate=rate, counts=counts, explain=explain, backlog=backlog
+    )
     work(at.project, ref, number, options, at.store)

@@ -115,11 +115,22 @@ class PredictionPlace(Strict):
         "`artifacts`: those of the runs of `predict.yml`. If empty, the folder of "
         "MLOPS_STATE. The variable MLOPS_PREDICTIONS overrides it.",
     )
+    backlog_mb: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000,
+        description="Megabytes of the log that may wait on the machine of a service "
+        "until its place takes them. Beyond it, predictions are answered and not "
+        'logged (`"logged": false`, and `mlops_unlogged_rows_total`).',
+    )
     public: bool = Field(
         default=False,
         description="Whether rows may be kept in artifacts of a public repository, "
         "which anybody can download.",
     )
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes that may wait."""
+        return self.backlog_mb * 1_000_000
 
 
 class DataPlace(Strict):

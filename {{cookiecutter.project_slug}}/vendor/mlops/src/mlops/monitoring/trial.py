@@ -31,7 +31,13 @@ from mlops.registry.chain import Bundle
 from mlops.results.training import Signature
 from mlops.results.trial import OutputDifference, TrialPart, TrialReport
 from mlops.results.verdict import Comparison
-from mlops.serving.log_reader import SHADOW, Window, is_of_canary, read_log
+from mlops.serving.log_reader import (
+    SHADOW,
+    Window,
+    is_of_canary,
+    is_of_service,
+    read_log,
+)
 
 Floats = NDArray[np.float64]
 
@@ -135,7 +141,7 @@ def rows_of_shadow(served: pd.DataFrame, shadow: pd.DataFrame) -> TrialRows:
 def rows_of_canary(served: pd.DataFrame, tried: pd.DataFrame) -> TrialRows:
     """Return what a canary answered, and what the other version did in that time."""
     candidate = tried[tried["source"].map(is_of_canary).astype(bool)]
-    by_service = served["source"].map(lambda source: source.endswith(".jsonl"))
+    by_service = served["source"].map(is_of_service)
     champion = served[by_service.astype(bool)]
     if len(candidate):
         first, last = candidate["at"].min(), candidate["at"].max()

@@ -58,6 +58,7 @@ class Answers:
         self.metrics = metrics
         self._now = now
         self._shadow = shadow
+        self._is_logging = True
 
     def into(self, log: PredictionLog) -> Answers:
         """Return what predicts for another log, without a shadow."""
@@ -147,9 +148,12 @@ class Answers:
             log = self._log.hiding(served.hidden)
             log.write_rows(rows, outputs, ids, served.version, at)
         except MlopsError as error:
-            _log.error("%s", error)
+            if self._is_logging:  # once in a row, or a full disk fills another
+                _log.error("%s", error)
+            self._is_logging = False
             self.metrics.unlogged_rows.inc(len(rows))
             return False
+        self._is_logging = True
         return True
 
     def _body(

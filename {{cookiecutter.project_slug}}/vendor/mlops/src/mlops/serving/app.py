@@ -31,6 +31,7 @@ from mlops.serving.explain_app import Explanations
 from mlops.serving.follower import Follower, Served
 from mlops.serving.ids import PredictionIds
 from mlops.serving.limits import Limits, Room, Share, TooBusy, TooSlow
+from mlops.serving.log_delivery import read_status
 from mlops.serving.metrics import CONTENT_TYPE, ServiceMetrics, ServiceState
 from mlops.serving.open_inference import is_open_inference
 from mlops.serving.open_inference_app import OpenInference
@@ -72,6 +73,8 @@ class Options:
         Whether it predicts in the shadow.
     share : float
         Of the requests that it answers.
+    backlog : int
+        Bytes of the log that may wait to be delivered; 0 where it stays here.
     """
 
     interval: float = 0
@@ -83,6 +86,7 @@ class Options:
     candidate: str = ""
     shadow: bool = False
     share: float = 0.0
+    backlog: int = 0
 
     def clients(self) -> Clients:
         """Return who may ask, and how often."""
@@ -298,6 +302,8 @@ class Service:
             candidate=self._tried(),
             checked=check.until.timestamp() if check.until else 0,
             alarm=check.alarm,
+            waiting=self._log.waiting(),
+            delivery=read_status(self._log.state, self._log.model),
         )
         text = self.counts.text(state)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)

@@ -31,6 +31,7 @@ from mlops.serving.rates import RATES, new_table
 from mlops.serving.server import (
     STOP_SECONDS,
     Address,
+    delivered,
     follow,
     listen,
     log_to_terminal,
@@ -110,7 +111,8 @@ def serve_together(
         for number in range(1, workers + 1):
             command = _command(ref, number, counts, options)
             fleet.workers.append(Worker(number, command, listening, Path(counts)))
-        asyncio.run(fleet.run())
+        with delivered(name, options):
+            asyncio.run(fleet.run())
 
 
 def _command(ref: str, number: int, counts: str, options: Options) -> list[str]:
@@ -118,6 +120,7 @@ def _command(ref: str, number: int, counts: str, options: Options) -> list[str]:
     command = [sys.executable, "-m", "mlops", "serve-worker", ref]
     command += ["--number", str(number), "--counts", counts]
     command += ["--rate", str(options.rate)]
+    command += ["--backlog", str(options.backlog)]
     if options.explain:
         command.append("--explain")
     return command

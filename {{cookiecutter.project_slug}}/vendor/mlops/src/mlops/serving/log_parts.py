@@ -1,12 +1,13 @@
-"""Parts of the prediction log: Parquet files that a batch writes, each once."""
+"""Parts of the prediction log: Parquet files that are written once, and as a whole."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlops.serving.log_rows import LONGEST_ID, STAMP, is_stamp
+from mlops.serving.log_rows import LONGEST_ID, STAMP, is_prediction, is_stamp
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ _FEATURES = "features"
 _TEXTS = ("id", "at", "version", "unit")
 _ANY = ("prediction", "row_id")
 
-# A batch writes parts of far fewer rows and bytes: more is not a part.
+# Parts are written with far fewer rows and bytes: more is not a part.
 _MOST_ROWS = 1_000_000
 _MOST_BYTES = 1 << 30  # uncompressed
 _MOST_COLUMNS = 20_000
@@ -55,6 +56,32 @@ def part_of(features: pd.DataFrame, log: pd.DataFrame) -> bytes:
     return _written(table)
 
 
+def part_of_lines(lines: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """Return the lines of a log as a part; None where no table holds them.
+
+    Parameters
+    ----------
+    lines : sequence of mapping
+        For which `is_prediction` is true.
+
+    Returns
+    -------
+    bytes or None
+        None without lines, without features, and where a column would hold texts and
+        numbers.
+    """
+    import pyarrow as pa
+
+    names = dict.fromkeys(name for line in lines for name in line)
+    try:
+        columns = {name: pa.array([line.get(name) for line in lines]) for name in names}
+        columns.pop("model", None)
+        table = pa.table(columns)
+        return _written(table) if _is_part(table.schema) else None
+    except (pa.ArrowException, OverflowError):
+        return None
+
+
 def parquet(frame: pd.DataFrame) -> bytes:
     """Return a table as Parquet, the same bytes for the same rows."""
     import pyarrow as pa
@@ -69,6 +96,22 @@ def _written(table: pa.Table) -> bytes:
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
     return out.getvalue()
+
+
+def line_of_part(path: Path, key: str) -> dict[str, Any] | None:
+    """Return the row of an id in a part, as a line of a log has it; None without it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        table = _table(path)
+        if table is None:
+            return None
+        rows = table.filter(pc.equal(table.column("id"), key)).to_pylist()
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
+        return None
+    sound = [row for row in rows if is_prediction(row)]
+    return sound[0] if sound else None
 
 
 def rows_of_part(path: Path) -> PartRows | None:

@@ -1,7 +1,9 @@
 """Reading the prediction log of a place: a service's lines and a batch's parts.
 
 Below `predictions/MODEL/` lie `DAY.jsonl`, with a line for each prediction, and
-`DAY/HOUR-BATCH-NUMBER.parquet`, written once; below `feedback/MODEL/` lies `DAY.jsonl`.
+`DAY/HOUR-BATCH-NUMBER.parquet`, written once by a batch, or
+`DAY/HOUR-DIGEST.WRITER.parquet`, delivered by a service; below `feedback/MODEL/` lies
+`DAY.jsonl`.
 Where several processes serve together, each has its own `DAY.WRITER.jsonl`.
 Each file is a source of its own, which only grows at its end. How far a source was
 read is a position in it: by that, a row that comes late is still a new one.
@@ -25,7 +27,7 @@ from mlops.data.known import respell, spellings
 from mlops.data.types import as_text
 from mlops.io.files import reaching
 from mlops.io.places import Place, PlacedFile
-from mlops.serving.log_parts import rows_of_part
+from mlops.serving.log_parts import line_of_part, rows_of_part
 from mlops.serving.log_rows import is_label, is_prediction, is_stamp, loaded
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ _ALWAYS = ("id", "at", "version", "row_id", "source", "position")
 # Kinds of logs, by the folder that they lie in.
 PREDICTIONS = "predictions"
 SHADOW = "shadow"
+
+FEEDBACK = "feedback"
 
 # The writer of the predictions of a canary: `DAY.canary.jsonl`.
 CANARY = "canary"
@@ -48,7 +52,11 @@ _LAST_DAY = "9999"  # sorts after every day
 
 _DAY = r"\d{4}-\d{2}-\d{2}"
 _LINES = re.compile(rf"({_DAY})(?:\.[\w-]{{1,100}})?\.jsonl")
-_PART = re.compile(rf"({_DAY})/\d{{2}}-[0-9a-f]{{16}}-\d{{5}}\.parquet")
+_OF_BATCH = r"-\d{5}"
+_OF_SERVICE = r"\.[\w-]{1,100}"
+_PART = re.compile(
+    rf"({_DAY})/(\d{{2}})-[0-9a-f]{{16}}({_OF_BATCH}|{_OF_SERVICE})\.parquet"
+)
 
 
 @dataclass(frozen=True)
@@ -151,18 +159,25 @@ def read_log(
 def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None:
     """Return what a service, or `mlops predict FILE`, logged under a prediction id.
 
-    None where nothing was. The id holds the time, so only the files of that day are
-    read, or of the one that began since, line by line.
+    None where nothing was. The id holds the time, so only the parts of that hour and
+    the files of that day are read, or of the one that began since, line by line.
     """
     try:
         made = datetime.fromtimestamp((UUID(key).int >> 80) / 1000, UTC)
     except (ValueError, OverflowError):
         return None
     days = {stamp(day)[:10] for day in (made, made + timedelta(days=1))}
+    hours = {stamp(hour)[:13] for hour in (made, made + timedelta(hours=1))}
     folder = f"{PREDICTIONS}/{model}"
     damage = _Damage()
     for entry in log_place.entries(folder, min(days)):
-        match = _LINES.fullmatch(entry.name.removeprefix(f"{folder}/"))
+        source = entry.name.removeprefix(f"{folder}/")
+        part = _PART.fullmatch(source)
+        if part and f"{part[1]}T{part[2]}" in hours and is_of_service(source):
+            found = line_of_part(log_place.local(entry.name), key)
+            if found:
+                return found
+        match = _LINES.fullmatch(source)
         if not match or match[1] not in days:
             continue
         path = log_place.local(entry.name)
@@ -179,7 +194,14 @@ def stamp(at: datetime) -> str:
 
 def is_of_canary(source: str) -> bool:
     """Return whether a source has what a canary answered."""
-    return source.endswith(f".{CANARY}.jsonl")
+    name = source.rpartition(".")[0]
+    return name.endswith((f".{CANARY}", f"-{CANARY}"))
+
+
+def is_of_service(source: str) -> bool:
+    """Return whether a source has what a service answered, and not a batch."""
+    match = _PART.fullmatch(source)
+    return match is None or not match[3].startswith("-")
 
 
 def day_of(source: str) -> str:
@@ -278,7 +300,7 @@ def _feedback(
     That is the one with the latest time: each process that serves has a file. Of one
     time, and where a line has none, it is the one that is read last.
     """
-    folder = f"feedback/{model}"
+    folder = f"{FEEDBACK}/{model}"
     labels: dict[str, Any] = {}
     times: dict[str, str] = {}
     for entry in log_place.entries(folder, low[:10]):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,7 +16,7 @@ from prometheus_client import (
     generate_latest,
     values,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -64,6 +65,10 @@ class ServiceState(Collector):
         not known.
     alarm : bool
         Whether that check raised an alarm.
+    waiting : int, optional
+        Bytes of the prediction log that wait to be delivered; None where it stays here.
+    delivery : mapping
+        What `read_status` returns.
     """
 
     model: str
@@ -74,8 +79,10 @@ class ServiceState(Collector):
     candidate: tuple[str, str] = ("", "")
     checked: float = 0
     alarm: bool = False
+    waiting: int | None = None
+    delivery: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         """Yield the state as gauges."""
         yield GaugeMetricFamily(
             "mlops_refresh_failed",
@@ -113,6 +120,32 @@ class ServiceState(Collector):
         if stage:
             tried.add_metric([self.model, stage, version], bool(version))
         yield tried
+        if self.waiting is not None:
+            yield from self._of_delivery(self.waiting)
+
+    def _of_delivery(self, waiting: int) -> Iterator[Metric]:
+        """Yield how the delivery of the prediction log stands."""
+        yield GaugeMetricFamily(
+            "mlops_log_waiting_bytes",
+            "Bytes of the prediction log that were not delivered to its place.",
+            value=waiting,
+        )
+        yield GaugeMetricFamily(
+            "mlops_log_delivered_timestamp_seconds",
+            "When all of the prediction log was last delivered, in seconds since 1970; "
+            "0: never.",
+            value=self.delivery["delivered"],
+        )
+        yield CounterMetricFamily(
+            "mlops_log_delivered_rows",
+            "Rows of the prediction log that were delivered, from its first start on.",
+            value=self.delivery["rows"],
+        )
+        yield CounterMetricFamily(
+            "mlops_log_delivery_failures",
+            "Attempts to deliver the prediction log that failed.",
+            value=self.delivery["failures"],
+        )
 
 
 class ServiceMetrics:

@@ -24,11 +24,13 @@ from uuid import UUID
 
 from mlops.io.files import cannot
 from mlops.io.places import FolderPlace
-from mlops.serving.log_reader import SHADOW, Window, read_log, stamp
+from mlops.serving.log_reader import FEEDBACK, SHADOW, Window, read_log, stamp
 from mlops.serving.log_rows import is_prediction, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mlops.serving.log_backlog import Backlog
 
 _ROWS_PER_WRITE = 10_000
 
@@ -49,12 +51,15 @@ class PredictionLog:
         Columns that are never written.
     writer : str
         Names the files of this process, where several write one log.
+    backlog : Backlog, optional
+        Where the log is delivered elsewhere: says whether there is room for more.
     """
 
     state: Path
     model: str
     hidden: Collection[str] = ()
     writer: str = ""
+    backlog: Backlog | None = None
 
     def hiding(self, columns: Collection[str]) -> PredictionLog:
         """Return the log with further columns that are never written."""
@@ -85,7 +90,8 @@ class PredictionLog:
         Raises
         ------
         EnvironmentFailure
-            When the disk is full or the folder is not writable.
+            When the disk is full or the folder is not writable, or when too much waits
+            to be delivered.
         """
         for first in range(0, len(ids), _ROWS_PER_WRITE):
             part = slice(first, first + _ROWS_PER_WRITE)
@@ -147,7 +153,11 @@ class PredictionLog:
     def feedback(self, labels: Sequence[tuple[str, str | float]], at: datetime) -> None:
         """Append labels by prediction id; of several for one id the last one counts."""
         lines = [{"id": key, "label": label, "at": stamp(at)} for key, label in labels]
-        self._append("feedback", at, lines)
+        self._append(FEEDBACK, at, lines)
+
+    def waiting(self) -> int | None:
+        """Return how many bytes wait to be delivered; None where the log stays here."""
+        return self.backlog.waiting() if self.backlog else None
 
     def window(
         self,
@@ -183,6 +193,8 @@ class PredictionLog:
         path = self.state / kind / self.model / f"{name}.jsonl"
         text = "".join(json.dumps(line, default=str) + "\n" for line in lines)
         content = text.encode("ascii")
+        if self.backlog:
+            self.backlog.add(len(content))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab+", buffering=0) as file:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,9 @@ from mlops.registry.queries import sensitive_columns
 from mlops.registry.tag_writes import sync
 from mlops.registry.tags import read_registry, resolve
 from mlops.serving.check_seen import CheckSeen
+from mlops.serving.deliverer import delivering
 from mlops.serving.follower import TOLERANCE, Follower, RegistrySeen, Served, log
+from mlops.serving.log_backlog import Backlog
 from mlops.serving.prediction_log import PredictionLog
 from mlops.storage.protocol import ReleaseStore
 
@@ -85,10 +88,47 @@ def serve(
         served = follower.start()
         print(f"{name} {served.version} ({stage}) on {url_of(address, server)}")
         sys.stdout.flush()
-        predictions = PredictionLog(project.state, name)
+        predictions = log_of(project, name, options)
         trial = _trial(project, name, options, store)
-        with suppress(KeyboardInterrupt):
-            server_of(follower, predictions, options, trial).run(sockets=[server])
+        running = server_of(follower, predictions, options, trial)
+        with suppress(KeyboardInterrupt), delivered(name, options):
+            running.run(sockets=[server])
+
+
+def log_of(
+    project: Project, name: str, options: Options, writer: str = ""
+) -> PredictionLog:
+    """Return the log that a process of a service appends to.
+
+    Parameters
+    ----------
+    writer : str
+        Names the files of this process, where several write one log.
+    """
+    backlog = None
+    if options.backlog:
+        backlog = Backlog(project.state, name, options.backlog)
+    return PredictionLog(project.state, name, writer=writer, backlog=backlog)
+
+
+@contextmanager
+def delivered(name: str, options: Options) -> Iterator[None]:
+    """Deliver the log while the block runs, where that is wanted; then what is left.
+
+    SIGTERM ends the process after that: uvicorn raises it again once it has ended.
+    """
+    if not options.backlog:
+        yield
+        return
+    ends: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: ends.append(number))
+    try:
+        with delivering(name):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if ends:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _trial(

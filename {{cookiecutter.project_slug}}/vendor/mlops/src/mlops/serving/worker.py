@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from mlops.config.project import Project
 from mlops.errors import MlopsError, Refused, error_facts
 from mlops.serving.follower import Follower, Served, in_one_line, log
-from mlops.serving.prediction_log import PredictionLog
-from mlops.serving.server import follow, log_to_terminal, server_of
+from mlops.serving.server import follow, log_of, log_to_terminal, server_of
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def work(
         if not orders.obey():
             return
     share_between_workers(number)
-    predictions = PredictionLog(project.state, name, writer=f"worker-{number}")
+    predictions = log_of(project, name, options, f"worker-{number}")
     server = server_of(orders.follower, predictions, options)
     threading.Thread(target=orders.obey_all, args=(server,), daemon=True).start()
     server.run(sockets=[listening])
