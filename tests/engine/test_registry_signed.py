@@ -825,3 +825,17 @@ def test_a_pattern_is_no_person(world: SignedWorld) -> None:
     world.allow(world.line("ben"), pattern)
     world.forge(key="mallory")
     refused(world, "not by a key that the file gives to this person")
+
+
+def test_the_people_of_a_model_sign_for_it(world: SignedWorld) -> None:
+    own = '    approvers_of: {"churn": ["@carl", "@ana"]}\n'
+    text = APPROVED + own + f"allowed_signers: {SIGNERS}\n"
+    (world.root / "project.yaml").write_text(text)
+    world.commit("Who approves churn")
+    with pytest.raises(Refused, match="may not approve churn for production"):
+        world.approve("v1.1.0", "ben")
+    tag = world.forge(key="ben")
+    refused(world, "no approval by @ana and @carl", "it names @ben")
+    git(world.root, "update-ref", "-d", f"refs/tags/{tag}")
+    world.approve("v1.1.0", "carl")
+    assert in_production(world) == "v1.1.0"

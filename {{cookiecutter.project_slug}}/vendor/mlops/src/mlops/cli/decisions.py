@@ -64,9 +64,9 @@ def promote(
     """
     from mlops.registry.decisions import promote as do
 
-    at, decision = decided_by(actor, reason, approver, stage, sign)
+    at, decision = decided_by(ref, actor, reason, approver, stage, sign)
     if ask:
-        waits = _waits(at, ref, stage, approved=bool(decision["approver"]), sign=sign)
+        waits = _waits(at, ref, stage, decision["approver"] or "", sign)
         if waits:
             facts = {"version": ref, "stage": stage, "created": False}
             emit(facts, waits, as_json, page=waits)
@@ -98,26 +98,32 @@ def promote(
         hint(f"mlops serve {name}@{stage}")
 
 
-def _waits(at: Context, ref: str, stage: str, approved: bool, sign: bool) -> str:
+def _waits(at: Context, ref: str, stage: str, approver: str, sign: bool) -> str:
     """Return what a version waits for before it can come into a stage; empty if not.
 
     Where it waits in front of the stage that comes first, it waits for this one too.
     """
-    from mlops.registry.decisions import awaits_approval
+    from mlops.registry.approvals import same_person
+    from mlops.registry.decisions import awaits_approval, model_of
 
     target = at.project.stage(stage)
+    model = model_of(ref)
+    people = target.approvers_for(model)
     signed = bool(at.project.spec.allowed_signers)
-    if target.approvers and not sign and (signed or not approved):
+    approved = any(same_person(one, approver) for one in people)
+    if people and not sign and (signed or not approved):
         how = "by the workflow promote"
         if signed:
             how = f"on their own machine: `mlops promote {ref} {stage} --sign`"
-        who = ", ".join(target.approvers)
+        who = ", ".join(people)
+        if approver and not approved:
+            who += f" (not {approver})"
         return f"{ref} waits: {who} may put it into {stage}, {how}"
     before = target.after
     while before is not None:
         first = at.project.stage(before)
         if awaits_approval(at.project.root, ref, first):
-            who = ", ".join(first.approvers)
+            who = ", ".join(first.approvers_for(model))
             return f"{ref} waits: {who} may put it into {before}; {stage} comes after"
         before = first.after
     return ""
@@ -229,7 +235,7 @@ def rollback(
     """
     from mlops.registry.decisions import rollback as do
 
-    at, decision = decided_by(actor, reason, approver, stage, sign)
+    at, decision = decided_by(name, actor, reason, approver, stage, sign)
     _assigned(do(at.project, name, stage, store=at.store, **decision), as_json)
 
 
@@ -250,7 +256,7 @@ def reject(
     from mlops.registry.decisions import reject as do
     from mlops.registry.tags import read_registry
 
-    at, decision = decided_by(actor, reason, approver, stage, sign)
+    at, decision = decided_by(ref, actor, reason, approver, stage, sign)
     done = do(at.project, ref, stage, store=at.store, **decision)
     holder = read_registry(at.project.root).model(done.version.model).stages.get(stage)
     serving = f"; {holder.number if holder else 'no version'} is in it"
@@ -272,7 +278,7 @@ def withdraw(
     """
     from mlops.registry.decisions import withdraw as do
 
-    at, decision = decided_by(actor, reason, approver, sign=sign)
+    at, decision = decided_by(ref, actor, reason, approver, sign=sign)
     done = do(at.project, ref, **decision)
     _done(done, done.version.ref, "withdrawn", as_json)
 
@@ -294,11 +300,12 @@ def deprecate(
     """
     from mlops.registry.decisions import deprecate as do
 
-    at, decision = decided_by(actor, reason, approver, sign=sign)
+    at, decision = decided_by(name, actor, reason, approver, sign=sign)
     _done(do(at.project, name, **decision), name, "retired", as_json)
 
 
 def decided_by(
+    about: str,
     actor: str | None,
     reason: str,
     approver: str | None = None,
@@ -312,15 +319,18 @@ def decided_by(
 
     Parameters
     ----------
+    about : str
+        ``NAME`` or ``NAME@VERSION``.
     stage : str, optional
         Whose approvers are asked; default: the last stage that names any.
     sign : bool
         The approver is whose key git signs with.
     """
     at = current_context()
+    model, _, _ = about.partition("@")
     if sign and not approver:
-        approver = signing_approver(at, stage)
-    approver = approver or approver_of_job(at, stage)
+        approver = signing_approver(at, model, stage)
+    approver = approver or approver_of_job(at, model, stage)
     return at, {
         "actor": actor or at.decider,
         "reason": reason,
@@ -331,13 +341,14 @@ def decided_by(
     }
 
 
-def signing_approver(at: Context, stage: str | None = None) -> str | None:
+def signing_approver(at: Context, model: str, stage: str | None = None) -> str | None:
     """Return the approver whose key git signs with.
 
     None where no key has to be found, because nobody has to sign.
 
     Parameters
     ----------
+    model : str
     stage : str, optional
         Default: the last stage that names approvers.
 
@@ -349,14 +360,15 @@ def signing_approver(at: Context, stage: str | None = None) -> str | None:
     from mlops.registry.decisions import guard
     from mlops.registry.signing import signer
 
-    guarded = at.project.stage(stage) if stage else guard(at.project)
+    guarded = at.project.stage(stage) if stage else guard(at.project, model)
     path = at.project.spec.allowed_signers
-    if guarded is None or not guarded.approvers or not path:
+    people = guarded.approvers_for(model) if guarded else ()
+    if not people or not path:
         return None
-    return signer(at.project.root, path, guarded.approvers)
+    return signer(at.project.root, path, people)
 
 
-def approver_of_job(at: Context, stage: str | None = None) -> str | None:
+def approver_of_job(at: Context, model: str, stage: str | None = None) -> str | None:
     """Return who approved this job of GitHub Actions.
 
     None elsewhere or where nobody did.
@@ -364,8 +376,8 @@ def approver_of_job(at: Context, stage: str | None = None) -> str | None:
     from mlops.github.client import approved_by, repository
     from mlops.registry.decisions import guard
 
-    guarded = at.project.stage(stage) if stage else guard(at.project)
-    if guarded is None or not guarded.approvers or not in_actions():
+    guarded = at.project.stage(stage) if stage else guard(at.project, model)
+    if guarded is None or not guarded.approvers_for(model) or not in_actions():
         return None
     return approved_by(repository(), guarded.name)
 

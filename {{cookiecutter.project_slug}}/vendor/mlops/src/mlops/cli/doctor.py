@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import shutil
 import sys
@@ -81,6 +82,15 @@ def settings(project: Project) -> str:
     lost = [s.name for s in project.spec.stages if s.after and s.after not in names]
     if lost:
         return f"unknown stage in `after`: {listed(lost)}"
+    models = project.models()
+    idle = [
+        f"{stage.name}: {pattern}"
+        for stage in project.spec.stages
+        for pattern in stage.approvers_of
+        if not fnmatch.filter(models, pattern)
+    ]
+    if idle:
+        return f"approvers of no model, in `approvers_of`: {listed(idle)}"
     return _keys(project)
 
 
@@ -97,7 +107,7 @@ def _keys(project: Project) -> str:
         content = (project.root / path).read_bytes()
     except OSError:
         return f"{path} cannot be read, and project.yaml names it as allowed_signers"
-    approvers = [one for stage in project.spec.stages for one in stage.approvers]
+    approvers = [one for stage in project.spec.stages for one in stage.everybody]
     lost = without_key(content, dict.fromkeys(approvers))
     return f"{path} has no key of {listed(lost)}" if lost else ""
 

@@ -173,7 +173,7 @@ def accept(
     at = current_context()
     at.catch_up()
     chosen = stage or at.project.spec.stages[-1].name
-    _, by = decided_by(actor, reason, approver, chosen)
+    _, by = decided_by(name, actor, reason, approver, chosen)
     done = do(at.project, name, chosen, **by)
     _settled(at, done, as_json)
 

@@ -52,11 +52,12 @@ def prune(
     since = now - timedelta(days=days)
     last = project.spec.stages[-1].name
     reason = f"keep {keep}, and what was in {last} within {days} days"
-    if sign and not approver:
-        approver = signing_approver(at)
-    by = Decision(actor or at.actor, reason, now, approver, at.run_url, sign)
     pruned = []
     for model in [known(state, name)] if name else state.models.values():
+        who = approver
+        if sign and not who:
+            who = signing_approver(at, model.name)
+        by = Decision(actor or at.actor, reason, now, who, at.run_url, sign)
         if yes:
             versions = list(
                 retention.prune(project, model.name, keep, since, by, at.store)

@@ -54,9 +54,10 @@ def _smoke(ref: str, version: str | None, as_json: bool) -> None:
     from mlops.registry.decisions import awaits_approval
 
     at = current_context()
-    stage = at.project.stage(ref.partition("@")[2])  # what is served is a stage
+    name, _, served = ref.partition("@")
+    stage = at.project.stage(served)  # what is served is a stage
     if version is not None and awaits_approval(at.project.root, version, stage):
-        who = ", ".join(stage.approvers)
+        who = ", ".join(stage.approvers_for(name))
         text = (
             f"{version} waits: {who} may put it into {stage.name}; then "
             f"`mlops smoke {ref}` tries it"

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from mlops.config.approvers import people_for
 from mlops.config.fields import Name, Words
 from mlops.config.model_spec import Strict
 from mlops.errors import Problem, UsageError, did_you_mean, listed
@@ -52,6 +53,12 @@ def _person(handle: str) -> str:
     return handle
 
 
+_People = Annotated[
+    tuple[Annotated[Name, AfterValidator(_person)], ...], Field(min_length=1)
+]
+_Pattern = Annotated[str, Field(pattern=r"^[a-z0-9_*?]{1,100}$")]
+
+
 class Stage(Strict):
     """A deployment stage, in which one version of each model serves."""
 
@@ -65,6 +72,22 @@ class Stage(Strict):
         default=(),
         description="People who may approve; if empty, no approval is needed.",
     )
+    approvers_of: dict[_Pattern, _People] = Field(
+        default_factory=dict,
+        max_length=200,
+        description="Who approves for some models instead: a pattern of their names, "
+        "such as `credit_*`, and its people. The first pattern that matches counts.",
+    )
+
+    def approvers_for(self, model: str) -> tuple[str, ...]:
+        """Return who may approve for a model; nobody has to where it is empty."""
+        return people_for(model, self.approvers, self.approvers_of)
+
+    @property
+    def everybody(self) -> tuple[str, ...]:
+        """All who may approve for some model, each once."""
+        own = [one for people in self.approvers_of.values() for one in people]
+        return tuple(dict.fromkeys([*self.approvers, *own]))
 
 
 class Cost(Strict):
@@ -182,7 +205,7 @@ class ProjectSpec(Strict):
     @model_validator(mode="after")
     def _sense(self) -> Self:
         problems = list(_contradictions(self.stages))
-        if self.allowed_signers and not any(s.approvers for s in self.stages):
+        if self.allowed_signers and not any(s.everybody for s in self.stages):
             problems.append(
                 Problem(
                     "no stage names approvers, so no signature is needed",

@@ -119,7 +119,7 @@ class Difference(NamedTuple):
 def load_settings(project: Project) -> RepositorySettings:
     """Read what a repository declares; UsageError has every mistake of the file."""
     settings = parse(RepositorySettings, load_yaml(project.root / FILE), FILE)
-    approvers = {stage.name: stage.approvers for stage in project.spec.stages}
+    approvers = {stage.name: stage.everybody for stage in project.spec.stages}
     lost = [
         name
         for name, environment in settings.environments.items()

@@ -220,7 +220,7 @@ class _Reader:
         unseen: list[SettingOutcome] = []
         for stage in project.spec.stages:
             ids = []
-            for approver in stage.approvers:
+            for approver in stage.everybody:
                 who = approver.strip().lstrip("@")
                 path = f"/collaborators/{quote(who, safe='')}/permission"
                 person = self.one(path)

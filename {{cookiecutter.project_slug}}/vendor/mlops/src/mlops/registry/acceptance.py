@@ -40,9 +40,9 @@ def accept(project: Project, name: str, stage: str, **decision: Any) -> Acceptan
     version = tags.resolve(state, f"{name}@{stage}")
     last = _last_check(project, name, stage, version.number)
     _require_drift(last)
-    _require_unsigned(project, stage)
+    _require_unsigned(project, stage, name)
     require_stage_approver(project, stage, version, by.decider)
-    approvers = project.stage(stage).approvers
+    approvers = project.stage(stage).approvers_for(name)
     columns = tuple(
         AcceptedColumn(
             name=column.name,
@@ -103,9 +103,10 @@ def _require_drift(last: DriftCheck) -> None:
     )
 
 
-def _require_unsigned(project: Project, stage: str) -> None:
+def _require_unsigned(project: Project, stage: str, model: str) -> None:
     """Raise Refused where project.yaml demands signatures of approvers."""
-    if project.spec.allowed_signers and project.stage(stage).approvers:
+    people = project.stage(stage).approvers_for(model)
+    if project.spec.allowed_signers and people:
         raise Refused(
             "approvals have to be signed, and the run log has no signatures",
             file="project.yaml",

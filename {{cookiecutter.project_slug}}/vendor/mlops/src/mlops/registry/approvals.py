@@ -206,7 +206,9 @@ def _problem(case: Case, policies: list[Policy | None]) -> str:
     event = case.event
     if None in policies and event.trailers.get(POLICY):
         return not_here(event)
-    demanded = [policy.of(event.stage) for policy in policies if policy]
+    demanded = [
+        policy.of(event.stage, case.model.name) for policy in policies if policy
+    ]
     allowed = sorted({handle for handles in demanded for handle in handles})
     if not allowed:
         return ""

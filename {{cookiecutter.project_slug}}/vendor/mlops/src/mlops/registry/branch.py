@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mlops.config.approvers import people_for
 from mlops.io.git import GitError, git, head
 from mlops.io.git_objects import contents
 
@@ -35,18 +36,27 @@ class Policy:
     ----------
     approvers : mapping of str to tuple of str
         By stage.
+    approvers_of : mapping of str to mapping of str to tuple of str
+        By stage: who approves instead, by patterns of models' names.
     signers : str
         The path of the file of allowed signers; empty where none is set.
     """
 
     approvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    approvers_of: Mapping[str, Mapping[str, tuple[str, ...]]] = field(
+        default_factory=dict
+    )
     signers: str = ""
 
-    def of(self, stage: str | None) -> tuple[str, ...]:
-        """Return who may approve for a stage; for none, of the last that has any."""
+    def of(self, stage: str | None, model: str) -> tuple[str, ...]:
+        """Return who may approve for a model in a stage.
+
+        Where there is no stage, of the last that has any.
+        """
         if stage is not None:
-            return self.approvers.get(stage, ())
-        named = [handles for handles in self.approvers.values() if handles]
+            people = self.approvers.get(stage, ())
+            return people_for(model, people, self.approvers_of.get(stage, {}))
+        named = [handles for one in self.approvers if (handles := self.of(one, model))]
         return named[-1] if named else ()
 
 
@@ -163,7 +173,14 @@ def policy_of(content: bytes) -> Policy:
             str(stage["name"]): tuple(map(str, stage.get("approvers") or ()))
             for stage in raw["stages"]
         }
-        return Policy(approvers, str(raw.get("allowed_signers") or ""))
+        own = {
+            str(stage["name"]): {
+                str(pattern): tuple(map(str, people))
+                for pattern, people in (stage.get("approvers_of") or {}).items()
+            }
+            for stage in raw["stages"]
+        }
+        return Policy(approvers, own, str(raw.get("allowed_signers") or ""))
     except (YAMLError, AttributeError, KeyError, TypeError):
         return Policy()
 

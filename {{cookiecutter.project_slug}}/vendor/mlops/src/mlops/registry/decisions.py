@@ -129,7 +129,7 @@ def promote(
             do="add -m WHY",
         )
 
-    require_signature(project, target, by)
+    require_signature(project, target, model_of(ref), by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
@@ -139,7 +139,7 @@ def promote(
             return Assigned(version, stage), []
         _require_entry(project.root, target, model, version, override)
         overruled = _removal(project.root, model, version, stage) if override else None
-        _require_approver(target, version, by.decider)
+        _require_approver(target, model.name, version, by.decider)
         fetch(project, version.ref, store, whole=True)
         review(version)
         title = f"Promote {model.name} to {version.number} in {stage}"
@@ -168,7 +168,7 @@ def rollback(
     """
     target = project.stage(stage)
     by = Decision(**decision)
-    require_signature(project, target, by)
+    require_signature(project, target, name, by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
@@ -179,7 +179,7 @@ def rollback(
                 f"no version of {name} was in {stage} before the current one",
                 do=f"`mlops promote {name}@VERSION {stage}` sets any version",
             )
-        _require_approver(target, before, by.decider)
+        _require_approver(target, model.name, before, by.decider)
         steps = [_back(project, target, model, present, before, store)]
         leaving = f"Take {present.ref} out of {stage}: rolled back to {before.number}"
         steps.append(TagWrite("unassign", present, leaving, target))
@@ -205,7 +205,7 @@ def reject(
     """
     target = project.stage(stage)
     by = Decision(**decision)
-    require_signature(project, target, by)
+    require_signature(project, target, model_of(ref), by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
@@ -214,7 +214,7 @@ def reject(
         if removal is not None and removal.decision == "reject":
             return Assigned(version, stage), []
         before = model.before(stage) if model.stages.get(stage) is version else None
-        _require_approver(target, before, by.decider)
+        _require_approver(target, model.name, before, by.decider)
         steps = []
         if before is not None:
             steps.append(_back(project, target, model, version, before, store))
@@ -234,7 +234,8 @@ def withdraw(project: Project, ref: str, **decision: Any) -> Assigned:
     Where a stage names approvers, one of them has to approve.
     """
     by = Decision(**decision)
-    require_signature(project, guard(project), by)
+    name = model_of(ref)
+    require_signature(project, guard(project, name), name, by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         version = tags.resolve(state, ref)
@@ -246,7 +247,7 @@ def withdraw(project: Project, ref: str, **decision: Any) -> Assigned:
             )
         if not version.active:
             return Assigned(version), []
-        guarded = require_listed_approver(project, by.decider)
+        guarded = require_listed_approver(project, name, by.decider)
         title = f"Withdraw {version.ref}"
         step = TagWrite("deregister", version, title, approved=guarded)
         return Assigned(version), [step]
@@ -260,14 +261,14 @@ def deprecate(project: Project, name: str, **decision: Any) -> Assigned:
     Where a stage names approvers, one of them has to approve.
     """
     by = Decision(**decision)
-    require_signature(project, guard(project), by)
+    require_signature(project, guard(project, name), name, by)
 
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
         last = list(model.versions.values())[-1]
         if model.deprecated:
             return Assigned(last), []
-        guarded = require_listed_approver(project, by.decider)
+        guarded = require_listed_approver(project, name, by.decider)
         step = TagWrite("deprecate", last, f"Retire {name}", approved=guarded)
         return Assigned(last), [step]
 
@@ -315,20 +316,30 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
     return git_objects.retry(attempt)
 
 
-def require_signature(project: Project, stage: Stage | None, by: Decision) -> None:
+def model_of(ref: str) -> str:
+    """Return the name of the model in ``NAME@v1.2.0``."""
+    return ref.partition("@")[0]
+
+
+def require_signature(
+    project: Project, stage: Stage | None, model: str, by: Decision
+) -> None:
     """Raise Refused where a decision about a stage has to be signed, and this is not.
 
     What belongs to no stage is decided by approvers of the one that `guard` returns.
     """
     path = project.spec.allowed_signers
-    if not path or stage is None or not stage.approvers or by.sign:
+    if not path or stage is None or by.sign:
+        return
+    people = stage.approvers_for(model)
+    if not people:
         return
     raise Refused(
         f"the approvers of {stage.name} have to sign, and this is not signed",
         file="project.yaml",
         key="allowed_signers",
         found=path,
-        allowed=f"a signature by {listed(stage.approvers)}",
+        allowed=f"a signature by {listed(people)}",
         do="one of them runs the same command with --sign on their own machine, where "
         "their SSH key is",
     )
@@ -376,7 +387,8 @@ def _named(model: ModelState, steps: list[TagWrite]) -> Iterator[tuple[str, TagW
 
 def _trailers(by: Decision, step: TagWrite, policy: str | None) -> tag_writes.Trailers:
     """Return what a tag says of a decision."""
-    demanded = step.approved or bool(step.stage and step.stage.approvers)
+    model = step.version.model
+    demanded = step.approved or bool(step.stage and step.stage.approvers_for(model))
     return {
         "Actor": by.actor,
         "Approver": by.decider if demanded else by.approver,
@@ -450,10 +462,10 @@ def _require_entry(
 def awaits_approval(root: Path, ref: str, stage: Stage) -> bool:
     """Return whether a version will come into a stage once somebody approves it.
 
-    It does not wait where the stage names no approvers, where it was in the stage
-    before or was taken out of it, and where a newer version is in the stage.
+    It does not wait where the stage names no approvers for its model, where it was in
+    the stage before or was taken out of it, and where a newer version is in the stage.
     """
-    if not stage.approvers:
+    if not stage.approvers_for(model_of(ref)):
         return False
     state = tags.read_registry(root)
     version = tags.resolve(state, ref)
@@ -519,21 +531,26 @@ def _overruled(model: ModelState, version: Version, removal: Event) -> bool:
     )
 
 
-def _require_approver(stage: Stage, version: Version | None, approver: str) -> None:
+def _require_approver(
+    stage: Stage, model: str, version: Version | None, approver: str
+) -> None:
     """Raise Refused unless a listed person approves who did not register it."""
     author = version.event.actor if version else None
-    others = list(stage.approvers)
+    people = stage.approvers_for(model)
+    others = list(people)
     if author:
         others = [one for one in others if not same_person(one, author)]
-    if not stage.approvers or any(same_person(one, approver) for one in others):
+    if not people or any(same_person(one, approver) for one in others):
         return
-    problem = f"this person may not approve for {stage.name}"
+    usual = people == stage.approvers
+    of = "" if usual else f" {model}"
+    problem = f"this person may not approve{of} for {stage.name}"
     if author and same_person(approver, author):
         problem = "nobody approves a version that they registered"
     raise Refused(
         problem,
         file="project.yaml",
-        key=f"stages.{stage.name}.approvers",
+        key=f"stages.{stage.name}.{'approvers' if usual else 'approvers_of'}",
         found=approver,
         allowed=listed(others) or "nobody else is listed",
         do="name one of them with --approver, or empty the list where one person works "
@@ -541,12 +558,12 @@ def _require_approver(stage: Stage, version: Version | None, approver: str) -> N
     )
 
 
-def guard(project: Project) -> Stage | None:
-    """Return the last stage that names approvers.
+def guard(project: Project, model: str) -> Stage | None:
+    """Return the last stage that names approvers for a model.
 
     They also decide what belongs to no stage.
     """
-    named = [stage for stage in project.spec.stages if stage.approvers]
+    named = [stage for stage in project.spec.stages if stage.approvers_for(model)]
     return named[-1] if named else None
 
 
@@ -554,15 +571,15 @@ def require_stage_approver(
     project: Project, stage: str, version: Version, approver: str
 ) -> None:
     """Raise Refused unless this person may approve a version for a stage."""
-    _require_approver(project.stage(stage), version, approver)
+    _require_approver(project.stage(stage), version.model, version, approver)
 
 
-def require_listed_approver(project: Project, approver: str) -> bool:
-    """Return whether some stage names approvers.
+def require_listed_approver(project: Project, model: str, approver: str) -> bool:
+    """Return whether some stage names approvers for a model.
 
     Refused where none of them approves.
     """
-    stage = guard(project)
+    stage = guard(project, model)
     if stage is not None:
-        _require_approver(stage, None, approver)
+        _require_approver(stage, model, None, approver)
     return stage is not None

@@ -111,7 +111,7 @@ def register(
                 "overriding a decision needs a reason", key=option, do="add -m WHY"
             )
     if decided:
-        require_listed_approver(project, by.decider)
+        require_listed_approver(project, name, by.decider)
     built = ready(project, name, decided)
     releases = store or FolderStore(project.store)
 

@@ -78,7 +78,7 @@ def prune(
 
     Killed anywhere, the next call resumes.
     """
-    require_signature(project, guard(project), by)
+    require_signature(project, guard(project, name), name, by)
     stored = store.list(
         name, tags.known(tags.read_registry(project.root), name).versions
     )
@@ -87,7 +87,7 @@ def prune(
     def decide(state: State) -> tuple[Assigned, list[TagWrite]]:
         model = tags.known(state, name)
         pruned = {"Decision": "prune"}
-        guarded = guard(project) is not None
+        guarded = guard(project, name) is not None
         steps = []
         anchors = _anchors(project, model)
         for version in candidates(model, last, newest, since, stored, anchors):
@@ -97,7 +97,7 @@ def prune(
                     TagWrite("deregister", version, title, None, pruned, guarded)
                 )
         if steps:
-            require_listed_approver(project, by.decider)
+            require_listed_approver(project, name, by.decider)
         return Assigned(next(iter(model.versions.values()))), steps
 
     write(project, by, decide)

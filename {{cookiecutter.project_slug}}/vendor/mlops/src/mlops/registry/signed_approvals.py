@@ -180,7 +180,7 @@ def decision_problem(judged: Judged) -> str:
     """Return why a decision does not hold; empty where it does."""
     case = judged.case
     event = case.event
-    allowed = judged.policy.of(event.stage)
+    allowed = judged.policy.of(event.stage, case.model.name)
     if not allowed:
         return ""
     problem = approval_problem(case.model, event, allowed)
