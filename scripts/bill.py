@@ -217,6 +217,47 @@ IN_A_BUCKET = Bill(
         PAGE,
     ),
 )
+_FILES = {"batch": '["a"]', "read": "true", "files": "true"}
+_BATCH_AWAY = {"batch": '["a"]', "artifacts": "false", "away": "true"}
+_STORED = {**_planned([])["plan"], "stored": "true"}
+FILES_IN_A_BUCKET = (
+    Bill(
+        "predict, daily, of one model whose files lie in a bucket, with nothing new",
+        (
+            Started(
+                "predict.yml",
+                "schedule",
+                ("plan", "data"),
+                {"plan": _BATCH_AWAY, "data": {"batch": "[]", "read": "false"}},
+                variables=_ROLE,
+            ),
+        ),
+    ),
+    Bill(
+        "the same with a new file",
+        (
+            Started(
+                "predict.yml",
+                "schedule",
+                ("plan", "data", "predict", "deliver", "record"),
+                {"plan": _BATCH_AWAY, "data": _FILES},
+                variables=_ROLE,
+            ),
+        ),
+    ),
+    Bill(
+        "reproduce, monthly, of one model whose rows are stored in a bucket",
+        (
+            Started(
+                "reproduce.yml",
+                "schedule",
+                ("plan", "data", "reproduce"),
+                {"plan": _STORED, "data": {"read": "true"}},
+                variables=_ROLE,
+            ),
+        ),
+    ),
+)
 _ELSEWHERE = {"plan": {**_planned(["a"])["plan"], "data": '["a"]'}}
 _FETCHED = {"models": '["a"]', "jobs": '["a"]', "members": '{"a": ["a"]}'}
 _OURS = {"pull_request": {"head": {"repo": {"full_name": "acme/demo"}}}}
@@ -328,6 +369,7 @@ SCHEDULES = (
 BILLS = (
     *(DOCS, PUSH, MERGE, *OTHERWISE, *ELSEWHERE),
     *(*SCHEDULES, MONITORED, PROPOSED, IN_A_BUCKET, *BATCHES),
+    *FILES_IN_A_BUCKET,
 )
 
 IDLE_GOAL = 60  # minutes a month for one model

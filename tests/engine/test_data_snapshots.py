@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +20,11 @@ from mlops.data.buckets import BucketPlace
 from mlops.data.snapshot import build
 from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.places import FolderPlace, Place
-from mlops.registry.reproduce import reproduce
+from mlops.registry.reproduce import needs_stored_rows, reproduce
+from mlops.registry.tags import read_registry, resolve
+from rehearsal.bucket import BucketServer
 
-from .conftest import rows_of, train_in
+from .conftest import git, rows_of, train_in
 from .test_data_elsewhere import bucket_fixture as bucket_fixture
 from .test_data_elsewhere import csv
 from .test_registry_reproduce import REF, ignoring, release, rows
@@ -264,3 +267,92 @@ def test_without_a_place_nothing_is_stored_and_that_is_said(
     assert done.exit_code == 0 and "data.store" in done.output
     listed = CliRunner().invoke(app, ["data", "list", "churn"])
     assert listed.exit_code == 2 and "data.store" in listed.output
+
+
+# -- the commands of release.yml and reproduce.yml -------------------------------------
+
+
+@pytest.fixture(name="kept")
+def kept_fixture(
+    make_project: Make, bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """Return a project whose rows and snapshots lie in the bucket, with a version."""
+    bucket.put("acme", "rows/1.csv", csv(rows_of(n=300)))
+    data = {
+        "source": "s3://acme/rows/*.csv",
+        "id": "customer",
+        "target": "churn",
+        "positive": "yes",
+    }
+    project = make_project(data=data)
+    path = project.root / "project.yaml"
+    path.write_text(path.read_text() + "data: {store: s3://acme/stored}\n")
+    git(project.root, "commit", "-qam", "Rows in a bucket")
+    monkeypatch.chdir(project.root)
+    for command in ("fetch", "store"):
+        done = CliRunner().invoke(app, ["data", command, "--models", '["churn"]'])
+        assert done.exit_code == 0, done.output
+    release(train_in(project))
+    return project
+
+
+COPY = ["data", "copy", "--models", '["churn"]', "--out", "build/_stored"]
+
+
+@pytest.mark.parametrize("by_two_jobs", [False, True], ids=["one job", "two jobs"])
+def test_a_version_whose_source_is_gone_is_trained_again_from_what_a_release_stored(
+    kept: Project, bucket: BucketServer, by_two_jobs: bool
+) -> None:
+    del bucket.objects["acme", "rows/1.csv"]
+    shutil.rmtree(kept.build("churn"))
+    words = ["reproduce", "churn@production"]
+    if by_two_jobs:
+        done = CliRunner().invoke(app, COPY)
+        assert done.exit_code == 0, done.output
+        bucket.forbidden = True  # the job that trains has no role
+        words += ["--stored", "build/_stored"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "churn@v1.0.0: the same bytes" in done.output
+
+
+def test_rows_that_cannot_be_copied_are_why_a_version_is_not_trained_again(
+    kept: Project, bucket: BucketServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = kept.root / "output"
+    monkeypatch.setenv("GITHUB_OUTPUT", str(output))
+    some = CliRunner().invoke(app, [*COPY[:3], '["churn", "other"]', *COPY[4:]])
+    assert some.exit_code == 2 and "other: not copied" in some.output
+    assert output.read_text().splitlines() == ["read=true"]
+    output.unlink()
+    bucket.forbidden = True
+    none = CliRunner().invoke(app, COPY)
+    assert none.exit_code == 3 and "the bucket refuses to list this" in none.output
+    assert output.read_text().splitlines() == ["read=false"]
+    words = ["reproduce", "churn@production", "--stored", "build/_stored"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 3 and "the bucket refuses to list this" in done.output
+
+
+def test_a_version_whose_rows_are_committed_needs_no_copy(
+    make_project: Make, tmp_path: Path
+) -> None:
+    project = make_project()
+    release(train_in(project))
+    version = resolve(read_registry(project.root), REF)
+    assert needs_stored_rows(project, version) is None
+
+
+def test_a_version_whose_rows_git_ignores_needs_a_copy(make_project: Make) -> None:
+    project = ignoring(make_project)
+    release(train_in(project))
+    version = resolve(read_registry(project.root), REF)
+    assert needs_stored_rows(project, version) is not None
+
+
+def test_rows_of_one_model_that_cannot_be_stored_hold_up_no_other(
+    kept: Project, bucket: BucketServer
+) -> None:
+    done = CliRunner().invoke(app, ["data", "store", "other", "churn"])
+    assert done.exit_code == 2, done.output
+    assert "other: not stored" in done.output and "churn: " in done.output

@@ -200,7 +200,7 @@ def test_a_log_that_cannot_be_copied_holds_up_no_other_and_is_never_an_empty_one
     assert json.loads(found.stdout)["rows"] == 300
     told = CliRunner().invoke(app, [*checked[:1], "other@production", *checked[1:]])
     assert told.exit_code == 2
-    assert "the log of this model was not copied" in told.output
+    assert "nothing of this model was copied" in told.output
 
     bucket.forbidden = True
     output.unlink()

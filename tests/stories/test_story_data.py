@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -171,3 +172,60 @@ def test_the_log_of_a_service_elsewhere_is_read_from_a_bucket_and_its_drift_is_f
         (watch,) = story.schedule("monitor")
         assert watch.jobs == failed, watch.log
         assert bucket.secret not in watch.log
+
+
+def all_in_bucket(root: Path) -> None:
+    """Let data, snapshots and batches lie in the bucket, all rows being public."""
+    moved(root)
+    rows_may_be_public(root)
+    project = root / "project.yaml"
+    text = project.read_text().replace(
+        "data: {public: true}", "data: {public: true, store: s3://acme/stored}"
+    )
+    project.write_text(f"{text}\npredictions: {{public: true}}\n")
+    with (root / SPEC).open("a") as file:
+        file.write("\nbatch: {input: s3://acme/in/*.csv, output: s3://acme/out}\n")
+
+
+SCORED = {"plan": "success", f"predict ({MODEL})": "success", "record": "success"}
+IDLE = {
+    "plan": "success",
+    "data": "success",
+    **dict.fromkeys(("predict", "deliver", "record"), "skipped"),
+}
+
+
+@pytest.mark.slow
+def test_with_all_in_a_bucket_a_batch_is_scored_and_a_version_outlives_its_source(
+    story: World,
+) -> None:
+    bucket = BucketServer("acme")
+    bucket.put("acme", "churn/01.csv", csv(rows_of(n=ROWS)))
+    with bucket.running():
+        in_bucket(story, bucket)
+        log = {"name": "MLOPS_PREDICTIONS", "value": "s3://acme/logs"}
+        story.api("POST", "/actions/variables", log)
+        (release,) = story.push(all_in_bucket, "All in a bucket")
+        assert release.jobs == DELIVERED | FETCHED, release.log
+        assert "churn@v1.1.0" in story.tags()
+        assert len(bucket.keys("acme", "stored/pieces/")) == 1
+
+        rows = rows_of(n=300, seed=7).drop(columns="churn")
+        bucket.put("acme", "in/monday.csv", csv(rows))
+        (run,) = story.schedule("predict")
+        assert run.jobs == SCORED | FETCHED | {"deliver": "success"}, run.log
+        assert bucket.roles == [ROLE] * 3  # the job that runs code of a model has none
+        (record,) = story.journal("batch")
+        assert [file["rows"] for file in record["files"]] == [300]
+        for prefix in ("out/churn/", "logs/predictions/churn/"):
+            (key,) = bucket.keys("acme", prefix)
+            content = bucket.objects["acme", key].content
+            assert len(pd.read_parquet(BytesIO(content))) == 300
+        (again,) = story.schedule("predict")
+        assert again.jobs == IDLE, again.log
+
+        del bucket.objects["acme", "churn/01.csv"]
+        (run,) = story.schedule("reproduce")
+        same = {"plan": "success", f"reproduce ({MODEL})": "success"}
+        assert run.jobs == same | FETCHED, run.log
+        assert "the same bytes" in run.log

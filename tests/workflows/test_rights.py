@@ -41,8 +41,11 @@ OF_GIT = {"git fetch": "contents:read", "git push": "contents:write"}
 ELSEWHERE = {
     # The engine asks for a token of OIDC, and AWS for credentials of a role.
     "monitor.yml:data": {"id-token": "write"},
+    "predict.yml:data": {"id-token": "write"},
+    "predict.yml:deliver": {"id-token": "write"},
     "pull-request.yml:data": {"id-token": "write"},
     "release.yml:data": {"id-token": "write"},
+    "reproduce.yml:data": {"id-token": "write"},
     # actions/attest asks for a token of OIDC; a merge queue's merge is another's.
     "release.yml:register": {"id-token": "write", "pull-requests": "read"},
     # The pull request of a merge whose model the test part refused; either right would

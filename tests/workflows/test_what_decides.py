@@ -165,6 +165,98 @@ def test_what_was_scored_is_recorded_also_where_a_file_failed(
     assert Run(github, jobs_of("predict.yml"), known, happens).play().ran() == ran
 
 
+BATCH_AWAY = Happens(outputs={**BATCH.outputs, "artifacts": "false", "away": "true"})
+TO_SCORE = {"batch": '["b"]', "read": "true", "files": "true"}
+ALL_AWAY = {"data": "success", "predict": ["b"], "deliver": "success"}
+ROLE_OF_DATA = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/data"}
+
+
+@pytest.mark.parametrize(
+    ("happens", "ran", "recorded"),
+    [
+        (
+            {"data": Happens(outputs=TO_SCORE)},
+            {**ALL_AWAY, "record": "success"},
+            '["b"]',
+        ),
+        # The files of one of several models could not be read: the others are scored.
+        (
+            {"data": Happens("failure", TO_SCORE)},
+            {**ALL_AWAY, "data": "failure", "record": "success"},
+            '["b"]',
+        ),
+        (
+            {"data": Happens(outputs={**TO_SCORE, "read": "false"})},
+            {"data": "success"},
+            "",
+        ),
+        ({"data": Happens("failure")}, {"data": "failure"}, ""),
+        (
+            {"data": Happens(outputs=TO_SCORE), "deliver": Happens("failure")},
+            {**ALL_AWAY, "deliver": "failure", "record": "success"},
+            "[]",
+        ),
+        ({}, {"predict": ["a", "b"], "record": "success"}, ""),
+    ],
+    ids=["read", "some read", "nothing new", "none read", "not written", "no role"],
+)
+def test_a_batch_in_a_bucket_is_scored_as_far_as_it_was_read_and_recorded_where_written(
+    github: GitHubsOwn, happens: dict[str, Happens], ran: dict[str, Any], recorded: str
+) -> None:
+    if ran.get("deliver") == "success":
+        happens = {**happens, "deliver": Happens(outputs={"models": '["b"]'})}
+    variables = {"MLOPS_PREDICTIONS": "s3://log", **(ROLE_OF_DATA if happens else {})}
+    known = contexts(SCHEDULE, variables)
+    jobs = jobs_of("predict.yml")
+    run = Run(github, jobs, known, {"plan": BATCH_AWAY, **happens}).play()
+    assert run.ran() == {"plan": "success", **ran}
+    if "record" not in ran:
+        return
+    needs = {
+        job: {
+            "result": run.results[job],
+            "outputs": happens[job].outputs if job in happens else {},
+        }
+        for job in ("data", "deliver")
+    }
+    step = next(s for s in jobs["record"]["steps"] if "mlops" in s.get("run", ""))
+    delivered = github.evaluate(step["env"]["DELIVERED"], {**known, "needs": needs})
+    assert delivered == recorded
+    for step in (s for s in jobs["predict"]["steps"] if "mlops" in s.get("run", "")):
+        starts = github.evaluate(step["if"], {**known, "needs": needs}, condition=True)
+        assert starts is (step["run"].endswith(" --fetched") == bool(happens))
+
+
+STORED = Happens(outputs={**planned("a").outputs, "live": '["a"]', "stored": "true"})
+
+
+@pytest.mark.parametrize(
+    ("data", "ran", "folder"),
+    [
+        (
+            Happens(outputs={"read": "true"}),
+            {"data": "success", "reproduce": ["a"]},
+            "build/_stored",
+        ),
+        (Happens("failure"), {"data": "failure"}, ""),
+        (None, {"reproduce": ["a"]}, ""),
+    ],
+    ids=["copied", "not copied", "no role"],
+)
+def test_rows_in_a_bucket_are_copied_for_the_job_that_trains_again(
+    github: GitHubsOwn, data: Happens | None, ran: dict[str, Any], folder: str
+) -> None:
+    happens = {"plan": STORED} | ({"data": data} if data else {})
+    known = contexts(SCHEDULE, ROLE_OF_DATA if data else {})
+    jobs = jobs_of("reproduce.yml")
+    run = Run(github, jobs, known, happens).play()
+    assert run.ran() == {"plan": "success", **ran}
+    outputs = data.outputs if data else {}
+    needs = {"data": {"result": run.results["data"], "outputs": outputs}}
+    step = next(s for s in jobs["reproduce"]["steps"] if "STORED" in s.get("env", {}))
+    assert github.evaluate(step["env"]["STORED"], {**known, "needs": needs}) == folder
+
+
 AFTER_A_RUN = ("workflow_run", {"repository": MAIN})
 
 
@@ -172,7 +264,7 @@ AFTER_A_RUN = ("workflow_run", {"repository": MAIN})
     "file",
     [
         *("lock.yml", "monitor.yml", "pages.yml", "predict.yml", "promote.yml"),
-        *("release.yml", "settings.yml", "update.yml"),
+        *("release.yml", "reproduce.yml", "settings.yml", "update.yml"),
     ],
 )
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from mlops.errors import (
 )
 
 if TYPE_CHECKING:
+    from mlops.data.pieces import Stored
     from mlops.io.places import Place
     from mlops.monitoring.log_copy import CopiedLog
     from mlops.results.data import SourceLock, StoredSnapshot
@@ -38,7 +39,7 @@ Snapshot = Annotated[
 
 data = Typer(
     no_args_is_help=True,
-    help="Data: fetch, log, store, list, show, diff, pull, prune.",
+    help="Data: fetch, store, copy, list, show, diff, pull, prune; log.",
 )
 
 app.add_typer(data, name="data", rich_help_panel="Look")
@@ -77,7 +78,7 @@ def fetch(
     else:
         chosen = select(at.project, chosen) if at.project.models() else []
     locks, failed = _fetch_each(at, chosen, _may_be_public(at, base))
-    lines = [f"{name}: {_described(lock)}" for name, lock in locks.items()]
+    lines = [f"{name}: {described(lock)}" for name, lock in locks.items()]
     lines += [f"{name}: not read: {error}" for name, error in failed.items()]
     unchanged = []
     if due or "schedule" in event():
@@ -87,7 +88,7 @@ def fetch(
     has_files = bool(locks or failed)
     outputs(models=remaining, read=has_files, **matrix(at.project, remaining))
     if failed and not locks:
-        raise _together(failed)
+        raise together(failed)
     facts = {
         "models": remaining,
         "failed": {name: error_facts(error) for name, error in failed.items()},
@@ -96,7 +97,7 @@ def fetch(
     text = "\n".join(lines) or "No model has data elsewhere."
     emit(facts, text, as_json, page=as_markdown("Data", *lines))
     if failed:
-        raise Exit(_together(failed).exit_code)
+        raise Exit(together(failed).exit_code)
 
 
 def _may_be_public(at: Context, base: Path | None) -> bool:
@@ -131,7 +132,7 @@ def _fetch_each(
     return locks, failed
 
 
-def _together(failed: dict[str, MlopsError]) -> MlopsError:
+def together(failed: dict[str, MlopsError]) -> MlopsError:
     """Return the errors of several models as one, of the worst kind."""
     worst = max(failed.values(), key=lambda error: error.exit_code)
     problems = [problem for error in failed.values() for problem in error.problems]
@@ -146,13 +147,13 @@ def _fetch_one(at: Context, name: str, may_be_public: bool) -> SourceLock | None
 
     if not patterns_elsewhere(at.project.model(name)):
         return None
-    _require_private("data.public", may_be_public)
+    require_private("data.public", may_be_public)
     say = progress()
     with only_run(at.project.build(name), say):
         return bring(at.project, name, fetching(at))
 
 
-def _require_private(key: str, is_allowed: bool) -> None:
+def require_private(key: str, is_allowed: bool) -> None:
     """Raise Refused in a job whose artifacts anybody can download.
 
     Unless project.yaml says that the rows may be public.
@@ -178,7 +179,7 @@ def _not_due(at: Context, names: list[str]) -> list[str]:
     return [name for name in names if name not in wanted]
 
 
-def _described(lock: SourceLock) -> str:
+def described(lock: SourceLock) -> str:
     """Return what was fetched in a few words."""
     size = sum(one.size for one in lock.objects)
     text = f"{counted(len(lock.objects), 'object')}, {megabytes(size)}"
@@ -207,14 +208,15 @@ def copy_log_now(
     Example: `mlops data log employment --since 7d --out build/_log`
     """
     from mlops.cli.places import prediction_place
-    from mlops.monitoring.log_copy import copy_log, note_copies
+    from mlops.data.handed_on import note_copies
+    from mlops.monitoring.log_copy import copy_log
     from mlops.monitoring.window import Period
     from mlops.pipeline.sources import bring_labels
     from mlops.registry.tags import read_registry
 
     at = current_context()
     at.catch_up()
-    _require_private("predictions.public", at.project.spec.predictions.public)
+    require_private("predictions.public", at.project.spec.predictions.public)
     last = at.project.spec.stages[-1].name
     chosen = model_names(models) if models else list(names or ())
     if not models and not chosen:
@@ -232,18 +234,19 @@ def copy_log_now(
             copied[name] = copy_log(source, at.project, name, last, period, folder)
         except MlopsError as error:
             failed[name] = error
-    note_copies(folder, copied, failed)
+    logs = {name: asdict(log) for name, log in copied.items()}
+    note_copies(folder, logs, failed)
     outputs(read=bool(copied))  # else there is nothing to check
     if failed and not copied:
-        raise _together(failed)
+        raise together(failed)
     lines = [f"{name}: {_copied(log)}" for name, log in copied.items()]
     lines += [f"{name}: not copied: {error}" for name, error in failed.items()]
-    facts: dict[str, object] = {name: asdict(log) for name, log in copied.items()}
+    facts: dict[str, object] = dict(logs)
     facts |= {name: error_facts(error) for name, error in failed.items()}
     text = "\n".join(lines) or f"No model is in {last}."
     emit(facts, text, as_json, page=as_markdown("Prediction log", *lines))
     if failed:
-        raise Exit(_together(failed).exit_code)
+        raise Exit(together(failed).exit_code)
 
 
 def _copied(log: CopiedLog) -> str:
@@ -265,12 +268,12 @@ def store_now(
 ) -> None:
     """Store what was read, by content, where `data.store` of project.yaml says.
 
-    Only pieces that are not there yet are written.
+    Only pieces that are not there yet are written. Where the rows of one of several
+    models cannot be stored, those of the others are.
 
     Example: `mlops data store employment`
     """
-    from mlops.data.pieces import store
-    from mlops.data.sources import patterns_elsewhere
+    from mlops.data.sources import has_data_elsewhere
 
     at = current_context()
     if not at.project.spec.data.store:
@@ -281,18 +284,33 @@ def store_now(
     chosen = names or []
     if not chosen:
         planned = model_names(models) if models else at.project.models()
-        chosen = [
-            name for name in planned if patterns_elsewhere(at.project.model(name))
-        ]
+        chosen = [name for name in planned if has_data_elsewhere(at.project, name)]
     rows = []
     lines = []
+    failed = {}
     for name in chosen:
-        spec = at.project.model(name)
-        done = store(target, name, spec, at.project.folder(name), at.now())
+        try:
+            done = _store_one(at, target, name)
+        except MlopsError as error:
+            failed[name] = error
+            lines.append(f"{name}: not stored: {error}")
+            continue
         rows.append({"model": name, "snapshot": done.snapshot.name})
-        pieces = counted(done.written, "new piece")
-        lines.append(f"{name}: {done.snapshot.name}: {pieces}, {megabytes(done.size)}")
-    emit(rows, "\n".join(lines), as_json, page=as_markdown("", *lines))
+        new = counted(done.written, "new piece")
+        lines.append(f"{name}: {done.snapshot.name}: {new}, {megabytes(done.size)}")
+    if failed and not rows:
+        raise together(failed)
+    emit(rows, "\n".join(lines), as_json, page=as_markdown("Stored rows", *lines))
+    if failed:
+        raise Exit(together(failed).exit_code)
+
+
+def _store_one(at: Context, target: Place, name: str) -> Stored:
+    """Store what was read of a model, or what lies in the repository."""
+    from mlops.data.pieces import store
+
+    spec = at.project.model(name)
+    return store(target, name, spec, at.project.folder(name), at.now())
 
 
 @data.command("list")
@@ -385,6 +403,81 @@ def pull_snapshot(
     patterns = pull(_store_of(at), found, at.settings.folder / out)
     lines = [f"{key}: {out / pattern}" for key, pattern in patterns.items()]
     emit(patterns, "\n".join(lines), as_json)
+
+
+@data.command("copy")
+def copy_stored(
+    out: Annotated[Path, Option(help="Folder to write to.")],
+    names: Annotated[
+        list[str] | None,
+        Argument(metavar="MODEL", help="Default: all in the last stage."),
+    ] = None,
+    models: Annotated[
+        str, Option(help="Models of the plan, as a JSON list of names.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Copy the stored rows of what is in the last stage, for `reproduce --stored`.
+
+    Versions whose rows are in their commit or their release need none. No code of a
+    model runs: the job that has the credentials can run it. Where those of one of
+    several cannot be copied the others are, and its `reproduce` says why.
+
+    Example: `mlops data copy employment --out build/_stored`
+    """
+    from mlops.data.handed_on import note_copies
+    from mlops.registry.tags import read_registry
+
+    at = current_context()
+    at.catch_up()
+    require_private("data.public", at.project.spec.data.public)
+    last = at.project.spec.stages[-1].name
+    chosen = model_names(models) if models else list(names or ())
+    if not models and not chosen:
+        state = read_registry(at.project.root)
+        chosen = [n for n in at.project.models() if last in state.model(n).stages]
+    folder = at.settings.folder / out
+    copied = {}
+    failed = {}
+    for name in chosen:
+        try:
+            copied[name] = _copy_stored(at, f"{name}@{last}", folder)
+        except MlopsError as error:
+            failed[name] = error
+    note_copies(folder, copied, failed)
+    outputs(read=bool(copied))  # else there is nothing to compare
+    if failed and not copied:
+        raise together(failed)
+    lines = [f"{name}: {megabytes(size)}" for name, size in copied.items()]
+    lines += [f"{name}: not copied: {error}" for name, error in failed.items()]
+    facts: dict[str, object] = dict(copied)
+    facts |= {name: error_facts(error) for name, error in failed.items()}
+    text = "\n".join(lines) or f"No model is in {last}."
+    emit(facts, text, as_json, page=as_markdown("Stored rows", *lines))
+    if failed:
+        raise Exit(together(failed).exit_code)
+
+
+def _copy_stored(at: Context, ref: str, folder: Path) -> int:
+    """Copy the snapshot that a version needs; return its size, 0 where it needs none.
+
+    One that is not stored is for `reproduce` to say, which may find the rows elsewhere.
+    """
+    from mlops.data.pieces import copy, snapshot_name, snapshots
+    from mlops.io.places import FolderPlace
+    from mlops.registry.reproduce import needs_stored_rows
+    from mlops.registry.tags import read_registry, resolve
+
+    version = resolve(read_registry(at.project.root), ref)
+    manifest = needs_stored_rows(at.project, version)
+    if manifest is None:
+        return 0
+    name = snapshot_name(manifest.data.files)
+    source = _store_of(at)
+    for snapshot in snapshots(source, version.model):
+        if snapshot.name == name:
+            return copy(source, FolderPlace(folder), snapshot)
+    return 0
 
 
 @data.command("prune")

@@ -24,6 +24,7 @@ COMMANDS = (
     "registry",
     "prune",
     "data",
+    "batch",
     "runs",
     "monitor",
     "site",

@@ -112,8 +112,8 @@ def _check(ref: str, since: str, exit_zero: bool, as_json: bool, fetched: str) -
     """Look for drift in the recent predictions of one model."""
     from mlops.cli.pipeline import fetching
     from mlops.cli.places import prediction_place
+    from mlops.data.handed_on import require_copied
     from mlops.io.places import FolderPlace
-    from mlops.monitoring.log_copy import require_copied
     from mlops.monitoring.monitor import PAGE, monitor
     from mlops.monitoring.window import CheckSources, Period
     from mlops.pipeline.sources import bring_labels
@@ -128,7 +128,8 @@ def _check(ref: str, since: str, exit_zero: bool, as_json: bool, fetched: str) -
     say("reading the window, comparing, drawing the page …")
     at.catch_up()
     if fetched:
-        require_copied(at.settings.folder / fetched, name)
+        command = f"mlops data log {name} --out {fetched}"
+        require_copied(at.settings.folder / fetched, name, command)
         log_place: Place = FolderPlace(at.settings.folder / fetched)
     else:
         log_place = prediction_place(at.project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from typer import Argument, Option
 
@@ -16,6 +16,7 @@ from mlops.cli.places import delivery_place, place_at, prediction_place
 from mlops.errors import UsageError, counted
 
 if TYPE_CHECKING:
+    from mlops.io.places import Place
     from mlops.results.batch import BatchRun
     from mlops.serving.scoring import Counts
 
@@ -50,6 +51,14 @@ def predict(
             "default: `batch.output` of model.yaml.",
         ),
     ] = None,
+    fetched: Annotated[
+        bool,
+        Option(
+            "--fetched",
+            help="Score what `mlops data input` has fetched, and leave what belongs "
+            "into a bucket in build/, for `mlops data output`.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict a file or a batch with a released version.
@@ -61,11 +70,12 @@ def predict(
     """
     at = current_context(fetch=True)
     if data is not None:
-        if source or target:
+        if source or target or fetched:
             raise UsageError(
                 "a FILE is predicted at once, a batch is scored from --input",
                 found=str(data),
-                do="leave FILE out, or use --out instead of --input and --output",
+                do="leave FILE out, or use --out instead of --input, --output and "
+                "--fetched",
             )
         _predict_file(at, ref, data, out, log, as_json)
         return
@@ -75,7 +85,7 @@ def predict(
             allowed="--input, --output",
             do="name a FILE",
         )
-    _score(at, ref, source or "", target, as_json)
+    _score(at, ref, _BatchPlaces(source or "", target, fetched), as_json)
 
 
 def _predict_file(
@@ -122,12 +132,25 @@ def _deliver(at: Context, name: str) -> None:
         progress()(f"the log was not delivered, the next time does it: {done.problem}")
 
 
-def _score(
-    at: Context, ref: str, source: str, target: str | None, as_json: bool
-) -> None:
+class _BatchPlaces(NamedTuple):
+    """What a batch reads and writes, as the command names it.
+
+    Parameters
+    ----------
+    source : str
+    target : str, optional
+    fetched : bool
+        Whether other jobs fetch the input and deliver what was made.
+    """
+
+    source: str
+    target: str | None
+    fetched: bool
+
+
+def _score(at: Context, ref: str, batch: _BatchPlaces, as_json: bool) -> None:
     """Score what is new of a batch, and put it on the run log."""
     from mlops.cli.pipeline import fetching
-    from mlops.io.places import FolderPlace, Place
     from mlops.pipeline.batches import input_files, not_scored
     from mlops.pipeline.sources import bring_batch
     from mlops.registry.tags import read_registry, resolve
@@ -139,19 +162,12 @@ def _score(
     say = progress()
     version = resolve(read_registry(project.root), ref)
     name = version.model
-    bring_batch(project, name, source, fetching(at))
-    paths = input_files(project, name, source, at.settings.folder)
+    if not batch.fetched:
+        bring_batch(project, name, batch.source, fetching(at))
+    paths = input_files(project, name, batch.source, at.settings.folder)
     files = not_scored(paths, batches(project, name), version.number)
-    build = project.build(name) / "batch"
-    batch = project.model(name).batch
-    output: Place = FolderPlace(build / "output")
-    if target is not None:
-        output = place_at(target, at.settings.folder, "--output")
-    elif batch and batch.output:
-        output = place_at(batch.output, project.root, "batch.output")
-    lasting = not at.keeps_artifacts
-    place_of_log = prediction_place(project) if lasting else FolderPlace(build / "log")
-    where = Where(output, place_of_log, lasting, at.store)
+    output = _output_of(at, name, batch)
+    where = Where(output, *_log_of(at, name, batch), at.store)
     run, counts = score(project, ref, files, where, at.now(), say)
     run = run.model_copy(update={"run_url": at.run_url})
     run.save(project.build(name))
@@ -165,6 +181,41 @@ def _score(
     page = as_markdown("", *lines)
     yes = not run.failed
     emit(facts | unseen, "\n".join(lines), as_json, page=page, yes=yes)
+
+
+def _output_of(at: Context, name: str, batch: _BatchPlaces) -> Place:
+    """Return the place of a batch's predictions."""
+    from mlops.data.sources import is_elsewhere
+    from mlops.io.places import FolderPlace
+    from mlops.serving.delivery import HANDED_ON
+
+    declared = at.project.model(name).batch
+    text, root, key = "", at.project.root, "batch.output"
+    if batch.target is not None:
+        text, root, key = batch.target, at.settings.folder, "--output"
+    elif declared:
+        text = declared.output
+    build = at.project.build(name) / "batch"
+    if batch.fetched and is_elsewhere(text):
+        return FolderPlace(build / HANDED_ON / "output")
+    if not text:
+        return FolderPlace(build / "output")
+    return place_at(text, root, key)
+
+
+def _log_of(at: Context, name: str, batch: _BatchPlaces) -> tuple[Place, bool]:
+    """Return the place of a batch's log, and whether the state folder outlives this."""
+    from mlops.cli.context import predictions_store
+    from mlops.data.sources import is_elsewhere
+    from mlops.io.places import FolderPlace
+    from mlops.serving.delivery import HANDED_ON
+
+    build = at.project.build(name) / "batch"
+    if batch.fetched and is_elsewhere(predictions_store(at.project)):
+        return FolderPlace(build / HANDED_ON / "log"), False
+    if at.keeps_artifacts:
+        return FolderPlace(build / "log"), False
+    return prediction_place(at.project), True
 
 
 def _scored_lines(run: BatchRun, counts: Counts, earlier: int) -> list[str]:

@@ -186,11 +186,13 @@ def _plan_live(project: Project, as_json: bool) -> None:
 
     No data are looked at: these jobs need neither the files nor their digests.
     """
+    from mlops.data.sources import is_elsewhere
     from mlops.registry.tags import read_registry
 
     live = _in_last_stage(project, read_registry(project.root))
     away = _are_elsewhere(project, live)
-    facts = {"live": live, **matrix(project, live), "away": away}
+    stored = bool(live) and is_elsewhere(project.spec.data.store)
+    facts = {"live": live, **matrix(project, live), "away": away, "stored": stored}
     outputs(**facts)
     line = f"in {project.spec.stages[-1].name}: {', '.join(facts['live']) or 'no'}"
     emit(facts, line, as_json, page=as_markdown("What there is to do", line))
@@ -232,11 +234,25 @@ def _plan_batches(project: Project, as_json: bool) -> None:
     if len(models) < len(due.models):
         later = len(due.models) - len(models)
         notes.append(f"{counted(later, 'model')} more: in the next run")
-    outputs(batch=models, artifacts=by_artifacts, at_once=project.spec.jobs.at_once)
+    facts: dict[str, Any] = {
+        "batch": models,
+        "artifacts": by_artifacts,
+        "away": any(_is_batch_elsewhere(project, name) for name in models),
+    }
+    outputs(**facts, at_once=project.spec.jobs.at_once)
+    facts["notes"] = notes
     lines = [f"score: {', '.join(models) or 'no'}", *notes]
-    facts = {"batch": models, "notes": notes, "artifacts": by_artifacts}
     page = as_markdown("What there is to do", *lines)
     emit(facts, "\n".join(lines), as_json, page=page)
+
+
+def _is_batch_elsewhere(project: Project, name: str) -> bool:
+    """Return whether a bucket has the input, or gets the output or log, of a batch."""
+    from mlops.data.sources import is_elsewhere
+    from mlops.pipeline.batches import is_input_elsewhere, is_output_elsewhere
+
+    is_away = is_input_elsewhere(project, name) or is_output_elsewhere(project, name)
+    return is_away or is_elsewhere(predictions_store(project))
 
 
 def _merged_onto(root: Path, payload: dict[str, Any]) -> str | None:
@@ -465,7 +481,14 @@ def alarm(
 
 
 @app.command(rich_help_panel="Workflows")
-def scored(expect: Expect = "[]", as_json: Json = False) -> None:
+def scored(
+    expect: Expect = "[]",
+    models: Annotated[
+        str,
+        Option(help="Only these, as a JSON list: what they made is where it belongs."),
+    ] = "",
+    as_json: Json = False,
+) -> None:
     """Put on the run log what batches of this run have scored.
 
     Example: `mlops scored --expect '["employment"]'`
@@ -475,10 +498,11 @@ def scored(expect: Expect = "[]", as_json: Json = False) -> None:
 
     at = current_context()
     require_results(at.project, model_names(expect, "--expect"), BatchRun.FILE)
+    chosen = model_names(models) if models else at.project.models()
     lines = []
     for name in at.project.models():
         build = at.project.build(name)
-        if not (build / BatchRun.FILE).is_file():
+        if name not in chosen or not (build / BatchRun.FILE).is_file():
             continue
         run = BatchRun.load(build)
         if run.files:

@@ -224,6 +224,23 @@ def pull(
     return patterns
 
 
+def copy(source: Place, target: Place, snapshot: StoredSnapshot) -> int:
+    """Copy a snapshot, its pieces and its record, into another place.
+
+    Returns
+    -------
+    int
+        Bytes.
+    """
+    size = 0
+    for piece in sorted({file.piece for file in snapshot.files}):
+        content = source.local(piece_path(piece)).read_bytes()
+        target.write(piece_path(piece), content)
+        size += len(content)
+    target.write(record_path(snapshot.model, snapshot.name), _record(snapshot))
+    return size
+
+
 def prune(
     place_of_data: Place,
     model: str,

@@ -6,20 +6,15 @@ gets a folder that is laid out as the place is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from mlops.config.project import Project
-from mlops.errors import MlopsError, UsageError, error_facts, error_of
-from mlops.io.files import read_json, write_json
 from mlops.io.places import FolderPlace, Place
 from mlops.monitoring.history import last_state
 from mlops.monitoring.window import YEAR, Period, first_day, first_moment
 from mlops.registry.tags import read_registry, resolve
 from mlops.runlog.query import checks
-
-_COPIES = "copied.json"  # beside the copies: of which models they are
 
 
 @dataclass(frozen=True)
@@ -81,38 +76,3 @@ def copy_log(
             files += 1
             size += entry.size
     return CopiedLog(first, files, size)
-
-
-def note_copies(
-    out: Path, copied: Mapping[str, CopiedLog], failed: Mapping[str, MlopsError]
-) -> None:
-    """Note beside the copies what they are, and whose log could not be copied."""
-    facts = {
-        "copied": {name: asdict(log) for name, log in copied.items()},
-        "failed": {name: error_facts(error) for name, error in failed.items()},
-    }
-    write_json(out / _COPIES, facts)
-
-
-def require_copied(out: Path, name: str) -> None:
-    """Demand that the log of a model was copied: none would look like no prediction.
-
-    Raises
-    ------
-    MlopsError
-        What kept the log from being copied.
-    UsageError
-        When nobody tried to.
-    EnvironmentFailure
-        When the folder holds no copies.
-    """
-    facts = read_json(out / _COPIES)
-    if name in facts.get("failed", {}):
-        raise error_of(facts["failed"][name], "the log could not be copied")
-    if name not in facts.get("copied", {}):
-        raise UsageError(
-            "the log of this model was not copied",
-            file=str(out),
-            found=", ".join(sorted(facts.get("copied", {}))) or "no model",
-            do=f"`mlops data log {name} --out {out}`",
-        )

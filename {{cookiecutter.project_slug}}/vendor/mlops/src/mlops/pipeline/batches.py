@@ -14,7 +14,6 @@ from mlops.data.sources import (
     source_files,
 )
 from mlops.errors import UsageError, counted
-from mlops.io.digests import sha256_file
 from mlops.registry.tags import State
 from mlops.results.batch import BatchRun
 from mlops.runlog.query import batches
@@ -96,7 +95,8 @@ def not_scored(
                 done.add(scored.sha256)
     found = {}
     for file in files:
-        digest = sha256_file(file.path)
+        file.require_intact()
+        digest = file.sha256
         if digest not in done:
             found[file] = digest
             done.add(digest)
@@ -106,7 +106,8 @@ def not_scored(
 def due_batches(project: Project, state: State, hindrance: Callable[[], str]) -> Due:
     """Return the models whose batch has files that were not scored.
 
-    Only files are hashed; none is read as a table.
+    Only files are hashed; none is read as a table. Of a batch whose files lie elsewhere
+    only that is known: it is due whenever it is looked at.
 
     Parameters
     ----------
@@ -119,27 +120,53 @@ def due_batches(project: Project, state: State, hindrance: Callable[[], str]) ->
     models = []
     notes = []
     for name in project.models():
-        files = _waiting(project, name, state)
-        why = hindrance() if files else ""
+        version = _scoring_version(project, name, state)
+        if not version:
+            continue
+        if is_input_elsewhere(project, name):
+            waiting = "files elsewhere"
+        else:
+            files = _waiting(project, name, version)
+            waiting = counted(files, "file") if files else ""
+        why = hindrance() if waiting else ""
         if why:
-            notes.append(f"{name}: {counted(files, 'file')} not scored: {why}")
-        elif files:
+            notes.append(f"{name}: {waiting} not scored: {why}")
+        elif waiting:
             models.append(name)
     return Due(tuple(models), tuple(notes))
 
 
-def _waiting(project: Project, name: str, state: State) -> int:
-    """Return how many files the version in production would score."""
+def is_input_elsewhere(project: Project, name: str) -> bool:
+    """Return whether what a model's batch reads has to be fetched."""
+    batch = project.model(name).batch
+    return batch is not None and is_elsewhere(batch.input)
+
+
+def is_output_elsewhere(project: Project, name: str) -> bool:
+    """Return whether what a model's batch predicts belongs into a bucket."""
+    batch = project.model(name).batch
+    return batch is not None and is_elsewhere(batch.output)
+
+
+def _scoring_version(project: Project, name: str, state: State) -> str:
+    """Return the version that a schedule scores with; empty where it scores nothing."""
     batch = project.model(name).batch
     last = project.spec.stages[-1].name
     version = state.model(name).stages.get(last)
     if batch is None or not batch.schedule or version is None:
-        return 0
+        return ""
+    return version.number
+
+
+def _waiting(project: Project, name: str, version: str) -> int:
+    """Return how many files of the repository a version would score."""
+    batch = project.model(name).batch
+    assert batch is not None
     try:
         files = source_files(batch.input, project.folder(name), "batch.input")
-    except UsageError:  # no file yet, or none was fetched
+    except UsageError:  # no file yet
         return 0
-    return len(not_scored(files, batches(project, name), version.number))
+    return len(not_scored(files, batches(project, name), version))
 
 
 def _matching(pattern: str, folder: Path) -> list[Path]:

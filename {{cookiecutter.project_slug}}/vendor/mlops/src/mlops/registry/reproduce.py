@@ -16,14 +16,16 @@ from mlops import settings
 from mlops.config.project import Project
 from mlops.config.yaml import load_yaml
 from mlops.data.pieces import pull, snapshot_name, snapshots
+from mlops.data.sources import is_elsewhere
 from mlops.errors import EnvironmentFailure, listed
 from mlops.io.digests import sha256_file
 from mlops.io.files import write_json
 from mlops.io.git import git
 from mlops.io.places import Place
 from mlops.registry.chain import Bundle, fetch
-from mlops.registry.manifest import DATA, Environment, Manifest
+from mlops.registry.manifest import DATA, Environment, Manifest, manifest_of
 from mlops.registry.sbom import not_installed, present
+from mlops.registry.tags import Version
 from mlops.results.compilation import COMPILED
 from mlops.results.training import Training
 from mlops.storage.cache import cache_root, file_lock
@@ -129,6 +131,31 @@ def reproduce(
         differences=differences,
         compiled=compiled,
     )
+
+
+def needs_stored_rows(project: Project, version: Version) -> Manifest | None:
+    """Return the manifest of a version whose rows only a place of snapshots has.
+
+    None where its commit or its release has them.
+
+    Raises
+    ------
+    Refused
+        When the version does not verify.
+    """
+    manifest, _ = manifest_of(project.root, version)
+    if DATA in manifest.assets:
+        return None
+    paths = {file.path for file in manifest.data.files}
+    inside = sorted(path for path in paths if _may_be_in_git(path))
+    tree = ("ls-tree", "-r", "-z", "--name-only", manifest.code.commit, "--", *inside)
+    committed = git(project.root, *tree).split("\0") if inside else []
+    return manifest if paths - set(committed) else None
+
+
+def _may_be_in_git(path: str) -> bool:
+    """Return whether a file of a manifest lies in the repository."""
+    return not is_elsewhere(path) and not Path(path).is_absolute()
 
 
 @contextmanager
