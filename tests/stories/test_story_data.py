@@ -214,7 +214,8 @@ def test_with_all_in_a_bucket_a_batch_is_scored_and_a_version_outlives_its_sourc
         bucket.put("acme", "in/monday.csv", csv(rows))
         (run,) = story.schedule("predict")
         assert run.jobs == SCORED | FETCHED | {"deliver": "success"}, run.log
-        assert bucket.roles == [ROLE] * 3  # the job that runs code of a model has none
+        # Fetch, store, input, output: the job that runs code of a model has none.
+        assert bucket.roles == [ROLE] * 4
         (record,) = story.journal("batch")
         assert [file["rows"] for file in record["files"]] == [300]
         for prefix in ("out/churn/", "logs/predictions/churn/"):
