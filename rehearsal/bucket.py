@@ -50,8 +50,10 @@ class BucketServer:
         Whether every request gets an answer of 503.
     seconds : float
         How long each answer takes.
+    full : bool
+        Whether what is written is refused for want of space.
     half : bool
-        Whether contents break off in the middle.
+        Whether contents break off in the middle, of what is read or written.
     before : callable, optional
         Is called with method and key before an answer.
     roles : list of str
@@ -68,6 +70,7 @@ class BucketServer:
         self.requests: list[tuple[str, str]] = []
         self.forbidden = False
         self.down = False
+        self.full = False
         self.half = False
         self.seconds = 0.0
         self.page = PAGE
@@ -176,6 +179,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(503, "SlowDown")
         elif not self._may_enter():
             self._fail(403, "AccessDenied")
+        elif self.world.full and self.command in ("PUT", "POST"):
+            self._fail(507, "XMinioStorageFull")
+        elif self.world.half and self.command in ("PUT", "POST"):
+            self.close_connection = True  # half of it came, and no answer goes out
         elif bucket not in self.world.buckets:
             self._fail(404, "NoSuchBucket")
         elif not key:

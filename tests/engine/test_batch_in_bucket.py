@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,8 @@ from typer.testing import CliRunner
 
 from mlops.cli.main import app
 from mlops.config.project import Project
-from mlops.errors import Refused
+from mlops.data.buckets import BucketPlace
+from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.places import FolderPlace
 from mlops.runlog.query import batches
 from mlops.serving import scoring
@@ -257,3 +262,115 @@ def test_a_link_is_not_followed_into_a_bucket(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="a batch writes no such file"):
         deliver_output(tmp_path / "made", target, "churn")
     assert target.entries("churn") == []
+
+
+# -- one command ----------------------------------------------------------------------
+
+
+def predict_apart() -> subprocess.Popen[bytes]:
+    """Start the command in a process of its own, which can be killed."""
+    words = [sys.executable, "-m", "mlops", "predict", REF]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+@pytest.mark.parametrize("last", [1, 2, 4])
+def test_a_batch_that_is_killed_half_way_is_resumed_and_doubles_nothing(
+    project: Project, bucket: BucketServer, last: int
+) -> None:
+    """Of three blocks each becomes a part of the log and one of the output."""
+    bucket.put("acme", "in/monday.csv", asked(2 * scoring.ROWS + 10, 5))
+    written: list[str] = []
+    process = predict_apart()
+
+    def kill(method: str, key: str) -> None:
+        if method in ("PUT", "POST") and key not in written:
+            written.append(key)
+            if len(written) == last + 1:
+                process.kill()
+
+    bucket.before = kill
+    process.wait()
+    assert process.returncode < 0, process.stdout and process.stdout.read().decode()
+    assert batches(project, "churn") == []
+    before = dict(bucket.objects)
+
+    bucket.before = lambda method, key: None
+    code, text = run("predict", REF)
+    assert code == 0, text
+    assert {key: bucket.objects[key] for key in before} == before
+    logged, predicted = rows_in(bucket, LOG), rows_in(bucket, OUTPUT)
+    for rows in (logged, predicted):
+        assert len(rows) == 2 * scoring.ROWS + 10 and rows["id"].is_unique
+    assert set(predicted["id"]) == set(logged["row_id"])
+    code, text = run("predict", REF)
+    assert code == 0 and "1 file scored before" in text
+
+
+def full(bucket: BucketServer) -> None:
+    bucket.full = True
+
+
+def forbidden(bucket: BucketServer) -> None:
+    bucket.forbidden = True
+
+
+def cut(bucket: BucketServer) -> None:
+    bucket.half = True
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (full, "the bucket has no space left to write this"),
+        (forbidden, "the bucket refuses to write this"),
+        (cut, "the bucket does not answer when asked to write this"),
+    ],
+    ids=["full", "forbidden", "cut"],
+)
+def test_a_bucket_that_takes_no_more_costs_nothing_but_the_time_until_it_does(
+    project: Project,
+    bucket: BucketServer,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: Callable[[BucketServer], None],
+    message: str,
+) -> None:
+    monkeypatch.setattr(scoring, "ROWS", 40)
+    bucket.put("acme", "in/monday.csv", asked(100, 5))
+
+    def fail_later(method: str, key: str) -> None:
+        if method == "PUT" and key.endswith("-00001.parquet"):
+            fault(bucket)
+
+    bucket.before = fail_later
+    code, text = run("predict", REF)
+    assert code == 3 and message in text and bucket.secret not in text
+    assert "s3://acme/logs/predictions/churn" in text
+    assert len(rows_in(bucket, LOG)) == len(rows_in(bucket, OUTPUT)) == 40
+    assert batches(project, "churn") == []
+
+    bucket.before = lambda method, key: None
+    bucket.full = bucket.forbidden = bucket.half = False
+    code, text = run("predict", REF)
+    assert code == 0, text
+    for rows in (rows_in(bucket, LOG), rows_in(bucket, OUTPUT)):
+        assert len(rows) == 100 and rows["id"].is_unique
+
+
+def test_a_large_object_that_is_cut_while_it_is_written_is_not_there(
+    bucket: BucketServer, tmp_path: Path
+) -> None:
+    """It goes up in parts, and appears when the last one is there."""
+    place = BucketPlace("s3://acme/out", tmp_path)
+    bucket.before = lambda method, key: setattr(
+        bucket, "full", method == "PUT" and any(map(len, bucket.uploads.values()))
+    )
+    with pytest.raises(EnvironmentFailure, match="has no space left"):
+        place.write("large.bin", bytes(40 << 20))
+    assert bucket.keys("acme", "out/") == []
+    bucket.before = lambda method, key: None
+    bucket.full = False
+    place.write("large.bin", bytes(40 << 20))
+    assert len(bucket.objects["acme", "out/large.bin"].content) == 40 << 20

@@ -16,6 +16,7 @@ import pytest
 
 from mlops.errors import EnvironmentFailure, Refused, UsageError
 from mlops.io.places import FolderPlace, folder_of
+from mlops.serving import prediction_log
 from mlops.serving.log_parts import part_of, rows_of_part
 from mlops.serving.log_reader import read_log, stamp
 from mlops.serving.prediction_log import PredictionLog
@@ -272,6 +273,41 @@ def test_a_write_that_the_full_disk_cut_leaves_nothing(
     assert (tmp_path / FILE).read_bytes() == before
     log.write(frames()[0], outputs, ["d", "e", "f"], "v1.0.0", NOW)
     assert list(log.window(*WEEK).log["id"]) == ["a", "b", "c", "d", "e", "f"]
+
+
+@pytest.mark.parametrize("others", [False, True], ids=["only these", "others too"])
+def test_a_disk_that_is_full_after_some_writes_of_a_file_leaves_none_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    """Unless another process wrote in between: what is its own is never removed."""
+    monkeypatch.setattr(prediction_log, "_ROWS_PER_WRITE", 2)
+    log = PredictionLog(tmp_path, "churn")
+    outputs = pd.DataFrame({"prediction": ["yes"] * 5, "score": [0.5] * 5})
+    log.write(frames()[0], outputs[:3], ["a", "b", "c"], "v1.0.0", NOW)
+    before = (tmp_path / FILE).read_bytes()
+    real_open = Path.open
+    opened = []
+
+    def open_some(path: Path, *arguments: Any, **options: Any) -> Any:
+        file = real_open(path, *arguments, **options)
+        if path.suffix != ".jsonl" or arguments != ("ab+",):
+            return file
+        opened.append(path)
+        if len(opened) == 2 and others:
+            file.write(b'{"by": "another process"}\n')
+        return Full(file) if len(opened) == 3 else file
+
+    sent = pd.concat([frames()[0]] * 2, ignore_index=True)[:5]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", open_some)
+        with pytest.raises(EnvironmentFailure, match="no space left on device"):
+            log.write(sent, outputs, ["d", "e", "f", "g", "h"], "v1.0.0", NOW)
+    content = (tmp_path / FILE).read_bytes()
+    assert (content == before) is not others
+    assert (b"another process" in content) is others
+    if not others:
+        log.write(sent, outputs, ["d", "e", "f", "g", "h"], "v1.0.0", NOW)
+        assert list(log.window(*WEEK).log["id"]) == list("abcdefgh")
 
 
 class Full:

@@ -14,8 +14,14 @@ from stories.worlds import FOLDER, MODEL
 
 from .test_story_drift import arrived, checks, halved
 
-SCORED = {"plan": "success", f"predict ({MODEL})": "success", "record": "success"}
-IDLE = {"plan": "success", "predict": "skipped", "record": "skipped"}
+BY_ROLE = {"data": "skipped", "deliver": "skipped"}
+SCORED = {
+    "plan": "success",
+    f"predict ({MODEL})": "success",
+    "record": "success",
+    **BY_ROLE,
+}
+IDLE = {"plan": "success", "predict": "skipped", "record": "skipped", **BY_ROLE}
 INPUT = "batch"
 
 

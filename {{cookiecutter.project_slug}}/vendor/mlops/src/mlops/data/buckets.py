@@ -47,6 +47,8 @@ _REFUSED = {
     "UNRECOGNIZED_CLIENT",
 }
 
+_NO_SPACE = "507"  # the HTTP status; Amazon's buckets are never full, others are
+
 _ABSENT = {"NO_SUCH_BUCKET", "NO_SUCH_KEY", "RESOURCE_NOT_FOUND"}
 
 
@@ -126,6 +128,14 @@ def _failure(request: str, address: str, text: str) -> EnvironmentFailure:
             found=f"{name} {number}".strip(),
             do="check which role or keys are in force (`aws sts get-caller-identity`), "
             "and what they may read",
+        )
+    if number == _NO_SPACE:
+        return EnvironmentFailure(
+            f"the bucket has no space left to {request} this",
+            file=address,
+            found=f"{name} {number}",
+            do="make room there, or raise its quota, and run this again; what was "
+            "written before stays",
         )
     return OutOfReach(
         f"the bucket does not answer when asked to {request} this",

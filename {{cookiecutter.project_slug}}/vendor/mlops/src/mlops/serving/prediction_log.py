@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from errno import ENOSPC
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from mlops.errors import EnvironmentFailure
 from mlops.io.files import cannot
 from mlops.io.places import FolderPlace
 from mlops.serving.log_reader import FEEDBACK, SHADOW, Window, read_log, stamp
@@ -75,7 +77,7 @@ class PredictionLog:
         version: str,
         at: datetime,
     ) -> None:
-        """Append predictions, one line each.
+        """Append predictions, one line each; all of them, or none.
 
         Parameters
         ----------
@@ -93,11 +95,19 @@ class PredictionLog:
             When the disk is full or the folder is not writable, or when too much waits
             to be delivered.
         """
-        for first in range(0, len(ids), _ROWS_PER_WRITE):
-            part = slice(first, first + _ROWS_PER_WRITE)
-            inputs = records(features.iloc[part])
-            predicted = records(outputs.iloc[part])
-            self.write_rows(inputs, predicted, ids[part], version, at)
+        path = self._path("predictions", at)
+        begin = path.stat().st_size if path.exists() else 0
+        written = 0
+        try:
+            for first in range(0, len(ids), _ROWS_PER_WRITE):
+                part = slice(first, first + _ROWS_PER_WRITE)
+                inputs = records(features.iloc[part])
+                predicted = records(outputs.iloc[part])
+                written += self.write_rows(inputs, predicted, ids[part], version, at)
+        except EnvironmentFailure:
+            if written:
+                _cut_back(path, begin, written)
+            raise
 
     def write_rows(
         self,
@@ -106,13 +116,18 @@ class PredictionLog:
         ids: Sequence[str],
         version: str,
         at: datetime,
-    ) -> None:
+    ) -> int:
         """Append predictions, one line each, all by a single write.
 
         Parameters
         ----------
         features, outputs : sequence of mapping, length n_rows
             As `write`, with values that JSON has.
+
+        Returns
+        -------
+        int
+            Bytes that were written.
 
         Raises
         ------
@@ -124,7 +139,7 @@ class PredictionLog:
         for key, output, row in zip(ids, outputs, features, strict=True):
             shown = {name: row[name] for name in row if name not in self.hidden}
             lines.append({"id": key, **common, **output, "features": shown})
-        self._append("predictions", at, lines)
+        return self._append("predictions", at, lines)
 
     def write_shadow(
         self,
@@ -178,19 +193,25 @@ class PredictionLog:
         log_place = FolderPlace(self.state)
         return read_log(log_place, self.model, (since, until), version, known)
 
+    def _path(self, kind: str, at: datetime) -> Path:
+        """Return the file that lines of a day are appended to."""
+        name = stamp(at)[:10]
+        if self.writer:
+            name += f".{self.writer}"
+        return self.state / kind / self.model / f"{name}.jsonl"
+
     def _append(
         self, kind: str, at: datetime, lines: Sequence[Mapping[str, Any]]
-    ) -> None:
+    ) -> int:
         """Append lines by a single write, which the system keeps whole.
+
+        Return how many bytes were written.
 
         A line that an earlier writer left unfinished is ended first, so that only it
         is lost. Where the disk is full nothing of these lines stays, so that whoever
         writes them again doubles none.
         """
-        name = stamp(at)[:10]
-        if self.writer:
-            name += f".{self.writer}"
-        path = self.state / kind / self.model / f"{name}.jsonl"
+        path = self._path(kind, at)
         text = "".join(json.dumps(line, default=str) + "\n" for line in lines)
         content = text.encode("ascii")
         if self.backlog:
@@ -206,6 +227,7 @@ class PredictionLog:
                     raise OSError(ENOSPC, "no space left on device")
         except OSError as error:
             raise cannot("write", path, error) from error
+        return written
 
 
 def find_prediction(state: Path, key: str) -> dict[str, Any] | None:
@@ -230,6 +252,13 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     finite = frame.notna() & ~frame.isin([inf, -inf])
     known = frame.astype("object").where(finite, None)
     return cast("list[dict[str, Any]]", known.to_dict("records"))
+
+
+def _cut_back(path: Path, begin: int, written: int) -> None:
+    """Remove several writes from the end of a file, unless others wrote meanwhile."""
+    with suppress(OSError), path.open("rb+", buffering=0) as file:
+        if file.seek(0, 2) == begin + written:
+            file.truncate(begin)
 
 
 def _take_back(file: FileIO, written: int) -> None:
