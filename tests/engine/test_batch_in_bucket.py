@@ -22,7 +22,7 @@ from mlops.errors import EnvironmentFailure, Refused
 from mlops.io.places import FolderPlace
 from mlops.runlog.query import batches
 from mlops.serving import scoring
-from mlops.serving.delivery import deliver_log, deliver_output
+from mlops.serving.batch_files import write_log_files, write_output_files
 from rehearsal.bucket import BucketServer
 
 from .conftest import Trained, rows_of
@@ -248,7 +248,7 @@ def test_what_no_batch_writes_is_not_written_for_it(tmp_path: Path, name: str) -
         path.write_bytes(b"PAR1")
     target = FolderPlace(tmp_path / "log")
     with pytest.raises(Refused, match="a batch writes no such file"):
-        deliver_log(tmp_path / "made", target, "churn")
+        write_log_files(tmp_path / "made", target, "churn")
     assert target.entries("predictions") == []
 
 
@@ -260,7 +260,7 @@ def test_a_link_is_not_followed_into_a_bucket(tmp_path: Path) -> None:
     link.symlink_to(secret)
     target = FolderPlace(tmp_path / "out")
     with pytest.raises(Refused, match="a batch writes no such file"):
-        deliver_output(tmp_path / "made", target, "churn")
+        write_output_files(tmp_path / "made", target, "churn")
     assert target.entries("churn") == []
 
 

@@ -26,7 +26,7 @@ from mlops.cli.places import place_at, prediction_place
 from mlops.errors import MlopsError, counted, error_facts
 
 if TYPE_CHECKING:
-    from mlops.serving.delivery import Delivered
+    from mlops.serving.batch_files import FilesWritten
 
 
 @data.command("input")
@@ -138,26 +138,26 @@ def deliver_made(expect: Expect = "[]", as_json: Json = False) -> None:
         raise Exit(together(failed).exit_code)
 
 
-def _deliver(at: Context, name: str) -> dict[str, Delivered]:
+def _deliver(at: Context, name: str) -> dict[str, FilesWritten]:
     """Write what a batch has left to the buckets; the log first, as a batch does."""
     from mlops.data.sources import is_elsewhere
     from mlops.pipeline.batches import is_output_elsewhere
-    from mlops.serving.delivery import HANDED_ON, deliver_log, deliver_output
+    from mlops.serving.batch_files import HANDED_ON, write_log_files, write_output_files
 
     project = at.project
     made = project.build(name) / "batch" / HANDED_ON
     done = {}
     if is_elsewhere(predictions_store(project)):
         log_place = prediction_place(project)
-        done["prediction log"] = deliver_log(made / "log", log_place, name)
+        done["prediction log"] = write_log_files(made / "log", log_place, name)
     batch = project.model(name).batch
     if batch is not None and is_output_elsewhere(project, name):
         target = place_at(batch.output, project.root, "batch.output")
-        done["predictions"] = deliver_output(made / "output", target, name)
+        done["predictions"] = write_output_files(made / "output", target, name)
     return done
 
 
-def _delivered(name: str, label: str, done: Delivered) -> str:
+def _delivered(name: str, label: str, done: FilesWritten) -> str:
     """Return what was written in a few words."""
     text = f"{name}: {label}: {counted(done.files, 'part')} written"
     if done.present:

@@ -187,7 +187,7 @@ def _output_of(at: Context, name: str, batch: _BatchPlaces) -> Place:
     """Return the place of a batch's predictions."""
     from mlops.data.sources import is_elsewhere
     from mlops.io.places import FolderPlace
-    from mlops.serving.delivery import HANDED_ON
+    from mlops.serving.batch_files import HANDED_ON
 
     declared = at.project.model(name).batch
     text, root, key = "", at.project.root, "batch.output"
@@ -208,7 +208,7 @@ def _log_of(at: Context, name: str, batch: _BatchPlaces) -> tuple[Place, bool]:
     from mlops.cli.context import predictions_store
     from mlops.data.sources import is_elsewhere
     from mlops.io.places import FolderPlace
-    from mlops.serving.delivery import HANDED_ON
+    from mlops.serving.batch_files import HANDED_ON
 
     build = at.project.build(name) / "batch"
     if batch.fetched and is_elsewhere(predictions_store(at.project)):

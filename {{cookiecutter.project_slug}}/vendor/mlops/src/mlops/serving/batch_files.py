@@ -23,7 +23,7 @@ _LOG = re.compile(r"\d{4}-\d{2}-\d{2}/\d{2}-([0-9a-f]{16}-\d{5}\.parquet)")
 
 
 @dataclass(frozen=True)
-class Delivered:
+class FilesWritten:
     """What was written to a place.
 
     Parameters
@@ -40,7 +40,7 @@ class Delivered:
     present: int = 0
 
 
-def deliver_log(made: Path, target: Place, model: str) -> Delivered:
+def write_log_files(made: Path, target: Place, model: str) -> FilesWritten:
     """Write the parts of a prediction log that a batch has left.
 
     A part that was written at another hour is the same part.
@@ -67,7 +67,7 @@ def deliver_log(made: Path, target: Place, model: str) -> Delivered:
     return _write(made, target, wanted, len(parts))
 
 
-def deliver_output(made: Path, target: Place, model: str) -> Delivered:
+def write_output_files(made: Path, target: Place, model: str) -> FilesWritten:
     """Write the predictions that a batch has left, likewise."""
     parts = _left(made, model, _OUTPUT)
     present = {file.name for file in target.entries(model)}
@@ -100,7 +100,7 @@ def _part(name: str) -> str:
     return name.rpartition("/")[2][3:]
 
 
-def _write(made: Path, target: Place, names: list[str], total: int) -> Delivered:
+def _write(made: Path, target: Place, names: list[str], total: int) -> FilesWritten:
     """Write files to a place."""
     source = FolderPlace(made)
     size = 0
@@ -108,4 +108,4 @@ def _write(made: Path, target: Place, names: list[str], total: int) -> Delivered
         content = source.local(name).read_bytes()
         target.write(name, content)
         size += len(content)
-    return Delivered(len(names), size, total - len(names))
+    return FilesWritten(len(names), size, total - len(names))
