@@ -173,7 +173,8 @@ def upload_asset(call: Call) -> Answer:
 def get_asset(call: Call) -> Record | Answer:
     """Return an asset, or (Accept: application/octet-stream) where its bytes are."""
     asset = _asset(call)
-    if "application/octet-stream" not in call.headers.get("Accept", ""):
+    accepted = call.headers.get("Accept", "").split(",")
+    if "application/octet-stream" not in [one.strip() for one in accepted]:
         return call.view.asset(asset)
     asset["download_count"] += 1
     return Answer(

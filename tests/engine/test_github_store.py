@@ -19,7 +19,7 @@ from mlops.registry import tags
 from mlops.registry.chain import Bundle, fetch
 from mlops.storage import cache
 from mlops.storage.folder import FolderStore
-from mlops.storage.github_releases import GitHubStore
+from mlops.storage.github_releases import GitHubStore, _rest
 from mlops.storage.protocol import Asset, ReleaseStore
 
 from .github_world import GitHub, github_fixture  # noqa: F401
@@ -246,6 +246,71 @@ def test_a_list_that_fails_otherwise_is_no_end_of_it(limit: int, status: int) ->
     world = Listed([f"{MODEL}@v1.0.{number}" for number in range(5)], limit, status)
     with pytest.raises(EnvironmentFailure):
         listed(world).listing()
+
+
+def test_a_draft_that_was_looked_for_is_used(github: GitHub, tmp_path: Path) -> None:
+    GitHubStore(repository()).draft(MODEL, DIGEST)
+    store = GitHubStore(repository())
+    assert store.drafts(MODEL) == [DIGEST]
+    put(store, tmp_path, "a", b"a")
+    store.publish(MODEL, DIGEST, "v1.0.0")
+    assert get(store, "v1.0.0", "a") == b"a"
+    assert github.requests.count("GET releases") == 2, "once by each"
+
+
+def test_a_new_draft_is_not_asked_what_it_holds(github: GitHub, tmp_path: Path) -> None:
+    store = GitHubStore(repository())
+    store.draft(MODEL, DIGEST)
+    put(store, tmp_path, "a", b"a")
+    put(store, tmp_path, "b", b"b")
+    assert not any(line.endswith("/assets") for line in gets(github))
+
+
+def gets(github: GitHub) -> list[str]:
+    return [line for line in github.requests if line.startswith("GET ")]
+
+
+@pytest.mark.parametrize(("assets", "complete"), [(29, True), (30, False)])
+def test_a_list_with_as_many_assets_as_it_can_bring_may_not_have_all(
+    assets: int, complete: bool
+) -> None:
+    files = [SimpleNamespace(name=f"{n}.json", url="", digest="") for n in range(30)]
+    asked = []
+
+    class Full(Listed):
+        def get_releases(self) -> Iterator[Any]:
+            brought = files[:assets]
+            yield SimpleNamespace(tag_name=self.tags[0], draft=False, assets=brought)
+
+        def get_release(self, tag: str) -> Any:
+            asked.append(tag)
+            every = {"get_assets": lambda: files, "assets": files}
+            return SimpleNamespace(tag_name=tag, draft=False, **every)
+
+    store = listed(Full([f"{MODEL}@v1.0.0"]))
+    store.listing()
+    store.digest(MODEL, "v1.0.0", "0.json")
+    assert asked == [] if complete else [f"{MODEL}@v1.0.0"]
+
+
+@pytest.mark.parametrize("act", ["draft", "remove"])
+def test_nothing_is_written_by_a_former_name_of_the_repository(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    repository_of = repository()
+    asked = []
+
+    def refuse(about: Any) -> None:
+        asked.append(about)
+        raise Refused("it was renamed")
+
+    module = "mlops.storage.github_releases.require_present_name"
+    monkeypatch.setattr(module, refuse)
+    store = GitHubStore(repository_of)
+    with pytest.raises(Refused, match="renamed"):
+        getattr(store, act)(MODEL, DIGEST)
+    assert asked == [repository_of]
+    assert github.requests == []
 
 
 def test_drafts_are_looked_for_among_the_newest_and_once_for_each_model() -> None:
@@ -516,6 +581,58 @@ def test_the_token_does_not_go_to_the_host_of_the_files(
 ) -> None:
     large.read("model.skops")
     assert github.asked == [(None, None)]
+
+
+@pytest.mark.parametrize("start", [0, 7])
+@pytest.mark.parametrize("token", [SimpleNamespace(token="ghs_7"), None])
+def test_a_download_says_who_asks_and_wants_the_bytes_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, start: int, token: Any
+) -> None:
+    asked = []
+
+    def answer(url: str, **facts: Any) -> Any:
+        asked.append((url, facts["headers"], facts["stream"]))
+        return SimpleNamespace(status_code=206, raise_for_status=lambda: None)
+
+    monkeypatch.setattr("requests.get", answer)
+    world = SimpleNamespace(requester=SimpleNamespace(auth=token))
+    GitHubStore(world)._get("https://host/7", start)  # type: ignore[arg-type]
+    headers = {"Accept": "application/octet-stream", "Accept-Encoding": "identity"}
+    if token:
+        headers["Authorization"] = "Bearer ghs_7"
+    if start:
+        headers["Range"] = "bytes=7-"
+    assert asked == [("https://host/7", headers, True)]
+
+
+@pytest.mark.parametrize("status", [200, 206, 416])
+@pytest.mark.parametrize("position", [0, 2, 3, 5, 9])
+def test_of_an_answer_the_rest_is_taken(status: int, position: int) -> None:
+    content = b"abcdefghi"
+    sent = content if status == 200 else content[position:]
+
+    class Answer:
+        status_code = status
+
+        def __enter__(self) -> Answer:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def iter_content(self, size: int) -> Iterator[bytes]:
+            yield from (sent[at : at + 3] for at in range(0, len(sent), 3))
+
+    rest = b"".join(_rest(Answer(), position))  # type: ignore[arg-type]
+    assert rest == (b"" if status == 416 else content[position:])
+
+
+def test_a_download_that_breaks_off_before_it_begins_is_tried_again(
+    github: GitHub, large: Bundle
+) -> None:
+    github.breaks = [0, 0]
+    assert large.read("model.skops") == LARGE.encode()
+    assert ranges(github) == [None, None, None]
 
 
 @pytest.mark.parametrize("knows_ranges", [True, False])
