@@ -232,9 +232,12 @@ def refused_to_strangers_and_authors(world: World) -> None:
 
 @contextmanager
 def service(
-    world: World, stage: str = "production", model: str = MODEL
+    world: World, stage: str = "production", model: str = MODEL, **variables: str
 ) -> Iterator[str]:
-    """Serve a stage from a fresh clone, as its operator would; yield the address."""
+    """Serve a stage from a fresh clone, as its operator would; yield the address.
+
+    `variables` of the operator's machine come on top.
+    """
     clone = world.root / f"operator-{model}-{stage}-{len(world.runner.runs)}"
     world.git("clone", "--quiet", world.address(), str(clone))
     environment = {
@@ -246,6 +249,7 @@ def service(
         "GITHUB_REPOSITORY": world.hub.repository,
         "GITHUB_TOKEN": world.hub.tokens.issue({"contents": "read"}, actor="operator"),
         "PYTHONPATH": str(clone / "vendor/mlops/src"),
+        **variables,
     }
     command = [
         world.runner.python,
@@ -255,6 +259,8 @@ def service(
         f"{model}@{stage}",
         "--port",
         "0",
+        "--interval",
+        "1",
     ]
     said = clone.parent / f"{clone.name}.log"
     with (

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
@@ -14,13 +20,16 @@ from rehearsal.bucket import BucketServer
 from rehearsal.stories.world import World
 from stories.outcomes import (
     CHECKED,
+    CUSTOMER,
     DELIVERED,
     NOTHING_DELIVERED,
     REFUSED,
     WATCHED,
-    mlops,
+    service,
 )
 from stories.worlds import MODEL, ROWS, ROWS_FILE, SPEC, looking_at
+
+from .test_story_drift import arrived, checks, halved
 
 ROLE = "arn:aws:iam::123456789012:role/reads-data"
 FETCHED = {"data": "success"}
@@ -117,61 +126,97 @@ def test_a_fork_gets_no_role_its_model_is_not_trained_and_the_verdict_says_so(
     assert (bucket.roles, bucket.requests) == ([], [])
 
 
-def logged_in_bucket(world: World, bucket: BucketServer) -> None:
-    """Let the version in production answer other people; a bucket has the log of it."""
-    path = world.root / "asked.csv"
-    rows = rows_of(n=400, seed=7)
-    rows = rows.assign(tenure=rows["tenure"] // 2)
-    rows.drop(columns="churn").to_csv(path, index=False)
-    out = f"{path}.out"
-    mlops(world, "predict", f"{MODEL}@production", str(path), "--out", out, days_ago=3)
-    state = world.root / "state"
-    for file in sorted((state / "predictions").rglob("*.*")):
-        key = file.relative_to(state).as_posix()
-        bucket.put("acme", f"logs/{key}", file.read_bytes())
-
-
 def may_be_public(root: Path) -> None:
-    """Let artifacts hold the log, and an alarm start nothing."""
+    """Let artifacts of a public repository hold the log."""
     project = root / "project.yaml"
     project.write_text(f"{project.read_text()}\npredictions: {{public: true}}\n")
-    path = root / SPEC
-    yaml = YAML(pure=True)
-    spec = yaml.load(path)
-    spec.setdefault("monitor", {})["on_alarm"] = "never"
-    yaml.dump(spec, path)
+
+
+def got(address: str, path: str, body: Any = None) -> str:
+    """Return what a service answers."""
+    content = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    with urlopen(Request(address + path, content, headers), timeout=60) as response:
+        text: str = response.read().decode()
+    return text
+
+
+def answered(address: str, rows: pd.DataFrame) -> None:
+    """Have a service answer rows, and wait until its log is delivered."""
+    asked = rows[list(CUSTOMER)].to_json(orient="records")
+    body = {"rows": json.loads(asked)}
+    before = delivered_rows(address)
+    got(address, "/predict", body)
+    until(lambda: delivered_rows(address) == before + len(rows))
+
+
+def delivered_rows(address: str) -> float:
+    """Return how many rows of its log a service has delivered."""
+    text = got(address, "/metrics")
+    found = re.search(r"^mlops_log_delivered_rows_total (\S+)$", text, re.M)
+    assert found, text
+    return float(found[1])
+
+
+def until(true: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.2)
 
 
 @pytest.mark.slow
-def test_the_log_of_a_service_elsewhere_is_read_from_a_bucket_and_its_drift_is_found(
+def test_a_service_elsewhere_logs_to_a_bucket_and_its_drift_ends_in_a_new_version(
     story: World,
 ) -> None:
     bucket = BucketServer("acme")
-    logged_in_bucket(story, bucket)
+    arrived(story, halved(rows_of(n=1_500, seed=9)))
     with bucket.running():
         in_bucket(story, bucket)
         log = {"name": "MLOPS_PREDICTIONS", "value": "s3://acme/logs"}
         story.api("POST", "/actions/variables", log)
+        own = {
+            "MLOPS_PREDICTIONS": "s3://acme/logs",
+            "MLOPS_DELIVERY_SECONDS": "0.5",
+            **bucket.environment(),
+        }
+        with service(story, **own) as address:
+            answered(address, halved(rows_of(n=400, seed=7)))
 
-        (watch,) = story.schedule("monitor")
-        after = dict.fromkeys(("check", "alarm", "propose"), "skipped")
-        failed = {"plan": "success", "data": "failure", **after}
-        assert watch.jobs == failed, watch.log
-        assert "anybody can download from a public repository" in watch.log
+            (watch,) = story.schedule("monitor")
+            after = dict.fromkeys(("check", "alarm", "propose"), "skipped")
+            failed = {"plan": "success", "data": "failure", **after}
+            assert watch.jobs == failed, watch.log
+            assert "anybody can download from a public repository" in watch.log
 
-        assert story.push(may_be_public, "Public rows [skip ci]") == []
-        (watch,) = story.schedule("monitor")
-        assert watch.jobs == WATCHED | FETCHED, watch.log
-        (issue,) = story.issues()
-        assert "tenure has drifted" in issue["body"]
-        assert bucket.roles == [ROLE]  # the job that runs code of a model has none
-        (check,) = story.journal("monitor")
-        assert (check["version"], check["rows"]) == ("v1.0.0", 400)
+            assert story.push(may_be_public, "Public rows [skip ci]") == []
+            watch, release = story.schedule("monitor")
+            assert watch.jobs == WATCHED | FETCHED, watch.log
+            (issue,) = story.issues()
+            assert "tenure has drifted" in issue["body"]
+            assert bucket.roles == [ROLE]  # the job that runs code of a model has none
+            assert release.event.name == "repository_dispatch"
+            assert release.jobs == DELIVERED, release.log
 
-        bucket.forbidden = True
-        (watch,) = story.schedule("monitor")
-        assert watch.jobs == failed, watch.log
-        assert bucket.secret not in watch.log
+            until(lambda: json.loads(got(address, "/model"))["version"] == "v1.0.1")
+            answered(address, halved(rows_of(n=400, seed=8)))
+            (watch,) = story.schedule("monitor")
+            assert watch.jobs == WATCHED | FETCHED, watch.log
+            assert story.issues() == []
+            (closed,) = story.issues("closed")
+            assert closed["number"] == issue["number"]
+            assert checks(story) == [("v1.0.0", True), ("v1.0.1", False)]
+            rows = {
+                check["version"]: check["rows"] for check in story.journal("monitor")
+            }
+            assert rows == {"v1.0.0": 400, "v1.0.1": 400}
+
+            bucket.forbidden = True
+            (watch,) = story.schedule("monitor")
+            assert watch.jobs == failed, watch.log
+            assert bucket.secret not in watch.log
+            assert json.loads(got(address, "/predict", {"rows": [CUSTOMER]}))["logged"]
 
 
 def all_in_bucket(root: Path) -> None:
