@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +28,8 @@ from mlops.errors import Problem, UsageError, printable
 
 # The greatest value of SOURCE_DATE_EPOCH: 9999-12-31T23:59:59Z, the last datetime.
 LAST_SECOND = 253_402_300_799
+
+_SHORTEST_KEY = 32  # characters
 
 LONGEST_TIMEOUT = 3600.0  # seconds; a longer one hides that nobody answers
 LONGEST_STEP = 5 * 24 * 3600.0  # seconds, as long as a self-hosted job may run
@@ -60,6 +63,13 @@ VARIABLES = (
         "MLOPS_DELIVERY_SECONDS",
         "300",
         "Seconds between two deliveries of a service's log to that place.",
+    ),
+    Variable(
+        "MLOPS_ID_KEY",
+        "one that the folder of MLOPS_STATE has",
+        "Secret of at least 32 characters that hashes what rows belong to, and proves "
+        "ids of predictions, the same on all machines that share a log; several, "
+        "separated by commas: the first is used, ids of the others are recognised.",
     ),
     Variable(
         "MLOPS_STEP_SECONDS",
@@ -173,6 +183,7 @@ SYSTEM_VARIABLES = (
 
 # Credentials; their values stand in no field, and so in no `repr` and no message.
 SECRETS = (
+    "MLOPS_ID_KEY",
     "GITHUB_TOKEN",
     "SETTINGS_TOKEN",
     "UPDATE_TOKEN",
@@ -204,7 +215,7 @@ _CLIENT = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 # Never given to user code, whatever MLOPS_PASS says.
 _CREDENTIAL = re.compile(
-    r".*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY|WEBHOOK).*"
+    r"MLOPS_ID_KEY|.*(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|API_?KEY|ACCESS_KEY|WEBHOOK).*"
     r"|ACTIONS_.*|GITHUB_(ENV|OUTPUT|PATH|STATE|STEP_SUMMARY)"
 )
 
@@ -285,6 +296,8 @@ class Settings:
     serve_tokens : mapping of str to str
         SHA-256 of each bearer token that a service accepts (`MLOPS_SERVE_TOKENS`), and
         the name of its client; where there is none, a service asks for none.
+    id_keys : tuple of bytes
+        Digests of the keys of `MLOPS_ID_KEY`, the one in use first.
     retry_seconds : float
         Seconds before the first retry (`MLOPS_RETRY_SECONDS`); doubled each time.
     epoch : datetime or None
@@ -320,6 +333,7 @@ class Settings:
     step_seconds: float = 18_000.0
     passed: tuple[str, ...] = ()
     serve_tokens: Mapping[str, str] = field(default_factory=dict)
+    id_keys: tuple[bytes, ...] = field(default=(), repr=False)
     retry_seconds: float = 1.0
     epoch: datetime | None = None
     git_config_count: int = 0
@@ -421,6 +435,7 @@ def from_environment(environment: Mapping[str, str], folder: Path) -> Settings:
             environment, "MLOPS_STEP_SECONDS", 18_000.0, problems, LONGEST_STEP
         ),
         passed=_passed(environment, problems),
+        id_keys=_id_keys(environment, problems),
         serve_tokens=_tokens(environment, "MLOPS_SERVE_TOKENS", problems),
         retry_seconds=_seconds(environment, "MLOPS_RETRY_SECONDS", 1.0, problems),
         epoch=_epoch(environment, problems),
@@ -526,6 +541,33 @@ def _passed(environment: Mapping[str, str], problems: list[Problem]) -> tuple[st
                 )
             )
     return names
+
+
+def _id_keys(
+    environment: Mapping[str, str], problems: list[Problem]
+) -> tuple[bytes, ...]:
+    """Return digests of the keys of MLOPS_ID_KEY.
+
+    Adds a problem, without the text, for a key that is too short: it could be guessed,
+    and with it who is in the log.
+    """
+    text = environment.get("MLOPS_ID_KEY", "").strip()
+    if not text:
+        return ()
+    keys = [part.strip() for part in text.split(",")]
+    short = [str(n) for n, key in enumerate(keys, start=1) if len(key) < _SHORTEST_KEY]
+    if short:
+        problems.append(
+            Problem(
+                "this environment variable has a key that is too short",
+                key="MLOPS_ID_KEY",
+                found=f"key {', '.join(short)} of {len(keys)}",
+                allowed=f"at least {_SHORTEST_KEY} characters each",
+                do="make one with `openssl rand -hex 32`",
+            )
+        )
+        return ()
+    return tuple(sha256(key.encode()).digest() for key in keys)
 
 
 def _tokens(

@@ -66,4 +66,5 @@ def delivery_of(at: Context, name: str) -> Delivery | None:
     target = delivery_place(project)
     if target is None:
         return None
-    return Delivery(project.state, name, target, project.spec.predictions.backlog_bytes)
+    rules = project.spec.predictions
+    return Delivery(project.state, name, target, rules.backlog_bytes, rules.days)

@@ -19,6 +19,7 @@ EXTRAS = {
     "data": "train",
     "predict": "serve",
     "explain": "serve",
+    "replay": "serve",
     "canary": "train",
     "serve": "serve",
     "serve-worker": "serve",

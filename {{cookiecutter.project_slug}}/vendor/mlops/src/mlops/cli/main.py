@@ -20,6 +20,7 @@ COMMANDS = (
     "serving",
     "deliver",
     "explain",
+    "replay_row",
     "canary",
     "registry",
     "prune",

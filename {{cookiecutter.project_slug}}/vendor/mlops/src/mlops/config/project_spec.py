@@ -144,6 +144,17 @@ class PredictionPlace(Strict):
         "until its place takes them. Beyond it, predictions are answered and not "
         'logged (`"logged": false`, and `mlops_unlogged_rows_total`).',
     )
+    days: Annotated[int, Field(ge=0, le=36_500)] = Field(
+        default=0,
+        description="Days that the log is kept, on the machine of a service and in its "
+        "place; older files are removed, also what was not delivered. Longer than the "
+        "monitor looks back, 7 days. If 0, nothing is removed.",
+    )
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0,
+        description="Share of the predictions that are logged, by a hash of the id. "
+        "Each logged row has it, and the monitor says so.",
+    )
     public: bool = Field(
         default=False,
         description="Whether rows may be kept in artifacts of a public repository, "

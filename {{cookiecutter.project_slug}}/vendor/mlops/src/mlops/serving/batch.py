@@ -88,7 +88,9 @@ def predict_file(
             units = frame[group].map(lambda v: maker.unit(str(v)), na_action="ignore")
             outputs = outputs.assign(unit=units)
         hidden = sensitive_columns(project, bundle.manifest)
-        out = PredictionLog(project.state, name, hidden)
+        rules = project.spec.predictions
+        share = rules.share
+        out = PredictionLog(project.state, name, hidden, share=share, days=rules.days)
         out.write(frame[list(features)], outputs, ids, version, now)
     else:
         ids = [new_id(now) for _ in frame.index]

@@ -12,12 +12,13 @@ import os
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import blake2b
 from hmac import compare_digest
 from pathlib import Path
 from uuid import UUID
 
+from mlops import settings
 from mlops.errors import EnvironmentFailure
 from mlops.io.files import reaching
 
@@ -38,17 +39,24 @@ class PredictionIds:
         Secret; the same for all that share a prediction log.
     since : datetime
         When the key was made: ids that are older have no hash.
+    earlier : tuple of bytes
+        Keys that ids were made with before; those are recognised, too.
     """
 
     key: bytes
     since: datetime
+    earlier: tuple[bytes, ...] = ()
 
     @classmethod
     def of(cls, state: Path, now: datetime) -> PredictionIds:
         """Return the ids of a state folder, whose key is made at the first use.
 
-        Where the folder cannot be written, the key lasts as long as the process.
+        Where the folder cannot be written, the key lasts as long as the process. The
+        keys of MLOPS_ID_KEY come before it: the first makes, all recognise.
         """
+        keys = settings.current().id_keys
+        if keys:
+            return cls._of_keys(keys, state)
         new = cls(secrets.token_bytes(32), now)
         path = state / KEY_FILE
         try:
@@ -57,6 +65,16 @@ class PredictionIds:
         except EnvironmentFailure as error:
             _log.warning("labels can be sent until this process ends: %s", error)
             return new
+
+    @classmethod
+    def _of_keys(cls, keys: tuple[bytes, ...], state: Path) -> PredictionIds:
+        """Return the ids of keys, and of the one that this folder had before them."""
+        never = datetime.min.replace(tzinfo=UTC)
+        path = state / KEY_FILE
+        if not path.is_file():
+            return cls(keys[0], never, keys[1:])
+        before = cls._load(path)
+        return cls(keys[0], before.since, (*keys[1:], before.key))
 
     @classmethod
     def _load(cls, path: Path) -> PredictionIds:
@@ -102,7 +120,7 @@ class PredictionIds:
         for number in range(first, first + count):
             digits = f"{number:010x}"
             head = f"{milliseconds:012x}7{digits[:3]}8{digits[3:]}"
-            ids.append(str(UUID(head + self._hash(head))))
+            ids.append(str(UUID(head + _hash(self.key, head))))
         return ids
 
     def unit(self, name: str) -> str:
@@ -110,9 +128,11 @@ class PredictionIds:
         return blake2b(name.encode(), key=self.key, digest_size=8).hexdigest()
 
     def made(self, key: str) -> bool:
-        """Return whether an id was made with this key."""
+        """Return whether an id was made with one of the keys."""
         digits = _digits(key)
-        return compare_digest(self._hash(digits[:24]), digits[24:])
+        keys = (self.key, *self.earlier)
+        hashes = [_hash(one, digits[:24]) for one in keys]
+        return any([compare_digest(one, digits[24:]) for one in hashes])
 
     def older(self, key: str) -> bool:
         """Return whether an id is one from before there was a key."""
@@ -121,8 +141,9 @@ class PredictionIds:
             return False
         return int(digits[:12], 16) < self.since.timestamp() * 1000
 
-    def _hash(self, head: str) -> str:
-        return blake2b(head.encode(), key=self.key, digest_size=4).hexdigest()
+
+def _hash(key: bytes, head: str) -> str:
+    return blake2b(head.encode(), key=key, digest_size=4).hexdigest()
 
 
 def _digits(key: str) -> str:

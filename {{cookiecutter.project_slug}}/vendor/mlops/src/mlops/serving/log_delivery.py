@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from mlops.errors import MlopsError
 from mlops.io.digests import sha256
 from mlops.io.files import reaching, write_json
-from mlops.io.places import Place
+from mlops.io.places import FolderPlace, Place
 from mlops.serving.log_backlog import (
     Position,
     folder_of_delivery,
@@ -34,6 +34,7 @@ from mlops.serving.log_backlog import (
 )
 from mlops.serving.log_parts import part_of_lines
 from mlops.serving.log_reader import PREDICTIONS, stamp
+from mlops.serving.log_retention import first_day, forget
 from mlops.serving.log_rows import is_prediction, is_stamp, loaded
 
 # A part is at most so many bytes of lines; more of them are several parts.
@@ -78,13 +79,18 @@ class Delivery:
     most : int
         Bytes of the local log beyond which what is delivered is removed, whole files,
         oldest day first. The files of this day and of the one before stay.
+    days : int
+        What is older is removed, here and in the place; 0: nothing is.
     """
 
-    def __init__(self, state: Path, model: str, target: Place, most: int) -> None:
+    def __init__(
+        self, state: Path, model: str, target: Place, most: int, days: int = 0
+    ) -> None:
         self._state = state
         self._model = model
         self._target = target
         self._most = most
+        self._days = days
         self._rows = 0
         self._parts = 0
 
@@ -103,6 +109,7 @@ class Delivery:
         """
         self._rows = 0
         self._parts = 0
+        self._first = ""
         problem = ""
         with only_one(self._state, self._model) as is_ours:
             if not is_ours:
@@ -110,6 +117,7 @@ class Delivery:
             try:
                 self._all(now, go_on)
                 self._make_room(now)
+                self._forget(now)
             except MlopsError as error:
                 problem = str(error)
             files = local_files(self._state, self._model)
@@ -130,7 +138,13 @@ class Delivery:
             for position in self._parts_of(name, path, is_over, go_on):
                 positions = load_positions(self._state, self._model)
                 positions[name] = position
-                save_positions(self._state, self._model, positions)
+                self._save(positions)
+
+    def _save(self, positions: dict[str, Position]) -> None:
+        """Remember how far files were delivered, those that are still here."""
+        files = local_files(self._state, self._model)
+        current = {name: one for name, one in positions.items() if name in files}
+        save_positions(self._state, self._model, current)
 
     def _parts_of(
         self, name: str, path: Path, is_over: bool, go_on: Callable[[], bool]
@@ -190,8 +204,16 @@ class Delivery:
                 with reaching("remove", path):
                     path.unlink()
                 del sizes[name]
-                positions.pop(name, None)
-                save_positions(self._state, self._model, positions)
+                self._save(positions)
+
+    def _forget(self, now: datetime) -> None:
+        """Remove what is too old, here and in the place, once a day."""
+        first = first_day(now, self._days)
+        if not self._days or read_status(self._state, self._model)["first"] == first:
+            return
+        for where in (FolderPlace(self._state), self._target):
+            forget(where, self._model, first)
+        self._first = first
 
     def _note(self, done: Delivered, now: datetime) -> None:
         """Write what the metrics of a service say of its delivery."""
@@ -202,6 +224,7 @@ class Delivery:
             "failures": known["failures"] + bool(done.problem),
             "delivered": known["delivered"] if done.problem else now.timestamp(),
             "problem": done.problem,
+            "first": self._first or known["first"],
         }
         write_json(path, facts)
 
@@ -213,11 +236,12 @@ def read_status(state: Path, model: str) -> dict[str, Any]:
     -------
     dict
         ``rows`` that were delivered, ``failures`` to deliver, ``delivered``: when all
-        was, in seconds since 1970, and ``problem``: of the last attempt.
+        was, in seconds since 1970, ``problem``: of the last attempt, and ``first``: the
+        oldest day that was not removed.
     """
     path = folder_of_delivery(state, model) / "status.json"
     known: dict[str, Any] = dict.fromkeys(("rows", "failures", "delivered"), 0)
-    known["problem"] = ""
+    known.update(problem="", first="")
     if path.is_file():
         found = loaded(path.read_bytes())
         if isinstance(found, dict):
@@ -244,7 +268,7 @@ def only_one(state: Path, model: str) -> Iterator[bool]:
 
 
 def _next_part(file: Any, position: Position, is_over: bool) -> Lines:
-    """Return the lines of the next part: those of one hour, complete ones.
+    """Return the lines of the next part: of one hour and version, complete ones.
 
     Where a part was begun and its end is not known to be in the place, the same lines.
     """
@@ -253,18 +277,26 @@ def _next_part(file: Any, position: Position, is_over: bool) -> Lines:
         return content.splitlines(keepends=True)
     lines: Lines = []
     size = 0
-    hour = ""
+    group = ""
     while size < PART_BYTES:
         line: bytes = file.readline()
         if not line or (not line.endswith(b"\n") and not is_over):
             break
-        of_line = _hour_of(line)
-        if hour and of_line and of_line != hour:
+        of_line = _group_of(line)
+        if group and of_line and of_line != group:
             break
-        hour = hour or of_line
+        group = group or of_line
         lines.append(line)
         size += len(line)
     return lines
+
+
+def _group_of(line: bytes) -> str:
+    """Return hour and version of a line: what a version does not take, no part has."""
+    hour = _hour_of(line)
+    found = re.search(rb'"version": "([^"]{1,40})"', line)
+    version = found[1].decode("ascii", "replace") if found else ""
+    return f"{hour} {version}" if hour else ""
 
 
 def _hour_of(line: bytes) -> str:

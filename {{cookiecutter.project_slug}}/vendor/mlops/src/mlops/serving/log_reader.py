@@ -44,6 +44,8 @@ FEEDBACK = "feedback"
 # The writer of the predictions of a canary: `DAY.canary.jsonl`.
 CANARY = "canary"
 
+_BATCH_ID = 8  # the version of its UUIDs
+
 _ROWS_AT_ONCE = 10_000
 
 _MOST_IN_LINE = 1 << 24  # bytes; a service takes no larger request
@@ -152,20 +154,32 @@ def read_log(
         damaged=damage.count,
         first_damaged=damage.first,
         positions={str(name): int(last) for name, last in furthest.items()},
-        notes=tuple(log_place.notes),
+        notes=(*log_place.notes, *_sampled(log)),
     )
 
 
-def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None:
-    """Return what a service, or `mlops predict FILE`, logged under a prediction id.
+def _sampled(log: pd.DataFrame) -> list[str]:
+    """Return the sentence on a log that has a share of the predictions."""
+    if "share" not in log or log["share"].isna().all():
+        return []
+    share = float(log["share"].min())
+    return [f"the log is a sample: {share:.4g} of the predictions, by a hash of the id"]
 
-    None where nothing was. The id holds the time, so only the parts of that hour and
-    the files of that day are read, or of the one that began since, line by line.
+
+def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None:
+    """Return what was logged under a prediction id; None where nothing was.
+
+    The id of a service, or of `mlops predict FILE`, holds the time, so only the parts
+    of that hour and the files of that day are read, or of the one that began since,
+    line by line. That of a batch does not: each of its parts is looked at.
     """
     try:
-        made = datetime.fromtimestamp((UUID(key).int >> 80) / 1000, UTC)
+        uuid = UUID(key)
+        made = datetime.fromtimestamp((uuid.int >> 80) / 1000, UTC)
     except (ValueError, OverflowError):
         return None
+    if uuid.version == _BATCH_ID:
+        return _find_in_batches(log_place, model, key)
     days = {stamp(day)[:10] for day in (made, made + timedelta(days=1))}
     hours = {stamp(hour)[:13] for hour in (made, made + timedelta(hours=1))}
     folder = f"{PREDICTIONS}/{model}"
@@ -184,6 +198,18 @@ def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None
         for line, _ in _lines(path, entry, is_prediction, damage, key.encode()):
             if line["id"] == key:
                 return line
+    return None
+
+
+def _find_in_batches(log_place: Place, model: str, key: str) -> dict[str, Any] | None:
+    """Return what a batch logged under an id, looking at the newest part first."""
+    folder = f"{PREDICTIONS}/{model}"
+    for entry in reversed(log_place.entries(folder)):
+        source = entry.name.removeprefix(f"{folder}/")
+        if _PART.fullmatch(source) and not is_of_service(source):
+            found = line_of_part(log_place.local(entry.name), key)
+            if found:
+                return found
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00"
@@ -12,6 +13,8 @@ STAMP = r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}\+00:00"
 LONGEST_ID = 200  # characters
 
 _STAMP = re.compile(STAMP)
+_DIGESTS = 1 << 64
+
 _LARGEST_INTEGER = 2**63 - 1
 
 # These are texts; whatever else a line has beside its features is an output.
@@ -31,6 +34,18 @@ def loaded(raw: bytes) -> Any:
     except (ValueError, RecursionError):
         return None
     return value
+
+
+def in_sample(key: str, share: float) -> bool:
+    """Return whether a log that has a share of the predictions has this one.
+
+    The same everywhere and always: a hash of the id decides, so that a larger share has
+    all that a smaller one has.
+    """
+    if share >= 1:
+        return True
+    digest = blake2b(key.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * _DIGESTS
 
 
 def is_prediction(line: Any) -> bool:

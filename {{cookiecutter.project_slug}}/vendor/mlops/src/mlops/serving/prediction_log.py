@@ -11,6 +11,7 @@ written.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +28,8 @@ from mlops.errors import EnvironmentFailure
 from mlops.io.files import cannot
 from mlops.io.places import FolderPlace
 from mlops.serving.log_reader import FEEDBACK, SHADOW, Window, read_log, stamp
-from mlops.serving.log_rows import is_prediction, loaded
+from mlops.serving.log_retention import first_day, forget
+from mlops.serving.log_rows import in_sample, is_prediction, loaded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from mlops.serving.log_backlog import Backlog
 
 _ROWS_PER_WRITE = 10_000
+
+_log = logging.getLogger("mlops.serving")
 
 
 def new_id(now: datetime) -> str:
@@ -55,6 +59,10 @@ class PredictionLog:
         Names the files of this process, where several write one log.
     backlog : Backlog, optional
         Where the log is delivered elsewhere: says whether there is room for more.
+    share : float
+        Of the predictions that are logged, by a hash of the id.
+    days : int
+        What is older is removed when a day begins; 0: nothing is.
     """
 
     state: Path
@@ -62,6 +70,8 @@ class PredictionLog:
     hidden: Collection[str] = ()
     writer: str = ""
     backlog: Backlog | None = None
+    share: float = 1.0
+    days: int = 0
 
     def hiding(self, columns: Collection[str]) -> PredictionLog:
         """Return the log with further columns that are never written."""
@@ -134,9 +144,11 @@ class PredictionLog:
         EnvironmentFailure
             When the disk is full or the folder is not writable.
         """
-        common = {"at": stamp(at), "model": self.model, "version": version}
+        common = self._common(version, at)
         lines = []
         for key, output, row in zip(ids, outputs, features, strict=True):
+            if not in_sample(key, self.share):
+                continue
             shown = {name: row[name] for name in row if name not in self.hidden}
             lines.append({"id": key, **common, **output, "features": shown})
         return self._append("predictions", at, lines)
@@ -160,9 +172,13 @@ class PredictionLog:
         EnvironmentFailure
             When the disk is full or the folder is not writable.
         """
-        common = {"at": stamp(at), "model": self.model, "version": version}
+        common = self._common(version, at)
         pairs = zip(ids, outputs, strict=True)
-        lines = [{"id": key, **common, **out, "features": {}} for key, out in pairs]
+        lines = [
+            {"id": key, **common, **out, "features": {}}
+            for key, out in pairs
+            if in_sample(key, self.share)
+        ]
         self._append(SHADOW, at, lines)
 
     def feedback(self, labels: Sequence[tuple[str, str | float]], at: datetime) -> None:
@@ -200,6 +216,14 @@ class PredictionLog:
             name += f".{self.writer}"
         return self.state / kind / self.model / f"{name}.jsonl"
 
+    def _common(self, version: str, at: datetime) -> dict[str, Any]:
+        """Return what every line of a batch has."""
+        common: dict[str, Any] = {"at": stamp(at), "model": self.model}
+        common["version"] = version
+        if self.share < 1:
+            common["share"] = self.share
+        return common
+
     def _append(
         self, kind: str, at: datetime, lines: Sequence[Mapping[str, Any]]
     ) -> int:
@@ -212,6 +236,8 @@ class PredictionLog:
         writes them again doubles none.
         """
         path = self._path(kind, at)
+        if not lines:
+            return 0
         text = "".join(json.dumps(line, default=str) + "\n" for line in lines)
         content = text.encode("ascii")
         if self.backlog:
@@ -225,9 +251,19 @@ class PredictionLog:
                 if written != len(content):
                     _take_back(file, written)
                     raise OSError(ENOSPC, "no space left on device")
+                is_new_day = file.tell() == len(content)
         except OSError as error:
             raise cannot("write", path, error) from error
+        if is_new_day and self.days:
+            self._forget(at)
         return written
+
+    def _forget(self, at: datetime) -> None:
+        """Remove what is too old; where that fails, what was written stays written."""
+        try:
+            forget(FolderPlace(self.state), self.model, first_day(at, self.days))
+        except EnvironmentFailure as error:
+            _log.warning("what is too old was not removed: %s", error)
 
 
 def find_prediction(state: Path, key: str) -> dict[str, Any] | None:

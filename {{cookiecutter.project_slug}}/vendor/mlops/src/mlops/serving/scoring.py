@@ -16,6 +16,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlops import settings
 from mlops.config.project import Project
 from mlops.data.csv_format import ReadOptions
 from mlops.data.known import unseen_values
@@ -33,6 +34,7 @@ from mlops.serving.batch import data_of, group_of
 from mlops.serving.ids import PredictionIds
 from mlops.serving.log_parts import parquet, part_of
 from mlops.serving.log_reader import stamp
+from mlops.serving.log_rows import in_sample
 from mlops.storage.protocol import ReleaseStore
 
 if TYPE_CHECKING:
@@ -135,8 +137,9 @@ class _Scorer:
         self._options = ReadOptions.of(data) if data else ReadOptions()
         self._hidden = sensitive_columns(project, bundle.manifest)
         self._features = {f.name: f.kind for f in self._model.signature.features}
+        self._share = project.spec.predictions.share
         self._ids = PredictionIds(sha256(bundle.manifest_bytes).encode(), now)
-        if where.lasting:
+        if where.lasting or settings.current().id_keys:
             self._ids = PredictionIds.of(project.state, now)
         folder = f"predictions/{name}"
         self._logged = {
@@ -209,6 +212,10 @@ class _Scorer:
             )
             log["unit"] = log["unit"].astype("str")
         sent = frame[[n for n in self._features if n not in self._hidden]]
+        if self._share < 1:
+            log["share"] = self._share
+            sampled = [in_sample(key, self._share) for key in ids]
+            log, sent = log[sampled], sent[sampled]
         day = stamp(self._now)[:10]
         hour = stamp(self._now)[11:13]
         name = f"predictions/{self._version.model}/{day}/{hour}-{part}"

@@ -108,7 +108,15 @@ def log_of(
     backlog = None
     if options.backlog:
         backlog = Backlog(project.state, name, options.backlog)
-    return PredictionLog(project.state, name, writer=writer, backlog=backlog)
+    rules = project.spec.predictions
+    return PredictionLog(
+        project.state,
+        name,
+        writer=writer,
+        backlog=backlog,
+        share=rules.share,
+        days=rules.days,
+    )
 
 
 @contextmanager
