@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,11 @@ from mlops.results.evaluation import Metric, Slice
 from mlops.results.since_production import SliceDifference
 from mlops.training.model import Model
 
+MISSING = "(missing)"
+
 _MOST = 50  # groups of one column that are listed by name
+
+_MOST_NUMBERS = 10  # values of a column of numbers that are groups of their own
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,23 +109,38 @@ def _drop(metric: Metric, overall: Metric) -> float:
     return metric.low - overall.value
 
 
+def is_cut(column: pd.Series) -> bool:
+    """Return whether a column has more values than groups: ranges are its groups."""
+    return column.dtype.kind in "fiMm" and column.nunique() > _MOST_NUMBERS
+
+
+def quartiles(column: pd.Series) -> tuple[pd.Series, pd.Index | NDArray[Any]]:
+    """Return the quarter of each row, from 0, and the ends of the quarters."""
+    quarter, edges = pd.qcut(column, 4, labels=False, duplicates="drop", retbins=True)
+    return quarter, edges
+
+
+def texts(column: pd.Series) -> pd.Series:
+    """Return values as they name a group; what is missing is a group, too."""
+    known = column.notna()
+    if column.dtype.kind == "f":
+        column = column.map("{:g}".format, na_action="ignore")
+    return column.astype("str").where(known, MISSING)
+
+
 def group(column: pd.Series) -> pd.Series:
     """Return the name of each row's group, as a categorical.
 
     Numbers and dates of more than ten values are cut at their quartiles; of text, the
     50 most frequent values keep their names.
     """
-    if column.dtype.kind in "fiMm" and column.nunique() > 10:
+    if is_cut(column):
         form = "{:%Y-%m-%d}" if column.dtype.kind == "M" else "{:g}"
-        quarter, edges = pd.qcut(
-            column, 4, labels=False, duplicates="drop", retbins=True
-        )
+        quarter, edges = quartiles(column)
         ends = [form.format(edge) for edge in edges]
         spans = [f"{low} to {high}" for low, high in pairwise(ends)]
         column = quarter.map(dict(enumerate(spans)), na_action="ignore")
-    elif column.dtype.kind == "f":
-        column = column.map("{:g}".format, na_action="ignore")
-    labels = column.astype("str").where(column.notna(), "(missing)")
+    labels = texts(column)
     counts = labels.value_counts()
     if len(counts) > _MOST:
         rest = f"({len(counts) - _MOST:,} other values)"

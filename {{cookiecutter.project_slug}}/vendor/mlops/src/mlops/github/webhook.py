@@ -51,9 +51,16 @@ def message_of(check: DriftCheck, run_url: str | None) -> dict[str, Any]:
         "rows": check.rows,
         "labelled": check.labelled,
         "drifted": drifted[:_MOST],
-        "worse": [p.window.name for p in check.performance if p.alarm],
+        "worse": _worse(check)[:_MOST],
         "run": run_url,
     }
+
+
+def _worse(check: DriftCheck) -> list[str]:
+    """Return what is worse: names of metrics and columns, no value of a column."""
+    names = [p.window.name for p in check.performance if p.alarm]
+    names += [f"{p.loss} by {p.column}" for p in check.slices if p.alarm]
+    return list(dict.fromkeys(names))
 
 
 def _state(check: DriftCheck) -> str:

@@ -14,6 +14,7 @@ from mlops.errors import MlopsError
 from mlops.evaluation.outcome import EvaluationContext, Outcome, outcome
 from mlops.monitoring.cells import cells_of, code, numbers, tally
 from mlops.monitoring.losses import baselines_of
+from mlops.monitoring.slices import slice_baselines
 from mlops.results.baseline import Baseline, ColumnBaseline, LossBaseline
 from mlops.results.training import Feature, Signature
 from mlops.training.model import Model
@@ -44,9 +45,12 @@ def draw_baseline(context: EvaluationContext, model: Model) -> Baseline:
     now = context.predicted(model)
     for name in outputs_of(now.columns):
         columns.append(_column("number", then[name], now, chosen))
+    kinds = {feature.name: feature.kind for feature in shown}
+    judged = context.outcome(model)
     return Baseline(
         columns=tuple(columns),
-        losses=baselines_of(context.outcome(model)),
+        losses=baselines_of(judged),
+        slices=slice_baselines(spec.slices, test, kinds, judged),
         rows=len(test),
         units=None if chosen is None else int(chosen.sum()),
     )

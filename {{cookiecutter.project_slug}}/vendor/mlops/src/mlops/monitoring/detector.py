@@ -101,7 +101,7 @@ def start(
         baseline=digest,
         nth=nth,
         columns=columns,
-        losses=dict.fromkeys((loss.name for loss in baseline.losses), empty),
+        losses=dict.fromkeys((loss.name for loss in baseline.watched), empty),
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from mlops.evaluation.intervals import standard_error, unseen_share
-from mlops.evaluation.outcome import Outcome
+from mlops.evaluation.outcome import Codes, Outcome
 from mlops.evaluation.value import dearest, table, worth
 from mlops.results.baseline import LossBaseline
 
@@ -88,23 +88,33 @@ def scale_of(o: Outcome) -> float:
     return scale if scale > 0 else 1.0
 
 
+def general_loss(o: Outcome) -> str:
+    """Return the name of the loss that every model of a task has."""
+    return "absolute error" if o.task == "regression" else "Brier score"
+
+
+def loss_baseline(
+    name: str, loss: Floats, unit: Codes | None, scale: float
+) -> LossBaseline:
+    """Return the mean of a loss on test rows, with its error by units."""
+    error, freedom = standard_error(loss - loss.mean(), unit)
+    return LossBaseline(
+        name=name,
+        mean=float(loss.mean()),
+        error=error,
+        freedom=freedom,
+        rows=len(loss),
+        scale=scale,
+    )
+
+
 def baselines_of(o: Outcome) -> tuple[LossBaseline, ...]:
     """Return the mean of each loss on test rows, with its error by units."""
     scale = scale_of(o)
-    found = []
-    for name, loss in losses_of(o, scale).items():
-        error, freedom = standard_error(loss - loss.mean(), o.unit)
-        found.append(
-            LossBaseline(
-                name=name,
-                mean=float(loss.mean()),
-                error=error,
-                freedom=freedom,
-                rows=len(loss),
-                scale=scale,
-            )
-        )
-    return tuple(found)
+    return tuple(
+        loss_baseline(name, loss, o.unit, scale)
+        for name, loss in losses_of(o, scale).items()
+    )
 
 
 def worst_mean(baseline: LossBaseline, gamma: float) -> float:

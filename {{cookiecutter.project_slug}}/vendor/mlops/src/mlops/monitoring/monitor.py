@@ -25,6 +25,7 @@ from mlops.monitoring.follows import quiet_period
 from mlops.monitoring.history import last_state, references_watched
 from mlops.monitoring.labels import Labelling, labelling
 from mlops.monitoring.performance import Labelled, Performed, perform
+from mlops.monitoring.slices import rows_in
 from mlops.monitoring.watch import Rows, Watched, watch
 from mlops.monitoring.window import (
     YEAR,
@@ -233,12 +234,13 @@ def _check(material: _Material, stage: str) -> DriftCheck:
         accepted=material.accepted,
         columns=drift.columns,
         performance=performed.compared,
+        slices=performed.slices,
         labels=spread.shares if spread.selective else (),
         estimates=estimated,
         quiet=calm,
         notes=(*performed.notes, *shortcomings),
         reasons=(
-            *wording.monitored(drift.columns, performed.compared),
+            *wording.monitored(drift.columns, performed.compared, performed.slices),
             *wording.quiet(calm),
             *wording.accepted(material.accepted),
             *performed.notes,
@@ -301,6 +303,10 @@ def _perform(material: _Material, spread: Labelling, state: DetectorState) -> Pe
         outcome=outcome_of(log["label"], log, signature, material.spec),
         days=log["at"].str[:10],
         recent=material.rows.recent[used],
+        slices={
+            one.loss.name: rows_in(one, material.rows.frame)[used]
+            for one in material.baseline.slices
+        },
     )
     return perform(
         material.spec,

@@ -95,7 +95,11 @@ def _alarms_of(
 def _is_worse(check: PastCheck) -> bool:
     """Return whether predictions were worse, as the check itself found."""
     drifted = any(column.alarm for column in check.columns)
-    return any(p.alarm for p in check.performance) or (check.alarm and not drifted)
+    if any(p.alarm for p in check.performance):
+        return True
+    if any(p.alarm for p in check.slices):
+        return True
+    return check.alarm and not drifted
 
 
 def _result(alarm: bool, quiet: bool, retrains: bool) -> str:

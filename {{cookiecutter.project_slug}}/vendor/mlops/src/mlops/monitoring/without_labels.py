@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops.config.model_spec import METRICS
 from mlops.data.known import respell, spellings
 from mlops.monitoring.cells import code
 from mlops.monitoring.estimate import (
@@ -17,12 +18,20 @@ from mlops.monitoring.estimate import (
     shifted_chances,
     weights_without_shift,
 )
+from mlops.monitoring.slices import rows_in
 from mlops.registry.manifest import Manifest
-from mlops.results.baseline import Baseline
-from mlops.results.monitoring import ColumnDrift, EstimatedMetric, UndoneShift
+from mlops.results.baseline import Baseline, SliceBaseline
+from mlops.results.monitoring import (
+    ColumnDrift,
+    EstimatedMetric,
+    EstimatedSlice,
+    UndoneShift,
+)
 from mlops.results.training import Signature
 
 Floats = NDArray[np.float64]
+
+_FEWEST_IN_SLICE = 30  # rows
 
 _MOST_UNDONE = 20  # columns whose shift is undone, the most changed ones
 
@@ -68,6 +77,7 @@ def estimates(
             method=found.method,
             rows=len(recent),
             undone=_undone(name, value, found, weights),
+            slices=_by_slice(name, found, baseline.slices, known, recent),
         )
         for name, value in found.metrics(None).items()
         if np.isfinite(value)
@@ -82,10 +92,13 @@ class _Estimated:
     ----------
     metrics : callable
         Returns the metrics by name, given how much each row counts (None: alike).
+    plain : tuple of str and ndarray of float, shape (n_known,)
+        The metric that is a mean, and what each row of the reference sample adds.
     """
 
     method: str
     metrics: Callable[[Floats | None], Mapping[str, float]]
+    plain: tuple[str, Floats]
 
 
 def _of_two_classes(
@@ -104,7 +117,9 @@ def _of_two_classes(
         found = expected(score, chance, signature.threshold, method, weights)
         return {"accuracy": found.accuracy, "roc_auc": found.roc_auc}
 
-    return _Estimated(method, metrics)
+    decided = known["score"].to_numpy(dtype=np.float64) >= signature.threshold
+    right = decided == (known[signature.target] == signature.positive).to_numpy()
+    return _Estimated(method, metrics, ("accuracy", right.astype(np.float64)))
 
 
 def _of_classes(
@@ -124,7 +139,9 @@ def _of_classes(
         recent[chances].max(axis=1).to_numpy(dtype=np.float64),
     )
     return _Estimated(
-        method, lambda w: {"accuracy": float(np.average(chance, weights=w))}
+        method,
+        lambda w: {"accuracy": float(np.average(chance, weights=w))},
+        ("accuracy", right),
     )
 
 
@@ -139,7 +156,11 @@ def _of_numbers(
     )
     if found is None:
         return None
-    return _Estimated("DLE", lambda w: {"mae": float(np.average(found, weights=w))})
+    return _Estimated(
+        "DLE",
+        lambda w: {"mae": float(np.average(found, weights=w))},
+        ("mae", errors.to_numpy(dtype=np.float64)),
+    )
 
 
 _EXPECTED = {
@@ -166,6 +187,42 @@ def _without_shifts(
         if weights is not None:
             found[cells.name] = weights
     return found
+
+
+def _by_slice(
+    metric: str,
+    found: _Estimated,
+    slices: Sequence[SliceBaseline],
+    known: pd.DataFrame,
+    recent: pd.DataFrame,
+) -> tuple[EstimatedSlice, ...]:
+    """Return the estimates of a metric on groups, the worst change first.
+
+    Only of metrics that are means over rows, and of groups with enough rows on both
+    sides.
+    """
+    name, of_rows = found.plain
+    if metric != name:
+        return ()
+    estimated = []
+    for one in slices:
+        before = rows_in(one, known)
+        now = rows_in(one, recent)
+        if min(before.sum(), now.sum()) < _FEWEST_IN_SLICE:
+            continue
+        value = found.metrics(now.astype(np.float64))[metric]
+        estimated.append(
+            EstimatedSlice(
+                column=one.column,
+                value=one.value,
+                rows=int(now.sum()),
+                estimate=value,
+                reference=float(of_rows[before].mean()),
+            )
+        )
+    _, higher_is_better = METRICS[metric]
+    sign = 1 if higher_is_better else -1
+    return tuple(sorted(estimated, key=lambda e: sign * (e.estimate - e.reference)))
 
 
 def _undone(

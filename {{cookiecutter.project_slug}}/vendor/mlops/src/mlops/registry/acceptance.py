@@ -92,6 +92,7 @@ def _require_drift(last: DriftCheck) -> None:
     if any(column.alarm or column.changed for column in last.columns):
         return
     worse = [p.window.name for p in last.performance if p.alarm]
+    worse += [f"{p.loss} where {p.title}" for p in last.slices if p.alarm]
     if worse:
         raise Refused(
             "predictions are worse, and no column has drifted: no reference ends that",

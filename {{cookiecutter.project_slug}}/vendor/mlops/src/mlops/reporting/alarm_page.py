@@ -238,10 +238,39 @@ def _performance(check: DriftCheck) -> Section:
         text.append("Nothing was measured: too few labels have come.")
     tables = (
         Table("Performance", columns, "lllll", rows),
+        _slices(check),
         _explained(check),
         _labels(check),
     )
     return Section("performance", "Performance", text, tables)
+
+
+def _slices(check: DriftCheck) -> Table:
+    """Return each group of rows, measured and estimated."""
+    columns = ("Slice", "What", "This period", "Before", "How it is known", "Evidence")
+    rows: list[Row] = []
+    for p in check.slices:
+        cells = (
+            words.clean(p.title, 80),
+            f"{p.loss}, per row",
+            words.number(p.mean_loss),
+            words.number(p.registered_loss),
+            f"measured on {words.count(p.rows, 'labelled row')}",
+            _evidence(p.alarm, p.chance),
+        )
+        rows.append(("bad" if p.alarm else "good", cells))
+    for e in check.estimates:
+        for one in e.slices:
+            cells = (
+                words.clean(one.title, 80),
+                words.label(e.metric),
+                words.number(one.estimate),
+                words.number(one.reference),
+                f"estimated without labels on {words.count(one.rows, 'row')}",
+                "an estimate raises no alarm",
+            )
+            rows.append(("", cells))
+    return Table("Slices", columns, "llllll", rows)
 
 
 def _evidence(alarm: bool, chance: float | None) -> str:

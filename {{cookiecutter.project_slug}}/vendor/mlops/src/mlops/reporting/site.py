@@ -277,7 +277,9 @@ def _monitored(sources: Sources, name: str) -> list[Alarm]:
     if not check.alarm:
         return []
     short = f"{name}: alarm of the monitor, {check.until[:16].replace('T', ' ')}"
-    messages = wording.alarm(check.columns, check.performance) or list(check.reasons)
+    messages = wording.alarm(check.columns, check.performance, check.slices) or list(
+        check.reasons
+    )
     # The page of the check says all; one sentence that is whole leads there.
     text = words.listed(messages, 1, _LONGEST_MESSAGE)
     return [Alarm("unsure", short, f"{short}: {text}")]

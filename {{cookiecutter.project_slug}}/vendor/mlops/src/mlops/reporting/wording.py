@@ -19,6 +19,7 @@ from mlops.results.monitoring import (
     Held,
     Performance,
     QuietPeriod,
+    SlicePerformance,
     UndoneShift,
 )
 from mlops.results.verdict import (
@@ -457,23 +458,45 @@ def served_by(compilation: Compilation) -> str:
 
 
 def alarm(
-    columns: Sequence[ColumnDrift], performance: Sequence[Performance]
+    columns: Sequence[ColumnDrift],
+    performance: Sequence[Performance],
+    slices: Sequence[SlicePerformance] = (),
 ) -> list[str]:
     """Return what raised an alarm of the monitor, and nothing that did not.
 
     The performance comes first: it is harm, where drift is a sign of it. Then the
     columns, the most changed first.
+
+    Parameters
+    ----------
+    slices : sequence of SlicePerformance
+        Groups of rows; they come after all rows together.
     """
     alarms = [_performance(p) for p in performance if p.alarm]
+    alarms += [slice_performance(p) for p in slices if p.alarm]
     drifted = sorted((c for c in columns if c.alarm), key=lambda c: -c.effect)
     return alarms + [_drifted(c) for c in drifted]
 
 
+def slice_performance(p: SlicePerformance) -> str:
+    """Return what the loss of one group of rows is, and was."""
+    than = "worse than" if p.alarm else "not shown to be worse than"
+    title = f"{words.clean(p.column, 40)} = {words.clean(p.value, 60)}"
+    text = (
+        f"where {title}, {p.loss} is {words.number(p.mean_loss)} on "
+        f"{words.count(p.rows, 'labelled row')}, {than} "
+        f"{words.number(p.registered_loss)} when it was registered"
+    )
+    return f"{text} ({how_sure(p.chance)})" if p.alarm else text
+
+
 def monitored(
-    columns: Sequence[ColumnDrift], performance: Sequence[Performance]
+    columns: Sequence[ColumnDrift],
+    performance: Sequence[Performance],
+    slices: Sequence[SlicePerformance] = (),
 ) -> list[str]:
     """Return what the monitor found: alarms first, then what stays below them."""
-    sentences = alarm(columns, performance)
+    sentences = alarm(columns, performance, slices)
     if (columns or performance) and not sentences:
         sentences.append("nothing reached the alarm level")
     sentences += [_performance(p) for p in performance if not p.alarm]
@@ -517,6 +540,9 @@ def _what_happened(check: DriftCheck) -> str:
                 "Predictions are worse than when the version was registered: "
                 f"{metric} {now}, was {before}."
             )
+    worse = [p for p in check.slices if p.alarm]
+    if worse:
+        return _worse_slices(worse)
     drifted = sorted((c for c in check.columns if c.alarm), key=lambda c: -c.effect)
     if not drifted:
         return "The alarm of an earlier check has not ended."
@@ -526,6 +552,20 @@ def _what_happened(check: DriftCheck) -> str:
     if len(drifted) == 1:
         return f"Data drift detected in {columns}: {name}, {_in_short(first)}."
     return f"Data drift detected in {columns}, most in {name}: {_in_short(first)}."
+
+
+def _worse_slices(worse: Sequence[SlicePerformance]) -> str:
+    """Return in one sentence which groups of rows are predicted worse."""
+    first = worse[0]
+    title = f"{words.clean(first.column, 40)} = {words.clean(first.value, 60)}"
+    more = ""
+    if len(worse) > 1:
+        more = f", and in {words.count(len(worse) - 1, 'more slice')}"
+    return (
+        "Predictions are worse than when the version was registered where "
+        f"{title}: {first.loss} {words.number(first.mean_loss)}, was "
+        f"{words.number(first.registered_loss)}{more}."
+    )
 
 
 def _in_short(c: ColumnDrift) -> str:
@@ -545,6 +585,7 @@ def _about_alarm(check: DriftCheck) -> tuple[str, ...]:
     """Return since when, how sure, what it costs, and what to do."""
     known = [c.chance for c in check.columns if c.alarm and c.chance is not None]
     known += [p.chance for p in check.performance if p.alarm and p.chance is not None]
+    known += [p.chance for p in check.slices if p.alarm]
     began = (check.began or check.until)[:16].replace("T", " ")
     since = f"Since the check of {began} UTC"
     if known:
@@ -582,6 +623,10 @@ def alarm_title(check: DriftCheck) -> str:
     """Return the title of the issue of an alarm."""
     if any(p.alarm for p in check.performance):
         return f"{check.model}: predictions are worse"
+    worse = [p for p in check.slices if p.alarm]
+    if worse:
+        column = words.clean(worse[0].column, 40)
+        return f"{check.model}: predictions are worse in a slice of {column}"
     return f"{check.model}: data drift detected"
 
 

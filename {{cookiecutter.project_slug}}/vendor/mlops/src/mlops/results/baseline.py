@@ -105,6 +105,26 @@ class LossBaseline(Result):
     )
 
 
+class SliceBaseline(Result):
+    """One group of `slices.columns`: which rows are of it, and their loss."""
+
+    column: str
+    value: str = Field(description="As reports name the group.")
+    kind: str
+    low: float | None = Field(
+        default=None,
+        description="Of numbers, and of dates in days since 1970: the group begins "
+        "above it. None: its rows have `value`.",
+    )
+    high: float | None = Field(default=None, description="The last value of the group.")
+    loss: LossBaseline
+
+    @property
+    def title(self) -> str:
+        """How reports name it."""
+        return f"{self.column} = {self.value}"
+
+
 class Baseline(StoredResult):
     """What monitoring compares with, counted over all rows of training and test.
 
@@ -115,5 +135,13 @@ class Baseline(StoredResult):
 
     columns: tuple[ColumnBaseline, ...]
     losses: tuple[LossBaseline, ...] = ()
+    slices: tuple[SliceBaseline, ...] = Field(
+        default=(), description="Groups whose loss is watched, too."
+    )
     rows: int = Field(description="Test rows that were counted.")
     units: int | None = Field(default=None, description="Their groups, where any.")
+
+    @property
+    def watched(self) -> tuple[LossBaseline, ...]:
+        """The losses that are bet on: of all rows, and of each slice."""
+        return (*self.losses, *(one.loss for one in self.slices))

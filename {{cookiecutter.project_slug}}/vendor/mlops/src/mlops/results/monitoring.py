@@ -180,6 +180,27 @@ class Performance(Result):
     alarm: bool
 
 
+class SlicePerformance(Result):
+    """The loss of one group of rows whose label has come."""
+
+    column: str
+    value: str
+    rows: int
+    loss: str = Field(description="What is watched, per row.")
+    mean_loss: float
+    registered_loss: float
+    chance: float = Field(
+        description="So much evidence of a higher loss has at most this chance within "
+        "a year where the mean loss is within the interval of the test rows.",
+    )
+    alarm: bool
+
+    @property
+    def title(self) -> str:
+        """How reports name the group."""
+        return f"{self.column} = {self.value}"
+
+
 class LabelShare(Result):
     """How many rows of a tenth of the scores have a label."""
 
@@ -196,6 +217,21 @@ class UndoneShift(Result):
     change: float = Field(description="Less what is estimated of the window as it is.")
 
 
+class EstimatedSlice(Result):
+    """What a metric is estimated to be on one group of rows."""
+
+    column: str
+    value: str = Field(description="The group.")
+    rows: int
+    estimate: float
+    reference: float = Field(description="On the group's rows of the reference sample.")
+
+    @property
+    def title(self) -> str:
+        """How reports name the group."""
+        return f"{self.column} = {self.value}"
+
+
 class EstimatedMetric(Result):
     """A metric as it is estimated without labels; it cannot see concept drift."""
 
@@ -206,6 +242,9 @@ class EstimatedMetric(Result):
     rows: int
     undone: tuple[UndoneShift, ...] = Field(
         default=(), description="By column that changed, the largest change first."
+    )
+    slices: tuple[EstimatedSlice, ...] = Field(
+        default=(), description="By group of `slices.columns`, the worst change first."
     )
 
 
@@ -270,6 +309,9 @@ class DriftCheck(Result):
     )
     columns: tuple[ColumnDrift, ...] = ()
     performance: tuple[Performance, ...] = ()
+    slices: tuple[SlicePerformance, ...] = Field(
+        default=(), description="Groups of `slices.columns`, alarms first."
+    )
     labels: tuple[LabelShare, ...] = ()
     estimates: tuple[EstimatedMetric, ...] = ()
     quiet: QuietPeriod | None = Field(
@@ -302,6 +344,7 @@ class PastCheck(Result):
     began: str | None = None
     columns: tuple[ColumnDrift, ...] = ()
     performance: tuple[Performance, ...] = ()
+    slices: tuple[SlicePerformance, ...] = ()
     estimates: tuple[EstimatedMetric, ...] = ()
     quiet: QuietPeriod | None = None
     reasons: tuple[str, ...] = ()
