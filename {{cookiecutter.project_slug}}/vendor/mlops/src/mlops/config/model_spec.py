@@ -222,6 +222,11 @@ class Value(Strict):
     unit: Annotated[str, Field(min_length=1, max_length=20)] = Field(
         default="USD", description="Unit of the amounts below."
     )
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        default=None,
+        description="Function of value.py in the model's folder, instead of amounts: "
+        "`def NAME(rows, label, predicted)` returns the worth of each row.",
+    )
     true_positive: Amount = Field(
         default=0,
         description="Binary models: worth of a positive row that is predicted "
@@ -617,7 +622,15 @@ def _amounts_of_other_tasks(spec: ModelSpec) -> Iterator[Problem]:
     if value is None:
         return
     allowed = _AMOUNTS[spec.task]
-    if not any(getattr(value, name) for name in allowed):
+    written = [name for name in allowed if getattr(value, name)]
+    if value.function is not None and written:
+        yield Problem(
+            "a function and amounts say what a prediction is worth",
+            key="metrics.value.function",
+            found=f"{value.function}, and {listed(written)}",
+            do="keep one of them",
+        )
+    if value.function is None and not written:
         yield Problem(
             "no prediction is worth anything",
             key="metrics.value",

@@ -400,6 +400,8 @@ def undefined(name: str, o: Outcome) -> str:
     """Return why a metric cannot be computed on these rows, or an empty string."""
     if o.units < 2:
         return "fewer than two independent rows or groups"
+    if name == "value" and o.worths is None and o.amounts and o.amounts.function:
+        return "its function needs the raw rows and their labels"
     if name == "r2" and not np.ptp(o.truth):
         return "the target is constant"
     if name == "mape" and not np.all(o.truth):

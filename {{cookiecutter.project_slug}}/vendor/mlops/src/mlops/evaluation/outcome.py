@@ -7,6 +7,7 @@ that judged the model: whoever registers it later only handles files.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,12 @@ from mlops.training.model import Model
 Floats = NDArray[np.float64]
 
 Codes = NDArray[np.int64]
+
+# Worth of each row, given the raw rows, their labels, and what was predicted of them.
+WorthOf = Callable[[pd.DataFrame, pd.Series, pd.DataFrame], Floats]
+
+# The column of predictions that were handed over, where a function says the worth.
+WORTH = "worth"
 
 # Of a split by time.
 _BLOCKS = 20
@@ -50,6 +57,8 @@ class Outcome:
         Which rows belong together; None where every row stands for itself.
     amounts : Value or None
         For the metric `value`.
+    worths : ndarray of float, shape (n_rows,), or None
+        What each prediction is worth, where a function of the model says it.
     """
 
     task: str
@@ -59,6 +68,7 @@ class Outcome:
     classes: tuple[str, ...] = ()
     unit: Codes | None = None
     amounts: Value | None = None
+    worths: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -78,6 +88,7 @@ class Outcome:
             decision=self.decision[rows],
             score=self.score[rows],
             unit=None if self.unit is None else self.unit[rows],
+            worths=None if self.worths is None else self.worths[rows],
         )
 
 
@@ -183,6 +194,8 @@ class EvaluationContext:
     folder : Path, optional
         The model's: a champion that takes other columns, or of another kind, predicts
         the same rows as the files there have them.
+    worth_of : callable, optional
+        Returns what each prediction is worth, where a function of the model says it.
 
     Raises
     ------
@@ -194,6 +207,7 @@ class EvaluationContext:
     dataset: Dataset
     folder: Path | None = None
     part: Part = "test"
+    worth_of: WorthOf | None = None
     _predicted: dict[Model, pd.DataFrame] = field(default_factory=dict)
     _outcomes: dict[Model, Outcome] = field(default_factory=dict)
 
@@ -245,13 +259,35 @@ class EvaluationContext:
         self, model: Model, rows: pd.DataFrame, predicted: pd.DataFrame
     ) -> Outcome:
         """Return target and any predictions side by side, for any labelled rows."""
-        return outcome(
+        both = outcome(
             model.signature,
             rows[self.spec.data.target],
             predicted,
             clusters=self._clusters(rows),
             amounts=self.spec.metrics.value,
         )
+        return replace(both, worths=self._worths(rows, predicted))
+
+    def handed_over(self, model: Model) -> pd.DataFrame:
+        """Return what a model predicts for the test rows, for a process without code.
+
+        Where a function says what predictions are worth, that is a column of it.
+        """
+        predicted = self.predicted(model)
+        worths = self._worths(self.test, predicted)
+        return predicted if worths is None else predicted.assign(**{WORTH: worths})
+
+    def _worths(self, rows: pd.DataFrame, predicted: pd.DataFrame) -> Floats | None:
+        """Return what predictions are worth by the model's function, if it has one."""
+        value = self.spec.metrics.value
+        if value is None or value.function is None:
+            return None
+        if WORTH in predicted:
+            return np.asarray(predicted[WORTH], dtype=np.float64)
+        if self.worth_of is None:
+            return None
+        target = self.spec.data.target
+        return self.worth_of(rows.drop(columns=target), rows[target], predicted)
 
     def _clusters(self, rows: pd.DataFrame) -> pd.Series | None:
         split = self.spec.split

@@ -28,6 +28,7 @@ from mlops.data.snapshot import Dataset
 from mlops.errors import EnvironmentFailure, MlopsError, error_facts, out_of_memory
 from mlops.evaluation.intervals import measure_metric
 from mlops.evaluation.outcome import EvaluationContext
+from mlops.evaluation.value_function import worth_function
 from mlops.io.digests import canonical_json, sha256
 from mlops.io.engine import engine_digest
 from mlops.io.files import write_bytes
@@ -119,7 +120,10 @@ class TrialData:
             When the rows cannot be divided, or for an error in features.py.
         """
         spec = dataset.spec
+        value = spec.metrics.value
         context = EvaluationContext(spec, dataset)
+        if value is not None and value.function is not None:
+            context.worth_of = worth_function(lambda: code, value.function)
         rows = context.train
         target = rows[spec.data.target]
         with blaming(f"models/{name}/model.yaml"):  # too few groups for the folds, say

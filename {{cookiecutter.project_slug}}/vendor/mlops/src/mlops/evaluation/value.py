@@ -1,4 +1,4 @@
-"""What each row's prediction is worth, by the amounts of `metrics.value`."""
+"""What each row's prediction is worth, by `metrics.value`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def worth(o: Outcome) -> Floats:
     ndarray of float, shape (n_rows,)
         In the unit of `metrics.value`; 0 where the specification has no amounts.
     """
+    if o.worths is not None:
+        return o.worths
     amounts = o.amounts or Value()
     if o.task == "regression":
         error = o.decision - o.truth
@@ -62,8 +64,11 @@ def table(o: Outcome) -> Floats:
 def span(o: Outcome) -> float:
     """Return the largest change of a row's worth that another decision could stand for.
 
-    Of a number that is an error as large as the range of the target.
+    Of a number that is an error as large as the range of the target. Of a function
+    nothing is known but what it returned: the distance between its ends, and 0.
     """
+    if o.worths is not None:
+        return float(max(o.worths.max(), 0) - min(o.worths.min(), 0)) or 1.0
     if o.task == "regression":
         largest = dearest(o.amounts or Value())
         return largest * (float(np.ptp(o.truth)) or 1.0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mlops.errors import EnvironmentFailure, MlopsError, Refused
+from mlops.evaluation.outcome import WORTH
 from mlops.results.training import Signature
 from mlops.training.model import Model
 
@@ -48,8 +50,15 @@ class HandedOverModel(Model):
         return self._predictions.set_axis(raw.index)
 
 
-def read_predictions(path: Path, signature: Signature) -> pd.DataFrame:
+def read_predictions(
+    path: Path, signature: Signature, with_worth: bool = False
+) -> pd.DataFrame:
     """Return predictions that another process wrote.
+
+    Parameters
+    ----------
+    with_worth : bool
+        Whether a function of the model said what each of them is worth.
 
     Raises
     ------
@@ -67,12 +76,16 @@ def read_predictions(path: Path, signature: Signature) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise _refused(path, str(error).partition("\n")[0][:200]) from error
     expected = _columns(signature)
+    if with_worth:
+        expected.append(WORTH)
     if list(frame.columns) != expected:
         raise _refused(path, ", ".join(map(str, frame.columns))[:200])
     for name in expected:
         is_number = frame[name].dtype.kind == "f"
         if is_number != (name != "prediction" or signature.task == "regression"):
             raise _refused(path, f"{name}: {frame[name].dtype}")
+    if with_worth and not np.isfinite(frame[WORTH]).all():
+        raise _refused(path, f"{WORTH}: not finite")
     return frame
 
 

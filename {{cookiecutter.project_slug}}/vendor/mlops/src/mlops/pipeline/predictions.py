@@ -16,7 +16,7 @@ from mlops.pipeline.state import RunState
 from mlops.results.training import Training
 
 if TYPE_CHECKING:
-    from mlops.evaluation.outcome import EvaluationContext
+    from mlops.evaluation.outcome import EvaluationContext, WorthOf
     from mlops.pipeline.handed_over import HandedOverModel
     from mlops.registry.chain import Bundle
     from mlops.training.model import Model
@@ -43,7 +43,7 @@ def write_predictions(
     why it cannot is written instead.
     """
     with replacing(state.build / CHALLENGER) as temporary:
-        context.predicted(challenger).to_parquet(temporary)
+        context.handed_over(challenger).to_parquet(temporary)
     _write(state, context, champion, CHAMPION, PROBLEMS)
     _write(state, context, anchor, ANCHOR, ANCHOR_PROBLEMS)
 
@@ -61,7 +61,7 @@ def _write(
     if model is None:
         return
     try:
-        predicted = context.predicted(model)
+        predicted = context.handed_over(model)
     except (UsageError, Refused) as error:
         entries = [asdict(problem) for problem in error.problems]
         write_json(state.build / problems, entries)
@@ -78,7 +78,18 @@ def evaluation_context(state: RunState) -> EvaluationContext:
         state.evaluation = EvaluationContext(
             state.spec, dataset(state), state.folder, state.part
         )
+        value = state.spec.metrics.value
+        if value is not None and value.function is not None:
+            state.evaluation.worth_of = _worth_of(state, value.function)
     return state.evaluation
+
+
+def _worth_of(state: RunState, function: str) -> WorthOf:
+    """Return what calls the model's function, where rows are judged that need it."""
+    from mlops.evaluation.value_function import worth_function
+    from mlops.training.code import ModelCode
+
+    return worth_function(lambda: ModelCode.read(state.folder, state.name), function)
 
 
 def challenger(state: RunState) -> HandedOverModel:
@@ -87,9 +98,16 @@ def challenger(state: RunState) -> HandedOverModel:
 
     if state.challenger is None:
         signature = Training.load(state.build).signature
-        predicted = read_predictions(state.build / CHALLENGER, signature)
+        path = state.build / CHALLENGER
+        predicted = read_predictions(path, signature, _has_worth(state))
         state.challenger = HandedOverModel(state.name, signature, predicted)
     return state.challenger
+
+
+def _has_worth(state: RunState) -> bool:
+    """Return whether what was handed over says what each prediction is worth."""
+    value = state.spec.metrics.value
+    return value is not None and value.function is not None
 
 
 def champion(state: RunState) -> HandedOverModel | None:
@@ -119,5 +137,6 @@ def _read(
         entries = read_json(state.build / problems)
         error = UsageError(*(Problem(**entry) for entry in entries))
         return HandedOverModel(state.name, signature, error)
-    predicted = read_predictions(state.build / predictions, signature)
+    path = state.build / predictions
+    predicted = read_predictions(path, signature, _has_worth(state))
     return HandedOverModel(state.name, signature, predicted)

@@ -78,7 +78,7 @@ METRICS = {
     "r2": ("R²", "share of the variation that is explained"),
     "value": (
         "Value per row",
-        "what the decisions are worth, by the amounts in model.yaml",
+        "what the decisions are worth, by the amounts, or the function, in model.yaml",
     ),
 }
 
