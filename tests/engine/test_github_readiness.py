@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from mlops.cli.main import app
+from mlops.cli.switches import proposing
+from mlops.config.project import Project
 from mlops.github.default_branch import with_branch
 from mlops.github.readiness import (
     Missing,
@@ -26,8 +28,9 @@ from mlops.github.readiness import (
     refused_actions,
 )
 from mlops.github.ref_patterns import fits, selects
-from mlops.github.repo_facts import read_workflow_files
+from mlops.github.repo_facts import _FactReader, read_workflow_files
 from mlops.github.repo_settings import RepositorySettings, guards
+from mlops.github.repo_settings_api import Denied
 from mlops.github.switches import SWITCHES
 from rehearsal.hub import Hub
 from rehearsal.patterns import selected
@@ -595,3 +598,60 @@ def test_doctor_asks_a_bounded_number_of_things(desk: Desk) -> None:
     with hub.counting() as more:
         doctor(desk)
     assert more.total() == requests.total() + len(crons)
+
+
+# ----- the token of the job that proposes retrainings
+
+
+def test_a_proposal_without_its_token_is_named_with_the_models() -> None:
+    (one,) = found(has_update_token=False, proposing=("churn", "orders"))
+    assert one.name == "UPDATE_TOKEN" and not one.blocks
+    assert "`monitor.on_alarm` is `propose`: churn, orders" in one.text()
+    assert "the secret UPDATE_TOKEN of the environment `upkeep`" in one.text()
+    assert found(has_update_token=True, proposing=("churn",)) == []
+    assert found(has_update_token=False) == [], "nobody proposes"
+    assert found(has_update_token=None, proposing=("churn",)) == [], "not shown"
+
+
+@pytest.mark.parametrize(
+    ("lists", "expected"),
+    [
+        ({"/environments/upkeep/secrets": ["UPDATE_TOKEN"]}, True),
+        ({"/environments/upkeep/secrets": ["OTHER"]}, False),
+        ({"/actions/secrets": ["UPDATE_TOKEN"]}, True),
+        ({"/actions/organization-secrets": ["UPDATE_TOKEN"]}, True),
+        ({"/environments/upkeep/secrets": 404}, False),
+        ({"/actions/secrets": 403}, None),
+        ({"/environments/upkeep/secrets": 403}, None),
+    ],
+)
+def test_the_names_of_the_secrets_that_a_job_of_upkeep_has(
+    monkeypatch: pytest.MonkeyPatch, lists: dict[str, Any], expected: bool | None
+) -> None:
+    def listed_by(_repository: Any, path: str, key: str) -> list[dict[str, str]]:
+        assert key == "secrets"
+        names = lists.get(path, [])
+        if isinstance(names, int):
+            raise Denied(names, "no")
+        return [{"name": name} for name in names]
+
+    monkeypatch.setattr("mlops.github.repo_facts.send_for_list", listed_by)
+    hub: Any = None
+    reader = _FactReader(hub, of_organization=True)
+    assert reader.look("names of secrets", reader.has_update_token) is expected
+    assert bool(reader.unseen) is (expected is None)
+
+
+def test_only_models_whose_alarm_proposes_are_asked_about(
+    make_project: Callable[..., Project],
+) -> None:
+    assert proposing(make_project(monitor={"on_alarm": "propose"})) == ["churn"]
+
+
+def test_a_model_that_does_not_propose_needs_no_token(
+    make_project: Callable[..., Project],
+) -> None:
+    project = make_project()
+    assert proposing(project) == []
+    (project.folder("churn") / "model.yaml").write_text("task: [")
+    assert proposing(Project(project.root)) == []

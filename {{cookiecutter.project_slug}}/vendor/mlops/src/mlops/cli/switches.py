@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mlops.errors import MlopsError
 from mlops.github.readiness import Missing, missing
 from mlops.registry.branch import default_of_origin
 
@@ -29,7 +30,7 @@ def to_switch_on(
     from mlops.github.repo_settings import FILE, guards, load_settings
 
     files = read_workflow_files(project.root)
-    facts = read_facts(hub, files)
+    facts = read_facts(hub, files, proposing(project))
     labels: list[str] = []
     if (project.root / FILE).is_file():
         declared = load_settings(project)
@@ -39,6 +40,22 @@ def to_switch_on(
             files = replace(files, branches={**files.branches, FILE: ()})
     trusted = default_of_origin(project.root)
     return missing(facts, files, labels, now, trusted), facts.unseen
+
+
+def proposing(project: Project) -> list[str]:
+    """Return the models whose alarm proposes a retraining.
+
+    A specification that is not valid is another finding.
+    """
+    found = []
+    for name in project.models():
+        try:
+            policy = project.model(name).monitor.on_alarm
+        except MlopsError:
+            continue
+        if policy == "propose":
+            found.append(name)
+    return found
 
 
 def in_order(found: list[Missing]) -> list[str]:

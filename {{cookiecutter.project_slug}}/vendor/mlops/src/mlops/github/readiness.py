@@ -107,6 +107,10 @@ class RepositoryFacts:
     owner_errors : tuple of str, optional
     variables : mapping, optional
     schedules : tuple of ScheduledWorkflow, optional
+    has_update_token : bool, optional
+        Whether the job that proposes retrainings has its token.
+    proposing : tuple of str
+        The models whose alarm proposes a retraining.
     unseen : tuple of str
         What the token may not see.
     """
@@ -122,6 +126,8 @@ class RepositoryFacts:
     owner_errors: tuple[str, ...] | None = None
     variables: Mapping[str, str] | None = None
     schedules: tuple[ScheduledWorkflow, ...] | None = None
+    has_update_token: bool | None = None
+    proposing: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
 
 
@@ -154,6 +160,7 @@ def missing(
         "default branch": _naming_others(files, facts.default_branch),
         "clone": trusted if trusted not in ("", facts.default_branch) else None,
         "settings": _never_applied(facts, labels),
+        "UPDATE_TOKEN": _without_token(facts),
         "code owners": _several(facts.owner_errors or ()),
         "runner": _own_machines(facts),
         "schedules": _several(_silent_here(facts, now)),
@@ -189,6 +196,14 @@ def _switched_off(
     elif facts.pages == "branch":
         found["Pages"] = "it is built from a branch"
     return found
+
+
+def _without_token(facts: RepositoryFacts) -> str | None:
+    """Return which models propose retrainings; None where a job can open them."""
+    if facts.has_update_token is not False:
+        return None
+    names = listed(facts.proposing, 4)
+    return f"`monitor.on_alarm` is `propose`: {names}" if facts.proposing else None
 
 
 def _never_applied(facts: RepositoryFacts, labels: Iterable[str]) -> str | None:

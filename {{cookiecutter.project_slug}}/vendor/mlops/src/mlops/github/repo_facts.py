@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,11 +24,19 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 WORKFLOWS = ".github/workflows"
+_UPKEEP = "upkeep"  # the environment
 _PAGE = 100
 
 
-def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
-    """Return what GitHub shows; a dozen requests at the most.
+def read_facts(
+    repository: Repository, files: WorkflowFiles, proposing: Sequence[str] = ()
+) -> RepositoryFacts:
+    """Return what GitHub shows; a dozen requests, and three where models propose.
+
+    Parameters
+    ----------
+    proposing : sequence of str
+        The models whose alarm proposes a retraining: a job needs a token for that.
 
     Raises
     ------
@@ -38,6 +46,9 @@ def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
     about = send(repository, "GET", "")
     reader = _FactReader(repository, about["owner"]["type"] == "Organization")
     name = str(about["full_name"])
+    has_token = None
+    if proposing:
+        has_token = reader.look("names of secrets", reader.has_update_token)
     return RepositoryFacts(
         private=bool(about["private"]),
         archived=bool(about.get("archived")),
@@ -50,6 +61,8 @@ def read_facts(repository: Repository, files: WorkflowFiles) -> RepositoryFacts:
         owner_errors=reader.look("errors of CODEOWNERS", reader.owner_errors),
         variables=reader.look("variables", reader.variables),
         schedules=reader.look("scheduled runs", lambda: reader.schedules(files)),
+        has_update_token=has_token,
+        proposing=tuple(proposing),
         unseen=tuple(reader.unseen),
     )
 
@@ -127,6 +140,20 @@ class _FactReader:
             found += send_for_list(self.repository, path, "variables")
         found += send_for_list(self.repository, "/actions/variables", "variables")
         return {one["name"]: one["value"] for one in found}
+
+    def has_update_token(self) -> bool:
+        """Return whether a job of the environment has the token; names are shown."""
+        found = send_for_list(self.repository, "/actions/secrets", "secrets")
+        if self.of_organization:
+            path = "/actions/organization-secrets"
+            found += send_for_list(self.repository, path, "secrets")
+        try:
+            path = f"/environments/{_UPKEEP}/secrets"
+            found += send_for_list(self.repository, path, "secrets")
+        except Denied as denied:
+            if denied.status != 404:  # there is no such environment
+                raise
+        return any(one["name"] == "UPDATE_TOKEN" for one in found)
 
     def schedules(self, files: WorkflowFiles) -> tuple[ScheduledWorkflow, ...]:
         """Return when each workflow with a schedule last ran by it."""

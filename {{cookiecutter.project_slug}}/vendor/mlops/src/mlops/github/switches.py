@@ -74,6 +74,12 @@ SWITCHES: dict[str, Switch] = {
         "the settings of .github/settings.yaml were never applied",
         "as administrator: `gh auth login`, then `mlops github apply`",
     ),
+    "UPDATE_TOKEN": Switch(
+        "no job can propose a retraining: the issue of an alarm says how to open the "
+        "pull request by hand",
+        "store a token as the secret UPDATE_TOKEN of the environment `upkeep` "
+        "(Settings, Environments), or set `monitor.on_alarm` to `gate` or `never`",
+    ),
     "Pages": Switch(
         "GitHub Pages is not switched on: pages.yml keeps the page as the artifact "
         "`site`",
