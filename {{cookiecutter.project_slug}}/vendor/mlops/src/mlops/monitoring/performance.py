@@ -61,7 +61,7 @@ class Performed:
 
 
 @dataclass(frozen=True)
-class _Watched:
+class _LossRows:
     """One loss of the labelled rows, or of those of a group, and its share of alpha."""
 
     loss: LossBaseline
@@ -122,19 +122,19 @@ def share_of_losses(alpha: float) -> float:
 
 def _of_all_rows(
     spec: ModelSpec, baseline: Baseline, rows: Labelled
-) -> Iterator[_Watched]:
+) -> Iterator[_LossRows]:
     alpha = share_of_losses(spec.monitor.alpha) / len(baseline.losses)
     if baseline.slices:
         alpha /= 2
     for loss in baseline.losses:
         values = losses_of(rows.outcome, loss.scale).get(loss.name)
         if values is not None:
-            yield _Watched(loss, values, rows.days, rows.recent, alpha)
+            yield _LossRows(loss, values, rows.days, rows.recent, alpha)
 
 
 def _of_slices(
     spec: ModelSpec, baseline: Baseline, rows: Labelled
-) -> Iterator[_Watched]:
+) -> Iterator[_LossRows]:
     if not baseline.slices:
         return
     alpha = share_of_losses(spec.monitor.alpha) / 2 / len(baseline.slices)
@@ -142,7 +142,7 @@ def _of_slices(
     values = losses_of(rows.outcome, baseline.slices[0].loss.scale)[name]
     for one in baseline.slices:
         of_slice = rows.slices[one.loss.name]
-        yield _Watched(
+        yield _LossRows(
             loss=one.loss,
             values=values[of_slice],
             days=rows.days[of_slice],
