@@ -98,6 +98,8 @@ pythonpath = ["src", ".", "tests", "scripts"]
 addopts = ["--import-mode=importlib"]
 """
 
+_STRING = re.compile(r"""(["']).*?\1""")
+
 KILLED = ("killed", "timeout", "segfault", "check was interrupted by user")
 
 
@@ -234,9 +236,15 @@ def only_words(was: str, now: str) -> bool:
 
     A sentence is a string with a space in it: keys, names and values have none.
     """
-    sentence = re.search(r"""(["']).* .*\1""", was)
-    same = now.replace("XX", "").casefold() == was.casefold()
-    return bool(sentence) and same
+    before = [match[0] for match in _STRING.finditer(was)]
+    after = [match[0] for match in _STRING.finditer(now)]
+    if len(before) != len(after) or _STRING.sub("", was) != _STRING.sub("", now):
+        return False
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    return bool(changed) and all(
+        " " in old and new.replace("XX", "").casefold() == old.casefold()
+        for old, new in changed
+    )
 
 
 def mutate(

@@ -72,6 +72,9 @@ def test_the_sample_of_a_module_is_the_same_whatever_else_is_mutated() -> None:
         ('if kind == "assign":', 'if kind == "XXassignXX":', False),
         ('if kind == "assign":', 'if kind == "ASSIGN":', False),
         ('x = "a b" if ok else 1', 'x = "a b" if ok else 2', False),
+        ('x = {"a": "b", "c": "d"}', 'x = {"a": "XXbXX", "c": "d"}', False),
+        ('x["a"] = f"b {c}"', 'x["A"] = f"b {c}"', False),
+        ('do="a b", or_="c"', 'do="A B", or_="c"', True),
     ],
 )
 def test_a_mutant_of_nothing_but_words_is_known_as_one(

@@ -47,6 +47,7 @@ class GitHub:
         # ranges, and after how many bytes the next answers break off.
         self.asked: list[tuple[str | None, str | None]] = []
         self.ranges, self.breaks = True, list[int]()
+        self.sent_as: list[str | None] = []  # content types of what was uploaded
         self.lag, self._unlisted = (
             0,
             dict[int, int](),
@@ -239,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         line = f"{self.command} {path}"
         world.requests.append(line)
+        if line.startswith("POST releases/"):
+            world.sent_as.append(self.headers.get("Content-Type"))
         fault = next((f for f in world.faults if re.fullmatch(f[0], line)), None)
         world.spared -= 1
         if fault and world.spared < 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -291,6 +291,42 @@ def test_a_list_with_as_many_assets_as_it_can_bring_may_not_have_all(
     store.listing()
     store.digest(MODEL, "v1.0.0", "0.json")
     assert asked == [] if complete else [f"{MODEL}@v1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("act", "what"),
+    [
+        (lambda store: store.draft(MODEL, DIGEST), f"draft {MODEL}@draft-{DIGEST}"),
+        (lambda store: store.drafts(MODEL), "list drafts"),
+        (lambda store: store.listing(), "list releases"),
+        (
+            lambda store: store.publish(MODEL, DIGEST, "v1.0.0"),
+            f"publish {MODEL}@v1.0.0",
+        ),
+        (lambda store: store.remove(MODEL, "v1.0.0"), f"delete {MODEL}@v1.0.0"),
+        (lambda store: store.holds(MODEL, "v1.0.0"), f"look for {MODEL}@v1.0.0"),
+        (lambda store: get(store, "v1.0.0", "a"), f"look into {MODEL}@v1.0.0"),
+    ],
+)
+def test_an_error_says_what_github_was_asked_to_do(
+    github: GitHub, act: Callable[[GitHubStore], object], what: str
+) -> None:
+    github.fail(".*", 401, times=9)
+    with pytest.raises(EnvironmentFailure, match="when asked to") as caught:
+        act(GitHubStore(repository()))
+    assert what in str(caught.value)
+
+
+def test_a_file_is_uploaded_as_bytes_to_a_draft_that_is_there(
+    github: GitHub, tmp_path: Path
+) -> None:
+    store = GitHubStore(repository())
+    with pytest.raises(Refused) as caught:
+        put(store, tmp_path, "a.json", b"{}")
+    assert f"{MODEL}@draft-{DIGEST} a.json" in str(caught.value)
+    store.draft(MODEL, DIGEST)
+    put(store, tmp_path, "a.json", b"{}")
+    assert github.sent_as == ["application/octet-stream"]
 
 
 @pytest.mark.parametrize("act", ["draft", "remove"])
