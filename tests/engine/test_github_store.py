@@ -290,7 +290,7 @@ def test_a_list_with_as_many_assets_as_it_can_bring_may_not_have_all(
     store = listed(Full([f"{MODEL}@v1.0.0"]))
     store.listing()
     store.digest(MODEL, "v1.0.0", "0.json")
-    assert asked == [] if complete else [f"{MODEL}@v1.0.0"]
+    assert asked == ([] if complete else [f"{MODEL}@v1.0.0"])
 
 
 @pytest.mark.parametrize(
