@@ -827,6 +827,25 @@ def test_a_pattern_is_no_person(world: SignedWorld) -> None:
     refused(world, "not by a key that the file gives to this person")
 
 
+def test_an_approver_whom_the_versions_change_listed_does_not_sign_for_it(
+    world: SignedWorld,
+) -> None:
+    own = '    approvers_of: {"churn": ["@carl", "@ana"]}\n'
+    text = APPROVED + own + f"allowed_signers: {SIGNERS}\n"
+    (world.root / "project.yaml").write_text(text)
+    world.commit("Who approves churn")
+    (world.root / "project.yaml").write_text(text.replace('"@carl"', '"@carl", "@ben"'))
+    number = world.release("three")
+    world.promote(number, "staging")
+    with pytest.raises(Refused, match="somebody who was one before"):
+        world.approve(number, "ben")
+    tag = world.forge(number=number, key="ben")
+    refused(world, "no approval by", "it names @ben")
+    git(world.root, "update-ref", "-d", f"refs/tags/{tag}")
+    world.approve(number, "carl")
+    assert in_production(world) == number
+
+
 def test_the_people_of_a_model_sign_for_it(world: SignedWorld) -> None:
     own = '    approvers_of: {"churn": ["@carl", "@ana"]}\n'
     text = APPROVED + own + f"allowed_signers: {SIGNERS}\n"

@@ -103,7 +103,7 @@ def _waits(at: Context, ref: str, stage: str, approver: str, sign: bool) -> str:
 
     Where it waits in front of the stage that comes first, it waits for this one too.
     """
-    from mlops.registry.approvals import same_person
+    from mlops.config.approvers import same_person
     from mlops.registry.decisions import awaits_approval, model_of
 
     target = at.project.stage(stage)

@@ -9,7 +9,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlops.config.approvers import people_for
+from mlops.config.approvers import Demand, demand_for
 from mlops.config.fields import Name, Words
 from mlops.config.model_spec import Strict
 from mlops.errors import Problem, UsageError, did_you_mean, listed
@@ -81,7 +81,11 @@ class Stage(Strict):
 
     def approvers_for(self, model: str) -> tuple[str, ...]:
         """Return who may approve for a model; nobody has to where it is empty."""
-        return people_for(model, self.approvers, self.approvers_of)
+        return self.demand(model).handles
+
+    def demand(self, model: str) -> Demand:
+        """Return who may approve for a model, and whether they are its own."""
+        return demand_for(model, self.approvers, self.approvers_of)
 
     @property
     def everybody(self) -> tuple[str, ...]:

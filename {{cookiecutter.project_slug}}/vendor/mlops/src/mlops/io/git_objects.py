@@ -21,6 +21,9 @@ Env = dict[str, str]
 
 _ATTEMPTS = 80
 
+# git 2.45 and later; older ones fetch one by one.
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1"}
+
 
 def overtaken() -> EnvironmentFailure:
     """Return the error for a writer that others overtook in every attempt."""
@@ -62,14 +65,22 @@ def retry(
     return result
 
 
-def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
+def contents(
+    root: Path, names: Iterable[str], fetch: bool = True
+) -> list[bytes | None]:
     """Return objects by name (``COMMIT:./path``, say) in one call.
 
     None for missing ones.
+
+    Parameters
+    ----------
+    fetch : bool
+        Whether a mirror, which has not all of them, may fetch what it lacks.
     """
     requested = list(names)
     stdin = "".join(f"{name}\n" for name in requested).encode()
-    out = git_bytes(root, "cat-file", "--batch", stdin=stdin)
+    env = None if fetch else _NO_FETCH
+    out = git_bytes(root, "cat-file", "--batch", stdin=stdin, env=env)
     objects: list[bytes | None] = []
     start = 0
     for _ in requested:
@@ -88,8 +99,7 @@ def contents(root: Path, names: Iterable[str]) -> list[bytes | None]:
 def missing(root: Path, commits: Iterable[str]) -> list[str]:
     """Return the commits that are not in a repository. None of them is fetched."""
     names = "".join(f"{commit}\n" for commit in commits)
-    env = {"GIT_NO_LAZY_FETCH": "1"}  # git 2.45 and later; older ones fetch one by one
-    out = git(root, "cat-file", "--batch-check", stdin=names, env=env)
+    out = git(root, "cat-file", "--batch-check", stdin=names, env=_NO_FETCH)
     lines = [line.split(" ") for line in out.splitlines()]
     return [fields[0] for fields in lines if fields[-1] == "missing"]
 

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlops.config.approvers import same_person
 from mlops.errors import listed
 from mlops.io.git_objects import contents
 from mlops.registry import branch
 from mlops.registry.branch import Policy
+from mlops.registry.demands import OwnChange, Subject, read_changes
 from mlops.registry.signatures import tag_content
 
 if TYPE_CHECKING:
@@ -28,11 +30,6 @@ class Case(NamedTuple):
     model: ModelState
     event: Event
     stage: str
-
-
-def same_person(one: str, other: str) -> bool:
-    """Return whether two handles are one person: ``@Ana`` and ``ana`` are."""
-    return one.strip().lstrip("@").casefold() == other.strip().lstrip("@").casefold()
 
 
 def doubt_unapproved(root: Path, state: State) -> None:
@@ -159,11 +156,12 @@ def _judged(
     sources = _policies(root, [case.event for case in cases])
     every = {commit for commits in sources for commit in commits}
     policies = branch.read_policies(root, every)
+    changes = read_changes(root, map(subject, cases))
     out = []
-    for case, commits in zip(cases, sources, strict=True):
+    for case, commits, change in zip(cases, sources, changes, strict=True):
         if case.event.kind != "assign" and not taking:
             continue
-        problem = _problem(case, [policies[commit] for commit in commits])
+        problem = _problem(case, [policies[commit] for commit in commits], change)
         if problem:
             out.append((case, problem))
     return out
@@ -201,15 +199,24 @@ def _policies(root: Path, events: Iterable[Event]) -> list[list[str]]:
     return out
 
 
-def _problem(case: Case, policies: list[Policy | None]) -> str:
+def subject(case: Case) -> Subject:
+    """Return what a decision is about."""
+    version = case.model.versions.get(case.event.version or "")
+    commit = version.commit if version else case.event.commit
+    return Subject(case.model.name, case.event.stage, commit)
+
+
+def _problem(case: Case, policies: list[Policy | None], change: OwnChange) -> str:
     """Return what is missing for an assignment to count, empty where nothing is."""
     event = case.event
     if None in policies and event.trailers.get(POLICY):
         return not_here(event)
-    demanded = [
-        policy.of(event.stage, case.model.name) for policy in policies if policy
-    ]
-    allowed = sorted({handle for handles in demanded for handle in handles})
+    allowed = set[str]()
+    for policy in filter(None, policies):
+        handles = change.counting(policy.demand(event.stage, case.model.name))
+        if handles is None:
+            return not_here(event)
+        allowed.update(handles)
     if not allowed:
         return ""
     return approval_problem(case.model, event, allowed)

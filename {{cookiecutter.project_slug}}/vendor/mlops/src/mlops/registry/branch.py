@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops.config.approvers import people_for
+from mlops.config.approvers import Demand, demand_for
 from mlops.io.git import GitError, git, head
 from mlops.io.git_objects import contents
 
@@ -49,15 +49,19 @@ class Policy:
     signers: str = ""
 
     def of(self, stage: str | None, model: str) -> tuple[str, ...]:
+        """Return who may approve for a model in a stage."""
+        return self.demand(stage, model).handles
+
+    def demand(self, stage: str | None, model: str) -> Demand:
         """Return who may approve for a model in a stage.
 
         Where there is no stage, of the last that has any.
         """
         if stage is not None:
             people = self.approvers.get(stage, ())
-            return people_for(model, people, self.approvers_of.get(stage, {}))
-        named = [handles for one in self.approvers if (handles := self.of(one, model))]
-        return named[-1] if named else ()
+            return demand_for(model, people, self.approvers_of.get(stage, {}))
+        every = [self.demand(one, model) for one in self.approvers]
+        return next((one for one in reversed(every) if one.handles), Demand())
 
 
 @dataclass(frozen=True)
@@ -142,13 +146,20 @@ def _first_parents(root: Path, start: str) -> Branch:
     return Branch(tuple(times), times, places)
 
 
-def read_policies(root: Path, commits: Iterable[str]) -> dict[str, Policy | None]:
+def read_policies(
+    root: Path, commits: Iterable[str], fetch: bool = True
+) -> dict[str, Policy | None]:
     """Return what project.yaml said at commits.
 
     None where there is no such commit or file.
+
+    Parameters
+    ----------
+    fetch : bool
+        As of `mlops.io.git_objects.contents`.
     """
     every = list(dict.fromkeys(commits))
-    files = contents(root, [f"{commit}:./project.yaml" for commit in every])
+    files = contents(root, [f"{commit}:./project.yaml" for commit in every], fetch)
     parsed: dict[bytes, Policy] = {}
     out: dict[str, Policy | None] = {}
     for commit, content in zip(every, files, strict=True):

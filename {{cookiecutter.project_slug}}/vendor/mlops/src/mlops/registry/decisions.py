@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlops.config.approvers import same_person
 from mlops.config.project import Project
 from mlops.config.project_spec import Stage
 from mlops.errors import Refused, UsageError, listed
@@ -21,11 +22,11 @@ from mlops.registry import branch, tag_writes, tags
 from mlops.registry.approvals import (
     POLICY,
     is_signed,
-    same_person,
     unapproved,
     unproven,
 )
 from mlops.registry.chain import fetch
+from mlops.registry.demands import Subject, read_changes
 from mlops.registry.manifest import Manifest, manifests
 from mlops.registry.tags import Event, ModelState, State, Version
 from mlops.storage.protocol import ReleaseStore
@@ -139,7 +140,7 @@ def promote(
             return Assigned(version, stage), []
         _require_entry(project.root, target, model, version, override)
         overruled = _removal(project.root, model, version, stage) if override else None
-        _require_approver(target, model.name, version, by.decider)
+        require_stage_approver(project, stage, version, by.decider)
         fetch(project, version.ref, store, whole=True)
         review(version)
         title = f"Promote {model.name} to {version.number} in {stage}"
@@ -179,7 +180,9 @@ def rollback(
                 f"no version of {name} was in {stage} before the current one",
                 do=f"`mlops promote {name}@VERSION {stage}` sets any version",
             )
-        _require_approver(target, model.name, before, by.decider)
+        require_stage_approver(project, stage, before, by.decider)
+        leaves = _subject(present, target)
+        _require_approver(project, target, leaves, None, by.decider)
         steps = [_back(project, target, model, present, before, store)]
         leaving = f"Take {present.ref} out of {stage}: rolled back to {before.number}"
         steps.append(TagWrite("unassign", present, leaving, target))
@@ -214,7 +217,10 @@ def reject(
         if removal is not None and removal.decision == "reject":
             return Assigned(version, stage), []
         before = model.before(stage) if model.stages.get(stage) is version else None
-        _require_approver(target, model.name, before, by.decider)
+        leaves = _subject(version, target)
+        _require_approver(project, target, leaves, None, by.decider)
+        if before is not None:
+            require_stage_approver(project, stage, before, by.decider)
         steps = []
         if before is not None:
             steps.append(_back(project, target, model, version, before, store))
@@ -247,7 +253,7 @@ def withdraw(project: Project, ref: str, **decision: Any) -> Assigned:
             )
         if not version.active:
             return Assigned(version), []
-        guarded = require_listed_approver(project, name, by.decider)
+        guarded = require_listed_approver(project, version, by.decider)
         title = f"Withdraw {version.ref}"
         step = TagWrite("deregister", version, title, approved=guarded)
         return Assigned(version), [step]
@@ -268,7 +274,7 @@ def deprecate(project: Project, name: str, **decision: Any) -> Assigned:
         last = list(model.versions.values())[-1]
         if model.deprecated:
             return Assigned(last), []
-        guarded = require_listed_approver(project, name, by.decider)
+        guarded = require_listed_approver(project, last, by.decider)
         step = TagWrite("deprecate", last, f"Retire {name}", approved=guarded)
         return Assigned(last), [step]
 
@@ -300,7 +306,7 @@ def write(project: Project, by: Decision, decide: Decide) -> Assigned:
         made = []
         for position, (name, step) in enumerate(_named(model, steps)):
             env = git_objects.identity(root, by.actor, first + position)
-            trailers = _trailers(by, step, policy)
+            trailers = _trailers(project, by, step, policy)
             target = step.version.commit
             oids[name] = make(root, name, target, step.title, trailers, env)
             event = tags.parse(name, oids[name], target, first + position, "", "")
@@ -385,10 +391,14 @@ def _named(model: ModelState, steps: list[TagWrite]) -> Iterator[tuple[str, TagW
         yield name, step
 
 
-def _trailers(by: Decision, step: TagWrite, policy: str | None) -> tag_writes.Trailers:
+def _trailers(
+    project: Project, by: Decision, step: TagWrite, policy: str | None
+) -> tag_writes.Trailers:
     """Return what a tag says of a decision."""
-    model = step.version.model
-    demanded = step.approved or bool(step.stage and step.stage.approvers_for(model))
+    demanded = step.approved
+    if step.stage is not None:
+        people = _approvers(project, step.stage, _subject(step.version, step.stage))
+        demanded = demanded or bool(people)
     return {
         "Actor": by.actor,
         "Approver": by.decider if demanded else by.approver,
@@ -532,30 +542,66 @@ def _overruled(model: ModelState, version: Version, removal: Event) -> bool:
 
 
 def _require_approver(
-    stage: Stage, model: str, version: Version | None, approver: str
+    project: Project,
+    stage: Stage,
+    subject: Subject,
+    author: str | None,
+    approver: str,
 ) -> None:
-    """Raise Refused unless a listed person approves who did not register it."""
-    author = version.event.actor if version else None
-    people = stage.approvers_for(model)
+    """Raise Refused unless a listed person approves who is not the author."""
+    people = _approvers(project, stage, subject)
     others = list(people)
     if author:
         others = [one for one in others if not same_person(one, author)]
     if not people or any(same_person(one, approver) for one in others):
         return
-    usual = people == stage.approvers
-    of = "" if usual else f" {model}"
+    now = stage.demand(subject.model)
+    of = f" {subject.model}" if now.narrow else ""
     problem = f"this person may not approve{of} for {stage.name}"
     if author and same_person(approver, author):
         problem = "nobody approves a version that they registered"
+    elif any(same_person(one, approver) for one in now.handles):
+        problem = (
+            "this person became an approver by the change that made the version, which "
+            "needs the approval of somebody who was one before"
+        )
     raise Refused(
         problem,
         file="project.yaml",
-        key=f"stages.{stage.name}.{'approvers' if usual else 'approvers_of'}",
+        key=_list_of(stage, subject.model),
         found=approver,
         allowed=listed(others) or "nobody else is listed",
         do="name one of them with --approver, or empty the list where one person works "
         "alone",
     )
+
+
+def _approvers(project: Project, stage: Stage, subject: Subject) -> tuple[str, ...]:
+    """Return who may approve, as the decision will be judged when it is read.
+
+    Whom the change of the version itself has listed is left out.
+    """
+    change = read_changes(project.root, [subject])[0]
+    people = change.counting(stage.demand(subject.model))
+    if people is None:
+        raise Refused(
+            "it is not known who could approve before the change of this version",
+            file="project.yaml",
+            key=_list_of(stage, subject.model),
+            do="`git fetch --unshallow origin`",
+        )
+    return people
+
+
+def _list_of(stage: Stage, model: str) -> str:
+    """Return the key of project.yaml that says who may approve a model."""
+    narrow = stage.demand(model).narrow
+    return f"stages.{stage.name}.{'approvers_of' if narrow else 'approvers'}"
+
+
+def _subject(version: Version, stage: Stage) -> Subject:
+    """Return what an approval of a version is about."""
+    return Subject(version.model, stage.name, version.commit)
 
 
 def guard(project: Project, model: str) -> Stage | None:
@@ -571,15 +617,26 @@ def require_stage_approver(
     project: Project, stage: str, version: Version, approver: str
 ) -> None:
     """Raise Refused unless this person may approve a version for a stage."""
-    _require_approver(project.stage(stage), version.model, version, approver)
+    target = project.stage(stage)
+    subject = _subject(version, target)
+    _require_approver(project, target, subject, version.event.actor, approver)
 
 
-def require_listed_approver(project: Project, model: str, approver: str) -> bool:
-    """Return whether some stage names approvers for a model.
+def require_listed_approver(project: Project, version: Version, approver: str) -> bool:
+    """Return whether some stage names approvers for a version's model.
 
     Refused where none of them approves.
     """
-    stage = guard(project, model)
+    stage = guard(project, version.model)
     if stage is not None:
-        _require_approver(stage, model, None, approver)
+        _require_approver(project, stage, _subject(version, stage), None, approver)
     return stage is not None
+
+
+def require_registrar(project: Project, model: str, approver: str) -> None:
+    """Raise Refused unless an approver of the model decides to register what is new."""
+    stage = guard(project, model)
+    commit = head(project.root)
+    if stage is not None and commit is not None:
+        subject = Subject(model, stage.name, commit, registered=False)
+        _require_approver(project, stage, subject, None, approver)

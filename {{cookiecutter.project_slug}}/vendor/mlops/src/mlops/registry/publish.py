@@ -24,7 +24,7 @@ from mlops.io.git import git, is_ancestor
 from mlops.registry import sbom, tag_writes, tags
 from mlops.registry.assets import WORKFLOWS, Built, ready
 from mlops.registry.chain import same
-from mlops.registry.decisions import Decision, require_listed_approver
+from mlops.registry.decisions import Decision, require_registrar
 from mlops.registry.manifest import (
     DATA_LOCK,
     MANIFEST,
@@ -111,7 +111,7 @@ def register(
                 "overriding a decision needs a reason", key=option, do="add -m WHY"
             )
     if decided:
-        require_listed_approver(project, name, by.decider)
+        require_registrar(project, name, by.decider)
     built = ready(project, name, decided)
     releases = store or FolderStore(project.store)
 

@@ -96,8 +96,8 @@ def prune(
                 steps.append(
                     TagWrite("deregister", version, title, None, pruned, guarded)
                 )
-        if steps:
-            require_listed_approver(project, name, by.decider)
+        for step in steps:
+            require_listed_approver(project, step.version, by.decider)
         return Assigned(next(iter(model.versions.values()))), steps
 
     write(project, by, decide)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from mlops.config.approvers import same_person
 from mlops.io.git import git
 from mlops.io.git_objects import contents
 from mlops.io.ssh import OTHER_KEY
@@ -19,7 +20,7 @@ from mlops.registry.approvals import (
     Case,
     approval_problem,
     not_here,
-    same_person,
+    subject,
 )
 from mlops.registry.branch import (
     Branch,
@@ -28,6 +29,7 @@ from mlops.registry.branch import (
     read_policies,
     read_signers,
 )
+from mlops.registry.demands import OwnChange, read_changes
 from mlops.registry.signatures import SignerLine, TagContent, signer_lines, tag_content
 from mlops.registry.verified import verified
 
@@ -61,6 +63,7 @@ class Judged(NamedTuple):
     content: TagContent
     since: int
     policy: Policy
+    allowed: tuple[str, ...]
     signers: bytes | None
     verify: Verify
 
@@ -78,22 +81,37 @@ def problems(root: Path, cases: Iterable[Case]) -> list[tuple[Case, str]]:
     commits = {*named, *(one.policy or "" for one in known)} - {""}
     policies = read_policies(root, commits)
     keys = _keys(root, {one.policy or "" for one in known} - {""}, policies)
+    changes = read_changes(root, map(subject, every))
     unproven = []
     with verified(root) as signatures:
-        for case, one, tag in zip(every, known, tags, strict=True):
+        for case, one, tag, change in zip(every, known, tags, changes, strict=True):
             policy = policies.get(one.policy or "")
+            allowed = _allowed(case, policy, change)
             if tag is None or not _is_of(tag, case.event):
                 name = case.event.tag
                 problem = f"{name} is not the tag object that was made under this name"
-            elif policy is None or policies.get(_named(case), policy) is None:
+            elif (
+                policy is None
+                or allowed is None
+                or policies.get(_named(case), policy) is None
+            ):
                 problem = not_here(case.event)
             else:
                 signers = keys.get(one.policy or "")
-                facts = (case, tag, one.since, policy, signers)
+                facts = (case, tag, one.since, policy, allowed, signers)
                 problem = decision_problem(Judged(*facts, signatures.problem))
             if problem:
                 unproven.append((case, problem))
     return unproven
+
+
+def _allowed(
+    case: Case, policy: Policy | None, change: OwnChange
+) -> tuple[str, ...] | None:
+    """Return who may approve; None where nobody can say."""
+    if policy is None:
+        return None
+    return change.counting(policy.demand(case.event.stage, case.model.name))
 
 
 def _keys(
@@ -180,10 +198,9 @@ def decision_problem(judged: Judged) -> str:
     """Return why a decision does not hold; empty where it does."""
     case = judged.case
     event = case.event
-    allowed = judged.policy.of(event.stage, case.model.name)
-    if not allowed:
+    if not judged.allowed:
         return ""
-    problem = approval_problem(case.model, event, allowed)
+    problem = approval_problem(case.model, event, judged.allowed)
     if problem or not judged.policy.signers:
         return problem
     approver = event.trailers["Approver"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from mlops.config.approvers import same_person
 from mlops.errors import UsageError, listed
 from mlops.io.git import git
 from mlops.io.ssh import public_key
 from mlops.registry import branch
-from mlops.registry.approvals import same_person
 from mlops.registry.signatures import signer_lines
 
 
