@@ -11,11 +11,13 @@ from typer import Argument, Option
 from mlops import settings
 from mlops.cli.actions_env import in_actions, summary
 from mlops.cli.app import app
-from mlops.cli.arguments import Models
+from mlops.cli.arguments import Models, model_names
+from mlops.cli.at_once import at_once
 from mlops.cli.context import Context, current_context
 from mlops.cli.each import each, flags
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.selection import Owner, Stale, only_stale, select
+from mlops.cli.workers import Jobs, workers
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import changed_files, has_remote
 
@@ -115,13 +117,7 @@ def _go(
     if group:
         named(group, "a name that a group may have")
     at = current_context()
-    chosen = select(at.project, names) if at.project.models() else []
-    if chosen and owner:
-        chosen = select(at.project, names, owner)
-    if not chosen:
-        raise UsageError(
-            "there is no model yet", file="models/", do="`mlops new` makes one"
-        )
+    chosen = _chosen(at, names, owner)
     if command not in ("validate", "train"):
         at.catch_up()  # the version in production
     if ask_test and not in_actions():  # a job has the run log of its checkout
@@ -142,6 +138,15 @@ def _go(
         if not as_json:
             _show(command, run, report, passed)
     emit(results, "", as_json, yes=all(facts["ok"] for facts in results.values()))
+
+
+def _chosen(at: Context, names: Iterable[str] | None, owner: str | None) -> list[str]:
+    """Return the models that are meant; UsageError where there is none yet."""
+    if not at.project.models():
+        raise UsageError(
+            "there is no model yet", file="models/", do="`mlops new` makes one"
+        )
+    return select(at.project, names, owner)
 
 
 def _catch_up_with_questions(at: Context) -> None:
@@ -388,34 +393,47 @@ def run(
             help="Use the data that `mlops data fetch` read, and nothing newer.",
         ),
     ] = False,
+    jobs: Jobs = None,
     as_json: Json = False,
 ) -> None:
     """Validate, train, test, gate, report; skip what is unchanged.
 
+    With --jobs several models run at once, each in a process of its own: one that fails
+    does not end the others.
+
     Example: `mlops run employment`
     """
+    workers(None, jobs)
     group = group or settings.current().group or None
-    if models is not None:
-        if names or owner or stale:
-            raise UsageError("name models or --models, and not both", key="--models")
-        options = flags(
-            {
-                "--force": force,
-                "--test": ask_test,
-                "--locked": locked,
-                "--json": as_json,
-            }
-        )
-        if group:
-            options += ["--group", group]
-        each(models, lambda name: ["run", name, *options])
-        return
+    if models is not None and (names or owner or stale):
+        raise UsageError("name models or --models, and not both", key="--models")
     if stale:
         names = _stale_names(names, owner, stale)
         if not names:
             emit({}, "No model is stale.", as_json)
             return
-    _go("run", names, force, as_json, group, owner, ask_test, locked)
+    if models is None and jobs is None:
+        _go("run", names, force, as_json, group, owner, ask_test, locked)
+        return
+    options = flags(
+        {
+            "--force": force,
+            "--test": ask_test,
+            "--locked": locked,
+            "--json": as_json,
+        }
+    )
+    if group:
+        options += ["--group", group]
+
+    def command(name: str) -> list[str]:
+        return ["run", name, *options]
+
+    if models is not None and jobs is None:
+        each(models, command)
+        return
+    chosen = model_names(models) if models else _chosen(current_context(), names, owner)
+    at_once(chosen, command, jobs or 1, as_json)
 
 
 def _stale_names(names: list[str] | None, owner: str | None, period: str) -> list[str]:
