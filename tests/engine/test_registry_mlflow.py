@@ -21,7 +21,7 @@ import requests
 from mlops.io.digests import sha256_file
 from mlops.results.runs import Record
 from mlops.runlog.journal import append
-from mlops.runlog.mlflow import MLFLOW_TAG, copy_to_mlflow
+from mlops.runlog.mlflow import MLFLOW_TAG, _pairs, _tags, copy_to_mlflow
 from mlops.runlog.query import records
 
 from .registry_world import MODEL, World, training, world_fixture  # noqa: F401
@@ -197,6 +197,13 @@ def answering(
         yield f"http://127.0.0.1:{server.server_port}", seen
     finally:
         server.shutdown()
+
+
+def test_a_run_that_was_only_cross_validated_names_no_model() -> None:
+    fitted = record("one").model_copy(update={"training": training(model_sha256="ab")})
+    tried = fitted.model_copy(update={"training": training(model_sha256="")})
+    assert {"key": "mlops.model", "value": "ab"} in _pairs(_tags(fitted))
+    assert "mlops.model" not in {pair["key"] for pair in _pairs(_tags(tried))}
 
 
 def test_without_mlflow_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

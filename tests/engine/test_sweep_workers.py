@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,30 @@ def test_what_was_tried_is_not_tried_again(
     measured.clear()
     mlops(project, "sweep", "churn", "-p", "C=0.1")
     assert measured == [0.1], "other code"
+
+
+def test_what_was_tried_long_ago_is_forgotten(
+    make_project: Make, mlops: Mlops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.pipeline.sweep.MOST_KEPT", 3)
+    project = make_project(n=200)
+    folder = project.build("churn").with_name(".churn.trials")
+
+    def sweep(grid: str) -> str:
+        done = mlops(project, "sweep", "churn", "-p", f"C={grid}")
+        assert done.exit_code == 0, done.output
+        return done.stderr
+
+    sweep("0.01,0.1")
+    for number, path in enumerate(sorted(folder.iterdir())):
+        os.utime(path, (number, number))
+    assert "1 of 2 unchanged" in sweep("0.1,1")
+    assert len(list(folder.iterdir())) == 3
+    sweep("2")
+    assert len(list(folder.iterdir())) == 3, "the one that nobody used is gone"
+    assert "2 of 2 unchanged" in sweep("0.1,1")
+    sweep("0.001,0.01,4,8")
+    assert len(list(folder.iterdir())) == 4, "a sweep keeps its own"
 
 
 def test_a_sweep_that_was_ended_goes_on_from_there(

@@ -27,6 +27,8 @@ from mlops.training.code import FEATURES
 
 _WAVE = 4  # tasks for each worker, until what they came to is kept
 
+MOST_KEPT = 2000  # results of a model, of a few kilobytes each
+
 
 @dataclass(frozen=True)
 class Tried:
@@ -102,6 +104,7 @@ class Sweep:
             every[number] = self._fitted(every[number])
             if every[number].error is None:
                 break
+        self._prune(len(combined))
         return every
 
     def _params(self, chosen: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -212,6 +215,7 @@ class Sweep:
         try:
             result = read_json(path)
             CombinationResult.model_validate(result)
+            path.touch()  # what is used stays
         except (ValidationError, EnvironmentFailure):
             return None
         return dict(result)
@@ -220,6 +224,20 @@ class Sweep:
         """Keep a result; one that failed may come out otherwise the next time."""
         if "metrics" in result:
             write_json(self._path(params), result)
+
+    def _prune(self, newest: int) -> None:
+        """Remove results beyond the most that are kept; so many of the newest stay.
+
+        Only one sweep of a model runs at a time.
+        """
+        files = sorted(self._folder.glob("*.json"), key=lambda path: -_changed(path))
+        for path in files[max(MOST_KEPT, newest) :]:
+            path.unlink(missing_ok=True)
+
+
+def _changed(path: Path) -> int:
+    """Return when a file was last written or used, in nanoseconds."""
+    return path.stat().st_mtime_ns
 
 
 def _error_in(result: dict[str, Any]) -> MlopsError:

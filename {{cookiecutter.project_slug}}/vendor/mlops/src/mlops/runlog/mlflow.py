@@ -141,8 +141,14 @@ def _tags(record: Record) -> dict[str, Any]:
         "mlops.group": record.group,
         "mlops.url": record.run_url,
         "mlops.data": record.data and record.data.digest,
-        "mlops.model": record.training and record.training.model_sha256,
+        "mlops.model": _model(record),
     }
+
+
+def _model(record: Record) -> str | None:
+    """Return the digest of the model; None where a sweep only cross-validated it."""
+    training = record.training
+    return training.model_sha256 or None if training else None
 
 
 def _pairs(facts: dict[str, Any]) -> list[dict[str, str]]:
