@@ -151,6 +151,24 @@ def test_a_part_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert (window.damaged, window.positions) == (0, {source: 3})
 
 
+def test_texts_of_a_window_are_not_python_objects(tmp_path: Path) -> None:
+    """As such they would be most of what a check of millions of rows holds."""
+    features, log = frames()
+    place = FolderPlace(tmp_path)
+    place.write(PART, part_of(features, log.assign(row_id=["r0", "r1", "r2"])))
+    other = PART.replace("-00000.", "-00001.")
+    place.write(other, part_of(features, log.assign(row_id=["r3", "r4", None])))
+    window = read_log(place, "churn", WEEK)
+    kinds = {name: str(window.log[name].dtype) for name in window.log}
+    texts = ("id", "at", "version", "row_id")
+    assert {name: kinds[name] for name in texts} == dict.fromkeys(texts, "str")
+    assert (kinds["source"], kinds["position"]) == ("category", "int64")
+    folder = "predictions/churn/"
+    parts = [name.removeprefix(folder) for name in (PART, other)]
+    assert list(window.log["source"]) == [parts[0]] * 3 + [parts[1]] * 3
+    assert window.positions == dict.fromkeys(parts, 3)
+
+
 def test_lines_and_parts_of_a_day_are_read_together(tmp_path: Path) -> None:
     path = tmp_path / FILE
     path.parent.mkdir(parents=True)

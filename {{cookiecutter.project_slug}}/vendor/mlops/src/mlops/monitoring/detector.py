@@ -63,12 +63,13 @@ class NewRows:
     codes: Mapping[str, Codes]
 
 
-def ties(ids: Sequence[str], key: str) -> Floats:
+def ties(ids: Sequence[str] | pd.Series, key: str) -> Floats:
     """Return a uniform number for each id, always the same one."""
     secret = key.encode()[:64]
-    digests = [blake2b(i.encode(), key=secret, digest_size=6).digest() for i in ids]
-    numbers = [int.from_bytes(digest, "big") for digest in digests]
-    return (np.array(numbers, dtype=np.float64) + 0.5) / 2**48
+    digests = (blake2b(i.encode(), key=secret, digest_size=6).digest() for i in ids)
+    numbers = (int.from_bytes(digest, "big") for digest in digests)
+    # One by one: lists of them would be most of what a check holds.
+    return (np.fromiter(numbers, dtype=np.float64, count=len(ids)) + 0.5) / 2**48
 
 
 def slot_of(seconds: float) -> int:

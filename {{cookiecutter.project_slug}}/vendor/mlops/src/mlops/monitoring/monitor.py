@@ -147,8 +147,7 @@ def _with_appendix(material: _Material, check: DriftCheck, path: Path) -> DriftC
     names = [column.name for column in ranked]
     sample = material.spec.monitor.sample
     old = at_most(material.reference[names], sample)
-    recent = material.rows.frame[material.rows.recent]
-    new = at_most(recent[names], sample)
+    new = at_most(material.rows.frame, sample, material.rows.recent)[names]
     note = draw_or_note(old, new, ranked, path)
     if not note:
         return check
@@ -194,7 +193,7 @@ def _read(
         period=period,
         baseline=baseline,
         first=first,
-        window=window,
+        window=replace(window, features=pd.DataFrame()),  # they are cast in `rows`
         rows=rows,
         reference=read_reference(bundle),
         state=state,
@@ -284,8 +283,8 @@ def _labelling(material: _Material) -> Labelling:
         return Labelling((), labelled, selective=False, overlap=bool(labelled.any()))
     cells = outputs[0].cells
     codes = code(cells, rows.frame[cells.name])
-    days = material.window.log["at"].str[:10].to_numpy(dtype=str)
-    begun = np.isin(days, days[labelled])
+    days, _ = pd.factorize(material.window.log["at"].str[:10])
+    begun = np.isin(days, np.unique(days[labelled]))
     found = labelling(codes[begun], cells.names, labelled[begun], rows.ties[begun])
     used = np.zeros(len(labelled), dtype=bool)
     used[begun] = found.used
@@ -324,7 +323,7 @@ def _estimates(
     """Return what is expected of the period without labels; too few rows wait."""
     if not _enough(material):
         return ()
-    recent = at_most(material.rows.frame[material.rows.recent], _ESTIMATED)
+    recent = at_most(material.rows.frame, _ESTIMATED, material.rows.recent)
     return estimates(
         material.manifest, material.baseline, material.reference, recent, columns
     )

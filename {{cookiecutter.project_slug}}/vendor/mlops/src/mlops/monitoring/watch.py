@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,7 @@ class Rows:
         Features and outputs, cast.
     seconds, ties : ndarray of float, shape (n_rows,)
         The time since 1970, and a uniform number, fixed for each row.
-    units : ndarray of str, shape (n_rows,)
+    units : ndarray of int or str, shape (n_rows,)
         Rows of one unit count as one.
     recent, new : ndarray of bool, shape (n_rows,)
         Rows of the period that is shown, and rows that no check has counted.
@@ -59,7 +60,7 @@ class Rows:
     frame: pd.DataFrame
     seconds: Floats
     ties: Floats
-    units: NDArray[np.object_]
+    units: NDArray[Any]
     recent: Flags
     new: Flags
 
@@ -128,9 +129,8 @@ def _to_count(rows: Rows) -> Codes:
     The rows of one moment are mixed: a file to predict is often sorted, and what comes
     in runs is no news.
     """
-    earlier = set(rows.units[~rows.new])
-    fresh = [unit not in earlier for unit in rows.units]
-    chosen = _one_of_each(rows, np.flatnonzero(rows.new & np.array(fresh, dtype=bool)))
+    fresh = ~np.isin(rows.units, rows.units[~rows.new])
+    chosen = _one_of_each(rows, np.flatnonzero(rows.new & fresh))
     mixed = (rows.ties[chosen] * _ALL_BUT_THE_LAST_DIGITS) % 1.0
     return chosen[np.lexsort((mixed, rows.seconds[chosen]))]
 
@@ -140,7 +140,7 @@ def _one_of_each(rows: Rows, chosen: Codes) -> Codes:
     # By later digits: the tie of the chosen row has to stay uniform.
     digits = (rows.ties[chosen] * _EARLIER_DIGITS) % 1.0
     by_chance = chosen[np.argsort(digits, kind="stable")]
-    _, first = np.unique(rows.units[by_chance].astype(str), return_index=True)
+    _, first = np.unique(rows.units[by_chance], return_index=True)
     return np.sort(by_chance[first])
 
 
@@ -158,8 +158,6 @@ def _compare(
     """
     from scipy.stats import false_discovery_control
 
-    recent = rows.frame[rows.recent]
-
     tables = [
         _table(column, codes[column.cells.name][shown], by_unit)
         for column in baseline.columns
@@ -170,7 +168,7 @@ def _compare(
     for at, column in enumerate(baseline.columns):
         cells = column.cells
         table = tables[at]
-        mean, deviation = moments(recent[cells.name], cells.kind)
+        mean, deviation = moments(rows.frame.loc[rows.recent, cells.name], cells.kind)
         sizes = np.maximum(table.sum(axis=1), 1)
         shares = table[:, -1] / sizes
         before, now = _unseen(column, table)

@@ -35,6 +35,8 @@ from mlops.storage.protocol import ReleaseStore
 # So many rows must have the hash of their group for rows to be counted by group.
 _BY_UNIT = 0.9
 
+_ROWS_AT_ONCE = 100_000
+
 # How far back checks, and what people decided of them, still count.
 YEAR = timedelta(days=365)
 
@@ -106,7 +108,8 @@ def read_window(
             numbers = pd.to_numeric(log["prediction"], errors="coerce")
             unsound = (numbers.isna() & log["prediction"].notna()).to_numpy()
             log = log.assign(prediction=numbers)
-    order = log[~unsound].sort_values(["at", "id"], kind="stable").index
+    keys = log[["at", "id"]][~unsound]
+    order = keys.sort_values(["at", "id"], kind="stable").index
     order = order[~log["id"].loc[order].duplicated().to_numpy()]
     return replace(
         window,
@@ -169,12 +172,11 @@ def rows_of(
     times = pd.to_datetime(log["at"], format="ISO8601", utc=True)
     shown = np.asarray(log["at"] >= stamp(since), dtype=bool)
     new = shown if state.watermark is None else _not_counted(log, state)
-    ids = log["id"].astype(str)
     return Rows(
         frame=frame,
         seconds=times.astype("datetime64[us, UTC]").astype("int64").to_numpy() / 1e6,
-        ties=ties(list(ids), key),
-        units=_units(log).to_numpy(dtype=object),
+        ties=ties(log["id"].astype(str), key),
+        units=_unit_hashes(log),
         recent=shown | new,
         new=new,
     )
@@ -188,7 +190,7 @@ def _not_counted(log: pd.DataFrame, state: DetectorState) -> NDArray[np.bool_]:
     """
     if state.floor is None:
         return np.asarray(log["at"] > (state.watermark or ""), dtype=bool)
-    read_to = log["source"].map(state.positions)
+    read_to = log["source"].astype("object").map(state.positions).astype("float64")
     further = log["position"].to_numpy() > read_to.fillna(0).to_numpy()
     unknown = read_to.isna().to_numpy() & (log["at"] >= state.floor).to_numpy()
     return np.asarray(np.where(read_to.notna(), further, unknown), dtype=bool)
@@ -226,6 +228,16 @@ def counts_by_unit(window: Window, baseline: Baseline) -> bool:
     return bool(window.log["unit"].notna().mean() >= _BY_UNIT)
 
 
+def _unit_hashes(log: pd.DataFrame) -> NDArray[np.uint64]:
+    """Return a hash of what makes rows one: texts would be most of the memory."""
+    hashes = np.empty(len(log), dtype=np.uint64)
+    for first in range(0, len(log), _ROWS_AT_ONCE):
+        part = slice(first, first + _ROWS_AT_ONCE)
+        units = _units(log.iloc[part]).to_numpy(dtype=object)
+        hashes[part] = pd.util.hash_array(units, categorize=False)
+    return hashes
+
+
 def _units(log: pd.DataFrame) -> pd.Series:
     """Return what makes rows one: their group, else their row, else nothing."""
     units = "id " + log["id"].astype(str)
@@ -252,6 +264,17 @@ def _cast(
     return logged
 
 
-def at_most(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
-    """Return a frame, or as many of its rows, the same ones each time."""
-    return frame.sample(min(len(frame), rows), random_state=0, ignore_index=True)
+def at_most(
+    frame: pd.DataFrame, rows: int, among: NDArray[np.bool_] | None = None
+) -> pd.DataFrame:
+    """Return a frame, or as many of its rows, the same ones each time.
+
+    Parameters
+    ----------
+    among : ndarray of bool, optional
+        Which rows of the frame may be taken.
+    """
+    positions = np.arange(len(frame)) if among is None else np.flatnonzero(among)
+    wanted = min(len(positions), rows)
+    chosen = pd.Series(positions).sample(wanted, random_state=0)
+    return frame.iloc[chosen.to_numpy()].reset_index(drop=True)

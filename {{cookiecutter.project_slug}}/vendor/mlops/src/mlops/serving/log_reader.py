@@ -133,23 +133,27 @@ def read_log(
     low = stamp(period[0])
     high = stamp(period[1])
     damage = _Damage()
-    logs = [pd.DataFrame(columns=list(_ALWAYS))]
-    features = [pd.DataFrame()]
+    logs = []
+    features = []
+    sources = []
     folder = f"{kind}/{model}"
     for sent, log in _predictions(log_place, folder, (low, high), damage):
         wanted = (log["at"] >= low).to_numpy()
         if version is not None:
             wanted = wanted & (log["version"] == version).to_numpy()
         if wanted.any():
+            sources.append((log["source"].iloc[0], int(wanted.sum())))
             features.append(sent[wanted])
-            logs.append(log[wanted].drop(columns="model", errors="ignore"))
-    log = pd.concat(logs, ignore_index=True)
+            logs.append(log[wanted].drop(columns=["model", "source"], errors="ignore"))
+    log = _together(logs, sources)
+    logs.clear()  # else the rows are held twice
     labels = _feedback(log_place, model, low, damage)
-    by_id = log["id"].map(labels).astype("object")
-    log["label"] = by_id.fillna(_by_row(log["row_id"], known or {}))
-    furthest = log.groupby("source")["position"].max()
+    log["label"] = log["id"].map(labels).astype("object")
+    if known:
+        log["label"] = log["label"].fillna(_by_row(log["row_id"], known))
+    furthest = log.groupby("source", observed=True)["position"].max()
     return Window(
-        features=pd.concat(features, ignore_index=True),
+        features=pd.concat(features or [pd.DataFrame()], ignore_index=True),
         log=log,
         damaged=damage.count,
         first_damaged=damage.first,
@@ -164,6 +168,32 @@ def _sampled(log: pd.DataFrame) -> list[str]:
         return []
     share = float(log["share"].min())
     return [f"the log is a sample: {share:.4g} of the predictions, by a hash of the id"]
+
+
+def _together(logs: list[pd.DataFrame], sources: list[tuple[str, int]]) -> pd.DataFrame:
+    """Return blocks of a log as one, with the source of each row as a category.
+
+    Texts stay Arrow's: as Python's they would be most of what a check holds.
+
+    Parameters
+    ----------
+    logs : list of DataFrame
+    sources : list of (str, int)
+        The source of each block, and how many rows it has.
+    """
+    import numpy as np
+    import pandas as pd
+
+    if not logs:
+        return pd.DataFrame(columns=list(_ALWAYS))
+    log = pd.concat(logs, ignore_index=True)
+    log = log.reindex(columns=list(dict.fromkeys([*_ALWAYS, *log.columns])))
+    names = list(dict.fromkeys(name for name, _ in sources))
+    number = {name: at for at, name in enumerate(names)}
+    codes = [number[name] for name, _ in sources]
+    of_rows = np.repeat(codes, [rows for _, rows in sources])
+    log["source"] = pd.Categorical.from_codes(of_rows, categories=names)
+    return log
 
 
 def find_logged(log_place: Place, model: str, key: str) -> dict[str, Any] | None:
