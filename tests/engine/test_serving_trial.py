@@ -215,7 +215,7 @@ def test_a_canary_answers_its_share_and_always_the_same_customers(
     assert 45 <= count <= 120  # 80 ± 5 standard errors of 8
     assert world.count(ANSWERED) == 2 * count
     log = world.logged().log
-    of_canary = log["source"].map(is_of_canary)
+    of_canary = log["source"].map(is_of_canary).astype(bool)
     assert (log["version"] == "v1.1.0").tolist() == of_canary.tolist()
     assert int(of_canary.sum()) == 2 * count
 
