@@ -87,7 +87,7 @@ def test_predict_and_a_batch_log_the_share_of_project_yaml(
     assert done.exit_code == 0, done.output
     period = (NOW - DAY, NOW + 3650 * DAY)
     log = read_log(FolderPlace(project.state), "churn", period).log
-    by_file = log["source"].map(lambda name: name.endswith("jsonl"))
+    by_file = log["source"].astype(str).str.endswith("jsonl")
     assert 30 < by_file.sum() < 90
     assert 30 < (~by_file).sum() < 90
     assert all(in_sample(key, 0.3) for key in log["id"])
