@@ -214,3 +214,18 @@ def test_the_worth_of_some_rows_is_theirs() -> None:
     rng = np.random.default_rng(0)
     o = outcome(rng, 0.8, np.array([0, 1, 1, 0]), np.array([1.0, 2.0, 3.0, 4.0]))
     assert worth(o.take(np.array([2, 0]))).tolist() == worth(o)[[2, 0]].tolist()
+
+
+def test_a_sweep_tries_combinations_by_the_function(
+    make_project: Callable[..., Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(metrics=METRICS)
+    (project.folder("churn") / "value.py").write_text(FUNCTION)
+    monkeypatch.chdir(project.root)
+    options = ["sweep", "churn", "-p", "C=0.1,1.0", "--json"]
+    result = CliRunner().invoke(app, options, prog_name="mlops")
+    assert result.exit_code == 0, result.output
+    tried = json.loads(result.stdout)["tried"]
+    assert {one["C"] for one in tried} == {"0.1", "1.0"}
+    assert all(one["low"] < one["value"] < one["high"] for one in tried)
+    assert all(one["value"] > 1 for one in tried), "in the unit of the function"
