@@ -854,7 +854,7 @@ def test_the_people_of_a_model_sign_for_it(world: SignedWorld) -> None:
     with pytest.raises(Refused, match="may not approve churn for production"):
         world.approve("v1.1.0", "ben")
     tag = world.forge(key="ben")
-    refused(world, "no approval by @ana and @carl", "it names @ben")
+    refused(world, "no approval by @ana, @carl", "it names @ben")
     git(world.root, "update-ref", "-d", f"refs/tags/{tag}")
     world.approve("v1.1.0", "carl")
     assert in_production(world) == "v1.1.0"
