@@ -70,7 +70,7 @@ types-engine:
 	@cd "$(ENGINE)/vendor/mlops" && PYTHONPATH=src lint-imports --no-cache --no-logo
 
 test: lint
-	@python scripts/in_memory.py python -m pytest $(PYTEST_ARGS)
+	@python -m pytest $(PYTEST_ARGS)
 
 # Installs nothing: a test whose program is missing is listed with the program's name.
 test-system: $(READY)
