@@ -220,14 +220,10 @@ def test_a_service_elsewhere_logs_to_a_bucket_and_its_drift_ends_in_a_new_versio
 
 
 def all_in_bucket(root: Path) -> None:
-    """Let data, snapshots and batches lie in the bucket, all rows being public."""
+    """Let data, snapshots and batches lie in the bucket."""
     moved(root)
-    rows_may_be_public(root)
     project = root / "project.yaml"
-    text = project.read_text().replace(
-        "data: {public: true}", "data: {public: true, store: s3://acme/stored}"
-    )
-    project.write_text(f"{text}\npredictions: {{public: true}}\n")
+    project.write_text(f"{project.read_text()}\ndata: {{store: s3://acme/stored}}\n")
     with (root / SPEC).open("a") as file:
         file.write("\nbatch: {input: s3://acme/in/*.csv, output: s3://acme/out}\n")
 
@@ -246,6 +242,8 @@ def test_with_all_in_a_bucket_a_batch_is_scored_and_a_version_outlives_its_sourc
 ) -> None:
     bucket = BucketServer("acme")
     bucket.put("acme", "churn/01.csv", csv(rows_of(n=ROWS)))
+    # What its workflows hand on as artifacts is for those who may read it alone.
+    story.hub.state.private, story.hub.state.plan = True, "team"
     with bucket.running():
         in_bucket(story, bucket)
         log = {"name": "MLOPS_PREDICTIONS", "value": "s3://acme/logs"}
