@@ -17,7 +17,7 @@ from mlops.cli.context import Context, current_context
 from mlops.cli.each import each, flags
 from mlops.cli.output import Json, emit, hint, progress
 from mlops.cli.selection import Owner, Stale, only_stale, select
-from mlops.cli.workers import Jobs, workers
+from mlops.cli.workers import workers
 from mlops.errors import EnvironmentFailure, UsageError
 from mlops.io.git import changed_files, has_remote
 
@@ -393,7 +393,14 @@ def run(
             help="Use the data that `mlops data fetch` read, and nothing newer.",
         ),
     ] = False,
-    jobs: Jobs = None,
+    jobs: Annotated[
+        int | None,
+        Option(
+            "--jobs",
+            "-j",
+            help="How many models at once; -1: one for each processor.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Validate, train, test, gate, report; skip what is unchanged.
